@@ -1,0 +1,127 @@
+"""Errors of poc_aug: each says the value, what was expected and the next step.
+
+::
+
+    PocAugError
+    ├── DatasetError                 an item of the base dataset cannot be used
+    │   ├── ItemFormatError          unknown item form, dtype, mode or shape
+    │   ├── SampleReadError          the dataset itself failed on an item (named by key)
+    │   └── DatasetKeyError          keys that are missing or not unique
+    ├── SchemaError                  a label id or class name that the schema does not know
+    ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
+    ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
+    ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
+    ├── CacheError
+    │   ├── CacheNotFoundError       nothing at that path
+    │   ├── CacheFormatError         not a cache, another schema version, a half-written or truncated file
+    │   ├── CacheMismatchError       made with another recipe
+    │   ├── CacheDatasetMismatchError  made from another, or a re-ordered, dataset
+    │   ├── CacheMissError           no insertion stored for a key, and ``on_miss="raise"``
+    │   ├── CacheCorruptError        a record whose hash does not fit its bytes
+    │   ├── CacheBusyError           another process writes the same shard
+    │   └── CacheDiskError           the disk is full, or cannot be written
+    └── MissingDependencyError       an optional package is not installed (with its install line)
+"""
+
+from __future__ import annotations
+
+
+class PocAugError(Exception):
+    """Base of all errors that poc_aug raises on purpose.
+
+    Args:
+        problem: What came, with the value.
+        expected: What is needed instead.
+        hint: The next step: the line to change or the command to run.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
+        self.problem = problem
+        self.expected = expected
+        self.hint = hint
+        lines = [problem]
+        if expected:
+            lines.append(f"Expected: {expected}")
+        if hint:
+            lines.append(f"Next step: {hint}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default would call the class with one joined message; DataLoader workers pickle exceptions.
+        return (_rebuild, (type(self), self.problem, self.expected, self.hint))
+
+
+def _rebuild(cls: type[PocAugError], problem: str, expected: str, hint: str) -> PocAugError:
+    return cls(problem, expected=expected, hint=hint)
+
+
+class DatasetError(PocAugError):
+    """An item of the base dataset cannot be used."""
+
+
+class ItemFormatError(DatasetError):
+    """An item whose form, dtype, mode or shape is not supported."""
+
+
+class SampleReadError(DatasetError):
+    """The base dataset raised while reading an item; the message names the item's key."""
+
+
+class DatasetKeyError(DatasetError):
+    """Keys that are missing, not strings, or not unique."""
+
+
+class SchemaError(PocAugError):
+    """A label id or a class name that the label schema does not know, or no schema where one is needed."""
+
+
+class LabelPolicyError(PocAugError):
+    """A class of an insertion has no label id, or a label id does not fit the labels' dtype."""
+
+
+class RecipeError(PocAugError):
+    """A recipe that is not valid, or does not fit the dataset."""
+
+
+class ObjectBankError(PocAugError):
+    """An object bank that is empty, or one of its cut-outs that cannot be read or used."""
+
+
+class CacheError(PocAugError):
+    """Base of the cache's errors."""
+
+
+class CacheNotFoundError(CacheError):
+    """There is no cache at the path."""
+
+
+class CacheFormatError(CacheError):
+    """Not a cache, a cache of another schema version, or a half-written or truncated file."""
+
+
+class CacheMismatchError(CacheError):
+    """The cache was made with another recipe than the one asked for."""
+
+
+class CacheDatasetMismatchError(CacheError):
+    """The cache was made from another dataset, or from the same one in another order or size."""
+
+
+class CacheMissError(CacheError):
+    """The cache holds nothing for a key, and the dataset was told to raise."""
+
+
+class CacheCorruptError(CacheError):
+    """A record's hash does not fit its bytes."""
+
+
+class CacheBusyError(CacheError):
+    """Another process is writing the same shard."""
+
+
+class CacheDiskError(CacheError):
+    """The disk is full, or a file cannot be written."""
+
+
+class MissingDependencyError(PocAugError, ImportError):
+    """An optional package is not installed; the message holds its exact install line."""

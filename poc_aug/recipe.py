@@ -1,0 +1,296 @@
+"""What is generated: objects, sizes, places, thresholds, retries, seed.
+
+A recipe is frozen, checks itself, and converts to and from dicts and YAML. Its `Recipe.fingerprint` is the hash
+of its canonical JSON; a cache remembers it and refuses to be continued with another one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import xxhash
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from poc_aug.errors import RecipeError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PixelSize(_Frozen):
+    """Box height uniform in ``[min_px, max_px)``, as in the paper (POC, public parameters).
+
+    Width is uniform in ``[aspect_min * height, aspect_max * height]`` within the same limits, or follows the
+    inserter's own aspect where it has one.
+    """
+
+    kind: Literal["pixels"] = "pixels"
+    min_px: int = Field(ge=4)
+    max_px: int = Field(ge=5)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PixelSize:
+        if self.max_px <= self.min_px:
+            raise ValueError(f"max_px={self.max_px} must be greater than min_px={self.min_px}")
+        return self
+
+
+class FrameSize(_Frozen):
+    """As `PixelSize`, in fractions of the frame's longer side; POC's default limits are 0.1 and 0.3."""
+
+    kind: Literal["frame"] = "frame"
+    min_fraction: float = Field(default=0.1, gt=0, lt=1)
+    max_fraction: float = Field(default=0.3, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FrameSize:
+        if self.max_fraction <= self.min_fraction:
+            raise ValueError(
+                f"max_fraction={self.max_fraction} must be greater than min_fraction={self.min_fraction}"
+            )
+        return self
+
+
+class PerspectiveSize(_Frozen):
+    """The object's real size decides: its pixel height follows from its foot row, horizon and camera height.
+
+    Attributes:
+        size_m: real size in metres; ``None`` takes the inserter's own (rendered objects know theirs).
+        measure: whether ``size_m`` is the object's height, or its longest side (for things that lie about).
+        jitter: the size is multiplied by a factor uniform in ``[1 - jitter, 1 + jitter]``.
+        min_px: no place is taken where the longer side of the box would be smaller than this.
+        max_fraction: nor where the box would be higher than this fraction of the frame's height.
+    """
+
+    kind: Literal["perspective"] = "perspective"
+    size_m: float | None = Field(default=None, gt=0)
+    measure: Literal["height", "longest"] = "height"
+    jitter: float = Field(default=0.1, ge=0, lt=1)
+    min_px: int = Field(default=16, ge=4)
+    max_fraction: float = Field(default=0.6, gt=0, le=1)
+
+
+SizeRule = Annotated[PixelSize | FrameSize | PerspectiveSize, Field(discriminator="kind")]
+
+
+class CameraSpec(_Frozen):
+    """The camera that took the frames, for perspective sizes and rendered objects.
+
+    Attributes:
+        height_m: height over the road.
+        horizon: row of the horizon as a fraction of the frame's height; ``None`` estimates it from the labels.
+        focal: focal length in frame widths (1.1 for Cityscapes, 0.58 for KITTI).
+    """
+
+    height_m: float = Field(default=1.4, gt=0)
+    horizon: float | None = Field(default=None, gt=-1, lt=2)
+    focal: float = Field(default=1.0, gt=0.1, lt=10)
+
+
+CAMERAS: dict[str, CameraSpec] = {
+    "generic": CameraSpec(),
+    # Cityscapes' camera calibration files: height 1.22 m, fx 2262 px at 2048.
+    "cityscapes": CameraSpec(height_m=1.22, focal=2262 / 2048),
+    # Geiger et al., "Vision meets Robotics": cameras 1.65 m over the ground, fx 721.5 px at 1242.
+    "kitti": CameraSpec(height_m=1.65, focal=721.5 / 1242),
+}
+
+
+class Rung(_Frozen):
+    """One step of the ladder of places to try (POC's fallbacks, made explicit and recorded).
+
+    Attributes:
+        size_scale: the size limits are multiplied by this (pixel and frame sizes only: metres stay metres).
+        min_overlap: least fraction of the box (or of its foot) on the valid area; 0 means anywhere.
+    """
+
+    size_scale: float = Field(default=1.0, gt=0, le=1)
+    min_overlap: float = Field(default=0.5, ge=0, le=1)
+
+
+PAPER_LADDER = (
+    Rung(size_scale=1.0, min_overlap=0.5),
+    Rung(size_scale=0.7, min_overlap=0.3),
+    Rung(size_scale=0.7, min_overlap=0.0),
+)
+"""POC's fallbacks: box limits x 0.7 and overlap 0.3, then anywhere."""
+
+
+class ObjectSpec(_Frozen):
+    """An object that may be inserted.
+
+    Attributes:
+        name: unique in its recipe; also the class name, where the object has one part.
+        prompts: what an inserter is asked for; one is drawn per attempt. Default: the name.
+        parts: class names of its parts, in order of precedence ("rider", "bicycle"). Default: the name.
+        size: its own size rule; ``None``: the recipe's.
+        location: names of the classes it may stand on; ``None``: the recipe's; ``()``: anywhere.
+    """
+
+    name: str = Field(min_length=1)
+    prompts: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    size: SizeRule | None = None
+    location: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"name": data}
+        if isinstance(data, dict):
+            name = data.get("name")
+            data = {**data}
+            data["prompts"] = tuple(data.get("prompts") or (name,))
+            data["parts"] = tuple(data.get("parts") or (name,))
+        return data
+
+
+class Recipe(_Frozen):
+    """Everything that decides *what* is generated; see DESIGN words in the docs.
+
+    Attributes:
+        objects: what may be inserted.
+        objects_per_variant: least and most objects in one variant. Objects are drawn without replacement over
+            the variants of a sample, as in the paper (POC §3.2).
+        location: class names that objects stand on; ``()`` means anywhere.
+        size: the size rule of objects that bring none.
+        camera: the frames' camera.
+        ladder: places to try, strictest first. Where the last rung finds none, the attempt is a rejection.
+        overlap_on: measure the overlap on the whole ``"box"`` (paper) or on its ``"foot"``, the lowest part.
+        foot_fraction: height of that lowest part, as a fraction of the box.
+        margin_px: distance of boxes to the frame's border.
+        aspect_min: least width / height of a box where the inserter does not say (paper: 0.8).
+        aspect_max: greatest (paper: 1.2).
+        crop_scale: side of the crop over the longer side of the box (paper: 1.2).
+        gap_px: distance kept between the boxes of one variant.
+        min_inside_box: least fraction of the mask inside the box (paper: 0.95).
+        min_area_of_crop: least mask area over the crop's area (paper: 0.01).
+        attempts: how often an object is tried, each time with a new seed.
+        max_sigma_px: largest feather that can be chosen when reading.
+        seed: the base seed.
+    """
+
+    objects: tuple[ObjectSpec, ...] = Field(min_length=1)
+    objects_per_variant: tuple[int, int] = (1, 1)
+    location: tuple[str, ...] = ("road",)
+    size: SizeRule = FrameSize()
+    camera: CameraSpec = CameraSpec()
+    ladder: tuple[Rung, ...] = Field(default=PAPER_LADDER[:2], min_length=1)
+    overlap_on: Literal["box", "foot"] = "box"
+    foot_fraction: float = Field(default=0.15, gt=0, le=1)
+    margin_px: int = Field(default=0, ge=0)
+    aspect_min: float = Field(default=0.8, gt=0)
+    aspect_max: float = Field(default=1.2, gt=0)
+    crop_scale: float = Field(default=1.2, ge=1)
+    gap_px: int = Field(default=4, ge=0)
+    min_inside_box: float = Field(default=0.95, ge=0, le=1)
+    min_area_of_crop: float = Field(default=0.01, ge=0, le=1)
+    attempts: int = Field(default=3, ge=1)
+    max_sigma_px: float = Field(default=3.0, ge=0, le=50)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = [spec.name for spec in self.objects]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"object names must be unique, these come twice: {twice}")
+        low, high = self.objects_per_variant
+        if not 0 <= low <= high:
+            raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= least <= most")
+        if self.aspect_max < self.aspect_min:
+            raise ValueError(f"aspect_max={self.aspect_max} must not be less than aspect_min={self.aspect_min}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; ``Recipe.from_dict(recipe.to_dict()) == recipe``."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+        """Build from JSON values.
+
+        Raises:
+            RecipeError: naming each wrong field, its value and what is expected.
+        """
+        try:
+            return cls.model_validate(data)
+        except pydantic.ValidationError as error:
+            raise _recipe_error(error) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """Read a recipe from a YAML file.
+
+        Raises:
+            RecipeError: no such file, not YAML, or not a valid recipe.
+        """
+        return cls.from_dict(read_yaml(path))
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write the recipe as YAML."""
+        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the canonical JSON: 32 hex digits; equal recipes have equal fingerprints."""
+        return fingerprint(self.to_dict())
+
+    def spec(self, name: str) -> ObjectSpec:
+        """The object of that name.
+
+        Raises:
+            RecipeError: no such object; the message lists the known ones.
+        """
+        for spec in self.objects:
+            if spec.name == name:
+                return spec
+        known = ", ".join(spec.name for spec in self.objects)
+        raise RecipeError(f"no object {name!r} in the recipe", expected=f"one of: {known}")
+
+    def with_changes(self, **changes: Any) -> Recipe:
+        """A checked copy with some fields replaced."""
+        return Recipe.from_dict({**self.model_dump(), **changes})
+
+
+def fingerprint(value: Any) -> str:
+    """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        RecipeError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"no file {str(path)!r}", hint="check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{str(path)!r} is not YAML: {error}", expected="a YAML mapping") from error
+    if not isinstance(data, dict):
+        raise RecipeError(
+            f"{str(path)!r} holds a {type(data).__name__}", expected="a YAML mapping such as 'objects: [...]'"
+        )
+    return data
+
+
+def _recipe_error(error: pydantic.ValidationError) -> RecipeError:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "recipe"
+        lines.append(f"{where} = {item['input']!r}: {item['msg']}")
+    return RecipeError(
+        "the recipe is not valid:\n  " + "\n  ".join(lines),
+        expected="the fields of poc_aug.Recipe",
+        hint="correct the named fields",
+    )

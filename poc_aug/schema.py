@@ -1,0 +1,187 @@
+"""Label schemas: which id means which class, known or given, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poc_aug.errors import SchemaError
+from poc_aug.recipe import read_yaml
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """A dataset's label ids by class name.
+
+    Attributes:
+        name: name of the schema, as in ``--schema``.
+        ids: label id of each class name. Several names may share an id.
+        ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
+            is needed.
+        ground: class names of the ground, from which the horizon is estimated.
+    """
+
+    name: str
+    ids: Mapping[str, int]
+    ignore: tuple[int, ...] = (255,)
+    ground: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.ground if name not in self.ids]
+        if unknown:
+            raise SchemaError(
+                f"ground classes {unknown} of schema {self.name!r} have no id", expected=f"names of {list(self.ids)}"
+            )
+
+    def id_of(self, name: str) -> int:
+        """Label id of a class.
+
+        Raises:
+            SchemaError: unknown class; the message lists the known ones.
+        """
+        try:
+            return self.ids[name]
+        except KeyError:
+            raise SchemaError(
+                f"class {name!r} is not in label schema {self.name!r}",
+                expected=f"one of: {', '.join(self.ids)}",
+                hint="correct the class name in the recipe, or pass the schema of this dataset",
+            ) from None
+
+    def mask(self, labels: torch.Tensor, names: Iterable[str]) -> torch.Tensor:
+        """Where ``labels`` (integer ``[H, W]``) is one of the classes: bool ``[H, W]``."""
+        found = torch.zeros(labels.shape, dtype=torch.bool)
+        for label_id in sorted({self.id_of(name) for name in names}):
+            found |= labels == label_id
+        return found
+
+    def ignored(self, labels: torch.Tensor) -> torch.Tensor:
+        """Where ``labels`` holds an ignore id: bool, the same shape."""
+        found = torch.zeros(labels.shape, dtype=torch.bool)
+        for label_id in self.ignore:
+            found |= labels == label_id
+        return found
+
+    def check(self, labels: torch.Tensor, key: str) -> None:
+        """Check that ``labels`` holds only ids of this schema.
+
+        Raises:
+            SchemaError: an id that the schema does not know, with the sample's key.
+        """
+        known = set(self.ids.values()) | set(self.ignore)
+        strange = sorted(set(torch.unique(labels).tolist()) - known)
+        if strange:
+            raise SchemaError(
+                f"labels of {key!r} hold ids {strange[:10]} that schema {self.name!r} does not know",
+                expected=f"ids of {sorted(known)}",
+                hint="pass the schema that fits these labels (schema=..., --schema NAME|FILE)",
+            )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LabelSchema:
+        """Build from ``{"name": ..., "ids": {...}, "ignore": [...], "ground": [...]}``.
+
+        Raises:
+            SchemaError: a missing or wrong field.
+        """
+        unknown = set(data) - {"name", "ids", "ignore", "ground"}
+        ids = data.get("ids")
+        fits = isinstance(ids, Mapping) and ids and all(isinstance(i, int) for i in ids.values())
+        if unknown or not fits:
+            raise SchemaError(
+                f"not a label schema: unknown fields {sorted(unknown)}, ids {ids!r}",
+                expected="name: str, ids: {class name: integer}, ignore: [integer], ground: [class name]",
+            )
+        assert isinstance(ids, Mapping)
+        return cls(
+            name=str(data.get("name", "custom")),
+            ids={str(name): int(label_id) for name, label_id in ids.items()},
+            ignore=tuple(int(label_id) for label_id in data.get("ignore", (255,))),
+            ground=tuple(data.get("ground", ())),
+        )
+
+    @classmethod
+    def load(cls, name_or_file: str | Path) -> LabelSchema:
+        """A schema by its known name, or from a YAML file.
+
+        Raises:
+            SchemaError: neither a known name nor a file that holds a schema; the message lists the known names.
+        """
+        if str(name_or_file) in SCHEMAS:
+            return SCHEMAS[str(name_or_file)]
+        if Path(name_or_file).is_file():
+            return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+        raise SchemaError(
+            f"no label schema {str(name_or_file)!r}",
+            expected=f"a YAML file, or one of: {', '.join(SCHEMAS)}",
+        )
+
+
+# Cordts et al., "The Cityscapes Dataset" (CVPR 2016): labelIds and trainIds.
+_CITYSCAPES = (
+    "unlabeled ego_vehicle rectification_border out_of_roi static dynamic ground road sidewalk parking "
+    "rail_track building wall fence guard_rail bridge tunnel pole polegroup traffic_light traffic_sign vegetation "
+    "terrain sky person rider car truck bus caravan trailer train motorcycle bicycle"
+).split()
+_CITYSCAPES_NAMES = [name.replace("_", " ") for name in _CITYSCAPES]
+_CITYSCAPES_IGNORE = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
+_TRAIN_NAMES = [name for i, name in enumerate(_CITYSCAPES_NAMES) if i not in _CITYSCAPES_IGNORE]
+_VOC_NAMES = (
+    "background,aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,dining table,dog,horse,motorbike,person,"
+    "potted plant,sheep,sofa,train,tv monitor"
+).split(",")
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(names)}
+
+
+_GROUND = ("road", "sidewalk")
+
+SCHEMAS: dict[str, LabelSchema] = {
+    schema.name: schema
+    for schema in (
+        LabelSchema(
+            "cityscapes-labelIds",
+            {**_numbered(_CITYSCAPES_NAMES), "license plate": -1},
+            ignore=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, -1),
+            ground=(*_GROUND, "parking"),
+        ),
+        LabelSchema("cityscapes-trainIds", _numbered(_TRAIN_NAMES), ignore=(255,), ground=_GROUND),
+        # Everingham et al., PASCAL VOC 2012.
+        LabelSchema("voc", _numbered(_VOC_NAMES), ignore=(255,)),
+        # CamVid in the 11 classes of SegNet (Badrinarayanan et al. 2017).
+        LabelSchema(
+            "camvid",
+            _numbered("sky,building,pole,road,sidewalk,tree,sign,fence,car,pedestrian,bicyclist".split(",")),
+            ignore=(11,),
+            ground=_GROUND,
+        ),
+        # IDD-Lite: the level-1 classes of Varma et al., "IDD" (WACV 2019).
+        LabelSchema(
+            "idd-lite",
+            {
+                "drivable": 0,
+                "road": 0,
+                "non-drivable": 1,
+                "sidewalk": 1,
+                "living": 2,
+                "vehicle": 3,
+                "roadside": 4,
+                "far": 5,
+                "sky": 6,
+            },
+            ignore=(255,),
+            ground=("drivable", "non-drivable"),
+        ),
+        # Anomaly ground truths: no class but the anomaly is named.
+        LabelSchema("fishyscapes", {"in-distribution": 0, "anomaly": 1}, ignore=(255,)),
+        LabelSchema("segment-me-if-you-can", {"in-distribution": 0, "anomaly": 1}, ignore=(255,)),
+        LabelSchema("road-anomaly", {"in-distribution": 0, "anomaly": 2}, ignore=(255,)),
+    )
+}
+"""The known schemas by name."""

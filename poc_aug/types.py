@@ -1,0 +1,295 @@
+"""The nouns that every stage shares: frozen data, and the protocols of what is handed in.
+
+Boxes are ``(y, x, h, w)`` integers in pixels, named ``*_yxhw``; sizes are ``(h, w)``, named ``*_hw``.
+A ``mask`` is boolean; a map of label ids is ``labels``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import torch
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""``(y, x, h, w)`` in pixels."""
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item of the base dataset in the library's own form.
+
+    Attributes:
+        image: uint8 ``[3, H, W]``, RGB.
+        labels: integer ``[H, W]``, label ids.
+        key: stable name of the item, unique in its dataset.
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    key: str
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[-2], self.image.shape[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Perspective:
+    """A pinhole camera over a flat ground, looking along it: enough to turn metres into pixels.
+
+    A point of the ground at distance ``z`` is seen at row ``horizon_row + focal_px * camera_height_m / z``;
+    hence one metre upright at foot row ``r`` is ``(r - horizon_row) / camera_height_m`` pixels high, whatever
+    the focal length.
+
+    Attributes:
+        horizon_row: row of the horizon in pixels (may lie outside the picture).
+        camera_height_m: height of the camera over the ground.
+        focal_px: focal length in pixels.
+        centre_col: column of the optical axis.
+    """
+
+    horizon_row: float
+    camera_height_m: float
+    focal_px: float
+    centre_col: float
+
+    def px_per_m(self, foot_row: float) -> float:
+        """Pixels of one upright metre whose foot is seen at ``foot_row`` (negative above the horizon)."""
+        return (foot_row - self.horizon_row) / self.camera_height_m
+
+    def distance_m(self, foot_row: float) -> float:
+        """Distance along the ground, in metres, of what is seen at ``foot_row`` (below the horizon)."""
+        return self.focal_px * self.camera_height_m / max(foot_row - self.horizon_row, 1e-6)
+
+    def row_of(self, distance_m: float, height_m: float = 0.0) -> float:
+        """Row at which a point ``height_m`` over the ground, ``distance_m`` away, is seen."""
+        return self.horizon_row + self.focal_px * (self.camera_height_m - height_m) / distance_m
+
+    def shifted(self, y: int, x: int) -> Perspective:
+        """The same camera in the coordinates of a crop whose corner is at ``(y, x)``."""
+        return replace(self, horizon_row=self.horizon_row - y, centre_col=self.centre_col - x)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large the object is that an inserter would draw for a seed; what region search needs to know.
+
+    Attributes:
+        aspect: width / height of the object's upright silhouette.
+        height_m: its real height in metres, ``None`` where the recipe's size rule has to say it.
+        depth_m: its length away from the viewer in metres; seen from above, flat objects look higher by it.
+    """
+
+    aspect: float
+    height_m: float | None = None
+    depth_m: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where an object goes, in base-image pixels.
+
+    Attributes:
+        box_yxhw: the box to fill.
+        crop_yxhw: the square around it that an inserter sees (smaller than square only where the frame is).
+        rung: which rung of the recipe's ladder found the place: 0 is what was asked for.
+        perspective: the frame's camera, where one is known.
+    """
+
+    box_yxhw: Box
+    crop_yxhw: Box
+    rung: int = 0
+    perspective: Perspective | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """What an inserter receives.
+
+    Attributes:
+        image: uint8 ``[3, h, w]``, the crop's pixels in base resolution; never modified.
+        box_yxhw: the box to fill, in crop coordinates.
+        object_name: name of the `ObjectSpec`.
+        prompt: the prompt drawn for this attempt.
+        parts: class names of the object's parts; most objects have one, their own name.
+        seed: the attempt's seed: equal seeds give equal insertions.
+        perspective: the frame's camera in crop coordinates, where one is known.
+    """
+
+    image: torch.Tensor
+    box_yxhw: Box
+    object_name: str
+    prompt: str
+    parts: tuple[str, ...]
+    seed: int
+    perspective: Perspective | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One labelled part of an inserted object.
+
+    Attributes:
+        name: class name; a `LabelPolicy` turns it into a label id when reading.
+        mask: bool ``[h, w]``.
+        score: confidence of the annotator in [0, 1]; 1 where the mask is exact.
+    """
+
+    name: str
+    mask: torch.Tensor
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The part masks found in a filled crop, bool ``[h, w]`` of the crop's size, in order of precedence."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What an inserter returns for a `Crop`.
+
+    Attributes:
+        image: uint8 ``[3, h, w]``, the crop with the object in it.
+        annotation: exact masks, where the inserter knows them; ``None`` asks for an annotator.
+        alpha: uint8 ``[h, w]``, the object's own soft matte (255 opaque); ``None`` where the mask is feathered.
+        shade: uint8 ``[h, w]``: how much the object darkens the base, ``base * (255 - shade) / 255``.
+        provenance: JSON values that tell how it was made.
+    """
+
+    image: torch.Tensor
+    annotation: Annotation | None = None
+    alpha: torch.Tensor | None = None
+    shade: torch.Tensor | None = None
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+
+RejectionReason: TypeAlias = Literal[
+    "no room",
+    "not detected",
+    "outside the box",
+    "too small",
+    "not finite",
+    "black",
+    "unsafe",
+    "not drawable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an attempt gave nothing: a value that is counted, never an exception.
+
+    Attributes:
+        reason: one of the known reasons.
+        object_name: the object that was tried.
+        attempt: number of the attempt, from 0.
+        detail: figures that explain it ("mask 61% inside the box, at least 95% needed").
+    """
+
+    reason: RejectionReason
+    object_name: str = ""
+    attempt: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """The delta: everything needed to put one object into its base sample again.
+
+    Attributes:
+        box_yxhw: the patch's rectangle in base-image pixels, wholly inside the frame.
+        patch: uint8 ``[3, h, w]``; zero outside the object's feathered support.
+        parts: labelled parts, masks bool ``[h, w]``, disjoint.
+        alpha: uint8 ``[h, w]``, the object's own matte; ``None``: the union of the masks is feathered.
+        shade: uint8 ``[h, w]``, the object's shadow on the base: ``base * (255 - shade) / 255``.
+        object_name: name of the `ObjectSpec`.
+        max_sigma_px: largest feather the patch holds pixels for.
+        provenance: JSON values: prompt, seed, attempt, rung, region and what the inserter told.
+    """
+
+    box_yxhw: Box
+    patch: torch.Tensor
+    parts: tuple[Part, ...]
+    alpha: torch.Tensor | None
+    shade: torch.Tensor | None
+    object_name: str
+    max_sigma_px: float
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """Union of the part masks, bool ``[h, w]``."""
+        union = self.parts[0].mask
+        for part in self.parts[1:]:
+            union = union | part.mask
+        return union
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The k-th augmentation of one sample: what a cache stores under ``(key, index)``.
+
+    Attributes:
+        key: the sample's key.
+        index: k, from 0.
+        digest: cheap digest of the base image, see `poc_aug.digest`.
+        insertions: what was accepted; may be empty where every attempt was rejected.
+        rejections: what was not, with reasons.
+    """
+
+    key: str
+    index: int
+    digest: bytes
+    insertions: tuple[Insertion, ...]
+    rejections: tuple[Rejection, ...] = ()
+
+
+@runtime_checkable
+class Inserter(Protocol):
+    """Fills crops with objects. Must be a pure function of each crop: batching changes nothing."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is drawn; part of a cache's fingerprint."""
+        ...
+
+    def extent(self, object_name: str, seed: int) -> Extent | None:
+        """Size of what ``insert`` will draw for this seed; ``None``: it fills whatever box it is given."""
+        ...
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        """Fill each crop; one result a crop, in order."""
+        ...
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Finds the masks of what was inserted."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
+        ...
+
+    def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
+        """Annotate each filled crop; one result a crop, in order."""
+        ...
+
+
+@runtime_checkable
+class Locator(Protocol):
+    """Finds where objects may stand in a full image."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
+        ...
+
+    def locate(self, sample: Sample, location: str) -> torch.Tensor:
+        """Valid area, bool ``[H, W]``, for a location such as "the road"."""
+        ...
