@@ -50,9 +50,7 @@ class FrameSize(_Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> FrameSize:
         if self.max_fraction <= self.min_fraction:
-            raise ValueError(
-                f"max_fraction={self.max_fraction} must be greater than min_fraction={self.min_fraction}"
-            )
+            raise ValueError(f"max_fraction={self.max_fraction} must be greater than min_fraction={self.min_fraction}")
         return self
 
 

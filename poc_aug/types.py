@@ -15,7 +15,7 @@ import torch
 Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,155 @@
+"""A soft contact shadow, from the object's silhouette alone.
+
+Three parts, all flattened by perspective: darkness right where the object touches the ground (its feet), the
+sky that its body hides from the ground between them, and a faint, blurred cast shadow to one side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from poc_aug.seeding import uniform
+from poc_aug.types import Box, Perspective
+
+MAX_STRENGTH = 0.6
+LEAST_SHADE = 4
+"""Weaker shade is cut to 0, so that patches stay small; a step of 3 in 255 is not seen."""
+
+_DEFAULT_FLATNESS = 0.16
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowDraw:
+    """The random numbers of one shadow.
+
+    Attributes:
+        strength: darkness where it is darkest, as a fraction of the base.
+        cast: weight of the cast shadow against the contact shadow.
+        lean: sideways shift of the cast shadow, in object heights.
+        reach: its length along the ground away from the viewer (negative) or towards the viewer (positive), in
+            object heights before flattening.
+    """
+
+    strength: float
+    cast: float
+    lean: float
+    reach: float
+
+
+def draw_shadow(rng: torch.Generator) -> ShadowDraw:
+    """Draw a shadow's random numbers."""
+    side = 1.0 if uniform(rng, 0, 1) < 0.5 else -1.0
+    front = 1.0 if uniform(rng, 0, 1) < 0.5 else -1.0
+    return ShadowDraw(
+        strength=uniform(rng, 0.42, 0.58),
+        cast=uniform(rng, 0.15, 0.4),
+        lean=side * uniform(rng, 0.2, 0.7),
+        reach=front * uniform(rng, 0.3, 1.0),
+    )
+
+
+def flatness(perspective: Perspective | None, foot_row: float) -> float:
+    """How high a length on the ground away from the viewer is seen, over how wide it is seen sideways.
+
+    For a pinhole camera over a flat ground this is (foot row - horizon) / focal length.
+    """
+    if perspective is None:
+        return _DEFAULT_FLATNESS
+    return min(max((foot_row - perspective.horizon_row) / perspective.focal_px, 0.06), 0.5)
+
+
+def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torch.Tensor:
+    """Shade of the ground under and around an object.
+
+    Args:
+        opacity: float ``[h, w]`` in [0, 1]: the object in its crop.
+        flat: see `flatness`.
+        draw: the random numbers.
+
+    Returns:
+        uint8 ``[h, w]``; 0 above the object's mid-height, where weaker than `LEAST_SHADE`, and at the crop's
+        border.
+    """
+    y, x, h, w = opaque_box(opacity)
+    foot = y + h - 1
+    rows = torch.arange(opacity.shape[0], dtype=torch.float32)[:, None]
+    solid = opacity[y : y + h, x : x + w] >= 0.5
+    # Height of the silhouette's underside over the foot row, column by column.
+    under = (h - 1) - solid.float().mul(torch.arange(1, h + 1)[:, None]).amax(0).sub(1)
+    covered = solid.any(0)
+    depth = max(1.5, 0.7 * flat * w)
+    touch = torch.exp(-((under / depth) ** 2)) * covered
+    hidden_sky = torch.exp(-under / (0.3 * h + depth)) * covered
+
+    contact = torch.zeros_like(opacity)
+    columns = torch.arange(x, x + w)
+    contact[(foot - under).long().clamp(min=0), columns] = touch
+    contact = _peak(_blur(contact, sigma_y=max(0.7, 0.12 * depth), sigma_x=max(0.8, 0.018 * w)))
+
+    ambient = torch.zeros_like(opacity)
+    ambient[foot - int(0.25 * depth), x : x + w] = hidden_sky
+    narrow = _peak(_blur(ambient, sigma_y=max(0.9, 0.3 * depth), sigma_x=max(1.2, 0.05 * w)))
+    wide = _peak(_blur(ambient, sigma_y=max(1.5, 0.8 * depth), sigma_x=max(2.0, 0.12 * w)))
+
+    cast = _cast(opacity, foot - 0.25 * depth, h, w, flat, draw)
+    light = (1 - 0.55 * contact) * (1 - 0.5 * narrow) * (1 - 0.25 * wide) * (1 - draw.cast * cast)
+    # 0.85: about what the product reaches at a foot.
+    shade = ((1 - light) / 0.85).clamp(max=1) * min(draw.strength, MAX_STRENGTH)
+    fade_top = ((rows - (foot - 0.5 * h)) / max(0.25 * h, 1)).clamp(0, 1)
+    shade = shade * fade_top * _window(opacity.shape[0], opacity.shape[1])
+    levels = (shade * 255).round()
+    return torch.where(levels >= LEAST_SHADE, levels, 0).to(torch.uint8)
+
+
+def opaque_box(opacity: torch.Tensor) -> Box:
+    """Bounding box of what is at least half opaque in a map ``[h, w]``, which must not be empty."""
+    seen = opacity >= 0.5
+    rows, cols = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
+    top, left = int(rows[0]), int(cols[0])
+    return top, left, int(rows[-1]) + 1 - top, int(cols[-1]) + 1 - left
+
+
+def _cast(opacity: torch.Tensor, ground: float, h: int, w: int, flat: float, draw: ShadowDraw) -> torch.Tensor:
+    """The silhouette laid on the ground: leaning sideways, flattened, fading and blurred."""
+    height, width = opacity.shape
+    rows = torch.arange(height, dtype=torch.float32)[:, None].expand(height, width)
+    cols = torch.arange(width, dtype=torch.float32)[None].expand(height, width)
+    step = draw.reach * flat
+    step = max(abs(step), 0.06) * (1 if step > 0 else -1)
+    over = (rows - ground) / step
+    from_row, from_col = ground - over, cols - over * draw.lean
+    grid = torch.stack(((2 * from_col + 1) / width - 1, (2 * from_row + 1) / height - 1), dim=-1)
+    laid = F.grid_sample(opacity[None, None], grid[None], mode="bilinear", align_corners=False)[0, 0]
+    laid = laid * (over >= 0) * torch.exp(-over.clamp(min=0) / (0.5 * h))
+    return _blur(laid, sigma_y=max(1.0, 0.1 * h * abs(step)), sigma_x=max(1.2, 0.035 * w))
+
+
+def _peak(shape: torch.Tensor) -> torch.Tensor:
+    return shape / shape.amax().clamp(min=1e-6)
+
+
+def _window(height: int, width: int) -> torch.Tensor:
+    """1 inside, falling to 0 at the crop's border, so that a shadow never ends in a straight edge."""
+
+    def ramp(count: int) -> torch.Tensor:
+        i = torch.arange(count, dtype=torch.float32)
+        return (torch.minimum(i, count - 1 - i) / max(0.06 * count, 1)).clamp(max=1)
+
+    return ramp(height)[:, None] * ramp(width)[None]
+
+
+def _blur(shape: torch.Tensor, *, sigma_y: float, sigma_x: float) -> torch.Tensor:
+    """Separable Gaussian of a map ``[h, w]``, zero outside."""
+    column, row = _kernel(sigma_y), _kernel(sigma_x)
+    out = F.conv2d(shape[None, None], column[None, None, :, None], padding=(len(column) // 2, 0))
+    return F.conv2d(out, row[None, None, None, :], padding=(0, len(row) // 2))[0, 0]
+
+
+def _kernel(sigma: float) -> torch.Tensor:
+    radius = max(1, int(3 * sigma + 0.5))
+    i = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    weights = torch.exp(-(i**2) / (2 * sigma**2))
+    return weights / weights.sum()

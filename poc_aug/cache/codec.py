@@ -1,0 +1,135 @@
+"""Tensors to bytes and back: patches, masks and grey maps, each blob under a codec id.
+
+Measured on 73 cut-outs of COCO, one noisy core, mean of a 400×400 patch (size, encode, decode):
+
+==============  ==========  =========  =========
+``webp``          74.9 kB     14 ms     1.6 ms     lossless, method 1
+(method 0)        86.9 kB    2.5 ms     1.8 ms     not used: larger *and* slower to read
+(method 4)        70.1 kB     90 ms     1.7 ms     not used: no gain for six times the work
+``webp-lossy``    17.0 kB      7 ms     2.4 ms     quality 90; what is zero stays exactly zero
+``zstd``         140.3 kB      1 ms     0.2 ms
+``raw``          480.0 kB      0 ms     0.1 ms
+==============  ==========  =========  =========
+
+A record is written once and read every epoch, so method 1 is what ``webp`` means. Masks, mattes and shades are
+lossless under every codec.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+import zstandard
+from PIL import Image
+
+Codec: TypeAlias = Literal["webp", "webp-lossy", "zstd", "raw"]
+"""How a cache stores patches."""
+
+CODECS: tuple[str, ...] = get_args(Codec)
+
+Blob: TypeAlias = tuple[str, bytes]
+"""Codec id and bytes."""
+
+_ZSTD_LEVEL = 9
+_WEBP_MAX_SIDE = 16383  # the format's limit; larger patches are stored as zstd, which their codec id says
+_DELTA_GAIN = 0.85  # a difference filter is three times slower to undo: only where it saves 15%
+
+
+def encode_patch(patch: torch.Tensor, codec: str) -> Blob:
+    """Encode a uint8 ``[3, h, w]`` RGB patch."""
+    _, height, width = patch.shape
+    if codec.startswith("webp") and max(height, width) > _WEBP_MAX_SIDE:
+        codec = "zstd"
+    if codec == "raw":
+        return codec, patch.numpy().tobytes()
+    if codec == "zstd":
+        return codec, zstandard.compress(patch.numpy().tobytes(), _ZSTD_LEVEL)
+    pixels = patch.permute(1, 2, 0).contiguous().numpy()
+    data = io.BytesIO()
+    if codec == "webp":
+        Image.fromarray(pixels).save(data, "WEBP", lossless=True, method=1, quality=0, exact=True)
+    elif codec == "webp-lossy":
+        # As alpha, the zero pixels are kept out of the chroma averages (no dark rim) and come back exactly.
+        opaque = pixels.any(axis=2, keepdims=True).astype(np.uint8) * 255
+        rgba = Image.fromarray(np.concatenate([pixels, opaque], axis=2))
+        rgba.save(data, "WEBP", quality=90, method=2, alpha_quality=100)
+    else:
+        raise ValueError(f"unknown patch codec {codec!r}, known: {', '.join(CODECS)}")
+    return codec, data.getvalue()
+
+
+def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Decode a patch: uint8 ``[3, h, w]``, contiguous and writable.
+
+    Raises:
+        ValueError: an unknown codec, or bytes that hold another size.
+    """
+    if codec in ("raw", "zstd"):
+        plain = bytes(data) if codec == "raw" else zstandard.decompress(data)
+        return torch.from_numpy(_array(plain, (3, *size_hw)))
+    if codec not in ("webp", "webp-lossy"):
+        raise ValueError(f"unknown patch codec {codec!r}")
+    with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
+        pixels = np.array(image)
+    if pixels.shape[:2] != size_hw:
+        raise ValueError(f"a picture of {pixels.shape[:2]} pixels where the header says {size_hw}")
+    channels = torch.from_numpy(pixels).permute(2, 0, 1)
+    if channels.shape[0] == 4:
+        return (channels[:3] * (channels[3] > 0)).contiguous()
+    return channels.contiguous()
+
+
+def encode_mask(mask: torch.Tensor) -> Blob:
+    """Encode a bool ``[h, w]`` mask: eight pixels a byte, row by row, then zstd."""
+    return "bits-zstd", zstandard.compress(np.packbits(mask.numpy(), axis=1).tobytes(), _ZSTD_LEVEL)
+
+
+def decode_mask(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Decode a mask: bool ``[h, w]``, contiguous and writable.
+
+    Raises:
+        ValueError: an unknown codec, or bytes that hold another size.
+    """
+    if codec != "bits-zstd":
+        raise ValueError(f"unknown mask codec {codec!r}")
+    height, width = size_hw
+    packed = np.frombuffer(zstandard.decompress(data), np.uint8)
+    if packed.size != height * -(-width // 8):
+        raise ValueError(f"{packed.size} bytes do not make a mask of {size_hw} pixels")
+    bits = np.unpackbits(packed.reshape(height, -1), axis=1, count=width)
+    return torch.from_numpy(bits.view(np.bool_))
+
+
+def encode_map(values: torch.Tensor) -> Blob:
+    """Encode a uint8 ``[h, w]`` map (matte or shade) with zstd, of the values or of their steps along a row.
+
+    Mattes are mostly flat and smaller as they are; a soft shadow is a third smaller as steps.
+    """
+    grey = values.numpy()
+    steps = grey.copy()
+    steps[:, 1:] -= grey[:, :-1]
+    plain = zstandard.compress(grey.tobytes(), _ZSTD_LEVEL)
+    delta = zstandard.compress(steps.tobytes(), _ZSTD_LEVEL)
+    return ("delta-zstd", delta) if len(delta) < _DELTA_GAIN * len(plain) else ("zstd", plain)
+
+
+def decode_map(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Decode a map: uint8 ``[h, w]``, contiguous and writable.
+
+    Raises:
+        ValueError: an unknown codec, or bytes that hold another size.
+    """
+    if codec not in ("zstd", "delta-zstd"):
+        raise ValueError(f"unknown map codec {codec!r}")
+    grey = _array(zstandard.decompress(data), size_hw)
+    if codec == "delta-zstd":
+        np.cumsum(grey, axis=1, dtype=np.uint8, out=grey)
+    return torch.from_numpy(grey)
+
+
+def _array(data: bytes, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    # bytearray: one copy, and a tensor that may be written to.
+    return np.frombuffer(bytearray(data), np.uint8).reshape(shape)

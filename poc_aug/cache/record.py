@@ -1,0 +1,219 @@
+"""One record: a `Variant` as bytes that carry their own hash.
+
+::
+
+    4 bytes   b"PAUG"
+    1 byte    record version
+    16 bytes  xxh3_128 of everything that follows
+    4 bytes   length of the compressed header, little endian
+    header    zstd of canonical JSON: key, index, digest, insertions (box, names, scores, blobs), rejections
+    blobs     for each insertion: patch, a mask per part, matte, shade (the last two where the header names them)
+
+Equal variants give equal bytes, so a resumed cache has the records of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import xxhash
+import zstandard
+
+from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
+from poc_aug.errors import CacheError
+from poc_aug.types import Insertion, Part, Rejection, Variant
+
+RECORD_VERSION = 1
+
+_MAGIC = b"PAUG"
+_HEAD = struct.Struct("<4sB16sI")
+_HASHED_FROM = _HEAD.size - 4  # the header's length is hashed too
+
+
+class RecordError(ValueError):
+    """Bytes that are not a whole record; readers turn it into a `CacheCorruptError` that names the place."""
+
+
+def encode_record(variant: Variant, codec: str) -> bytes:
+    """Encode a variant, its patches with ``codec``.
+
+    Raises:
+        CacheError: an insertion whose tensors do not fit its box, or provenance that is not JSON.
+    """
+    blobs: list[bytes] = []
+
+    def add(blob: Blob) -> list[str | int]:
+        blobs.append(blob[1])
+        return [blob[0], len(blob[1])]
+
+    def insertion_header(insertion: Insertion) -> dict[str, Any]:
+        _check(variant, insertion)
+        return {
+            "box": [int(value) for value in insertion.box_yxhw],
+            "name": insertion.object_name,
+            "max_sigma_px": float(insertion.max_sigma_px),
+            "patch": add(encode_patch(insertion.patch.cpu(), codec)),
+            "parts": [
+                [part.name, float(part.score), *add(encode_mask(part.mask.cpu()))] for part in insertion.parts
+            ],
+            "alpha": None if insertion.alpha is None else add(encode_map(insertion.alpha.cpu())),
+            "shade": None if insertion.shade is None else add(encode_map(insertion.shade.cpu())),
+            "provenance": dict(insertion.provenance),
+        }
+
+    header = {
+        "key": variant.key,
+        "index": int(variant.index),
+        "digest": variant.digest.hex(),
+        "insertions": [insertion_header(insertion) for insertion in variant.insertions],
+        "rejections": [[r.reason, r.object_name, int(r.attempt), r.detail] for r in variant.rejections],
+    }
+    try:
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CacheError(
+            f"variant {variant.index} of {variant.key!r} holds a value that is not JSON: {error}",
+            expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
+        ) from error
+    packed = zstandard.compress(text.encode("ascii"), 9)
+    body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
+    return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
+
+
+def decode_record(data: bytes, key: str, index: int) -> Variant:
+    """Decode a record and check that it is the one asked for.
+
+    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance come back as lists.
+
+    Raises:
+        RecordError: the hash does not fit, another record version, or another key or index.
+    """
+    header, offset = _read_header(data)
+    if (header["key"], header["index"]) != (key, index):
+        raise RecordError(f"the record is that of variant {header['index']} of {header['key']!r}")
+    view = memoryview(data)
+
+    def take(
+        decode: Callable[[str, memoryview, tuple[int, int]], torch.Tensor],
+        blob: list[Any],
+        size_hw: tuple[int, int],
+    ) -> torch.Tensor:
+        nonlocal offset
+        codec, nbytes = blob
+        offset += nbytes
+        return decode(codec, view[offset - nbytes : offset], size_hw)
+
+    def insertion(item: dict[str, Any]) -> Insertion:
+        y, x, height, width = item["box"]
+        size_hw = height, width
+        patch = take(decode_patch, item["patch"], size_hw)
+        parts = tuple(
+            Part(name, take(decode_mask, blob, size_hw), score) for name, score, *blob in item["parts"]
+        )
+        alpha = None if item["alpha"] is None else take(decode_map, item["alpha"], size_hw)
+        shade = None if item["shade"] is None else take(decode_map, item["shade"], size_hw)
+        return Insertion(
+            box_yxhw=(y, x, height, width),
+            patch=patch,
+            parts=parts,
+            alpha=alpha,
+            shade=shade,
+            object_name=item["name"],
+            max_sigma_px=item["max_sigma_px"],
+            provenance=item["provenance"],
+        )
+
+    try:
+        return Variant(
+            key=key,
+            index=index,
+            digest=bytes.fromhex(header["digest"]),
+            insertions=tuple(insertion(item) for item in header["insertions"]),
+            rejections=tuple(Rejection(*item) for item in header["rejections"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
+        # The hash fits: written so by a faulty or newer writer.
+        raise RecordError(f"the record cannot be decoded: {error}") from error
+
+
+def record_name(data: bytes) -> tuple[str, int]:
+    """Key and index in a record's header.
+
+    Raises:
+        RecordError: as `decode_record`.
+    """
+    header, _ = _read_header(data)
+    return header["key"], header["index"]
+
+
+def record_hash(data: bytes) -> bytes:
+    """The hash that a record carries (16 bytes); not checked."""
+    return data[_HASHED_FROM - 16 : _HASHED_FROM]
+
+
+def same_variant(a: Variant, b: Variant) -> bool:
+    """Whether two variants are equal to the last pixel."""
+
+    def plain(variant: Variant) -> tuple[object, ...]:
+        return variant.key, variant.index, variant.digest, variant.rejections, len(variant.insertions)
+
+    def plain_insertion(i: Insertion) -> tuple[object, ...]:
+        names = [(part.name, part.score) for part in i.parts]
+        return i.box_yxhw, names, i.object_name, i.max_sigma_px, dict(i.provenance)
+
+    def tensors(i: Insertion) -> list[torch.Tensor | None]:
+        return [i.patch, i.alpha, i.shade, *(part.mask for part in i.parts)]
+
+    def equal(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
+        if first is None or second is None:
+            return first is second
+        return first.dtype == second.dtype and torch.equal(first, second)
+
+    return plain(a) == plain(b) and all(
+        plain_insertion(i) == plain_insertion(j) and all(map(equal, tensors(i), tensors(j)))
+        for i, j in zip(a.insertions, b.insertions, strict=True)
+    )
+
+
+def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    if len(data) < _HEAD.size:
+        raise RecordError(f"{len(data)} bytes are too few for a record")
+    magic, version, digest, header_nbytes = _HEAD.unpack_from(data)
+    if magic != _MAGIC:
+        raise RecordError(f"the record begins with {magic!r} instead of {_MAGIC!r}")
+    if xxhash.xxh3_128_digest(memoryview(data)[_HASHED_FROM:]) != digest:
+        raise RecordError("the record's hash does not fit its bytes")
+    if version != RECORD_VERSION:
+        raise RecordError(f"record version {version}, this poc_aug reads version {RECORD_VERSION}")
+    end = _HEAD.size + header_nbytes
+    try:
+        header = json.loads(zstandard.decompress(memoryview(data)[_HEAD.size : end]))
+    except (ValueError, zstandard.ZstdError) as error:
+        raise RecordError(f"the record's header cannot be decoded: {error}") from error
+    if not isinstance(header, Mapping) or not {"key", "index"} <= header.keys():
+        raise RecordError("the record's header has no key or no index")
+    return dict(header), end
+
+
+def _check(variant: Variant, insertion: Insertion) -> None:
+    height, width = insertion.box_yxhw[2:]
+
+    def check(what: str, tensor: torch.Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+        if tensor.dtype != dtype or tuple(tensor.shape) != shape or min(shape) < 1:
+            raise CacheError(
+                f"{what} of {insertion.object_name!r} in variant {variant.index} of {variant.key!r} is "
+                f"{tensor.dtype} {list(tensor.shape)}, its box {insertion.box_yxhw}",
+                expected=f"{dtype} {list(shape)}, at least one pixel",
+            )
+
+    check("patch", insertion.patch, torch.uint8, (3, height, width))
+    for part in insertion.parts:
+        check(f"mask {part.name!r}", part.mask, torch.bool, (height, width))
+    if insertion.alpha is not None:
+        check("alpha", insertion.alpha, torch.uint8, (height, width))
+    if insertion.shade is not None:
+        check("shade", insertion.shade, torch.uint8, (height, width))

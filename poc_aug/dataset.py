@@ -1,0 +1,238 @@
+"""`POCAugmentedDataset`: a drop-in wrapper that reads insertions from a cache and composes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch.utils.data import Dataset
+
+from poc_aug import digest, seeding
+from poc_aug.adapters import Adapt, OpenItem, open_item
+from poc_aug.cache import Cache
+from poc_aug.compose import compose_image, paint_labels
+from poc_aug.errors import (
+    CacheDatasetMismatchError,
+    CacheMissError,
+    LabelPolicyError,
+    RecipeError,
+)
+from poc_aug.keys import dataset_keys
+from poc_aug.known import find_schema
+from poc_aug.labels import LabelPolicy, OodLabels
+from poc_aug.recipe import Recipe
+from poc_aug.schema import LabelSchema
+from poc_aug.types import Variant
+
+OnMiss = Literal["original", "raise"]
+
+
+class POCAugmentedDataset(Dataset[Any]):
+    """A segmentation dataset with inserted objects and rewritten labels.
+
+    What comes out has the form of what went in: PIL stays PIL, tensors stay tensors, dicts keep their other
+    fields. Same seed, epoch and index give the same item, for any number of workers and any start method.
+
+    Args:
+        base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.adapters`. It must return the
+            same item each time: random transforms go to ``transforms``.
+        cache: path of a cache, or an opened one.
+        labels: turns class names into label ids; default ``OodLabels(254)``.
+        p: share of the samples that are augmented.
+        variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
+            ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``; a number: that variant.
+        on_miss: what happens where the cache holds nothing for a sample: ``"original"`` or ``"raise"``.
+        sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
+        transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
+        seed: seed of what is drawn when reading.
+        schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets.
+        keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
+        adapt: how to take image and labels out of items of another form.
+
+    Raises:
+        CacheError: no cache at the path, or one that cannot be read.
+        CacheDatasetMismatchError: the cache holds no sample of this dataset; later, when reading, that a stored
+            sample's content differs from this dataset's.
+        LabelPolicyError: an inserted class without a label id, or an id that does not fit the labels' dtype.
+        RecipeError: a parameter out of its range.
+    """
+
+    def __init__(
+        self,
+        base: Dataset[Any],
+        cache: str | Path | Cache,
+        labels: LabelPolicy | None = None,
+        *,
+        p: float = 0.5,
+        variants: Literal["random", "all"] | int = "random",
+        on_miss: OnMiss = "original",
+        sigma_px: float = 1.0,
+        transforms: Callable[..., Any] | None = None,
+        seed: int = 0,
+        schema: LabelSchema | str | Path | None = None,
+        keys: Sequence[str] | Callable[[int], str] | None = None,
+        adapt: Adapt | None = None,
+    ) -> None:
+        self.base = base
+        self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
+        self.labels = labels if labels is not None else OodLabels()
+        self.p = p
+        self.variants = variants
+        self.on_miss = on_miss
+        self.sigma_px = sigma_px
+        self.transforms = transforms
+        self.seed = seed
+        self.schema = find_schema(base, schema)
+        self.adapt = adapt
+        self.keys = dataset_keys(base, keys)
+        self.recipe = Recipe.from_dict(self.cache.manifest.recipe)
+        self._check_parameters()
+        stored = self._check_keys()
+        self._per_sample = self.cache.max_variants if variants == "all" else 1
+        names = {part for spec in self.recipe.objects for part in spec.parts}
+        self._ids = self.labels.resolve(sorted(names), self.schema)
+        self._ring_id = self.labels.ring_id(self.schema) if self.labels.ring_px else 0
+        self._stored = stored
+        # In shared memory, so that `set_epoch` reaches persistent workers.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
+
+        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
+        """
+        self._epoch.fill_(epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return int(self._epoch)
+
+    def __len__(self) -> int:
+        return len(self.keys) * self._per_sample
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} items")
+        number, place = divmod(index % len(self), self._per_sample)
+        key = self.keys[number]
+        item = open_item(self.base[number], self.adapt, key=key)
+        self._rewrite_base(item)
+        variant = self._draw_variant(key, index % len(self), place)
+        if variant is not None:
+            self._compose(item, key, variant)
+        return self._transform(item.close())
+
+    def _draw_variant(self, key: str, index: int, place: int) -> Variant | None:
+        rng = seeding.generator(self.seed, "read", self.epoch, key, index)
+        if seeding.uniform(rng, 0, 1) >= self.p:
+            return None
+        stored = self.cache.variants(key)
+        if not stored:
+            if self.on_miss == "raise":
+                raise CacheMissError(
+                    f"the cache {str(self.cache.path)!r} holds nothing for sample {key!r}",
+                    expected="at least one variant of every sample",
+                    hint="run warm_cache again on this dataset, or set on_miss='original'",
+                )
+            return None
+        if self.variants == "all":
+            return self.cache.get(key, place)
+        if isinstance(self.variants, int):
+            return self.cache.get(key, self.variants)
+        # A variant in which every attempt was rejected shows nothing: the next one is taken.
+        for choice in torch.randperm(len(stored), generator=rng).tolist():
+            variant = self.cache.get(key, stored[choice])
+            if variant is not None and variant.insertions:
+                return variant
+        return None
+
+    def _rewrite_base(self, item: OpenItem) -> None:
+        height, width = item.labels.size_hw
+        whole = (0, 0, height, width)
+        if self.labels.rewrites_base:
+            item.labels.write(whole, self.labels.rewrite(item.labels.read(whole), self.schema))
+
+    def _compose(self, item: OpenItem, key: str, variant: Variant) -> None:
+        if not variant.insertions:
+            return
+        seen = digest.digest_of(item.image)
+        if not digest.matches(variant.digest, seen):
+            raise CacheDatasetMismatchError(
+                f"sample {key!r} of this dataset is {digest.describe(seen)}, but the cache "
+                f"{str(self.cache.path)!r} was made from {digest.describe(variant.digest)} under that key",
+                expected=f"the dataset that the cache was made from: {self.cache.manifest.dataset}, in its order",
+                hint="open the right cache or dataset; if the dataset transforms its items at random, move that "
+                "to POCAugmentedDataset(transforms=...)",
+            )
+        for insertion in variant.insertions:
+            self._check_fit(item, [part.name for part in insertion.parts])
+            compose_image(item.image, (insertion,), self.sigma_px)
+            paint_labels(
+                item.labels,
+                insertion,
+                self._ids,
+                ring_px=self.labels.ring_px,
+                ring_id=self._ring_id,
+            )
+
+    def _check_fit(self, item: OpenItem, names: Sequence[str]) -> None:
+        low, high = item.labels.min_id, item.labels.max_id
+        for name in names:
+            if not low <= self._ids[name] <= high:
+                raise LabelPolicyError(
+                    f"label id {self._ids[name]} of {name!r} does not fit the labels' dtype",
+                    expected=f"an id in [{low}, {high}]",
+                    hint=f"change the id in {self.labels!r}, or give the base labels of a wider dtype",
+                )
+
+    def _transform(self, item: Any) -> Any:
+        if self.transforms is None:
+            return item
+        return self.transforms(*item) if isinstance(item, tuple | list) else self.transforms(item)
+
+    def _check_parameters(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise RecipeError(f"p={self.p}", expected="a share in [0, 1]")
+        if self.on_miss not in get_args(OnMiss):
+            raise RecipeError(f"on_miss={self.on_miss!r}", expected=f"one of {get_args(OnMiss)}")
+        if not (self.variants in ("random", "all") or (isinstance(self.variants, int) and self.variants >= 0)):
+            raise RecipeError(f"variants={self.variants!r}", expected="'random', 'all' or the number of a variant")
+        most = self.recipe.max_sigma_px
+        if not 0 <= self.sigma_px <= most:
+            raise RecipeError(
+                f"sigma_px={self.sigma_px}",
+                expected=f"0 to {most}: the cache holds no pixels beyond that feather",
+                hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
+            )
+
+    def _check_keys(self) -> int:
+        """How many samples the cache knows; none of them is an error, not a dataset without insertions."""
+        stored = sum(1 for key in self.keys if self.cache.variants(key))
+        if self.keys and not stored:
+            some = self.cache.keys()[:3]
+            raise CacheDatasetMismatchError(
+                f"the cache {str(self.cache.path)!r} holds none of this dataset's {len(self.keys)} samples: the "
+                f"dataset's keys are like {self.keys[:3]}, the cache's like {some}",
+                expected=f"the dataset that the cache was made from: {self.cache.manifest.dataset}",
+                hint="open the right cache, or pass keys= so that both use the same names",
+            )
+        return stored
+
+    def __repr__(self) -> str:
+        objects = [spec.name for spec in self.recipe.objects]
+        shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
+        return "\n".join(
+            (
+                f"{type(self).__name__}: {len(self)} items",
+                f"  base: {type(self.base).__name__}, {len(self.keys)} samples, "
+                f"schema {self.schema.name if self.schema else 'unknown'}",
+                f"  cache: {self.cache.path}, {len(self.cache)} variants of {self._stored} of these samples",
+                f"  objects: {len(objects)} ({shown})",
+                f"  labels: {self.labels!r}",
+                f"  p={self.p}, variants={self.variants!r}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
+                f"seed={self.seed}, epoch={self.epoch}",
+            )
+        )

@@ -1,0 +1,332 @@
+"""`InsertionPipeline`: the only place where the stages meet.
+
+Each ``(sample, variant)`` is a job, written as a coroutine: it draws a region, *yields* a crop, receives what became
+of it, and so on until its objects are placed. The engine runs many jobs at once, collects their crops into
+batches for the inserter and the annotator, and sends the results back. A job sees nothing but its own crops
+and seeds, so what it produces does not depend on batch size or on which other jobs run beside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+
+from poc_aug import seeding
+from poc_aug.digest import digest_of_sample
+from poc_aug.errors import RecipeError, SchemaError
+from poc_aug.insertions import accept, cut_out
+from poc_aug.perspective import camera_of
+from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
+from poc_aug.regions import ValidArea, find_region
+from poc_aug.schema import LabelSchema
+from poc_aug.types import (
+    Annotation,
+    Annotator,
+    Box,
+    Crop,
+    Filled,
+    Inserter,
+    Insertion,
+    Json,
+    Locator,
+    Perspective,
+    Region,
+    Rejection,
+    Sample,
+    Variant,
+)
+
+_Outcome: TypeAlias = "tuple[Filled, Annotation] | Rejection"
+_Job: TypeAlias = Generator[Crop, _Outcome, Variant]
+
+
+@dataclass
+class _Running:
+    """A job under way: ``crop`` waits for its outcome, or ``result`` is there."""
+
+    job: _Job
+    crop: Crop | None = None
+    result: Variant | None = None
+
+    def advance(self, outcome: _Outcome | None) -> None:
+        try:
+            self.crop = next(self.job) if outcome is None else self.job.send(outcome)
+        except StopIteration as stop:
+            self.crop, self.result = None, stop.value
+
+
+class InsertionPipeline:
+    """Generates the insertions of samples.
+
+    Args:
+        recipe: what is generated.
+        inserter: fills crops.
+        annotator: finds masks in filled crops; not needed where the inserter knows its masks.
+        locator: finds valid areas in images; ``None`` takes them from the labels.
+        schema: the dataset's label schema; needed where the recipe names classes to stand on.
+        batch_size: crops that the inserter gets at once.
+
+    Raises:
+        RecipeError: an object needs a size in metres that neither recipe nor inserter knows.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        inserter: Inserter,
+        annotator: Annotator | None = None,
+        locator: Locator | None = None,
+        *,
+        schema: LabelSchema | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        if batch_size < 1:
+            raise RecipeError(f"batch_size={batch_size}", expected="at least 1")
+        self.recipe = recipe
+        self.inserter = inserter
+        self.annotator = annotator
+        self.locator = locator
+        self.schema = schema
+        self.batch_size = batch_size
+        _check_sizes(recipe, inserter)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of the backends: everything beside the recipe that decides what is generated."""
+        return {
+            "inserter": self.inserter.describe(),
+            "annotator": self.annotator.describe() if self.annotator else None,
+            "locator": self.locator.describe() if self.locator else None,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of recipe and backends: equal fingerprints generate equal insertions."""
+        return fingerprint({"recipe": self.recipe.to_dict(), **self.describe()})
+
+    def with_schema(self, schema: LabelSchema | None) -> InsertionPipeline:
+        """The same pipeline for a dataset of another label schema."""
+        return InsertionPipeline(
+            self.recipe,
+            self.inserter,
+            self.annotator,
+            self.locator,
+            schema=schema,
+            batch_size=self.batch_size,
+        )
+
+    def check(self) -> None:
+        """Check, before any long work, that the recipe fits the schema.
+
+        Raises:
+            SchemaError: the recipe names a class to stand on, and the schema is unknown or does not have it.
+        """
+        if self.locator is not None:
+            return
+        for spec in self.recipe.objects:
+            location = self._location(spec)
+            if location and self.schema is None:
+                raise SchemaError(
+                    f"object {spec.name!r} stands on {list(location)}, and the dataset's label schema is not known",
+                    expected="a schema that says which label ids these classes have",
+                    hint="pass schema= (or --schema NAME|FILE), or location=() in the recipe for anywhere",
+                )
+            for name in location:
+                assert self.schema is not None
+                self.schema.id_of(name)
+
+    def generate(self, sample: Sample, variant: int = 0) -> Variant:
+        """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
+        return next(self.run([(sample, variant)]))
+
+    def run(self, jobs: Iterable[tuple[Sample, int]]) -> Iterator[Variant]:
+        """Generate the variants of many samples, batched across them; results come in the order of the jobs.
+
+        At most ``2 * batch_size`` samples are held at once; ``jobs`` is read as it is needed.
+        """
+        self.check()
+        source = iter(jobs)
+        window: deque[_Running] = deque()
+        exhausted = False
+        while True:
+            while not exhausted and len(window) < 2 * self.batch_size:
+                item = next(source, None)
+                if item is None:
+                    exhausted = True
+                    break
+                running = _Running(self._job(*item))
+                running.advance(None)
+                window.append(running)
+            while window and window[0].result is not None:
+                yield window.popleft().result  # type: ignore[misc]  # checked above
+            if not window and exhausted:
+                return
+            waiting = [running for running in window if running.crop is not None][: self.batch_size]
+            if waiting:
+                outcomes = self._fill([running.crop for running in waiting if running.crop is not None])
+                for running, outcome in zip(waiting, outcomes, strict=True):
+                    running.advance(outcome)
+
+    def _fill(self, crops: Sequence[Crop]) -> list[_Outcome]:
+        """Insert and annotate one batch."""
+        filled = self.inserter.insert(crops)
+        outcomes: list[_Outcome | None] = [None] * len(crops)
+        unknown: list[int] = []
+        for i, result in enumerate(filled):
+            if isinstance(result, Rejection):
+                outcomes[i] = result
+            elif result.annotation is not None:
+                outcomes[i] = (result, result.annotation)
+            else:
+                unknown.append(i)
+        if unknown:
+            if self.annotator is None:
+                raise RecipeError(
+                    f"{type(self.inserter).__name__} does not know the masks of what it inserts",
+                    expected="an annotator",
+                    hint="InsertionPipeline(recipe, inserter, annotator=...)",
+                )
+            results = [filled[i] for i in unknown]
+            pictures = [result for result in results if isinstance(result, Filled)]
+            found = self.annotator.annotate([crops[i] for i in unknown], pictures)
+            for i, picture, annotation in zip(unknown, pictures, found, strict=True):
+                outcomes[i] = annotation if isinstance(annotation, Rejection) else (picture, annotation)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _job(self, sample: Sample, index: int) -> _Job:
+        if self.schema is not None:
+            self.schema.check(sample.labels, sample.key)
+        view = camera_of(self.recipe.camera, sample.labels, self.schema)
+        areas: dict[tuple[str, ...], ValidArea] = {}
+        insertions: list[tuple[int, Insertion]] = []
+        rejections: list[Rejection] = []
+        occupied: list[Box] = []
+        for slot, spec in enumerate(draw_objects(self.recipe, sample.key, index)):
+            location = self._location(spec)
+            if location not in areas:
+                areas[location] = self._valid_area(sample, location)
+            for attempt in range(self.recipe.attempts):
+                seed = seeding.derive_seed(self.recipe.seed, sample.key, index, slot, attempt)
+                made = {"seed": seed, "slot": slot, "attempt": attempt}
+                outcome = yield from self._attempt(sample, spec, made, areas[location], view, occupied)
+                if isinstance(outcome, Rejection):
+                    rejections.append(Rejection(outcome.reason, spec.name, attempt, outcome.detail))
+                    continue
+                region, insertion = outcome
+                y, _, h, _ = region.box_yxhw
+                insertions.append((y + h, insertion))
+                occupied.append(region.box_yxhw)
+                break
+        # Far to near: composing in this order lets a nearer object cover a farther one's shadow.
+        insertions.sort(key=lambda item: item[0])
+        return Variant(
+            key=sample.key,
+            index=index,
+            digest=digest_of_sample(sample),
+            insertions=tuple(insertion for _, insertion in insertions),
+            rejections=tuple(rejections),
+        )
+
+    def _attempt(
+        self,
+        sample: Sample,
+        spec: ObjectSpec,
+        made: dict[str, int],
+        area: ValidArea,
+        view: Perspective | None,
+        occupied: Sequence[Box],
+    ) -> Generator[Crop, _Outcome, tuple[Region, Insertion] | Rejection]:
+        seed = made["seed"]
+        rng = seeding.generator(seed, "region")
+        prompt = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
+        region = find_region(
+            area,
+            spec,
+            self.recipe,
+            rng,
+            perspective=view,
+            extent=self.inserter.extent(spec.name, seed),
+            occupied=occupied,
+        )
+        if isinstance(region, Rejection):
+            return region
+        crop = _crop(sample, region, spec, prompt, seed)
+        outcome = yield crop
+        if isinstance(outcome, Rejection):
+            return outcome
+        filled, annotation = outcome
+        parts = accept(self.recipe, crop, annotation)
+        if isinstance(parts, Rejection):
+            return parts
+        provenance: dict[str, Json] = {
+            **made,
+            "prompt": prompt,
+            "rung": region.rung,
+            "box_yxhw": list(region.box_yxhw),
+            "crop_yxhw": list(region.crop_yxhw),
+            "horizon_row": None if view is None else round(view.horizon_row, 2),
+        }
+        return region, cut_out(self.recipe, region, crop, filled, parts, provenance)
+
+    def _location(self, spec: ObjectSpec) -> tuple[str, ...]:
+        return self.recipe.location if spec.location is None else spec.location
+
+    def _valid_area(self, sample: Sample, location: tuple[str, ...]) -> ValidArea:
+        if not location:
+            return ValidArea(None, sample.size_hw)
+        if self.locator is not None:
+            found = [self.locator.locate(sample, name) for name in location]
+            return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
+        assert self.schema is not None  # `check` has run
+        return ValidArea(self.schema.mask(sample.labels, location), sample.size_hw)
+
+
+def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
+    """The objects of variant ``index``, drawn without replacement over a sample's variants (POC §3.2).
+
+    The variants share one endless sequence of objects, shuffled anew whenever each has come once.
+    """
+    low, high = recipe.objects_per_variant
+
+    def count(k: int) -> int:
+        return seeding.integer(seeding.generator(recipe.seed, key, k, "count"), low, high + 1)
+
+    first = sum(count(k) for k in range(index))
+    total = len(recipe.objects)
+    drawn = []
+    for position in range(first, first + count(index)):
+        cycle, place = divmod(position, total)
+        order = torch.randperm(total, generator=seeding.generator(recipe.seed, key, "objects", cycle))
+        drawn.append(recipe.objects[int(order[place])])
+    return drawn
+
+
+def _crop(sample: Sample, region: Region, spec: ObjectSpec, prompt: str, seed: int) -> Crop:
+    top, left, height, width = region.crop_yxhw
+    y, x, h, w = region.box_yxhw
+    return Crop(
+        image=sample.image[:, top : top + height, left : left + width].clone(),
+        box_yxhw=(y - top, x - left, h, w),
+        object_name=spec.name,
+        prompt=prompt,
+        parts=spec.parts,
+        seed=seed,
+        perspective=None if region.perspective is None else region.perspective.shifted(top, left),
+    )
+
+
+def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
+    for spec in recipe.objects:
+        rule = spec.size or recipe.size
+        if isinstance(rule, PerspectiveSize) and rule.size_m is None:
+            extent = inserter.extent(spec.name, 0)
+            if extent is None or extent.height_m is None:
+                raise RecipeError(
+                    f"object {spec.name!r} has a perspective size without size_m, and "
+                    f"{type(inserter).__name__} does not know its real size",
+                    expected="a size in metres",
+                    hint=f"ObjectSpec(name={spec.name!r}, size=PerspectiveSize(size_m=0.6))",
+                )

@@ -1,0 +1,146 @@
+"""Contact sheets: before, after and mask overlay of a cache's variants, to look at what was made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from poc_aug.compose import compose
+from poc_aug.errors import RecipeError
+from poc_aug.types import Insertion, Sample, Variant
+
+_GAP_PX = 6
+_BACKGROUND = (24, 26, 30)
+_TEXT = (235, 235, 235)
+# Okabe and Ito's palette (2008), told apart by colour-blind readers too.
+_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One row of a sheet: a base sample and the variant to show on it."""
+
+    sample: Sample
+    variant: Variant
+
+
+def contact_sheet(
+    tiles: Sequence[Tile], *, width_px: int = 1800, sigma_px: float = 1.0, zoom: bool = True
+) -> Image.Image:
+    """Draw one row a tile: before, after, masks with class and score, and a close-up of the largest object.
+
+    Args:
+        tiles: what to show; at least one.
+        width_px: width of the sheet.
+        sigma_px: feather in pixels.
+        zoom: add the close-up column.
+
+    Returns:
+        An RGB picture.
+    """
+    if not tiles:
+        raise RecipeError("no variant to show", expected="at least one", hint="warm the cache first")
+    columns = 4 if zoom else 3
+    tile_w = (width_px - _GAP_PX * (columns + 1)) // columns
+    font = ImageFont.load_default(size=max(11, tile_w // 32))
+    rows = [_row(tile, tile_w, sigma_px, font, zoom) for tile in tiles]
+    line = max(11, tile_w // 32) + 8
+    height = sum(max(cell.height for cell in row) + line + _GAP_PX for row in rows) + _GAP_PX
+    sheet = Image.new("RGB", (width_px, height), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    y = _GAP_PX
+    for tile, row in zip(tiles, rows, strict=True):
+        counts: dict[str, int] = {}
+        for rejection in tile.variant.rejections:
+            counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
+        rejected = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
+        title = f"{tile.sample.key}  variant {tile.variant.index}: {len(tile.variant.insertions)} objects"
+        draw.text((_GAP_PX, y), title + (f"   rejected: {rejected}" if rejected else ""), _TEXT, font)
+        y += line
+        for number, cell in enumerate(row):
+            sheet.paste(cell, (_GAP_PX + number * (tile_w + _GAP_PX), y))
+        y += max(cell.height for cell in row) + _GAP_PX
+    return sheet
+
+
+def _row(
+    tile: Tile, tile_w: int, sigma_px: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, zoom: bool
+) -> list[Image.Image]:
+    names = {part.name for insertion in tile.variant.insertions for part in insertion.parts}
+    # The label ids do not matter here: only the composed image is shown.
+    after = compose(tile.sample, tile.variant.insertions, dict.fromkeys(names, 0), sigma_px=sigma_px)
+    before_image, after_image = to_pil(tile.sample.image), to_pil(after.image)
+    overlay = _overlay(after.image, tile.variant.insertions)
+    cells = [_resized(picture, tile_w) for picture in (before_image, after_image, overlay)]
+    _captions(cells[2], tile, font)
+    if zoom:
+        box = _closeup_box(tile)
+        pair = Image.new("RGB", (tile_w, cells[0].height), _BACKGROUND)
+        if box is not None:
+            size = (tile_w, cells[0].height)
+            pair.paste(after_image.crop(box).resize(size, Image.Resampling.BICUBIC))
+        cells.append(pair)
+    return cells
+
+
+def to_pil(image: torch.Tensor) -> Image.Image:
+    """uint8 ``[3, H, W]`` to a PIL picture."""
+    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+
+
+def _resized(picture: Image.Image, width: int) -> Image.Image:
+    height = max(1, round(picture.height * width / picture.width))
+    resample = Image.Resampling.LANCZOS if width < picture.width else Image.Resampling.BICUBIC
+    return picture.resize((width, height), resample)
+
+
+def _overlay(image: torch.Tensor, insertions: Sequence[Insertion]) -> Image.Image:
+    shown = image.to(torch.float32) * 0.55 + 40
+    for number, insertion in enumerate(insertions):
+        y, x, h, w = insertion.box_yxhw
+        area = shown[:, y : y + h, x : x + w]
+        for part_number, part in enumerate(insertion.parts):
+            colour = torch.tensor(_COLOURS[(number + part_number) % len(_COLOURS)], dtype=torch.float32)
+            base = image[:, y : y + h, x : x + w].to(torch.float32)
+            area[:, part.mask] = 0.35 * base[:, part.mask] + 0.65 * colour[:, None]
+    return to_pil(shown.clamp(0, 255).to(torch.uint8))
+
+
+def _captions(cell: Image.Image, tile: Tile, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> None:
+    draw = ImageDraw.Draw(cell)
+    scale = cell.width / tile.sample.size_hw[1]
+    for insertion in tile.variant.insertions:
+        y, x, _, w = insertion.box_yxhw
+        text = "  ".join(f"{part.name} {part.score:.2f}" for part in insertion.parts)
+        left, top, right, bottom = draw.textbbox((0, 0), text, font)
+        at_x = min(max(0.0, (x + w / 2) * scale - (right - left) / 2), max(0.0, cell.width - (right - left)))
+        at_y = max(0.0, y * scale - (bottom - top) - 6)
+        draw.rectangle((at_x - 2, at_y, at_x + right - left + 2, at_y + bottom - top + 4), (0, 0, 0))
+        draw.text((at_x - left, at_y - top + 2), text, _TEXT, font)
+
+
+def _closeup_box(tile: Tile) -> tuple[int, int, int, int] | None:
+    """A window of the frame's own aspect around the largest object: left, upper, right, lower."""
+    if not tile.variant.insertions:
+        return None
+    largest = max(tile.variant.insertions, key=lambda insertion: int(insertion.mask.sum()))
+    height, width = tile.sample.size_hw
+    y, x, h, w = largest.box_yxhw
+    side = min(height, math.ceil(1.3 * max(h, w * height / width)))
+    across = min(width, round(side * width / height))
+    top = min(max(0, y + h // 2 - side // 2), height - side)
+    left = min(max(0, x + w // 2 - across // 2), width - across)
+    return left, top, left + across, top + side

@@ -1,0 +1,271 @@
+"""Where an object goes: valid area + size rule + generator -> `Region` or `Rejection`.
+
+All valid positions are found at once with a summed-area table and one is drawn uniformly (POC §3.1, "selecting a
+region"; POC's public code tests random positions one at a time). Positions are grouped by foot row: with
+perspective sizes each foot row has its own box size, with pixel sizes all rows share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from poc_aug import seeding
+from poc_aug.recipe import FrameSize, ObjectSpec, PerspectiveSize, PixelSize, Recipe, Rung, SizeRule
+from poc_aug.types import Box, Extent, Perspective, Region, Rejection
+
+_SMALLEST_SIDE_PX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Foot rows ``[start, stop)`` whose boxes are all ``height`` x ``width``; a foot row is the first below."""
+
+    start: int
+    stop: int
+    height: int
+    width: int
+
+
+class ValidArea:
+    """Where objects may stand in one frame, with its summed-area table.
+
+    Args:
+        mask: bool ``[H, W]``; ``None`` means that every place is valid.
+        size_hw: the frame's size.
+    """
+
+    def __init__(self, mask: torch.Tensor | None, size_hw: tuple[int, int]) -> None:
+        self.size_hw = size_hw
+        self.anywhere = mask is None
+        self._sums: npt.NDArray[np.int32] | None = None
+        if mask is not None:
+            # Summing along rows first and in place is 2x faster than two fresh cumsums on 2048x1024.
+            sums = np.zeros((size_hw[0] + 1, size_hw[1] + 1), np.int32)
+            np.cumsum(mask.numpy().view(np.uint8), axis=1, dtype=np.int32, out=sums[1:, 1:])
+            np.add.accumulate(sums, axis=0, out=sums)
+            self._sums = sums
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel is valid."""
+        return self._sums is not None and int(self._sums[-1, -1]) == 0
+
+    def counts(self, rows: _Rows, strip: int, left: int, right: int) -> npt.NDArray[np.int32] | None:
+        """Valid pixels in the lowest ``strip`` rows of the boxes at each position; ``None``: anywhere.
+
+        Returns:
+            int32 ``[stop - start, right - left]``, for boxes whose left edge is in ``[left, right)``.
+        """
+        if self._sums is None:
+            return None
+        low, high = self._sums[rows.start : rows.stop], self._sums[rows.start - strip : rows.stop - strip]
+        after = slice(left + rows.width, right + rows.width)
+        before = slice(left, right)
+        return low[:, after] - low[:, before] - high[:, after] + high[:, before]
+
+
+def find_region(
+    area: ValidArea,
+    spec: ObjectSpec,
+    recipe: Recipe,
+    rng: torch.Generator,
+    *,
+    perspective: Perspective | None = None,
+    extent: Extent | None = None,
+    occupied: Sequence[Box] = (),
+) -> Region | Rejection:
+    """Draw a size, then a place, uniform over all valid ones; go down the recipe's ladder where there is none.
+
+    Args:
+        area: where the object may stand.
+        spec: the object.
+        recipe: limits, ladder, margins.
+        rng: the attempt's generator.
+        perspective: the frame's camera; needed by perspective sizes.
+        extent: what the inserter will draw; without it the box's aspect is drawn from the recipe's limits.
+        occupied: boxes ``(y, x, h, w)`` of the variant's other objects.
+
+    Returns:
+        The region, or a `Rejection` with reason "no room".
+    """
+    rule = spec.size or recipe.size
+    if isinstance(rule, PerspectiveSize) and perspective is None:
+        return Rejection("no room", spec.name, detail="no ground in sight to estimate the horizon from")
+    if area.empty:
+        return Rejection("no room", spec.name, detail="the valid area is empty")
+    # Drawn before the search, so the same numbers are used on every rung.
+    size_draw, aspect_draw, place_draw = (seeding.uniform(rng, 0, 1) for _ in range(3))
+    aspect = extent.aspect if extent else recipe.aspect_min + aspect_draw * (recipe.aspect_max - recipe.aspect_min)
+    for number, rung in enumerate(recipe.ladder):
+        groups = _row_groups(area.size_hw, rule, recipe, rung, size_draw, aspect, extent, perspective)
+        box = _draw_place(area, groups, recipe, rung, place_draw, occupied)
+        if box is not None:
+            crop = crop_around(box, recipe.crop_scale, area.size_hw)
+            return Region(box, crop, number, perspective)
+    return Rejection("no room", spec.name, detail=f"no place on any of {len(recipe.ladder)} rungs")
+
+
+def _draw_place(
+    area: ValidArea,
+    groups: Iterator[_Rows],
+    recipe: Recipe,
+    rung: Rung,
+    draw: float,
+    occupied: Sequence[Box],
+) -> Box | None:
+    """The place number ``draw * count`` of all valid ones, in reading order of the foot's left end."""
+    margin = recipe.margin_px
+    found: list[tuple[_Rows, npt.NDArray[np.bool_]]] = []
+    totals: list[int] = []
+    for rows in groups:
+        left, right = margin, area.size_hw[1] - margin - rows.width + 1
+        if right <= left:
+            continue
+        valid = _valid_places(area, rows, recipe, rung, left, right)
+        _forbid(valid, rows, left, occupied, recipe.gap_px)
+        count = int(np.count_nonzero(valid))
+        if count:
+            found.append((rows, valid))
+            totals.append(count)
+    if not found:
+        return None
+    number = min(int(draw * sum(totals)), sum(totals) - 1)
+    before = np.cumsum([0, *totals])
+    group = int(np.searchsorted(before, number, side="right")) - 1
+    rows, valid = found[group]
+    number -= int(before[group])
+    in_row = valid.sum(axis=1).cumsum()
+    row = int(np.searchsorted(in_row, number, side="right"))
+    if row:
+        number -= int(in_row[row - 1])
+    col = int(np.flatnonzero(valid[row])[number])
+    return rows.start + row - rows.height, margin + col, rows.height, rows.width
+
+
+def _valid_places(
+    area: ValidArea, rows: _Rows, recipe: Recipe, rung: Rung, left: int, right: int
+) -> npt.NDArray[np.bool_]:
+    strip = rows.height if recipe.overlap_on == "box" else max(1, round(recipe.foot_fraction * rows.height))
+    counts = area.counts(rows, strip, left, right) if rung.min_overlap > 0 else None
+    if counts is None:
+        return np.ones((rows.stop - rows.start, right - left), np.bool_)
+    return counts >= rung.min_overlap * strip * rows.width
+
+
+def _forbid(valid: npt.NDArray[np.bool_], rows: _Rows, left: int, occupied: Sequence[Box], gap_px: int) -> None:
+    """Clear, in place, the positions whose box would come within ``gap_px`` of an occupied one."""
+    for y, x, h, w in occupied:
+        # A box over rows [r - height, r) meets [y - gap, y + h + gap).
+        top = max(rows.start, y - gap_px + 1)
+        bottom = min(rows.stop, y + h + gap_px + rows.height)
+        first = max(0, x - gap_px - rows.width + 1 - left)
+        last = x + w + gap_px - left
+        if top < bottom and last > first:
+            valid[top - rows.start : bottom - rows.start, first:last] = False
+
+
+def _row_groups(
+    size_hw: tuple[int, int],
+    rule: SizeRule,
+    recipe: Recipe,
+    rung: Rung,
+    draw: float,
+    aspect: float,
+    extent: Extent | None,
+    perspective: Perspective | None,
+) -> Iterator[_Rows]:
+    if isinstance(rule, PerspectiveSize):
+        assert perspective is not None
+        yield from _perspective_rows(size_hw, rule, recipe.margin_px, draw, aspect, extent, perspective)
+        return
+    height, width = _pixel_size(rule, rung.size_scale, draw, aspect, extent is not None, max(size_hw))
+    start = recipe.margin_px + height
+    stop = size_hw[0] - recipe.margin_px + 1
+    if start < stop and min(height, width) >= 1:
+        yield _Rows(start, stop, height, width)
+
+
+def _pixel_size(
+    rule: PixelSize | FrameSize, scale: float, draw: float, aspect: float, own_aspect: bool, longer_px: int
+) -> tuple[int, int]:
+    """Height and width; an inserter's own aspect keeps the *longer* side within the limits."""
+    if isinstance(rule, PixelSize):
+        low, high = float(rule.min_px), float(rule.max_px)
+    else:
+        low, high = rule.min_fraction * longer_px, rule.max_fraction * longer_px
+    low, high = max(low * scale, _SMALLEST_SIDE_PX), max(high * scale, _SMALLEST_SIDE_PX)
+    side = low + draw * (high - low)
+    if own_aspect:
+        height, width = side / max(1.0, aspect), side * min(1.0, aspect)
+        return max(1, round(height)), max(1, round(width))
+    return int(side), int(min(max(aspect * side, low), high))
+
+
+def _perspective_rows(
+    size_hw: tuple[int, int],
+    rule: PerspectiveSize,
+    margin_px: int,
+    draw: float,
+    aspect: float,
+    extent: Extent | None,
+    view: Perspective,
+) -> Iterator[_Rows]:
+    frame_h = size_hw[0]
+    heights_m, widths_m, depth_m = _metres(rule, draw, aspect, extent)
+    first = max(margin_px + 1, int(np.floor(view.horizon_row)) + 1)
+    foot = np.arange(first, frame_h - margin_px + 1, dtype=np.float64)
+    below = foot - view.horizon_row
+    # Seen from above, the far end of a deep object lies higher in the picture than its near end.
+    near = view.focal_px * view.camera_height_m / below
+    far = near + depth_m
+    rise = view.focal_px * (view.camera_height_m - heights_m)
+    top = view.horizon_row + np.minimum(rise / near, rise / far)
+    height = np.maximum(1, np.rint(foot - top)).astype(np.int64)
+    width = np.maximum(1, np.rint(widths_m * below / view.camera_height_m)).astype(np.int64)
+    rows = foot.astype(np.int64)
+    fits = (
+        (np.maximum(height, width) >= rule.min_px)
+        & (height <= rule.max_fraction * frame_h)
+        & (rows - height >= margin_px)
+    )
+    rows, height, width = rows[fits], height[fits], width[fits]
+    if rows.size == 0:
+        return
+    changes = np.flatnonzero((np.diff(height) != 0) | (np.diff(width) != 0) | (np.diff(rows) != 1)) + 1
+    bounds = [0, *changes.tolist(), rows.size]
+    for start, stop in pairwise(bounds):
+        yield _Rows(int(rows[start]), int(rows[stop - 1]) + 1, int(height[start]), int(width[start]))
+
+
+def _metres(rule: PerspectiveSize, draw: float, aspect: float, extent: Extent | None) -> tuple[float, float, float]:
+    """Height, width and depth in metres, size jitter included."""
+    factor = 1.0 + rule.jitter * (2.0 * draw - 1.0)
+    if rule.size_m is None:
+        # The inserter's own size; `InsertionPipeline` has checked that it knows one. It draws true to size.
+        assert extent is not None
+        assert extent.height_m is not None
+        return extent.height_m, aspect * extent.height_m, extent.depth_m
+    depth = extent.depth_m if extent else 0.0
+    height = rule.size_m * factor
+    if rule.measure == "longest":
+        height /= max(1.0, aspect)
+    return height, aspect * height, depth
+
+
+def crop_around(box: Box, scale: float, size_hw: tuple[int, int]) -> Box:
+    """The square of ``scale`` times the box's longer side around it, moved inside the frame.
+
+    Where the frame is smaller than the square, the crop is cut to the frame; it always contains the box.
+    """
+    y, x, h, w = box
+    side = max(round(scale * max(h, w)), h, w)
+    crop_h, crop_w = min(side, size_hw[0]), min(side, size_hw[1])
+    top = min(max(y + h // 2 - crop_h // 2, 0), size_hw[0] - crop_h)
+    left = min(max(x + w // 2 - crop_w // 2, 0), size_hw[1] - crop_w)
+    return top, left, crop_h, crop_w

@@ -1,0 +1,1 @@
+"""Drawing by code: what the rendered objects and the synthetic streets share."""

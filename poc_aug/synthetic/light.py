@@ -1,0 +1,88 @@
+"""Light: shading, shadows of houses and trees, reflections, haze."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc_aug.synthetic.camera import F32
+from poc_aug.synthetic.filters import Number, blend, smooth
+from poc_aug.synthetic.scene import END_M, Scene, Sky
+
+_STEP_M = 0.5
+_START_M = -40.0
+_STREET_MIDDLE = np.array([0.10, 0.095, 0.085], np.float32)
+
+
+class Light:
+    """The light of one scene. All colours are linear, float32 ``[..., 3]``."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.sky: Sky = scene.sky
+        self._trees = [t for t in scene.trees if t.trunk_m > 0 and t.z < 70]
+        self._front = scene.street.front_m
+        # Eaves along both building lines as seen from the sun: one table a side.
+        z = np.arange(_START_M, END_M, _STEP_M)
+        self._eaves = [np.zeros(len(z), np.float32), np.zeros(len(z), np.float32)]
+        for house in scene.buildings:
+            span = (z >= house.near_m) & (z < house.far_m)
+            table = self._eaves[0 if house.side < 0 else 1]
+            table[span] = house.height_m + 0.6 * house.roof_m
+
+    def haze(self, rgb: F32, z: Number) -> F32:
+        """Mix with the colour of the air over a distance of ``z`` metres."""
+        return blend(rgb, self.sky.haze_rgb, 1 - np.exp(-np.asarray(z, np.float32) / self.sky.haze_m))
+
+    def sunlit(self, x: Number, y: Number, z: Number, trees: bool = True) -> F32:
+        """Share of the sun that reaches points in the street: 0 in the shadow of houses, dappled under trees."""
+        sx, sy, sz = self.sky.sun
+        px, py, pz = (np.asarray(v, np.float32) for v in (x, y, z))
+        shape = np.broadcast_shapes(px.shape, py.shape, pz.shape)
+        if self.sky.weather == "overcast":
+            return np.ones(shape, np.float32)
+        lit = np.ones(shape, np.float32)
+        if abs(sx) > 0.05:
+            side = 1 if sx > 0 else -1
+            t = (side * self._front[0 if side < 0 else 1] - px) / np.float32(sx)
+            t = np.maximum(t, 0)
+            table = self._eaves[0 if side < 0 else 1]
+            at = np.clip((pz + t * np.float32(sz) - _START_M) / _STEP_M, 0, len(table) - 1).astype(np.int32)
+            soft = np.float32(0.25) + np.float32(0.05) * t
+            over = py + t * np.float32(sy) - table[at]
+            lit = np.clip(over / soft + np.float32(0.5), 0, 1).astype(np.float32)
+        if trees:
+            for tree in self._trees:
+                dx, dz = np.float32(tree.x) - px, np.float32(tree.z) - pz
+                dy = np.float32(tree.trunk_m + 0.45 * tree.crown_h) - py
+                along = dx * np.float32(sx) + dy * np.float32(sy) + dz * np.float32(sz)
+                gap = (dx * dx + dy * dy + dz * dz - along * along) * np.float32(1 / (0.95 * tree.crown_m) ** 2)
+                shade = np.clip(np.float32(1.25) - gap, 0, 1)
+                lit *= 1 - np.float32(0.85) * np.minimum(shade * np.float32(1.6), 1)
+        return lit
+
+    def shade(self, albedo: F32, normal: NDArray[np.float32], lit: F32, open_sky: Number) -> F32:
+        """Diffuse light of a surface.
+
+        Args:
+            albedo: reflectance ``[..., 3]``.
+            normal: unit normals ``[..., 3]`` or ``[3]``.
+            lit: share of the sun, ``[...]``.
+            open_sky: share of the sky not hidden by what is around (ambient occlusion), ``[...]``.
+        """
+        sky = self.sky
+        facing = np.maximum(normal @ np.asarray(sky.sun, np.float32), 0) * lit
+        up = 0.5 + 0.5 * normal[..., 1]
+        light = facing[..., None] * sky.sun_rgb
+        ambient = np.asarray(up, np.float32)[..., None] * (sky.ambient_rgb - sky.bounce_rgb) + sky.bounce_rgb
+        return albedo * (light + ambient * np.asarray(open_sky, np.float32)[..., None])
+
+    def mirror(self, direction: F32) -> F32:
+        """What a mirror sees in unit ``direction`` ``[..., 3]``: road, house fronts, sky."""
+        sky, up = self.sky, direction[..., 1]
+        ground = sky.ambient_rgb * np.float32(0.10)
+        fronts = _STREET_MIDDLE * (sky.ambient_rgb + 0.25 * sky.sun_rgb)
+        low = blend(ground, fronts, smooth(up, -0.06, 0.06))
+        # House fronts hide the sky to the sides, not along the street.
+        edge = 0.12 + 0.38 * np.abs(direction[..., 0])
+        high = blend(sky.horizon_rgb, sky.zenith_rgb, smooth(up, 0.1, 0.9))
+        return blend(low, high, np.clip((up - edge) / np.float32(0.10) + np.float32(0.5), 0, 1))

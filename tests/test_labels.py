@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from poc_aug.errors import LabelPolicyError
+from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels, resolve_parts
+from poc_aug.schema import SCHEMAS
+from poc_aug.types import Part
+
+TRAIN_IDS = SCHEMAS["cityscapes-trainIds"]
+
+
+def box_mask(y: int, x: int, h: int, w: int) -> torch.Tensor:
+    mask = torch.zeros(17, 11, dtype=torch.bool)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def test_ood_labels_keep_known_classes_known() -> None:
+    assert OodLabels(254).resolve(["dog", "car"], TRAIN_IDS) == {"dog": 254, "car": 13}
+    assert OodLabels(254).resolve(["dog", "car"], None) == {"dog": 254, "car": 254}
+    assert OodLabels(254, known={"dog": 7}).resolve(["dog", "car"], TRAIN_IDS) == {"dog": 7, "car": 254}
+
+
+def test_a_class_that_the_schema_ignores_is_not_known() -> None:
+    label_ids = SCHEMAS["cityscapes-labelIds"]
+    assert OodLabels(100).resolve(["caravan", "car"], label_ids) == {"caravan": 100, "car": 26}
+
+
+def test_new_classes_need_an_id() -> None:
+    assert NewClassLabels({"cat": 19}).resolve(["cat", "car"], TRAIN_IDS) == {"cat": 19, "car": 13}
+    with pytest.raises(LabelPolicyError, match="dog"):
+        NewClassLabels({"cat": 19}).resolve(["cat", "dog"], TRAIN_IDS)
+
+
+def test_anomaly_labels() -> None:
+    policy = AnomalyLabels()
+    assert policy.resolve(["dog", "car"], TRAIN_IDS) == {"dog": 1, "car": 0}
+    base = torch.tensor([[0, 13, 255]], dtype=torch.uint8)
+    rewritten = policy.rewrite(base, TRAIN_IDS)
+    assert rewritten.tolist() == [[0, 0, 255]]
+    assert rewritten.dtype == torch.uint8
+    assert AnomalyLabels(known=("dog",)).resolve(["dog", "car"], TRAIN_IDS) == {"dog": 0, "car": 1}
+    with pytest.raises(LabelPolicyError, match="schema"):
+        policy.rewrite(base, None)
+
+
+def test_a_ring_needs_an_ignore_id() -> None:
+    assert OodLabels(254, ring_px=2).ring_id(TRAIN_IDS) == 255
+    assert OodLabels(254, ring_px=2, ignore_id=9).ring_id(None) == 9
+    with pytest.raises(LabelPolicyError, match="ignore"):
+        OodLabels(254, ring_px=2).ring_id(None)
+
+
+def test_the_first_part_wins_the_overlap() -> None:
+    rider, bicycle = Part("rider", box_mask(0, 2, 8, 5)), Part("bicycle", box_mask(6, 1, 8, 8))
+    parts = resolve_parts([rider, bicycle])
+    assert [part.name for part in parts] == ["rider", "bicycle"]
+    assert torch.equal(parts[0].mask, rider.mask)
+    assert torch.equal(parts[1].mask, bicycle.mask & ~rider.mask)
+
+
+def test_nearly_equal_parts_are_the_second_one() -> None:
+    rider, bicycle = Part("rider", box_mask(0, 2, 10, 5)), Part("bicycle", box_mask(0, 2, 9, 5))
+    parts = resolve_parts([rider, bicycle])
+    assert [part.name for part in parts] == ["bicycle"]
+    assert torch.equal(parts[0].mask, bicycle.mask)
+
+
+def test_parts_without_a_pixel_are_dropped() -> None:
+    parts = resolve_parts([Part("a", box_mask(0, 0, 9, 9)), Part("b", box_mask(1, 1, 2, 2))])
+    assert [part.name for part in parts] == ["a"]
+    assert resolve_parts([Part("a", box_mask(0, 0, 0, 0))]) == ()
