@@ -82,6 +82,8 @@ def _found(dataset: Any, length: int) -> list[str]:
     own = getattr(dataset, "keys", None)
     if callable(own):
         return _listed(own(), f"{type(dataset).__name__}.keys()")
+    if isinstance(own, list | tuple):
+        return list(own)
     if isinstance(dataset, Subset):
         inner = dataset_keys(dataset.dataset)
         return [inner[int(index)] for index in dataset.indices]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from poc_aug.adapters import Adapt, open_item
+from poc_aug.cache import Cache
 from poc_aug.compose import compose
-from poc_aug.errors import RecipeError
+from poc_aug.errors import CacheDatasetMismatchError, RecipeError
+from poc_aug.keys import dataset_keys
 from poc_aug.types import Insertion, Sample, Variant
 
 _GAP_PX = 6
@@ -74,6 +78,37 @@ def contact_sheet(
             sheet.paste(cell, (_GAP_PX + number * (tile_w + _GAP_PX), y))
         y += max(cell.height for cell in row) + _GAP_PX
     return sheet
+
+
+def tiles_of(dataset: Any, cache: Cache, count: int, adapt: Adapt | None = None) -> list[Tile]:
+    """The first ``count`` variants with objects, of different samples as far as there are.
+
+    Args:
+        dataset: the dataset that the cache was made from.
+        cache: an opened cache.
+        count: how many at most.
+        adapt: see `POCAugmentedDataset`.
+
+    Raises:
+        CacheDatasetMismatchError: none of the dataset's samples is in the cache.
+    """
+    names = dataset_keys(dataset)
+    tiles: list[Tile] = []
+    stored = [(number, key, cache.variants(key)) for number, key in enumerate(names)]
+    if not any(indices for _, _, indices in stored):
+        raise CacheDatasetMismatchError(
+            f"the cache {str(cache.path)!r} holds none of this dataset's {len(names)} samples",
+            expected=f"the dataset that the cache was made from: {cache.manifest.dataset}",
+        )
+    most = max(len(indices) for _, _, indices in stored)
+    for place in range(most):
+        for number, key, indices in stored:
+            if place >= len(indices) or len(tiles) == count:
+                continue
+            variant = cache.get(key, indices[(place + number) % len(indices)])
+            if variant is not None and variant.insertions:
+                tiles.append(Tile(open_item(dataset[number], adapt, key=key).sample(key), variant))
+    return tiles
 
 
 def _row(

@@ -21,6 +21,8 @@ def real_data() -> Path:
     """Folder of real street scenes and cut-outs; tests that need it are skipped where it is missing."""
     root = _real_data_root()
     if root is None:
+        if os.environ.get("POC_AUG_REQUIRE_DATA"):
+            pytest.fail("POC_AUG_REQUIRE_DATA is set, but there is no real data")
         pytest.skip("no real data: set POC_AUG_DATA to the folder that holds scenes/ and objects/")
     return root
 

@@ -49,9 +49,7 @@ class ArrayImageCanvas(_ArrayCanvas):
             raise ItemFormatError(
                 f"item {key!r}: {where} is a {value.dtype} array of shape {list(value.shape)}",
                 expected="a uint8 array of shape [H, W, 3]",
-                hint=image_hint(
-                    floating=value.dtype.kind == "f", shape=value.shape, turn=".transpose(1, 2, 0)"
-                ),
+                hint=image_hint(floating=value.dtype.kind == "f", shape=value.shape, turn=".transpose(1, 2, 0)"),
             )
         super().__init__(value)
         self._step = -1 if bgr else 1

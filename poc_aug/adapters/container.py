@@ -173,9 +173,7 @@ def _one_field(item: Mapping[Any, Any], names: tuple[str, ...], what: str, key: 
 
 
 def _is_picture(value: Any) -> bool:
-    return isinstance(value, Image.Image) or (
-        isinstance(value, torch.Tensor | np.ndarray) and value.ndim >= 2
-    )
+    return isinstance(value, Image.Image) or (isinstance(value, torch.Tensor | np.ndarray) and value.ndim >= 2)
 
 
 def describe_value(value: Any) -> str:

@@ -60,9 +60,7 @@ class TensorImageCanvas(_TensorCanvas):
             raise ItemFormatError(
                 f"item {key!r}: {where} is a {value.dtype} tensor of shape {list(value.shape)}",
                 expected="a torch.uint8 tensor of shape [3, H, W]",
-                hint=image_hint(
-                    floating=value.is_floating_point(), shape=tuple(value.shape), turn=".permute(2, 0, 1)"
-                ),
+                hint=image_hint(floating=value.is_floating_point(), shape=tuple(value.shape), turn=".permute(2, 0, 1)"),
             )
         super().__init__(value)
         self._order = (2, 1, 0) if bgr else (0, 1, 2)
@@ -126,9 +124,7 @@ def image_hint(*, floating: bool, shape: tuple[int, ...], turn: str) -> str:
     if len(shape) == 4:
         return "this is a batch: wrap the dataset, not the DataLoader"
     if len(shape) == 3 and 3 in (shape[0], shape[-1]):
-        return (
-            f"turn the channels with {turn}, or convert the dtype without scaling, in the dataset or adapt="
-        )
+        return f"turn the channels with {turn}, or convert the dtype without scaling, in the dataset or adapt="
     return "return three colour channels (RGB); a grey image repeats its channel three times"
 
 

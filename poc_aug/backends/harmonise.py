@@ -75,7 +75,7 @@ def match_colours(
     own = lab[:, mask]
 
     scene_light, own_light = float(around[0].mean()), float(own[0].mean())
-    gain = _clamp(((scene_light + 10) / (own_light + 10)) ** (0.7 * draw.tone), 0.6, 1.4)
+    gain = _clamp(((scene_light + 10) / (own_light + 10)) ** (0.8 * draw.tone), 0.4, 1.2)
     contrast = ((float(around[0].std()) + 8) / (float(own[0].std(correction=0)) + 8)) ** (0.3 * draw.contrast)
     contrast = _clamp(contrast, 0.75, 1.15)
     chroma = ((_chroma(around) + 10) / (_chroma(own) + 10)) ** (0.4 * draw.colour)
@@ -115,14 +115,18 @@ def ground_light(colours: torch.Tensor, mask: torch.Tensor, draw: HarmoniseDraw)
 
 
 def match_sharpness(
-    colours: torch.Tensor, mask: torch.Tensor, scene: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, Json]]:
-    """Blur an object (float ``[3, h, w]``) that is sharper than the scene (float ``[3, H, W]``), at most 2 px."""
-    ours, theirs = edge_blur_px(colours, mask), edge_blur_px(scene)
+    colours: torch.Tensor, opacity: torch.Tensor, scene: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, Json]]:
+    """Blur an object (float ``[3, h, w]``, opacity ``[h, w]``) that is sharper than the scene (float ``[3, H, W]``).
+
+    By at most `MAX_BLUR_PX`. The edge of its opacity is as sharp as the scaled cut-out's: it is blurred alike.
+    """
+    ours, theirs = edge_blur_px(colours, opacity >= 0.5), edge_blur_px(scene)
     if ours is None or theirs is None or theirs <= ours:
-        return colours, {"blur_px": 0.0}
+        return colours, opacity, {"blur_px": 0.0}
     blur = min(math.sqrt(theirs**2 - ours**2), MAX_BLUR_PX)
-    return gaussian_blur(colours, blur), {"blur_px": round(blur, 2)}
+    blurred = gaussian_blur(torch.cat((colours, opacity[None])), blur)
+    return blurred[:3], blurred[3], {"blur_px": round(blur, 2)}
 
 
 def add_grain(

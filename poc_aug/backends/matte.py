@@ -28,14 +28,6 @@ def erode(mask: torch.Tensor, radius_px: int = 1) -> torch.Tensor:
     return mask
 
 
-def dilate(mask: torch.Tensor, radius_px: int) -> torch.Tensor:
-    """Grow a mask (bool ``[h, w]``) to a square neighbourhood of ``radius_px``."""
-    side = 2 * radius_px + 1
-    grown = mask[None, None].float()
-    grown = F.max_pool2d(grown, (side, 1), stride=1, padding=(radius_px, 0))
-    return F.max_pool2d(grown, (1, side), stride=1, padding=(0, radius_px))[0, 0] > 0
-
-
 def extend_colours(colours: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
     """Fill what is not trusted from what is, by push-pull (Gortler et al., "The Lumigraph", 1996, section 3.4).
 
@@ -96,7 +88,9 @@ def clean_cutout(
     if soft:
         # A matte's rim mixes in the old background, up to where it is nearly opaque: look a little inwards.
         radius = max(1, round(0.006 * max(alpha.shape)))
-        inward = -F.max_pool2d(-alpha[None, None].float(), 2 * radius + 1, stride=1, padding=radius)[0, 0]
+        side = 2 * radius + 1
+        inward = F.max_pool2d(-alpha[None, None].float(), (side, 1), stride=1, padding=(radius, 0))
+        inward = -F.max_pool2d(inward, (1, side), stride=1, padding=(0, radius))[0, 0]
         trust = ((inward / 255 - 0.6) / 0.35).clamp(0, 1)
         trust = torch.maximum(trust, (alpha >= 128) * 0.02)
     else:

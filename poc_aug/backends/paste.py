@@ -7,7 +7,7 @@ halo, the scene's light, colour, sharpness and grain, and a contact shadow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -15,8 +15,8 @@ import torch
 from poc_aug.backends.bank import Cutout, ObjectBank
 from poc_aug.backends.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
 from poc_aug.backends.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
-from poc_aug.backends.matte import dilate
 from poc_aug.backends.resample import BAND_PX, Placed, fit, pose
+from poc_aug.compose import dilate
 from poc_aug.errors import RecipeError
 from poc_aug.seeding import generator, integer, uniform
 from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejection
@@ -59,7 +59,7 @@ class PasteInserter:
         *,
         flip: bool = True,
         rotate_deg: float = 0.0,
-        harmonise: float = 0.5,
+        harmonise: float = 0.6,
         shadow: bool = True,
         sharpness: bool = True,
         grain: bool = True,
@@ -155,7 +155,7 @@ class PasteInserter:
         rng = generator(crop.seed, "paste", crop.object_name, "light")
         draw = draw_harmonise(rng, self.harmonise)
         scene = crop.image.float() / 255
-        colours, mask = placed.colours, placed.mask
+        colours, mask, alpha = placed.colours, placed.mask, placed.opacity
         done: dict[str, Json] = {}
         if self.harmonise > 0:
             y, _, h, _ = crop.box_yxhw
@@ -166,19 +166,19 @@ class PasteInserter:
         if self.shadow:
             colours = ground_light(colours, mask, draw)
         if self.sharpness:
-            colours, told = match_sharpness(colours, mask, scene)
+            colours, alpha, told = match_sharpness(colours, alpha, scene)
             done |= told
         if self.grain:
             noise = generator(crop.seed, "paste", crop.object_name, "grain")
             colours, told = add_grain(colours, mask, scene, draw, noise)
             done |= told
-        return Placed(colours, placed.opacity, placed.y, placed.x), done
+        return replace(placed, colours=colours, alpha=alpha), done
 
     def _compose(self, crop: Crop, placed: Placed, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
         height, width = crop.image.shape[1:]
         inner, outer = placed.windows(height, width)
-        opacity = torch.zeros((height, width))
-        opacity[outer] = placed.opacity[inner]
+        opacity, alpha = torch.zeros((2, height, width))
+        opacity[outer], alpha[outer] = placed.opacity[inner], placed.alpha[inner]
         mask = opacity >= 0.5
         image = crop.image.clone()
         levels = (placed.colours[:, *inner] * 255).round().clamp(0, 255).to(torch.uint8)
@@ -195,7 +195,7 @@ class PasteInserter:
         return Filled(
             image=image,
             annotation=Annotation((Part(crop.parts[0], mask),)),
-            alpha=(opacity * 255).round().to(torch.uint8) if own_alpha else None,
+            alpha=(alpha * 255).round().to(torch.uint8) if own_alpha else None,
             shade=shade,
             provenance=provenance,
         )

@@ -23,13 +23,15 @@ class Placed:
 
     Attributes:
         colours: float ``[3, h, w]`` in [0, 1], of the object everywhere in the window.
-        opacity: float ``[h, w]`` in [0, 1].
+        opacity: float ``[h, w]`` in [0, 1]: how much of each pixel it covers; the mask is where this is half or more.
+        alpha: float ``[h, w]`` in [0, 1]: the same, as blurred as the scene.
         y: row of the window's first row in the crop.
         x: column of its first column.
     """
 
     colours: torch.Tensor
     opacity: torch.Tensor
+    alpha: torch.Tensor
     y: int
     x: int
 
@@ -117,4 +119,4 @@ def fit(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, soft: bo
     known = F.pad(torch.ones(size), pad)
     y = box_y + box_h - (top + h) - BAND_PX
     x = box_x + (box_w - w) // 2 - left - BAND_PX
-    return Placed(extend_colours(padded[:3], known), padded[3], y, x)
+    return Placed(extend_colours(padded[:3], known), padded[3], padded[3], y, x)

@@ -128,6 +128,10 @@ class Model:
         shift = np.array([-(low[0] + high[0]) / 2, -low[1] - self.sink, -(low[2] + high[2]) / 2], dtype=np.float32)
         return replace(self, parts=tuple(part.posed(rotation, shift) for part in self.parts))
 
+    def sunk(self, depth: float) -> Model:
+        """The same, pressed ``depth`` metres into the ground when posed."""
+        return replace(self, sink=depth)
+
 
 class Dice:
     """Draws from one CPU generator, in order."""

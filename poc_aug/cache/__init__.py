@@ -1,0 +1,37 @@
+"""The cache: what was generated, in LMDB shards beside a manifest.
+
+::
+
+    NAME.cache/
+      manifest.json        what it was made with, see `Manifest`
+      shards/
+        <writer>.lmdb      one file per writing process, united on reading
+        <writer>.lock      held while that process lives
+
+Rooms: ``codec`` (tensors to bytes), ``record`` (a `Variant` to bytes), ``keys`` (names inside a shard), ``shard``
+(files on disk), ``registry`` (open LMDB environments of this process), ``lock``, ``manifest``, ``reader``,
+``verify``, ``writer``.
+"""
+
+from __future__ import annotations
+
+from poc_aug.cache.codec import CODECS, Codec
+from poc_aug.cache.manifest import SCHEMA_VERSION, Manifest
+from poc_aug.cache.reader import Cache
+from poc_aug.cache.record import decode_record, encode_record, same_variant
+from poc_aug.cache.verify import Problem, VerifyReport
+from poc_aug.cache.writer import CacheWriter
+
+__all__ = [
+    "CODECS",
+    "SCHEMA_VERSION",
+    "Cache",
+    "CacheWriter",
+    "Codec",
+    "Manifest",
+    "Problem",
+    "VerifyReport",
+    "decode_record",
+    "encode_record",
+    "same_variant",
+]

@@ -1,0 +1,92 @@
+"""An exclusive lock on a file, held by one process; it ends with the process, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from poc_aug.errors import CacheBusyError
+
+
+class FileLock:
+    """Exclusive ``flock`` on ``path``, taken at once; `release` or the end of the process gives it back.
+
+    The file is never deleted: unlinking a locked file lets two processes hold "the" lock.
+
+    Raises:
+        CacheBusyError: another process, or another writer of this one, holds it; the message says which.
+        OSError: the file cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = None
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise CacheBusyError(
+                f"shard {path.stem!r} of cache {str(path.parent.parent)!r} is being written by {holder}",
+                expected="one writer per shard",
+                hint="wait for that process or stop it, or write another shard with writer='NAME'",
+            ) from None
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd = fd
+        _held.add(self)
+        owner = f"process {os.getpid()} on {socket.gethostname()}".encode()
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, owner, 0)
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        _held.discard(self)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock now."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@contextlib.contextmanager
+def directory_lock(path: Path) -> Iterator[None]:
+    """Wait for, and hold, an exclusive lock on a directory."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # A forked child shares the open file: were it left open, loader workers that outlive a killed writer would
+    # keep its lock, and the resumed job would be told that the cache is busy.
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

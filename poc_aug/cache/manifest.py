@@ -1,0 +1,210 @@
+"""The manifest of a cache: what it was made with, in ``manifest.json``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poc_aug.cache.codec import CODECS, Codec
+from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
+from poc_aug.recipe import fingerprint
+
+FORMAT = "poc_aug-cache"
+SCHEMA_VERSION = 1
+"""Version of the layout on disk; caches of another version are refused."""
+
+MANIFEST = "manifest.json"
+
+_FIELDS: dict[str, type] = {
+    "fingerprint": str,
+    "recipe": dict,
+    "backends": dict,
+    "dataset": dict,
+    "codec": str,
+    "created_by": str,
+}
+
+
+def _version() -> str:
+    return f"poc_aug {importlib.metadata.version('poc_aug')}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What decides the content of a cache.
+
+    Attributes:
+        fingerprint: hash of recipe and backends; a cache is continued with the same one only.
+        recipe: ``Recipe.to_dict()``.
+        backends: what inserter, annotator and locator say of themselves in ``describe()``, by role.
+        dataset: JSON values that identify the base dataset. A cache is continued with equal ones only, so
+            nothing that may change from run to run belongs here (no time, no absolute path).
+        codec: how patches are stored: "webp" (lossless), "webp-lossy", "zstd" or "raw".
+        created_by: name and version of the library that created the cache.
+    """
+
+    fingerprint: str
+    recipe: Mapping[str, Any]
+    backends: Mapping[str, Any] = field(default_factory=dict)
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    codec: Codec = "webp"
+    created_by: str = field(default_factory=_version)
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise CacheFormatError(f"codec {self.codec!r}", expected=f"one of: {', '.join(CODECS)}")
+
+    @classmethod
+    def create(
+        cls,
+        recipe: Mapping[str, Any],
+        backends: Mapping[str, Any],
+        dataset: Mapping[str, Any],
+        codec: Codec = "webp",
+    ) -> Manifest:
+        """A manifest whose fingerprint is the hash of ``recipe`` and ``backends``."""
+        made_with = fingerprint({"recipe": dict(recipe), "backends": dict(backends)})
+        return cls(made_with, recipe, backends, dataset, codec)
+
+    @property
+    def max_sigma_px(self) -> float | None:
+        """Largest feather that can be chosen when reading; ``None`` where the recipe does not say."""
+        value = self.recipe.get("max_sigma_px")
+        return None if value is None else float(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; ``Manifest.from_dict(manifest.to_dict()) == manifest``."""
+        head = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+        return head | {
+            name: dict(getattr(self, name)) if kind is dict else getattr(self, name) for name, kind in _FIELDS.items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: object, where: str = "manifest") -> Manifest:
+        """Build from JSON values; ``where`` names their source in errors.
+
+        Raises:
+            CacheFormatError: not a manifest, of another schema version, or a field is missing or of a wrong type.
+        """
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            named = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise CacheFormatError(f"{where} is not a cache's manifest: {named!r}", expected=f"format {FORMAT!r}")
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise CacheFormatError(
+                f"{where} has schema version {version!r}, made by {data.get('created_by')!r}",
+                expected=f"schema version {SCHEMA_VERSION}, which {_version()} reads and writes",
+                hint="install the poc_aug that made it, or make the cache again at another path",
+            )
+        for name, kind in _FIELDS.items():
+            if not isinstance(data.get(name), kind):
+                raise CacheFormatError(
+                    f"{where} has {name} = {data.get(name)!r}",
+                    expected=f"a {'mapping' if kind is dict else 'string'}",
+                    hint="restore the manifest from a copy of this cache",
+                )
+        return cls(**{name: data[name] for name in _FIELDS})
+
+    @classmethod
+    def read(cls, cache: Path) -> Manifest:
+        """Read the manifest of the cache directory ``cache``.
+
+        Raises:
+            CacheFormatError: missing, half-written, not JSON, or as in `from_dict`.
+        """
+        path = cache / MANIFEST
+        try:
+            data = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            found = ", ".join(sorted(entry.name for entry in cache.iterdir())[:10]) or "nothing"
+            raise CacheFormatError(
+                f"{str(cache)!r} has no {MANIFEST}; it holds: {found}",
+                expected="a cache directory as warm_cache makes it",
+                hint="check the path; a copied cache needs its manifest.json and shards/",
+            ) from None
+        except ValueError as error:
+            raise CacheFormatError(
+                f"{str(path)!r} is half-written or not JSON ({path.stat().st_size} bytes): {error}",
+                expected="the whole file; poc_aug writes it at once or not at all",
+                hint="copy the manifest again from where the cache came",
+            ) from error
+        return cls.from_dict(data, repr(str(path)))
+
+    def write(self, cache: Path) -> None:
+        """Write into the directory ``cache``, durably and at once: no reader and no crash sees a half of it.
+
+        Raises:
+            OSError: the disk is full or cannot be written; no manifest is there then.
+        """
+        text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
+        temporary = cache / f".{MANIFEST}.{os.getpid()}"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(cache / MANIFEST)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_directory(cache)
+
+    def check_continues(self, stored: Manifest, cache: Path) -> None:
+        """Check that a cache with the manifest ``stored`` can be continued, or read, with this one.
+
+        Raises:
+            CacheMismatchError: another recipe, other backends or another codec; names each field that differs.
+            CacheDatasetMismatchError: another dataset; names each field that differs.
+        """
+        made = {"recipe": stored.recipe, "backends": stored.backends, "codec": stored.codec}
+        wanted = {"recipe": self.recipe, "backends": self.backends, "codec": self.codec}
+        fields = list(_differences(made, wanted, ""))
+        if self.fingerprint != stored.fingerprint or self.codec != stored.codec:
+            raise CacheMismatchError(
+                f"cache {str(cache)!r} was made with fingerprint {stored.fingerprint}, this run has "
+                f"{self.fingerprint}; these fields differ:\n{_listed(fields)}",
+                expected="the recipe, backends and codec that the cache was made with",
+                hint="correct these fields, or write to another path; `poc-aug info` prints the cache's recipe",
+            )
+        if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
+            raise CacheDatasetMismatchError(
+                f"cache {str(cache)!r} was made from another dataset; these fields differ:\n{_listed(other)}",
+                expected="the dataset that the cache was made from",
+                hint="pass that dataset, or write to another path",
+            )
+
+
+def fsync_directory(path: Path) -> None:
+    """Make renames and new files in a directory durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _differences(stored: Any, wanted: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(stored, Mapping) and isinstance(wanted, Mapping):
+        for key in sorted({*stored, *wanted}):
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _differences(stored.get(key), wanted.get(key), inner)
+    elif isinstance(stored, list | tuple) and isinstance(wanted, list | tuple) and len(stored) == len(wanted):
+        for i, (first, second) in enumerate(zip(stored, wanted, strict=True)):
+            yield from _differences(first, second, f"{name}[{i}]")
+    elif stored != wanted:
+        yield name, stored, wanted
+
+
+def _listed(fields: list[tuple[str, Any, Any]]) -> str:
+    def short(value: Any) -> str:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        return text if len(text) <= 80 else f"{text[:77]}..."
+
+    lines = [f"  {name}: cache {short(stored)}, this run {short(wanted)}" for name, stored, wanted in fields[:12]]
+    if len(fields) > 12:
+        lines.append(f"  and {len(fields) - 12} more")
+    return "\n".join(lines) or "  (none that the manifest holds)"

@@ -1,0 +1,217 @@
+"""The process's open LMDB environments: one per shard, shared by every reader and the writer, safe over ``fork``.
+
+LMDB forbids to open a file twice in one process (lmdb 3 raises) and to carry an environment over ``fork()``.
+`acquire` therefore counts users per file, and fork hooks close what a child inherited; it is opened again on
+first use.
+
+**Why readers need no lock file.** Readers open shards with ``lock=False``, so that a cache works on read-only
+media and for any number of workers. A writer of LMDB knows readers by the lock file only, and uses the pages
+again that it freed two commits ago: under a reader without lock they would change while they are read. The
+writer therefore holds read transactions of its own, *pins*, which keep every page that was reachable since
+the last pin but one. Pins are renewed every `PIN_S` seconds, so whatever a reader can reach when its
+transaction begins stays in place for at least that long; its transactions take microseconds (one record, or 1000
+names). What remains is a process that is stopped for half a minute in the middle of one lookup beside a running
+writer, or while a writer is killed and started again: the record's hash, and one more try, catch all of that
+but a torn page tree. Sealing replaces a shard by renaming, which leaves open readers their old file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from poc_aug.cache.shard import check_shard
+
+PIN_S = 30.0
+INITIAL_MAP_NBYTES = 64 << 20
+"""A writer's first map: address space, not disk; doubled when it is full."""
+
+# One lock for all: transactions are short, finalizers may run in any thread, and a fork (which takes it) must not
+# happen in the middle of a transaction. With a lock per shard, those three could wait for each other.
+_lock = threading.RLock()
+_environments: dict[str, Environment] = {}
+_forking: list[Environment] = []
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[None]:
+    """Keep every other thread, and forks, away from the environments of this process."""
+    with _lock:
+        yield
+
+
+class Environment:
+    """One shard in this process. Made by `acquire`, given back with `release`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.users = 0
+        self.writing = False
+        self._env: lmdb.Environment | None = None
+        self._inode = 0
+        self._pins: list[lmdb.Transaction[bytes]] = []
+        self._pinned_at = 0.0
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[lmdb.Transaction[bytes]]:
+        """A read transaction on the newest state; keep it short.
+
+        Raises:
+            CacheFormatError: the file is not a whole shard (checked when it is opened).
+            lmdb.Error: its pages are damaged.
+        """
+        with _lock:
+            env = self._env or self._open_for_reading()
+            try:
+                transaction = env.begin()
+            except lmdb.MapResizedError:  # a writer in another process has grown its map
+                env.set_mapsize(0)
+                transaction = env.begin()
+            with transaction:
+                yield transaction
+
+    def write(self, change: Callable[[lmdb.Transaction[bytes]], int]) -> int:
+        """Run ``change`` in one write transaction and commit it to disk; the map grows as needed.
+
+        Raises:
+            lmdb.Error: the disk is full or failed; nothing of this transaction is stored.
+        """
+        with _lock:
+            assert self._env is not None
+            assert self.writing
+            if time.monotonic() - self._pinned_at > PIN_S:
+                self._pin()
+            while True:
+                try:
+                    with self._env.begin(write=True) as transaction:
+                        return change(transaction)
+                except lmdb.MapFullError:
+                    self._unpin()  # a map can only be replaced when no transaction uses it
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+                    self._pin()
+
+    def start_writing(self) -> None:
+        """Open for writing (the caller holds the shard's `FileLock`), creating the file if there is none.
+
+        Raises:
+            CacheFormatError: the file is there but not a whole shard.
+            lmdb.Error: it cannot be opened or created.
+        """
+        with _lock:
+            used = check_shard(self.path).nbytes if self.path.exists() else 0
+            self._close()
+            self._env = self._open(readonly=False, map_size=max(INITIAL_MAP_NBYTES, 2 * used))
+            self.writing = True
+            self._pin()
+
+    def stop_writing(self, seal: Callable[[lmdb.Environment], None]) -> None:
+        """Close the writer's environment; readers open the shard again on next use.
+
+        ``seal`` gets the environment, free of transactions, and may put a copy in the shard's place.
+        """
+        with _lock:
+            assert self._env is not None
+            self._unpin()
+            try:
+                seal(self._env)
+            finally:
+                self._close()
+
+    def reopen_if_replaced(self) -> None:
+        """Let go of a file that a writer in another process has replaced since it was opened."""
+        with _lock:
+            if not self.writing and self._env is not None and self.path.stat().st_ino != self._inode:
+                self._close()
+
+    def _open_for_reading(self) -> lmdb.Environment:
+        check_shard(self.path)
+        # Map size 0: as large as the writer's, so that what it adds is seen without mapping the file again.
+        self._env = self._open(readonly=True, lock=False, create=False, map_size=0)
+        return self._env
+
+    def _open(self, **options: Any) -> lmdb.Environment:
+        # lib_version=0: lmdb 3 bundles two formats that cannot read each other; 0 is LMDB 0.9's.
+        env = lmdb.open(str(self.path), subdir=False, readahead=False, lib_version=0, **options)
+        self._inode = self.path.stat().st_ino
+        return env
+
+    def _close(self) -> None:
+        self._unpin()
+        self.writing = False
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _pin(self) -> None:
+        assert self._env is not None
+        for old in self._pins[:-1]:
+            old.abort()
+        self._pins = [*self._pins[-1:], self._env.begin()]
+        self._pinned_at = time.monotonic()
+
+    def _unpin(self) -> None:
+        for pin in self._pins:
+            pin.abort()
+        self._pins = []
+
+
+def acquire(path: Path) -> Environment:
+    """The process's one environment of a shard file; give it back with `release`. Opens nothing yet."""
+    name = os.path.realpath(path)
+    with _lock:
+        environment = _environments.get(name)
+        if environment is None:
+            environment = _environments[name] = Environment(Path(name))
+        environment.users += 1
+        return environment
+
+
+def release(environment: Environment) -> None:
+    """Give an environment back; the last user closes it."""
+    with _lock:
+        environment.users -= 1
+        if environment.users == 0:
+            _environments.pop(str(environment.path))
+            environment._close()
+
+
+def open_count() -> int:
+    """Number of shards that this process has in use."""
+    return len(_environments)
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    _forking[:] = _environments.values()
+    for environment in _forking:
+        # A child that closes its copy of a read transaction also clears the parent's entry in the shared reader
+        # table (seen with lmdb 3.0.0), and with it the pin. So none is open while forking.
+        environment._unpin()
+
+
+def _after_fork_in_parent() -> None:
+    for environment in _forking:
+        if environment.writing:
+            environment._pin()
+    _forking.clear()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    for environment in _forking:
+        environment._close()
+    _forking.clear()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)

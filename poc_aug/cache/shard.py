@@ -1,0 +1,109 @@
+"""Shard files on disk: where they are, how large, and whether they may be mapped at all.
+
+LMDB maps a file and trusts its meta pages: where the file ends before the last page that they name, reading
+kills the process with SIGBUS, which no ``except`` can catch. So the sizes are compared before a file is opened.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb.verify
+
+from poc_aug.errors import CacheFormatError
+
+SHARDS = "shards"
+SUFFIX = ".lmdb"
+
+# mdb.c (LMDB 0.9, 64 bit): a 16 byte page header, then MDB_meta: magic, version, address, map size, two MDB_db of
+# 48 bytes (the first one's md_pad is the page size), last page, transaction.
+_META = struct.Struct("=16xII8x8xI92xQQ")
+_MAGIC = 0xBEEFC0DE
+_DATA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the newest meta page of a shard says: page size in bytes, last page in use, last transaction."""
+
+    page_nbytes: int
+    last_page: int
+    transaction: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the file that are in use."""
+        return (self.last_page + 1) * self.page_nbytes
+
+
+def shard_paths(cache: Path) -> list[Path]:
+    """Shards of a cache, sorted by name; files that a writer has only just created (0 bytes) are left out."""
+    return sorted(path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if path.stat().st_size)
+
+
+def read_meta(path: Path) -> Meta:
+    """Read the newest meta page without LMDB.
+
+    Raises:
+        CacheFormatError: not an LMDB file of the format that poc_aug writes, or its meta pages are cut off.
+    """
+    with path.open("rb") as file:
+        first = _meta(file.read(_META.size))
+        if first is None:
+            raise _unusable(path, "is not a shard: no LMDB 0.9 meta page at its beginning")
+        file.seek(first.page_nbytes)
+        second = _meta(file.read(_META.size))
+    if second is None:
+        raise _unusable(path, f"is cut off: {path.stat().st_size} bytes do not hold its two meta pages")
+    return max(first, second, key=lambda meta: meta.transaction)
+
+
+def check_shard(path: Path) -> Meta:
+    """Check that a shard may be mapped, from its first pages and its size alone.
+
+    Raises:
+        CacheFormatError: not a shard, or truncated; the message holds both sizes.
+    """
+    meta = read_meta(path)
+    nbytes = path.stat().st_size
+    # The last pages may never have been written where a transaction took and gave them back. Only then, and
+    # where the file was cut, is it shorter: the slow walk over all pages tells which.
+    if nbytes < meta.nbytes and (problems := structure_problems(path)):
+        raise _unusable(path, f"is truncated: {nbytes} bytes of {meta.nbytes} ({problems[0]})")
+    return meta
+
+
+def structure_problems(path: Path) -> list[str]:
+    """Problems in a shard's tree of pages, found by reading the file without mapping it; slow, sealed shards only."""
+    try:
+        return list(lmdb.verify.verify(str(path), subdir=False))
+    except lmdb.verify.VerifyError as error:
+        return [str(error)]
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a writer was killed while it created this file, before anything was stored in it."""
+    with path.open("rb") as file:
+        data = file.read(_META.size)
+    meta = _meta(data)
+    return not data or (meta is not None and meta.transaction == 0 and path.stat().st_size < 2 * meta.page_nbytes)
+
+
+def _meta(data: bytes) -> Meta | None:
+    if len(data) < _META.size:
+        return None
+    magic, version, page_nbytes, last_page, transaction = _META.unpack(data)
+    if magic != _MAGIC or version != _DATA_VERSION or page_nbytes not in (2**n for n in range(9, 17)):
+        return None
+    return Meta(page_nbytes, last_page, transaction)
+
+
+def _unusable(path: Path, problem: str) -> CacheFormatError:
+    return CacheFormatError(
+        f"{str(path)!r} {problem}",
+        expected="a whole shard as CacheWriter leaves it",
+        hint="copy this file again from where it came, or delete it and run the same warm_cache command: "
+        "only its records are made again",
+    )

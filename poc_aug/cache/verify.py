@@ -1,0 +1,147 @@
+"""Checking a cache: the page tree of every shard, and every record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import lmdb
+
+from poc_aug.cache.keys import decode_key, encode_key
+from poc_aug.cache.lock import is_locked
+from poc_aug.cache.record import RecordError, decode_record, record_hash, record_name
+from poc_aug.cache.registry import Environment
+from poc_aug.cache.shard import read_meta, structure_problems
+
+_NAMES_PER_TRANSACTION = 1000  # short transactions: see registry, "Why readers need no lock file"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong; ``key`` and ``variant`` are ``None`` where it concerns a whole shard."""
+
+    shard: str
+    key: str | None
+    variant: int | None
+    problem: str
+
+    def __str__(self) -> str:
+        record = "" if self.key is None else f", variant {self.variant} of {self.key!r}"
+        return f"shard {self.shard!r}{record}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `Cache.verify` found.
+
+    Attributes:
+        shards: number of shards.
+        records: number of records that were checked.
+        nbytes: bytes of the shards that are in use.
+        problems: what is wrong.
+        being_written: shards whose page tree was not checked, because a writer has them open; their
+            records were.
+    """
+
+    shards: int
+    records: int
+    nbytes: int
+    problems: tuple[Problem, ...]
+    being_written: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify_shards(shards: list[Environment], progress: Callable[[int, int], None] | None) -> VerifyReport:
+    """Check the page trees first (without mapping the files: a damaged tree can crash LMDB), then each record.
+
+    ``progress`` is called with the number of records checked and their total.
+    """
+    problems: list[Problem] = []
+    being_written: list[str] = []
+    sound: list[Environment] = []
+    for shard in shards:
+        found: list[str] = []
+        if is_locked(shard.path.with_suffix(".lock")):
+            being_written.append(shard.path.name)
+        else:
+            found = structure_problems(shard.path)
+        problems += [Problem(shard.path.name, None, None, problem) for problem in found]
+        if not found:
+            sound.append(shard)
+
+    total = sum(_count(shard) for shard in sound)
+    hashes: dict[tuple[str, int], tuple[str, bytes]] = {}
+    done = 0
+    for shard in sound:
+        for name in lmdb_keys(shard):
+            problem, record = _check(shard, name)
+            done += 1
+            if problem is not None:
+                problems.append(problem)
+            elif record is not None:
+                other, digest = hashes.setdefault(record[0], (shard.path.name, record[1]))
+                if digest != record[1]:
+                    text = f"shard {other!r} holds other content under this name"
+                    problems.append(Problem(shard.path.name, *record[0], text))
+            if progress is not None:
+                progress(done, max(done, total))
+    nbytes = sum(read_meta(shard.path).nbytes for shard in shards)
+    return VerifyReport(len(shards), done, nbytes, tuple(problems), tuple(being_written))
+
+
+def lmdb_keys(shard: Environment) -> Iterator[bytes]:
+    """LMDB keys of a shard in their order, read in short transactions, without touching the records."""
+    last: bytes | None = None
+    while True:
+        with shard.read() as transaction, transaction.cursor() as cursor:
+            found = cursor.first() if last is None else cursor.set_range(last)
+            if found and cursor.key() == last:
+                found = cursor.next()
+            names = list(islice(cursor.iternext(keys=True, values=False), _NAMES_PER_TRANSACTION)) if found else []
+        if not names:
+            return
+        yield from names
+        last = names[-1]
+
+
+def listed_name(shard: Environment, name: bytes) -> tuple[str, int]:
+    """Sample key and variant index of an LMDB key; long keys are read from the record's header.
+
+    Raises:
+        RecordError: a name that is none, or a damaged record.
+        lmdb.Error: damaged pages.
+    """
+    try:
+        key, index = decode_key(name)
+    except ValueError as error:
+        raise RecordError(str(error)) from error
+    if key is not None:
+        return key, index
+    with shard.read() as transaction:
+        data = transaction.get(name)
+    return record_name(data or b"")
+
+
+def _count(shard: Environment) -> int:
+    with shard.read() as transaction:
+        return int(transaction.stat()["entries"])
+
+
+def _check(shard: Environment, name: bytes) -> tuple[Problem | None, tuple[tuple[str, int], bytes] | None]:
+    key: str | None = None
+    index: int | None = None
+    try:
+        key, index = listed_name(shard, name)
+        with shard.read() as transaction:
+            data = transaction.get(name) or b""
+        decode_record(data, key, index)
+        if encode_key(key, index) != name:
+            raise RecordError(f"stored under the name {name[:40]!r}")
+    except (RecordError, lmdb.Error) as error:
+        return Problem(shard.path.name, key, index, str(error)), None
+    return None, ((key, index), record_hash(data))

@@ -1,0 +1,277 @@
+"""Writing a cache: one shard per writing process, each batch of records one durable transaction."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+
+from poc_aug.cache import registry
+from poc_aug.cache.keys import encode_key
+from poc_aug.cache.lock import FileLock, directory_lock
+from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
+from poc_aug.cache.reader import Cache
+from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
+from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
+from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError
+from poc_aug.types import Variant
+
+_WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SEAL_ABOVE_FREE = 1 / 8  # share of unused pages from which closing is worth a copy of the shard
+
+
+class CacheWriter:
+    """Creates a cache, or continues one, as one of any number of writing processes.
+
+    Records are only ever added. Each `put_many` is one transaction that is on disk when it returns, so the
+    process may be killed at any moment: what was put remains, and the next writer of the same name continues.
+    Closing seals the shard: where much of it is unused pages, a compact copy takes its place.
+
+    Args:
+        path: the ``NAME.cache`` directory.
+        manifest: what this run makes; an existing cache must have been made with the same.
+        writer: name of this process's shard.
+
+    Raises:
+        CacheFormatError: something else is at ``path``, or a cache of another schema version.
+        CacheMismatchError: made with another recipe, other backends or another codec.
+        CacheDatasetMismatchError: made from another dataset.
+        CacheBusyError: another process writes this shard.
+        CacheDiskError: the disk is full, or cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, writer: str = "local-0") -> None:
+        if not _WRITER_NAME.fullmatch(writer):
+            raise CacheError(
+                f"writer name {writer!r}", expected="up to 100 letters, digits, '.', '_' or '-', such as 'local-0'"
+            )
+        self.path = Path(os.path.abspath(path))
+        self.writer = writer
+        self._pid = os.getpid()
+        self._shards: list[registry.Environment] = []  # this writer's one, once something is put
+        self._closed = False
+        self._file = self.path / SHARDS / f"{writer}{SUFFIX}"
+        try:
+            self.manifest = _create_or_continue(self.path, manifest)
+            self._file.parent.mkdir(exist_ok=True)
+            self._lock = FileLock(self._file.with_suffix(".lock"))
+        except OSError as error:
+            raise _write_error(self.path, error, self.path) from error
+        # A writer that is dropped without close() must not keep its shard busy; only sealing is missed.
+        self._finalizer = weakref.finalize(self, _let_go, self._lock, self._shards, os.getpid())
+
+    def put(self, variant: Variant) -> bool:
+        """Store one variant; see `put_many`. Returns whether it was new."""
+        return self.put_many([variant]) == 1
+
+    def put_many(self, variants: Iterable[Variant]) -> int:
+        """Store variants in one transaction, on disk when it returns: all of them, or, after an error, none.
+
+        Storing what this shard holds already does nothing.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            CacheError: the shard holds other content under the same key and index, a variant is not consistent,
+                or the writer is closed.
+            CacheDiskError: the disk is full or failed; everything that was stored before remains.
+        """
+        self._check_usable()
+        variants = list(variants)
+        records = [(encode_key(v.key, v.index), encode_record(v, self.manifest.codec), v) for v in variants]
+        if not records:
+            return 0
+
+        def change(transaction: lmdb.Transaction[bytes]) -> int:
+            new = 0
+            for name, data, variant in records:
+                if transaction.put(name, data, overwrite=False):
+                    new += 1
+                elif (stored := transaction.get(name)) != data:
+                    self._check_same(stored or b"", data, variant)
+            return new
+
+        try:
+            return self._opened().write(change)
+        except (OSError, lmdb.Error) as error:
+            raise _write_error(self._file, error, self.path) from error
+
+    def done(self) -> set[tuple[str, int]]:
+        """All ``(key, variant index)`` that are stored now, in all shards.
+
+        Raises:
+            CacheFormatError: a truncated shard.
+            CacheCorruptError: a damaged one.
+        """
+        self._check_usable()
+        with Cache.open(self.path) as cache:
+            return set(cache.items())
+
+    def close(self) -> None:
+        """Seal the shard and give its lock back; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if os.getpid() != self._pid:  # a forked child: the fork hooks have already let go of everything
+            return
+        try:
+            for shard in self._shards:
+                shard.stop_writing(self._seal)
+                self._file.with_name(self._file.name + "-lock").unlink(missing_ok=True)
+        finally:
+            self._finalizer()
+
+    def __enter__(self) -> CacheWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise CacheError(
+            f"the writer {self.writer!r} of cache {str(self.path)!r} cannot be pickled",
+            expected="a writer that stays in its process",
+            hint="open a CacheWriter with its own writer= name in each process",
+        )
+
+    def __repr__(self) -> str:
+        return f"CacheWriter({str(self.path)!r}, writer={self.writer!r})"
+
+    def _check_usable(self) -> None:
+        if self._closed or os.getpid() != self._pid:
+            state = "is closed" if self._closed else f"belongs to process {self._pid}, this is {os.getpid()}"
+            raise CacheError(
+                f"the writer {self.writer!r} of cache {str(self.path)!r} {state}",
+                expected="an open writer in the process that opened it",
+                hint="open a CacheWriter with its own writer= name in each process",
+            )
+
+    def _opened(self) -> registry.Environment:
+        # Only now: a resumed job that finds nothing to do leaves no empty shard behind.
+        if not self._shards:
+            self._compact_file.unlink(missing_ok=True)
+            if self._file.exists() and is_blank(self._file):
+                self._file.unlink()
+            existed = self._file.exists()
+            shard = registry.acquire(self._file)
+            try:
+                shard.start_writing()
+                fsync_directory(self._file.parent)
+            except BaseException:
+                registry.release(shard)
+                if not existed:  # a half-written file would be in the way of the next writer
+                    self._file.unlink(missing_ok=True)
+                raise
+            self._shards.append(shard)
+        return self._shards[0]
+
+    @property
+    def _compact_file(self) -> Path:
+        return self._file.with_name(f".{self.writer}.compact")
+
+    def _seal(self, env: lmdb.Environment) -> None:
+        stat = env.stat()
+        used = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] + 2
+        pages = env.info()["last_pgno"] + 1
+        enough_space = shutil.disk_usage(self.path).free > 2 * used * stat["psize"]
+        if pages - used <= _SEAL_ABOVE_FREE * pages or not enough_space:
+            return
+        # A tidier file is a nicety: where the copy fails, the shard stays as it is, whole.
+        with suppress(OSError, lmdb.Error):
+            try:
+                with self._compact_file.open("wb") as copy:
+                    env.copyfd(copy.fileno(), compact=True)
+                    os.fsync(copy.fileno())
+                self._compact_file.replace(self._file)
+                fsync_directory(self._file.parent)
+            finally:
+                self._compact_file.unlink(missing_ok=True)
+
+    def _check_same(self, stored: bytes, data: bytes, variant: Variant) -> None:
+        try:
+            # Another zstd or WebP library may pack the same content into other bytes.
+            same = same_variant(
+                decode_record(stored, variant.key, variant.index), decode_record(data, variant.key, variant.index)
+            )
+            problem = "other content"
+        except RecordError as error:
+            same, problem = False, f"a damaged record ({error})"
+        if not same:
+            raise CacheError(
+                f"shard {self._file.name!r} of cache {str(self.path)!r} holds {problem} under variant {variant.index} "
+                f"of {variant.key!r}",
+                expected="the same variant, or one that is not stored yet: records are never replaced",
+                hint=f"skip what done() lists; check the cache with `poc-aug verify {self.path}`",
+            )
+
+
+def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
+    if path.is_file():
+        raise CacheFormatError(
+            f"{str(path)!r} is a file", expected="a path for a new cache, or a cache directory", hint="another path"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    # Two writers that create the same cache at once: the second finds the first one's manifest.
+    with directory_lock(path):
+        strange = [
+            entry.name
+            for entry in path.iterdir()
+            if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.")
+        ]
+        if (path / MANIFEST).exists():
+            stored = Manifest.read(path)
+            manifest.check_continues(stored, path)
+            return stored
+        if strange:
+            raise CacheFormatError(
+                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(strange)[:10])}",
+                expected="a path for a new cache, or a cache directory",
+                hint="write to another path",
+            )
+        manifest.write(path)
+        return manifest
+
+
+def _let_go(lock: FileLock, shards: list[registry.Environment], pid: int) -> None:
+    while shards:
+        shard = shards.pop()
+        if shard.writing and os.getpid() == pid:
+            shard.stop_writing(lambda env: None)
+        registry.release(shard)
+    lock.release()
+
+
+def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheError:
+    code = (error.errno or 0) if isinstance(error, OSError) else error.code
+    if code <= 0 and not isinstance(error, lmdb.PanicError):  # LMDB's own codes are negative
+        return CacheCorruptError(
+            f"shard {str(path)!r} cannot be written: {error}",
+            expected="a sound shard",
+            hint=f"check it with `poc-aug verify {cache}`; delete it to have its records made again",
+        )
+    folder = next(parent for parent in (path, *path.parents) if parent.exists())
+    problem = f"{str(path)!r} cannot be written: {error}; {shutil.disk_usage(folder).free} bytes are free there"
+    # LMDB tells of a full disk as EIO where the last write was a short one.
+    if code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO) or isinstance(error, lmdb.PanicError):
+        return CacheDiskError(
+            problem,
+            expected="space on a disk that works",
+            hint=f"make room, or raise the quota or the file size limit; everything stored in {str(cache)!r} remains, "
+            "and the same command continues it",
+        )
+    return CacheDiskError(
+        problem,
+        expected="a folder that this user may write to",
+        hint="check the path and its permissions; the same command continues",
+    )

@@ -1,0 +1,63 @@
+"""``poc-aug demo``: the whole way, from rendered streets to augmented batches, with nothing to download."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from poc_aug.cache import Cache
+from poc_aug.cli.progress import print_report, warm_progress
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.labels import OodLabels
+from poc_aug.objects import load_objects
+from poc_aug.pipeline import InsertionPipeline
+from poc_aug.preview import contact_sheet, tiles_of
+from poc_aug.synthetic import SyntheticStreet
+from poc_aug.warming import warm_cache
+
+_OOD_ID = 254
+_VARIANTS = 2
+
+
+def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int) -> None:
+    """Render ``length`` streets, warm a cache, read it through the wrapper, draw a contact sheet.
+
+    Args:
+        console: where to report.
+        out: folder for the cache and the sheet.
+        size_hw: height and width of the frames.
+        length: number of frames.
+    """
+    started = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "street.cache"
+    base = SyntheticStreet(size=size_hw, length=length)
+    console.print(f"1. a dataset: {base!r}")
+    recipe, inserter = load_objects("rendered")
+    console.print(f"2. warm_cache: {_VARIANTS} variants a sample, {len(recipe.objects)} kinds of objects")
+    with warm_progress(console) as show:
+        report = warm_cache(base, path, InsertionPipeline(recipe, inserter), variants=_VARIANTS, on_progress=show)
+    print_report(console, report, path)
+
+    augmented = POCAugmentedDataset(base, path, labels=OodLabels(_OOD_ID), p=1.0, transforms=_to_tensors)
+    console.print(f"3. the wrapper:\n{augmented!r}", markup=False)
+    images, labels = next(iter(DataLoader(augmented, batch_size=min(4, length))))
+    share = float((labels == _OOD_ID).float().mean())
+    console.print(
+        f"4. a batch: images {tuple(images.shape)} {images.dtype}, labels {tuple(labels.shape)} {labels.dtype}; "
+        f"{share:.2%} of the pixels carry the OOD id {_OOD_ID}"
+    )
+    sheet = out / "contact_sheet.png"
+    with Cache.open(path) as cache:
+        contact_sheet(tiles_of(base, cache, length), width_px=2000).save(sheet)
+    console.print(f"5. look at it: {sheet}   ({time.perf_counter() - started:.0f} s in all)")
+
+
+def _to_tensors(image: object, labels: object) -> tuple[torch.Tensor, torch.Tensor]:
+    from torchvision.transforms.v2 import functional
+
+    return functional.pil_to_tensor(image), functional.pil_to_tensor(labels)[0]

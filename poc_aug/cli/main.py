@@ -1,0 +1,263 @@
+"""The commands of ``poc-aug``; ``warm_cache`` is its ``warm-cache`` command as a script of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from poc_aug.cli.arguments import load_dataset, parse_arguments, read_config
+from poc_aug.cli.options import CachePath, DatasetArguments, DatasetName, Objects, SchemaName, Workers
+from poc_aug.cli.progress import print_report, warm_progress
+from poc_aug.errors import PocAugError, RecipeError
+
+_INTERRUPTED = 130
+_FAILED = 1
+
+console = Console(soft_wrap=True)
+cli = typer.Typer(
+    name="poc-aug",
+    help="Insert objects into segmentation datasets and rewrite the labels.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.command("warm-cache")
+def warm_cache_command(
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    objects: Objects = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Path of the cache.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The same options as YAML.")] = None,
+    variants: Annotated[int | None, typer.Option("--variants", help="Variants a sample.  [default: 3]")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Only the first N samples.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
+    schema: SchemaName = None,
+    camera: Annotated[
+        str | None, typer.Option("--camera", help="The frames' camera: generic, cityscapes, kitti.")
+    ] = None,
+    location: Annotated[
+        str | None, typer.Option("--location", help="Classes that objects stand on: road,sidewalk.")
+    ] = None,
+    per_variant: Annotated[
+        str | None, typer.Option("--per-variant", help="Objects in one variant: 2, or 1,3 for one to three.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Loader processes.  [default: 2]")] = None,
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="webp (lossless), webp-lossy, zstd, raw.  [default: webp]")
+    ] = None,
+    on_error: Annotated[
+        str | None, typer.Option("--on-error", help="Unreadable samples: raise or skip.  [default: raise]")
+    ] = None,
+) -> None:
+    """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
+    from poc_aug.objects import ObjectSource, load_objects
+    from poc_aug.pipeline import InsertionPipeline
+    from poc_aug.warming import warm_cache
+
+    chosen: dict[str, Any] = read_config(config) if config is not None else {}
+    given = {
+        "dataset": dataset,
+        "objects": objects,
+        "out": out,
+        "variants": variants,
+        "limit": limit,
+        "seed": seed,
+        "schema": schema,
+        "camera": camera,
+        "location": location,
+        "per_variant": per_variant,
+        "workers": workers,
+        "codec": codec,
+        "on_error": on_error,
+    }
+    chosen.update({name: value for name, value in given.items() if value is not None})
+    for name, example in (
+        ("dataset", "--dataset poc_aug:SyntheticStreet size=256,512"),
+        ("objects", "--objects rendered"),
+        ("out", "--out street.cache"),
+    ):
+        if name not in chosen:
+            raise RecipeError(f"--{name} is missing", expected=example)
+    recipe, inserter = load_objects(
+        str(chosen["objects"]),
+        ObjectSource(
+            seed=chosen.get("seed"),
+            camera=chosen.get("camera"),
+            location=_names(chosen.get("location")),
+            per_variant=_range(chosen.get("per_variant")),
+        ),
+    )
+    base = load_dataset(
+        str(chosen["dataset"]), {**chosen.get("dataset_args", {}), **parse_arguments(arguments or [])}
+    )
+    path = Path(str(chosen["out"]))
+    with warm_progress(console) as show:
+        report = warm_cache(
+            base,
+            path,
+            InsertionPipeline(recipe, inserter),
+            variants=int(chosen.get("variants", 3)),
+            limit=chosen.get("limit"),
+            schema=chosen.get("schema"),
+            workers=int(chosen.get("workers", 2)),
+            codec=str(chosen.get("codec", "webp")),
+            on_error=chosen.get("on_error", "raise"),
+            on_progress=show,
+        )
+    print_report(console, report, path)
+
+
+@cli.command()
+def info(cache: CachePath) -> None:
+    """Tell what a cache holds."""
+    from poc_aug.cache import Cache
+
+    with Cache.open(cache) as opened:
+        manifest = opened.manifest
+        table = Table(show_header=False, box=None)
+        rejected: dict[str, int] = {}
+        objects: dict[str, int] = {}
+        for variant in opened.variants_stored():
+            for insertion in variant.insertions:
+                objects[insertion.object_name] = objects.get(insertion.object_name, 0) + 1
+            for rejection in variant.rejections:
+                rejected[rejection.reason] = rejected.get(rejection.reason, 0) + 1
+        samples = len(opened.keys())
+        for name, value in (
+            ("cache", str(opened.path)),
+            ("samples", str(samples)),
+            ("variants", f"{len(opened)} ({len(opened) / max(samples, 1):.1f} a sample)"),
+            ("size", f"{opened.nbytes / 1e6:.2f} MB, {opened.nbytes / 1e3 / max(samples, 1):.1f} kB a sample"),
+            ("dataset", str(manifest.dataset)),
+            ("inserter", str(manifest.backends.get("inserter", {}).get("kind", "?"))),
+            ("fingerprint", manifest.fingerprint),
+            ("objects", ", ".join(f"{n} {k}" for k, n in sorted(objects.items(), key=lambda item: -item[1])) or "none"),
+            ("rejections", ", ".join(f"{n} {k}" for k, n in rejected.items()) or "none"),
+        ):
+            table.add_row(name, value)
+        console.print(table)
+
+
+@cli.command()
+def verify(cache: CachePath) -> None:
+    """Read every record of a cache and check its hash."""
+    from poc_aug.cache import Cache
+
+    with Cache.open(cache) as opened:
+        report = opened.verify()
+    for problem in report.problems:
+        console.print(f"corrupt: {problem}", style="red")
+    console.print(f"{report.checked} records checked, {len(report.problems)} corrupt")
+    if report.problems:
+        raise typer.Exit(_FAILED)
+
+
+@cli.command()
+def preview(
+    cache: CachePath,
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("contact_sheet.png"),
+    count: Annotated[int, typer.Option("--count", min=1, help="Variants to show.")] = 8,
+    width: Annotated[int, typer.Option("--width", min=200, help="Width of the sheet in pixels.")] = 1800,
+    sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather in pixels.")] = 1.0,
+) -> None:
+    """Draw a contact sheet: before, after, masks with class and score, close-up."""
+    from poc_aug.cache import Cache
+    from poc_aug.preview import contact_sheet, tiles_of
+
+    if dataset is None:
+        raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+    base = load_dataset(dataset, parse_arguments(arguments or []))
+    with Cache.open(cache) as opened:
+        tiles = tiles_of(base, opened, count)
+        contact_sheet(tiles, width_px=width, sigma_px=sigma).save(out)
+    console.print(f"{len(tiles)} variants: {out}")
+
+
+@cli.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")] = Path("poc-aug-demo"),
+    size: Annotated[str, typer.Option("--size", help="Height and width of the frames.")] = "384,768",
+    length: Annotated[int, typer.Option("--length", min=1, help="Number of frames.")] = 6,
+) -> None:
+    """Render streets, insert objects into them, train-load them, and draw a contact sheet. Downloads nothing."""
+    from poc_aug.cli.demo import run_demo
+
+    run_demo(console, out, _size(size), length)
+
+
+@cli.command()
+def bench(
+    cache: CachePath,
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    schema: SchemaName = None,
+    workers: Workers = 2,
+    items: Annotated[int, typer.Option("--items", min=1, help="Items to read in one measurement.")] = 64,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Measurements; the median is told.")] = 5,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+) -> None:
+    """Measure your dataset with and without the wrapper: samples/s, time per stage, MB a sample."""
+    from poc_aug.bench import bench_reading, print_result
+
+    if dataset is None:
+        raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+    base = load_dataset(dataset, parse_arguments(arguments or []))
+    result = bench_reading(base, cache, schema=schema, workers=workers, items=items, repeats=repeats)
+    print_result(console, result)
+    if out is not None:
+        result.write(out)
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(str(name).strip() for name in names if str(name).strip())
+
+
+def _range(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    parts = [part for part in str(value).strip("[]() ").split(",") if part.strip()]
+    if len(parts) not in (1, 2) or not all(part.strip().isdigit() for part in parts):
+        raise RecipeError(f"--per-variant {value}", expected="one number, or two as in 1,3")
+    return int(parts[0]), int(parts[-1])
+
+
+def _size(value: str) -> tuple[int, int]:
+    parts = value.split(",")
+    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        raise RecipeError(f"--size {value}", expected="height and width as in 384,768")
+    return int(parts[0]), int(parts[1])
+
+
+def _run(application: typer.Typer) -> None:
+    """Run, and turn the library's errors into a message and an exit code."""
+    try:
+        application()
+    except PocAugError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(_FAILED)
+    except KeyboardInterrupt:
+        console.print("interrupted: what was made is kept, the same command goes on", style="yellow")
+        sys.exit(_INTERRUPTED)
+
+
+def app() -> None:
+    """Entry point of ``poc-aug``."""
+    _run(cli)
+
+
+def warm_cache_app() -> None:
+    """Entry point of ``warm_cache``."""
+    single = typer.Typer(pretty_exceptions_enable=False)
+    single.command()(warm_cache_command)
+    _run(single)

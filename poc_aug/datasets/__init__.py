@@ -1,0 +1,19 @@
+"""Readers of folder datasets: a general one, and the datasets that the papers use.
+
+torchvision's own `Cityscapes` and `VOCSegmentation` are used as they are.
+"""
+
+from __future__ import annotations
+
+from poc_aug.datasets.named import acdc, camvid, fishyscapes, idd, road_anomaly, segment_me_if_you_can
+from poc_aug.datasets.paired import PairedFolder
+
+__all__ = [
+    "PairedFolder",
+    "acdc",
+    "camvid",
+    "fishyscapes",
+    "idd",
+    "road_anomaly",
+    "segment_me_if_you_can",
+]

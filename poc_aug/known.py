@@ -1,0 +1,100 @@
+"""Which label schema a dataset has: declared by it, known for torchvision's, or given. Never guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import ConcatDataset, Subset
+from torchvision.datasets import Cityscapes, VisionDataset, VOCSegmentation
+from torchvision.datasets.vision import StandardTransform
+
+from poc_aug.errors import SchemaError
+from poc_aug.schema import SCHEMAS, LabelSchema
+
+_V2_WRAPPERS = "torchvision.tv_tensors._dataset_wrapper"
+
+
+def schema_of(dataset: Any) -> LabelSchema | None:
+    """The label schema of a dataset, where it is certain.
+
+    It is certain for a dataset with a `LabelSchema` as its attribute ``schema`` (our own have one), for
+    torchvision's `Cityscapes` (semantic labels, labelIds or trainIds by their file names) and `VOCSegmentation`,
+    and for those through `Subset`, `ConcatDataset` (where all parts agree) and `wrap_dataset_for_transforms_v2`.
+
+    Returns:
+        The schema; ``None`` where it is not certain: another class, a class that overrides ``__getitem__``, or a
+        dataset with ``target_transform`` or ``transforms``, which may change the ids.
+    """
+    declared = getattr(dataset, "schema", None)
+    if isinstance(declared, LabelSchema):
+        return declared
+    # A subclass of Subset may do anything to its items.
+    if isinstance(dataset, Subset) and type(dataset).__getitem__ is Subset.__getitem__:
+        return schema_of(dataset.dataset)
+    if isinstance(dataset, ConcatDataset) and type(dataset).__getitem__ is ConcatDataset.__getitem__:
+        schemas = [schema_of(part) for part in dataset.datasets]
+        return schemas[0] if all(schema == schemas[0] for schema in schemas) else None
+    if not isinstance(dataset, VisionDataset) or _may_change_ids(dataset):
+        return None
+    if any(cls.__module__ == _V2_WRAPPERS for cls in type(dataset).__mro__):
+        return schema_of(dataset._dataset)
+    if isinstance(dataset, Cityscapes) and type(dataset).__getitem__ is Cityscapes.__getitem__:
+        return _cityscapes(dataset)
+    if isinstance(dataset, VOCSegmentation) and type(dataset).__getitem__ is VOCSegmentation.__getitem__:
+        return SCHEMAS["voc"]
+    return None
+
+
+def find_schema(dataset: Any, schema: LabelSchema | str | Path | None = None) -> LabelSchema | None:
+    """The schema that was given (itself, by name, or as a YAML file), else the dataset's own, else ``None``.
+
+    Raises:
+        SchemaError: a name or file that is not a schema.
+    """
+    if isinstance(schema, LabelSchema):
+        return schema
+    return schema_of(dataset) if schema is None else LabelSchema.load(schema)
+
+
+def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None) -> LabelSchema:
+    """`find_schema`, where a schema is needed.
+
+    Raises:
+        SchemaError: no schema was given, and the dataset's own is not certain; the message says why.
+    """
+    found = find_schema(dataset, schema)
+    if found is not None:
+        return found
+    raise SchemaError(
+        f"the label schema of {type(dataset).__name__} is not known{_why(dataset)}",
+        expected=f"a LabelSchema, a YAML file, or one of: {', '.join(SCHEMAS)}",
+        hint='pass schema="cityscapes-trainIds", say (--schema NAME|FILE on the command line)',
+    )
+
+
+def _may_change_ids(dataset: VisionDataset) -> bool:
+    transforms = dataset.transforms
+    if isinstance(transforms, StandardTransform):
+        return transforms.target_transform is not None
+    return transforms is not None or dataset.target_transform is not None
+
+
+def _cityscapes(dataset: Cityscapes) -> LabelSchema | None:
+    # Users override the file suffix to train on trainIds, so the files decide, not the class.
+    names = {tuple(name.rpartition("_")[2] for name in names) for names in dataset.targets}
+    if names == {("labelIds.png",)}:
+        return SCHEMAS["cityscapes-labelIds"]
+    if names == {("labelTrainIds.png",)}:
+        return SCHEMAS["cityscapes-trainIds"]
+    return None
+
+
+def _why(dataset: Any) -> str:
+    if isinstance(dataset, VisionDataset) and _may_change_ids(dataset):
+        return ": its target_transform or transforms may change the ids"
+    if isinstance(dataset, ConcatDataset):
+        return ": its parts have different schemas, or unknown ones"
+    if isinstance(dataset, Subset):
+        return f": it is a subset of {type(dataset.dataset).__name__}"
+    return ""

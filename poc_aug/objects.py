@@ -1,0 +1,90 @@
+"""What ``--objects`` names: a preset, a recipe file, a folder of cut-outs or COCO instances -> recipe + inserter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poc_aug.errors import RecipeError
+from poc_aug.recipe import CAMERAS, Recipe, read_yaml
+from poc_aug.types import Inserter
+
+_SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
+_FILE_FIELDS = {"recipe", "inserter"}
+
+
+@dataclass(frozen=True)
+class ObjectSource:
+    """Changes that the command line makes to a recipe.
+
+    Attributes:
+        seed: the base seed; ``None``: the recipe's.
+        camera: a name of `poc_aug.recipe.CAMERAS`; ``None``: the recipe's.
+        location: class names that objects stand on; ``None``: the recipe's.
+        per_variant: least and most objects in one variant; ``None``: the recipe's.
+    """
+
+    seed: int | None = None
+    camera: str | None = None
+    location: Sequence[str] | None = None
+    per_variant: tuple[int, int] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        """The recipe with these changes.
+
+        Raises:
+            RecipeError: an unknown camera, or a value that does not fit.
+        """
+        changes: dict[str, Any] = dict(self.extra)
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        if self.camera is not None:
+            if self.camera not in CAMERAS:
+                raise RecipeError(f"camera {self.camera!r}", expected=f"one of: {', '.join(CAMERAS)}")
+            changes["camera"] = CAMERAS[self.camera].model_dump()
+        if self.location is not None:
+            changes["location"] = tuple(self.location)
+        if self.per_variant is not None:
+            changes["objects_per_variant"] = tuple(self.per_variant)
+        return recipe.with_changes(**changes) if changes else recipe
+
+
+def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Recipe, Inserter]:
+    """Recipe and inserter of an object source.
+
+    Args:
+        source: "rendered", the name of a preset, a YAML file ``{recipe: {...}, inserter: {kind: ...}}``, a folder of
+            RGBA cut-outs, or a COCO instances JSON (its images in ``images/`` beside it).
+        changes: changes to the recipe.
+
+    Raises:
+        RecipeError: an unknown source, or a recipe that is not valid.
+        ObjectBankError: a bank without a usable cut-out.
+    """
+    from poc_aug.presets import load_preset, preset_names
+
+    changes = changes or ObjectSource()
+    path = Path(source)
+    if source == "rendered":
+        source = "obstacles"
+    if source in preset_names():
+        return changes.apply(load_preset(source)), make_inserter({"kind": "rendered"})
+    if path.is_dir() or path.suffix == ".json":
+        settings = {"kind": "paste", "folder" if path.is_dir() else "coco": str(path)}
+        return _paste(settings, changes)
+    if path.suffix in (".yaml", ".yml"):
+        data = read_yaml(path)
+        if set(data) - _FILE_FIELDS or "inserter" not in data:
+            raise RecipeError(
+                f"{source}: fields {sorted(data)}", expected="recipe: {...} and inserter: {kind: rendered|paste, ...}"
+            )
+        settings = dict(data["inserter"])
+        if "recipe" not in data and settings.get("kind") == "paste":
+            return _paste(settings, changes)
+        return changes.apply(Recipe.from_dict(data.get("recipe") or {})), make_inserter(settings)
+    raise RecipeError(
+        f"no objects {source!r}", expected=_SOURCES, hint=f"presets are: {', '.join(preset_names())}; else check the path"
+    )

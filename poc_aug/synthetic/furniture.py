@@ -1,0 +1,152 @@
+"""Street furniture: lamp posts, traffic signs, traffic lights; and garden walls and fences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from poc_aug.render.noise import fbm_2d
+from poc_aug.synthetic.camera import F32, NEAR_M, Camera, Canvas, Layer, Rect
+from poc_aug.synthetic.filters import band, blend, srgb, stripes
+from poc_aug.synthetic.light import Light
+from poc_aug.synthetic.scene import KERB_HEIGHT_M, Post, Scene
+from poc_aug.synthetic.strokes import Stroke, paint
+
+_SAMPLES = 3
+_STEEL = srgb("6f7471")
+_DARK_STEEL = srgb("3b403f")
+_BLACK = srgb("121314")
+_RED = srgb("b3161b")
+_BLUE = srgb("1c4fa0")
+_WHITE = srgb("e9e9e4")
+_SIGNALS = (srgb("ff3018"), srgb("ffb020"), srgb("30ff9a"))
+_LAMP = srgb("ffd9a0")
+
+
+def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dict[str, int]) -> None:
+    """Draw a post and what hangs on it, facing the camera."""
+    if post.z < 2:
+        return
+    top = {"lamp": 8.2, "signal": 3.7}.get(post.kind, 2.9)
+    reach = 2.4 if post.kind == "lamp" else 0.6
+    rect = camera.rect((post.x + a, y, post.z) for a in (-reach, reach) for y in (0.0, top + 0.2))
+    if rect.empty:
+        return
+    right, down = camera.rays(rect, _SAMPLES)
+    x = right[0] * np.float32(post.z) - np.float32(post.x)
+    y = np.float32(camera.view.camera_height_m - post.base_m) - down[:, 0] * np.float32(post.z)
+    pole, sign, signal = ids["pole"], ids["traffic sign"], ids["traffic light"]
+    steel = _DARK_STEEL if post.kind == "lamp" else _STEEL
+    lit = float(light.sunlit(post.x, 2.5, post.z))
+    strokes: list[Stroke] = []
+    if post.kind == "lamp":
+        arm = -post.side * 1.7
+        strokes += [
+            Stroke((0, 0.0), (0, 1.1), 0.10, 0.09, steel, pole),
+            Stroke((0, 1.1), (0, 7.6), 0.065, 0.045, steel, pole),
+            Stroke((0, 7.55), (arm, 8.0), 0.045, 0.035, steel, pole),
+            Stroke((arm, 8.0), (arm * 1.32, 8.02), 0.085, 0.06, steel * 1.3, pole),
+        ]
+    else:
+        strokes.append(Stroke((0, 0.0), (0, top), 0.055, 0.055, steel, pole))
+    rgb, alpha, labels = paint(list(strokes), x, y, light, lit)
+    if post.kind == "signal":
+        _signal(post, x, y, rgb, alpha, labels, signal)
+    elif post.kind != "lamp":
+        _sign(post, x, y, rgb, alpha, labels, sign, light)
+    elif light.sky.lamps_on:
+        arm = -post.side * 1.7 * 1.16
+        glow = np.exp(-(((x[None] - arm) / 0.28) ** 2 + ((y[:, None] - 7.95) / 0.10) ** 2)).astype(np.float32)
+        rgb += (glow * (alpha > 0) * 6)[..., None] * _LAMP
+    rgb = light.haze(rgb, np.full(alpha.shape, post.z, np.float32))
+    canvas.over(Layer.from_samples(rect, rgb, alpha, labels, _SAMPLES))
+
+
+def _signal(post: Post, x: F32, y: F32, rgb: F32, alpha: F32, labels: np.ndarray, label: int) -> None:
+    px, py = x[None], y[:, None]
+    box = (np.abs(px) < 0.165) & (np.abs(py - 3.25) < 0.47)
+    rgb[box], alpha[box], labels[box] = _BLACK, 1, label
+    for number, centre in enumerate((3.55, 3.25, 2.95)):
+        r = np.sqrt(px * px + (py - np.float32(centre)) ** 2)
+        inside = r < 0.105
+        on = number == post.state % 3
+        rgb[inside] = _SIGNALS[number] * (2.6 if on else 0.05)
+        if on:
+            rgb += (np.exp(-((r / 0.13) ** 2)) * box * 0.5)[..., None] * _SIGNALS[number]
+
+
+def _sign(
+    post: Post, x: F32, y: F32, rgb: F32, alpha: F32, labels: np.ndarray, label: int, light: Light
+) -> None:
+    px, py = x[None], y[:, None] - np.float32(2.55)
+    if post.kind == "warning":
+        # A triangle standing on its side: the distance to the nearest of its three edges.
+        edge = np.minimum(0.22 + py, np.minimum(0.30 - 0.5 * py - 0.866 * px, 0.30 - 0.5 * py + 0.866 * px) - 0.08)
+        inside, inner = edge > 0, edge > 0.07
+        mark = (np.abs(px) < 0.025) & (((py > -0.02) & (py < 0.17)) | ((py < -0.05) & (py > -0.10)))
+        face = np.where((inner & ~mark)[..., None], _WHITE, np.where((inner & mark)[..., None], _BLACK, _RED))
+    elif post.kind == "round":
+        r = np.sqrt(px * px + py * py)
+        inside = r < 0.30
+        inner = r < 0.225
+        if post.state % 2:
+            digit = inner & (np.abs(np.abs(px) - 0.075) < 0.045) & (np.abs(py) < 0.10)
+            face = np.where(digit[..., None], _BLACK, np.where(inner[..., None], _WHITE, _RED))
+        else:
+            bar = (np.abs(py) < 0.055) & (np.abs(px) < 0.22)
+            face = np.where(bar[..., None], _WHITE, np.broadcast_to(_RED, (*r.shape, 3)))
+    else:
+        inside = (np.abs(px) < 0.29) & (np.abs(py) < 0.29)
+        stem = (np.abs(px + 0.085) < 0.035) & (np.abs(py) < 0.18)
+        bowl = np.sqrt((px - 0.0) ** 2 + (py - 0.085) ** 2)
+        letter = stem | ((np.abs(bowl - 0.085) < 0.033) & (px > -0.09))
+        rim = (np.abs(px) > 0.265) | (np.abs(py) > 0.265)
+        face = np.where((letter | rim)[..., None], _WHITE, np.broadcast_to(_BLUE, (*letter.shape, 3)))
+    level = light.sky.ambient_rgb * 0.75 + light.sky.sun_rgb * 0.22
+    rgb[inside], alpha[inside], labels[inside] = (face * level)[inside], 1, label
+
+
+def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, light: Light, ids: dict[str, int]) -> None:
+    """A fence or a wall along the left (0) or right (1) building line, where no houses stand."""
+    kind = scene.street.boundary[number]
+    if kind == "houses":
+        return
+    view, side, front = camera.view, -1 if number == 0 else 1, scene.street.front_m[number]
+    height, near, far = (1.15 if kind == "fence" else 1.9), 2 * NEAR_M, 170.0
+    base = KERB_HEIGHT_M
+    rect: Rect = camera.rect((side * front, y, z) for y in (base, base + height) for z in (near, far))
+    if rect.empty:
+        return
+    right, down = camera.rays(rect)
+    facing = right * side
+    z = (front / np.maximum(facing, np.float32(1e-4))).astype(np.float32)
+    y = np.float32(view.camera_height_m - base) - down * z
+    fy, fz = z / np.float32(view.focal_px), z * z / np.float32(view.focal_px * front)
+    within = ((z > near) & (z < far)).astype(np.float32)
+    lit = light.sunlit(np.float32(side * (front - 0.05)), y, z)
+    normal = np.array([-side, 0, 0], np.float32)
+    if kind == "fence":
+        bars = stripes(z / np.float32(0.14), 0, 0.22, fz / np.float32(0.14)) * band(y, 0.08, height - 0.03, fy)
+        posts = stripes(z / np.float32(2.4), 0, 0.03, fz / np.float32(2.4)) * band(y, 0, height + 0.05, fy)
+        rails = band(y, height - 0.14, height - 0.09, fy) + band(y, 0.12, 0.17, fy)
+        cover = np.maximum(np.maximum(bars, posts), np.minimum(rails, 1)) * within
+        albedo = np.broadcast_to(_DARK_STEEL * np.float32(0.7), (*y.shape, 3))
+        label = ids["fence"]
+    else:
+        cover = band(y, 0, height, fy) * within
+        stain = fbm_2d(y * np.float32(0.8), z * np.float32(0.5), scene.street.seed + 60, 4)
+        course = np.maximum(
+            stripes(y / np.float32(0.30), 0, 0.06, fy / np.float32(0.30)),
+            stripes(z / np.float32(0.62) + 0.5 * np.mod(np.floor(y / np.float32(0.30)), 2), 0, 0.03, fz / np.float32(0.62)),
+        )
+        albedo = (np.float32(0.65) + np.float32(0.6) * stain)[..., None] * srgb("9b8f7c")
+        albedo = albedo * (1 - np.float32(0.35) * course)[..., None]
+        albedo = blend(albedo, srgb("8b867c"), band(y, height - 0.14, height, fy))
+        label = ids["wall"]
+    rgb = light.haze(light.shade(albedo, normal, lit, np.float32(0.75)), np.broadcast_to(z, y.shape))
+    if kind == "fence":
+        # Labels follow the fence's area, as annotators outline it, not its single bars.
+        canvas.over(Layer(rect, rgb * cover[..., None], np.asarray(cover, np.float32), label))
+        area = band(y, 0, height, fy) * within
+        canvas.labels[rect.window][area >= 0.5] = label
+    else:
+        canvas.over(Layer(rect, rgb * cover[..., None], np.asarray(cover, np.float32), label))

@@ -1,0 +1,270 @@
+"""Cars, vans, trucks and buses: ray-cast solids with painted windows, lamps and wheels, and mirroring paint."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poc_aug.synthetic.bodies import Shape, shape_of
+from poc_aug.synthetic.camera import F32, Camera, Canvas, Layer
+from poc_aug.synthetic.filters import band, blend, smooth, srgb
+from poc_aug.synthetic.light import Light
+from poc_aug.synthetic.scene import VEHICLE_SIZE_M, Vehicle
+from poc_aug.synthetic.solids import intersect
+
+_SAMPLES = 2
+_TYRE = srgb("1b1b1c")
+_RIM = srgb("a9acb0")
+_GLASS = srgb("101417")
+_BLACK = srgb("17181a")
+_CHROME = srgb("b8bcc0")
+_RED = srgb("a5120e")
+_WHITE = srgb("e8e8e4")
+_AMBER = srgb("d87a16")
+
+
+def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light, label: int) -> None:
+    """Draw a vehicle that stands on the road."""
+    length, width, height = VEHICLE_SIZE_M[vehicle.kind]
+    reach = 0.5 * width + 0.5 * length * abs(np.sin(vehicle.yaw)) + 0.25
+    ahead = 0.5 * length + 0.2
+    if vehicle.z - ahead < 1.0:
+        return
+    rect = camera.rect(
+        (vehicle.x + a, y, vehicle.z + b) for a in (-reach, reach) for y in (0.0, height) for b in (-ahead, ahead)
+    )
+    if rect.empty:
+        return
+    right, down = camera.rays(rect, _SAMPLES)
+    shape = np.broadcast_shapes(right.shape, down.shape)
+    world = np.stack(np.broadcast_arrays(right, -down, np.float32(1)), axis=-1).reshape(-1, 3)
+    cos, sin = np.cos(vehicle.yaw) * vehicle.heading, np.sin(vehicle.yaw) * vehicle.heading
+    axes = np.array([[sin, 0, cos], [0, 1, 0], [cos, 0, -sin]], np.float32)
+    origin = axes @ np.array([-vehicle.x, camera.view.camera_height_m, -vehicle.z], np.float32)
+    rays = np.asarray(world @ axes.T, np.float32)
+    solid = shape_of(vehicle.kind)
+
+    distance = np.full(len(rays), np.inf, np.float32)
+    normal = np.zeros_like(rays)
+    part = np.zeros(len(rays), np.int8)
+    for number, convex in ((1, solid.body), (2, solid.cabin)):
+        if convex is None:
+            continue
+        hits = intersect(convex, origin, rays, solid.rounding)
+        closer = hits.distance < distance
+        distance[closer], normal[closer], part[closer] = hits.distance[closer], hits.normal[closer], number
+    for along, radius in solid.wheels:
+        for side in (-1, 1):
+            t, facing = _wheel(origin, rays, along, radius, side * solid.track)
+            closer = t < distance
+            distance[closer], normal[closer], part[closer] = t[closer], facing[closer], 3
+
+    hit = np.flatnonzero(part)
+    if not len(hit):
+        return
+    local = origin + rays[hit] * distance[hit, None]
+    view = rays[hit] / np.linalg.norm(rays[hit], axis=1, keepdims=True)
+    rgb = np.zeros((len(rays), 3), np.float32)
+    pixel = distance[hit] / np.float32(camera.view.focal_px)
+    rgb[hit] = _shaded(vehicle, solid, local, normal[hit], view, part[hit], pixel, axes, light)
+    rgb[hit] = light.haze(rgb[hit], distance[hit])
+    alpha = (part > 0).astype(np.float32).reshape(shape)
+    canvas.over(Layer.from_samples(rect, rgb.reshape(*shape, 3), alpha, label, _SAMPLES))
+
+
+def _wheel(origin: F32, rays: F32, along: float, radius: float, outer: float) -> tuple[F32, F32]:
+    """Hits of a wheel: a cylinder 0.2 m wide whose outer cap is at ``right = outer``."""
+    normal = np.zeros_like(rays)
+    ol, oy = np.float32(origin[0] - along), np.float32(origin[1] - radius)
+    a = rays[:, 0] ** 2 + rays[:, 1] ** 2
+    b = ol * rays[:, 0] + oy * rays[:, 1]
+    c = ol * ol + oy * oy - np.float32(radius * radius)
+    root = b * b - a * c
+    tread = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / np.maximum(a, 1e-9), np.inf).astype(np.float32)
+    inside = np.isfinite(tread) & (tread > 0)
+    at = origin[2] + rays[:, 2] * np.where(inside, tread, 0)
+    inner = outer - np.sign(outer) * 0.2
+    inside &= (at > min(inner, outer)) & (at < max(inner, outer))
+    tread = np.where(inside, tread, np.float32(np.inf))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cap = (np.float32(outer) - origin[2]) / rays[:, 2]
+    cap = np.where(np.isfinite(cap) & (cap > 0) & (rays[:, 2] * outer < 0), cap, np.float32(1e9))
+    off = (ol + rays[:, 0] * cap) ** 2 + (oy + rays[:, 1] * cap) ** 2
+    cap = np.where(off < radius * radius, cap, np.float32(np.inf)).astype(np.float32)
+    on_cap = cap < tread
+    normal[:, 2] = np.where(on_cap, np.sign(outer), 0)
+    far = np.where(np.isfinite(tread), tread, 0)
+    normal[:, 0] = np.where(on_cap, 0, (ol + rays[:, 0] * far) / radius)
+    normal[:, 1] = np.where(on_cap, 0, (oy + rays[:, 1] * far) / radius)
+    return np.minimum(cap, tread), normal
+
+
+def _shaded(
+    vehicle: Vehicle,
+    solid: Shape,
+    p: F32,
+    normal: F32,
+    view: F32,
+    part: NDArray[np.int8],
+    pixel: F32,
+    axes: F32,
+    light: Light,
+) -> F32:
+    sky = light.sky
+    along, up, across = p[:, 0], p[:, 1], p[:, 2]
+    glass = _windows(vehicle, solid, p, normal, part, pixel)
+    albedo, gloss, glow = _paint(vehicle, solid, p, normal, part, pixel)
+    albedo = blend(albedo, np.broadcast_to(_GLASS, albedo.shape), glass)
+    outward = normal @ axes
+    mirrored = view - 2 * (view * normal).sum(axis=1, keepdims=True) * normal
+    world = np.stack([p @ axes[:, 0] + np.float32(vehicle.x), up, p @ axes[:, 2] + np.float32(vehicle.z)], axis=-1)
+    lit = light.sunlit(world[:, 0], world[:, 1], world[:, 2])
+    # What is low sees the dark road and the car's own shadow.
+    open_sky = np.float32(0.45) + np.float32(0.55) * smooth(up, 0.1, 0.9)
+    rgb = light.shade(albedo, outward, lit, open_sky)
+    cosine = np.clip(-(view * normal).sum(axis=1), 0, 1)
+    fresnel = np.float32(0.05) + np.float32(0.90) * np.power(1 - cosine, 4)
+    fresnel = fresnel * np.maximum(gloss, glass) + glass * np.float32(0.08)
+    seen = light.mirror(np.asarray(mirrored @ axes, np.float32))
+    rgb = rgb + seen * (fresnel * smooth(up, 0.15, 0.5))[:, None]
+    if sky.weather != "overcast":
+        toward = np.clip((mirrored @ axes) @ np.asarray(sky.sun, np.float32), 0, 1)
+        spark = np.power(toward, 220) * 3.5 + np.power(toward, 24) * 0.12
+        rgb = rgb + (spark * lit * np.maximum(gloss, glass))[:, None] * sky.sun_rgb
+    del along, across
+    return np.asarray(rgb + glow, np.float32)
+
+
+def _windows(
+    vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[np.int8], pixel: F32
+) -> F32:
+    """Coverage of glass."""
+    along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
+    sideways = np.abs(normal[:, 2]) > 0.62
+    between = band(up, solid.belt, solid.roof, pixel)
+    length, width, _ = VEHICLE_SIZE_M[vehicle.kind]
+    if solid.cabin is None or vehicle.kind == "truck":
+        front = np.float32(length / 2)
+        ends = band(across, -1, 0.5 * width - 0.16, pixel) * (np.abs(normal[:, 0]) > 0.6)
+        if vehicle.kind == "truck":
+            ahead = ends * (along > 0) * between * (part == 2)
+            doors = band(along, 2.05, 3.15, pixel) * between * sideways * (part == 2)
+            return np.minimum(ahead + doors, 1)
+        ahead = ends * band(up, 1.0, 2.62, pixel) * (along > 0)
+        behind = ends * band(up, 1.55, 2.55, pixel) * (along < 0)
+        panes = 1 - np.minimum(sum((band(along, k - 0.05, k + 0.05, pixel) for k in _BUS_PILLARS), np.float32(0)), 1)
+        sides = band(along, -front + 0.35, front - 0.25, pixel) * between * sideways * panes
+        return np.minimum(ahead + behind + sides, 1)
+    # Distances to the slanted screens, so that side windows end in slanted pillars.
+    screens = solid.cabin.normals[[1, 6]] @ p.T - solid.cabin.offsets[[1, 6], None]
+    inside = band(-screens[0], 0.10, 50, pixel) * band(-screens[1], 0.13, 50, pixel)
+    panes = inside * between
+    for pillar in solid.pillars:
+        panes = panes * (1 - band(along, pillar - 0.035, pillar + 0.035, pixel))
+    if vehicle.kind == "van" and vehicle.seed % 2:
+        panes = panes * (along > 0.2)
+    facing = np.abs(normal[:, 0]) > 0.25
+    lean = np.abs(solid.cabin.normals[7]) @ np.abs(p.T) - solid.cabin.offsets[7]
+    screen = band(-lean, 0.085, 50, pixel) * band(up, solid.belt - 0.02, solid.roof + 0.045, pixel) * facing
+    return np.where(part == 2, np.where(sideways, panes, screen), 0).astype(np.float32)
+
+
+_BUS_PILLARS = (-4.2, -2.8, -1.4, 0.0, 1.4, 2.8, 4.2)
+
+
+def _paint(
+    vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[np.int8], pixel: F32
+) -> tuple[F32, F32, F32]:
+    """Reflectance ``[N, 3]``, gloss ``[N]`` and emitted light ``[N, 3]``."""
+    along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
+    length, width, _ = VEHICLE_SIZE_M[vehicle.kind]
+    half = length / 2
+    large = vehicle.kind in ("bus", "truck")
+    albedo = np.broadcast_to(vehicle.rgb, p.shape).copy()
+    gloss = np.full(len(p), 0.9, np.float32)
+    if vehicle.kind == "truck":
+        albedo[part == 1] = _WHITE * np.float32(0.8)
+        gloss[part == 1] = 0.25
+    if vehicle.kind == "bus":
+        stripe = band(up, 0.75, 0.95, pixel)
+        albedo = blend(albedo, np.broadcast_to(_WHITE, p.shape), stripe)
+    sideways = np.abs(normal[:, 2]) > 0.7
+    skirt = band(up, -1, 0.30 if not large else 0.45, pixel)
+    albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), skirt * np.float32(0.9))
+    gloss *= 1 - np.float32(0.85) * skirt
+    if not large:
+        seams = sum((band(along, k - 0.007, k + 0.007, pixel) for k in (0.95, *solid.pillars[:1], -1.22)), np.float32(0))
+        seam = np.minimum(seams, 1) * sideways * band(up, 0.33, solid.belt - 0.04, pixel) * (part == 1)
+        albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), seam * np.float32(0.8))
+        handles = sum((band(along, k - 0.10, k + 0.08, pixel) for k in (-0.25, -1.05)), np.float32(0))
+        handle = handles * band(up, solid.belt - 0.19, solid.belt - 0.155, pixel) * sideways
+        albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), handle * np.float32(0.6))
+    glow = np.zeros_like(p)
+    _ends(vehicle, solid, p, normal, part, pixel, albedo, gloss, glow, half, width)
+    # Wheels, and the dark arches above them.
+    for wheel, radius in solid.wheels:
+        r = np.sqrt((along - np.float32(wheel)) ** 2 + (up - np.float32(radius)) ** 2)
+        beside = sideways & (part != 2)
+        arch = band(r, -1, radius + 0.06, pixel) * beside
+        np.copyto(albedo, blend(albedo, np.broadcast_to(_BLACK * np.float32(0.4), p.shape), arch))
+        gloss *= 1 - arch
+        tyre = band(r, -1, radius, pixel) * beside
+        np.copyto(albedo, blend(albedo, np.broadcast_to(_TYRE, p.shape), tyre))
+        turn = np.arctan2(up - np.float32(radius), along - np.float32(wheel))
+        spokes = np.float32(0.35) + np.float32(0.65) * (np.cos(turn * 5 + np.float32(vehicle.seed % 7)) > -0.25)
+        rim = band(r, -1, 0.68 * radius, pixel) * beside
+        np.copyto(albedo, blend(albedo, _RIM * spokes[:, None].astype(np.float32), rim))
+    tread = (part == 3) & ~sideways
+    albedo[tread], gloss[tread] = _TYRE, 0
+    return albedo, gloss, glow
+
+
+def _ends(
+    vehicle: Vehicle,
+    solid: Shape,
+    p: F32,
+    normal: F32,
+    part: NDArray[np.int8],
+    pixel: F32,
+    albedo: F32,
+    gloss: F32,
+    glow: F32,
+    half: float,
+    width: float,
+) -> None:
+    """Lamps, plates and grilles; changes ``albedo``, ``gloss`` and ``glow``."""
+    along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
+    w, nose = width / 2, solid.nose
+    on_body = part == (2 if vehicle.kind == "truck" else 1)
+    front = on_body & (along > half - 0.42) & (normal[:, 0] > 0.28)
+    rear = (part == 1) & (along < -half + 0.30) & (normal[:, 0] < -0.28)
+
+    def put(colour: F32, cover: F32, shine: float, emitted: F32 | None = None) -> None:
+        np.copyto(albedo, blend(albedo, np.broadcast_to(colour, albedo.shape), cover))
+        np.copyto(gloss, gloss + (np.float32(shine) - gloss) * cover)
+        if emitted is not None:
+            np.copyto(glow, glow + emitted * cover[:, None])
+
+    grille = band(across, -1, 0.46, pixel) * band(up, nose - 0.27, nose - 0.12, pixel) * front
+    put(_BLACK, grille, 0.3)
+    put(_BLACK, band(across, -1, 0.62, pixel) * band(up, 0.27, 0.40, pixel) * front, 0.1)
+    put(_CHROME, band(across, -1, 0.07, pixel) * band(up, nose - 0.235, nose - 0.15, pixel) * front, 1.0)
+    lamp = band(across, w - 0.40, w - 0.06, pixel) * band(up, nose - 0.26, nose - 0.09, pixel) * front
+    lit = vehicle.heading < 0 and light_on(vehicle)
+    put(_WHITE * np.float32(0.85), lamp, 1.0, np.float32(2.2) * _WHITE if lit else None)
+    put(_BLACK, band(up, nose - 0.275, nose - 0.26, pixel) * lamp, 0.2)
+    tail = solid.belt - 0.10 if vehicle.kind not in ("bus", "truck") else 1.15
+    red = band(across, w - 0.34, w - 0.02, pixel) * band(up, tail - 0.22, tail, pixel) * rear
+    emitted = _RED * np.float32(3.5 if vehicle.braking else 0.5)
+    put(_RED, red, 1.0, emitted)
+    put(_AMBER, red * band(up, tail - 0.085, tail - 0.045, pixel), 1.0)
+    for plate, low in ((rear, 0.60), (front, 0.43)):
+        put(_WHITE, band(across, -1, 0.26, pixel) * band(up, low, low + 0.115, pixel) * plate, 0.2)
+        figures = band(np.mod(across, 0.09), 0.02, 0.065, pixel) * band(across, -1, 0.21, pixel)
+        put(_BLACK, figures * band(up, low + 0.025, low + 0.09, pixel) * plate * np.float32(0.85), 0.2)
+    put(_BLACK, band(up, 0.30, 0.42, pixel) * rear * np.float32(0.8), 0.1)
+
+
+def light_on(vehicle: Vehicle) -> bool:
+    """Whether its headlights are on: parked cars, which do not brake, have them off."""
+    return vehicle.braking
