@@ -87,13 +87,15 @@ class POCAugmentedDataset(Dataset[Any]):
         self.schema = find_schema(base, schema)
         self.adapt = adapt
         self.keys = dataset_keys(base, keys)
-        self.recipe = Recipe.from_dict(self.cache.manifest.recipe)
+        self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._check_parameters()
         stored = self._check_keys()
-        self._per_sample = self.cache.max_variants if variants == "all" else 1
+        self._per_sample = 1 + max(index for _, index in self.cache) if variants == "all" else 1
         names = {part for spec in self.recipe.objects for part in spec.parts}
         self._ids = self.labels.resolve(sorted(names), self.schema)
         self._ring_id = self.labels.ring_id(self.schema) if self.labels.ring_px else 0
+        if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
+            self.labels.rewrite(torch.zeros((1, 1), dtype=torch.uint8), self.schema)
         self._stored = stored
         # In shared memory, so that `set_epoch` reaches persistent workers.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()

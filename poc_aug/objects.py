@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import CAMERAS, Recipe, read_yaml
 from poc_aug.types import Inserter
+
+if TYPE_CHECKING:
+    from poc_aug.backends.bank import ObjectBank
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
 _FILE_FIELDS = {"recipe", "inserter"}
@@ -88,3 +91,56 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
     raise RecipeError(
         f"no objects {source!r}", expected=_SOURCES, hint=f"presets are: {', '.join(preset_names())}; else check the path"
     )
+
+
+def make_inserter(settings: Mapping[str, Any]) -> Inserter:
+    """An inserter from its settings: ``{kind: rendered, ...}`` or ``{kind: paste, folder: ...}``.
+
+    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images`` and ``exclude``).
+    All other settings are the inserter's own keyword arguments.
+
+    Raises:
+        RecipeError: an unknown kind or setting.
+        ObjectBankError: a bank without a usable cut-out.
+    """
+    from poc_aug.backends.paste import PasteInserter
+    from poc_aug.backends.rendered import RenderedInserter
+
+    own = dict(settings)
+    kind = own.pop("kind", None)
+    if kind == "rendered":
+        return _build(RenderedInserter, own, settings)
+    if kind == "paste":
+        bank = _bank(own, settings)
+        return _build(PasteInserter, {"bank": bank, **own}, settings)
+    raise RecipeError(f"inserter kind {kind!r}", expected="rendered or paste")
+
+
+def _bank(own: dict[str, Any], settings: Mapping[str, Any]) -> ObjectBank:
+    """The bank that the settings name; its settings are taken out of ``own``."""
+    from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
+
+    folder, coco = own.pop("folder", None), own.pop("coco", None)
+    if (folder is None) == (coco is None):
+        raise RecipeError(f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json")
+    if folder is not None:
+        return ObjectBank.from_folder(folder)
+    images = own.pop("images", Path(coco).parent / "images")
+    return ObjectBank.from_coco(coco, images, exclude=tuple(own.pop("exclude", CITYSCAPES_COCO_CLASSES)))
+
+
+def _paste(settings: dict[str, Any], changes: ObjectSource) -> tuple[Recipe, Inserter]:
+    from poc_aug.backends.paste import PasteInserter, paste_recipe
+
+    own = {name: value for name, value in settings.items() if name != "kind"}
+    bank = _bank(own, settings)
+    return changes.apply(paste_recipe(bank)), _build(PasteInserter, {"bank": bank, **own}, settings)
+
+
+def _build(make: Callable[..., Inserter], arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> Inserter:
+    try:
+        return make(**arguments)
+    except TypeError as error:
+        raise RecipeError(
+            f"inserter {dict(settings)!r}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
+        ) from error

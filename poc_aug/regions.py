@@ -7,8 +7,9 @@ perspective sizes each foot row has its own box size, with pixel sizes all rows 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,7 @@ from poc_aug.recipe import FrameSize, ObjectSpec, PerspectiveSize, PixelSize, Re
 from poc_aug.types import Box, Extent, Perspective, Region, Rejection
 
 _SMALLEST_SIDE_PX = 4
+_BLOCK_ROWS = 32  # positions of 32 rows of 2048 stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,14 @@ class ValidArea:
     def __init__(self, mask: torch.Tensor | None, size_hw: tuple[int, int]) -> None:
         self.size_hw = size_hw
         self.anywhere = mask is None
+        self.top = 0
         self._sums: npt.NDArray[np.int32] | None = None
         if mask is not None:
-            # Summing along rows first and in place is 2x faster than two fresh cumsums on 2048x1024.
-            sums = np.zeros((size_hw[0] + 1, size_hw[1] + 1), np.int32)
-            np.cumsum(mask.numpy().view(np.uint8), axis=1, dtype=np.int32, out=sums[1:, 1:])
-            np.add.accumulate(sums, axis=0, out=sums)
-            self._sums = sums
+            pixels = mask.numpy().view(np.uint8)
+            first = int(pixels.reshape(-1).argmax())
+            # Nothing is valid above: half of a street frame needs no table.
+            self.top = first // size_hw[1] if pixels.reshape(-1)[first] else size_hw[0]
+            self._sums = _summed_area(pixels[self.top :])
 
     @property
     def empty(self) -> bool:
@@ -59,15 +62,42 @@ class ValidArea:
     def counts(self, rows: _Rows, strip: int, left: int, right: int) -> npt.NDArray[np.int32] | None:
         """Valid pixels in the lowest ``strip`` rows of the boxes at each position; ``None``: anywhere.
 
+        Args:
+            rows: foot rows, none above `top`.
+            strip: height in pixels.
+            left: first column of the boxes' left edge.
+            right: one past the last.
+
         Returns:
-            int32 ``[stop - start, right - left]``, for boxes whose left edge is in ``[left, right)``.
+            int32 ``[stop - start, right - left]``.
         """
         if self._sums is None:
             return None
-        low, high = self._sums[rows.start : rows.stop], self._sums[rows.start - strip : rows.stop - strip]
         after = slice(left + rows.width, right + rows.width)
         before = slice(left, right)
-        return low[:, after] - low[:, before] - high[:, after] + high[:, before]
+        start, stop = rows.start - self.top, rows.stop - self.top
+        low = self._sums[start:stop]
+        found: npt.NDArray[np.int32] = low[:, after] - low[:, before]
+        # Boxes that reach above the table have nothing to subtract.
+        whole = max(0, strip - start)
+        high = self._sums[start + whole - strip : stop - strip] if start + whole < stop else low[:0]
+        found[whole:] -= high[:, after]
+        found[whole:] += high[:, before]
+        return found
+
+
+def _summed_area(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Sums over all rectangles from the corner: int32 ``[h + 1, w + 1]``, its first row and column 0."""
+    height, width = pixels.shape
+    sums = torch.empty((height + 1, width + 1), dtype=torch.int32)
+    table: npt.NDArray[np.int32] = sums.numpy()
+    table[0], table[:, 0] = 0, 0
+    table[1:, 1:] = pixels
+    # torch along rows and NumPy row by row along columns: 6x faster than NumPy's cumsum on 2048x1024 (2.2 to 13 ms).
+    sums.cumsum_(dim=1)
+    for row in range(1, height):
+        np.add(table[row], table[row + 1], out=table[row + 1])
+    return table
 
 
 def find_region(
@@ -123,10 +153,13 @@ def _draw_place(
     margin = recipe.margin_px
     found: list[tuple[_Rows, npt.NDArray[np.bool_]]] = []
     totals: list[int] = []
+    highest = area.top + 1 if rung.min_overlap > 0 else 0
     for rows in groups:
         left, right = margin, area.size_hw[1] - margin - rows.width + 1
-        if right <= left:
+        if right <= left or rows.stop <= highest:
             continue
+        if rows.start < highest:
+            rows = replace(rows, start=highest)
         valid = _valid_places(area, rows, recipe, rung, left, right)
         _forbid(valid, rows, left, occupied, recipe.gap_px)
         count = int(np.count_nonzero(valid))
@@ -155,7 +188,8 @@ def _valid_places(
     counts = area.counts(rows, strip, left, right) if rung.min_overlap > 0 else None
     if counts is None:
         return np.ones((rows.stop - rows.start, right - left), np.bool_)
-    return counts >= rung.min_overlap * strip * rows.width
+    # An integer: with a float NumPy would convert every count first.
+    return counts >= math.ceil(rung.min_overlap * strip * rows.width)
 
 
 def _forbid(valid: npt.NDArray[np.bool_], rows: _Rows, left: int, occupied: Sequence[Box], gap_px: int) -> None:
@@ -187,8 +221,9 @@ def _row_groups(
     height, width = _pixel_size(rule, rung.size_scale, draw, aspect, extent is not None, max(size_hw))
     start = recipe.margin_px + height
     stop = size_hw[0] - recipe.margin_px + 1
-    if start < stop and min(height, width) >= 1:
-        yield _Rows(start, stop, height, width)
+    if min(height, width) >= 1:
+        for first in range(start, stop, _BLOCK_ROWS):
+            yield _Rows(first, min(first + _BLOCK_ROWS, stop), height, width)
 
 
 def _pixel_size(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from poc_aug.adapters import Adapt, open_item
-from poc_aug.cache import Cache, CacheWriter, Manifest, is_cache
+from poc_aug.cache import Cache, CacheWriter, Codec, Manifest
 from poc_aug.errors import RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
@@ -100,7 +100,7 @@ def warm_cache(
     keys: Sequence[str] | Callable[[int], str] | None = None,
     adapt: Adapt | None = None,
     workers: int = 2,
-    codec: str = "webp",
+    codec: Codec = "webp",
     on_error: OnError = "raise",
     on_progress: Callable[[WarmReport], None] | None = None,
 ) -> WarmReport:
@@ -144,18 +144,15 @@ def warm_cache(
         fingerprint=pipeline.fingerprint,
         recipe=pipeline.recipe.to_dict(),
         backends=pipeline.describe(),
-        dataset={
-            "type": type(dataset).__name__,
-            "samples": len(names),
-            "schema": label_schema.name if label_schema else None,
-        },
+        dataset={"type": _type_name(dataset), "schema": label_schema.name if label_schema else None},
+        codec=codec,
     )
-    # Workers start before the writer opens its file: a forked child must not inherit it (lmdb), nor its lock.
+    # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     with ExitStack() as stack:
         present: set[tuple[str, int]] = set()
-        if is_cache(cache):
+        if Path(cache).exists():
             with Cache.open(cache) as opened:
-                opened.manifest.check_same(manifest, cache)
+                manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)
         missing = {
             names[number]: [k for k in range(variants) if (names[number], k) not in present] for number in wanted
@@ -164,7 +161,7 @@ def warm_cache(
         report.present = report.total - sum(len(indices) for indices in missing.values())
         numbers = [number for number in wanted if missing[names[number]]]
         frames = iter(_loader(_Frames(dataset, names, numbers, adapt), workers))
-        writer = stack.enter_context(CacheWriter(cache, manifest, codec=codec))
+        writer = stack.enter_context(CacheWriter(cache, manifest))
         pending: list[Variant] = []
         committed = time.perf_counter()
         try:
@@ -201,6 +198,13 @@ def _jobs(
             continue
         for index in missing[frame.key]:
             yield frame, index
+
+
+def _type_name(dataset: Dataset[Any]) -> str:
+    """Name of the dataset's class; a subset is named after what it is a subset of."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return type(dataset).__name__
 
 
 def _loader(frames: _Frames, workers: int) -> DataLoader[Any]:

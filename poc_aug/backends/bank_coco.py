@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from poc_aug.backends.bank_folder import read_pixels
+from poc_aug.backends.bank_folder import read_pixels, unreadable
 from poc_aug.backends.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError
 from poc_aug.types import Json
@@ -39,7 +39,11 @@ class CocoSource:
     def identity(self) -> Json:
         """Image file, its size in bytes, class and outline."""
         path = self.images_dir / self.file_name
-        return [self.name, path.stat().st_size, self.category, self.segmentation]
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise unreadable(path, error) from error
+        return [self.name, size, self.category, self.segmentation]
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw image and alpha, cropped to the object and one pixel around it."""

@@ -44,8 +44,8 @@ class HarmoniseDraw:
 
 def draw_harmonise(rng: torch.Generator, strength: float) -> HarmoniseDraw:
     """Draw a harmonisation's random numbers around ``strength`` (0 switches colour and light off)."""
-    shares = [min(1.0, strength * uniform(rng, 0.6, 1.4)) for _ in range(3)]
-    return HarmoniseDraw(*shares, grain=uniform(rng, 0.6, 1.0), grounding=uniform(rng, 0.08, 0.22))
+    tone, colour, contrast = (min(1.0, strength * uniform(rng, 0.6, 1.4)) for _ in range(3))
+    return HarmoniseDraw(tone, colour, contrast, grain=uniform(rng, 0.6, 1.0), grounding=uniform(rng, 0.08, 0.22))
 
 
 def match_colours(

@@ -91,8 +91,8 @@ def clean_cutout(
         side = 2 * radius + 1
         inward = F.max_pool2d(-alpha[None, None].float(), (side, 1), stride=1, padding=(radius, 0))
         inward = -F.max_pool2d(inward, (1, side), stride=1, padding=(0, radius))[0, 0]
-        trust = ((inward / 255 - 0.6) / 0.35).clamp(0, 1)
-        trust = torch.maximum(trust, (alpha >= 128) * 0.02)
+        trust = ((inward / 255 - 0.75) / 0.2).clamp(0, 1)
+        trust = torch.maximum(trust, (alpha >= 128) * 0.002)
     else:
         mask = alpha > 0
         trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask

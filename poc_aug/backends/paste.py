@@ -24,6 +24,9 @@ from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejectio
 PASTE_VERSION = 1
 """Raised whenever equal settings would draw other pixels."""
 
+LEAST_ALPHA = 4
+"""Weaker alpha of a soft matte is cut to 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -120,7 +123,7 @@ class PasteInserter:
         cutout = self.bank.cutout(drawn.index)
         colours, opacity = self._posed(drawn)
         _, _, h, w = opaque_box(opacity)
-        box_y, box_x, box_h, box_w = crop.box_yxhw
+        _, _, box_h, box_w = crop.box_yxhw
         scale = min(box_h / h, box_w / w)
         if scale > self.max_upscale:
             detail = f"{cutout.source} would be enlarged {scale:.1f} times, at most {self.max_upscale:g} is allowed"
@@ -184,7 +187,11 @@ class PasteInserter:
         levels = (placed.colours[:, *inner] * 255).round().clamp(0, 255).to(torch.uint8)
         # A feather reads object colours next to the mask; further out, the crop stays as it was.
         image[:, *outer] = torch.where(dilate(mask, BAND_PX)[outer], levels, image[:, *outer])
-        own_alpha = cutout.soft or self.edge == "antialias"
+        matte = None
+        if cutout.soft or self.edge == "antialias":
+            matte = (alpha * 255).round().to(torch.uint8)
+            # Stray haze of a matte is not seen, but would make the patch large.
+            matte[matte < LEAST_ALPHA] = 0
         shade = None
         if self.shadow:
             rng = generator(crop.seed, "paste", crop.object_name, "shadow")
@@ -195,7 +202,7 @@ class PasteInserter:
         return Filled(
             image=image,
             annotation=Annotation((Part(crop.parts[0], mask),)),
-            alpha=(alpha * 255).round().to(torch.uint8) if own_alpha else None,
+            alpha=matte,
             shade=shade,
             provenance=provenance,
         )

@@ -57,9 +57,7 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             "name": insertion.object_name,
             "max_sigma_px": float(insertion.max_sigma_px),
             "patch": add(encode_patch(insertion.patch.cpu(), codec)),
-            "parts": [
-                [part.name, float(part.score), *add(encode_mask(part.mask.cpu()))] for part in insertion.parts
-            ],
+            "parts": [[part.name, float(part.score), *add(encode_mask(part.mask.cpu()))] for part in insertion.parts],
             "alpha": None if insertion.alpha is None else add(encode_map(insertion.alpha.cpu())),
             "shade": None if insertion.shade is None else add(encode_map(insertion.shade.cpu())),
             "provenance": dict(insertion.provenance),
@@ -111,9 +109,7 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
         y, x, height, width = item["box"]
         size_hw = height, width
         patch = take(decode_patch, item["patch"], size_hw)
-        parts = tuple(
-            Part(name, take(decode_mask, blob, size_hw), score) for name, score, *blob in item["parts"]
-        )
+        parts = tuple(Part(name, take(decode_mask, blob, size_hw), score) for name, score, *blob in item["parts"])
         alpha = None if item["alpha"] is None else take(decode_map, item["alpha"], size_hw)
         shade = None if item["shade"] is None else take(decode_map, item["shade"], size_hw)
         return Insertion(

@@ -78,7 +78,7 @@ def check_shard(path: Path) -> Meta:
 def structure_problems(path: Path) -> list[str]:
     """Problems in a shard's tree of pages, found by reading the file without mapping it; slow, sealed shards only."""
     try:
-        return list(lmdb.verify.verify(str(path), subdir=False))
+        return list(lmdb.verify.verify(str(path), subdir=False))  # type: ignore[no-untyped-call]
     except lmdb.verify.VerifyError as error:
         return [str(error)]
 

@@ -123,7 +123,9 @@ def info(cache: CachePath) -> None:
         table = Table(show_header=False, box=None)
         rejected: dict[str, int] = {}
         objects: dict[str, int] = {}
-        for variant in opened.variants_stored():
+        for key, index in opened:
+            variant = opened.get(key, index)
+            assert variant is not None  # just listed
             for insertion in variant.insertions:
                 objects[insertion.object_name] = objects.get(insertion.object_name, 0) + 1
             for rejection in variant.rejections:
@@ -153,7 +155,7 @@ def verify(cache: CachePath) -> None:
         report = opened.verify()
     for problem in report.problems:
         console.print(f"corrupt: {problem}", style="red")
-    console.print(f"{report.checked} records checked, {len(report.problems)} corrupt")
+    console.print(f"{report.records} records in {report.shards} shards checked, {len(report.problems)} corrupt")
     if report.problems:
         raise typer.Exit(_FAILED)
 

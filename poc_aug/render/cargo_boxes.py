@@ -45,7 +45,7 @@ def _carton(dice: Dice, low: float, high: float) -> tuple[Part, tuple[float, flo
 def cardboard_box(dice: Dice) -> Model:
     """A closed carton."""
     part, half = _carton(dice, 0.35, 0.80)
-    return Model((part,), pace=0.95, grime=dice.uniform(0.15, 0.5), facts={"open": 0, "width_m": round(2 * half[0], 3)})
+    return Model((part,), pace=0.95, grime=dice.uniform(0.15, 0.5), sink=0.006, facts={"open": 0, "width_m": round(2 * half[0], 3)})
 
 
 def open_box(dice: Dice) -> Model:
@@ -85,7 +85,7 @@ def stack_of_boxes(dice: Dice) -> Model:
         part, half = _carton(dice, 0.28, 0.45)
         side = dice.choice((-1, 1)) * (0.36 + half[0] * 1.25)
         parts.append(Part(part.solid, part.material, (side, half[1], dice.uniform(-0.2, 0.1)), turned("y", dice.uniform(-40, 40))))
-    return Model(tuple(parts), pace=0.95, grime=dice.uniform(0.1, 0.4), facts={"boxes": len(parts)})
+    return Model(tuple(parts), pace=0.95, grime=dice.uniform(0.1, 0.4), sink=0.006, facts={"boxes": len(parts)})
 
 
 def suitcase(dice: Dice) -> Model:
@@ -153,7 +153,8 @@ def mattress(dice: Dice) -> Model:
     white = dice.choice((linear(214, 208, 196), linear(196, 200, 204), linear(205, 190, 165), linear(188, 196, 206)))
     accent = dice.choice((linear(120, 140, 170), linear(170, 140, 110), linear(160, 165, 165), linear(140, 60, 60)))
     look = Cloth(white, accent, dice.seed(), dice.uniform(0.05, 0.10) if dice.chance(0.6) else 0, 2, 0.25, dice.uniform(0.2, 0.8))
-    cord = Union(tuple(Moved(Box((half[0] + 0.004, 0.009, half[2] + 0.004), 0.008), (0, s * (half[1] - 0.022), 0)) for s in (-1, 1)))
+    welt = Cut(Box((half[0] + 0.004, 0.009, half[2] + 0.004), 0.008), Box((half[0] - 0.02, 1.0, half[2] - 0.02), 0.04))
+    cord = Union(tuple(Moved(welt, (0, s * (half[1] - 0.022), 0)) for s in (-1, 1)))
     parts = (Part(Eroded(Box(half, 0.045), tufts), look), Part(cord, Cloth(accent, accent, dice.seed())))
     return Model(parts, pace=0.8, grime=dice.uniform(0.2, 0.6), sink=0.004)
 

@@ -116,6 +116,7 @@ class Wood:
         grey: how weathered, 0 to 1.
         boards: tells copies apart.
         axis: index of the coordinate along the grain.
+        around: whether the ends are boards too, with their grain along ``z`` (the four sides of a crate).
     """
 
     half: tuple[float, float, float]
@@ -124,6 +125,7 @@ class Wood:
     grey: float = 0.3
     boards: Repeated | None = None
     axis: int = 0
+    around: bool = False
 
     def look(self, p: FloatArray, n: FloatArray, texel: float) -> Surface:
         """See `Material`."""
@@ -139,8 +141,8 @@ class Wood:
         level = albedo.mean(axis=0)
         worn = np.clip(self.grey * (1 + 0.6 * grain(q, 0.35, self.seed + 2, texel, 4)), 0, 1)
         albedo = mix(albedo, np.stack([level * 0.92, level * 0.90, level * 0.86]) * np.float32(0.85), worn)
-        end = smoothstep(0.6, 0.8, np.abs(n[self.axis]))
-        albedo = albedo * (1 - 0.35 * end)
+        if not self.around:
+            albedo = albedo * (1 - 0.35 * smoothstep(0.6, 0.8, np.abs(n[self.axis])))
         return Surface.of(albedo, 0.88)
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
@@ -156,6 +158,9 @@ class Wood:
 
     def _own(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Points moved to another place of the pattern for each board, and the board's brightness."""
+        if self.around:
+            end = np.abs(p[0]) > self.half[0] - 0.004
+            p = np.stack([np.where(end, p[2], p[0]), p[1], np.where(end, p[0], p[2])])
         if self.boards is None:
             return p, np.zeros(p.shape[1], dtype=np.float32)
         number = (self.boards.cell(p) * 2).astype(np.int64)
@@ -321,7 +326,7 @@ class Cloth:
             stripes = band(off, self.stripe_m * 0.14, texel) * seen + 0.28 * (1 - seen)
             albedo = mix(albedo, self.accent, stripes * 0.8)
         if self.figures > 0:
-            figure = smoothstep(0.0, 0.12, np.abs(grain(p, 0.12, self.seed + 2, texel, 2)) - 0.25)
+            figure = smoothstep(0.10, 0.45, np.abs(grain(p, 0.07, self.seed + 2, texel, 3)))
             albedo = mix(albedo, self.accent, figure * np.float32(self.figures))
         stain = smoothstep(0.45, 0.75, grain(p, 0.35, self.seed + 3, texel, 5)) * self.stains
         brown = albedo * np.array([0.62, 0.52, 0.40], dtype=np.float32)[:, None]

@@ -70,7 +70,7 @@ def wooden_crate(dice: Dice) -> Model:
     along = Repeated(Box((w, w, half[2]), 0.003), (2 * (half[0] - w), 2 * (half[1] - w), 1), (2, 2, 1))
     lid = Repeated(Box((inner[0], 0.008, pitch / 2 - gap / 2), 0.003), (1, 1, pitch), (1, 1, max(2, int(2 * inner[2] / pitch))))
     parts = [
-        Part(boards, Wood((inner[0], pitch / 2, inner[2]), colour, seed, grey, boards)),
+        Part(boards, Wood((inner[0], pitch / 2, inner[2]), colour, seed, grey, boards, around=True)),
         Part(dark, Stone((0.02, 0.017, 0.014), seed, 0.1)),
         Part(Moved(lid, (0, half[1] - 0.012, 0)), Wood((inner[0], 0.01, pitch / 2), colour, seed + 4, grey)),
         Part(upright, Wood((w, half[1], w), colour, seed + 1, grey, upright, 1)),
@@ -136,7 +136,7 @@ def rock(dice: Dice) -> Model:
     colour = dice.choice((linear(128, 122, 112), linear(110, 108, 106), linear(150, 138, 118), linear(92, 88, 84)))
     solid = Eroded(Polyhedron(normals.astype(np.float32), offsets.astype(np.float32)), rough)
     part = Part(solid, Stone(colour, dice.seed(), 0.38, 0.010, 0.07))
-    return Model((part,), pace=0.7, grime=dice.uniform(0.2, 0.5), sink=0.10 * size)
+    return Model((part,), pace=0.7, grime=dice.uniform(0.2, 0.5), sink=0.30 * float(stretch[1]) * size)
 
 
 def rubbish_bag(dice: Dice) -> Model:
@@ -151,7 +151,8 @@ def rubbish_bag(dice: Dice) -> Model:
         for frequency, shift, rotation in waves:
             q = rotation @ p * np.float32(frequency)
             # Bulges pressed against each other: broad bellies, narrow valleys.
-            total += np.abs(np.sin(q[0] + shift + 0.8 * np.sin(q[1]))) ** 0.7
+            wave = np.sin(q[0] + shift + 0.8 * np.sin(q[1]))
+            total += np.sqrt(wave * wave + np.float32(0.02))
         angle = np.arctan2(p[2], p[0])
         share = np.clip(p[1] / np.float32(high), -1, 1)
         gather = np.abs(np.sin(0.5 * folds * angle + phase + 0.7 * np.sin(3 * angle + phase)))
@@ -159,7 +160,7 @@ def rubbish_bag(dice: Dice) -> Model:
         taper = np.float32(0.05) * np.clip(share - 0.3, 0, 1)
         return np.asarray(np.float32(0.026) * (3 - total) + pleats + taper, dtype=np.float32)
 
-    colour = dice.choice((linear(24, 25, 27), linear(24, 25, 27), linear(30, 48, 92), linear(200, 200, 196), linear(72, 76, 80)))
+    colour = dice.choice((linear(24, 25, 27), linear(30, 31, 33), linear(30, 48, 92), linear(200, 200, 196), linear(72, 76, 80)))
     film = Film(colour, dice.seed(), dice.uniform(0.006, 0.011), dice.uniform(0.22, 0.38))
     knot_y = high * 0.80
 

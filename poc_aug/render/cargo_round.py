@@ -132,7 +132,7 @@ def bucket(dice: Dice) -> Model:
     rim = Moved(Ring(top + 0.006, 0.006, top - 0.006, 0.005), (0, half - 0.006, 0))
     hoop = Moved(Ring(top * 0.97 + 0.004, 0.010, top * 0.97 - 0.008, 0.003), (0, half * 0.62, 0))
     swung = turned("x", dice.uniform(55, 100))
-    arc = [(top * 1.03 * np.cos(a), top * 1.03 * np.sin(a), 0.0) for a in np.linspace(0, np.pi, 13)]
+    arc = [(top * 1.03 * np.cos(a), top * 1.03 * np.sin(a), 0.0) for a in np.linspace(0, np.pi, 9)]
     wire = Union(tuple(Capsule(a, b, 0.0035) for a, b in zip(arc[:-1], arc[1:], strict=True)))
     parts = (
         Part(Union((Frustum(bottom, top, half, 0.004), rim, hoop)), skin),
@@ -187,7 +187,7 @@ def carpet_roll(dice: Dice) -> Model:
         ends = gap & (np.abs(p[1]) > length / 2 - 0.03) & (rho < radius - 0.012)
         return np.asarray(0.018 * ends + lip, dtype=np.float32)
 
-    look = Cloth(colour, accent, dice.seed(), 0.0, 0, dice.uniform(0.3, 0.9), 0.3, 0.002)
+    look = Cloth(colour, accent, dice.seed(), dice.uniform(0.12, 0.4), 0, dice.uniform(0.1, 0.5), 0.3, 0.002)
     solid: Solid = Moved(Eroded(Ring(radius, length / 2, 0, 0.012), layers), (0, 0, 0), _ROD)
     part = Part(Bent(solid, dice.uniform(-0.02, 0.02)), look)
     return Model((part,), pace=0.75, grime=dice.uniform(0.1, 0.5), sink=0.004)

@@ -7,6 +7,7 @@ then ``supersample``² rays where the surface, its material or its colour change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ from poc_aug.render.raycast import Bounds, bounds_of, soft_visibility, trace
 _CHUNK = 16384
 _SHADE_POINTS = 12000
 _SHADE_FLOOR = 4 / 255
+# Classes of the cosine between ray and normal, and how much longer a pixel's print is in each.
+_FLAT_COS = (0.2, 0.5)
+_FLAT_STRETCH = (4.0, 2.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,12 @@ class Stage:
     exposure: Exposure
     grime_seed: int
 
-    @property
+    @cached_property
     def bounds(self) -> Bounds:
         """Box around the model, in its frame."""
         return bounds_of(self.model.points())
 
-    @property
+    @cached_property
     def to_sun(self) -> FloatArray:
         """Direction of the sun in the object's frame: ``[3]``."""
         return np.asarray(self.view.from_camera @ self.light.direction(), dtype=np.float32)
@@ -55,13 +59,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Samples:
-    """What rays found: linear picture values ``[3, N]``, hit, part and normals; zero where nothing was hit."""
+    """What rays found: linear picture values ``[3, N]``, hit, part and normals; zero where nothing was hit.
+
+    ``seen`` is the share of the sky and of the sun that the surface sees, ``[2, N]``.
+    """
 
     rgb: FloatArray
     hit: NDArray[np.bool_]
     grazes: NDArray[np.bool_]
     part: NDArray[np.int64]
     normal: FloatArray
+    seen: FloatArray
 
 
 @dataclass(frozen=True)
@@ -100,73 +108,103 @@ def draw(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | 
     premultiplied, alpha = first.rgb.copy(), first.hit.astype(np.float32)
     again = np.flatnonzero(_unsure(first, h, w))
     if again.size and supersample > 1:
-        offset = (np.arange(supersample, dtype=np.float32) + 0.5) / supersample
-        total, cover = np.zeros((3, again.size), np.float32), np.zeros(again.size, np.float32)
-        for dy in offset:
-            for dx in offset:
-                # A slight turn of the grid: edges near the axes meet more of its rows.
-                one = _sample(stage, rows[again] + dy + 0.17 * (dx - 0.5), cols[again] + dx - 0.17 * (dy - 0.5))
-                total += one.rgb
-                cover += one.hit
-        premultiplied[:, again], alpha[again] = total / supersample**2, cover / supersample**2
+        seen = _spread(first.seen.reshape(2, h, w), first.hit.reshape(h, w)).reshape(2, -1)[:, again]
+        rays = supersample**2
+        offset = (np.arange(supersample, dtype=np.float32) + 0.5) / supersample - 0.5
+        dy, dx = (a.reshape(-1, 1) for a in np.meshgrid(offset, offset, indexing="ij"))
+        # A slight turn of the grid: edges near the axes meet more of its rows.
+        many = _sample(
+            stage,
+            (rows[again] + 0.5 + dy + 0.17 * dx).ravel(),
+            (cols[again] + 0.5 + dx - 0.17 * dy).ravel(),
+            np.tile(seen, rays),
+        )
+        premultiplied[:, again] = many.rgb.reshape(3, rays, -1).mean(axis=1)
+        alpha[again] = many.hit.reshape(rays, -1).mean(axis=0)
     stack = np.concatenate([premultiplied, alpha[None]]).reshape(4, h, w)
     stack = blurred(stack, stage.exposure.blur_px)
     alpha = np.clip(stack[3], 0, 1)
     return Picture((top, left), stack[:3] / np.maximum(alpha, 1e-3), alpha)
 
 
-def _sample(stage: Stage, rows: FloatArray, cols: FloatArray) -> Samples:
-    chunks = [
-        _sample_chunk(stage, rows[i : i + _CHUNK], cols[i : i + _CHUNK]) for i in range(0, rows.size, _CHUNK)
-    ]
+def _sample(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray | None = None) -> Samples:
+    chunks = []
+    for i in range(0, rows.size, _CHUNK):
+        part = slice(i, i + _CHUNK)
+        chunks.append(_sample_chunk(stage, rows[part], cols[part], None if seen is None else seen[:, part]))
     return Samples(
         rgb=np.concatenate([c.rgb for c in chunks], axis=1),
         hit=np.concatenate([c.hit for c in chunks]),
         grazes=np.concatenate([c.grazes for c in chunks]),
         part=np.concatenate([c.part for c in chunks]),
         normal=np.concatenate([c.normal for c in chunks], axis=1),
+        seen=np.concatenate([c.seen for c in chunks], axis=1),
     )
 
 
-def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray) -> Samples:
+def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray | None) -> Samples:
     model, view, bounds = stage.model, stage.view, stage.bounds
     ray = view.rays(rows, cols)
     hits = trace(model, view.eye, ray, bounds, 1 / view.perspective.focal_px)
     count = rows.size
     rgb, normal = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
+    visible = np.zeros((2, count), np.float32)
     part = np.full(count, -1, dtype=np.int64)
     found = np.flatnonzero(hits.hit)
     if found.size:
         along = ray[:, found]
         p = np.asarray(view.eye[:, None] + along * hits.t[found], dtype=np.float32)
-        part[found] = model.part_at(p)
-        colours, normal[:, found] = _shade(stage, p, along, part[found], bounds)
-        rgb[:, found] = developed(colours, stage.exposure)
-    return Samples(rgb, hits.hit, hits.grazes, part, normal)
+        n = surface_normals(model, p, view.texel_m)
+        part[found], normal[:, found] = model.part_at(p), n
+        visible[:, found] = _visibility(stage, p, n) if seen is None else seen[:, found]
+        rgb[:, found] = developed(_shade(stage, p, n, along, part[found], visible[:, found]), stage.exposure)
+    return Samples(rgb, hits.hit, hits.grazes, part, normal, visible)
+
+
+def _visibility(stage: Stage, p: FloatArray, n: FloatArray) -> FloatArray:
+    """Share of the sky and of the sun that surface points see: ``[2, N]``."""
+    bounds, texel = stage.bounds, stage.view.texel_m
+    size = float((bounds[1] - bounds[0]).max())
+    lifted = p + n * np.float32(max(0.002, 0.6 * texel))
+    open_sky = ambient_occlusion(stage.model, p, n, float(np.clip(0.45 * size, 0.08, 0.5)))
+    sun_seen = soft_visibility(stage.model, lifted, stage.to_sun, bounds, stage.light.width, steps=12)
+    return np.stack([open_sky, sun_seen])
 
 
 def _shade(
-    stage: Stage, p: FloatArray, ray: FloatArray, part: NDArray[np.int64], bounds: Bounds
-) -> tuple[FloatArray, FloatArray]:
-    model, texel = stage.model, stage.view.texel_m
-    n = surface_normals(model, p, texel)
-    size = float((bounds[1] - bounds[0]).max())
-    lifted = p + n * np.float32(max(0.002, 0.6 * texel))
-    open_sky = ambient_occlusion(model, p, n, float(np.clip(0.45 * size, 0.08, 0.5)))
-    sun_seen = soft_visibility(model, lifted, stage.to_sun, bounds, stage.light.width, steps=12)
-    colour = np.zeros_like(p)
+    stage: Stage, p: FloatArray, n: FloatArray, ray: FloatArray, part: NDArray[np.int64], seen: FloatArray
+) -> FloatArray:
+    model, colour = stage.model, np.zeros_like(p)
+    facing = np.abs((n * ray).sum(axis=0))
+    # Seen at a flat angle, a pixel covers more of the surface; textures have to be coarser there.
+    flat = np.digitize(facing, _FLAT_COS)
     for number in np.unique(part):
         own = model.parts[int(number)]
-        chosen = np.flatnonzero(part == number)
-        q, m = p[:, chosen], n[:, chosen]
-        local_n = m if own.rotation is None else np.asarray(own.rotation.T @ m, dtype=np.float32)
-        surface = own.material.look(own.local(q), local_n, texel)
-        surface = soiled(surface, q, m, model.grime, stage.grime_seed, texel)
-        fine = relief_normals(model, int(number), q, m, texel)
-        colour[:, chosen] = lit(
-            surface, fine, ray[:, chosen], stage.light, stage.to_sun, sun_seen[chosen], open_sky[chosen]
-        )
-    return colour, n
+        for group, stretch in enumerate(_FLAT_STRETCH):
+            chosen = np.flatnonzero((part == number) & (flat == group))
+            if not chosen.size:
+                continue
+            texel = stage.view.texel_m * stretch
+            q, m = p[:, chosen], n[:, chosen]
+            local_n = m if own.rotation is None else np.asarray(own.rotation.T @ m, dtype=np.float32)
+            surface = own.material.look(own.local(q), local_n, texel)
+            surface = soiled(surface, q, m, model.grime, stage.grime_seed, texel)
+            fine = relief_normals(model, int(number), q, m, texel)
+            sky, sun = seen[:, chosen]
+            colour[:, chosen] = lit(surface, fine, ray[:, chosen], stage.light, stage.to_sun, sun, sky)
+    return colour
+
+
+def _spread(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Values ``[C, h, w]`` carried one pixel beyond where they are known; 1 where nothing is near."""
+    h, w = known.shape
+    padded = np.pad(np.concatenate([values * known, known[None]]), ((0, 0), (1, 1), (1, 1)))
+    total = np.zeros((values.shape[0] + 1, h, w), np.float32)
+    for dy in range(3):
+        for dx in range(3):
+            total += padded[:, dy : dy + h, dx : dx + w]
+    around = np.where(total[-1] > 0, total[:-1] / np.maximum(total[-1], 1), 1)
+    return np.where(known, values, around).astype(np.float32)
 
 
 def _unsure(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:

@@ -70,11 +70,13 @@ def estimate(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
     ground = np.median(band, axis=1) if band.shape[1] else np.full(3, 0.12, dtype=np.float32)
     level = float(ground @ np.array([0.2126, 0.7152, 0.0722]))
     cast = np.clip(ground / max(level, 1e-4), 0.7, 1.4) ** 0.7
+    light = float(np.clip(level / _ASPHALT, 0.02, 6))
     # Bright ground is as likely pale paving as much light: follow it less than in proportion.
-    light = float(np.clip(level / _ASPHALT, 0.02, 6)) ** 0.85
+    light = min(light, light**0.8)
     pixels = image[:, :: max(1, height // 96), :: max(1, width // 96)].reshape(3, -1)
     black = to_linear(np.percentile(pixels, 1, axis=1).astype(np.float32) / 255)
-    haze = np.clip(black * 0.8, 0, 0.06)
+    # A crop of nothing but road holds no black: only a small part of its darkest tone can be veil.
+    haze = np.clip(black * 0.2, 0, 0.012)
     return Exposure(
         gain=(light * cast).astype(np.float32),
         haze=haze.astype(np.float32),
@@ -84,7 +86,7 @@ def estimate(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
 
 
 def _noise(image: NDArray[np.uint8]) -> float:
-    """Noise from the quietest quarter of 8x8 blocks' diagonal detail (after Immerkaer 1996 and Donoho 1994)."""
+    """Noise from the quietest tenth of 8x8 blocks' diagonal detail (after Immerkaer 1996 and Donoho 1994)."""
     grey = image.astype(np.float32).mean(axis=0)
     diagonal = (grey[1:, 1:] - grey[:-1, 1:] - grey[1:, :-1] + grey[:-1, :-1]) / 2
     h, w = (s // 8 * 8 for s in diagonal.shape)
@@ -92,7 +94,7 @@ def _noise(image: NDArray[np.uint8]) -> float:
         return 0.0
     blocks = np.abs(diagonal[:h, :w]).reshape(h // 8, 8, w // 8, 8).mean(axis=(1, 3))
     # Mean absolute deviation of a normal distribution is 0.8 sigma; averaging the channels took sqrt(3) of it.
-    return float(np.clip(np.percentile(blocks, 25) / 0.8 * 1.5, 0, 5))
+    return float(np.clip(np.percentile(blocks, 10) / 0.8 * 1.4, 0, 3.5))
 
 
 def _softness(image: NDArray[np.uint8]) -> float:

@@ -154,7 +154,11 @@ def ground_light(model: Model, p: FloatArray, light: Light, to_sun: FloatArray, 
         towards = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)], dtype=np.float32)
         sky += np.float32(weight) * soft_visibility(model, p, towards, bounds, 0.55, steps=9)
     direct = soft_visibility(model, p, to_sun, bounds, light.width, steps=16)
-    return np.asarray((1 - light.sun) * sky + light.sun * direct, dtype=np.float32)
+    open_light = (1 - light.sun) * sky + light.sun * direct
+    # What the few cones miss: the crevice where object and ground meet.
+    size = float((bounds[1] - bounds[0]).max())
+    near = np.exp(-np.maximum(model.distance(p), 0) / np.float32(np.clip(0.05 * size, 0.008, 0.035)))
+    return np.asarray(open_light * (1 - 0.5 * near), dtype=np.float32)
 
 
 def surface_normals(model: Model, p: FloatArray, texel: float) -> FloatArray:

@@ -138,7 +138,7 @@ class Metal:
         """See `Material`."""
         brushed = bright(0.10 * grain(p, 0.06, self.seed, texel, 4) + 0.08 * grain(p, 0.4, self.seed + 1, texel))
         patches = grain(p, 0.14, self.seed + 2, texel, 5)
-        rusty = smoothstep(1.15 - 2.1 * self.rust, 1.75 - 2.1 * self.rust, patches)
+        rusty = smoothstep(0.9 - 2.1 * self.rust, 1.9 - 2.1 * self.rust, patches + 0.4 * grain(p, 0.02, self.seed + 4, texel, 2))
         oxide = flat(self.oxide, p.shape[1]) * bright(0.45 * grain(p, 0.03, self.seed + 3, texel))
         albedo = mix(flat(self.colour, p.shape[1]) * brushed, oxide, rusty)
         return Surface.of(albedo, self.roughness + (0.9 - self.roughness) * rusty, 0.04, 1 - rusty)

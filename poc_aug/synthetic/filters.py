@@ -5,7 +5,7 @@ After the filtered pulse train of Ebert et al., "Texturing and Modeling", ch. 2.
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from poc_aug.synthetic.camera import F32
 
 _MIN_WIDTH = np.float32(1e-3)
-Number = float | NDArray[Any]
+Number: TypeAlias = float | np.floating[Any] | NDArray[Any]
+"""A scalar, or an array that broadcasts."""
 
 
 def _integral(x: F32, low: Number, high: Number) -> F32:

@@ -29,9 +29,10 @@ class Light:
             table = self._eaves[0 if house.side < 0 else 1]
             table[span] = house.height_m + 0.6 * house.roof_m
 
-    def haze(self, rgb: F32, z: Number) -> F32:
-        """Mix with the colour of the air over a distance of ``z`` metres."""
-        return blend(rgb, self.sky.haze_rgb, 1 - np.exp(-np.asarray(z, np.float32) / self.sky.haze_m))
+    def haze(self, rgb: F32, z: Number, alpha: F32 | None = None) -> F32:
+        """Mix with the colour of the air over ``z`` metres; ``alpha``: what ``rgb`` is already multiplied by."""
+        air = 1 - np.exp(-np.asarray(z, np.float32) / np.float32(self.sky.haze_m))
+        return blend(rgb, self.sky.haze_rgb if alpha is None else alpha[..., None] * self.sky.haze_rgb, air)
 
     def sunlit(self, x: Number, y: Number, z: Number, trees: bool = True) -> F32:
         """Share of the sun that reaches points in the street: 0 in the shadow of houses, dappled under trees."""

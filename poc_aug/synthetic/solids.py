@@ -29,35 +29,30 @@ class Convex:
         return cls(normals.astype(np.float32), offsets.astype(np.float32))
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Where rays meet a solid: ``distance`` float32 ``[N]`` (``inf``: nowhere), ``normal`` float32 ``[N, 3]``."""
-
-    distance: F32
-    normal: F32
-
-
-def intersect(solid: Convex, origin: F32, rays: F32, rounding_m: float) -> Hits:
-    """First hits of rays with a convex solid.
+def intersect(solid: Convex, origin: F32, rays: F32) -> F32:
+    """Distances of the first hits of rays with a convex solid, float32 ``[N]``; ``inf`` where there is none.
 
     Args:
         solid: the solid.
         origin: where all rays start, outside of it, float32 ``[3]``.
-        rays: directions, float32 ``[N, 3]``.
-        rounding_m: how far around an edge the normals turn from one face to the next.
+        rays: directions, float32 ``[3, N]``: planes by rays is the layout that NumPy reduces fastest.
     """
-    speed = rays @ solid.normals.T
-    gap = solid.offsets - solid.normals @ origin
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = gap / speed
-    entering = np.where(speed < 0, reach, -np.inf).max(axis=1)
-    leaving = np.where(speed > 0, reach, np.inf).min(axis=1)
-    # A ray parallel to a face and outside of it never enters.
-    missed = ((speed == 0) & (gap < 0)).any(axis=1) | (entering > leaving) | (entering <= 0)
-    distance = np.where(missed, np.float32(np.inf), entering).astype(np.float32)
-    at = np.where(missed, np.float32(0), distance)
-    depth = at[:, None] * speed - gap
+    # A ray parallel to a face is turned a hair, which saves handling it everywhere.
+    speed = solid.normals @ rays
+    speed[speed == 0] = np.float32(1e-12)
+    gap = (solid.offsets - solid.normals @ origin)[:, None]
+    reach = gap / speed
+    away = speed > 0
+    leaving = np.where(away, reach, np.float32(np.inf)).min(axis=0)
+    np.copyto(reach, np.float32(-np.inf), where=away)
+    entering = reach.max(axis=0)
+    hit = (entering <= leaving) & (entering > 0)
+    return np.where(hit, entering, np.float32(np.inf)).astype(np.float32)
+
+
+def rounded_normals(solid: Convex, points: F32, rounding_m: float) -> F32:
+    """Unit normals float32 ``[N, 3]`` at surface points ``[N, 3]``, turning over ``rounding_m`` at each edge."""
+    depth = solid.normals @ points.T - solid.offsets[:, None]
     weights = np.exp(np.clip(depth * np.float32(1 / rounding_m), -30, 0))
-    normal = weights @ solid.normals
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    return Hits(distance, normal.astype(np.float32))
+    normal = weights.T @ solid.normals
+    return np.asarray(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6), np.float32)

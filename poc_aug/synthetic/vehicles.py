@@ -10,7 +10,7 @@ from poc_aug.synthetic.camera import F32, Camera, Canvas, Layer
 from poc_aug.synthetic.filters import band, blend, smooth, srgb
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import VEHICLE_SIZE_M, Vehicle
-from poc_aug.synthetic.solids import intersect
+from poc_aug.synthetic.solids import intersect, rounded_normals
 
 _SAMPLES = 2
 _TYRE = srgb("1b1b1c")
@@ -35,68 +35,115 @@ def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light,
     )
     if rect.empty:
         return
-    right, down = camera.rays(rect, _SAMPLES)
-    shape = np.broadcast_shapes(right.shape, down.shape)
-    world = np.stack(np.broadcast_arrays(right, -down, np.float32(1)), axis=-1).reshape(-1, 3)
     cos, sin = np.cos(vehicle.yaw) * vehicle.heading, np.sin(vehicle.yaw) * vehicle.heading
     axes = np.array([[sin, 0, cos], [0, 1, 0], [cos, 0, -sin]], np.float32)
     origin = axes @ np.array([-vehicle.x, camera.view.camera_height_m, -vehicle.z], np.float32)
-    rays = np.asarray(world @ axes.T, np.float32)
     solid = shape_of(vehicle.kind)
+    right, down = camera.rays(rect)
+    shape = (len(down), right.shape[1])
+    rays = _directions(np.broadcast_to(right, shape).ravel(), np.broadcast_to(down, shape).ravel(), axes)
+    distance, part = _cast(solid, origin, rays)
+    # Only pixels on an outline need more than one ray.
+    rough = _outline(part.reshape(shape)).ravel()
+    inner = np.flatnonzero((part > 0) & ~rough)
+    fringe = np.flatnonzero(rough)
+    rgb, alpha = np.zeros((len(part), 3), np.float32), np.zeros(len(part), np.float32)
 
-    distance = np.full(len(rays), np.inf, np.float32)
-    normal = np.zeros_like(rays)
-    part = np.zeros(len(rays), np.int8)
-    for number, convex in ((1, solid.body), (2, solid.cabin)):
-        if convex is None:
-            continue
-        hits = intersect(convex, origin, rays, solid.rounding)
-        closer = hits.distance < distance
-        distance[closer], normal[closer], part[closer] = hits.distance[closer], hits.normal[closer], number
+    def shaded(some: F32, reach: F32, which: NDArray[np.int8]) -> F32:
+        local = origin + some.T * reach[:, None]
+        normal = _normals(solid, local, which)
+        view = some.T / np.linalg.norm(some.T, axis=1, keepdims=True)
+        pixel = reach / np.float32(camera.view.focal_px)
+        return light.haze(_shaded(vehicle, solid, local, normal, view, which, pixel, axes, light), reach)
+
+    if len(inner):
+        rgb[inner] = shaded(rays[:, inner], distance[inner], part[inner])
+        alpha[inner] = 1
+    if len(fringe):
+        steps = (np.arange(_SAMPLES, dtype=np.float32) + 0.5) / _SAMPLES - 0.5
+        offset = steps / np.float32(camera.view.focal_px)
+        row, col = np.divmod(fringe, shape[1])
+        sub_right = (right[0][col][:, None, None] + offset[None, None, :] + 0 * offset[None, :, None]).ravel()
+        sub_down = (down[:, 0][row][:, None, None] + offset[None, :, None] + 0 * offset[None, None, :]).ravel()
+        extra = _directions(sub_right, sub_down, axes)
+        reach, which = _cast(solid, origin, extra)
+        hit = np.flatnonzero(which)
+        colours = np.zeros((len(which), 3), np.float32)
+        if len(hit):
+            colours[hit] = shaded(extra[:, hit], reach[hit], which[hit])
+        rgb[fringe] = colours.reshape(len(fringe), -1, 3).mean(axis=1)
+        alpha[fringe] = (which > 0).reshape(len(fringe), -1).mean(axis=1)
+    canvas.over(Layer(rect, rgb.reshape(*shape, 3), alpha.reshape(shape), label))
+
+
+def _directions(right: F32, down: F32, axes: F32) -> F32:
+    """Rays ``[3, N]`` in the vehicle's axes."""
+    return np.asarray(axes @ np.stack([right, -down, np.ones_like(right)]), np.float32)
+
+
+def _outline(part: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Pixels beside a pixel of another part."""
+    edge = np.zeros(part.shape, np.bool_)
+    across, along = part[:, 1:] != part[:, :-1], part[1:] != part[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= along
+    edge[:-1] |= along
+    return edge
+
+
+def _cast(solid: Shape, origin: F32, rays: F32) -> tuple[F32, NDArray[np.int8]]:
+    """Distance of the first hit and the part hit: 0 nothing, 1 body, 2 cabin, 3 and on a wheel."""
+    distance = intersect(solid.body, origin, rays)
+    part = np.isfinite(distance).astype(np.int8)
+    if solid.cabin is not None:
+        reach = intersect(solid.cabin, origin, rays)
+        closer = reach < distance
+        distance[closer], part[closer] = reach[closer], 2
+    number = 3
     for along, radius in solid.wheels:
         for side in (-1, 1):
-            t, facing = _wheel(origin, rays, along, radius, side * solid.track)
-            closer = t < distance
-            distance[closer], normal[closer], part[closer] = t[closer], facing[closer], 3
-
-    hit = np.flatnonzero(part)
-    if not len(hit):
-        return
-    local = origin + rays[hit] * distance[hit, None]
-    view = rays[hit] / np.linalg.norm(rays[hit], axis=1, keepdims=True)
-    rgb = np.zeros((len(rays), 3), np.float32)
-    pixel = distance[hit] / np.float32(camera.view.focal_px)
-    rgb[hit] = _shaded(vehicle, solid, local, normal[hit], view, part[hit], pixel, axes, light)
-    rgb[hit] = light.haze(rgb[hit], distance[hit])
-    alpha = (part > 0).astype(np.float32).reshape(shape)
-    canvas.over(Layer.from_samples(rect, rgb.reshape(*shape, 3), alpha, label, _SAMPLES))
+            # The far side's wheels are seen below the body: as a cylinder without caps.
+            reach, on_cap = _wheel(origin, rays, along, radius, side * solid.track)
+            closer = reach < distance
+            distance[closer], part[closer] = reach[closer], number
+            part[closer & on_cap] = number + 1
+            number += 2
+    return distance, part
 
 
-def _wheel(origin: F32, rays: F32, along: float, radius: float, outer: float) -> tuple[F32, F32]:
-    """Hits of a wheel: a cylinder 0.2 m wide whose outer cap is at ``right = outer``."""
-    normal = np.zeros_like(rays)
+def _normals(solid: Shape, p: F32, part: NDArray[np.int8]) -> F32:
+    normal = np.zeros_like(p)
+    for number, convex in ((1, solid.body), (2, solid.cabin)):
+        if convex is not None and (on := part == number).any():
+            normal[on] = rounded_normals(convex, p[on], solid.rounding)
+    number = 3
+    for along, radius in solid.wheels:
+        for side in (-1, 1):
+            tread, cap = part == number, part == number + 1
+            normal[tread, 0] = (p[tread, 0] - np.float32(along)) / np.float32(radius)
+            normal[tread, 1] = (p[tread, 1] - np.float32(radius)) / np.float32(radius)
+            normal[cap, 2] = side
+            number += 2
+    return normal
+
+
+def _wheel(origin: F32, rays: F32, along: float, radius: float, outer: float) -> tuple[F32, NDArray[np.bool_]]:
+    """Hits of a wheel, a cylinder 0.2 m wide whose outer cap is at ``right = outer``; and whether the cap is hit."""
     ol, oy = np.float32(origin[0] - along), np.float32(origin[1] - radius)
-    a = rays[:, 0] ** 2 + rays[:, 1] ** 2
-    b = ol * rays[:, 0] + oy * rays[:, 1]
-    c = ol * ol + oy * oy - np.float32(radius * radius)
-    root = b * b - a * c
-    tread = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / np.maximum(a, 1e-9), np.inf).astype(np.float32)
-    inside = np.isfinite(tread) & (tread > 0)
-    at = origin[2] + rays[:, 2] * np.where(inside, tread, 0)
+    a = rays[0] ** 2 + rays[1] ** 2 + np.float32(1e-9)
+    b = ol * rays[0] + oy * rays[1]
+    root = b * b - a * (ol * ol + oy * oy - np.float32(radius * radius))
+    tread = (-b - np.sqrt(np.maximum(root, 0))) / a
+    at = origin[2] + rays[2] * tread
     inner = outer - np.sign(outer) * 0.2
-    inside &= (at > min(inner, outer)) & (at < max(inner, outer))
-    tread = np.where(inside, tread, np.float32(np.inf))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cap = (np.float32(outer) - origin[2]) / rays[:, 2]
-    cap = np.where(np.isfinite(cap) & (cap > 0) & (rays[:, 2] * outer < 0), cap, np.float32(1e9))
-    off = (ol + rays[:, 0] * cap) ** 2 + (oy + rays[:, 1] * cap) ** 2
-    cap = np.where(off < radius * radius, cap, np.float32(np.inf)).astype(np.float32)
-    on_cap = cap < tread
-    normal[:, 2] = np.where(on_cap, np.sign(outer), 0)
-    far = np.where(np.isfinite(tread), tread, 0)
-    normal[:, 0] = np.where(on_cap, 0, (ol + rays[:, 0] * far) / radius)
-    normal[:, 1] = np.where(on_cap, 0, (oy + rays[:, 1] * far) / radius)
-    return np.minimum(cap, tread), normal
+    on_tread = (root > 0) & (tread > 0) & (at > min(inner, outer)) & (at < max(inner, outer))
+    tread = np.where(on_tread, tread, np.float32(np.inf)).astype(np.float32)
+    towards = rays[2] * np.float32(outer) < 0
+    cap = (np.float32(outer) - origin[2]) / np.where(towards, rays[2], np.float32(-np.sign(outer)))
+    off = (ol + rays[0] * cap) ** 2 + (oy + rays[1] * cap) ** 2
+    on_cap = towards & (cap > 0) & (off < np.float32(radius * radius)) & (cap < tread)
+    return np.where(on_cap, cap, tread).astype(np.float32), on_cap
 
 
 def _shaded(
@@ -111,7 +158,7 @@ def _shaded(
     light: Light,
 ) -> F32:
     sky = light.sky
-    along, up, across = p[:, 0], p[:, 1], p[:, 2]
+    up = p[:, 1]
     glass = _windows(vehicle, solid, p, normal, part, pixel)
     albedo, gloss, glow = _paint(vehicle, solid, p, normal, part, pixel)
     albedo = blend(albedo, np.broadcast_to(_GLASS, albedo.shape), glass)
@@ -131,7 +178,6 @@ def _shaded(
         toward = np.clip((mirrored @ axes) @ np.asarray(sky.sun, np.float32), 0, 1)
         spark = np.power(toward, 220) * 3.5 + np.power(toward, 24) * 0.12
         rgb = rgb + (spark * lit * np.maximum(gloss, glass))[:, None] * sky.sun_rgb
-    del along, across
     return np.asarray(rgb + glow, np.float32)
 
 
@@ -176,7 +222,7 @@ def _paint(
     vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[np.int8], pixel: F32
 ) -> tuple[F32, F32, F32]:
     """Reflectance ``[N, 3]``, gloss ``[N]`` and emitted light ``[N, 3]``."""
-    along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
+    along, up = p[:, 0], p[:, 1]
     length, width, _ = VEHICLE_SIZE_M[vehicle.kind]
     half = length / 2
     large = vehicle.kind in ("bus", "truck")
@@ -214,7 +260,7 @@ def _paint(
         spokes = np.float32(0.35) + np.float32(0.65) * (np.cos(turn * 5 + np.float32(vehicle.seed % 7)) > -0.25)
         rim = band(r, -1, 0.68 * radius, pixel) * beside
         np.copyto(albedo, blend(albedo, _RIM * spokes[:, None].astype(np.float32), rim))
-    tread = (part == 3) & ~sideways
+    tread = (part >= 3) & ~sideways
     albedo[tread], gloss[tread] = _TYRE, 0
     return albedo, gloss, glow
 

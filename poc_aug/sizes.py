@@ -1,0 +1,46 @@
+"""Real sizes of objects, in metres: what perspective turns into pixels."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import yaml
+
+from poc_aug.errors import RecipeError
+from poc_aug.recipe import PerspectiveSize
+
+Measure = Literal["height", "longest"]
+
+
+@cache
+def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
+    """Size in metres and what it measures, by object name; from ``presets/sizes.yaml``."""
+    text = resources.files("poc_aug").joinpath("presets/sizes.yaml").read_text("utf-8")
+    tables = yaml.safe_load(text)
+    found: dict[str, tuple[float, Measure]] = {}
+    for measure in get_args(Measure):
+        found |= {str(name): (float(metres), measure) for name, metres in tables[measure].items()}
+    return MappingProxyType(found)
+
+
+def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:
+    """The size rule of an object by its real size.
+
+    Args:
+        name: an object of `known_sizes`; underscores count as spaces, capitals do not matter.
+        min_px: see `PerspectiveSize`.
+
+    Raises:
+        RecipeError: the object's size is not known.
+    """
+    known = known_sizes().get(name.replace("_", " ").strip().lower())
+    if known is None:
+        raise RecipeError(
+            f"the real size of {name!r} is not known",
+            expected="an object of poc_aug/presets/sizes.yaml, or a size in metres",
+            hint=f"give it: {{{name!r}: PerspectiveSize(size_m=0.5)}}, or sizes=FrameSize() for sizes in pixels",
+        )
+    return PerspectiveSize(size_m=known[0], measure=known[1], min_px=min_px)

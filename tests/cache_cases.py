@@ -1,0 +1,66 @@
+"""Variants for the cache's tests: made from numbers alone, so that every process makes the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from poc_aug.cache import Cache, CacheWriter, Manifest
+from poc_aug.seeding import generator
+from poc_aug.types import Insertion, Part, Rejection, Variant
+
+
+def make_insertion(
+    seed: int, size_hw: tuple[int, int] = (17, 11), parts: int = 1, alpha: bool = False, shade: bool = False
+) -> Insertion:
+    """Noise inside a disc, zero outside; the disc is cut into ``parts`` vertical stripes."""
+    rng = generator("cache-case", seed)
+    height, width = size_hw
+    rows = torch.linspace(-1, 1, height)[:, None] if height > 1 else torch.zeros(1, 1)
+    columns = torch.linspace(-1, 1, width)[None] if width > 1 else torch.zeros(1, 1)
+    disc = rows**2 + columns**2 <= 0.8
+    noise = torch.randint(1, 256, (3, height, width), generator=rng, dtype=torch.uint8)
+    stripe = (torch.arange(width) * parts // width)[None].expand(height, width)
+    soft = ((1 - rows**2 - columns**2).clamp(0, 1) * 255).to(torch.uint8)
+    return Insertion(
+        box_yxhw=(seed % 7, seed % 5, height, width),
+        patch=noise * disc,
+        parts=tuple(Part(f"part {i}", disc & (stripe == i), 0.25 + 0.5 / (i + 1)) for i in range(parts)),
+        alpha=soft if alpha else None,
+        shade=soft // 2 if shade else None,
+        object_name=f"object {seed}",
+        max_sigma_px=3.0,
+        provenance={"prompt": "a gnu – größer", "seed": seed, "region": [1, 2, {"rung": None}], "score": 0.1},
+    )
+
+
+def make_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
+    """Variant ``number % 3`` of sample ``number // 3``: with 0, 1 or 2 insertions, in all forms."""
+    forms = ({}, {"alpha": True}, {"shade": True}, {"parts": 2}, {"parts": 3, "alpha": True, "shade": True})
+    return Variant(
+        key=f"street/{number // 3:04d}",
+        index=number % 3,
+        digest=bytes([number % 256] * 8),
+        insertions=tuple(make_insertion(number + i, size_hw, **forms[number % 5]) for i in range(number % 4 % 3)),
+        rejections=(Rejection("not detected", "gnu", 1, "score 0.1"),) if number % 4 == 0 else (),
+    )
+
+
+def make_manifest(**changes: object) -> Manifest:
+    recipe = {"objects": [{"name": "gnu", "prompts": ["a gnu"]}], "seed": 0, "max_sigma_px": 3.0}
+    return Manifest.create(recipe | changes, {"inserter": {"name": "noise"}}, {"length": 7})
+
+
+def make_cache(path: Path, count: int = 7, writers: int = 1) -> Path:
+    """A sealed cache of ``count`` variants, dealt out to ``writers`` shards."""
+    for n in range(writers):
+        with CacheWriter(path, make_manifest(), writer=f"local-{n}") as writer:
+            writer.put_many([make_variant(i) for i in range(n, count, writers)])
+    return path
+
+
+def contents(path: Path) -> dict[tuple[str, int], bytes | None]:
+    """All records of a cache, as bytes."""
+    with Cache.open(path) as cache:
+        return {item: cache.raw(*item) for item in cache.items()}

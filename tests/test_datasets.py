@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch.utils.data import Subset
+
+from poc_aug.adapters import open_item
+from poc_aug.datasets import (
+    PairedFolder,
+)
+from poc_aug.datasets.pairing import natural_order
+from poc_aug.errors import DatasetError, SampleReadError, SchemaError
+from poc_aug.keys import dataset_keys
+from tests.small_files import pairs, put
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "files"),
+    [
+        ("*.jpg", "*.png", [("a.jpg", "a.png"), ("b.jpg", "b.png")]),
+        ("im/*.{jpg,png}", "gt/*.png", [("im/a.jpg", "gt/a.png"), ("im/b.png", "gt/b.png")]),
+        (
+            "left/train/*/*_left.png",
+            "gt/train/*/*_gt_ids.png",
+            [(f"left/train/{city}/1_left.png", f"gt/train/{city}/1_gt_ids.png") for city in "uv"],
+        ),
+        ("im/**/*.png", "gt/**/*.png", [("im/1.png", "gt/1.png"), ("im/a/b/1.png", "gt/a/b/1.png")]),
+        ("im/**", "gt/**", [("im/1.png", "gt/1.png"), ("im/a/b/2.png", "gt/a/b/2.png")]),
+        ("im/v?.png", "gt/[u-w]?.png", []),
+        ("im/[!x]?.png", "gt/[!x]?.png", [("im/v1.png", "gt/v1.png")]),
+        ("im (1)/*.png", "gt+x/*.png", [("im (1)/a.png", "gt+x/a.png")]),
+        # One folder: what both globs match counts as labels.
+        ("*.png", "*_label.png", [("a.png", "a_label.png"), ("b.png", "b_label.png")]),
+    ],
+)  # fmt: skip
+def test_wildcards_pair_files(tmp_path: Path, images: str, labels: str, files: list[tuple[str, str]]) -> None:
+    for image, label in files:
+        put(tmp_path, image, label)
+    if not files:
+        put(tmp_path, "im/v1.png", "gt/v1.png")
+        with pytest.raises(DatasetError, match="no counterpart"):  # one wildcard against two
+            PairedFolder(tmp_path, images, labels)
+        return
+    assert pairs(PairedFolder(tmp_path, images, labels)) == files
+
+
+def test_order_is_natural_and_keys_are_the_images_paths(tmp_path: Path) -> None:
+    for number in (10, 9, 1, 100):
+        put(tmp_path, f"im/{number}.png", f"gt/{number}.png")
+    dataset = PairedFolder(tmp_path, "im/*.png", "gt/*.png")
+    assert dataset.keys() == ["im/1.png", "im/9.png", "im/10.png", "im/100.png"]
+    assert dataset_keys(dataset) == dataset.keys()
+    assert dataset_keys(Subset(dataset, [2])) == ["im/10.png"]
+    assert sorted(["b2", "b10", "a", "10", "9"], key=natural_order) == ["9", "10", "a", "b2", "b10"]
+
+
+def test_items_are_pil_pairs_and_labels_keep_their_mode(tmp_path: Path) -> None:
+    for name, mode in (("a", "RGB"), ("b", "RGBA"), ("c", "L"), ("d", "P")):
+        put(tmp_path, f"im/{name}.png", mode=mode)
+    for name, mode in (("a", "L"), ("b", "P"), ("c", "I;16"), ("d", "L")):
+        put(tmp_path, f"gt/{name}.png", mode=mode)
+    dataset = PairedFolder(tmp_path, "im/*.png", "gt/*.png")
+    assert [dataset[i][0].mode for i in range(4)] == ["RGB"] * 4
+    assert [dataset[i][1].mode for i in range(4)] == ["L", "P", "I;16", "L"]
+    for index in range(4):
+        assert open_item(dataset[index], key="k").sample().size_hw == (17, 11)
+    for leaf, again in zip(dataset[0], pickle.loads(pickle.dumps(dataset[0])), strict=True):
+        assert type(leaf) is type(again)
+        assert leaf.tobytes() == again.tobytes()
+
+
+def test_lists_of_paths(tmp_path: Path) -> None:
+    put(tmp_path, "x.png", "y.png", "1_gt.png", "2_gt.png")
+    dataset = PairedFolder(tmp_path, ["y.png", "x.png"], ["1_gt.png", "2_gt.png"])
+    assert pairs(dataset) == [("y.png", "1_gt.png"), ("x.png", "2_gt.png")]
+    for images, labels, more in [
+        (["x.png"], ["1_gt.png", "2_gt.png"], {}),
+        ("*.png", ["1_gt.png"], {}),
+        (["x.png"], ["1_gt.png"], {"pair": str}),
+    ]:
+        with pytest.raises(DatasetError, match="do not fit together"):
+            PairedFolder(tmp_path, images, labels, **more)
+
+
+def test_pair_function(tmp_path: Path) -> None:
+    put(tmp_path, "im/a.png", "gt/a_1.png", "gt/a_2.png")
+    dataset = PairedFolder(
+        tmp_path, "im/*.png", "gt/*.png", pair=lambda path: path.replace("im/", "gt/").replace(".", "_2.")
+    )
+    assert pairs(dataset) == [("im/a.png", "gt/a_2.png")]
+    with pytest.raises(DatasetError, match=r"1 of 1 images .* have no labels: im/a\.png -> gt/a\.png"):
+        PairedFolder(tmp_path, "im/*.png", "gt/*.png", pair=lambda path: path.replace("im/", "gt/"))
+
+
+def test_transforms(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "a_gt.png")
+    both = PairedFolder(tmp_path, "*.jpg", "*_gt.png", transforms=lambda image, labels: (labels, image))
+    assert [leaf.mode for leaf in both[0]] == ["L", "RGB"]
+    each = PairedFolder(
+        tmp_path, "*.jpg", "*_gt.png", transform=np.asarray, target_transform=lambda labels: labels.size
+    )
+    assert each[0][0].shape == (17, 11, 3)
+    assert each[0][1] == (11, 17)
+    with pytest.raises(DatasetError, match="transforms= was given together with"):
+        PairedFolder(tmp_path, "*.jpg", "*_gt.png", transforms=print, transform=np.asarray)
+
+
+def test_repr_and_pickle(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "a_gt.png")
+    dataset = PairedFolder(tmp_path, "*.jpg", "*_gt.png", schema="camvid")
+    for part in ("PairedFolder", "Number of datapoints: 1", str(tmp_path), "*.jpg", "*_gt.png", "camvid"):
+        assert part in repr(dataset)
+    assert pickle.loads(pickle.dumps(dataset)).keys() == dataset.keys()
+    assert "Schema: unknown" in repr(PairedFolder(tmp_path, ["a.jpg"], ["a_gt.png"]))
+
+
+def test_unpaired_files_are_named_on_both_sides(tmp_path: Path) -> None:
+    put(tmp_path, *(f"im/{i}.png" for i in range(7)), *(f"gt/{i}.png" for i in range(5, 9)))
+    with pytest.raises(DatasetError) as caught:
+        PairedFolder(tmp_path, "im/*.png", "gt/*.png")
+    text = str(caught.value)
+    assert "5 of 7 images and 2 of 4 labels" in text
+    assert "im/0.png, im/1.png, im/2.png and 2 more" in text
+    assert "gt/7.png, gt/8.png" in text
+    assert "pair=" in caught.value.hint
+
+
+def test_two_files_for_one_text(tmp_path: Path) -> None:
+    put(tmp_path, "im/a.png", "im/a.jpg", "gt/a.png")
+    with pytest.raises(DatasetError, match=r"im/a\.jpg and im/a\.png match"):
+        PairedFolder(tmp_path, "im/*.{png,jpg}", "gt/*.png")
+
+
+def test_no_folder_and_no_files(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no folder"):
+        PairedFolder(tmp_path / "nothing", "*.jpg", "*.png")
+    with pytest.raises(DatasetError, match=r"labels='\*\.png'; it holds nothing"):
+        PairedFolder(tmp_path, "*.jpg", "*.png")
+    put(tmp_path, "a_gt.png", "sub/a.jpg")
+    with pytest.raises(DatasetError, match=r"images='\*\.jpg'; it holds a_gt\.png, sub"):
+        PairedFolder(tmp_path, "*.jpg", "*_gt.png")
+
+
+def test_unknown_schema(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "a_gt.png")
+    with pytest.raises(SchemaError, match="no label schema 'camvidd'"):
+        PairedFolder(tmp_path, "*.jpg", "*_gt.png", schema="camvidd")
+
+
+@pytest.mark.parametrize("broken", ["a.jpg", "a_gt.png"])
+@pytest.mark.parametrize("how", ["no image", "truncated", "gone"])
+def test_unreadable_files_are_named(tmp_path: Path, broken: str, how: str) -> None:
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.jpg", (64, 64, 3)), ("a_gt.png", (64, 64))):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
+    dataset = PairedFolder(tmp_path, "*.jpg", "*_gt.png")
+    path = tmp_path / broken
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"hello" if how == "no image" else path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SampleReadError, match=rf"sample 'a\.jpg': cannot read .*{broken}"):
+        dataset[0]

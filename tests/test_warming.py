@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from poc_aug.cache import Cache
+from poc_aug.errors import CacheDiskError, CacheMismatchError, PocAugError, RecipeError, SampleReadError, SchemaError
+from poc_aug.pipeline import InsertionPipeline
+from poc_aug.types import Crop, Filled, Rejection
+from poc_aug.warming import WarmReport, warm_cache
+from tests.fakes import EllipseInserter, Frames, make_recipe
+
+
+def pipeline(**changes: object) -> InsertionPipeline:
+    return InsertionPipeline(make_recipe(**changes), EllipseInserter(reject=0.3))
+
+
+def content(path: Path) -> dict[tuple[str, int], bytes]:
+    with Cache.open(path) as cache:
+        assert cache.verify().ok
+        records = {}
+        for key, index in cache:
+            raw = cache.raw(key, index)
+            assert raw is not None
+            records[key, index] = raw
+        return records
+
+
+def test_running_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    first = warm_cache(Frames(5), path, pipeline(), variants=2, workers=0)
+    assert (first.total, first.present, first.made) == (10, 0, 10)
+    assert first.objects > 0
+    assert first.rejections["black"] > 0
+    before = content(path)
+    files = {file: file.stat().st_mtime_ns for file in path.rglob("*.lmdb")}
+    second = warm_cache(Frames(5), path, pipeline(), variants=2, workers=0)
+    assert (second.total, second.present, second.made) == (10, 10, 0)
+    assert content(path) == before
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*.lmdb")} == files
+
+
+def test_steps_add_up_to_one_run(tmp_path: Path) -> None:
+    whole, steps = tmp_path / "whole.cache", tmp_path / "steps.cache"
+    warm_cache(Frames(6), whole, pipeline(), variants=3, workers=2)
+    warm_cache(Frames(6), steps, pipeline(), variants=1, limit=4, workers=0)
+    warm_cache(Frames(6), steps, pipeline(), variants=3, limit=2, workers=1)
+    report = warm_cache(Frames(6), steps, pipeline(), variants=3, workers=2)
+    assert report.present == 8
+    assert content(steps) == content(whole)
+
+
+def test_rejected_variants_are_not_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "black.cache"
+    never = InsertionPipeline(make_recipe(), EllipseInserter(reject=1.0))
+    assert warm_cache(Frames(3), path, never, variants=1, workers=0).objects == 0
+    assert warm_cache(Frames(3), path, never, variants=1, workers=0).made == 0
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def on_progress(report: WarmReport) -> None:
+        seen.append(report.made)
+        assert 0 < report.acceptance <= 1
+
+    warm_cache(Frames(3), tmp_path / "a.cache", pipeline(), variants=2, workers=0, on_progress=on_progress)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_global_random_state_is_left_alone(tmp_path: Path) -> None:
+    state = torch.get_rng_state()
+    warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), variants=1, workers=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_an_unreadable_image_is_named_skipped_or_raised(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    broken = Frames(6, broken=(2, 4))
+    with pytest.raises(SampleReadError, match=r"'frame-002'.*truncated"):
+        warm_cache(broken, path, pipeline(), variants=1, workers=0)
+    report = warm_cache(broken, path, pipeline(), variants=1, workers=2, on_error="skip")
+    assert [key for key, _ in report.unreadable] == ["frame-002", "frame-004"]
+    assert {key for key, _ in content(path)} == {f"frame-00{i}" for i in (0, 1, 3, 5)}
+    # What was repaired is made later.
+    assert warm_cache(Frames(6), path, pipeline(), variants=1, workers=0).made == 2
+
+
+def test_what_was_made_before_an_error_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    with pytest.raises(SampleReadError):
+        warm_cache(Frames(30, broken=(29,)), path, pipeline(), variants=1, workers=0)
+    assert len(content(path)) >= 10
+
+
+def test_another_recipe_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    warm_cache(Frames(2), path, pipeline(), variants=1, workers=0)
+    before = content(path)
+    with pytest.raises(CacheMismatchError, match="margin_px"):
+        warm_cache(Frames(2), path, pipeline(margin_px=3), variants=2, workers=0)
+    with pytest.raises(CacheMismatchError, match="reject"):
+        warm_cache(Frames(2), path, InsertionPipeline(make_recipe(), EllipseInserter()), variants=2, workers=0)
+    assert content(path) == before
+
+
+def test_an_unknown_schema_is_an_error_before_any_work(tmp_path: Path) -> None:
+    class Bare(Frames):
+        schema = None  # type: ignore[assignment]
+
+    with pytest.raises(SchemaError, match="schema is not known"):
+        warm_cache(Bare(2), tmp_path / "a.cache", pipeline(), workers=0)
+    assert not (tmp_path / "a.cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"variants": 0}, "variants=0"), ({"limit": 0}, "limit=0"), ({"workers": -1}, "-1"), ({"on_error": "x"}, "'x'")],
+)
+def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(RecipeError, match=named):
+        warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), **changes)
+    with pytest.raises(PocAugError, match="tiff"):
+        warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), codec="tiff")  # type: ignore[arg-type]
+
+
+class Slow(EllipseInserter):
+    """How slowly an inserter works is no part of its description."""
+
+    def _one(self, crop: Crop) -> Filled | Rejection:
+        time.sleep(0.003)
+        return super()._one(crop)
+
+
+def job(path: str, workers: int, ready: Any, file_limit: int | None = None) -> None:
+    """What the processes run that these tests kill."""
+    torch.set_num_threads(1)
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    os.setpgrp()
+    ready.set()
+    try:
+        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), variants=3, workers=workers)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except CacheDiskError as error:
+        assert path in str(error)
+        sys.exit(28)
+
+
+@pytest.fixture(scope="module")
+def processes() -> multiprocessing.context.ForkServerContext:
+    """Processes that start fast: torch is imported once, in the fork server."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_warming"])
+    return context
+
+
+def start(processes: Any, path: Path, workers: int = 0, file_limit: int | None = None) -> Any:
+    ready = processes.Event()
+    process = processes.Process(target=job, args=(str(path), workers, ready, file_limit))
+    process.start()
+    assert ready.wait(60)
+    return process
+
+
+def wait_for_shard(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not list(path.glob("shards/*.lmdb")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path, processes: Any) -> None:
+    whole = tmp_path / "whole.cache"
+    warm_cache(Frames(40), whole, pipeline(), variants=3, workers=0)
+    expected = content(whole)
+
+    path = tmp_path / "killed.cache"
+    moments = random.Random(7)
+    for kill in range(20):
+        process = start(processes, path, workers=kill % 3)
+        process.join(timeout=moments.uniform(0.0, 0.25))
+        process.kill()
+        process.join()
+        if (path / "manifest.json").exists():
+            stored = content(path)
+            assert stored.items() <= expected.items()
+    last = start(processes, path)
+    last.join()
+    assert last.exitcode == 0
+    assert content(path) == expected
+
+
+def test_interrupt_keeps_what_was_made(tmp_path: Path, processes: Any) -> None:
+    path = tmp_path / "a.cache"
+    process = start(processes, path, workers=1)
+    wait_for_shard(path)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 130
+    assert 0 < len(content(path)) < 120
+
+
+def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path, processes: Any) -> None:
+    path = tmp_path / "a.cache"
+    process = start(processes, path, file_limit=150_000)
+    process.join()
+    assert process.exitcode == 28
+    kept = content(path)
+    warm_cache(Frames(40), path, pipeline(), variants=3, workers=0)
+    assert kept.items() <= content(path).items()
+    assert len(content(path)) == 120
+
+
+def test_no_lock_is_left_by_a_killed_job(tmp_path: Path, processes: Any) -> None:
+    path = tmp_path / "a.cache"
+    process = start(processes, path, workers=2)
+    wait_for_shard(path)
+    process.kill()  # its loader workers live on for a moment
+    process.join()
+    try:
+        assert warm_cache(Frames(40), path, pipeline(), variants=3, workers=0).total == 120
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # they may have ended by themselves
+            os.killpg(process.pid, signal.SIGKILL)
