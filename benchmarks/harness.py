@@ -21,7 +21,7 @@ from poc_aug.synthetic import SyntheticStreet
 
 RESULTS = Path(__file__).parent / "results"
 SIZE_HW = (1024, 2048)
-console = Console(soft_wrap=True)
+console = Console(width=150)
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -75,17 +75,9 @@ def synthetic_frames(folder: Path, size_hw: tuple[int, int], length: int) -> Fra
         image, ids = street[number]
         images.append(folder / f"street_{number:03d}.png")
         labels.append(folder / f"street_{number:03d}_labels.png")
-        as_picture(image).save(images[-1])
-        as_picture(ids).save(labels[-1])
+        image.save(images[-1])
+        ids.save(labels[-1])
     return Frames("synthetic", images, labels, SCHEMAS["cityscapes-trainIds"])
-
-
-def as_picture(value: Any) -> Image.Image:
-    """A PIL picture of a PIL picture, uint8 tensor ``[3, H, W]`` or integer tensor ``[H, W]``."""
-    if isinstance(value, Image.Image):
-        return value
-    pixels = value.numpy().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels))
 
 
 def publish(name: str, results: Mapping[str, Any], out: Path | None) -> None:

@@ -130,7 +130,8 @@ def _bank(own: dict[str, Any], settings: Mapping[str, Any]) -> ObjectBank:
 
 
 def _paste(settings: dict[str, Any], changes: ObjectSource) -> tuple[Recipe, Inserter]:
-    from poc_aug.backends.paste import PasteInserter, paste_recipe
+    from poc_aug.backends.paste import PasteInserter
+    from poc_aug.backends.paste_recipe import paste_recipe
 
     own = {name: value for name, value in settings.items() if name != "kind"}
     bank = _bank(own, settings)

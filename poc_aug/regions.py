@@ -218,7 +218,7 @@ def _row_groups(
         assert perspective is not None
         yield from _perspective_rows(size_hw, rule, recipe.margin_px, draw, aspect, extent, perspective)
         return
-    height, width = _pixel_size(rule, rung.size_scale, draw, aspect, extent is not None, max(size_hw))
+    height, width = _pixel_size(rule, rung.size_scale, draw, aspect, extent, max(size_hw))
     start = recipe.margin_px + height
     stop = size_hw[0] - recipe.margin_px + 1
     if min(height, width) >= 1:
@@ -227,16 +227,23 @@ def _row_groups(
 
 
 def _pixel_size(
-    rule: PixelSize | FrameSize, scale: float, draw: float, aspect: float, own_aspect: bool, longer_px: int
+    rule: PixelSize | FrameSize, scale: float, draw: float, aspect: float, extent: Extent | None, longer_px: int
 ) -> tuple[int, int]:
-    """Height and width; an inserter's own aspect keeps the *longer* side within the limits."""
+    """Height and width; an inserter's own aspect keeps the *longer* side within the limits.
+
+    The limits shrink to what the inserter can draw; a size of (0, 0) says that nothing is left of them.
+    """
     if isinstance(rule, PixelSize):
         low, high = float(rule.min_px), float(rule.max_px)
     else:
         low, high = rule.min_fraction * longer_px, rule.max_fraction * longer_px
     low, high = max(low * scale, _SMALLEST_SIDE_PX), max(high * scale, _SMALLEST_SIDE_PX)
+    if extent is not None and extent.max_height_px is not None:
+        high = min(high, extent.max_height_px * max(1.0, aspect))
+        if high < low:
+            return 0, 0
     side = low + draw * (high - low)
-    if own_aspect:
+    if extent is not None:
         height, width = side / max(1.0, aspect), side * min(1.0, aspect)
         return max(1, round(height)), max(1, round(width))
     return int(side), int(min(max(aspect * side, low), high))
@@ -264,11 +271,10 @@ def _perspective_rows(
     height = np.maximum(1, np.rint(foot - top)).astype(np.int64)
     width = np.maximum(1, np.rint(widths_m * below / view.camera_height_m)).astype(np.int64)
     rows = foot.astype(np.int64)
-    fits = (
-        (np.maximum(height, width) >= rule.min_px)
-        & (height <= rule.max_fraction * frame_h)
-        & (rows - height >= margin_px)
-    )
+    most = rule.max_fraction * frame_h
+    if extent is not None and extent.max_height_px is not None:
+        most = min(most, extent.max_height_px)
+    fits = (np.maximum(height, width) >= rule.min_px) & (height <= most) & (rows - height >= margin_px)
     rows, height, width = rows[fits], height[fits], width[fits]
     if rows.size == 0:
         return

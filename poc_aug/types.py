@@ -83,11 +83,13 @@ class Extent:
         aspect: width / height of the object's upright silhouette.
         height_m: its real height in metres, ``None`` where the recipe's size rule has to say it.
         depth_m: its length away from the viewer in metres; seen from above, flat objects look higher by it.
+        max_height_px: largest height it can be drawn at (a small cut-out would be blurred); ``None``: any.
     """
 
     aspect: float
     height_m: float | None = None
     depth_m: float = 0.0
+    max_height_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

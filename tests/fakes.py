@@ -32,7 +32,7 @@ class EllipseInserter:
         self.batches: list[int] = []
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "ellipse", "reject": self.reject, "exact": self.exact, "spill": self.spill}
+        return {"inserter": "ellipse", "reject": self.reject, "exact": self.exact, "spill": self.spill}
 
     def extent(self, object_name: str, seed: int) -> Extent | None:
         return Extent(aspect=1.5, height_m=0.8) if object_name == "measured" else None
@@ -65,7 +65,7 @@ class EllipseAnnotator:
     """Knows where `EllipseInserter` paints."""
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "ellipse"}
+        return {"inserter": "ellipse"}
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
         masks = [EllipseInserter().mask(crop) for crop in crops]

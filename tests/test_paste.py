@@ -183,11 +183,9 @@ def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:
     for seed in range(4):
         filled = one(inserter, crop_of(seed, box=(30, 20, 50, 70)))
         band = dilate(mask_of(filled), 9)
-        red, green, blue = filled.image[:, band].int()
-        # Brown, blue, and mixes of the two; magenta (255, 0, 255) would lower green below both.
-        assert int((green - torch.minimum(red, blue)).min()) >= -1
-        assert int((red - 150).max()) <= 2
-        assert int((blue - 160).max()) <= 2
+        # The table's two colours, and mixes of them, have the same green; the magenta behind them has none.
+        green = filled.image[1, band].int()
+        assert int((green - 90).abs().max()) <= 2
 
 
 def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:
@@ -309,7 +307,7 @@ def test_shadow_is_soft() -> None:
         for axis in (0, 1):
             steps = shade.diff(dim=axis).abs()
             both = free.narrow(axis, 1, free.shape[axis] - 1) & free.narrow(axis, 0, free.shape[axis] - 1)
-            assert float(steps[both].max()) < 30
+            assert float(steps[both].max()) < float(shade.max()) / 3  # an edge would be one step
 
 
 def test_shadow_is_flatter_farther_away() -> None:

@@ -266,3 +266,24 @@ def test_crops_are_square_where_the_frame_allows(y: int, x: int, h: int, w: int,
     assert top + ch >= y + h
     assert left + cw >= x + w
     assert ch == cw or ch == size[0] or cw == size[1]
+
+
+@pytest.mark.parametrize(
+    "size", [{"kind": "pixels", "min_px": 10, "max_px": 60}, {"kind": "perspective", "size_m": 0.8, "min_px": 4}]
+)
+def test_no_box_is_larger_than_the_inserter_can_draw(size: dict[str, object]) -> None:
+    view = Perspective(10, 1.0, 100, 50)
+    recipe = recipe_of(size=size, overlap_on="foot")
+    area = ValidArea(None, (90, 101))
+    for aspect in (0.5, 2.0):
+        heights = []
+        for seed in range(60):
+            extent = Extent(aspect=aspect, max_height_px=21)
+            rng = seeding.generator(seed)
+            region = find_region(area, recipe.objects[0], recipe, rng, perspective=view, extent=extent)
+            assert isinstance(region, Region)
+            heights.append(region.box_yxhw[2])
+        assert 16 < max(heights) <= 21
+    tiny = Extent(aspect=1.0, max_height_px=3)
+    rejected = find_region(area, recipe.objects[0], recipe, seeding.generator(0), perspective=view, extent=tiny)
+    assert isinstance(rejected, Rejection)

@@ -73,6 +73,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
         uint8 ``[h, w]``; 0 above the object's mid-height, where weaker than `LEAST_SHADE`, and at the crop's
         border.
     """
+    opacity = opacity.float()
     y, x, h, w = opaque_box(opacity)
     # Nothing is drawn above the mid-height, so only the rows below it are worked on.
     top, foot = y + h // 2, y + h - 1
@@ -87,7 +88,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
 
     contact = torch.zeros((rows, width))
     contact[(foot - top - under).long().clamp(min=0), torch.arange(x, x + w)] = touch
-    contact = _peak(_blur(contact, max(0.7, 0.12 * depth), max(0.8, 0.018 * w)))
+    contact = _peak(_blur(contact, max(0.8, 0.16 * depth), max(0.9, 0.02 * w)))
 
     ambient = torch.zeros((rows, width))
     ambient[max(0, foot - top - int(0.25 * depth)), x : x + w] = hidden_sky

@@ -18,7 +18,13 @@ from poc_aug.seeding import uniform
 from poc_aug.types import Box, Json
 
 MAX_BLUR_PX = 2.0
-MAX_GRAIN = 6.0 / 255
+MAX_GRAIN = 6.0
+"""In levels of 255."""
+
+GRAIN_BLUR_PX = 0.6
+GRAIN_STD = 0.496
+"""What a blur of `GRAIN_BLUR_PX` leaves of the standard deviation of white noise."""
+
 VISIBILITY_M = 350.0
 """Distance at which 1 - 1/e of an object's contrast is lost to haze on a dull day."""
 
@@ -74,7 +80,7 @@ def match_colours(
     lab = _lab(colours)
     own = lab[:, mask]
 
-    scene_light, own_light = float(around[0].mean()), float(own[0].mean())
+    scene_light, own_light = float(around[0].mean()), round(float(own[0].mean()), 2)
     gain = _clamp(((scene_light + 10) / (own_light + 10)) ** (0.8 * draw.tone), 0.4, 1.2)
     contrast = ((float(around[0].std()) + 8) / (float(own[0].std(correction=0)) + 8)) ** (0.3 * draw.contrast)
     contrast = _clamp(contrast, 0.75, 1.15)
@@ -88,19 +94,19 @@ def match_colours(
     own_black = float(quantile(own[0], 0.02)) * gain
     lift = _clamp(draw.contrast * 0.6 * (scene_black - own_black), 0.0, 7.0)
     light = light + lift * (1 - light / 100)
-    light = _soft_ceiling(light, knee=max(scene_white - 5, 45.0), strength=draw.tone)
+    light = _soft_ceiling(light, knee=_clamp(scene_white - 5, 45.0, 100.0), strength=draw.tone)
     veil = 0.0 if distance_m is None else (1 - math.exp(-distance_m / VISIBILITY_M)) * draw.contrast
-    veil = min(veil, 0.3)
-    airlight = float(quantile(whole, 0.8))
+    veil = _clamp(veil, 0.0, 0.3)
+    airlight = _clamp(float(quantile(whole, 0.8)), 0.0, 100.0)
     light = light * (1 - veil) + airlight * veil
     factor = chroma * (1 - veil)
     tinted = torch.stack((light, lab[1] * factor + cast[0], lab[2] * factor + cast[1]))
     done: dict[str, Json] = {
-        "gain": round(gain, 3),
-        "contrast": round(contrast, 3),
-        "chroma": round(chroma, 3),
-        "black_lift": round(lift, 2),
-        "veil": round(veil, 3),
+        "gain": gain,
+        "contrast": contrast,
+        "chroma": chroma,
+        "black_lift": lift,
+        "veil": veil,
         "draw": {name: round(float(value), 3) for name, value in asdict(draw).items()},
     }
     return kornia.color.lab_to_rgb(tinted[None])[0].clamp(0, 1), done
@@ -110,7 +116,7 @@ def ground_light(colours: torch.Tensor, mask: torch.Tensor, draw: HarmoniseDraw)
     """Darken an object's colours (float ``[3, h, w]``) towards the foot of ``mask``, where the ground hides the sky."""
     rows = mask.any(1).nonzero()[:, 0]
     top, foot = int(rows[0]), int(rows[-1])
-    over = (foot - torch.arange(mask.shape[0], dtype=torch.float32)).clamp(min=0) / max(foot - top, 1)
+    over = (foot - torch.arange(mask.shape[0], dtype=colours.dtype)).clamp(min=0) / max(foot - top, 1)
     return colours * (1 - draw.grounding * torch.exp(-over / 0.15))[None, :, None]
 
 
@@ -124,9 +130,11 @@ def match_sharpness(
     ours, theirs = edge_blur_px(colours, opacity >= 0.5), edge_blur_px(scene)
     if ours is None or theirs is None or theirs <= ours:
         return colours, opacity, {"blur_px": 0.0}
-    blur = min(math.sqrt(theirs**2 - ours**2), MAX_BLUR_PX)
+    blur = _clamp(math.sqrt(theirs**2 - ours**2), 0.0, MAX_BLUR_PX)
+    if blur < 0.1:
+        return colours, opacity, {"blur_px": 0.0}
     blurred = gaussian_blur(torch.cat((colours, opacity[None])), blur)
-    return blurred[:3], blurred[3], {"blur_px": round(blur, 2)}
+    return blurred[:3], blurred[3], {"blur_px": blur}
 
 
 def add_grain(
@@ -134,12 +142,12 @@ def add_grain(
 ) -> tuple[torch.Tensor, dict[str, Json]]:
     """Add the noise that the scene (float ``[3, H, W]``) has and the object (float ``[3, h, w]``) lacks."""
     missing = noise_level(scene) ** 2 - noise_level(colours, mask) ** 2
-    level = min(math.sqrt(max(missing, 0.0)), MAX_GRAIN) * draw.grain
+    level = _clamp(255 * math.sqrt(max(missing, 0.0)), 0.0, MAX_GRAIN) * draw.grain / 255
     if level < 0.5 / 255:
         return colours, {"grain": 0.0}
     # Demosaicing and compression leave noise that is coarser than a pixel, and mostly in lightness.
-    noise = gaussian_blur(torch.randn((1, *mask.shape), generator=rng), 0.6)
-    noise = noise / noise.std().clamp(min=1e-6) * level
+    noise = gaussian_blur(torch.randn((1, *mask.shape), generator=rng), GRAIN_BLUR_PX)
+    noise = noise * (level / GRAIN_STD)
     return (colours + noise).clamp(0, 1), {"grain": round(level * 255, 2)}
 
 
@@ -169,4 +177,5 @@ def _soft_ceiling(light: torch.Tensor, knee: float, strength: float) -> torch.Te
 
 
 def _clamp(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
+    # Rounded: sums over many pixels differ in their last bits with the number of threads, pixels must not.
+    return round(min(max(value, low), high), 3)

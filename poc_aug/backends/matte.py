@@ -96,7 +96,8 @@ def clean_cutout(
     else:
         mask = alpha > 0
         trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask
-    colours = extend_colours(image.float(), trust)
+    # float64: see `poc_aug.backends.resample.pose`.
+    colours = extend_colours(image.double(), trust.double())
     return colours.round().clamp(0, 255).to(torch.uint8), alpha, soft
 
 

@@ -94,14 +94,14 @@ class PasteInserter:
         return {"inserter": "paste", "version": PASTE_VERSION, **settings, "bank": self.bank.describe()}
 
     def extent(self, object_name: str, seed: int) -> Extent:
-        """Aspect of the silhouette that ``insert`` draws for this seed; its height is the recipe's to say.
+        """Aspect of the silhouette that ``insert`` draws for this seed, and how far it may be enlarged.
 
         Raises:
             RecipeError: a class that the bank does not have.
         """
         _, opacity = self._posed(self._draw_pose(object_name, seed))
         _, _, h, w = opaque_box(opacity)
-        return Extent(aspect=w / h)
+        return Extent(aspect=w / h, max_height_px=max(1, int(h * self.max_upscale)))
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
         """Paste one object into each crop, as large as its box allows, standing on the box's bottom row.
@@ -180,7 +180,7 @@ class PasteInserter:
     def _compose(self, crop: Crop, placed: Placed, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
         height, width = crop.image.shape[1:]
         inner, outer = placed.windows(height, width)
-        opacity, alpha = torch.zeros((2, height, width))
+        opacity, alpha = torch.zeros((2, height, width), dtype=torch.float64)
         opacity[outer], alpha[outer] = placed.opacity[inner], placed.alpha[inner]
         mask = opacity >= 0.5
         image = crop.image.clone()

@@ -21,10 +21,12 @@ from poc_aug.presets import load_preset
 from poc_aug.recipe import Recipe
 from poc_aug.render.camera import extent_of, stand
 from poc_aug.render.catalogue import KINDS, build
-from poc_aug.render.draw import Picture, Stage, draw, ground_shade
+from poc_aug.render.draw import Picture, draw
 from poc_aug.render.exposure import estimate, to_srgb
 from poc_aug.render.light import Light
 from poc_aug.render.model import Model
+from poc_aug.render.shadow import ground_shade
+from poc_aug.render.stage import Stage
 from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection
 
 RENDERER_VERSION = 1
@@ -56,10 +58,10 @@ class RenderedInserter:
         kinds: Sequence[str] | None = None,
         *,
         supersample: int = 3,
-        shadow_strength: tuple[float, float] = (0.85, 1.0),
+        shadow_strength: tuple[float, float] = (0.9, 1.0),
         sun_azimuth_deg: float = -105.0,
         sun_elevation_deg: float = 48.0,
-        sun_share: tuple[float, float] = (0.25, 0.45),
+        sun_share: tuple[float, float] = (0.3, 0.5),
     ) -> None:
         self.kinds = tuple(sorted(KINDS)) if kinds is None else tuple(kinds)
         unknown = sorted(set(self.kinds) - set(KINDS))
@@ -138,7 +140,8 @@ class RenderedInserter:
         grime_seed, noise_seed = seeding.integer(rng, 0, 2**31), seeding.derive_seed(crop.seed, "rendered noise")
         view = stand(model.points(), crop.perspective, crop.box_yxhw)
         if view is None:
-            return Rejection("not drawable", crop.object_name, detail=f"box {crop.box_yxhw} does not stand on the ground")
+            detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
+            return Rejection("not drawable", crop.object_name, detail=detail)
         image = crop.image.numpy()
         size_hw = (image.shape[1], image.shape[2])
         stage = Stage(model, view, light, estimate(image, crop.box_yxhw), grime_seed)

@@ -19,7 +19,7 @@ def gaussian_blur(planes: torch.Tensor, sigma_px: float) -> torch.Tensor:
     radius = max(1, int(3 * sigma_px + 0.5))
     i = torch.arange(-radius, radius + 1, dtype=torch.float32)
     weights = torch.exp(-(i**2) / (2 * sigma_px**2))
-    weights = weights / weights.sum()
+    weights = (weights / weights.sum()).to(planes.dtype)
     padded = F.pad(planes[:, None], (radius, radius, radius, radius), mode="replicate")
     out = F.conv2d(F.conv2d(padded, weights[None, None, :, None]), weights[None, None, None, :])
     return out[:, 0]
@@ -40,7 +40,7 @@ def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> flo
     """
     if min(colours.shape[1:]) < 8:
         return None
-    luma = luminance(colours)
+    luma = luminance(colours.float())
     first = _gradient(luma)
     again = _gradient(gaussian_blur(luma[None], _REBLUR_PX)[0])
     usable = torch.ones_like(first, dtype=torch.bool) if mask is None else _inner(mask)
@@ -70,7 +70,7 @@ def noise_level(colours: torch.Tensor, mask: torch.Tensor | None = None) -> floa
     if min(colours.shape[1:]) < 8:
         return 0.0
     kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
-    response = F.conv2d(luminance(colours)[None, None], kernel[None, None])[0, 0].abs()
+    response = F.conv2d(luminance(colours.float())[None, None], kernel[None, None])[0, 0].abs()
     inside = torch.ones_like(response, dtype=torch.bool) if mask is None else _inner(mask)[1:-1, 1:-1]
     values = response[inside]
     if values.numel() < _MIN_EDGE_PIXELS:

@@ -137,7 +137,7 @@ def info(cache: CachePath) -> None:
             ("variants", f"{len(opened)} ({len(opened) / max(samples, 1):.1f} a sample)"),
             ("size", f"{opened.nbytes / 1e6:.2f} MB, {opened.nbytes / 1e3 / max(samples, 1):.1f} kB a sample"),
             ("dataset", str(manifest.dataset)),
-            ("inserter", str(manifest.backends.get("inserter", {}).get("kind", "?"))),
+            ("inserter", str(manifest.backends.get("inserter", {}).get("inserter", "?"))),
             ("fingerprint", manifest.fingerprint),
             ("objects", ", ".join(f"{n} {k}" for k, n in sorted(objects.items(), key=lambda item: -item[1])) or "none"),
             ("rejections", ", ".join(f"{n} {k}" for k, n in rejected.items()) or "none"),

@@ -13,16 +13,21 @@ from poc_aug.render.solids import Box, Capsule, Cut, Eroded, Moved, Repeated, Ri
 _BOARD = (linear(176, 138, 98), linear(166, 127, 86), linear(186, 152, 112), linear(150, 112, 76))
 _TAPE: tuple[Rgb | None, ...] = (linear(168, 128, 84), linear(150, 110, 70), linear(205, 200, 188), None)
 _LUGGAGE = (
-    linear(28, 30, 36), linear(34, 44, 74), linear(110, 24, 30), linear(60, 64, 68), linear(24, 78, 84), linear(120, 96, 60),
+    linear(28, 30, 36), linear(34, 44, 74), linear(110, 24, 30),
+    linear(60, 64, 68), linear(24, 78, 84), linear(120, 96, 60),
 )  # fmt: skip
 _PLASTIC = (
-    linear(170, 30, 30), linear(28, 78, 150), linear(36, 110, 64), linear(190, 150, 40), linear(70, 72, 76), linear(150, 152, 150),
+    linear(170, 30, 30), linear(28, 78, 150), linear(36, 110, 64),
+    linear(190, 150, 40), linear(70, 72, 76), linear(150, 152, 150),
 )  # fmt: skip
+_STEEL_CAN = (linear(66, 74, 48), linear(140, 28, 26), linear(52, 56, 58))
+_PLASTIC_CAN = (linear(170, 36, 30), linear(30, 70, 140), linear(214, 210, 196))
 
 
 def _carton(dice: Dice, low: float, high: float) -> tuple[Part, tuple[float, float, float]]:
     """A closed carton, a little bulged, its base at ``y = -half``."""
-    half = (dice.uniform(low, high) / 2, dice.uniform(low, high) / 2 * dice.uniform(0.6, 1.0), dice.uniform(low, high) / 2 * 0.85)
+    width, height, depth = (dice.uniform(low, high) / 2 for _ in range(3))
+    half = (width, height * dice.uniform(0.6, 1.0), depth * 0.85)
     look = Cardboard(
         half=half,
         colour=dice.choice(_BOARD),
@@ -45,13 +50,15 @@ def _carton(dice: Dice, low: float, high: float) -> tuple[Part, tuple[float, flo
 def cardboard_box(dice: Dice) -> Model:
     """A closed carton."""
     part, half = _carton(dice, 0.35, 0.80)
-    return Model((part,), pace=0.95, grime=dice.uniform(0.15, 0.5), sink=0.006, facts={"open": 0, "width_m": round(2 * half[0], 3)})
+    facts = {"width_m": round(2 * half[0], 3)}
+    return Model((part,), pace=0.95, grime=dice.uniform(0.15, 0.5), sink=0.006, facts=facts)
 
 
 def open_box(dice: Dice) -> Model:
     """A carton whose flaps stand open."""
     half = (dice.uniform(0.20, 0.36), dice.uniform(0.14, 0.26), dice.uniform(0.18, 0.30))
-    skin = Cardboard(half, dice.choice(_BOARD), dice.seed(), None, dice.uniform(0.4, 0.8), dice.chance(0.5), dice.uniform(0, 0.6))
+    ink, damp = dice.uniform(0.4, 0.8), dice.uniform(0, 0.6)
+    skin = Cardboard(half, dice.choice(_BOARD), dice.seed(), None, ink, dice.chance(0.5), damp)
     wall = 0.006
     inner = Moved(Box((half[0] - wall, half[1], half[2] - wall)), (0, 2 * wall, 0))
     parts = [Part(Cut(Box(half, 0.002), inner), skin)]
@@ -66,7 +73,7 @@ def open_box(dice: Dice) -> Model:
         corner = hinge @ np.array([out - wall / 2, half[1], 0], dtype=np.float32)
         rotation = (hinge @ turned("z", -tilt)).astype(np.float32)
         parts.append(Part(flap, plain, (float(corner[0]), float(corner[1]), float(corner[2])), rotation))
-    return Model(tuple(parts), grime=dice.uniform(0.15, 0.5), facts={"open": 1, "width_m": round(2 * half[0], 3)})
+    return Model(tuple(parts), grime=dice.uniform(0.15, 0.5), facts={"width_m": round(2 * half[0], 3)})
 
 
 def stack_of_boxes(dice: Dice) -> Model:
@@ -84,7 +91,8 @@ def stack_of_boxes(dice: Dice) -> Model:
     if dice.chance(0.6):
         part, half = _carton(dice, 0.28, 0.45)
         side = dice.choice((-1, 1)) * (0.36 + half[0] * 1.25)
-        parts.append(Part(part.solid, part.material, (side, half[1], dice.uniform(-0.2, 0.1)), turned("y", dice.uniform(-40, 40))))
+        place = (side, half[1], dice.uniform(-0.2, 0.1))
+        parts.append(Part(part.solid, part.material, place, turned("y", dice.uniform(-40, 40))))
     return Model(tuple(parts), pace=0.95, grime=dice.uniform(0.1, 0.4), sink=0.006, facts={"boxes": len(parts)})
 
 
@@ -107,20 +115,22 @@ def suitcase(dice: Dice) -> Model:
         Capsule((0.09, top, 0.02), (0.09, top + 0.035, 0.02), 0.011),
         Capsule((-0.09, top + 0.035, 0.02), (0.09, top + 0.035, 0.02), 0.013),
     ))  # fmt: skip
-    wheel = Repeated(Moved(Ring(0.028, 0.011, 0, 0.005), (0, 0, 0), turned("z", 90)), (half[0] * 1.6, 1, half[2] * 1.5), (2, 1, 2))
+    wheel = Moved(Ring(0.028, 0.011, 0, 0.005), (0, 0, 0), turned("z", 90))
+    wheels = Repeated(wheel, (half[0] * 1.6, 1, half[2] * 1.5), (2, 1, 2))
     zip_line = Box((half[0] + 0.002, half[1] + 0.002, 0.007), 0.06)
     parts = (
         Part(Eroded(Box(half, 0.055), ribs), shell),
         Part(zip_line, dark),
         Part(handle, dark),
-        Part(Moved(wheel, (0, -half[1] - 0.022, 0)), dark),
+        Part(Moved(wheels, (0, -half[1] - 0.022, 0)), dark),
         Part(Box((0.03, 0.008, 0.004), 0.002), metal, (0, half[1] * 0.6, half[2])),
     )
-    model = Model(parts, pace=0.9, grime=dice.uniform(0.1, 0.45), facts={"fallen": 0})
-    if dice.chance(0.6):
-        flat = turned("x", dice.choice((-90, 90)))
-        return Model(parts, 0.9, model.grime, 0.0, {"fallen": 1}).posed(flat if dice.chance(0.6) else turned("z", 90))
-    return model
+    fallen = dice.chance(0.6)
+    model = Model(parts, pace=0.9, grime=dice.uniform(0.1, 0.45), facts={"fallen": int(fallen)})
+    if not fallen:
+        return model
+    flat = turned("x", dice.choice((-90, 90)))
+    return model.posed(flat if dice.chance(0.6) else turned("z", 90))
 
 
 def plastic_crate(dice: Dice) -> Model:
@@ -147,12 +157,15 @@ def mattress(dice: Dice) -> Model:
 
     def tufts(p: FloatArray) -> FloatArray:
         u, v = np.cos(p[0] * (np.pi / cell)), np.cos(p[2] * (np.pi / cell))
-        sag = 0.03 * (0.5 + 0.5 * np.sin(2.3 * p[0] + phase) * np.cos(1.7 * p[2] + phase)) * (p[1] > 0)
+        # The welt along the edges stays in place.
+        inner = np.clip(1 - (p[0] / half[0]) ** 4, 0, 1) * np.clip(1 - (p[2] / half[2]) ** 4, 0, 1) * (p[1] > 0)
+        sag = 0.03 * (0.5 + 0.5 * np.sin(2.3 * p[0] + phase) * np.cos(1.7 * p[2] + phase)) * inner
         return np.asarray(np.float32(depth) * (u * u * v * v) ** 2 + sag, dtype=np.float32)
 
     white = dice.choice((linear(214, 208, 196), linear(196, 200, 204), linear(205, 190, 165), linear(188, 196, 206)))
     accent = dice.choice((linear(120, 140, 170), linear(170, 140, 110), linear(160, 165, 165), linear(140, 60, 60)))
-    look = Cloth(white, accent, dice.seed(), dice.uniform(0.05, 0.10) if dice.chance(0.6) else 0, 2, 0.25, dice.uniform(0.2, 0.8))
+    stripes = dice.uniform(0.05, 0.10) if dice.chance(0.6) else 0.0
+    look = Cloth(white, accent, dice.seed(), stripes, 2, 0.25, dice.uniform(0.2, 0.8))
     welt = Cut(Box((half[0] + 0.004, 0.009, half[2] + 0.004), 0.008), Box((half[0] - 0.02, 1.0, half[2] - 0.02), 0.04))
     cord = Union(tuple(Moved(welt, (0, s * (half[1] - 0.022), 0)) for s in (-1, 1)))
     parts = (Part(Eroded(Box(half, 0.045), tufts), look), Part(cord, Cloth(accent, accent, dice.seed())))
@@ -167,7 +180,8 @@ def concrete_block(dice: Dice) -> Model:
     f = dice.uniform(20, 32)
 
     def worn(p: FloatArray) -> FloatArray:
-        return np.asarray(np.float32(chip) * (1 + np.sin(f * p[0] + 2) * np.sin(1.3 * f * p[1]) * np.sin(1.1 * f * p[2])), np.float32)
+        waves = np.sin(f * p[0] + 2) * np.sin(1.3 * f * p[1]) * np.sin(1.1 * f * p[2])
+        return np.asarray(np.float32(chip) * (1 + waves), dtype=np.float32)
 
     colour = dice.choice((linear(150, 148, 142), linear(132, 130, 126), linear(166, 158, 144)))
     part = Part(Eroded(Cut(Box(half, 0.008), hole), worn), Stone(colour, dice.seed(), 0.30, 0.003, 0.02))
@@ -187,16 +201,17 @@ def jerrycan(dice: Dice) -> Model:
         return np.asarray(0.007 * np.clip(1 - diagonal * 5, 0, 1) * inside, dtype=np.float32)
 
     steel = dice.chance(0.6)
-    colour = dice.choice((linear(66, 74, 48), linear(140, 28, 26), linear(52, 56, 58)) if steel else (linear(170, 36, 30), linear(30, 70, 140), linear(214, 210, 196)))  # fmt: skip
+    colour = dice.choice(_STEEL_CAN if steel else _PLASTIC_CAN)
     skin = Plain(colour, dice.seed(), 0.45 if steel else 0.55, 0.10, dice.uniform(0.3, 0.9))
     top = half[1]
-    grips: list[Solid] = [Capsule((-half[0] * 0.5, top + 0.045, z), (half[0] * 0.28, top + 0.045, z), 0.010) for z in (-0.035, 0, 0.035)]
-    grips += [Box((0.008, 0.03, 0.042), 0.006)]
+    grips = [
+        Capsule((-half[0] * 0.5, top + 0.045, z), (half[0] * 0.28, top + 0.045, z), 0.010) for z in (-0.035, 0, 0.035)
+    ]
     posts = Repeated(Box((0.009, 0.03, 0.042), 0.006), (half[0] * 0.78, 1, 1), (2, 1, 1))
     spout = Moved(Ring(0.030, 0.035, 0, 0.006), (half[0] * 0.72, top + 0.012, 0), turned("z", -30))
     parts = (
         Part(Eroded(Box(half, 0.045), pressed), skin),
-        Part(Union((*grips[:3], Moved(posts, (-half[0] * 0.11, top + 0.018, 0)))), skin),
+        Part(Union((*grips, Moved(posts, (-half[0] * 0.11, top + 0.018, 0)))), skin),
         Part(spout, Plain(linear(30, 30, 30), dice.seed(), 0.5) if not steel else skin),
     )
     model = Model(parts, pace=0.85, grime=dice.uniform(0.2, 0.5), facts={"steel": int(steel)})

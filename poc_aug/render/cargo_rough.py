@@ -8,16 +8,32 @@ from poc_aug.render.cargo_materials import Film, Wood
 from poc_aug.render.materials import Metal, Rgb, Stone, linear
 from poc_aug.render.model import Dice, Model, Part
 from poc_aug.render.noise import FloatArray
-from poc_aug.render.solids import Bent, Box, Ellipsoid, Eroded, Frustum, Moved, Polyhedron, Repeated, Ring, Union, directions, turned
+from poc_aug.render.solids import (
+    Bent,
+    Box,
+    Ellipsoid,
+    Eroded,
+    Frustum,
+    Moved,
+    Polyhedron,
+    Repeated,
+    Ring,
+    Union,
+    directions,
+    turned,
+)
 
+Triple = tuple[float, float, float]
 _TIMBER = (linear(186, 150, 104), linear(170, 130, 86), linear(150, 118, 84), linear(196, 164, 122))
+_BAGS = (linear(24, 25, 27), linear(30, 31, 33), linear(30, 48, 92), linear(200, 200, 196), linear(72, 76, 80))
 
 
 def plank(dice: Dice) -> Model:
     """A single board, a little warped."""
     half = (dice.uniform(0.5, 1.25), dice.uniform(0.011, 0.022), dice.uniform(0.05, 0.12))
     wood = Wood(half, dice.choice(_TIMBER), dice.seed(), dice.uniform(0.0, 0.8))
-    return Model((Part(Bent(Box(half, 0.003), dice.uniform(0.0, 0.012)), wood),), pace=0.9, grime=dice.uniform(0.1, 0.5))
+    part = Part(Bent(Box(half, 0.003), dice.uniform(0.0, 0.012)), wood)
+    return Model((part,), pace=0.9, grime=dice.uniform(0.1, 0.5))
 
 
 def pile_of_planks(dice: Dice) -> Model:
@@ -41,7 +57,7 @@ def pallet(dice: Dice) -> Model:
     long, wide = 0.60, dice.choice((0.40, 0.40, 0.30))
     colour, seed, grey = dice.choice(_TIMBER), dice.seed(), dice.uniform(0.1, 0.9)
 
-    def boards(half: tuple[float, float, float], spacing: tuple[float, float, float], counts: tuple[int, int, int], y: float, axis: int) -> Part:
+    def boards(half: Triple, spacing: Triple, counts: tuple[int, int, int], y: float, axis: int) -> Part:
         copies = Repeated(Box(half, 0.003), spacing, counts)
         return Part(copies, Wood(half, colour, seed + len(parts), grey, copies, axis), (0, y, 0))
 
@@ -68,7 +84,8 @@ def wooden_crate(dice: Dice) -> Model:
     upright = Repeated(Box((w, half[1], w), 0.003), (2 * (half[0] - w), 1, 2 * (half[2] - w)), (2, 1, 2))
     across = Repeated(Box((half[0], w, w), 0.003), (1, 2 * (half[1] - w), 2 * (half[2] - w)), (1, 2, 2))
     along = Repeated(Box((w, w, half[2]), 0.003), (2 * (half[0] - w), 2 * (half[1] - w), 1), (2, 2, 1))
-    lid = Repeated(Box((inner[0], 0.008, pitch / 2 - gap / 2), 0.003), (1, 1, pitch), (1, 1, max(2, int(2 * inner[2] / pitch))))
+    lids = max(2, int(2 * inner[2] / pitch))
+    lid = Repeated(Box((inner[0], 0.008, pitch / 2 - gap / 2), 0.003), (1, 1, pitch), (1, 1, lids))
     parts = [
         Part(boards, Wood((inner[0], pitch / 2, inner[2]), colour, seed, grey, boards, around=True)),
         Part(dark, Stone((0.02, 0.017, 0.014), seed, 0.1)),
@@ -92,12 +109,14 @@ def log(dice: Dice) -> Model:
 
     def furrows(p: FloatArray) -> FloatArray:
         angle = np.arctan2(p[2], p[0])
-        wave = np.sin(count * angle + 5 * np.sin(4 * p[1] + phase)) + 0.6 * np.sin(1.7 * count * angle + 3 * np.sin(9 * p[1]))
+        wave = np.sin(count * angle + 5 * np.sin(4 * p[1] + phase))
+        wave += 0.6 * np.sin(1.7 * count * angle + 3 * np.sin(9 * p[1]))
         bow = 0.5 + 0.5 * np.sin(2 * angle + 2 * p[1] + phase)
         return np.asarray(0.0045 * np.abs(wave) + 0.012 * bow, dtype=np.float32)
 
     bark: Rgb = dice.choice((linear(92, 76, 62), linear(78, 68, 58), linear(120, 112, 100)))
-    skin = Part(Moved(Eroded(Ring(radius, length / 2, 0, 0.01), furrows), (0, 0, 0), turned("z", 90)), Stone(bark, dice.seed(), 0.5, 0.010, 0.04))
+    trunk = Moved(Eroded(Ring(radius, length / 2, 0, 0.01), furrows), (0, 0, 0), turned("z", 90))
+    skin = Part(trunk, Stone(bark, dice.seed(), 0.5, 0.010, 0.04))
     pale = Wood((radius, length / 2, radius), dice.choice(_TIMBER), dice.seed(), dice.uniform(0, 0.4), None, 1)
     core = Part(Ring(radius - 0.022, length / 2 + 0.001), pale, (0, 0, 0), turned("z", 90))
     return Model((skin, core), pace=0.7, grime=dice.uniform(0.1, 0.4), sink=0.006)
@@ -112,19 +131,24 @@ def ladder(dice: Dice) -> Model:
     metal = Metal((0.52, 0.53, 0.54), dice.seed(), 0.15, 0.42, linear(150, 150, 146))
     wood = Wood((half, 0.03, 0.0125), dice.choice(_TIMBER), dice.seed(), dice.uniform(0.2, 0.9), rails)
     chosen = metal if dice.chance(0.65) else wood
-    return Model((Part(rails, chosen), Part(steps, metal if chosen is metal else chosen)), grime=dice.uniform(0.1, 0.5), facts={"rungs": rungs})
+    return Model((Part(rails, chosen), Part(steps, chosen)), grime=dice.uniform(0.1, 0.5), facts={"rungs": rungs})
+
+
+def _any_turn(dice: Dice) -> FloatArray:
+    turn = turned("x", dice.uniform(0, 180)) @ turned("y", dice.uniform(0, 180))
+    return np.asarray(turn, dtype=np.float32)
 
 
 def rock(dice: Dice) -> Model:
     """A broken stone, half as high as wide."""
     size = dice.uniform(0.12, 0.34)
-    stretch = np.array([dice.uniform(0.8, 1.25), dice.uniform(0.55, 0.8), dice.uniform(0.75, 1.1)])
+    stretch = np.array([dice.uniform(0.8, 1.25), dice.uniform(0.65, 0.95), dice.uniform(0.75, 1.1)])
     count = dice.integer(13, 20)
     normals = directions(count).T + np.array([[dice.uniform(-0.35, 0.35) for _ in range(3)] for _ in range(count)])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     reach = np.linalg.norm(normals * stretch, axis=1)
     offsets = np.array([dice.uniform(0.80, 1.0) for _ in range(count)]) * reach * size
-    waves = [(dice.uniform(5, 9) / size, dice.uniform(0, 6.3), turned("x", dice.uniform(0, 180)) @ turned("y", dice.uniform(0, 180))) for _ in range(3)]
+    waves = [(dice.uniform(5, 9) / size, dice.uniform(0, 6.3), _any_turn(dice)) for _ in range(3)]
 
     def rough(p: FloatArray) -> FloatArray:
         total = np.zeros(p.shape[1], dtype=np.float32)
@@ -136,7 +160,7 @@ def rock(dice: Dice) -> Model:
     colour = dice.choice((linear(128, 122, 112), linear(110, 108, 106), linear(150, 138, 118), linear(92, 88, 84)))
     solid = Eroded(Polyhedron(normals.astype(np.float32), offsets.astype(np.float32)), rough)
     part = Part(solid, Stone(colour, dice.seed(), 0.38, 0.010, 0.07))
-    return Model((part,), pace=0.7, grime=dice.uniform(0.2, 0.5), sink=0.30 * float(stretch[1]) * size)
+    return Model((part,), pace=0.7, grime=dice.uniform(0.2, 0.5), sink=0.45 * float(stretch[1]) * size)
 
 
 def rubbish_bag(dice: Dice) -> Model:
@@ -144,7 +168,7 @@ def rubbish_bag(dice: Dice) -> Model:
     wide, high = dice.uniform(0.22, 0.34), dice.uniform(0.22, 0.32)
     deep = wide * dice.uniform(0.8, 1.0)
     folds, phase = dice.integer(9, 15), dice.uniform(0, 6.3)
-    waves = [(dice.uniform(7, 13), dice.uniform(0, 6.3), turned("x", dice.uniform(0, 180)) @ turned("y", dice.uniform(0, 180))) for _ in range(3)]
+    waves = [(dice.uniform(7, 13), dice.uniform(0, 6.3), _any_turn(dice)) for _ in range(3)]
 
     def lumps(p: FloatArray) -> FloatArray:
         total = np.zeros(p.shape[1], dtype=np.float32)
@@ -160,13 +184,14 @@ def rubbish_bag(dice: Dice) -> Model:
         taper = np.float32(0.05) * np.clip(share - 0.3, 0, 1)
         return np.asarray(np.float32(0.026) * (3 - total) + pleats + taper, dtype=np.float32)
 
-    colour = dice.choice((linear(24, 25, 27), linear(30, 31, 33), linear(30, 48, 92), linear(200, 200, 196), linear(72, 76, 80)))
+    colour = dice.choice(_BAGS)
     film = Film(colour, dice.seed(), dice.uniform(0.006, 0.011), dice.uniform(0.22, 0.38))
     knot_y = high * 0.80
 
     def frills(p: FloatArray) -> FloatArray:
         angle = np.arctan2(p[2], p[0])
-        return np.asarray(0.014 * (1 + np.sin(5 * angle + phase)) * (0.5 + 0.5 * np.clip(p[1] / 0.05, -1, 1)), np.float32)
+        rising = 0.5 + 0.5 * np.clip(p[1] / 0.05, -1, 1)
+        return np.asarray(0.014 * (1 + np.sin(5 * angle + phase)) * rising, dtype=np.float32)
 
     neck = Union((
         Moved(Frustum(0.075, 0.024, 0.055, 0, 0.01), (0, knot_y, 0)),

@@ -157,8 +157,8 @@ def ground_light(model: Model, p: FloatArray, light: Light, to_sun: FloatArray, 
     open_light = (1 - light.sun) * sky + light.sun * direct
     # What the few cones miss: the crevice where object and ground meet.
     size = float((bounds[1] - bounds[0]).max())
-    near = np.exp(-np.maximum(model.distance(p), 0) / np.float32(np.clip(0.05 * size, 0.008, 0.035)))
-    return np.asarray(open_light * (1 - 0.5 * near), dtype=np.float32)
+    near = np.exp(-np.maximum(model.distance(p), 0) / np.float32(np.clip(0.06 * size, 0.010, 0.045)))
+    return np.asarray(open_light * (1 - 0.6 * near), dtype=np.float32)
 
 
 def surface_normals(model: Model, p: FloatArray, texel: float) -> FloatArray:

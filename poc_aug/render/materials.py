@@ -16,6 +16,8 @@ from poc_aug.render.noise import FloatArray, fbm_3d
 Rgb = tuple[float, float, float]
 DUST: Rgb = (0.30, 0.27, 0.22)
 RUST: Rgb = (0.16, 0.060, 0.025)
+# Handled metal is scratched and oxidised: part of its reflection is as good as diffuse.
+_BARE = 0.65
 
 
 def linear(red: int, green: int, blue: int) -> Rgb:
@@ -108,7 +110,7 @@ class Plain:
         albedo = flat(self.colour, p.shape[1]) * bright(self.mottle * grain(p, 0.25, self.seed, texel))
         worn = smoothstep(0.55, 1.1, grain(p, 0.09, self.seed + 1, texel, 5, (1.0, 0.35, 1.0))) * self.scuffs
         pale = tuple(0.25 + 0.55 * c for c in self.colour)
-        albedo = mix(albedo, (pale[0], pale[1], pale[2]), worn * 0.6)
+        albedo = mix(albedo, (pale[0], pale[1], pale[2]), worn * 0.42)
         return Surface.of(albedo, np.clip(self.roughness + 0.3 * worn, 0, 1))
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
@@ -138,10 +140,11 @@ class Metal:
         """See `Material`."""
         brushed = bright(0.10 * grain(p, 0.06, self.seed, texel, 4) + 0.08 * grain(p, 0.4, self.seed + 1, texel))
         patches = grain(p, 0.14, self.seed + 2, texel, 5)
-        rusty = smoothstep(0.9 - 2.1 * self.rust, 1.9 - 2.1 * self.rust, patches + 0.4 * grain(p, 0.02, self.seed + 4, texel, 2))
+        patches = patches + 0.4 * grain(p, 0.02, self.seed + 4, texel, 2)
+        rusty = smoothstep(0.9 - 2.1 * self.rust, 1.9 - 2.1 * self.rust, patches)
         oxide = flat(self.oxide, p.shape[1]) * bright(0.45 * grain(p, 0.03, self.seed + 3, texel))
         albedo = mix(flat(self.colour, p.shape[1]) * brushed, oxide, rusty)
-        return Surface.of(albedo, self.roughness + (0.9 - self.roughness) * rusty, 0.04, 1 - rusty)
+        return Surface.of(albedo, self.roughness + (0.9 - self.roughness) * rusty, 0.04, _BARE * (1 - rusty))
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
         """See `Material`."""
@@ -170,7 +173,8 @@ class Stone:
         """See `Material`."""
         stains = grain(p, 0.3, self.seed, texel, 5)
         speckle = grain(p, 0.012, self.seed + 1, texel, 2)
-        albedo = flat(self.colour, p.shape[1]) * bright(self.contrast * (0.8 * stains + 0.5 * speckle))
+        uneven = np.asarray(0.8 * stains + 0.5 * speckle, dtype=np.float32)
+        albedo = flat(self.colour, p.shape[1]) * bright(self.contrast * uneven)
         pits = smoothstep(0.8, 1.2, grain(p, 0.03, self.seed + 2, texel, 2))
         return Surface.of(albedo * (1 - 0.5 * pits), 0.95, 0.03)
 
@@ -201,7 +205,7 @@ def soiled(surface: Surface, p: FloatArray, n: FloatArray, grime: float, seed: i
     # Dust veils what is darker than it and stains what is brighter: less bright than clean dust on white things.
     tone = np.array(DUST, dtype=np.float32)[:, None] * np.clip(0.45 + 0.8 * level, 0.35, 1.0)
     return Surface(
-        albedo=mix(surface.albedo, tone.astype(np.float32), weight),
+        albedo=mix(surface.albedo, np.asarray(tone, dtype=np.float32), weight),
         roughness=surface.roughness + (1 - surface.roughness) * weight,
         specular=surface.specular,
         metal=surface.metal * (1 - weight),

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from poc_aug import seeding
 from poc_aug.render.noise import FloatArray
@@ -42,9 +43,7 @@ class Surface:
     ) -> Surface:
         """Spread numbers over all points."""
         count = albedo.shape[1]
-        spread = [
-            np.broadcast_to(np.asarray(v, dtype=np.float32), (count,)) for v in (roughness, specular, metal)
-        ]
+        spread = [np.broadcast_to(np.asarray(v, dtype=np.float32), (count,)) for v in (roughness, specular, metal)]
         return cls(albedo.astype(np.float32, copy=False), *spread)
 
 
@@ -81,7 +80,8 @@ class Part:
         """The part after turning the whole object and then moving it."""
         centre = rotation @ np.array(self.centre, dtype=np.float32) + shift
         own = rotation if self.rotation is None else rotation @ self.rotation
-        return replace(self, rotation=own.astype(np.float32), centre=(float(centre[0]), float(centre[1]), float(centre[2])))
+        place = (float(centre[0]), float(centre[1]), float(centre[2]))
+        return replace(self, rotation=own.astype(np.float32), centre=place)
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ class Model:
             nearest = np.minimum(nearest, part.solid.distance(part.local(p)))
         return nearest
 
-    def part_at(self, p: FloatArray) -> FloatArray:
+    def part_at(self, p: FloatArray) -> NDArray[np.int64]:
         """Number of the part that each of the points ``[3, N]`` lies on: int64 ``[N]``."""
         if len(self.parts) == 1:
-            return np.zeros(p.shape[1], dtype=np.int64)  # type: ignore[return-value]
-        return np.argmin([part.solid.distance(part.local(p)) for part in self.parts], axis=0)
+            return np.zeros(p.shape[1], dtype=np.int64)
+        distances = [part.solid.distance(part.local(p)) for part in self.parts]
+        return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)
 
     def points(self) -> FloatArray:
         """Hull points ``[3, K]``; none below the ground."""

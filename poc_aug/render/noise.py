@@ -128,7 +128,8 @@ def value_noise_3d(p: ArrayLike, seed: int) -> FloatArray:
 
 
 def _corner(h: _UintArray) -> FloatArray:
-    return _to_unit(_mix(np.atleast_1d(h).copy())).reshape(np.shape(h))
+    # Always a sum made by the caller, so that mixing may overwrite it.
+    return _to_unit(_mix(np.atleast_1d(h))).reshape(np.shape(h))
 
 
 def fbm_2d(y: ArrayLike, x: ArrayLike, seed: int, octaves: int = 4) -> FloatArray:

@@ -39,9 +39,7 @@ def bounds_of(points: FloatArray) -> Bounds:
     return points.min(axis=1) - slack, points.max(axis=1) + slack
 
 
-def through_box(
-    origin: FloatArray, ray: FloatArray, bounds: Bounds
-) -> tuple[FloatArray, FloatArray]:
+def through_box(origin: FloatArray, ray: FloatArray, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
     """Where rays enter and leave an axis-aligned box; they miss it where they enter after leaving.
 
     Args:
@@ -56,9 +54,7 @@ def through_box(
     return np.minimum(a, b).max(axis=0), np.maximum(a, b).min(axis=0)
 
 
-def trace(
-    model: Model, origin: FloatArray, ray: FloatArray, bounds: Bounds, pixel: float
-) -> Hits:
+def trace(model: Model, origin: FloatArray, ray: FloatArray, bounds: Bounds, pixel: float) -> Hits:
     """First hit of each ray.
 
     Args:

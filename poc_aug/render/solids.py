@@ -126,7 +126,7 @@ class Frustum:
         rho = np.sqrt(p[0] * p[0] + p[2] * p[2])
         solid = self._profile(rho, p[1])
         if self.wall > 0:
-            hollow = self._profile(rho + np.float32(self.wall), np.maximum(p[1] - np.float32(self.wall), -9e9))
+            hollow = self._profile(rho + np.float32(self.wall), p[1] - np.float32(self.wall))
             above = p[1] > self.half_height - 2 * self.wall
             mouth = rho - np.float32(self.top - self.wall)
             solid = np.maximum(solid, np.where(above, -mouth, -hollow))
@@ -153,7 +153,7 @@ class Ellipsoid:
     def distance(self, p: FloatArray) -> FloatArray:
         """See `Solid`."""
         if self.radii[0] == self.radii[1] == self.radii[2]:
-            return np.sqrt((p * p).sum(axis=0)) - np.float32(self.radii[0])
+            return np.asarray(np.sqrt((p * p).sum(axis=0)) - np.float32(self.radii[0]), dtype=np.float32)
         scale = np.array(self.radii, dtype=np.float32)[:, None]
         q = p / scale
         k0 = np.sqrt((q * q).sum(axis=0))
@@ -180,7 +180,7 @@ class Capsule:
         pa = p - a[:, None]
         along = np.clip((ab @ pa) / np.float32(max(float(ab @ ab), 1e-12)), 0, 1)
         gap = pa - ab[:, None] * along
-        return np.sqrt((gap * gap).sum(axis=0)) - np.float32(self.radius)
+        return np.asarray(np.sqrt((gap * gap).sum(axis=0)) - np.float32(self.radius), dtype=np.float32)
 
     def points(self) -> FloatArray:
         """See `Solid`."""

@@ -39,30 +39,35 @@ class Shape:
 def _lower(length: float, width: float, bonnet: float, boot: float, boot_at: float, nose: float) -> list[Plane]:
     front, w = length / 2, width / 2
     planes: list[Plane] = [
-        ((0, -1, 0), (0, 0.21, 0)),
-        ((1, 0.10, 0), (front, 0.45, 0)),
-        ((1, -0.7, 0), (front - 0.03, 0.36, 0)),
-        ((0.9, 1, 0), (front - 0.16, nose, 0)),
-        ((0.35, 1, 0), (front - 0.50, nose + 0.10, 0)),
-        ((0.10, 1, 0), (front - 1.15, bonnet, 0)),
+        ((0, -1, 0), (0, 0.20, 0)),
+        ((1, 0.06, 0), (front, 0.45, 0)),
+        ((1, 0.45, 0), (front - 0.02, nose - 0.10, 0)),
+        ((0.7, -1, 0), (front - 0.10, 0.26, 0)),
+        ((0.8, 1, 0), (front - 0.20, nose, 0)),
+        ((0.32, 1, 0), (front - 0.55, nose + 0.09, 0)),
+        ((0.09, 1, 0), (front - 1.15, bonnet, 0)),
         ((-0.03, 1, 0), (boot_at, boot, 0)),
-        ((-0.9, 1, 0), (-front + 0.10, boot - 0.06, 0)),
-        ((-1, 0.14, 0), (-front, 0.62, 0)),
-        ((-1, -0.6, 0), (-front + 0.03, 0.40, 0)),
+        ((-0.9, 1, 0), (-front + 0.16, boot - 0.03, 0)),
+        ((-1, 0.30, 0), (-front + 0.03, boot - 0.25, 0)),
+        ((-1, 0.03, 0), (-front, 0.52, 0)),
+        ((-1, -0.5, 0), (-front + 0.03, 0.42, 0)),
+        ((-0.6, -1, 0), (-front + 0.16, 0.26, 0)),
     ]
     for side in (-1, 1):
         planes += [
-            ((0, -0.20, side), (0, 0.50, side * w)),
+            ((0, -0.35, side), (0, 0.42, side * w)),
             ((0, 0.04, side), (0, 0.56, side * w)),
-            ((0, 0.30, side), (0, 0.76, side * w)),
-            # The corners are drawn in, seen from above.
-            ((0.40, 0, side * 0.62), (front - 0.30, 0, side * (w - 0.03))),
-            ((1, 0, side * 0.42), (front - 0.04, 0, side * 0.50)),
-            ((0.06, 0, side), (front - 1.2, 0, side * w)),
-            ((-0.40, 0, side * 0.70), (-front + 0.24, 0, side * (w - 0.02))),
-            ((-1, 0, side * 0.25), (-front + 0.02, 0, side * 0.55)),
-            ((-0.05, 0, side), (-front + 1.2, 0, side * w)),
+            ((0, 0.26, side), (0, 0.76, side * w)),
+            ((0, 0.9, side), (0, max(bonnet, boot) - 0.03, side * (w - 0.07))),
         ]
+        # Seen from above, both ends are round: four chamfers a corner.
+        for end, step in ((1, 1.0), (-1, 0.85)):
+            planes += [
+                ((end, 0, side * 0.20), (end * (front - 0.012 * step), 0, side * 0.45 * w)),
+                ((end, 0, side * 0.55), (end * (front - 0.09 * step), 0, side * (w - 0.24 * step))),
+                ((end * 0.60, 0, side), (end * (front - 0.30 * step), 0, side * (w - 0.065 * step))),
+                ((end * 0.12, 0, side), (end * (front - 0.80 * step), 0, side * (w - 0.008))),
+            ]
     return planes
 
 
@@ -91,9 +96,7 @@ def _upper(
     return planes
 
 
-def _box(
-    front: float, rear: float, width: float, low: float, high: float, slant: float, edge: float
-) -> list[Plane]:
+def _box(front: float, rear: float, width: float, low: float, high: float, slant: float, edge: float) -> list[Plane]:
     w = width / 2
     planes: list[Plane] = [
         ((0, -1, 0), (0, low, 0)),
@@ -144,5 +147,5 @@ def shape_of(kind: str) -> Shape:
         height - 0.13,
         pillars,
         nose,
-        0.07,
+        0.06,
     )

@@ -8,9 +8,8 @@ from poc_aug.synthetic.camera import Camera, Canvas, Layer
 from poc_aug.synthetic.filters import srgb
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import Figure
-from poc_aug.synthetic.strokes import Ring, Stroke, paint
+from poc_aug.synthetic.strokes import Ring, Sprite, Stroke, paint
 
-_SAMPLES = 3
 _SHOE = srgb("1d1a18")
 _METAL = srgb("3a3d40")
 _RUBBER = srgb("141414")
@@ -25,12 +24,10 @@ def draw_figure(canvas: Canvas, camera: Camera, figure: Figure, light: Light, id
     top = figure.height_m + 0.1
     if figure.z < 1.5:
         return
-    rect = camera.rect(
-        (figure.x + a, figure.base_m + y, figure.z) for a in (-half, half) for y in (-0.05, top)
-    )
+    rect = camera.rect((figure.x + a, figure.base_m + y, figure.z) for a in (-half, half) for y in (-0.05, top))
     if rect.empty:
         return
-    right, down = camera.rays(rect, _SAMPLES)
+    right, down = camera.rays(rect)
     x = right[0] * np.float32(figure.z) - np.float32(figure.x)
     y = np.float32(camera.view.camera_height_m - figure.base_m) - down[:, 0] * np.float32(figure.z)
     if figure.mirrored:
@@ -45,18 +42,27 @@ def draw_figure(canvas: Canvas, camera: Camera, figure: Figure, light: Light, id
     else:
         vehicle = ids["motorcycle"] if figure.kind == "motorcyclist" else ids["bicycle"]
         parts = _rider_from_behind(figure, vehicle, ids["rider"])
-    rgb, alpha, labels = paint(parts, x, y, light, lit)
-    rgb = light.haze(rgb, np.full(alpha.shape, figure.z, np.float32))
-    canvas.over(Layer.from_samples(rect, rgb, alpha, labels, _SAMPLES))
+    sprite = Sprite.over(x, y, figure.z / camera.view.focal_px, parts[-1].label)
+    paint(sprite, parts, light, lit)
+    canvas.over(Layer(rect, light.haze(sprite.rgb, figure.z, sprite.alpha), sprite.alpha, sprite.labels))
 
 
 def _head(figure: Figure, x: float, y: float, label: int, side: bool) -> Parts:
-    face = 0.025 if side else 0.0
-    return [
-        Stroke((x, y - 0.16), (x, y - 0.06), 0.055, 0.06, figure.skin_rgb * 0.8, label),
-        Stroke((x + face, y - 0.02), (x + face, y + 0.07), 0.078, 0.092, figure.skin_rgb, label),
-        Stroke((x - face, y + 0.055), (x - face, y + 0.085), 0.098, 0.088, figure.hair_rgb, label),
-    ]
+    """Neck, head and hair, the chin at ``y``; seen from the front or, where ``stride`` says so, from behind."""
+    skin, hair = figure.skin_rgb, figure.hair_rgb
+    neck = Stroke((x, y - 0.12), (x, y - 0.02), 0.052, 0.05, skin * 0.75, label)
+    skull = Stroke((x, y + 0.075), (x, y + 0.125), 0.074, 0.080, skin, label)
+    if side:
+        return [
+            neck,
+            skull,
+            Stroke((x + 0.045, y + 0.045), (x + 0.055, y + 0.085), 0.036, 0.034, skin, label),
+            Stroke((x - 0.030, y + 0.095), (x - 0.012, y + 0.150), 0.066, 0.068, hair, label),
+        ]
+    if figure.stride * 10 % 1 < 0.5:
+        return [neck, skull, Stroke((x, y + 0.085), (x, y + 0.140), 0.076, 0.080, hair, label)]
+    face = Stroke((x, y + 0.060), (x, y + 0.105), 0.060, 0.066, skin, label)
+    return [neck, Stroke((x, y + 0.110), (x, y + 0.145), 0.080, 0.080, hair, label), face]
 
 
 def _walker(figure: Figure, label: int) -> Parts:
@@ -80,7 +86,7 @@ def _walker(figure: Figure, label: int) -> Parts:
         Stroke((0, 0.88), (0, 1.18), 0.175, 0.185, top, label, 1.6),
         Stroke((0, 1.15), (0, 1.28), 0.185, 0.215, top, label, 1.6),
         Stroke((-0.13, 1.36), (0.13, 1.36), 0.085, 0.085, top, label, 1.5),
-        *_head(figure, 0.0, 1.58, label, side=False),
+        *_head(figure, 0.0, 1.52, label, side=False),
     ]
     return _scaled(parts, k)
 
@@ -100,7 +106,7 @@ def _side_walker(figure: Figure, label: int) -> Parts:
         Stroke((0.65 * step, 0.50), (0, 0.90), 0.08, 0.115, legs, label),
         Stroke((0, 0.92), (0.01, 1.15), 0.125, 0.125, top, label, 1.5),
         Stroke((0.01, 1.12), (0, 1.33), 0.13, 0.115, top, label, 1.5),
-        *_head(figure, 0.02, 1.58, label, side=True),
+        *_head(figure, 0.02, 1.52, label, side=True),
         Stroke((0, 1.33), (0.02 + 0.35 * step, 1.08), 0.06, 0.052, top * 1.05, label),
         Stroke((0.02 + 0.35 * step, 1.08), (0.10 + 0.8 * step, 0.90), 0.05, 0.042, top * 1.05, label),
         Stroke((0.12 + 0.8 * step, 0.88), (0.13 + 0.8 * step, 0.86), 0.042, 0.04, skin, label),
@@ -111,9 +117,7 @@ def _side_walker(figure: Figure, label: int) -> Parts:
 def _bicycle(figure: Figure, label: int) -> Parts:
     """A bicycle from the side, front to the right."""
     frame = figure.top_rgb * 0.8 if figure.kind == "bicycle" else _METAL
-    parts: Parts = [
-        Ring((wheel, 0.34), 0.34, 0.028, _RUBBER, label) for wheel in (-0.53, 0.53)
-    ]
+    parts: Parts = [Ring((wheel, 0.34), 0.34, 0.028, _RUBBER, label) for wheel in (-0.53, 0.53)]
     for wheel in (-0.53, 0.53):
         for turn in range(6):
             a = turn * np.pi / 6 + 0.2
@@ -145,7 +149,7 @@ def _side_rider(figure: Figure, label: int) -> Parts:
         Stroke((-0.20, 1.00), (0.12, 0.62), 0.11, 0.08, legs, label),
         Stroke((0.12, 0.62), (-0.08, 0.24), 0.072, 0.05, legs, label),
         Stroke((-0.10, 0.20), (0.04, 0.20), 0.045, 0.04, _SHOE, label),
-        *_head(figure, -0.02, 1.66, label, side=True),
+        *_head(figure, 0.0, 1.60, label, side=True),
         Stroke((-0.06, 1.44), (0.20, 1.20), 0.06, 0.05, top * 1.05, label),
         Stroke((0.20, 1.20), (0.42, 1.04), 0.048, 0.038, skin, label),
     ]
@@ -182,10 +186,10 @@ def _rider_from_behind(figure: Figure, vehicle: int, label: int) -> Parts:
         Stroke((0.31, 1.18), (0.31, 1.04), 0.048, 0.04, top, label),
         Stroke((0, 1.00), (0, 1.32), 0.165, 0.20, top, label, 1.6),
         Stroke((-0.12, 1.40), (0.12, 1.40), 0.085, 0.085, top, label, 1.5),
-        *_head(figure, 0.0, 1.60, label, side=False),
+        *_head(figure, 0.0, 1.56, label, side=False),
     ]
     if motor or figure.stride > 0.6:
-        parts.append(Stroke((0, 1.63), (0, 1.69), 0.115, 0.105, _HELMET if not motor else top * 0.5, label))
+        parts.append(Stroke((0, 1.665), (0, 1.69), 0.105, 0.100, _HELMET if not motor else top * 0.5, label))
     return parts
 
 

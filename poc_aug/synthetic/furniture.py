@@ -9,9 +9,8 @@ from poc_aug.synthetic.camera import F32, NEAR_M, Camera, Canvas, Layer, Rect
 from poc_aug.synthetic.filters import band, blend, srgb, stripes
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import KERB_HEIGHT_M, Post, Scene
-from poc_aug.synthetic.strokes import Stroke, paint
+from poc_aug.synthetic.strokes import Sprite, Stroke, paint
 
-_SAMPLES = 3
 _STEEL = srgb("6f7471")
 _DARK_STEEL = srgb("3b403f")
 _BLACK = srgb("121314")
@@ -31,7 +30,7 @@ def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dic
     rect = camera.rect((post.x + a, y, post.z) for a in (-reach, reach) for y in (0.0, top + 0.2))
     if rect.empty:
         return
-    right, down = camera.rays(rect, _SAMPLES)
+    right, down = camera.rays(rect)
     x = right[0] * np.float32(post.z) - np.float32(post.x)
     y = np.float32(camera.view.camera_height_m - post.base_m) - down[:, 0] * np.float32(post.z)
     pole, sign, signal = ids["pole"], ids["traffic sign"], ids["traffic light"]
@@ -48,61 +47,76 @@ def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dic
         ]
     else:
         strokes.append(Stroke((0, 0.0), (0, top), 0.055, 0.055, steel, pole))
-    rgb, alpha, labels = paint(list(strokes), x, y, light, lit)
+    sprite = Sprite.over(x, y, post.z / camera.view.focal_px, pole)
+    paint(sprite, strokes, light, lit)
     if post.kind == "signal":
-        _signal(post, x, y, rgb, alpha, labels, signal)
+        _signal(post, sprite, signal)
     elif post.kind != "lamp":
-        _sign(post, x, y, rgb, alpha, labels, sign, light)
+        _sign(post, sprite, sign, light)
     elif light.sky.lamps_on:
         arm = -post.side * 1.7 * 1.16
         glow = np.exp(-(((x[None] - arm) / 0.28) ** 2 + ((y[:, None] - 7.95) / 0.10) ** 2)).astype(np.float32)
-        rgb += (glow * (alpha > 0) * 6)[..., None] * _LAMP
-    rgb = light.haze(rgb, np.full(alpha.shape, post.z, np.float32))
-    canvas.over(Layer.from_samples(rect, rgb, alpha, labels, _SAMPLES))
+        sprite.rgb += (glow * sprite.alpha * 6)[..., None] * _LAMP
+    canvas.over(Layer(rect, light.haze(sprite.rgb, post.z, sprite.alpha), sprite.alpha, sprite.labels))
 
 
-def _signal(post: Post, x: F32, y: F32, rgb: F32, alpha: F32, labels: np.ndarray, label: int) -> None:
-    px, py = x[None], y[:, None]
-    box = (np.abs(px) < 0.165) & (np.abs(py - 3.25) < 0.47)
-    rgb[box], alpha[box], labels[box] = _BLACK, 1, label
+def _signal(post: Post, sprite: Sprite, label: int) -> None:
+    window = sprite.window(-0.17, 0.17, 2.78, 3.72)
+    if window is None:
+        return
+    px, py, pixel = sprite.x[window[1]][None], sprite.y[window[0]][:, None], sprite.pixel
+    sprite.put(window, _BLACK, band(px, -0.165, 0.165, pixel) * band(py, 2.78, 3.72, pixel), label)
     for number, centre in enumerate((3.55, 3.25, 2.95)):
         r = np.sqrt(px * px + (py - np.float32(centre)) ** 2)
-        inside = r < 0.105
-        on = number == post.state % 3
-        rgb[inside] = _SIGNALS[number] * (2.6 if on else 0.05)
+        on = number == post.state
+        sprite.put(window, _SIGNALS[number] * (2.6 if on else 0.05), band(r, -1, 0.105, pixel), label)
         if on:
-            rgb += (np.exp(-((r / 0.13) ** 2)) * box * 0.5)[..., None] * _SIGNALS[number]
+            glow = np.exp(-((r / np.float32(0.13)) ** 2)) * np.float32(0.5) * sprite.alpha[window]
+            sprite.rgb[window] += glow[..., None] * _SIGNALS[number]
 
 
-def _sign(
-    post: Post, x: F32, y: F32, rgb: F32, alpha: F32, labels: np.ndarray, label: int, light: Light
-) -> None:
-    px, py = x[None], y[:, None] - np.float32(2.55)
+def _sign(post: Post, sprite: Sprite, label: int, light: Light) -> None:
+    window = sprite.window(-0.42, 0.42, 2.15, 3.0)
+    if window is None:
+        return
+    px, py, pixel = sprite.x[window[1]][None], sprite.y[window[0]][:, None] - np.float32(2.55), sprite.pixel
+    level = light.sky.ambient_rgb * np.float32(0.75) + light.sky.sun_rgb * np.float32(0.22)
+
+    def put(rgb: F32, cover: F32) -> None:
+        sprite.put(window, rgb * level, cover, label)
+
     if post.kind == "warning":
-        # A triangle standing on its side: the distance to the nearest of its three edges.
-        edge = np.minimum(0.22 + py, np.minimum(0.30 - 0.5 * py - 0.866 * px, 0.30 - 0.5 * py + 0.866 * px) - 0.08)
-        inside, inner = edge > 0, edge > 0.07
-        mark = (np.abs(px) < 0.025) & (((py > -0.02) & (py < 0.17)) | ((py < -0.05) & (py > -0.10)))
-        face = np.where((inner & ~mark)[..., None], _WHITE, np.where((inner & mark)[..., None], _BLACK, _RED))
+        # Distance to the nearest edge of a triangle with its point up.
+        slant = np.float32(0.22) - np.float32(0.5) * py - np.float32(0.866) * np.abs(px)
+        edge = np.minimum(np.float32(0.22) + py, slant)
+        put(_RED, band(edge, 0, 9, pixel))
+        put(_WHITE, band(edge, 0.065, 9, pixel))
+        bar = band(py, -0.02, 0.14, pixel) + band(py, -0.11, -0.06, pixel)
+        put(_BLACK, band(px, -0.025, 0.025, pixel) * bar)
     elif post.kind == "round":
         r = np.sqrt(px * px + py * py)
-        inside = r < 0.30
-        inner = r < 0.225
+        put(_RED, band(r, -1, 0.30, pixel))
         if post.state % 2:
-            digit = inner & (np.abs(np.abs(px) - 0.075) < 0.045) & (np.abs(py) < 0.10)
-            face = np.where(digit[..., None], _BLACK, np.where(inner[..., None], _WHITE, _RED))
+            put(_WHITE, band(r, -1, 0.225, pixel))
+            # "30": two digits as strokes.
+            three = band(px, -0.125, -0.03, pixel) * _rungs(py, pixel) + band(px, -0.06, -0.025, pixel) * band(
+                py, -0.1, 0.1, pixel
+            )
+            zero = band(px, 0.025, 0.125, pixel) * band(py, -0.1, 0.1, pixel)
+            zero = zero - band(px, 0.06, 0.09, pixel) * band(py, -0.065, 0.065, pixel)
+            put(_BLACK, np.clip(three + zero, 0, 1))
         else:
-            bar = (np.abs(py) < 0.055) & (np.abs(px) < 0.22)
-            face = np.where(bar[..., None], _WHITE, np.broadcast_to(_RED, (*r.shape, 3)))
+            put(_WHITE, band(py, -0.055, 0.055, pixel) * band(px, -0.21, 0.21, pixel))
     else:
-        inside = (np.abs(px) < 0.29) & (np.abs(py) < 0.29)
-        stem = (np.abs(px + 0.085) < 0.035) & (np.abs(py) < 0.18)
-        bowl = np.sqrt((px - 0.0) ** 2 + (py - 0.085) ** 2)
-        letter = stem | ((np.abs(bowl - 0.085) < 0.033) & (px > -0.09))
-        rim = (np.abs(px) > 0.265) | (np.abs(py) > 0.265)
-        face = np.where((letter | rim)[..., None], _WHITE, np.broadcast_to(_BLUE, (*letter.shape, 3)))
-    level = light.sky.ambient_rgb * 0.75 + light.sky.sun_rgb * 0.22
-    rgb[inside], alpha[inside], labels[inside] = (face * level)[inside], 1, label
+        put(_WHITE, band(px, -0.29, 0.29, pixel) * band(py, -0.29, 0.29, pixel))
+        put(_BLUE, band(px, -0.265, 0.265, pixel) * band(py, -0.265, 0.265, pixel))
+        stem = band(px, -0.12, -0.05, pixel) * band(py, -0.18, 0.18, pixel)
+        bowl = np.sqrt(px * px + (py - np.float32(0.075)) ** 2)
+        put(_WHITE, np.maximum(stem, band(bowl, 0.045, 0.115, pixel) * band(px, -0.09, 9, pixel)))
+
+
+def _rungs(y: F32, pixel: float) -> F32:
+    return band(y, 0.065, 0.1, pixel) + band(y, -0.017, 0.017, pixel) + band(y, -0.1, -0.065, pixel)
 
 
 def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, light: Light, ids: dict[str, int]) -> None:
@@ -136,7 +150,9 @@ def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, lig
         stain = fbm_2d(y * np.float32(0.8), z * np.float32(0.5), scene.street.seed + 60, 4)
         course = np.maximum(
             stripes(y / np.float32(0.30), 0, 0.06, fy / np.float32(0.30)),
-            stripes(z / np.float32(0.62) + 0.5 * np.mod(np.floor(y / np.float32(0.30)), 2), 0, 0.03, fz / np.float32(0.62)),
+            stripes(
+                z / np.float32(0.62) + 0.5 * np.mod(np.floor(y / np.float32(0.30)), 2), 0, 0.03, fz / np.float32(0.62)
+            ),
         )
         albedo = (np.float32(0.65) + np.float32(0.6) * stain)[..., None] * srgb("9b8f7c")
         albedo = albedo * (1 - np.float32(0.35) * course)[..., None]

@@ -98,8 +98,10 @@ def _road(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> F32:
     tone *= 1 - np.float32(0.28) * np.exp(-gutter * np.float32(3.5))
     rgb = tone[:, None] * street.asphalt_rgb
     paint = _markings(x, z, fx, fz, street)
-    wear = fbm_2d(z * np.float32(3.1), x * np.float32(3.1), seed + 3, 2)
-    rgb = blend(rgb, _PAINT * np.float32(0.78), paint * (1 - np.float32(0.75) * smooth(wear, 0.50, 0.72)))
+    painted = np.flatnonzero(paint)
+    wear = fbm_2d(z[painted] * np.float32(3.1), x[painted] * np.float32(3.1), seed + 3, 2)
+    left = paint[painted] * (1 - np.float32(0.75) * smooth(wear, 0.50, 0.72))
+    rgb[painted] = blend(rgb[painted], _PAINT * np.float32(0.78), left)
     lit = light.sunlit(x, 0.0, z)
     open_sky = np.float32(0.92) - np.float32(0.25) * np.exp(-gutter)
     contact, cast = _vehicle_shadows(x, z, scene, light)
@@ -133,9 +135,9 @@ def _repairs(x: F32, z: F32, fx: F32, fz: F32, seed: int) -> F32:
         wander = fbm_2d(zs * np.float32(0.45), xs * np.float32(0.45), seed + 5, 4)
         crack = np.abs(wander - np.float32(0.5)) * np.float32(9)
         patchy = smooth(value_noise_2d(zs * np.float32(0.21), xs * np.float32(0.21), seed + 6), 0.45, 0.7)
-        factor[near_rows] *= 1 - np.float32(0.5) * patchy * np.clip(
-            1 - crack * 14 / (1 + 40 * fz[near_rows]), 0, 1
-        ) / (1 + 6 * fz[near_rows])
+        factor[near_rows] *= 1 - np.float32(0.5) * patchy * np.clip(1 - crack * 14 / (1 + 40 * fz[near_rows]), 0, 1) / (
+            1 + 6 * fz[near_rows]
+        )
     return factor
 
 
@@ -209,9 +211,7 @@ def _pavement(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> tup
     front = np.where(left, *np.asarray(street.front_m, np.float32))
     grass_m = np.where(left, *np.asarray(street.grass_m, np.float32))
     slab = np.float32(street.slab_m)
-    joints = np.maximum(
-        stripes(behind / slab, 0, 0.05, fx / slab), stripes(z / slab, 0, 0.05, fz / slab)
-    )
+    joints = np.maximum(stripes(behind / slab, 0, 0.05, fx / slab), stripes(z / slab, 0, 0.05, fz / slab))
     cell = hash_unit(np.floor(z / slab).astype(np.int32), np.floor(behind / slab).astype(np.int32), seed=seed)
     clear = np.minimum(detail(float(slab) * 1.5, fx), detail(float(slab) * 1.5, fz))
     tone = 1 + (cell - np.float32(0.5)) * np.float32(0.20) * clear - joints * np.float32(0.30)
@@ -235,6 +235,8 @@ def _pavement(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> tup
             gap = np.sqrt((x - np.float32(tree.x)) ** 2 + (z - np.float32(tree.z)) ** 2)
             open_sky = open_sky * (1 - np.float32(0.6) * np.exp(-gap * np.float32(3)))
     for figure in scene.figures:
-        gap = ((x - np.float32(figure.x)) / np.float32(0.38)) ** 2 + ((z - np.float32(figure.z)) / np.float32(0.30)) ** 2
+        gap = ((x - np.float32(figure.x)) / np.float32(0.38)) ** 2 + (
+            (z - np.float32(figure.z)) / np.float32(0.30)
+        ) ** 2
         open_sky = open_sky * (1 - np.float32(0.65) * np.exp(-gap))
     return light.shade(rgb, _UP, lit, open_sky), grass

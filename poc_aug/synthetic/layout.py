@@ -46,29 +46,61 @@ def draw_scene(rng: torch.Generator) -> Scene:
 
 
 def _sky(draw: Draw) -> Sky:
-    weather: Weather = draw.choice((*get_args(Weather), "clear"))
+    weather: Weather = draw.choice((*get_args(Weather), "clear", "clear"))
     side = 1 if draw.chance(0.5) else -1
-    height = math.radians(draw.uniform(30, 52) if weather != "dusk" else draw.uniform(9, 16))
     # Mostly behind the camera, so that what faces it is lit; at dusk ahead, low over the street.
-    turn = math.radians(draw.uniform(25, 75)) * side
-    ahead = -1.0 if weather == "clear" and draw.chance(0.75) else 1.0
+    height = math.radians(draw.uniform(36, 58) if weather == "clear" else draw.uniform(9, 16))
+    turn = math.radians(draw.uniform(12, 62)) * side
+    ahead = -1.0 if weather == "clear" and draw.chance(0.8) else 1.0
     sun = (math.cos(height) * math.sin(turn), math.sin(height), ahead * math.cos(height) * math.cos(turn))
-    seed = draw.seed()
+    seed, haze_m = draw.seed(), draw.uniform(260, 480)
     if weather == "overcast":
-        grey = draw.uniform(0.9, 1.1)
+        grey = draw.uniform(0.95, 1.15)
         return Sky(
-            weather, sun, srgb("000000"), srgb("eef3f8") * 1.30, srgb("6b6862") * 0.8, srgb("b3bcc6") * grey,
-            srgb("dfe3e6") * grey, srgb("c9ced2"), draw.uniform(240, 420), 1.0, 1.05, seed,
-        )  # fmt: skip
+            weather=weather,
+            sun=sun,
+            sun_rgb=srgb("000000"),
+            ambient_rgb=srgb("f2f4f6") * 1.5,
+            bounce_rgb=srgb("78746c") * 0.9,
+            zenith_rgb=srgb("b9c1ca") * grey,
+            horizon_rgb=srgb("e6e8ea") * grey,
+            haze_rgb=srgb("d3d7da"),
+            haze_m=haze_m,
+            clouds=1.0,
+            exposure=1.12,
+            seed=seed,
+        )
     if weather == "dusk":
+        warm = draw.uniform(0, 1)
+        glow = srgb("ff9a55") * warm + srgb("ffc08a") * (1 - warm)
         return Sky(
-            weather, sun, srgb("ff9a55") * 1.5, srgb("98a2cc") * 0.85, srgb("705a50") * 0.6, srgb("45598c") * 0.9,
-            srgb("f2b48a") * 1.0, srgb("c89c8c") * 0.8, draw.uniform(240, 420), draw.uniform(0.35, 0.65), 1.15, seed,
-        )  # fmt: skip
+            weather=weather,
+            sun=sun,
+            sun_rgb=glow * 1.6,
+            ambient_rgb=srgb("a9b2d6") * 1.15,
+            bounce_rgb=srgb("7a655c") * 0.8,
+            zenith_rgb=srgb("4a6296") * 1.0,
+            horizon_rgb=(srgb("f6b586") * warm + srgb("f0c8b4") * (1 - warm)) * 1.1,
+            haze_rgb=(srgb("cfa08c") * warm + srgb("c8b0ac") * (1 - warm)) * 0.85,
+            haze_m=haze_m,
+            clouds=draw.uniform(0.3, 0.65),
+            exposure=1.25,
+            seed=seed,
+        )
     return Sky(
-        weather, sun, srgb("fff0d6") * 2.1, srgb("b9d0f0") * 0.95, srgb("a09080") * 0.75, srgb("4d86cc") * 0.95,
-        srgb("c5d8ea") * 1.0, srgb("bccbda"), draw.uniform(420, 800), draw.uniform(0.15, 0.75), 1.0, seed,
-    )  # fmt: skip
+        weather=weather,
+        sun=sun,
+        sun_rgb=srgb("fff0d6") * 2.3,
+        ambient_rgb=srgb("b9d0f0") * 0.95,
+        bounce_rgb=srgb("a09080") * 0.85,
+        zenith_rgb=srgb("4a86d0") * 0.95,
+        horizon_rgb=srgb("c5d8ea") * 1.05,
+        haze_rgb=srgb("bccbda"),
+        haze_m=haze_m * 1.7,
+        clouds=draw.uniform(0.2, 0.8),
+        exposure=1.0,
+        seed=seed,
+    )
 
 
 def _street(draw: Draw) -> Street:
@@ -105,5 +137,3 @@ def _street(draw: Draw) -> Street:
         boundary=(boundaries[0], boundaries[1]),
         seed=draw.seed(),
     )
-
-

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from poc_aug.synthetic.camera import F32
 from poc_aug.synthetic.filters import Number, blend, smooth
-from poc_aug.synthetic.scene import END_M, Scene, Sky
+from poc_aug.synthetic.scene import END_M, Scene, Sky, Tree
 
 _STEP_M = 0.5
 _START_M = -40.0
@@ -25,9 +25,14 @@ class Light:
         z = np.arange(_START_M, END_M, _STEP_M)
         self._eaves = [np.zeros(len(z), np.float32), np.zeros(len(z), np.float32)]
         for house in scene.buildings:
+            if house.front_m > self._front[0 if house.side < 0 else 1] + 1:
+                continue
             span = (z >= house.near_m) & (z < house.far_m)
             table = self._eaves[0 if house.side < 0 else 1]
             table[span] = house.height_m + 0.6 * house.roof_m
+        for table in self._eaves:
+            # The row goes on behind the camera, or its end would cut a bright wedge into the foreground.
+            table[: np.argmax(table > 0)] = table.max() and table[np.argmax(table > 0)]
 
     def haze(self, rgb: F32, z: Number, alpha: F32 | None = None) -> F32:
         """Mix with the colour of the air over ``z`` metres; ``alpha``: what ``rgb`` is already multiplied by."""
@@ -52,14 +57,32 @@ class Light:
             over = py + t * np.float32(sy) - table[at]
             lit = np.clip(over / soft + np.float32(0.5), 0, 1).astype(np.float32)
         if trees:
-            for tree in self._trees:
-                dx, dz = np.float32(tree.x) - px, np.float32(tree.z) - pz
-                dy = np.float32(tree.trunk_m + 0.45 * tree.crown_h) - py
-                along = dx * np.float32(sx) + dy * np.float32(sy) + dz * np.float32(sz)
-                gap = (dx * dx + dy * dy + dz * dz - along * along) * np.float32(1 / (0.95 * tree.crown_m) ** 2)
-                shade = np.clip(np.float32(1.25) - gap, 0, 1)
-                lit *= 1 - np.float32(0.85) * np.minimum(shade * np.float32(1.6), 1)
+            lit = np.broadcast_to(lit, shape).copy()
+            if lit.size:
+                heights, depths = (float(py.min()), float(py.max())), (float(pz.min()), float(pz.max()))
+                for tree in self._trees:
+                    drifts = [tree.z + (y - tree.trunk_m - 0.45 * tree.crown_h) * sz / sy for y in heights]
+                    reach = 1.2 * tree.crown_m / sy
+                    if min(drifts) - reach < depths[1] and max(drifts) + reach > depths[0]:
+                        self._dapple(tree, lit, px, py, pz)
         return lit
+
+    def _dapple(self, tree: Tree, lit: F32, px: F32, py: F32, pz: F32) -> None:
+        """Shade ``lit`` under a tree's crown, a soft ball."""
+        sx, sy, sz = (np.float32(v) for v in self.sky.sun)
+        middle = np.float32(tree.trunk_m + 0.45 * tree.crown_h)
+        # Most points are far from the shadow: one comparison along the street leaves few to look at.
+        drift = (py - middle) * (sz / sy)
+        near = np.broadcast_to(np.abs(pz - np.float32(tree.z) - drift) < tree.crown_m * 1.2 / sy, lit.shape)
+        at = np.flatnonzero(near)
+        if not len(at):
+            return
+        px, py, pz = (np.broadcast_to(v, lit.shape).ravel()[at] if v.ndim else v for v in (px, py, pz))
+        dx, dy, dz = np.float32(tree.x) - px, middle - py, np.float32(tree.z) - pz
+        along = dx * sx + dy * sy + dz * sz
+        gap = (dx * dx + dy * dy + dz * dz - along * along) * np.float32(1 / (0.95 * tree.crown_m) ** 2)
+        shade = np.minimum(np.clip(np.float32(1.25) - gap, 0, 1) * np.float32(1.6), 1)
+        lit.reshape(-1)[at] *= 1 - np.float32(0.85) * shade
 
     def shade(self, albedo: F32, normal: NDArray[np.float32], lit: F32, open_sky: Number) -> F32:
         """Diffuse light of a surface.

@@ -47,7 +47,7 @@ def draw_tree(canvas: Canvas, camera: Camera, tree: Tree, light: Light, label: i
 def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32, F32]:
     """Colour ``[h, w, 3]`` and coverage ``[h, w]`` of the leaves."""
     shape = (len(y), len(x))
-    leaf = np.float32(1 / max(0.15, 2.2 * pixel))
+    leaf = np.float32(1 / max(0.13, 1.7 * pixel))
     ragged = value_noise_2d(y[:, None] * leaf, x[None] * leaf, tree.seed)
     ragged += np.float32(0.6) * value_noise_2d(y[:, None] * leaf * 2.1, x[None] * leaf * 2.1, tree.seed + 1)
     ragged *= np.float32(1 / 1.6)
@@ -74,12 +74,18 @@ def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32,
         np.copyto(facing[window], dx * sun[0] + dy * sun[1] - relief * sun[2], where=seen)
         np.copyto(upward[window], dy, where=seen)
     cover = np.clip(edge + np.float32(0.5), 0, 1)
+    # Half of the light's direction comes from the crown as a whole, which keeps it from looking like bubbles.
+    wide = (x * np.float32(1 / tree.crown_m))[None]
+    tall = ((y - tree.trunk_m - 0.45 * tree.crown_h) * np.float32(2 / tree.crown_h))[:, None]
+    deep = np.sqrt(np.maximum(1 - wide * wide - tall * tall, np.float32(0.05)))
+    facing = np.float32(0.5) * (facing + wide * sun[0] + tall * sun[1] - deep * sun[2])
+    upward = np.clip(np.float32(0.5) * (upward + tall), -1, 1)
     # Leaves scatter: light wraps round, and what is low or deep in the crown is dark.
-    sunny = np.clip(facing * np.float32(0.75) + np.float32(0.30), 0, 1) * np.float32(0.9)
+    sunny = np.clip(facing * np.float32(0.75) + np.float32(0.32), 0, 1) * np.float32(0.80)
     inner = smooth(((y - tree.trunk_m) / tree.crown_h)[:, None] + np.float32(0.25) * bulge, -0.15, 1.0)
     open_sky = (np.float32(0.28) + np.float32(0.72) * inner) * (np.float32(0.55) + np.float32(0.45) * upward)
     clumps = value_noise_2d(y[:, None] * np.float32(1.3), x[None] * np.float32(1.3), tree.seed + 2)
-    tone = (np.float32(0.50) + np.float32(0.95) * ragged) * (np.float32(0.8) + np.float32(0.4) * clumps)
+    tone = (np.float32(0.30) + np.float32(1.35) * ragged) * (np.float32(0.8) + np.float32(0.4) * clumps)
     lit = sunny * (np.float32(0.35) + np.float32(0.65) * inner) * tone
     ambient = np.maximum(open_sky, np.float32(0.12)) * tone
     rgb = lit[..., None] * (light.sky.sun_rgb * tree.rgb) + ambient[..., None] * (light.sky.ambient_rgb * tree.rgb)
@@ -88,7 +94,7 @@ def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32,
 
 def _balls(tree: Tree, pixel: float) -> list[tuple[float, float, float, float]]:
     """``(x, y, z, radius)`` of the leafy balls, from the trunk's foot, in an egg-shaped crown."""
-    count = int(np.clip(1.2 * tree.crown_m / pixel, 8, _MOST_BALLS))
+    count = int(np.clip(0.8 * tree.crown_m / pixel, 8, _MOST_BALLS))
     number = np.arange(count)
     u = [hash_unit(number, k, seed=tree.seed + 40).astype(float) for k in range(4)]
     height = u[0]

@@ -66,7 +66,11 @@ def _develop(linear: F32, scene: Scene) -> U8:
     x = (np.arange(width, dtype=np.float32)[None] + 0.5) / width - 0.5
     vignette = 1 - np.float32(0.42) * (x * x + y * y)
     v = np.maximum(linear * (vignette * np.float32(0.62 * scene.sky.exposure))[..., None], 0)
-    v = v * (np.float32(2.51) * v + np.float32(0.03)) / (v * (np.float32(2.43) * v + np.float32(0.59)) + np.float32(0.14))
+    v = (
+        v
+        * (np.float32(2.51) * v + np.float32(0.03))
+        / (v * (np.float32(2.43) * v + np.float32(0.59)) + np.float32(0.14))
+    )
     v = np.power(np.clip(v, 0, 1), np.float32(1 / 2.2))
     rows, cols = np.arange(height)[:, None], np.arange(width)[None]
     grain = hash_unit(rows, cols, 1, seed=scene.sky.seed) + hash_unit(rows, cols, 2, seed=scene.sky.seed) - 1

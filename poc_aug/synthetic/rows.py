@@ -5,7 +5,19 @@ from __future__ import annotations
 from poc_aug.synthetic.draw import Draw
 from poc_aug.synthetic.scene import END_M, Building, Street
 
-_PLASTER = ("d9cdb4", "e3d9c3", "c9a877", "d6b48a", "c98f6d", "b9bfc0", "cfd3cf", "d8c9a0", "b7c2b0", "c7a6a0", "e8e2d4")
+_PLASTER = (
+    "d9cdb4",
+    "e3d9c3",
+    "c9a877",
+    "d6b48a",
+    "c98f6d",
+    "b9bfc0",
+    "cfd3cf",
+    "d8c9a0",
+    "b7c2b0",
+    "c7a6a0",
+    "e8e2d4",
+)
 _BRICK = ("8a4a38", "7a4234", "96604a", "6e4a40", "a06a50")
 _MODERN = ("b5b8b8", "8f9698", "c9c7c0", "6f777c", "a39c90")
 _TRIM = ("e9e4d8", "d9d3c5", "f0ece2", "c9c2b2")
@@ -14,25 +26,27 @@ _SHOP = ("7d1f22", "1f4a3a", "22355c", "b8862b", "2b2b2e", "a8452a", "35606b", "
 
 
 def draw_houses(draw: Draw, street: Street, side: int) -> list[Building]:
-    """One side's row, from behind the camera to the end of the street; nothing where a boundary stands."""
+    """One side's row, from behind the camera to the end of the street; behind a boundary far back."""
     number = 0 if side < 0 else 1
-    if street.boundary[number] != "houses":
-        return []
+    set_back = 0.0 if street.boundary[number] == "houses" else draw.uniform(16, 30)
     storeys = draw.integer(3, 6)
     z, houses = -draw.uniform(4, 16), []
     while z < END_M:
-        far = z + draw.uniform(9, 19)
+        # Far away, where a house is a few pixels wide, fewer and longer ones look the same.
+        far = z + draw.uniform(9, 19) * max(1.0, z / 60)
         for near_gap, far_gap in street.side_streets[number]:
             if z < near_gap < far:
                 far = near_gap
             if near_gap <= z < far_gap:
                 z, far = far_gap, far_gap + draw.uniform(9, 16)
-        houses.append(_house(draw, street, side, z, far, max(2, storeys + draw.integer(-1, 2))))
+        houses.append(
+            _house(draw, street.front_m[number] + set_back, side, z, far, max(2, storeys + draw.integer(-1, 2)))
+        )
         z = far
     return houses
 
 
-def _house(draw: Draw, street: Street, side: int, near: float, far: float, floors: int) -> Building:
+def _house(draw: Draw, front_m: float, side: int, near: float, far: float, floors: int) -> Building:
     style = draw.choice(("plaster", "plaster", "plaster", "brick", "modern"))
     shop = draw.chance(0.5)
     ground = draw.uniform(3.9, 4.5) if shop else draw.uniform(3.3, 3.7)
@@ -46,7 +60,7 @@ def _house(draw: Draw, street: Street, side: int, near: float, far: float, floor
     walls = {"plaster": _PLASTER, "brick": _BRICK, "modern": _MODERN}[style]
     return Building(
         side=side,
-        front_m=street.front_m[0 if side < 0 else 1],
+        front_m=front_m,
         near_m=near,
         far_m=far,
         height_m=ground + floors * storey + 0.5,

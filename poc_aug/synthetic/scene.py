@@ -69,7 +69,7 @@ class Vehicle:
     heading: int
     yaw: float
     rgb: F32
-    braking: bool
+    lamps: bool
     seed: int
 
 

@@ -16,7 +16,19 @@ from poc_aug.synthetic.scene import (
     Vehicle,
 )
 
-_CAR_PAINT = ("c9ccd0", "8d9196", "2a2c30", "e6e7e6", "1b2b4a", "7c1c1f", "47535c", "a8aeb3", "5d6b5a", "b5651d", "d8d9d8")
+_CAR_PAINT = (
+    "c9ccd0",
+    "8d9196",
+    "2a2c30",
+    "e6e7e6",
+    "1b2b4a",
+    "7c1c1f",
+    "47535c",
+    "a8aeb3",
+    "5d6b5a",
+    "b5651d",
+    "d8d9d8",
+)
 _PARKED = ("hatchback", "hatchback", "sedan", "sedan", "suv", "suv", "van")
 _TOPS = ("2b3d5c", "7a2a2a", "4a4a4c", "c9b89a", "35524a", "a84f2f", "d9d7d2", "1d1d20", "5b7ba0", "6b4d6a", "c2a23a")
 _LEGS = ("20263a", "2d2d30", "4f4a42", "6a6257", "2f3b52", "151517")
@@ -34,7 +46,7 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
         if room < 2.0:
             continue
         z, busy = draw.uniform(6.5, 14), draw.uniform(0.45, 0.92)
-        while z < 120:
+        while z < 100:
             kind = draw.choice(_PARKED)
             length, width, _ = VEHICLE_SIZE_M[kind]
             middle = z + length / 2
@@ -47,9 +59,9 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
             z += length + draw.uniform(0.7, 1.6)
     if draw.chance(0.65):
         kind = draw.choice((*_PARKED[:-1], "truck", "bus"))
-        cars.append(_vehicle(draw, kind, draw.uniform(-0.2, 0.3), draw.uniform(19, 46), 1, 0.0, draw.chance(0.5)))
+        cars.append(_vehicle(draw, kind, draw.uniform(-0.2, 0.3), draw.uniform(24, 48), 1, 0.0, draw.chance(0.5)))
     oncoming, z = -3.3, draw.uniform(14, 34)
-    while z < 120:
+    while z < 100:
         kind = draw.choice((*_PARKED, "bus", "truck"))
         if draw.chance(0.55):
             cars.append(_vehicle(draw, kind, oncoming + draw.uniform(-0.2, 0.2), z, -1, 0.0, sky.weather != "clear"))
@@ -96,8 +108,8 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
                 trees.append(
                     Tree(side * (front + 1.3), z + 1, 0.0, bush, bush * draw.uniform(1.1, 1.5), leaves(), draw.seed())  # type: ignore[arg-type]
                 )
-                z += draw.uniform(2.6, 5.0) * (1 + z / 60)
-    for _ in range(9):
+                z += draw.uniform(3.2, 5.6) * (1 + z / 32)
+    for _ in range(7):
         x = draw.uniform(-street.front_m[0] - 4, street.front_m[1] + 4)
         crown = draw.uniform(3.5, 6)
         trees.append(Tree(x, draw.uniform(165, 186), 2.0, crown, crown * 1.7, leaves(), draw.seed()))  # type: ignore[arg-type]
@@ -108,6 +120,7 @@ def draw_posts(draw: Draw, street: Street) -> list[Post]:
     """Lamp posts, signs, and traffic lights at crossings."""
     posts: list[Post] = []
     lamp_side = 1 if draw.chance(0.5) else -1
+    state = draw.choice((0, 0, 0, 1, 2, 2, 2))
     for side in (-1, 1):
         x = side * (street.kerb_m[0 if side < 0 else 1] + 0.45)
         if side == lamp_side:
@@ -122,7 +135,7 @@ def draw_posts(draw: Draw, street: Street) -> list[Post]:
                 posts.append(Post(kind, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))  # type: ignore[arg-type]
             z += draw.uniform(11, 30)
         if street.crossing_m:
-            posts.append(Post("signal", x, street.crossing_m - 0.8, side, draw.integer(0, 3), KERB_HEIGHT_M))
+            posts.append(Post("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
     return posts
 
 
@@ -145,10 +158,13 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
         for _ in range(draw.integer(0, 4)):
             x, z = draw.uniform(-street.kerb_m[0], street.kerb_m[1]), street.crossing_m + draw.uniform(0.8, 2.8)
             figures.append(_figure(draw, "person", x, z, 0.0, True))
-    for _ in range(draw.integer(0, 3)):
+    if draw.chance(0.35):
         kind = draw.choice(("cyclist", "cyclist", "motorcyclist"))
-        x = draw.uniform(0.7, 1.35) if kind == "cyclist" else draw.uniform(-0.6, 0.9)
-        figures.append(_figure(draw, kind, x, draw.uniform(11, 17), 0.0, False))
+        x = draw.uniform(0.9, 1.45) if kind == "cyclist" else draw.uniform(-0.3, 0.9)
+        figures.append(_figure(draw, kind, x, draw.uniform(11, 18), 0.0, False))
+    if street.crossing_m and draw.chance(0.4):
+        x = draw.uniform(-street.kerb_m[0], 0.0)
+        figures.append(_figure(draw, "cyclist", x, street.crossing_m + 4.2, 0.0, True))
     return figures
 
 

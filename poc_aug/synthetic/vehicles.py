@@ -13,6 +13,8 @@ from poc_aug.synthetic.scene import VEHICLE_SIZE_M, Vehicle
 from poc_aug.synthetic.solids import intersect, rounded_normals
 
 _SAMPLES = 2
+_FINE_M = 0.05
+"""Where a pixel is larger, seams, grilles and plates are left out."""
 _TYRE = srgb("1b1b1c")
 _RIM = srgb("a9acb0")
 _GLASS = srgb("101417")
@@ -20,7 +22,7 @@ _BLACK = srgb("17181a")
 _CHROME = srgb("b8bcc0")
 _RED = srgb("a5120e")
 _WHITE = srgb("e8e8e4")
-_AMBER = srgb("d87a16")
+_LAMP = srgb("fff0cf")
 
 
 def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light, label: int) -> None:
@@ -43,8 +45,9 @@ def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light,
     shape = (len(down), right.shape[1])
     rays = _directions(np.broadcast_to(right, shape).ravel(), np.broadcast_to(down, shape).ravel(), axes)
     distance, part = _cast(solid, origin, rays)
-    # Only pixels on an outline need more than one ray.
-    rough = _outline(part.reshape(shape)).ravel()
+    # Only pixels on an outline need more than one ray; far away all are.
+    fine = vehicle.z / camera.view.focal_px < _FINE_M
+    rough = _outline(part.reshape(shape)).ravel() if fine else np.ones(len(part), np.bool_)
     inner = np.flatnonzero((part > 0) & ~rough)
     fringe = np.flatnonzero(rough)
     rgb, alpha = np.zeros((len(part), 3), np.float32), np.zeros(len(part), np.float32)
@@ -170,7 +173,7 @@ def _shaded(
     open_sky = np.float32(0.45) + np.float32(0.55) * smooth(up, 0.1, 0.9)
     rgb = light.shade(albedo, outward, lit, open_sky)
     cosine = np.clip(-(view * normal).sum(axis=1), 0, 1)
-    fresnel = np.float32(0.05) + np.float32(0.90) * np.power(1 - cosine, 4)
+    fresnel = np.float32(0.07) + np.float32(0.90) * np.power(1 - cosine, 4)
     fresnel = fresnel * np.maximum(gloss, glass) + glass * np.float32(0.08)
     seen = light.mirror(np.asarray(mirrored @ axes, np.float32))
     rgb = rgb + seen * (fresnel * smooth(up, 0.15, 0.5))[:, None]
@@ -181,9 +184,7 @@ def _shaded(
     return np.asarray(rgb + glow, np.float32)
 
 
-def _windows(
-    vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[np.int8], pixel: F32
-) -> F32:
+def _windows(vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[np.int8], pixel: F32) -> F32:
     """Coverage of glass."""
     along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
     sideways = np.abs(normal[:, 2]) > 0.62
@@ -238,15 +239,21 @@ def _paint(
     skirt = band(up, -1, 0.30 if not large else 0.45, pixel)
     albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), skirt * np.float32(0.9))
     gloss *= 1 - np.float32(0.85) * skirt
-    if not large:
-        seams = sum((band(along, k - 0.007, k + 0.007, pixel) for k in (0.95, *solid.pillars[:1], -1.22)), np.float32(0))
-        seam = np.minimum(seams, 1) * sideways * band(up, 0.33, solid.belt - 0.04, pixel) * (part == 1)
-        albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), seam * np.float32(0.8))
+    fine = float(pixel.min()) < _FINE_M
+    if not large and fine:
+        side = sideways * (part == 1)
+        seams = sum(
+            (band(along, k - 0.007, k + 0.007, pixel) for k in (0.95, *solid.pillars[:1], -1.22)), np.float32(0)
+        )
+        dark = np.minimum(seams, 1) * side * band(up, 0.33, solid.belt - 0.04, pixel)
         handles = sum((band(along, k - 0.10, k + 0.08, pixel) for k in (-0.25, -1.05)), np.float32(0))
-        handle = handles * band(up, solid.belt - 0.19, solid.belt - 0.155, pixel) * sideways
-        albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), handle * np.float32(0.6))
+        dark = dark + handles * side * band(up, solid.belt - 0.19, solid.belt - 0.155, pixel) * np.float32(0.8)
+        # The crease along the side, and the edge between body and windows.
+        dark = dark + band(up, solid.belt - 0.30, solid.belt - 0.28, pixel) * side * np.float32(0.25)
+        dark = dark + band(up, solid.belt - 0.06, solid.belt - 0.03, pixel) * (part == 2) * np.float32(0.7)
+        albedo = blend(albedo, np.broadcast_to(_BLACK, p.shape), np.minimum(dark, 1) * np.float32(0.85))
     glow = np.zeros_like(p)
-    _ends(vehicle, solid, p, normal, part, pixel, albedo, gloss, glow, half, width)
+    _ends(vehicle, solid, p, normal, part, pixel, albedo, gloss, glow, half, width, fine)
     # Wheels, and the dark arches above them.
     for wheel, radius in solid.wheels:
         r = np.sqrt((along - np.float32(wheel)) ** 2 + (up - np.float32(radius)) ** 2)
@@ -277,40 +284,57 @@ def _ends(
     glow: F32,
     half: float,
     width: float,
+    fine: bool,
 ) -> None:
     """Lamps, plates and grilles; changes ``albedo``, ``gloss`` and ``glow``."""
-    along, up, across = p[:, 0], p[:, 1], np.abs(p[:, 2])
     w, nose = width / 2, solid.nose
-    on_body = part == (2 if vehicle.kind == "truck" else 1)
-    front = on_body & (along > half - 0.42) & (normal[:, 0] > 0.28)
-    rear = (part == 1) & (along < -half + 0.30) & (normal[:, 0] < -0.28)
+    truck = vehicle.kind == "truck"
+    for end in (1, -1):
+        on_body = part == (2 if truck and end > 0 else 1)
+        here = np.flatnonzero(on_body & (p[:, 0] * end > half - 0.45) & (normal[:, 0] * end > 0.25))
+        if not len(here):
+            continue
+        up, across, size = p[here, 1], np.abs(p[here, 2]), pixel[here]
+        colour, shine, light = albedo[here], gloss[here], glow[here]
 
-    def put(colour: F32, cover: F32, shine: float, emitted: F32 | None = None) -> None:
-        np.copyto(albedo, blend(albedo, np.broadcast_to(colour, albedo.shape), cover))
-        np.copyto(gloss, gloss + (np.float32(shine) - gloss) * cover)
-        if emitted is not None:
-            np.copyto(glow, glow + emitted * cover[:, None])
+        def put(rgb: F32, cover: F32, polish: float, emitted: F32 | None = None) -> None:
+            nonlocal colour, shine, light  # noqa: B023
+            colour = blend(colour, np.broadcast_to(rgb, colour.shape), cover)  # noqa: B023
+            shine = shine + (np.float32(polish) - shine) * cover  # noqa: B023
+            if emitted is not None:
+                light = light + emitted * cover[:, None]  # noqa: B023
 
-    grille = band(across, -1, 0.46, pixel) * band(up, nose - 0.27, nose - 0.12, pixel) * front
-    put(_BLACK, grille, 0.3)
-    put(_BLACK, band(across, -1, 0.62, pixel) * band(up, 0.27, 0.40, pixel) * front, 0.1)
-    put(_CHROME, band(across, -1, 0.07, pixel) * band(up, nose - 0.235, nose - 0.15, pixel) * front, 1.0)
-    lamp = band(across, w - 0.40, w - 0.06, pixel) * band(up, nose - 0.26, nose - 0.09, pixel) * front
-    lit = vehicle.heading < 0 and light_on(vehicle)
-    put(_WHITE * np.float32(0.85), lamp, 1.0, np.float32(2.2) * _WHITE if lit else None)
-    put(_BLACK, band(up, nose - 0.275, nose - 0.26, pixel) * lamp, 0.2)
-    tail = solid.belt - 0.10 if vehicle.kind not in ("bus", "truck") else 1.15
-    red = band(across, w - 0.34, w - 0.02, pixel) * band(up, tail - 0.22, tail, pixel) * rear
-    emitted = _RED * np.float32(3.5 if vehicle.braking else 0.5)
-    put(_RED, red, 1.0, emitted)
-    put(_AMBER, red * band(up, tail - 0.085, tail - 0.045, pixel), 1.0)
-    for plate, low in ((rear, 0.60), (front, 0.43)):
-        put(_WHITE, band(across, -1, 0.26, pixel) * band(up, low, low + 0.115, pixel) * plate, 0.2)
-        figures = band(np.mod(across, 0.09), 0.02, 0.065, pixel) * band(across, -1, 0.21, pixel)
-        put(_BLACK, figures * band(up, low + 0.025, low + 0.09, pixel) * plate * np.float32(0.85), 0.2)
-    put(_BLACK, band(up, 0.30, 0.42, pixel) * rear * np.float32(0.8), 0.1)
+        def box(left: float, right: float, low: float, high: float) -> F32:
+            return band(across, left, right, size) * band(up, low, high, size)  # noqa: B023
 
-
-def light_on(vehicle: Vehicle) -> bool:
-    """Whether its headlights are on: parked cars, which do not brake, have them off."""
-    return vehicle.braking
+        if end > 0:
+            lit = vehicle.heading < 0 and vehicle.lamps
+            lamp = box(w - 0.42, w - 0.02, nose - 0.24, nose - 0.08)
+            put(_WHITE * np.float32(0.8), lamp, 1.0, np.float32(1.3) * _LAMP if lit else None)
+            put(_BLACK, box(-1, 0.44, nose - 0.25, nose - 0.11), 0.4)
+            if fine:
+                put(_BLACK, box(w - 0.42, w - 0.02, nose - 0.25, nose - 0.235), 0.2)
+                put(_CHROME * np.float32(0.35), box(w - 0.27, w - 0.13, nose - 0.21, nose - 0.11), 1.0)
+                put(_CHROME, box(-1, 0.44, nose - 0.185, nose - 0.17), 1.0)
+                put(_CHROME, box(-1, 0.06, nose - 0.22, nose - 0.14), 1.0)
+                put(_BLACK, box(-1, 0.66, 0.27, 0.38), 0.1)
+        else:
+            tail = solid.belt - 0.10 if vehicle.kind not in ("bus", "truck") else 1.15
+            strong = np.float32(3.0 if vehicle.lamps else 0.25)
+            put(_RED, box(w - 0.36, w, tail - 0.20, tail), 1.0, _RED * strong)
+            if fine:
+                put(_WHITE * np.float32(0.6), box(w - 0.34, w - 0.18, tail - 0.19, tail - 0.145), 1.0)
+                put(_RED * np.float32(0.35), box(w - 0.36, w, tail - 0.135, tail - 0.125), 0.6)
+                if not truck and vehicle.kind != "bus":
+                    gate = box(0.615, 0.63, 0.56, solid.belt) + box(-1, 0.63, 0.545, 0.56)
+                    put(_BLACK, gate * np.float32(0.8), 0.1)
+                    put(_CHROME, box(-1, 0.055, tail - 0.10, tail - 0.02), 1.0)
+                    put(_CHROME, box(-1, 0.30, tail - 0.155, tail - 0.14), 1.0)
+                put(_BLACK, box(-1, 0.68, 0.20, 0.40), 0.1)
+                put(_RED * np.float32(0.6), box(w - 0.34, w - 0.16, 0.44, 0.475), 0.8)
+        if fine:
+            low = 0.64 if end < 0 else 0.42
+            put(_WHITE, box(-1, 0.26, low, low + 0.115), 0.2)
+            figures = band(np.mod(across, 0.09), 0.02, 0.065, size) * band(across, 0.0, 0.21, size)
+            put(_BLACK, figures * band(up, low + 0.025, low + 0.09, size) * np.float32(0.85), 0.2)
+        albedo[here], gloss[here], glow[here] = colour, shine, light
