@@ -71,11 +71,13 @@ class Box:
 
     def points(self) -> FloatArray:
         """See `Solid`."""
-        signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float32)
-        # A rounded corner ends at 1 / sqrt(3) of the radius from where its edges would meet.
-        size = np.array(self.half, dtype=np.float32) - np.float32(self.radius * (1 - 3**-0.5))
-        faces = np.concatenate([np.diag(self.half), -np.diag(self.half)]).astype(np.float32)
-        return np.concatenate([(signs * size).T, faces.T], axis=1)
+        signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float32).T
+        centres = signs * (np.array(self.half, dtype=np.float32) - np.float32(self.radius))[:, None]
+        if self.radius <= 0:
+            return np.asarray(centres, dtype=np.float32)
+        ball = np.array([v for v in np.ndindex(3, 3, 3) if v != (1, 1, 1)], dtype=np.float32).T - 1
+        ball *= np.float32(self.radius) / np.sqrt((ball * ball).sum(axis=0))
+        return (centres[:, :, None] + ball[:, None, :]).reshape(3, -1)
 
 
 @dataclass(frozen=True)
