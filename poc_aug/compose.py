@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
+from kornia.filters import get_gaussian_kernel1d
 
 from poc_aug.types import Box, Insertion, Sample
 
@@ -52,27 +55,48 @@ def feather(mask: torch.Tensor, sigma_px: float) -> torch.Tensor:
     hard = mask.to(torch.float32)
     if sigma_px == 0:
         return hard
-    size = 2 * feather_radius_px(sigma_px) + 1
-    soft = gaussian_blur2d(hard[None, None], (size, size), (sigma_px, sigma_px), border_type="constant")[0, 0]
-    return torch.maximum(hard, soft)
+    weights = _half_kernel(sigma_px)
+    return torch.maximum(hard, _blurred(_blurred(hard, weights, 0), weights, 1))
+
+
+@lru_cache(maxsize=16)
+def _half_kernel(sigma_px: float) -> tuple[float, ...]:
+    """The Gaussian's weights from its centre to its end; they sum to 1 with those of the other half."""
+    radius = feather_radius_px(sigma_px)
+    return tuple(get_gaussian_kernel1d(2 * radius + 1, sigma_px)[0, radius:].tolist())
+
+
+def _blurred(values: torch.Tensor, weights: tuple[float, ...], dim: int) -> torch.Tensor:
+    # Shifted sums: on patches 2 to 5x faster than kornia's filter2d, whose convolution has one channel to work on.
+    size = values.shape[dim]
+    out = values * weights[0]
+    for shift, weight in enumerate(weights[1:size], start=1):
+        rest = size - shift
+        out.narrow(dim, shift, rest).add_(values.narrow(dim, 0, rest), alpha=weight)
+        out.narrow(dim, 0, rest).add_(values.narrow(dim, shift, rest), alpha=weight)
+    return out
 
 
 def dilate(mask: torch.Tensor, radius_px: int) -> torch.Tensor:
     """Grow a mask by a square of ``radius_px``: bool ``[h, w]``."""
     if radius_px == 0:
         return mask
-    grown = mask[None].to(torch.float32)
-    for kernel in ((2 * radius_px + 1, 1), (1, 2 * radius_px + 1)):  # separable: 2 k instead of k^2 reads
-        padding = (kernel[0] // 2, kernel[1] // 2)
-        grown = torch.nn.functional.max_pool2d(grown, kernel, stride=1, padding=padding)
-    return grown[0] > 0
+    grown = mask
+    for dim in (0, 1):  # separable: 2 k instead of k^2 reads
+        source, size = grown, mask.shape[dim]
+        grown = source.clone()
+        for shift in range(1, min(radius_px, size - 1) + 1):
+            rest = size - shift
+            grown.narrow(dim, shift, rest).logical_or_(source.narrow(dim, 0, rest))
+            grown.narrow(dim, 0, rest).logical_or_(source.narrow(dim, shift, rest))
+    return grown
 
 
 def opacity(insertion: Insertion, sigma_px: float) -> torch.Tensor:
-    """How much of the patch shows: float32 ``[h, w]`` in [0, 1]; its own matte, else its feathered mask."""
+    """How much of the patch shows: uint8 ``[h, w]``, 255 is opaque; its own matte, else its feathered mask."""
     if insertion.alpha is not None:
-        return insertion.alpha.to(torch.float32) / 255
-    return feather(insertion.mask, sigma_px)
+        return insertion.alpha
+    return feather(insertion.mask, sigma_px).mul_(255).round_().to(torch.uint8)
 
 
 def support(insertion: Insertion, sigma_px: float) -> torch.Tensor:
@@ -92,11 +116,42 @@ def blend(base: torch.Tensor, insertion: Insertion, sigma_px: float) -> torch.Te
     Returns:
         uint8 ``[3, h, w]``; equal to ``base`` wherever `support` is false.
     """
-    under = base.to(torch.float32)
+    pixels = base.clone(memory_format=torch.contiguous_format)
+    _blend_into(pixels.numpy(), insertion, sigma_px)
+    return pixels
+
+
+def _blend_into(pixels: npt.NDArray[np.uint8], insertion: Insertion, sigma_px: float) -> None:
+    """Blend in place. In whole numbers, each step rounded to the nearest: 2x faster than float32."""
     if insertion.shade is not None:
-        under = under * (1 - insertion.shade.to(torch.float32) / 255)
-    over = torch.lerp(under, insertion.patch.to(torch.float32), opacity(insertion, sigma_px))
-    return over.round_().clamp_(0, 255).to(torch.uint8)
+        light = 255 - insertion.shade.numpy()
+        for channel in pixels:  # one channel at a time stays in the processor's cache
+            channel[...] = _over_255(np.multiply(channel, light, dtype=np.uint16))
+    alpha = opacity(insertion, sigma_px).numpy()
+    # An object's shadow is often wider than the object: there the patch does not show.
+    window = _bounds(alpha)
+    cover = alpha[window].astype(np.uint16)
+    for channel, patch in zip(pixels, insertion.patch.numpy(), strict=True):
+        under = channel[window]
+        mixed = under * (255 - cover)
+        mixed += patch[window] * cover
+        under[...] = _over_255(mixed)
+
+
+def _over_255(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """``values / 255``, rounded to the nearest, in place; exact up to 255 * 255 (Blinn, "Three Wrongs", 1995)."""
+    values += 128
+    values += values >> 8
+    values >>= 8
+    return values
+
+
+def _bounds(alpha: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns from the first to the last that are not zero."""
+    rows, cols = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    if rows.size == 0:
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def paint_labels(
@@ -144,7 +199,9 @@ def _grown(
 def compose_image(canvas: PixelCanvas, insertions: Iterable[Insertion], sigma_px: float) -> None:
     """Blend insertions, in their order (far to near), into an image canvas."""
     for insertion in insertions:
-        canvas.write(insertion.box_yxhw, blend(canvas.read(insertion.box_yxhw), insertion, sigma_px))
+        pixels = canvas.read(insertion.box_yxhw)  # a copy, blended into in place
+        _blend_into(pixels.numpy(), insertion, sigma_px)
+        canvas.write(insertion.box_yxhw, pixels)
 
 
 class _Tensor:

@@ -98,7 +98,8 @@ def clean_cutout(
         trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask
     # float64: see `poc_aug.backends.resample.pose`.
     colours = extend_colours(image.double(), trust.double())
-    return colours.round().clamp(0, 255).to(torch.uint8), alpha, soft
+    # Means of neighbours are often a half exactly, which the last bit must not decide.
+    return (colours + 1e-6).round().clamp(0, 255).to(torch.uint8), alpha, soft
 
 
 def _without_specks(alpha: torch.Tensor) -> torch.Tensor:

@@ -78,24 +78,32 @@ def verify_shards(shards: list[Environment], progress: Callable[[int, int], None
     hashes: dict[tuple[str, int], tuple[str, bytes]] = {}
     done = 0
     for shard in sound:
-        for name in lmdb_keys(shard):
-            problem, record = _check(shard, name)
-            done += 1
-            if problem is not None:
-                problems.append(problem)
-            elif record is not None:
-                other, digest = hashes.setdefault(record[0], (shard.path.name, record[1]))
-                if digest != record[1]:
-                    text = f"shard {other!r} holds other content under this name"
-                    problems.append(Problem(shard.path.name, *record[0], text))
-            if progress is not None:
-                progress(done, max(done, total))
+        try:
+            for name in lmdb_keys(shard):
+                problem, record = _check(shard, name)
+                done += 1
+                if problem is not None:
+                    problems.append(problem)
+                elif record is not None:
+                    other, digest = hashes.setdefault(record[0], (shard.path.name, record[1]))
+                    if digest != record[1]:
+                        text = f"shard {other!r} holds other content under this name"
+                        problems.append(Problem(shard.path.name, *record[0], text))
+                if progress is not None:
+                    progress(done, max(done, total))
+        except (RecordError, lmdb.Error) as error:
+            problems.append(Problem(shard.path.name, None, None, f"cannot be listed: {error}"))
     nbytes = sum(read_meta(shard.path).nbytes for shard in shards)
     return VerifyReport(len(shards), done, nbytes, tuple(problems), tuple(being_written))
 
 
 def lmdb_keys(shard: Environment) -> Iterator[bytes]:
-    """LMDB keys of a shard in their order, read in short transactions, without touching the records."""
+    """LMDB keys of a shard in their order, read in short transactions, without touching the records.
+
+    Raises:
+        RecordError: they are not in order: the page tree is damaged.
+        lmdb.Error: damaged pages.
+    """
     last: bytes | None = None
     while True:
         with shard.read() as transaction, transaction.cursor() as cursor:
@@ -105,6 +113,9 @@ def lmdb_keys(shard: Environment) -> Iterator[bytes]:
             names = list(islice(cursor.iternext(keys=True, values=False), _NAMES_PER_TRANSACTION)) if found else []
         if not names:
             return
+        if last is not None and names[0] <= last:
+            # A branch page with a wrong key in it sends the search to the wrong leaf, again and again.
+            raise RecordError(f"its names are not in order: {names[0][:40]!r} comes after {last[:40]!r}")
         yield from names
         last = names[-1]
 
@@ -138,7 +149,9 @@ def _check(shard: Environment, name: bytes) -> tuple[Problem | None, tuple[tuple
     try:
         key, index = listed_name(shard, name)
         with shard.read() as transaction:
-            data = transaction.get(name) or b""
+            data = transaction.get(name)
+        if data is None:
+            raise RecordError("the record is listed but not found: a damaged page tree")
         decode_record(data, key, index)
         if encode_key(key, index) != name:
             raise RecordError(f"stored under the name {name[:40]!r}")

@@ -63,6 +63,11 @@ class CacheWriter:
             self.manifest = _create_or_continue(self.path, manifest)
             self._file.parent.mkdir(exist_ok=True)
             self._lock = FileLock(self._file.with_suffix(".lock"))
+            try:
+                self._remove_left_overs()
+            except OSError:
+                self._lock.release()
+                raise
         except OSError as error:
             raise _write_error(self.path, error, self.path) from error
         # A writer that is dropped without close() must not keep its shard busy; only sealing is missed.
@@ -160,9 +165,6 @@ class CacheWriter:
     def _opened(self) -> registry.Environment:
         # Only now: a resumed job that finds nothing to do leaves no empty shard behind.
         if not self._shards:
-            self._compact_file.unlink(missing_ok=True)
-            if self._file.exists() and is_blank(self._file):
-                self._file.unlink()
             existed = self._file.exists()
             shard = registry.acquire(self._file)
             try:
@@ -175,6 +177,12 @@ class CacheWriter:
                 raise
             self._shards.append(shard)
         return self._shards[0]
+
+    def _remove_left_overs(self) -> None:
+        # Of a writer of this name that was killed while it created or sealed the shard: nothing is stored in them.
+        self._compact_file.unlink(missing_ok=True)
+        if self._file.exists() and is_blank(self._file):
+            self._file.unlink()
 
     @property
     def _compact_file(self) -> Path:

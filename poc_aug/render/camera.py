@@ -15,6 +15,8 @@ from poc_aug.render.noise import FloatArray
 from poc_aug.types import Box, Extent, Perspective
 
 _NEAREST_M = 0.3
+# Objects off the axis are drawn at most this much smaller in a step, of which there are at most three.
+_LEAST_SHRINK = 0.88
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class View:
     Attributes:
         perspective: the camera in crop coordinates, its height in the object's metres.
         centre_xz: the object's origin on the ground: right of the optical axis, and ahead.
+        turn: how far the object's frame follows the line of sight: 1 wholly, 0 keeps the camera's axes.
     """
 
     perspective: Perspective
     centre_xz: tuple[float, float]
+    turn: float = 1.0
 
     @property
     def distance_m(self) -> float:
@@ -37,7 +41,9 @@ class View:
     @property
     def eye(self) -> FloatArray:
         """The camera in the object's frame: float32 ``[3]``."""
-        return np.array([0, self.perspective.camera_height_m, -self.distance_m], dtype=np.float32)
+        right, ahead = self.centre_xz
+        foot = np.array([-right, self.perspective.camera_height_m, -ahead], dtype=np.float32)
+        return np.asarray(self.from_camera @ foot, dtype=np.float32)
 
     @property
     def texel_m(self) -> float:
@@ -47,8 +53,8 @@ class View:
     @property
     def from_camera(self) -> FloatArray:
         """Rotation from the camera's axes to the object's: float32 ``[3, 3]``."""
-        right, ahead = self.centre_xz
-        s, c = right / self.distance_m, ahead / self.distance_m
+        angle = self.turn * np.arctan2(self.centre_xz[0], self.centre_xz[1])
+        s, c = np.sin(angle), np.cos(angle)
         return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], dtype=np.float32)
 
     def rays(self, row: FloatArray, col: FloatArray) -> FloatArray:
@@ -97,7 +103,9 @@ def stand(points: FloatArray, camera: Perspective, box_yxhw: Box) -> View | None
     """Place an object into a box: its lowest visible point at the bottom row, its silhouette centred.
 
     Where the box is larger or smaller than the object would be there, the object is scaled to it (a recipe may ask
-    for sizes of its own); within the rounding of boxes to pixels it keeps its true size.
+    for sizes of its own); within the rounding of boxes to pixels it keeps its true size. Far from the optical axis a
+    pinhole camera stretches what it sees, which a box does not know: there, the object's frame follows the line of
+    sight less, or the object is drawn a little smaller, so that it stays in its box.
 
     Args:
         points: hull points ``[3, K]`` in the object's frame.
@@ -108,32 +116,54 @@ def stand(points: FloatArray, camera: Perspective, box_yxhw: Box) -> View | None
         The view, its camera height divided by the object's scale; ``None`` where the box's foot is not below the
         horizon, or the camera would be in the object.
     """
-    y, x, h, w = box_yxhw
-    foot = float(y + h)
-    if foot <= camera.horizon_row + 0.5:
+    y, _, h, _ = box_yxhw
+    if y + h <= camera.horizon_row + 0.5:
         return None
-    extent = extent_of(points)
+    camera = _scaled_to_box(extent_of(points), camera, box_yxhw)
+    views = [_placed(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
+    # The first that fits as well as any: max() keeps the earliest of equals.
+    room, view = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])
+    for _ in range(3):
+        if room >= 0.995:
+            break
+        smaller = max(room, _LEAST_SHRINK)
+        camera = replace(camera, camera_height_m=camera.camera_height_m / smaller)
+        view = _placed(points, camera, box_yxhw, view.turn)
+        room = _room(points, view, box_yxhw)
+    row, _, depth = view.project(points)
+    fits = float(depth.min()) >= _NEAREST_M and abs(float(row.max()) - (y + h)) < 2 + 0.02 * h
+    return view if fits else None
+
+
+def _scaled_to_box(extent: Extent, camera: Perspective, box_yxhw: Box) -> Perspective:
+    y, _, h, w = box_yxhw
     for _ in range(8):
-        want_h, want_w = box_size(extent, camera, foot)
+        want_h, want_w = box_size(extent, camera, y + h)
         if abs(want_h - h) <= 1.5 and abs(want_w - w) <= 1.5:
             break
         scale = float(np.sqrt(h * w / (want_h * want_w)))
         camera = replace(camera, camera_height_m=camera.camera_height_m / scale)
-    near = camera.distance_m(foot)
+    return camera
+
+
+def _placed(points: FloatArray, camera: Perspective, box_yxhw: Box, turn: float) -> View:
+    y, x, h, w = box_yxhw
+    near, middle = camera.distance_m(y + h), x + w / 2
     ahead = near + float(np.ptp(points[2])) / 2
-    middle = x + w / 2
     right = (middle - camera.centre_col) * ahead / camera.focal_px
     for _ in range(8):
-        view = View(camera, (right, ahead))
-        row, col, depth = view.project(points)
+        row, col, depth = View(camera, (right, ahead), turn).project(points)
         if float(depth.min()) < _NEAREST_M:
             ahead += _NEAREST_M - float(depth.min()) + 0.2
             continue
-        lowest = int(row.argmax())
         # The ground distances of both rows differ by what the object has to be moved.
-        ahead += near - camera.distance_m(float(row[lowest]))
+        ahead += near - camera.distance_m(float(row.max()))
         right += (middle - (float(col.min()) + float(col.max())) / 2) * ahead / camera.focal_px
-    view = View(camera, (right, ahead))
-    row, _, depth = view.project(points)
-    fits = float(depth.min()) >= _NEAREST_M and abs(float(row.max()) - foot) < 2 + 0.02 * h
-    return view if fits else None
+    return View(camera, (right, ahead), turn)
+
+
+def _room(points: FloatArray, view: View, box_yxhw: Box) -> float:
+    """The box's size over the silhouette's, in the direction that is tighter; less than half a pixel a side is not seen."""
+    row, col, _ = view.project(points)
+    _, _, h, w = box_yxhw
+    return float(min((h + 0.6) / max(np.ptp(row), 1e-3), (w + 0.6) / max(np.ptp(col), 1e-3)))

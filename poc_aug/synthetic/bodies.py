@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from poc_aug.synthetic.scene import VEHICLE_SIZE_M
+from poc_aug.synthetic.scene import VEHICLE_SIZE_M, VehicleKind
 from poc_aug.synthetic.solids import Convex, Plane
 
 
@@ -126,7 +126,7 @@ _CARS = {
 
 
 @cache
-def shape_of(kind: str) -> Shape:
+def shape_of(kind: VehicleKind) -> Shape:
     """The shape of a kind of `Vehicle`."""
     length, width, height = VEHICLE_SIZE_M[kind]
     if kind == "bus":

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poc_aug.types import Perspective
 
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
+F32: TypeAlias = NDArray[np.floating[Any]]
+"""Floats; float32 wherever there is one per pixel."""
+U8: TypeAlias = NDArray[np.uint8]
 
 NEAR_M = 0.6
 """Nothing nearer than this is drawn."""

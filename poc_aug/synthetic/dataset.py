@@ -124,12 +124,12 @@ def _is_int(value: object) -> bool:
 
 
 def _checked_size(size: object) -> tuple[int, int]:
-    fits = isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_int(v) for v in size)
-    if not fits or not all(_SMALLEST_PX <= int(v) <= _LARGEST_PX for v in size):  # type: ignore[attr-defined]
-        raise DatasetError(
-            f"SyntheticStreet(size={size!r})",
-            expected=f"(height, width), two integers from {_SMALLEST_PX} to {_LARGEST_PX} pixels",
-            hint="pass for example size=(256, 512)",
-        )
-    height, width = size  # type: ignore[misc, attr-defined]
-    return int(height), int(width)
+    if isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_int(v) for v in size):
+        height, width = (int(v) for v in size)
+        if min(height, width) >= _SMALLEST_PX and max(height, width) <= _LARGEST_PX:
+            return height, width
+    raise DatasetError(
+        f"SyntheticStreet(size={size!r})",
+        expected=f"(height, width), two integers from {_SMALLEST_PX} to {_LARGEST_PX} pixels",
+        hint="pass for example size=(256, 512)",
+    )

@@ -41,7 +41,8 @@ def band(x: Number, low: Number, high: Number, width: Number) -> F32:
 
 def detail(wavelength: float, width: Number) -> F32:
     """How much of a texture of ``wavelength`` survives a footprint of ``width``: 1 near, 0 far away."""
-    return np.clip(np.float32(1.6) - 2 * np.asarray(width, np.float32) / np.float32(wavelength), 0, 1)
+    share: F32 = np.clip(np.float32(1.6) - 2 * np.asarray(width, np.float32) / np.float32(wavelength), 0, 1)
+    return share
 
 
 @overload
@@ -61,7 +62,7 @@ def mix(a: Number, b: Number, weight: Number) -> F32:
     return np.asarray(first + (np.asarray(b, np.float32) - first) * np.asarray(weight, np.float32), np.float32)
 
 
-def blend(a: F32, b: F32, weight: F32) -> F32:
+def blend(a: F32, b: F32, weight: Number) -> F32:
     """As `mix`, for colours ``[..., 3]`` or ``[3]`` and a weight ``[...]``."""
     return mix(a, b, np.asarray(weight, np.float32)[..., None])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from poc_aug.render.noise import fbm_2d, hash_unit, value_noise_2d
@@ -51,8 +53,8 @@ def draw_ground(canvas: Canvas, camera: Camera, scene: Scene, light: Light, ids:
         rgb[where] = light.haze(_kerb_face(x, kerb_y[where], z, street, light), z)
     where = off_road > 0
     if where.any():
-        z = (view.camera_height_m - KERB_HEIGHT_M) / np.broadcast_to(down, where.shape)[where]
-        z = np.minimum(z, 4 * END_M)
+        flat = np.broadcast_to(down, where.shape)[where]
+        z = np.minimum((view.camera_height_m - KERB_HEIGHT_M) / flat, np.float32(4 * END_M))
         x = np.broadcast_to(right, where.shape)[where] * z
         colour, grass = _pavement(x, z, camera, scene, light)
         rgb[where] = blend(rgb[where], light.haze(colour, z), off_road[where])
@@ -110,7 +112,7 @@ def _road(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> F32:
 
 def _lane_centres(street: Street) -> list[float]:
     edges = [-street.kerb_m[0], *sorted(street.lines_m), street.kerb_m[1]]
-    return [(a + b) / 2 for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(a + b) / 2 for a, b in pairwise(edges)]
 
 
 def _repairs(x: F32, z: F32, fx: F32, fz: F32, seed: int) -> F32:
@@ -206,19 +208,17 @@ def _kerb_face(x: F32, y: F32, z: F32, street: Street, light: Light) -> F32:
 def _pavement(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> tuple[F32, np.ndarray]:
     street, seed = scene.street, scene.street.seed
     fx, fz = _footprints(x, z, camera, camera.view.camera_height_m - KERB_HEIGHT_M)
-    left = x < 0
-    behind = np.abs(x) - np.where(left, *np.asarray(street.kerb_m, np.float32))
-    front = np.where(left, *np.asarray(street.front_m, np.float32))
-    grass_m = np.where(left, *np.asarray(street.grass_m, np.float32))
+    number = np.where(x < 0, 0, 1)
+    behind = np.abs(x) - np.asarray(street.kerb_m, np.float32)[number]
+    front = np.asarray(street.front_m, np.float32)[number]
+    grass_m = np.asarray(street.grass_m, np.float32)[number]
     slab = np.float32(street.slab_m)
     joints = np.maximum(stripes(behind / slab, 0, 0.05, fx / slab), stripes(z / slab, 0, 0.05, fz / slab))
     cell = hash_unit(np.floor(z / slab).astype(np.int32), np.floor(behind / slab).astype(np.int32), seed=seed)
     clear = np.minimum(detail(float(slab) * 1.5, fx), detail(float(slab) * 1.5, fz))
     tone = 1 + (cell - np.float32(0.5)) * np.float32(0.20) * clear - joints * np.float32(0.30)
     tone *= np.float32(0.86) + np.float32(0.28) * fbm_2d(z * np.float32(0.5), x * np.float32(0.5), seed + 21, 3)
-    rgb = tone[:, None] * street.paving_rgb
-    stone = band(behind, -1, 0.16, fx)
-    rgb = blend(rgb, _KERB, stone)
+    rgb = blend(tone[:, None] * street.paving_rgb, _KERB, band(behind, -1, 0.16, fx))
     grass = (grass_m > 0) & (behind > 0.16) & (behind < grass_m)
     grass |= (np.abs(x) > front + 0.5) & (z > 0)
     if grass.any():

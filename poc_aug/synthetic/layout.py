@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from poc_aug.synthetic.draw import Draw
 from poc_aug.synthetic.filters import srgb
 from poc_aug.synthetic.rows import draw_houses
-from poc_aug.synthetic.scene import Scene, Sky, Street, Weather
+from poc_aug.synthetic.scene import Boundary, Scene, Sky, Street, Weather
 from poc_aug.synthetic.traffic import draw_figures, draw_posts, draw_trees, draw_vehicles
 
 _LANE_M = 3.3
@@ -116,7 +116,7 @@ def _street(draw: Draw) -> Street:
         lines.append(_LANE_M / 2)
     grass = tuple(draw.uniform(1.2, 2.2) if draw.chance(0.28) else 0.0 for _ in range(2))
     front = tuple(edge + g + draw.uniform(2.4, 4.2) for edge, g in zip((left, right), grass, strict=True))
-    boundaries: list[Literal["houses", "fence", "wall"]] = ["houses", "houses"]
+    boundaries: list[Boundary] = ["houses", "houses"]
     if draw.chance(0.4):
         boundaries[draw.integer(0, 2)] = "fence" if draw.chance(0.6) else "wall"
     gaps: list[tuple[tuple[float, float], ...]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poc_aug.synthetic.camera import F32
 from poc_aug.synthetic.filters import Number, blend, smooth
@@ -84,7 +83,7 @@ class Light:
         shade = np.minimum(np.clip(np.float32(1.25) - gap, 0, 1) * np.float32(1.6), 1)
         lit.reshape(-1)[at] *= 1 - np.float32(0.85) * shade
 
-    def shade(self, albedo: F32, normal: NDArray[np.float32], lit: F32, open_sky: Number) -> F32:
+    def shade(self, albedo: F32, normal: F32, lit: F32, open_sky: Number) -> F32:
         """Diffuse light of a surface.
 
         Args:

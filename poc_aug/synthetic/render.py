@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from poc_aug.synthetic.plants import draw_tree
 from poc_aug.synthetic.scene import Scene
 from poc_aug.synthetic.sky import draw_sky
 from poc_aug.synthetic.vehicles import draw_vehicle
+
+# Added to distances, so that all houses come before all gardens, and those before what stands in the street.
+_HOUSES, _GARDENS, _BOUNDARIES = 3e4, 2e4, 1e4
 
 
 def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8]:
@@ -33,27 +37,22 @@ def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8
     canvas, light, known = Canvas(camera.height_px, camera.width_px), Light(scene), dict(ids)
     draw_sky(canvas, camera, scene.sky, known["sky"])
     draw_ground(canvas, camera, scene, light, known)
-    front = min(scene.street.front_m)
     jobs: list[tuple[float, Callable[[], None]]] = []
-
-    def add(z: float, job: Callable[[], None]) -> None:
-        jobs.append((z, job))
-
     for house in scene.buildings:
-        add(1e4 + house.near_m, lambda h=house: draw_building(canvas, camera, h, light, known["building"]))
+        jobs.append((_HOUSES + house.near_m, partial(draw_building, canvas, camera, house, light, known["building"])))
     for tree in scene.trees:
         # What grows behind the building line is behind its fence, whatever its distance.
-        behind = abs(tree.x) > front + 0.2 and tree.trunk_m != 2.0
-        add(tree.z + (5e3 if behind else 0), lambda t=tree: draw_tree(canvas, camera, t, light, known["vegetation"]))
+        far = _GARDENS if tree.garden else 0
+        jobs.append((far + tree.z, partial(draw_tree, canvas, camera, tree, light, known["vegetation"])))
     for number in (0, 1):
-        add(4e3, lambda n=number: draw_boundary(canvas, camera, scene, n, light, known))
+        jobs.append((_BOUNDARIES, partial(draw_boundary, canvas, camera, scene, number, light, known)))
     for vehicle in scene.vehicles:
         label = known[vehicle.kind if vehicle.kind in ("bus", "truck") else "car"]
-        add(vehicle.z, lambda v=vehicle, i=label: draw_vehicle(canvas, camera, v, light, i))
+        jobs.append((vehicle.z, partial(draw_vehicle, canvas, camera, vehicle, light, label)))
     for figure in scene.figures:
-        add(figure.z, lambda f=figure: draw_figure(canvas, camera, f, light, known))
+        jobs.append((figure.z, partial(draw_figure, canvas, camera, figure, light, known)))
     for post in scene.posts:
-        add(post.z, lambda p=post: draw_post(canvas, camera, p, light, known))
+        jobs.append((post.z, partial(draw_post, canvas, camera, post, light, known)))
     for _, job in sorted(jobs, key=lambda pair: -pair[0]):
         job()
     return _develop(canvas.rgb, scene), canvas.labels
@@ -75,4 +74,5 @@ def _develop(linear: F32, scene: Scene) -> U8:
     rows, cols = np.arange(height)[:, None], np.arange(width)[None]
     grain = hash_unit(rows, cols, 1, seed=scene.sky.seed) + hash_unit(rows, cols, 2, seed=scene.sky.seed) - 1
     v += (grain * np.float32(0.016))[..., None]
-    return np.clip(v * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+    developed: U8 = np.clip(v * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+    return developed

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from poc_aug.synthetic.draw import Draw
-from poc_aug.synthetic.scene import END_M, Building, Street
+from poc_aug.synthetic.scene import END_M, Building, Street, Style
 
+_STYLES: tuple[Style, ...] = ("plaster", "plaster", "plaster", "brick", "modern")
 _PLASTER = (
     "d9cdb4",
     "e3d9c3",
@@ -47,7 +48,7 @@ def draw_houses(draw: Draw, street: Street, side: int) -> list[Building]:
 
 
 def _house(draw: Draw, front_m: float, side: int, near: float, far: float, floors: int) -> Building:
-    style = draw.choice(("plaster", "plaster", "plaster", "brick", "modern"))
+    style = draw.choice(_STYLES)
     shop = draw.chance(0.5)
     ground = draw.uniform(3.9, 4.5) if shop else draw.uniform(3.3, 3.7)
     storey = draw.uniform(2.95, 3.4)
@@ -64,7 +65,7 @@ def _house(draw: Draw, front_m: float, side: int, near: float, far: float, floor
         near_m=near,
         far_m=far,
         height_m=ground + floors * storey + 0.5,
-        style=style,  # type: ignore[arg-type]
+        style=style,
         ground_floor="shop" if shop else "flat",
         ground_floor_m=ground,
         bays=bays,

@@ -8,6 +8,11 @@ from typing import Literal
 from poc_aug.synthetic.camera import F32
 
 Weather = Literal["clear", "overcast", "dusk"]
+Style = Literal["plaster", "brick", "modern"]
+Boundary = Literal["houses", "fence", "wall"]
+VehicleKind = Literal["hatchback", "sedan", "suv", "van", "truck", "bus"]
+FigureKind = Literal["person", "cyclist", "bicycle", "motorcyclist"]
+PostKind = Literal["lamp", "warning", "round", "parking", "signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Building:
     near_m: float
     far_m: float
     height_m: float
-    style: Literal["plaster", "brick", "modern"]
+    style: Style
     ground_floor: Literal["shop", "flat"]
     ground_floor_m: float
     bays: int
@@ -63,7 +68,7 @@ class Building:
 class Vehicle:
     """A vehicle on the road; ``heading`` 1 drives away from the camera, -1 towards it."""
 
-    kind: Literal["hatchback", "sedan", "suv", "van", "truck", "bus"]
+    kind: VehicleKind
     x: float
     z: float
     heading: int
@@ -75,7 +80,7 @@ class Vehicle:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A street tree, or with ``trunk_m = 0`` a bush."""
+    """A street tree, or with ``trunk_m = 0`` a bush; ``garden``: it stands behind the fence or wall."""
 
     x: float
     z: float
@@ -84,13 +89,14 @@ class Tree:
     crown_h: float
     rgb: F32
     seed: int
+    garden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A person, or a two-wheeler with or without its rider."""
 
-    kind: Literal["person", "cyclist", "bicycle", "motorcyclist"]
+    kind: FigureKind
     x: float
     z: float
     height_m: float
@@ -108,7 +114,7 @@ class Figure:
 class Post:
     """A lamp post, sign, or traffic light on the pavement; ``side`` is where the road is not."""
 
-    kind: Literal["lamp", "warning", "round", "parking", "signal"]
+    kind: PostKind
     x: float
     z: float
     side: int
@@ -143,7 +149,7 @@ class Street:
     asphalt_rgb: F32
     paving_rgb: F32
     slab_m: float
-    boundary: tuple[Literal["houses", "fence", "wall"], Literal["houses", "fence", "wall"]]
+    boundary: tuple[Boundary, Boundary]
     seed: int
 
 
@@ -168,7 +174,7 @@ END_M = 190.0
 """Where the street ends in haze, houses and trees."""
 
 # (length, width, height) in metres.
-VEHICLE_SIZE_M = {
+VEHICLE_SIZE_M: dict[VehicleKind, tuple[float, float, float]] = {
     "hatchback": (4.2, 1.78, 1.48),
     "sedan": (4.6, 1.82, 1.45),
     "suv": (4.5, 1.86, 1.66),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from poc_aug.synthetic.draw import Draw
-from poc_aug.synthetic.filters import srgb
 from poc_aug.synthetic.plants import leaf_tint
 from poc_aug.synthetic.scene import (
     KERB_HEIGHT_M,
     VEHICLE_SIZE_M,
     Figure,
+    FigureKind,
     Post,
+    PostKind,
     Sky,
     Street,
     Tree,
     Vehicle,
+    VehicleKind,
 )
 
 _CAR_PAINT = (
@@ -29,7 +31,10 @@ _CAR_PAINT = (
     "b5651d",
     "d8d9d8",
 )
-_PARKED = ("hatchback", "hatchback", "sedan", "sedan", "suv", "suv", "van")
+_PARKED: tuple[VehicleKind, ...] = ("hatchback", "hatchback", "sedan", "sedan", "suv", "suv", "van")
+_LARGE: tuple[VehicleKind, ...] = ("truck", "bus")
+_SIGNS: tuple[PostKind, ...] = ("warning", "round", "parking")
+_RIDERS: tuple[FigureKind, ...] = ("cyclist", "cyclist", "motorcyclist")
 _TOPS = ("2b3d5c", "7a2a2a", "4a4a4c", "c9b89a", "35524a", "a84f2f", "d9d7d2", "1d1d20", "5b7ba0", "6b4d6a", "c2a23a")
 _LEGS = ("20263a", "2d2d30", "4f4a42", "6a6257", "2f3b52", "151517")
 _SKIN = ("e0b090", "c98f6b", "8a5a3c", "5c3a28", "f0c8aa")
@@ -58,20 +63,20 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
                 cars.append(_vehicle(draw, kind, x, middle, heading, draw.uniform(-0.02, 0.02), False))
             z += length + draw.uniform(0.7, 1.6)
     if draw.chance(0.65):
-        kind = draw.choice((*_PARKED[:-1], "truck", "bus"))
+        kind = draw.choice((*_PARKED[:-1], *_LARGE))
         cars.append(_vehicle(draw, kind, draw.uniform(-0.2, 0.3), draw.uniform(24, 48), 1, 0.0, draw.chance(0.5)))
     oncoming, z = -3.3, draw.uniform(14, 34)
     while z < 100:
-        kind = draw.choice((*_PARKED, "bus", "truck"))
+        kind = draw.choice((*_PARKED, *_LARGE))
         if draw.chance(0.55):
             cars.append(_vehicle(draw, kind, oncoming + draw.uniform(-0.2, 0.2), z, -1, 0.0, sky.weather != "clear"))
         z += draw.uniform(16, 45)
     return cars
 
 
-def _vehicle(draw: Draw, kind: str, x: float, z: float, heading: int, yaw: float, on: bool) -> Vehicle:
+def _vehicle(draw: Draw, kind: VehicleKind, x: float, z: float, heading: int, yaw: float, on: bool) -> Vehicle:
     paint = _CAR_PAINT if kind not in ("bus", "truck") else ("b8861f", "a0282a", "2f5d8a", "d8d8d4", "3f7a4f")
-    return Vehicle(kind, x, z, heading, yaw, draw.colour(paint) * 0.85, on, draw.seed())  # type: ignore[arg-type]
+    return Vehicle(kind, x, z, heading, yaw, draw.colour(paint) * 0.85, on, draw.seed())
 
 
 def draw_trees(draw: Draw, street: Street) -> list[Tree]:
@@ -79,8 +84,9 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
     trees: list[Tree] = []
     autumn = draw.uniform(0, 0.55) if draw.chance(0.35) else draw.uniform(0, 0.12)
 
-    def leaves() -> object:
-        return leaf_tint(draw.colour(_LEAVES), min(1.0, autumn * draw.uniform(0.5, 1.5)))
+    def plant(x: float, z: float, trunk: float, crown: float, tall: tuple[float, float], garden: bool = False) -> None:
+        leaves = leaf_tint(draw.colour(_LEAVES), min(1.0, autumn * draw.uniform(0.5, 1.5)))
+        trees.append(Tree(x, z, trunk, crown, crown * draw.uniform(*tall), leaves, draw.seed(), garden))
 
     rows = draw.choice(((), (-1,), (1,), (-1, 1)))
     for side in (-1, 1):
@@ -91,28 +97,19 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
             while z < 130:
                 inside = any(near - 2 < z < far + 2 for near, far in street.side_streets[number])
                 if draw.chance(0.85) and not inside:
-                    crown = draw.uniform(1.9, 2.9)
                     x = side * (kerb + max(0.8, grass / 2))
-                    trees.append(
-                        Tree(x, z, draw.uniform(2.4, 3.2), crown, crown * draw.uniform(1.7, 2.2), leaves(), draw.seed())  # type: ignore[arg-type]
-                    )
+                    plant(x, z, draw.uniform(2.4, 3.2), draw.uniform(1.9, 2.9), (1.7, 2.2))
                 z += gap * draw.uniform(0.85, 1.2)
         if street.boundary[number] != "houses":
             z = draw.uniform(3, 7)
             while z < 165:
-                crown = draw.uniform(2.6, 4.6)
                 x = side * (front + draw.uniform(2.0, 7.0))
-                trunk = draw.uniform(1.4, 2.6)
-                trees.append(Tree(x, z, trunk, crown, crown * draw.uniform(1.6, 2.2), leaves(), draw.seed()))  # type: ignore[arg-type]
-                bush = draw.uniform(0.9, 1.5)
-                trees.append(
-                    Tree(side * (front + 1.3), z + 1, 0.0, bush, bush * draw.uniform(1.1, 1.5), leaves(), draw.seed())  # type: ignore[arg-type]
-                )
+                plant(x, z, draw.uniform(1.4, 2.6), draw.uniform(2.6, 4.6), (1.6, 2.2), garden=True)
+                plant(side * (front + 1.3), z + 1, 0.0, draw.uniform(0.9, 1.5), (1.1, 1.5), garden=True)
                 z += draw.uniform(3.2, 5.6) * (1 + z / 32)
     for _ in range(7):
         x = draw.uniform(-street.front_m[0] - 4, street.front_m[1] + 4)
-        crown = draw.uniform(3.5, 6)
-        trees.append(Tree(x, draw.uniform(165, 186), 2.0, crown, crown * 1.7, leaves(), draw.seed()))  # type: ignore[arg-type]
+        plant(x, draw.uniform(165, 186), 2.0, draw.uniform(3.5, 6), (1.7, 1.70001))
     return trees
 
 
@@ -130,9 +127,9 @@ def draw_posts(draw: Draw, street: Street) -> list[Post]:
                 z += draw.uniform(22, 27)
         z = draw.uniform(8, 22)
         while z < 90:
-            kind = draw.choice(("warning", "round", "parking"))
+            sign = draw.choice(_SIGNS)
             if draw.chance(0.75):
-                posts.append(Post(kind, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))  # type: ignore[arg-type]
+                posts.append(Post(sign, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))
             z += draw.uniform(11, 30)
         if street.crossing_m:
             posts.append(Post("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
@@ -148,7 +145,7 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
         outer = street.front_m[number] - 0.5
         for _ in range(draw.integer(1, 7)):
             x = side * draw.uniform(inner, max(outer, inner + 0.1))
-            figures.append(_figure(draw, "person", x, draw.uniform(9, 60), KERB_HEIGHT_M, draw.chance(0.15)))
+            figures.append(_figure(draw, "person", x, draw.uniform(11, 60), KERB_HEIGHT_M, draw.chance(0.15)))
         if draw.chance(0.5):
             z = draw.uniform(9, 26)
             for number_of in range(draw.integer(1, 4)):
@@ -159,7 +156,7 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
             x, z = draw.uniform(-street.kerb_m[0], street.kerb_m[1]), street.crossing_m + draw.uniform(0.8, 2.8)
             figures.append(_figure(draw, "person", x, z, 0.0, True))
     if draw.chance(0.35):
-        kind = draw.choice(("cyclist", "cyclist", "motorcyclist"))
+        kind = draw.choice(_RIDERS)
         x = draw.uniform(0.9, 1.45) if kind == "cyclist" else draw.uniform(-0.3, 0.9)
         figures.append(_figure(draw, kind, x, draw.uniform(11, 18), 0.0, False))
     if street.crossing_m and draw.chance(0.4):
@@ -168,9 +165,18 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
     return figures
 
 
-def _figure(draw: Draw, kind: str, x: float, z: float, base: float, side_view: bool) -> Figure:
-    height = draw.uniform(1.55, 1.9) if kind == "person" else 1.8
+def _figure(draw: Draw, kind: FigureKind, x: float, z: float, base: float, side_view: bool) -> Figure:
     return Figure(
-        kind, x, z, height, side_view, draw.chance(0.5), draw.uniform(0, 1), draw.colour(_TOPS), draw.colour(_LEGS),
-        draw.colour(_SKIN), srgb(draw.choice(_HAIR)), base,
-    )  # type: ignore[arg-type]  # fmt: skip
+        kind=kind,
+        x=x,
+        z=z,
+        height_m=draw.uniform(1.55, 1.9) if kind == "person" else 1.8,
+        side_view=side_view,
+        mirrored=draw.chance(0.5),
+        stride=draw.uniform(0, 1),
+        top_rgb=draw.colour(_TOPS),
+        legs_rgb=draw.colour(_LEGS),
+        skin_rgb=draw.colour(_SKIN),
+        hair_rgb=draw.colour(_HAIR),
+        base_m=base,
+    )
