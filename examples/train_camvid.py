@@ -35,6 +35,7 @@ class Crop:
         self.size_hw = size_hw
 
     def __call__(self, image: object, labels: object) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 ``[3, h, w]`` in [0, 1] and int64 ``[h, w]``."""
         pixels = functional.pil_to_tensor(image).float() / 255
         ids = functional.pil_to_tensor(labels)[0].long()
         height, width = self.size_hw
@@ -115,7 +116,7 @@ def train(base: torch.utils.data.Dataset[object], cache: Path, options: argparse
         for images, labels in loader:
             loss = loss_of(model(images), labels)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             losses.append(float(loss.detach()))
             step += 1

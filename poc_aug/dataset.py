@@ -98,7 +98,7 @@ class POCAugmentedDataset(Dataset[Any]):
             self.labels.rewrite(torch.zeros((1, 1), dtype=torch.uint8), self.schema)
         self._stored = stored
         # In shared memory, so that `set_epoch` reaches persistent workers.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.

@@ -89,7 +89,9 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
             return _paste(settings, changes)
         return changes.apply(Recipe.from_dict(data.get("recipe") or {})), make_inserter(settings)
     raise RecipeError(
-        f"no objects {source!r}", expected=_SOURCES, hint=f"presets are: {', '.join(preset_names())}; else check the path"
+        f"no objects {source!r}",
+        expected=_SOURCES,
+        hint=f"presets are: {', '.join(preset_names())}; else check the path",
     )
 
 

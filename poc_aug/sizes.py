@@ -17,8 +17,8 @@ Measure = Literal["height", "longest"]
 
 @cache
 def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
-    """Size in metres and what it measures, by object name; from ``presets/sizes.yaml``."""
-    text = resources.files("poc_aug").joinpath("presets/sizes.yaml").read_text("utf-8")
+    """Size in metres and what it measures, by object name; from ``sizes.yaml``."""
+    text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
     tables = yaml.safe_load(text)
     found: dict[str, tuple[float, Measure]] = {}
     for measure in get_args(Measure):
@@ -40,7 +40,7 @@ def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:
     if known is None:
         raise RecipeError(
             f"the real size of {name!r} is not known",
-            expected="an object of poc_aug/presets/sizes.yaml, or a size in metres",
+            expected="an object of poc_aug/sizes.yaml, or a size in metres",
             hint=f"give it: {{{name!r}: PerspectiveSize(size_m=0.5)}}, or sizes=FrameSize() for sizes in pixels",
         )
     return PerspectiveSize(size_m=known[0], measure=known[1], min_px=min_px)

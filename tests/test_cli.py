@@ -63,7 +63,7 @@ def test_bad_arguments_are_named() -> None:
 
 
 def test_bad_datasets_are_named() -> None:
-    with pytest.raises(DatasetError, match="package.module:callable"):
+    with pytest.raises(DatasetError, match=r"package.module:callable"):
         load_dataset("cityscapes", {})
     with pytest.raises(MissingDependencyError, match="no_such_package"):
         load_dataset("no_such_package:Thing", {})

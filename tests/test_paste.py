@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,10 +145,11 @@ def test_number_of_threads_changes_nothing(bank: ObjectBank) -> None:
     height=st.integers(17, 90),
     width=st.integers(11, 90),
     rotate=st.sampled_from([0.0, 4.0]),
+    edge=st.sampled_from(["feather", "antialias"]),
 )
-def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: int, rotate: float) -> None:
+def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: int, rotate: float, edge: Any) -> None:
     crop = crop_of(seed, name=name, size=(height + 70, width + 61), box=(33, 31, height, width))
-    filled = one(PasteInserter(bank, rotate_deg=rotate), crop)
+    filled = one(PasteInserter(bank, rotate_deg=rotate, edge=edge), crop)
     mask = mask_of(filled)
     rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
     assert int(rows[-1]) == 33 + height - 1  # stands on the box's bottom row
@@ -163,9 +165,9 @@ def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: in
     assert not bool(filled.shade[: 33 + height - 1 - h // 2].any())
     shade = filled.shade[filled.shade > 0]
     assert shade.numel() == 0 or 4 <= int(shade.min()) <= int(shade.max()) <= round(255 * MAX_STRENGTH)
-    for edge in (filled.shade[0], filled.shade[-1], filled.shade[:, 0], filled.shade[:, -1]):
-        assert not bool(edge.any())
-    assert (filled.alpha is not None) == (name == "dog")
+    for border in (filled.shade[0], filled.shade[-1], filled.shade[:, 0], filled.shade[:, -1]):
+        assert not bool(border.any())
+    assert (filled.alpha is not None) == (name == "dog" or edge == "antialias")
 
 
 @pytest.mark.parametrize("rotate", [0.0, 5.0])
@@ -195,7 +197,7 @@ def test_flip_mirrors_half(bank: ObjectBank) -> None:
 
 
 def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:
-    inserter = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False)
+    inserter = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
     for seed in range(4):
         filled = one(inserter, crop_of(seed, box=(30, 20, 50, 70)))
         band = dilate(mask_of(filled), 9)
@@ -205,7 +207,8 @@ def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:
 
 
 def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:
-    filled = one(PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False), crop_of(3))
+    plain = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
+    filled = one(plain, crop_of(3))
     assert filled.shade is None
     assert filled.alpha is None
     assert filled.provenance["harmonise"] == {}
@@ -222,6 +225,21 @@ def test_soft_matte_brings_its_alpha(bank: ObjectBank) -> None:
     hard = one(PasteInserter(bank, edge="antialias"), crop_of())
     assert hard.alpha is not None
     assert 0 < int(((hard.alpha > 0) & (hard.alpha < 255)).sum()) < int(mask_of(hard).sum())
+
+
+def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -> None:
+    inserter = PasteInserter(bank, max_upscale=1.5)
+    for seed in range(6):
+        extent = inserter.extent("table", seed)
+        assert extent.max_height_px is not None
+        box = (20, 20, extent.max_height_px, round(extent.max_height_px * extent.aspect) + 1)
+        size = (box[2] + 40, box[3] + 40)
+        assert isinstance(inserter.insert([crop_of(seed, size=size, box=box)])[0], Filled)
+        larger = (20, 20, extent.max_height_px + 2, 2 * box[3])
+        size = (larger[2] + 40, larger[3] + 40)
+        rejected = inserter.insert([crop_of(seed, size=size, box=larger)])[0]
+        assert isinstance(rejected, Rejection)
+        assert rejected.reason == "not drawable"
 
 
 def test_provenance_is_json(bank: ObjectBank) -> None:

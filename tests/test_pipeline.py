@@ -32,9 +32,7 @@ def test_a_variant_is_a_pure_function_of_recipe_key_and_index() -> None:
     jobs = [(make_sample(number), index) for number in range(7) for index in range(3)]
     alone = [pipeline_of(EllipseInserter(reject=0.4)).generate(*job) for job in jobs]
     for batch_size in (1, 3, 16):
-        pipeline = InsertionPipeline(
-            make_recipe(), EllipseInserter(reject=0.4), schema=SCHEMA, batch_size=batch_size
-        )
+        pipeline = InsertionPipeline(make_recipe(), EllipseInserter(reject=0.4), schema=SCHEMA, batch_size=batch_size)
         together = list(pipeline.run(jobs))
         for one, other in zip(alone, together, strict=True):
             assert_same(one, other)
@@ -165,7 +163,7 @@ def test_a_class_that_the_dataset_does_not_have_is_an_error() -> None:
 
 def test_sizes_in_metres_must_be_known() -> None:
     size = {"kind": "perspective"}
-    with pytest.raises(RecipeError, match="'dog'.*real size"):
+    with pytest.raises(RecipeError, match=r"'dog'.*real size"):
         pipeline_of(objects=["dog"], size=size)
     assert pipeline_of(objects=["measured"], size=size)
     with pytest.raises(RecipeError, match="batch_size=0"):

@@ -1,0 +1,1 @@
+"""Backends: one file an inserter, annotator or locator; heavy imports stay inside."""

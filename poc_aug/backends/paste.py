@@ -48,8 +48,9 @@ class PasteInserter:
         shadow: draw a soft contact shadow, and darken the object towards its foot.
         sharpness: blur objects that are sharper than the scene.
         grain: add the scene's noise.
-        edge: ``"feather"``: hard cut-outs are feathered when composed (POC section 3.1); ``"antialias"``: they
-            bring the alpha of their own resampling. Soft mattes always bring theirs.
+        edge: ``"antialias"``: hard cut-outs bring the alpha of their own resampling, whatever feather is chosen when
+            reading; ``"feather"``: they are feathered when composed (POC section 3.1), which leaves stairs on
+            outlines of high contrast. Soft mattes always bring their own alpha.
         max_upscale: cut-outs that would be enlarged more than this are rejected: they would look blurred.
 
     Raises:
@@ -66,7 +67,7 @@ class PasteInserter:
         shadow: bool = True,
         sharpness: bool = True,
         grain: bool = True,
-        edge: Literal["feather", "antialias"] = "feather",
+        edge: Literal["feather", "antialias"] = "antialias",
         max_upscale: float = 2.0,
     ) -> None:
         limits = (("rotate_deg", rotate_deg, 0, 45), ("harmonise", harmonise, 0, 1), ("max_upscale", max_upscale, 1, 8))

@@ -27,7 +27,7 @@ def paste_recipe(
     Args:
         bank: the cut-outs.
         seed: the recipe's seed.
-        sizes: ``"perspective"``: real sizes from ``presets/sizes.yaml``; one size rule for all; or rules by class
+        sizes: ``"perspective"``: real sizes from ``sizes.yaml``; one size rule for all; or rules by class
             for some, and real sizes for the others.
         overrides: other fields of `Recipe`.
 

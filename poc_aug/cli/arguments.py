@@ -131,7 +131,9 @@ def read_config(path: Path) -> dict[str, Any]:
     dataset = config.get("dataset")
     if isinstance(dataset, str):
         dataset = {"type": dataset}
-    if dataset is not None and (not isinstance(dataset, dict) or "type" not in dataset or set(dataset) - {"type", "args"}):
+    if dataset is not None and (
+        not isinstance(dataset, dict) or "type" not in dataset or set(dataset) - {"type", "args"}
+    ):
         raise RecipeError(
             f"{path}: dataset = {dataset!r}", expected="{type: 'package.module:callable', args: {key: value, ...}}"
         )

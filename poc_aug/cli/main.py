@@ -93,9 +93,7 @@ def warm_cache_command(
             per_variant=_range(chosen.get("per_variant")),
         ),
     )
-    base = load_dataset(
-        str(chosen["dataset"]), {**chosen.get("dataset_args", {}), **parse_arguments(arguments or [])}
-    )
+    base = load_dataset(str(chosen["dataset"]), {**chosen.get("dataset_args", {}), **parse_arguments(arguments or [])})
     path = Path(str(chosen["out"]))
     with warm_progress(console) as show:
         report = warm_cache(
@@ -106,7 +104,7 @@ def warm_cache_command(
             limit=chosen.get("limit"),
             schema=chosen.get("schema"),
             workers=int(chosen.get("workers", 2)),
-            codec=str(chosen.get("codec", "webp")),
+            codec=chosen.get("codec", "webp"),
             on_error=chosen.get("on_error", "raise"),
             on_progress=show,
         )

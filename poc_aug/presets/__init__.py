@@ -8,13 +8,11 @@ from poc_aug.errors import RecipeError
 from poc_aug.recipe import Recipe
 
 _FOLDER = Path(__file__).parent
-_NO_RECIPES = frozenset({"sizes"})
-"""YAML files beside this one that are tables of figures."""
 
 
 def preset_names() -> list[str]:
     """Names of the recipes that ship with the package, sorted."""
-    return sorted({path.stem for path in _FOLDER.glob("*.yaml")} - _NO_RECIPES)
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_preset(name: str) -> Recipe:

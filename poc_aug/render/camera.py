@@ -163,7 +163,7 @@ def _placed(points: FloatArray, camera: Perspective, box_yxhw: Box, turn: float)
 
 
 def _room(points: FloatArray, view: View, box_yxhw: Box) -> float:
-    """The box's size over the silhouette's, in the direction that is tighter; less than half a pixel a side is not seen."""
+    """The box's size over the silhouette's, in the direction that is tighter; a fraction of a pixel is not seen."""
     row, col, _ = view.project(points)
     _, _, h, w = box_yxhw
-    return float(min((h + 0.6) / max(np.ptp(row), 1e-3), (w + 0.6) / max(np.ptp(col), 1e-3)))
+    return float(min((h + 0.4) / max(np.ptp(row), 1e-3), (w + 0.4) / max(np.ptp(col), 1e-3)))

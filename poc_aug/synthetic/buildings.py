@@ -6,7 +6,7 @@ import numpy as np
 
 from poc_aug.render.noise import fbm_2d
 from poc_aug.synthetic.camera import NEAR_M, Camera, Canvas, Layer
-from poc_aug.synthetic.filters import band, blend, mix, smooth, srgb, stripes
+from poc_aug.synthetic.filters import band, blend, mix, smooth, srgb, stripes, tint
 from poc_aug.synthetic.fronts import Wall, wall_colours
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import Building
@@ -56,7 +56,7 @@ def _front(camera: Camera, house: Building, light: Light, label: int) -> Layer |
     lit = light.sunlit(np.float32(x) - house.side * np.float32(0.05), y, z)
     rgb = wall_colours(wall, house, light, normal, lit, house.far_m - house.near_m, right, down)
     rgb = light.haze(rgb, np.broadcast_to(z, y.shape))
-    return Layer(rect, rgb * coverage[..., None], coverage, label)
+    return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
 def _end_wall(camera: Camera, house: Building, light: Light, label: int) -> Layer | None:
@@ -81,9 +81,9 @@ def _end_wall(camera: Camera, house: Building, light: Light, label: int) -> Laye
     normal = np.array([0, 0, -1], np.float32)
     lit = light.sunlit((s + np.float32(inner)) * house.side, y, np.float32(z - 0.1), trees=False)
     plain = house.wall_rgb * np.float32(0.82) if house.style != "brick" else house.wall_rgb
-    rgb = light.shade(tone[..., None] * plain, normal, lit, np.float32(0.8))
+    rgb = light.shade(tint(tone, plain), normal, lit, np.float32(0.8))
     rgb = light.haze(rgb, np.full(y.shape, z, np.float32))
-    return Layer(rect, rgb * coverage[..., None], coverage, label)
+    return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
 def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | None:
@@ -118,7 +118,7 @@ def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | 
     tiles = stripes(rise * 4, 0, 0.35, fy * 4)
     tone = np.float32(0.95) - np.float32(0.25) * tiles
     tone *= np.float32(0.8) + np.float32(0.4) * fbm_2d(rise * np.float32(0.8), s * np.float32(0.5), house.seed, 3)
-    tiled = tone[..., None] * house.roof_rgb
+    tiled = tint(tone, house.roof_rgb)
     bay = length / house.bays
     dormer = stripes(s / bay, 0.30, 0.70, fz / bay) * band(rise, 0.30 * house.roof_m, 0.82 * house.roof_m, fy)
     pane = stripes(s / bay, 0.36, 0.64, fz / bay) * band(rise, 0.38 * house.roof_m, 0.74 * house.roof_m, fy)
@@ -127,4 +127,4 @@ def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | 
     normal = flat / np.float32(np.linalg.norm(flat))
     lit = np.ones(z.shape, np.float32)
     rgb = light.haze(light.shade(rgb, normal, lit, np.float32(0.95)), np.clip(z, 1, 500))
-    return Layer(rect, rgb * coverage[..., None], coverage, label)
+    return Layer(rect, tint(coverage, rgb), coverage, label)

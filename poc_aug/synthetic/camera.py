@@ -125,8 +125,9 @@ class Canvas:
     def over(self, layer: Layer) -> None:
         """Put a surface before what is there; a pixel is labelled with what covers at least half of it."""
         where = layer.rect.window
-        target = self.rgb[where]
-        target *= (1 - layer.alpha)[..., None]
-        target += layer.rgb
+        target, left = self.rgb[where], 1 - layer.alpha
+        for channel in range(3):
+            target[..., channel] *= left
+            target[..., channel] += layer.rgb[..., channel]
         labels = self.labels[where]
         np.copyto(labels, np.asarray(layer.labels, dtype=np.uint8), where=layer.alpha >= 0.5)

@@ -8,7 +8,7 @@ import numpy as np
 
 from poc_aug.render.noise import fbm_2d, hash_unit
 from poc_aug.synthetic.camera import F32
-from poc_aug.synthetic.filters import Number, band, blend, detail, mix, smooth, srgb, stripes
+from poc_aug.synthetic.filters import Number, band, blend, detail, mix, smooth, srgb, stripes, tint
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import Building
 
@@ -75,7 +75,7 @@ def wall_colours(
     sill_u = np.float32(0.10) / bay
     sill = stripes(u, 0.5 - half_w - sill_u, 0.5 + half_w + sill_u, wu) * upper
     surface = blend(surface, house.trim_rgb * np.float32(1.05), sill * stripes(v, low - 0.035, low, wv))
-    relief = relief * (1 - np.float32(0.30) * sill * stripes(v, low - 0.085, low - 0.035, wv))
+    relief *= 1 - np.float32(0.30) * sill * stripes(v, low - 0.085, low - 0.035, wv)
 
     surface, openings, seen, pane = _ground_floor(wall, house, surface, openings, seen, pane, length)
     albedo = blend(surface, surface * np.float32(0.80), openings)
@@ -83,7 +83,7 @@ def wall_colours(
     shadow = np.float32(0.80) * mix(0.62, 1.0, smooth(wall.y, 0, 3.0)) * mix(0.8, 1.0, smooth(wall.y, 2, 12))
     inside = mix(1.0, 0.62, np.maximum(openings - seen, 0))
     direct = lit * mix(1.0, 0.55, openings)
-    rgb: F32 = light.shade(albedo * relief[..., None], normal, direct, shadow * inside)
+    rgb: F32 = light.shade(tint(relief, albedo), normal, direct, shadow * inside)
     if not pane.any():
         return rgb
     return blend(rgb, _glass(wall, house, light, normal, u, v, pv, low, high, right, down), pane)
@@ -104,12 +104,12 @@ def _plain_wall(wall: Wall, house: Building, u: F32, v: F32, wu: F32, wv: F32) -
         )
         spread = hash_unit(row.astype(np.int32), np.floor(wall.s / brick + 0.5 * np.mod(row, 2)).astype(np.int32))
         tone = tone * (1 + (spread - np.float32(0.5)) * np.float32(0.45) * clear)
-        surface = blend(tone[..., None] * house.wall_rgb, house.trim_rgb * np.float32(0.6), mortar * np.float32(0.55))
+        surface = blend(tint(tone, house.wall_rgb), house.trim_rgb * np.float32(0.6), mortar * np.float32(0.55))
     elif house.style == "modern":
         joint = np.maximum(stripes(v, 0.0, 0.012, wv), stripes(u, 0.0, 0.012, wu))
-        surface = (tone * (1 - np.float32(0.35) * joint))[..., None] * house.wall_rgb
+        surface = tint(tone * (1 - np.float32(0.35) * joint), house.wall_rgb)
     else:
-        surface = tone[..., None] * house.wall_rgb
+        surface = tint(tone, house.wall_rgb)
     relief = np.ones_like(wall.y)
     top = house.height_m
     cornice = band(wall.y, top - 0.42, top, wall.fy)
@@ -230,15 +230,15 @@ def _glass(
     height = np.clip((pv - floor - low) / np.maximum(high - low, np.float32(0.1)), 0, 1)
     drawn = ((lamp > 0.45) & (height > np.float32(1.2) * which)).astype(np.float32) * (v > 0)
     folds = np.float32(0.75) + np.float32(0.25) * stripes(u * 28, 0, 0.5, wall.fs * 8)
-    curtain = (_CURTAIN * light.sky.ambient_rgb * np.float32(0.30)) * np.broadcast_to(folds, floor.shape)[..., None]
+    curtain = tint(np.broadcast_to(folds, floor.shape), _CURTAIN * light.sky.ambient_rgb * np.float32(0.30))
     inside = blend(room, curtain, drawn * np.float32(0.85))
     shop = (v < 0).astype(np.float32) * (house.ground_floor == "shop")
     goods = _goods(wall, house)
-    display = blend(house.shop_rgb, _CURTAIN, goods) * (np.float32(0.06) + np.float32(0.34) * goods)[..., None]
+    display = tint(np.float32(0.06) + np.float32(0.34) * goods, blend(house.shop_rgb, _CURTAIN, goods))
     display = display * light.sky.ambient_rgb
     inside = blend(inside, display, shop)
     if light.sky.lamps_on:
         on = np.maximum((which > 0.55) * (v > 0), shop).astype(np.float32)
         glow = mix(0.45, 1.0, height) * (np.float32(0.5) + lamp) * np.float32(0.9)
         inside = inside + (on * glow * (1 - 0.4 * drawn))[..., None] * _LAMP * (0.55 + 0.9 * goods * shop)[..., None]
-    return mix(inside, light.mirror(mirrored), np.broadcast_to(fresnel, floor.shape)[..., None])
+    return blend(inside, light.mirror(mirrored), np.broadcast_to(fresnel, floor.shape))

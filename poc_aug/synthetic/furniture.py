@@ -6,7 +6,7 @@ import numpy as np
 
 from poc_aug.render.noise import fbm_2d
 from poc_aug.synthetic.camera import F32, NEAR_M, Camera, Canvas, Layer, Rect
-from poc_aug.synthetic.filters import band, blend, srgb, stripes
+from poc_aug.synthetic.filters import band, blend, srgb, stripes, tint
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import KERB_HEIGHT_M, Post, Scene
 from poc_aug.synthetic.strokes import Sprite, Stroke, paint
@@ -154,15 +154,15 @@ def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, lig
                 z / np.float32(0.62) + 0.5 * np.mod(np.floor(y / np.float32(0.30)), 2), 0, 0.03, fz / np.float32(0.62)
             ),
         )
-        albedo = (np.float32(0.65) + np.float32(0.6) * stain)[..., None] * srgb("9b8f7c")
-        albedo = albedo * (1 - np.float32(0.35) * course)[..., None]
+        albedo = tint(np.float32(0.65) + np.float32(0.6) * stain, srgb("9b8f7c"))
+        albedo = tint(1 - np.float32(0.35) * course, albedo)
         albedo = blend(albedo, srgb("8b867c"), band(y, height - 0.14, height, fy))
         label = ids["wall"]
     rgb = light.haze(light.shade(albedo, normal, lit, np.float32(0.75)), np.broadcast_to(z, y.shape))
     if kind == "fence":
         # Labels follow the fence's area, as annotators outline it, not its single bars.
-        canvas.over(Layer(rect, rgb * cover[..., None], np.asarray(cover, np.float32), label))
+        canvas.over(Layer(rect, tint(np.asarray(cover, np.float32), rgb), np.asarray(cover, np.float32), label))
         area = band(y, 0, height, fy) * within
         canvas.labels[rect.window][area >= 0.5] = label
     else:
-        canvas.over(Layer(rect, rgb * cover[..., None], np.asarray(cover, np.float32), label))
+        canvas.over(Layer(rect, tint(np.asarray(cover, np.float32), rgb), np.asarray(cover, np.float32), label))

@@ -8,7 +8,7 @@ import numpy as np
 
 from poc_aug.render.noise import fbm_2d, hash_unit, value_noise_2d
 from poc_aug.synthetic.camera import F32, Camera, Canvas, Layer, Rect
-from poc_aug.synthetic.filters import band, blend, detail, mix, smooth, srgb, stripes
+from poc_aug.synthetic.filters import band, blend, detail, mix, smooth, srgb, stripes, tint
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import END_M, KERB_HEIGHT_M, VEHICLE_SIZE_M, Scene, Street
 
@@ -98,7 +98,7 @@ def _road(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> F32:
     # Dust and wet leaves gather along the kerbs.
     gutter = np.minimum(np.abs(x + street.kerb_m[0]), np.abs(x - street.kerb_m[1]))
     tone *= 1 - np.float32(0.28) * np.exp(-gutter * np.float32(3.5))
-    rgb = tone[:, None] * street.asphalt_rgb
+    rgb = tint(tone, street.asphalt_rgb)
     paint = _markings(x, z, fx, fz, street)
     painted = np.flatnonzero(paint)
     wear = fbm_2d(z[painted] * np.float32(3.1), x[painted] * np.float32(3.1), seed + 3, 2)
@@ -200,7 +200,7 @@ def _kerb_face(x: F32, y: F32, z: F32, street: Street, light: Light) -> F32:
     stone = np.float32(0.85) + np.float32(0.3) * hash_unit(np.floor(z).astype(np.int32), 3, seed=street.seed)
     joint = 1 - np.float32(0.45) * (stripes(z, 0, 0.02, z * np.float32(2e-3)) > 0)
     foot = mix(0.55, 1.0, smooth(y, 0.0, 0.10))
-    rgb = (stone * joint * foot)[:, None] * _KERB
+    rgb = tint(stone * joint * foot, _KERB)
     normals = np.stack([-np.sign(x), np.zeros_like(x), np.zeros_like(x)], axis=-1)
     return light.shade(rgb, normals, light.sunlit(x, 0.05, z), np.float32(0.8))
 
@@ -218,7 +218,7 @@ def _pavement(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> tup
     clear = np.minimum(detail(float(slab) * 1.5, fx), detail(float(slab) * 1.5, fz))
     tone = 1 + (cell - np.float32(0.5)) * np.float32(0.20) * clear - joints * np.float32(0.30)
     tone *= np.float32(0.86) + np.float32(0.28) * fbm_2d(z * np.float32(0.5), x * np.float32(0.5), seed + 21, 3)
-    rgb = blend(tone[:, None] * street.paving_rgb, _KERB, band(behind, -1, 0.16, fx))
+    rgb = blend(tint(tone, street.paving_rgb), _KERB, band(behind, -1, 0.16, fx))
     grass = (grass_m > 0) & (behind > 0.16) & (behind < grass_m)
     grass |= (np.abs(x) > front + 0.5) & (z > 0)
     if grass.any():

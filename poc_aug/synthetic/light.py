@@ -94,10 +94,14 @@ class Light:
         """
         sky = self.sky
         facing = np.maximum(normal @ np.asarray(sky.sun, np.float32), 0) * lit
-        up = 0.5 + 0.5 * normal[..., 1]
-        light = facing[..., None] * sky.sun_rgb
-        ambient = np.asarray(up, np.float32)[..., None] * (sky.ambient_rgb - sky.bounce_rgb) + sky.bounce_rgb
-        return albedo * (light + ambient * np.asarray(open_sky, np.float32)[..., None])
+        open_sky = np.asarray(open_sky, np.float32)
+        above = (np.float32(0.5) + np.float32(0.5) * normal[..., 1]) * open_sky
+        below = open_sky - above
+        shaded = np.empty(np.broadcast_shapes(albedo.shape, (*facing.shape, 3), (*above.shape, 3)), np.float32)
+        for channel in range(3):
+            light = facing * sky.sun_rgb[channel] + above * sky.ambient_rgb[channel] + below * sky.bounce_rgb[channel]
+            np.multiply(albedo[..., channel], light, out=shaded[..., channel])
+        return shaded
 
     def mirror(self, direction: F32) -> F32:
         """What a mirror sees in unit ``direction`` ``[..., 3]``: road, house fronts, sky."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from poc_aug.render.noise import hash_unit, value_noise_2d
 from poc_aug.synthetic.camera import F32, Camera, Canvas, Layer
-from poc_aug.synthetic.filters import blend, smooth, srgb
+from poc_aug.synthetic.filters import blend, smooth, srgb, tint
 from poc_aug.synthetic.light import Light
 from poc_aug.synthetic.scene import Tree
 
@@ -34,7 +34,7 @@ def draw_tree(canvas: Canvas, camera: Camera, tree: Tree, light: Light, label: i
     if len(crown):
         window = slice(crown[0], crown[-1] + 1)
         leaves, cover = _crown(tree, light, x, y[window], pixel)
-        rgb[window] = blend(rgb[window] * alpha[window][..., None], leaves, cover)
+        rgb[window] = blend(tint(alpha[window], rgb[window]), leaves, cover)
         rgb[: window.start] *= alpha[: window.start][..., None]
         rgb[window.stop :] *= alpha[window.stop :][..., None]
         alpha[window] = np.maximum(alpha[window], cover)
@@ -88,7 +88,7 @@ def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32,
     tone = (np.float32(0.30) + np.float32(1.35) * ragged) * (np.float32(0.8) + np.float32(0.4) * clumps)
     lit = sunny * (np.float32(0.35) + np.float32(0.65) * inner) * tone
     ambient = np.maximum(open_sky, np.float32(0.12)) * tone
-    rgb = lit[..., None] * (light.sky.sun_rgb * tree.rgb) + ambient[..., None] * (light.sky.ambient_rgb * tree.rgb)
+    rgb = tint(lit, light.sky.sun_rgb * tree.rgb) + tint(ambient, light.sky.ambient_rgb * tree.rgb)
     return rgb, cover
 
 
@@ -130,7 +130,7 @@ def _trunk(tree: Tree, light: Light, x: F32, y: F32, pixel: float, rgb: F32, alp
         normal = np.stack(np.broadcast_arrays(across, np.float32(0), -np.sqrt(1 - across * across)), axis=-1)
         grain = value_noise_2d(py * 5, px / np.float32(thick) * 4, tree.seed + 3)
         tone = np.float32(0.6) + np.float32(0.7) * grain
-        colour = light.shade(tone[..., None] * _BARK, normal, np.broadcast_to(lit, across.shape), np.float32(0.65))
+        colour = light.shade(tint(tone, _BARK), normal, np.broadcast_to(lit, across.shape), np.float32(0.65))
         rgb[window] = np.where((cover > 0)[..., None], colour, rgb[window])
         alpha[window] = np.maximum(alpha[window], cover)
 

@@ -34,7 +34,7 @@ def draw_houses(draw: Draw, street: Street, side: int) -> list[Building]:
     z, houses = -draw.uniform(4, 16), []
     while z < END_M:
         # Far away, where a house is a few pixels wide, fewer and longer ones look the same.
-        far = z + draw.uniform(9, 19) * max(1.0, z / 60)
+        far = z + draw.uniform(9, 19) * max(1.0, z / 45) * (1 + 0.8 * (set_back > 0))
         for near_gap, far_gap in street.side_streets[number]:
             if z < near_gap < far:
                 far = near_gap

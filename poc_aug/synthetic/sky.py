@@ -26,10 +26,10 @@ def draw_sky(canvas: Canvas, camera: Camera, sky: Sky, label: int) -> None:
     # A plane above, softened at the horizon, where a true one would squeeze the clouds into stripes.
     reach = np.float32(1.0) / (up + np.float32(0.13))
     cloud_x, cloud_z = right * reach * np.float32(1.5), reach * np.float32(1.1) * np.ones_like(right)
-    density = fbm_2d(cloud_z, cloud_x, sky.seed, octaves=6)
+    density = fbm_2d(cloud_z, cloud_x, sky.seed, octaves=5)
     thick = smooth(density, 0.62 - 0.24 * sky.clouds, 0.80 - 0.20 * sky.clouds)
     # Lit from the sun: thinner towards it means a bright rim, thick bellies are grey.
-    towards_sun = fbm_2d(cloud_z + 0.12 * sky.sun[2], cloud_x + 0.12 * sky.sun[0], sky.seed, octaves=3)
+    towards_sun = fbm_2d(cloud_z + 0.12 * sky.sun[2], cloud_x + 0.12 * sky.sun[0], sky.seed, octaves=2)
     relief = np.clip(0.62 + 3.0 * (density - towards_sun), 0.25, 1.15)
     white = 0.52 * sky.sun_rgb * (0.65 + 0.5 * glow[..., None]) + 0.5 * sky.ambient_rgb
     grey = 0.75 * sky.ambient_rgb + 0.06 * sky.sun_rgb

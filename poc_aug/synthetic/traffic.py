@@ -62,14 +62,22 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
                 heading = 1 if side > 0 or draw.chance(0.15) else -1
                 cars.append(_vehicle(draw, kind, x, middle, heading, draw.uniform(-0.02, 0.02), False))
             z += length + draw.uniform(0.7, 1.6)
+    crossing = street.crossing_m + 1.75 if street.crossing_m else -1e3
+
+    def drive(kind: VehicleKind, x: float, z: float, heading: int, lamps: bool) -> None:
+        vehicle = _vehicle(draw, kind, x, z, heading, 0.0, lamps)
+        # Nobody drives through those who cross.
+        if abs(z - crossing) > VEHICLE_SIZE_M[kind][0] / 2 + 2.8:
+            cars.append(vehicle)
+
     if draw.chance(0.65):
         kind = draw.choice((*_PARKED[:-1], *_LARGE))
-        cars.append(_vehicle(draw, kind, draw.uniform(-0.2, 0.3), draw.uniform(24, 48), 1, 0.0, draw.chance(0.5)))
+        drive(kind, draw.uniform(-0.2, 0.3), draw.uniform(24, 48), 1, draw.chance(0.5))
     oncoming, z = -3.3, draw.uniform(14, 34)
     while z < 100:
         kind = draw.choice((*_PARKED, *_LARGE))
         if draw.chance(0.55):
-            cars.append(_vehicle(draw, kind, oncoming + draw.uniform(-0.2, 0.2), z, -1, 0.0, sky.weather != "clear"))
+            drive(kind, oncoming + draw.uniform(-0.2, 0.2), z, -1, sky.weather != "clear")
         z += draw.uniform(16, 45)
     return cars
 
@@ -106,7 +114,7 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
                 x = side * (front + draw.uniform(2.0, 7.0))
                 plant(x, z, draw.uniform(1.4, 2.6), draw.uniform(2.6, 4.6), (1.6, 2.2), garden=True)
                 plant(side * (front + 1.3), z + 1, 0.0, draw.uniform(0.9, 1.5), (1.1, 1.5), garden=True)
-                z += draw.uniform(3.2, 5.6) * (1 + z / 32)
+                z += draw.uniform(3.2, 5.6) * (1 + z / 26)
     for _ in range(7):
         x = draw.uniform(-street.front_m[0] - 4, street.front_m[1] + 4)
         plant(x, draw.uniform(165, 186), 2.0, draw.uniform(3.5, 6), (1.7, 1.70001))
@@ -155,7 +163,7 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
         for _ in range(draw.integer(0, 4)):
             x, z = draw.uniform(-street.kerb_m[0], street.kerb_m[1]), street.crossing_m + draw.uniform(0.8, 2.8)
             figures.append(_figure(draw, "person", x, z, 0.0, True))
-    if draw.chance(0.35):
+    if draw.chance(0.28):
         kind = draw.choice(_RIDERS)
         x = draw.uniform(0.9, 1.45) if kind == "cyclist" else draw.uniform(-0.3, 0.9)
         figures.append(_figure(draw, kind, x, draw.uniform(11, 18), 0.0, False))

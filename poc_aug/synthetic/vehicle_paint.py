@@ -34,12 +34,14 @@ def windows(vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[n
         if vehicle.kind == "truck":
             ahead = ends * (along > 0) * between * (part == 2)
             doors = band(along, 2.05, 3.15, pixel) * between * sideways * (part == 2)
-            return np.clip(ahead + doors, 0, 1).astype(np.float32)
+            cover: F32 = ahead + doors
+            return np.minimum(cover, np.float32(1))
         ahead = ends * band(up, 1.0, 2.62, pixel) * (along > 0)
         behind = ends * band(up, 1.55, 2.55, pixel) * (along < 0)
         panes = 1 - np.minimum(sum((band(along, k - 0.05, k + 0.05, pixel) for k in _BUS_PILLARS), np.float32(0)), 1)
         sides = band(along, -front + 0.35, front - 0.25, pixel) * between * sideways * panes
-        return np.clip(ahead + behind + sides, 0, 1).astype(np.float32)
+        cover = ahead + behind + sides
+        return np.minimum(cover, np.float32(1))
     # Distances to the slanted screens, so that side windows end in slanted pillars.
     screens = solid.cabin.normals[[1, 6]] @ p.T - solid.cabin.offsets[[1, 6], None]
     inside = band(-screens[0], 0.10, 50, pixel) * band(-screens[1], 0.13, 50, pixel)
