@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from poc_aug.backends.rendered import RenderedInserter, default_recipe
 from poc_aug.errors import RecipeError
@@ -245,3 +248,19 @@ def test_presets_load_and_an_unknown_one_lists_them() -> None:
         assert load_preset(name).objects
     with pytest.raises(RecipeError, match=r"no preset 'obstacle'(.|\n)*obstacles"):
         load_preset("obstacle")
+
+
+@pytest.mark.parametrize("name", ["camvid/train", "kitti5_cropped/image_2"])
+def test_on_real_frames_the_object_is_as_bright_as_its_street(real_data: Path, name: str) -> None:
+    path = sorted((real_data / "scenes" / name).glob("*.png"))[0]
+    image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
+    height, width = image.shape[1:]
+    camera = Perspective(0.46 * height, 1.5, 0.8 * width, width / 2)
+    foot = int(0.85 * height)
+    box_h, box_w = box_size(RenderedInserter().extent("cardboard box", 1), camera, foot)
+    box = (foot - round(box_h), int(0.55 * width), round(box_h), round(box_w))
+    result = filled(Crop(image, box, "cardboard box", "cardboard box", ("cardboard box",), 1, camera))
+    assert torch.equal(result.image[:, result.alpha == 0], image[:, result.alpha == 0])
+    board = float(result.image[:, result.alpha == 255].float().mean())
+    street = float(image[:, foot : foot + 9, box[1] : box[1] + box[3]].float().mean())
+    assert 0.6 * street < board < 3 * street

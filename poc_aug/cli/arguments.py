@@ -131,9 +131,8 @@ def read_config(path: Path) -> dict[str, Any]:
     dataset = config.get("dataset")
     if isinstance(dataset, str):
         dataset = {"type": dataset}
-    if dataset is not None and (
-        not isinstance(dataset, dict) or "type" not in dataset or set(dataset) - {"type", "args"}
-    ):
+    fits = isinstance(dataset, dict) and "type" in dataset and not set(dataset) - {"type", "args"}
+    if dataset is not None and not fits:
         raise RecipeError(
             f"{path}: dataset = {dataset!r}", expected="{type: 'package.module:callable', args: {key: value, ...}}"
         )

@@ -166,4 +166,5 @@ def _room(points: FloatArray, view: View, box_yxhw: Box) -> float:
     """The box's size over the silhouette's, in the direction that is tighter; a fraction of a pixel is not seen."""
     row, col, _ = view.project(points)
     _, _, h, w = box_yxhw
-    return float(min((h + 0.4) / max(np.ptp(row), 1e-3), (w + 0.4) / max(np.ptp(col), 1e-3)))
+    tall, wide = float(np.ptp(row)), float(np.ptp(col))
+    return min((h + 0.4) / max(tall, 1e-3), (w + 0.4) / max(wide, 1e-3))

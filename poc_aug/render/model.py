@@ -107,7 +107,8 @@ class Model:
         nearest = self.parts[0].solid.distance(self.parts[0].local(p))
         for part in self.parts[1:]:
             nearest = np.minimum(nearest, part.solid.distance(part.local(p)))
-        return nearest
+        # What is pressed into the ground is not to be seen.
+        return np.maximum(nearest, -p[1]) if self.sink > 0 else nearest
 
     def part_at(self, p: FloatArray) -> NDArray[np.int64]:
         """Number of the part that each of the points ``[3, N]`` lies on: int64 ``[N]``."""

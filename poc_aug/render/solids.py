@@ -139,7 +139,9 @@ class Frustum:
         slope = (self.top - self.bottom) / (2 * h)
         cos = 1 / np.hypot(1.0, slope)
         side = (rho - np.float32((self.top + self.bottom) / 2 - r / cos) - np.float32(slope) * y) * np.float32(cos)
-        return _rounded([side, np.abs(y) - np.float32(h - r)], r)
+        # Side and end do not meet at a right angle; without the factor the distance at their edge is too long.
+        steep = np.float32((1 + abs(slope) * cos) ** -0.5)
+        return np.asarray(steep * _rounded([side, np.abs(y) - np.float32(h - r)], r), dtype=np.float32)
 
     def points(self) -> FloatArray:
         """See `Solid`."""
@@ -203,10 +205,11 @@ class Polyhedron:
 
     def points(self) -> FloatArray:
         """See `Solid`."""
-        ray = directions(400)
+        ray = directions(1200)
         facing = self.normals @ ray
         reach = np.where(facing > 1e-3, self.offsets[:, None] / np.maximum(facing, 1e-3), np.inf).min(axis=0)
-        return np.asarray(ray * reach, dtype=np.float32)
+        # Corners lie between the rays.
+        return np.asarray(ray * reach * 1.02, dtype=np.float32)
 
 
 @dataclass(frozen=True)

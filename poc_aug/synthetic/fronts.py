@@ -61,12 +61,12 @@ def wall_colours(
     surface, relief = _plain_wall(wall, house, u, v, wu, wv)
     openings = stripes(u, 0.5 - half_w, 0.5 + half_w, wu) * stripes(v, low, high, wv) * upper
     # The pane lies behind the wall: seen at an angle, part of the opening shows the reveal instead.
-    seen = stripes(pu, 0.5 - half_w, 0.5 + half_w, wpu) * stripes(pv, low, high, wpv) * upper
-    seen = np.minimum(openings, seen)
+    glazed = stripes(pu, 0.5 - half_w, 0.5 + half_w, wpu) * stripes(pv, low, high, wpv) * upper
+    seen: F32 = np.minimum(openings, glazed)
     frame_u, frame_v = np.float32(0.07) / bay, np.float32(0.07) / storey
     sash = stripes(pu, 0.5 - half_w + frame_u, 0.5 - 0.4 * frame_u, wpu)
     sash = sash + stripes(pu, 0.5 + 0.4 * frame_u, 0.5 + half_w - frame_u, wpu)
-    pane = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, seen)
+    pane: F32 = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, seen)
 
     if house.trimmed:
         rim_u, rim_v = np.float32(0.14) / bay, np.float32(0.14) / storey

@@ -1,0 +1,91 @@
+"""``import poc_aug`` is light, and imports point one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import poc_aug
+
+PACKAGE = Path(poc_aug.__file__).parent
+HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray", "matplotlib", "torchmetrics")
+
+# A module may import from its own rank and below.
+RANKS = [
+    ("errors", "types"),
+    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "measure"),
+    (
+        *("labels", "regions", "compose", "insertions", "adapters", "digest", "keys", "known"),
+        *("datasets", "synthetic", "render"),
+    ),
+    ("cache", "pipeline", "backends"),
+    ("dataset", "warming", "preview", "objects", "bench"),
+    ("cli",),
+]
+RANK = {name: number for number, names in enumerate(RANKS) for name in names}
+
+
+def modules_after(code: str) -> set[str]:
+    listing = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in listing.stdout.split()}
+
+
+def test_importing_poc_aug_loads_only_the_standard_library() -> None:
+    bare = modules_after("")
+    loaded = modules_after("import poc_aug") - bare - set(sys.stdlib_module_names)
+    assert loaded == {"poc_aug"}
+
+
+def test_every_public_name_loads_without_optional_packages() -> None:
+    code = "import poc_aug\nfor name in poc_aug.__all__: getattr(poc_aug, name)\nimport poc_aug.cli, poc_aug.bench"
+    assert not modules_after(code) & set(HEAVY)
+
+
+def test_public_names_are_sorted_and_real() -> None:
+    assert poc_aug.__all__ == sorted(poc_aug.__all__)
+    for name in poc_aug.__all__:
+        assert getattr(poc_aug, name).__name__ == name
+        assert name in dir(poc_aug)
+    # The module's name must not hide the function's.
+    import poc_aug.warming as module
+
+    assert poc_aug.warm_cache is module.warm_cache
+    with pytest.raises(AttributeError, match="no_such_name"):
+        poc_aug.no_such_name  # noqa: B018
+
+
+def top_level_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("poc_aug"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for name in top_level_imports(path):
+        assert RANK[name] <= RANK[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("module", ["pipeline", "dataset", "warming"])
+def test_the_core_imports_no_backend(module: str) -> None:
+    assert "backends" not in top_level_imports(PACKAGE / f"{module}.py")
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path.name: length for path, length in lengths.items() if length > 400} == {}
