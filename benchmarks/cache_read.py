@@ -199,7 +199,8 @@ def main() -> None:
                 frames, place, workers=chosen.workers, items=items, repeats=repeats, side=side
             )
             _show(frames.name, size_hw, results[frames.name])
-    publish("cache_read", {"size_hw": size_hw, "workers": chosen.workers, "items": items, "results": results}, chosen.out)
+    setting = {"size_hw": size_hw, "workers": chosen.workers, "items": items, "repeats": repeats}
+    publish("cache_read", {**setting, "results": results}, chosen.out)
 
 
 def _show(name: str, size_hw: tuple[int, int], result: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ class FrameLmdb(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Pair:
         with self._open().begin(buffers=True) as transaction:
-            image, labels = (self._decoded(transaction.get(f"{index:05d}{name}".encode())) for name in "il")
+            found = [transaction.get(f"{index:05d}{name}".encode()) for name in "il"]
+            image, labels = (self._decoded(data) for data in found if data is not None)
         return image, labels
 
     def _open(self) -> lmdb.Environment:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -64,3 +68,28 @@ def contents(path: Path) -> dict[tuple[str, int], bytes | None]:
     """All records of a cache, as bytes."""
     with Cache.open(path) as cache:
         return {item: cache.raw(*item) for item in cache.items()}
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """Run ``work`` in a forked child; what it returns or raises comes back."""
+
+    def run(to_parent: Connection) -> None:
+        try:
+            to_parent.send((work(), None))
+        except Exception as error:
+            to_parent.send((None, error))
+
+    context = multiprocessing.get_context("fork")
+    from_child, to_parent = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(to_parent,))
+    process.start()
+    to_parent.close()
+    try:
+        result, error = from_child.recv()
+    except EOFError:
+        result, error = None, AssertionError("the child died")
+    process.join()
+    assert process.exitcode == 0
+    if error is not None:
+        raise error
+    return result

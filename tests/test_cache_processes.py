@@ -1,4 +1,4 @@
-"""The cache over process borders: fork, spawn, forkserver, kill -9, full disks, busy shards."""
+"""The cache over process borders: fork, spawn, forkserver, kill -9, busy shards."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import multiprocessing
 import os
 import pickle
 import random
-import resource
+import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -23,38 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 from poc_aug.cache import Cache, CacheWriter, registry, same_variant
 from poc_aug.cache.keys import decode_key
 from poc_aug.errors import CacheBusyError, CacheDiskError, CacheError
-from tests.cache_cases import contents, make_cache, make_insertion, make_manifest, make_variant
+from tests.cache_cases import contents, in_child, make_cache, make_insertion, make_manifest, make_variant
 
 # Forking is what these tests are about; Python 3.12 warns of it wherever a library has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 COUNT = 12
-SHARD = "shards/local-0.lmdb"
-
-
-def in_child(work: Callable[[], Any]) -> Any:
-    """Run ``work`` in a forked child; what it returns or raises comes back."""
-
-    def run(to_parent: Connection) -> None:
-        try:
-            to_parent.send((work(), None))
-        except Exception as error:
-            to_parent.send((None, error))
-
-    context = multiprocessing.get_context("fork")
-    from_child, to_parent = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(to_parent,))
-    process.start()
-    to_parent.close()
-    try:
-        result, error = from_child.recv()
-    except EOFError:
-        result, error = None, AssertionError("the child died")
-    process.join()
-    assert process.exitcode == 0
-    if error is not None:
-        raise error
-    return result
 
 
 class CachedVariants(Dataset[tuple[int, torch.Tensor]]):
@@ -152,7 +121,8 @@ def test_pins_survive_a_fork(tmp_path):
         (shard,) = writer._shards
         assert in_child(lambda: len(writer.path.name)) == 7
         assert shard._env is not None
-        assert "no active readers" not in shard._env.readers()
+        # Columns: process, thread, transaction, which is "-" where a reader holds none.
+        assert re.search(rf"{os.getpid()} \w+ \d+\n", shard._env.readers())
 
 
 def test_workers_that_outlive_a_writer_do_not_keep_its_lock(tmp_path):
@@ -257,7 +227,7 @@ def test_pages_that_a_reader_may_see_stay(tmp_path):
     # A reader has no lock file to tell the writer of itself: the writer's pins keep its pages (see registry).
     path = make_cache(tmp_path / "a.cache", 60)
     with Cache.open(path) as cache:
-        want = [item for item in cache.items()]
+        want = list(cache.items())
     context = multiprocessing.get_context("fork")
     parent, child = context.Pipe()
 
@@ -272,6 +242,7 @@ def test_pages_that_a_reader_may_see_stay(tmp_path):
 
     process = context.Process(target=read)
     process.start()
+    child.close()
     parent.recv()
     with CacheWriter(path, make_manifest()) as writer:
         for i in range(60, 160):
@@ -301,106 +272,6 @@ def test_map_grown_by_another_process(tmp_path, monkeypatch):
         cache.refresh()
         assert len(cache) == 30
         assert cache.get("29", 1) is not None
-
-
-# -- full disks
-
-
-def _write_until_full(path: Path) -> tuple[str, int]:
-    """Put noise until it fails; the error's text, and how many puts had returned before."""
-    with CacheWriter(path, replace(make_manifest(), codec="raw")) as writer:
-        for i in range(10_000):
-            try:
-                writer.put(replace(make_variant(5), key=f"{i:05d}", insertions=(make_insertion(i, (33, 31)),)))
-            except CacheDiskError as error:
-                return str(error), i
-    raise AssertionError("the disk did not fill")
-
-
-def _check_full(path: Path, text: str, stored: int) -> None:
-    assert stored > 3
-    for part in (str(path / SHARD), "bytes are free there", "remains", "same command continues"):
-        assert part in text
-    with Cache.open(path) as cache:
-        assert len(cache) == stored
-        assert cache.verify().ok
-
-
-def test_file_size_limit(tmp_path):
-    path = tmp_path / "a.cache"
-
-    def work() -> tuple[str, int]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-        return _write_until_full(path)
-
-    text, stored = in_child(work)
-    _check_full(path, text, stored)
-    with CacheWriter(path, replace(make_manifest(), codec="raw")) as writer:  # with room again
-        writer.put(make_variant(0))
-    with Cache.open(path) as cache:
-        assert len(cache) == stored + 1
-
-
-@pytest.mark.parametrize("limit", [0, 100, 5000])
-def test_no_room_to_begin(tmp_path, limit):
-    path = tmp_path / "a.cache"
-
-    def work() -> str:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-        with pytest.raises(CacheDiskError) as caught, CacheWriter(path, make_manifest()) as writer:
-            writer.put(make_variant(1))
-        return str(caught.value)
-
-    assert "bytes are free there" in in_child(work)
-    assert len(contents(make_cache(path, 3))) == 3
-
-
-def test_full_tmpfs(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
-    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    try:
-        path = disk / "a.cache"
-        text, stored = _write_until_full(path)
-        _check_full(path, text, stored)
-        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        with CacheWriter(path, replace(make_manifest(), codec="raw")) as writer:
-            writer.put(make_variant(0))
-        with Cache.open(path) as cache:
-            assert len(cache) == stored + 1
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_folder_that_cannot_be_written(tmp_path):
-    if os.getuid() == 0:
-        blocked = Path("/proc/no-folder-can-be-made-here")
-        if sys.platform != "linux":
-            pytest.skip("root may write everywhere")
-    else:
-        blocked = tmp_path / "locked" / "a.cache"
-        blocked.parent.mkdir(mode=0o500)
-    with pytest.raises(CacheDiskError, match=r"cannot be written[\s\S]*permissions"):
-        CacheWriter(blocked, make_manifest())
-
-
-def test_read_only_cache(tmp_path):
-    # Copied without write permission, and with no lock files: readers need neither.
-    path = make_cache(tmp_path / "a.cache", 5)
-    (path / "shards/local-0.lock").unlink()
-    (path / SHARD).chmod(0o400)
-    for folder in (path / "shards", path):
-        folder.chmod(0o500)
-    try:
-        with Cache.open(path) as cache:
-            assert len(cache) == 5
-            assert cache.verify().ok
-        assert sorted(p.name for p in (path / "shards").iterdir()) == ["local-0.lmdb"]
-    finally:
-        for folder in (path, path / "shards"):
-            folder.chmod(0o700)
 
 
 def test_errors_cross_process_borders():

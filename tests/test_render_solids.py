@@ -159,3 +159,23 @@ def test_no_view_above_the_horizon_or_inside_the_camera() -> None:
     points[1] += 0.3
     assert stand(points, CAMERA, (50, 100, 40, 40)) is None
     assert stand(points, CAMERA, (0, 100, 4000, 4000)) is None
+
+
+def soles(kind: str, seed: int) -> np.ndarray:
+    """Places of the ground, ``[2, K]`` in metres, that the object touches to within a centimetre."""
+    model, _ = build(kind, seed)
+    x, z = np.meshgrid(np.linspace(-1, 1, 201), np.linspace(-1, 1, 201))
+    low = np.stack([x.ravel(), np.full(x.size, 0.004), z.ravel()]).astype(np.float32)
+    return low[[0, 2]][:, model.distance(low) < 0.006]
+
+
+@pytest.mark.parametrize("kind", ["fallen traffic cone", "fallen barrel", "bucket", "metal pipe", "log"])
+def test_what_lies_touches_the_ground_at_both_ends(kind: str) -> None:
+    for seed in range(8):
+        model, _ = build(kind, seed)
+        if kind == "bucket" and not model.facts["fallen"]:
+            continue
+        length = float(np.hypot(*np.ptp(model.points()[[0, 2]], axis=1)))
+        touched = soles(kind, seed)
+        apart = np.hypot(*(touched[:, :, None] - touched[:, None, :])).max()
+        assert apart > (0.45 if kind in ("fallen traffic cone", "bucket") else 0.6) * min(length, 1.9)

@@ -142,6 +142,7 @@ class RenderedInserter:
         if view is None:
             detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
             return Rejection("not drawable", crop.object_name, detail=detail)
+        scale = crop.perspective.camera_height_m / view.perspective.camera_height_m
         image = crop.image.numpy()
         size_hw = (image.shape[1], image.shape[2])
         stage = Stage(model, view, light, estimate(image, crop.box_yxhw), grime_seed)
@@ -157,7 +158,7 @@ class RenderedInserter:
             annotation=Annotation((_part(crop, mask),)),
             alpha=torch.from_numpy(matte),
             shade=torch.from_numpy(shade),
-            provenance=_provenance(model, yaw, light, crop, view.perspective.camera_height_m, strength),
+            provenance=_provenance(crop.object_name, model, yaw, light, scale, strength),
         )
 
 
@@ -198,17 +199,14 @@ def _composed(
     return filled, matte
 
 
-def _provenance(
-    model: Model, yaw: float, light: Light, crop: Crop, camera_height_m: float, strength: float
-) -> dict[str, Any]:
+def _provenance(kind: str, model: Model, yaw: float, light: Light, scale: float, strength: float) -> dict[str, Any]:
     width, height, depth = np.ptp(model.points(), axis=1)
-    assert crop.perspective is not None
     return {
         "inserter": "rendered",
         "renderer_version": RENDERER_VERSION,
-        "kind": crop.object_name,
+        "kind": kind,
         "size_m": {"width": round(float(width), 3), "height": round(float(height), 3), "depth": round(float(depth), 3)},
-        "scale": round(crop.perspective.camera_height_m / camera_height_m, 4),
+        "scale": round(scale, 4),
         "yaw_deg": round(yaw, 1),
         "light": light.facts(),
         "shadow_strength": round(strength, 3),

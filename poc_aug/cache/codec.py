@@ -76,10 +76,10 @@ def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int])
         pixels = np.array(image)
     if pixels.shape[:2] != size_hw:
         raise ValueError(f"a picture of {pixels.shape[:2]} pixels where the header says {size_hw}")
-    channels = torch.from_numpy(pixels).permute(2, 0, 1)
-    if channels.shape[0] == 4:
-        return (channels[:3] * (channels[3] > 0)).contiguous()
-    return channels.contiguous()
+    rgb = np.array(pixels[..., :3].transpose(2, 0, 1), order="C")
+    if pixels.shape[2] == 4:
+        rgb *= pixels[..., 3] != 0
+    return torch.from_numpy(rgb)
 
 
 def encode_mask(mask: torch.Tensor) -> Blob:

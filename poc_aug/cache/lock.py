@@ -46,7 +46,13 @@ class FileLock:
         os.pwrite(fd, owner, 0)
 
     def release(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Give the lock back; a second call, or one in a forked child, does nothing."""
+        if self._fd is not None:
+            # Closing would do, but for a child that was forked a moment ago and has not closed its copy yet.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._close()
+
+    def _close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -86,7 +92,7 @@ def _after_fork_in_child() -> None:
     # A forked child shares the open file: were it left open, loader workers that outlive a killed writer would
     # keep its lock, and the resumed job would be told that the cache is busy.
     for lock in list(_held):
-        lock.release()
+        lock._close()  # without unlocking, which would unlock the parent's
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -7,12 +7,13 @@ first use.
 **Why readers need no lock file.** Readers open shards with ``lock=False``, so that a cache works on read-only
 media and for any number of workers. A writer of LMDB knows readers by the lock file only, and uses the pages
 again that it freed two commits ago: under a reader without lock they would change while they are read (seen:
-listing 20,000 names beside a writer at full speed failed 144 times of 148; with pins, never). The writer therefore holds read transactions of its own, *pins*, which keep every page that was reachable since
-the last pin but one. Pins are renewed every `PIN_S` seconds, so whatever a reader can reach when its
-transaction begins stays in place for at least that long; its transactions take microseconds (one record, or 1000
-names). What remains is a process that is stopped for ten seconds in the middle of one lookup beside a running
-writer, or while a writer is killed and started again: the record's hash, and one more try, catch all of that
-but a torn page tree. Sealing replaces a shard by renaming, which leaves open readers their old file.
+listing 20,000 names beside a writer at full speed failed 144 times of 148; with pins, never). The writer
+therefore holds read transactions of its own, *pins*, which keep every page that was reachable since the last pin
+but one. Pins are renewed every `PIN_S` seconds, so whatever a reader can reach when its transaction begins stays
+in place for at least that long; its transactions take microseconds (one record, or 1000 names). What remains is
+a process that is stopped for `PIN_S` in the middle of one lookup beside a running writer, or while a writer is
+killed and started again: the record's hash, and one more try, catch all of that but a torn page tree. Sealing
+replaces a shard by renaming, which leaves open readers their old file.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def fallen_cone(dice: Dice) -> Model:
     height = float(model.facts["height_m"])
     # The line from the base's edge to the rim of the tip becomes level.
     lean = float(np.degrees(np.arctan2(height * 0.27 - height * 0.045, height)))
-    return model.posed(turned("z", 90 - lean)).posed(turned("y", dice.choice((0, 180))))
+    return model.posed(turned("z", 90 + lean)).posed(turned("y", dice.choice((0, 180))))
 
 
 def ball(dice: Dice) -> Model:
@@ -156,8 +156,9 @@ def bucket(dice: Dice) -> Model:
     model = Model(parts, pace=0.85, grime=dice.uniform(0.2, 0.7), facts={"fallen": int(fallen)})
     if not fallen:
         return model
-    lean = float(np.degrees(np.arctan2(top - bottom, height)))
-    return model.posed(turned("z", 90 + lean))
+    # It rests on the edge of its bottom, and on its rim and the ends of its handle.
+    lean = float(np.degrees(np.arctan2(top * 1.03 + 0.0035 - bottom, height - 0.03)))
+    return model.posed(turned("z", 90 - lean))
 
 
 def metal_pipe(dice: Dice) -> Model:

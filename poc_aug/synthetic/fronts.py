@@ -59,7 +59,7 @@ def wall_colours(
     high = np.minimum(low + np.float32(house.window_h / storey), np.float32(0.94))
 
     surface, relief = _plain_wall(wall, house, u, v, wu, wv)
-    openings = stripes(u, 0.5 - half_w, 0.5 + half_w, wu) * stripes(v, low, high, wv) * upper
+    openings: F32 = stripes(u, 0.5 - half_w, 0.5 + half_w, wu) * stripes(v, low, high, wv) * upper
     # The pane lies behind the wall: seen at an angle, part of the opening shows the reveal instead.
     glazed = stripes(pu, 0.5 - half_w, 0.5 + half_w, wpu) * stripes(pv, low, high, wpv) * upper
     seen: F32 = np.minimum(openings, glazed)

@@ -137,9 +137,9 @@ def _repairs(x: F32, z: F32, fx: F32, fz: F32, seed: int) -> F32:
         wander = fbm_2d(zs * np.float32(0.45), xs * np.float32(0.45), seed + 5, 4)
         crack = np.abs(wander - np.float32(0.5)) * np.float32(9)
         patchy = smooth(value_noise_2d(zs * np.float32(0.21), xs * np.float32(0.21), seed + 6), 0.45, 0.7)
-        factor[near_rows] *= 1 - np.float32(0.5) * patchy * np.clip(1 - crack * 14 / (1 + 40 * fz[near_rows]), 0, 1) / (
-            1 + 6 * fz[near_rows]
-        )
+        foot = fz[near_rows]
+        line = np.clip(1 - crack * 14 / (1 + 40 * foot), 0, 1) / (1 + 6 * foot)
+        factor[near_rows] *= 1 - np.float32(0.36) * patchy * line
     return factor
 
 

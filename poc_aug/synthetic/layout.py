@@ -91,7 +91,7 @@ def _sky(draw: Draw) -> Sky:
         weather=weather,
         sun=sun,
         sun_rgb=srgb("fff0d6") * 2.3,
-        ambient_rgb=srgb("b9d0f0") * 0.95,
+        ambient_rgb=srgb("bdd0ec") * 1.12,
         bounce_rgb=srgb("a09080") * 0.85,
         zenith_rgb=srgb("4a86d0") * 0.95,
         horizon_rgb=srgb("c5d8ea") * 1.05,

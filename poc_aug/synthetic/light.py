@@ -10,6 +10,7 @@ from poc_aug.synthetic.scene import END_M, Scene, Sky, Tree
 
 _STEP_M = 0.5
 _START_M = -40.0
+_SOFT = np.array([1, 2, 2, 2, 1], np.float32) / 8
 _STREET_MIDDLE = np.array([0.10, 0.095, 0.085], np.float32)
 
 
@@ -22,7 +23,7 @@ class Light:
         self._front = scene.street.front_m
         # Eaves along both building lines as seen from the sun: one table a side.
         z = np.arange(_START_M, END_M, _STEP_M)
-        self._eaves = [np.zeros(len(z), np.float32), np.zeros(len(z), np.float32)]
+        self._eaves: list[F32] = [np.zeros(len(z), np.float32), np.zeros(len(z), np.float32)]
         for house in scene.buildings:
             if house.front_m > self._front[0 if house.side < 0 else 1] + 1:
                 continue
@@ -31,7 +32,10 @@ class Light:
             table[span] = house.height_m + 0.6 * house.roof_m
         for table in self._eaves:
             # The row goes on behind the camera, or its end would cut a bright wedge into the foreground.
-            table[: np.argmax(table > 0)] = table.max() and table[np.argmax(table > 0)]
+            first = int(np.argmax(table > 0))
+            table[:first] = table[first]
+        # The sun is not a point: steps from house to house cast soft edges too.
+        self._eaves = [np.convolve(np.pad(t, 2, mode="edge"), _SOFT, mode="valid") for t in self._eaves]
 
     def haze(self, rgb: F32, z: Number, alpha: F32 | None = None) -> F32:
         """Mix with the colour of the air over ``z`` metres; ``alpha``: what ``rgb`` is already multiplied by."""
@@ -51,9 +55,11 @@ class Light:
             t = (side * self._front[0 if side < 0 else 1] - px) / np.float32(sx)
             t = np.maximum(t, 0)
             table = self._eaves[0 if side < 0 else 1]
-            at = np.clip((pz + t * np.float32(sz) - _START_M) / _STEP_M, 0, len(table) - 1).astype(np.int32)
+            place = np.clip((pz + t * np.float32(sz) - _START_M) / _STEP_M, 0, len(table) - 1.001)
+            at = place.astype(np.int32)
+            eaves = table[at] + (table[at + 1] - table[at]) * (place - at).astype(np.float32)
             soft = np.float32(0.25) + np.float32(0.05) * t
-            over = py + t * np.float32(sy) - table[at]
+            over = py + t * np.float32(sy) - eaves
             lit = np.clip(over / soft + np.float32(0.5), 0, 1).astype(np.float32)
         if trees:
             lit = np.broadcast_to(lit, shape).copy()

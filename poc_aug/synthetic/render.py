@@ -22,6 +22,9 @@ from poc_aug.synthetic.vehicles import draw_vehicle
 # Added to distances, so that all houses come before all gardens, and those before what stands in the street.
 _HOUSES, _GARDENS, _BOUNDARIES = 3e4, 2e4, 1e4
 
+_COARSEST_M = 0.45
+"""Vehicles, people and posts of which a pixel would hold more than this are left out."""
+
 
 def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8]:
     """Render a scene.
@@ -46,12 +49,13 @@ def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8
         jobs.append((far + tree.z, partial(draw_tree, canvas, camera, tree, light, known["vegetation"])))
     for number in (0, 1):
         jobs.append((_BOUNDARIES, partial(draw_boundary, canvas, camera, scene, number, light, known)))
-    for vehicle in scene.vehicles:
+    reach = _COARSEST_M * camera.view.focal_px
+    for vehicle in (v for v in scene.vehicles if v.z < reach):
         label = known[vehicle.kind if vehicle.kind in ("bus", "truck") else "car"]
         jobs.append((vehicle.z, partial(draw_vehicle, canvas, camera, vehicle, light, label)))
-    for figure in scene.figures:
+    for figure in (f for f in scene.figures if f.z < reach):
         jobs.append((figure.z, partial(draw_figure, canvas, camera, figure, light, known)))
-    for post in scene.posts:
+    for post in (p for p in scene.posts if p.z < reach):
         jobs.append((post.z, partial(draw_post, canvas, camera, post, light, known)))
     for _, job in sorted(jobs, key=lambda pair: -pair[0]):
         job()

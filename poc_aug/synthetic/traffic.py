@@ -157,7 +157,7 @@ def draw_figures(draw: Draw, street: Street) -> list[Figure]:
         if draw.chance(0.5):
             z = draw.uniform(9, 26)
             for number_of in range(draw.integer(1, 4)):
-                x = side * (inner - 0.4)
+                x = side * (inner + 0.1)
                 figures.append(_figure(draw, "bicycle", x, z + 1.1 * number_of, KERB_HEIGHT_M, True))
     if street.crossing_m:
         for _ in range(draw.integer(0, 4)):
