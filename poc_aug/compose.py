@@ -123,12 +123,14 @@ def blend(base: torch.Tensor, insertion: Insertion, sigma_px: float) -> torch.Te
 
 def _blend_into(pixels: npt.NDArray[np.uint8], insertion: Insertion, sigma_px: float) -> None:
     """Blend in place. In whole numbers, each step rounded to the nearest: 2x faster than float32."""
+    # Each in its own bounds: a shadow is often wider than its object, and lies at its foot only.
     if insertion.shade is not None:
-        light = 255 - insertion.shade.numpy()
+        window = _bounds(insertion.shade.numpy())
+        light = 255 - insertion.shade.numpy()[window]
         for channel in pixels:  # one channel at a time stays in the processor's cache
-            channel[...] = _over_255(np.multiply(channel, light, dtype=np.uint16))
+            under = channel[window]
+            under[...] = _over_255(np.multiply(under, light, dtype=np.uint16))
     alpha = opacity(insertion, sigma_px).numpy()
-    # An object's shadow is often wider than the object: there the patch does not show.
     window = _bounds(alpha)
     cover = alpha[window].astype(np.uint16)
     for channel, patch in zip(pixels, insertion.patch.numpy(), strict=True):
@@ -146,9 +148,9 @@ def _over_255(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
     return values
 
 
-def _bounds(alpha: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
+def _bounds(values: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
     """Rows and columns from the first to the last that are not zero."""
-    rows, cols = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    rows, cols = np.flatnonzero(values.any(axis=1)), np.flatnonzero(values.any(axis=0))
     if rows.size == 0:
         return slice(0), slice(0)
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from poc_aug.adapters import Adapt, open_item
-from poc_aug.cache import Cache, CacheWriter, Codec, Manifest
+from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec, Manifest
 from poc_aug.errors import RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
@@ -150,7 +150,8 @@ def warm_cache(
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     with ExitStack() as stack:
         present: set[tuple[str, int]] = set()
-        if Path(cache).exists():
+        # A run that was killed before it wrote its manifest leaves a bare folder, which the writer goes on with.
+        if (Path(cache) / MANIFEST).exists():
             with Cache.open(cache) as opened:
                 manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)

@@ -97,6 +97,12 @@ def test_an_unreadable_image_is_named_skipped_or_raised(tmp_path: Path) -> None:
     assert warm_cache(Frames(6), path, pipeline(), variants=1, workers=0).made == 2
 
 
+def test_a_run_killed_before_its_manifest_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    (path / "shards").mkdir(parents=True)
+    assert warm_cache(Frames(2), path, pipeline(), variants=1, workers=0).made == 2
+
+
 def test_what_was_made_before_an_error_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     with pytest.raises(SampleReadError):

@@ -16,7 +16,7 @@ Rooms: ``codec`` (tensors to bytes), ``record`` (a `Variant` to bytes), ``keys``
 from __future__ import annotations
 
 from poc_aug.cache.codec import CODECS, Codec
-from poc_aug.cache.manifest import SCHEMA_VERSION, Manifest
+from poc_aug.cache.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.verify import Problem, VerifyReport
@@ -24,6 +24,7 @@ from poc_aug.cache.writer import CacheWriter
 
 __all__ = [
     "CODECS",
+    "MANIFEST",
     "SCHEMA_VERSION",
     "Cache",
     "CacheWriter",
