@@ -1,0 +1,99 @@
+"""Write the tables of docs/benchmarks.md from benchmarks/results/*.json, between their markers.
+
+Run: python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import RESULTS
+
+DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_KINDS = ("list", "array", "lazy")
+
+
+def regions_table(result: dict[str, Any]) -> Iterator[str]:
+    """Ours and the others by case, for each source of frames."""
+    for source, items in result["results"].items():
+        yield f"\n**{source}**\n"
+        yield "| case | positions | ours | list | array | lazy |"
+        yield "|---|--:|--:|--:|--:|--:|"
+        for item in items:
+            cells = [item["case"], f"{item['positions']:,}", f"{1e3 * item['ours_s']['median']:.2f} ms"]
+            for kind in _KINDS:
+                told = item[kind]
+                mark = "~" if told["extrapolated"] else ""
+                cells.append(f"{mark}{_time(told['s']['median'])} (**{_times(told['times_slower_than_ours'])}**)")
+            yield _line(cells)
+
+
+def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
+    """Arms by source of frames, then the stages of one item."""
+    for source, told in result["results"].items():
+        yield f"\n**{source}**, {told['frames']} frames\n"
+        yield "| | objects | samples/s | time over base | CPU time over base | MB a variant | smaller than PNG pairs |"
+        yield "|---|--:|--:|--:|--:|--:|--:|"
+        for arm in told["arms"]:
+            smaller = arm["times_smaller_than_png_pairs"]
+            base = not arm["mb_per_variant"]
+            yield _line(
+                [
+                    arm["arm"],
+                    f"{arm['objects_per_item']:.1f}" if arm["objects_per_item"] else "",
+                    f"{arm['samples_per_s']:.1f}",
+                    "" if base else _change(arm["time_over_base"]),
+                    "" if base else _change(arm["cpu_over_base"]),
+                    "" if base else f"{arm['mb_per_variant']:.3f}",
+                    f"{smaller:.1f}x" if smaller else "",
+                ]
+            )
+        stages = "; ".join(f"{name} {1e3 * spread['median']:.2f} ms" for name, spread in told["stages_s"].items())
+        yield f"\nOne item of the default cache, in one process: {stages}."
+
+
+def _change(spread: dict[str, float]) -> str:
+    return f"{spread['median'] - 1:+.1%} ({spread['low'] - 1:+.1%} to {spread['high'] - 1:+.1%})"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds >= 1 else f"{1e3 * seconds:,.1f} ms"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.2g}x"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _environment(result: dict[str, Any]) -> str:
+    told = result["environment"]
+    packages = ", ".join(f"{name} {told[name]}" for name in ("torch", "numpy", "pillow", "lmdb"))
+    return (
+        f"Commit {told['commit']}, {told['date'][:10]}; {told['cpu']}, {told['cores']} cores, load "
+        f"{told['load_1min']} when it ended; Python {told['python']}, {packages}."
+    )
+
+
+def main() -> None:
+    """Replace what stands between the markers of each result."""
+    text = DOCS.read_text(encoding="utf-8")
+    for name, table in (("regions", regions_table), ("cache_read", cache_read_table)):
+        path = RESULTS / f"{name}.json"
+        result = json.loads(path.read_text(encoding="utf-8"))
+        body = "\n".join([*table(result), "", _environment(result)])
+        found = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
+        if len(found) != 1:
+            raise ValueError(f"{DOCS} has {len(found)} places marked <!-- {name} --> ... <!-- end -->, expected one")
+        text = text.replace(f"<!-- {name} -->\n{found[0]}<!-- end -->", f"<!-- {name} -->\n{body}\n<!-- end -->")
+    DOCS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

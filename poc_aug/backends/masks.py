@@ -1,0 +1,50 @@
+"""A locator that takes valid areas from masks that are there already: drivable-area maps, drawn by hand, another model's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from poc_aug.errors import DatasetError
+from poc_aug.types import Sample
+
+MaskLike = torch.Tensor | npt.NDArray[Any] | Image.Image
+
+
+class MaskLocator:
+    """Valid areas by sample key; a `Locator`, used instead of the labels.
+
+    Args:
+        find: gives the mask of a sample's key: bool or 0 / non-zero, ``[H, W]``, as tensor, array or PIL image. It
+            is the same for every location that a recipe names.
+        name: names the set of masks; part of the cache's fingerprint, since masks decide what is generated.
+    """
+
+    def __init__(self, find: Callable[[str], MaskLike], name: str) -> None:
+        self.find = find
+        self.name = name
+
+    def describe(self) -> dict[str, Any]:
+        """The locator's kind and the name of its masks."""
+        return {"locator": "masks", "name": self.name}
+
+    def locate(self, sample: Sample, location: str) -> torch.Tensor:
+        """Valid area of a sample, bool ``[H, W]``.
+
+        Raises:
+            DatasetError: a mask of another size or shape than the sample's image.
+        """
+        found = self.find(sample.key)
+        values = torch.from_numpy(np.array(found)) if not isinstance(found, torch.Tensor) else found
+        if tuple(values.shape) != sample.size_hw:
+            raise DatasetError(
+                f"mask {self.name!r} of sample {sample.key!r} has shape {tuple(values.shape)}",
+                expected=f"{sample.size_hw}, as the image",
+                hint="give a mask of one channel, in the image's own size",
+            )
+        return values != 0
