@@ -255,7 +255,7 @@ def measure(case: Case, repeats: int, budget_s: float) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     parser = options("Region search against testing positions one at a time.")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds after which a search is extrapolated")
+    parser.add_argument("--budget", type=float, default=15.0, help="seconds after which a search is extrapolated")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     size_hw = (128, 256) if chosen.smoke else SIZE_HW

@@ -1,4 +1,4 @@
-"""A locator that takes valid areas from masks that are there already: drivable-area maps, drawn by hand, another model's."""
+"""A locator that takes valid areas from masks that exist: drivable-area maps, masks drawn by hand, another model's."""
 
 from __future__ import annotations
 
