@@ -240,7 +240,7 @@ def _stages(
 ) -> tuple[dict[str, Spread], float]:
     """Seconds of each stage in this process, over all items and repeats; and objects an item."""
     names = sorted({part for spec in wrapped.recipe.objects for part in spec.parts})
-    ids = wrapped.labels.resolve(names, wrapped.schema)
+    ids = wrapped.labels.resolve(names, wrapped.base_schema)
     times: dict[str, list[float]] = {name: [] for name in STAGES}
     used = list(islice(chosen, _STAGE_ITEMS))
     for number in range(-1, repeats):
@@ -264,8 +264,7 @@ def _one_item(wrapped: POCAugmentedDataset, index: int, variant: Variant, ids: d
     image = seconds(lambda: compose_image(opened.image, variant.insertions, wrapped.sigma_px))
 
     def paint() -> None:
-        for insertion in variant.insertions:
-            paint_labels(opened.labels, insertion, ids)
+        paint_labels(opened.labels, variant.insertions, ids)
         opened.close()
 
     return base, opening, reading, image, seconds(paint)

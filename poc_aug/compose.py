@@ -8,7 +8,7 @@ blended with that instead: its edge is known already. Its shadow (``shade``) dar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from kornia.filters import get_gaussian_kernel1d
 
+from poc_aug.errors import RecipeError
 from poc_aug.types import Box, Insertion, Sample
 
 
@@ -93,9 +94,19 @@ def dilate(mask: torch.Tensor, radius_px: int) -> torch.Tensor:
 
 
 def opacity(insertion: Insertion, sigma_px: float) -> torch.Tensor:
-    """How much of the patch shows: uint8 ``[h, w]``, 255 is opaque; its own matte, else its feathered mask."""
+    """How much of the patch shows: uint8 ``[h, w]``, 255 is opaque; its own matte, else its feathered mask.
+
+    Raises:
+        RecipeError: a feather wider than the patch holds pixels for.
+    """
     if insertion.alpha is not None:
         return insertion.alpha
+    if not 0 <= sigma_px <= insertion.max_sigma_px:
+        raise RecipeError(
+            f"sigma_px={sigma_px}",
+            expected=f"0 to {insertion.max_sigma_px}: the insertion holds no pixels beyond that feather",
+            hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
+        )
     return feather(insertion.mask, sigma_px).mul_(255).round_().to(torch.uint8)
 
 
@@ -158,44 +169,44 @@ def _bounds(values: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
 
 def paint_labels(
     canvas: PixelCanvas,
-    insertion: Insertion,
+    insertions: Sequence[Insertion],
     ids: Mapping[str, int],
     *,
     ring_px: int = 0,
     ring_id: int = 255,
 ) -> None:
-    """Write the label ids of an insertion's parts, and a ring of ``ring_id`` around the object.
+    """Write the label ids of insertions' parts, and a ring of ``ring_id`` around each object.
 
-    Whatever the base's labels were under the object, ignore included, they become the object's.
+    Whatever the base's labels were under an object, ignore included, they become the object's. All rings come
+    before all objects: none covers another object.
 
     Args:
         canvas: the label map.
-        insertion: its parts' masks are disjoint.
+        insertions: in their order, far to near; the masks of one's parts are disjoint.
         ids: label id of each part's class name.
-        ring_px: width of the ring in pixels; 0: no ring.
-        ring_id: label id of the ring.
+        ring_px: width of the rings in pixels; 0: none.
+        ring_id: label id of the rings.
     """
-    box, masks = insertion.box_yxhw, [part.mask for part in insertion.parts]
     if ring_px:
-        box, masks = _grown(box, masks, ring_px, canvas.size_hw)
-    labels = canvas.read(box)
-    if ring_px:
-        labels[dilate(torch.stack(masks).any(dim=0), ring_px)] = ring_id
-    for part, mask in zip(insertion.parts, masks, strict=True):
-        labels[mask] = ids[part.name]
-    canvas.write(box, labels)
+        for insertion in insertions:
+            box, mask = _grown(insertion.box_yxhw, insertion.mask, ring_px, canvas.size_hw)
+            labels = canvas.read(box)
+            labels[dilate(mask, ring_px)] = ring_id
+            canvas.write(box, labels)
+    for insertion in insertions:
+        labels = canvas.read(insertion.box_yxhw)
+        for part in insertion.parts:
+            labels[part.mask] = ids[part.name]
+        canvas.write(insertion.box_yxhw, labels)
 
 
-def _grown(
-    box: Box, masks: list[torch.Tensor], margin_px: int, size_hw: tuple[int, int]
-) -> tuple[Box, list[torch.Tensor]]:
-    """The box grown by ``margin_px`` inside the frame, and the masks in it."""
+def _grown(box: Box, mask: torch.Tensor, margin_px: int, size_hw: tuple[int, int]) -> tuple[Box, torch.Tensor]:
+    """The box grown by ``margin_px`` inside the frame, and the mask in it."""
     y, x, h, w = box
     top, left = max(0, y - margin_px), max(0, x - margin_px)
     bottom, right = min(size_hw[0], y + h + margin_px), min(size_hw[1], x + w + margin_px)
     padding = (x - left, right - x - w, y - top, bottom - y - h)
-    grown = [torch.nn.functional.pad(mask, padding) for mask in masks]
-    return (top, left, bottom - top, right - left), grown
+    return (top, left, bottom - top, right - left), torch.nn.functional.pad(mask, padding)
 
 
 def compose_image(canvas: PixelCanvas, insertions: Iterable[Insertion], sigma_px: float) -> None:
@@ -227,7 +238,7 @@ class _Tensor:
 
 def compose(
     sample: Sample,
-    insertions: Iterable[Insertion],
+    insertions: Sequence[Insertion],
     ids: Mapping[str, int],
     *,
     sigma_px: float = 1.0,
@@ -236,7 +247,6 @@ def compose(
 ) -> Sample:
     """A copy of ``sample`` with the insertions in its image and labels; ``sample`` is not modified."""
     image, labels = _Tensor(sample.image.clone()), _Tensor(sample.labels.clone())
-    for insertion in insertions:
-        compose_image(image, (insertion,), sigma_px)
-        paint_labels(labels, insertion, ids, ring_px=ring_px, ring_id=ring_id)
+    compose_image(image, insertions, sigma_px)
+    paint_labels(labels, insertions, ids, ring_px=ring_px, ring_id=ring_id)
     return Sample(image.value, labels.value, sample.key)

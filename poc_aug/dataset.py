@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -40,10 +41,11 @@ class POCAugmentedDataset(Dataset[Any]):
             same item each time: random transforms go to ``transforms``.
         cache: path of a cache, or an opened one.
         labels: turns class names into label ids; default ``OodLabels(254)``.
-        p: share of the samples that are augmented.
+        p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
             ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``; a number: that variant.
-        on_miss: what happens where the cache holds nothing for a sample: ``"original"`` or ``"raise"``.
+        on_miss: what happens where the cache does not hold what was drawn: ``"original"`` or ``"raise"``. A variant
+            in which every attempt was rejected is no miss.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
         seed: seed of what is drawn when reading.
@@ -65,7 +67,7 @@ class POCAugmentedDataset(Dataset[Any]):
         cache: str | Path | Cache,
         labels: LabelPolicy | None = None,
         *,
-        p: float = 0.5,
+        p: float | None = None,
         variants: Literal["random", "all"] | int = "random",
         on_miss: OnMiss = "original",
         sigma_px: float = 1.0,
@@ -78,24 +80,25 @@ class POCAugmentedDataset(Dataset[Any]):
         self.base = base
         self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.labels = labels if labels is not None else OodLabels()
-        self.p = p
-        self.variants = variants
+        self.p = p if p is not None else 1.0 if variants == "all" else 0.5
+        self.variants = variants if isinstance(variants, str) else operator.index(variants)
         self.on_miss = on_miss
         self.sigma_px = sigma_px
         self.transforms = transforms
-        self.seed = seed
-        self.schema = find_schema(base, schema)
+        self.seed = operator.index(seed)
+        # Of the base's labels: a policy may change what comes out.
+        self.base_schema = find_schema(base, schema)
         self.adapt = adapt
         self.keys = dataset_keys(base, keys)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._check_parameters()
         stored = self._check_keys()
-        self._per_sample = 1 + max(index for _, index in self.cache) if variants == "all" else 1
+        self._per_sample = 1 + max((index for _, index in self.cache), default=0) if variants == "all" else 1
         names = {part for spec in self.recipe.objects for part in spec.parts}
-        self._ids = self.labels.resolve(sorted(names), self.schema)
-        self._ring_id = self.labels.ring_id(self.schema) if self.labels.ring_px else 0
+        self._ids = self.labels.resolve(sorted(names), self.base_schema)
+        self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
         if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
-            self.labels.rewrite(torch.zeros((1, 1), dtype=torch.uint8), self.schema)
+            self.labels.rewrite(torch.zeros((1, 1), dtype=torch.uint8), self.base_schema)
         self._stored = stored
         # In shared memory, so that `set_epoch` reaches persistent workers.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -112,10 +115,20 @@ class POCAugmentedDataset(Dataset[Any]):
         """The current epoch."""
         return int(self._epoch)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # Worker processes are sent the shared epoch itself; any other copy has its own, to be shared with its workers.
+        if not self._epoch.is_shared():
+            self._epoch = self._epoch.clone().share_memory_()  # type: ignore[no-untyped-call]
+
     def __len__(self) -> int:
         return len(self.keys) * self._per_sample
 
     def __getitem__(self, index: int) -> Any:
+        index = operator.index(index)  # samplers and subsets may hold NumPy or tensor indices
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} items")
         number, place = divmod(index % len(self), self._per_sample)
@@ -132,18 +145,12 @@ class POCAugmentedDataset(Dataset[Any]):
         if seeding.uniform(rng, 0, 1) >= self.p:
             return None
         stored = self.cache.variants(key)
+        if self.variants != "random":
+            wanted = place if self.variants == "all" else self.variants
+            assert isinstance(wanted, int)
+            return self.cache.get(key, wanted) if wanted in stored else self._miss(key, f"variant {wanted}")
         if not stored:
-            if self.on_miss == "raise":
-                raise CacheMissError(
-                    f"the cache {str(self.cache.path)!r} holds nothing for sample {key!r}",
-                    expected="at least one variant of every sample",
-                    hint="run warm_cache again on this dataset, or set on_miss='original'",
-                )
-            return None
-        if self.variants == "all":
-            return self.cache.get(key, place)
-        if isinstance(self.variants, int):
-            return self.cache.get(key, self.variants)
+            return self._miss(key, "no variant")
         # A variant in which every attempt was rejected shows nothing: the next one is taken.
         for choice in torch.randperm(len(stored), generator=rng).tolist():
             variant = self.cache.get(key, stored[choice])
@@ -151,41 +158,41 @@ class POCAugmentedDataset(Dataset[Any]):
                 return variant
         return None
 
+    def _miss(self, key: str, what: str) -> None:
+        if self.on_miss == "raise":
+            held = list(self.cache.variants(key))
+            raise CacheMissError(
+                f"sample {key!r}: {what} was asked for, the cache {str(self.cache.path)!r} holds variants {held}",
+                expected="every variant that can be drawn",
+                hint="run warm_cache again on this dataset, or set on_miss='original'",
+            )
+
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
         whole = (0, 0, height, width)
         if self.labels.rewrites_base:
-            item.labels.write(whole, self.labels.rewrite(item.labels.read(whole), self.schema))
+            item.labels.write(whole, self.labels.rewrite(item.labels.read(whole), self.base_schema))
 
     def _compose(self, item: OpenItem, key: str, variant: Variant) -> None:
         if not variant.insertions:
             return
-        seen = digest.digest_of(item.image)
-        if not digest.matches(variant.digest, seen):
-            raise CacheDatasetMismatchError(
-                f"sample {key!r} of this dataset is {digest.describe(seen)}, but the cache "
-                f"{str(self.cache.path)!r} was made from {digest.describe(variant.digest)} under that key",
-                expected=f"the dataset that the cache was made from: {self.cache.manifest.dataset}, in its order",
-                hint="open the right cache or dataset; if the dataset transforms its items at random, move that "
-                "to POCAugmentedDataset(transforms=...)",
-            )
-        for insertion in variant.insertions:
-            self._check_fit(item, [part.name for part in insertion.parts])
-            compose_image(item.image, (insertion,), self.sigma_px)
-            paint_labels(
-                item.labels,
-                insertion,
-                self._ids,
-                ring_px=self.labels.ring_px,
-                ring_id=self._ring_id,
-            )
+        digest.check_match(
+            variant.digest, digest.digest_of(item.image), key, self.cache.path, self.cache.manifest.dataset
+        )
+        self._check_fit(item, variant)
+        compose_image(item.image, variant.insertions, self.sigma_px)
+        ring_px = self.labels.ring_px
+        paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
 
-    def _check_fit(self, item: OpenItem, names: Sequence[str]) -> None:
+    def _check_fit(self, item: OpenItem, variant: Variant) -> None:
+        ids = {part.name: self._ids[part.name] for insertion in variant.insertions for part in insertion.parts}
+        if self.labels.ring_px:
+            ids["the ring"] = self._ring_id
         low, high = item.labels.min_id, item.labels.max_id
-        for name in names:
-            if not low <= self._ids[name] <= high:
+        for name, label_id in ids.items():
+            if not low <= label_id <= high:
                 raise LabelPolicyError(
-                    f"label id {self._ids[name]} of {name!r} does not fit the labels' dtype",
+                    f"label id {label_id} of {name!r} does not fit the labels' dtype",
                     expected=f"an id in [{low}, {high}]",
                     hint=f"change the id in {self.labels!r}, or give the base labels of a wider dtype",
                 )
@@ -202,6 +209,9 @@ class POCAugmentedDataset(Dataset[Any]):
             raise RecipeError(f"on_miss={self.on_miss!r}", expected=f"one of {get_args(OnMiss)}")
         if not (self.variants in ("random", "all") or (isinstance(self.variants, int) and self.variants >= 0)):
             raise RecipeError(f"variants={self.variants!r}", expected="'random', 'all' or the number of a variant")
+        if isinstance(self.variants, int) and all(index != self.variants for _, index in self.cache):
+            held = sorted({index for _, index in self.cache})
+            raise RecipeError(f"variants={self.variants}", expected=f"a variant that the cache holds: {held}")
         most = self.recipe.max_sigma_px
         if not 0 <= self.sigma_px <= most:
             raise RecipeError(
@@ -225,15 +235,17 @@ class POCAugmentedDataset(Dataset[Any]):
 
     def __repr__(self) -> str:
         objects = [spec.name for spec in self.recipe.objects]
+        ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._ids.items()][:6])
+        ids += ", ..." if len(self._ids) > 6 else ""
         shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
         return "\n".join(
             (
                 f"{type(self).__name__}: {len(self)} items",
                 f"  base: {type(self.base).__name__}, {len(self.keys)} samples, "
-                f"schema {self.schema.name if self.schema else 'unknown'}",
+                f"schema {self.base_schema.name if self.base_schema else 'unknown'}",
                 f"  cache: {self.cache.path}, {len(self.cache)} variants of {self._stored} of these samples",
                 f"  objects: {len(objects)} ({shown})",
-                f"  labels: {self.labels!r}",
+                f"  labels: {self.labels!r}: {ids}",
                 f"  p={self.p}, variants={self.variants!r}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
                 f"seed={self.seed}, epoch={self.epoch}",
             )

@@ -7,13 +7,16 @@ form an image may come in. It does not prove that two images are equal; it tells
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
 
 from poc_aug.adapters import ImageCanvas
 from poc_aug.adapters.tensor import TensorImageCanvas
-from poc_aug.errors import CacheFormatError
+from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError
 from poc_aug.types import Sample
 
 GRID = 16
@@ -91,3 +94,26 @@ def _parse(digest: bytes) -> tuple[tuple[int, int], np.ndarray]:
         )
     height, width = _HEADER.unpack_from(digest)
     return (height, width), np.frombuffer(digest, np.uint8, offset=_HEADER.size).reshape(-1, 3)
+
+
+def check_match(stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any]) -> None:
+    """Check that a sample is the one that its insertions were made for.
+
+    Args:
+        stored: digest that the cache holds.
+        seen: digest of the sample under the same key now.
+        key: the sample's key.
+        cache: path of the cache.
+        made_from: what its manifest says of the dataset.
+
+    Raises:
+        CacheDatasetMismatchError: the digests do not match; the message describes both.
+    """
+    if not matches(stored, seen):
+        raise CacheDatasetMismatchError(
+            f"sample {key!r} of this dataset is {describe(seen)}, but the cache {str(cache)!r} was made from "
+            f"{describe(stored)} under that key",
+            expected=f"the dataset that the cache was made from: {dict(made_from)}, in its order",
+            hint="open the right cache or dataset; if the dataset transforms its items at random, move that to "
+            "POCAugmentedDataset(transforms=...)",
+        )

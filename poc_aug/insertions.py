@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from poc_aug.compose import dilate, feather_radius_px
+from poc_aug.errors import RecipeError
 from poc_aug.labels import resolve_parts
 from poc_aug.recipe import Recipe
 from poc_aug.types import Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
@@ -18,7 +19,17 @@ def accept(recipe: Recipe, crop: Crop, annotation: Annotation) -> tuple[Part, ..
     Returns:
         The disjoint parts with pixels, or a `Rejection`: "not detected" where no part is left or the last part was
         not found; "outside the box" below ``recipe.min_inside_box``; "too small" below ``recipe.min_area_of_crop``.
+
+    Raises:
+        RecipeError: a part that the object does not have.
     """
+    strange = sorted({part.name for part in annotation.parts} - set(crop.parts))
+    if strange:
+        raise RecipeError(
+            f"object {crop.object_name!r} came back with parts {strange}",
+            expected=f"its parts {list(crop.parts)}",
+            hint="name the parts in the recipe, or correct the annotator",
+        )
     parts = resolve_parts(annotation.parts)
     if not parts or crop.parts[-1] not in {part.name for part in parts}:
         found = [part.name for part in parts]

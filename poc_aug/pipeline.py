@@ -123,11 +123,11 @@ class InsertionPipeline:
 
         Raises:
             SchemaError: the recipe names a class to stand on, and the schema is unknown or does not have it.
+            RecipeError: an object needs a camera, and no frame can have one.
         """
-        if self.locator is not None:
-            return
         for spec in self.recipe.objects:
-            location = self._location(spec)
+            self._check_camera(spec)
+            location = () if self.locator is not None else self._location(spec)
             if location and self.schema is None:
                 raise SchemaError(
                     f"object {spec.name!r} stands on {list(location)}, and the dataset's label schema is not known",
@@ -137,6 +137,18 @@ class InsertionPipeline:
             for name in location:
                 assert self.schema is not None
                 self.schema.id_of(name)
+
+    def _check_camera(self, spec: ObjectSpec) -> None:
+        needed = self.inserter.needs_perspective or isinstance(spec.size or self.recipe.size, PerspectiveSize)
+        estimated = self.schema is not None and bool(self.schema.ground)
+        if needed and self.recipe.camera.horizon is None and not estimated:
+            name = self.schema.name if self.schema else "unknown"
+            raise RecipeError(
+                f"object {spec.name!r} needs a horizon, which the recipe does not give, and schema {name!r} names no "
+                "ground classes to estimate it from",
+                expected="camera.horizon in the recipe, or a schema with ground classes",
+                hint="set camera: {horizon: 0.45}, or ground: [road] in the schema, or sizes of kind pixels or frame",
+            )
 
     def generate(self, sample: Sample, variant: int = 0) -> Variant:
         """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
@@ -149,6 +161,7 @@ class InsertionPipeline:
         """
         self.check()
         source = iter(jobs)
+        scene: _Scene | None = None
         window: deque[_Running] = deque()
         exhausted = False
         while True:
@@ -157,7 +170,10 @@ class InsertionPipeline:
                 if item is None:
                     exhausted = True
                     break
-                running = _Running(self._job(*item))
+                sample, index = item
+                if scene is None or scene.sample is not sample:  # the variants of a sample come together
+                    scene = _Scene(self, sample)
+                running = _Running(self._job(scene, index))
                 running.advance(None)
                 window.append(running)
             while window and window[0].result is not None:
@@ -196,22 +212,16 @@ class InsertionPipeline:
                 outcomes[i] = annotation if isinstance(annotation, Rejection) else (picture, annotation)
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _job(self, sample: Sample, index: int) -> _Job:
-        if self.schema is not None:
-            self.schema.check(sample.labels, sample.key)
-        view = camera_of(self.recipe.camera, sample.labels, self.schema)
-        areas: dict[tuple[str, ...], ValidArea] = {}
+    def _job(self, scene: _Scene, index: int) -> _Job:
+        sample = scene.sample
         insertions: list[tuple[int, Insertion]] = []
         rejections: list[Rejection] = []
         occupied: list[Box] = []
         for slot, spec in enumerate(draw_objects(self.recipe, sample.key, index)):
-            location = self._location(spec)
-            if location not in areas:
-                areas[location] = self._valid_area(sample, location)
             for attempt in range(self.recipe.attempts):
                 seed = seeding.derive_seed(self.recipe.seed, sample.key, index, slot, attempt)
                 made = {"seed": seed, "slot": slot, "attempt": attempt}
-                outcome = yield from self._attempt(sample, spec, made, areas[location], view, occupied)
+                outcome = yield from self._attempt(scene, spec, made, occupied)
                 if isinstance(outcome, Rejection):
                     rejections.append(Rejection(outcome.reason, spec.name, attempt, outcome.detail))
                     continue
@@ -225,35 +235,33 @@ class InsertionPipeline:
         return Variant(
             key=sample.key,
             index=index,
-            digest=digest_of_sample(sample),
+            digest=scene.digest,
             insertions=tuple(insertion for _, insertion in insertions),
             rejections=tuple(rejections),
         )
 
     def _attempt(
         self,
-        sample: Sample,
+        scene: _Scene,
         spec: ObjectSpec,
         made: dict[str, int],
-        area: ValidArea,
-        view: Perspective | None,
         occupied: Sequence[Box],
     ) -> Generator[Crop, _Outcome, tuple[Region, Insertion] | Rejection]:
         seed = made["seed"]
         rng = seeding.generator(seed, "region")
         prompt = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
         region = find_region(
-            area,
+            scene.area(self._location(spec)),
             spec,
             self.recipe,
             rng,
-            perspective=view,
+            perspective=scene.view,
             extent=self.inserter.extent(spec.name, seed),
             occupied=occupied,
         )
         if isinstance(region, Rejection):
             return region
-        crop = _crop(sample, region, spec, prompt, seed)
+        crop = _crop(scene.sample, region, spec, prompt, seed)
         outcome = yield crop
         if isinstance(outcome, Rejection):
             return outcome
@@ -267,14 +275,15 @@ class InsertionPipeline:
             "rung": region.rung,
             "box_yxhw": list(region.box_yxhw),
             "crop_yxhw": list(region.crop_yxhw),
-            "horizon_row": None if view is None else round(view.horizon_row, 2),
+            "horizon_row": None if scene.view is None else round(scene.view.horizon_row, 2),
         }
         return region, cut_out(self.recipe, region, crop, filled, parts, provenance)
 
     def _location(self, spec: ObjectSpec) -> tuple[str, ...]:
         return self.recipe.location if spec.location is None else spec.location
 
-    def _valid_area(self, sample: Sample, location: tuple[str, ...]) -> ValidArea:
+    def valid_area(self, sample: Sample, location: tuple[str, ...]) -> ValidArea:
+        """Where objects of a location may stand in a sample; an empty location is anywhere."""
         if not location:
             return ValidArea(None, sample.size_hw)
         if self.locator is not None:
@@ -282,6 +291,24 @@ class InsertionPipeline:
             return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
         assert self.schema is not None  # `check` has run
         return ValidArea(self.schema.mask(sample.labels, location), sample.size_hw)
+
+
+class _Scene:
+    """What all variants of one sample share: its camera, digest and valid areas, each found once."""
+
+    def __init__(self, pipeline: InsertionPipeline, sample: Sample) -> None:
+        if pipeline.schema is not None:
+            pipeline.schema.check(sample.labels, sample.key)
+        self.pipeline = pipeline
+        self.sample = sample
+        self.view: Perspective | None = camera_of(pipeline.recipe.camera, sample.labels, pipeline.schema)
+        self.digest = digest_of_sample(sample)
+        self._areas: dict[tuple[str, ...], ValidArea] = {}
+
+    def area(self, location: tuple[str, ...]) -> ValidArea:
+        if location not in self._areas:
+            self._areas[location] = self.pipeline.valid_area(self.sample, location)
+        return self._areas[location]
 
 
 def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:

@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import Cache
 from poc_aug.compose import compose
+from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import CacheDatasetMismatchError, RecipeError
-from poc_aug.keys import dataset_keys
+from poc_aug.keys import Keys, dataset_keys
 from poc_aug.types import Insertion, Sample, Variant
 
 _GAP_PX = 6
@@ -80,19 +81,22 @@ def contact_sheet(
     return sheet
 
 
-def tiles_of(dataset: Any, cache: Cache, count: int, adapt: Adapt | None = None) -> list[Tile]:
+def tiles_of(
+    dataset: Any, cache: Cache, count: int, *, keys: Keys | None = None, adapt: Adapt | None = None
+) -> list[Tile]:
     """The first ``count`` variants with objects, of different samples as far as there are.
 
     Args:
         dataset: the dataset that the cache was made from.
         cache: an opened cache.
         count: how many at most.
+        keys: see `POCAugmentedDataset`.
         adapt: see `POCAugmentedDataset`.
 
     Raises:
-        CacheDatasetMismatchError: none of the dataset's samples is in the cache.
+        CacheDatasetMismatchError: none of the dataset's samples is in the cache, or one has another content.
     """
-    names = dataset_keys(dataset)
+    names = dataset_keys(dataset, keys)
     tiles: list[Tile] = []
     stored = [(number, key, cache.variants(key)) for number, key in enumerate(names)]
     if not any(indices for _, _, indices in stored):
@@ -107,7 +111,9 @@ def tiles_of(dataset: Any, cache: Cache, count: int, adapt: Adapt | None = None)
                 continue
             variant = cache.get(key, indices[(place + number) % len(indices)])
             if variant is not None and variant.insertions:
-                tiles.append(Tile(open_item(dataset[number], adapt, key=key).sample(key), variant))
+                item = open_item(dataset[number], adapt, key=key)
+                check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset)
+                tiles.append(Tile(item.sample(key), variant))
     return tiles
 
 

@@ -142,11 +142,19 @@ class ObjectSpec(_Frozen):
         if isinstance(data, str):
             data = {"name": data}
         if isinstance(data, dict):
-            name = data.get("name")
             data = {**data}
-            data["prompts"] = tuple(data.get("prompts") or (name,))
-            data["parts"] = tuple(data.get("parts") or (name,))
+            for field in ("prompts", "parts"):
+                given = data.get(field) or data.get("name")
+                data[field] = (given,) if isinstance(given, str) else given
         return data
+
+    @model_validator(mode="after")
+    def _complete(self) -> ObjectSpec:
+        if not all(text.strip() for text in (*self.prompts, *self.parts)):
+            raise ValueError(f"prompts={self.prompts} and parts={self.parts} must not hold an empty text")
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError(f"parts={self.parts} must be different")
+        return self
 
 
 class Recipe(_Frozen):
@@ -200,8 +208,8 @@ class Recipe(_Frozen):
         if twice:
             raise ValueError(f"object names must be unique, these come twice: {twice}")
         low, high = self.objects_per_variant
-        if not 0 <= low <= high:
-            raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= least <= most")
+        if not (0 <= low <= high and high >= 1):
+            raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= least <= most, most >= 1")
         if self.aspect_max < self.aspect_min:
             raise ValueError(f"aspect_max={self.aspect_max} must not be less than aspect_min={self.aspect_min}")
         return self

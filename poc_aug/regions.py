@@ -127,7 +127,7 @@ def find_region(
     rule = spec.size or recipe.size
     if isinstance(rule, PerspectiveSize) and perspective is None:
         return Rejection("no room", spec.name, detail="no ground in sight to estimate the horizon from")
-    if area.empty:
+    if area.empty and all(rung.min_overlap > 0 for rung in recipe.ladder):
         return Rejection("no room", spec.name, detail="the valid area is empty")
     # Drawn before the search, so the same numbers are used on every rung.
     size_draw, aspect_draw, place_draw = (seeding.uniform(rng, 0, 1) for _ in range(3))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from poc_aug.errors import SchemaError
@@ -15,7 +17,7 @@ from poc_aug.recipe import read_yaml
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """A dataset's label ids by class name.
+    """A dataset's label ids by class name; capitals, "_" and "-" for a space make no difference.
 
     Attributes:
         name: name of the schema, as in ``--schema``.
@@ -23,20 +25,30 @@ class LabelSchema:
         ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
             is needed.
         ground: class names of the ground, from which the horizon is estimated.
+        ood: class names that are out of distribution already: the anomalies of an anomaly segmentation test set.
     """
 
     name: str
     ids: Mapping[str, int]
     ignore: tuple[int, ...] = (255,)
     ground: tuple[str, ...] = field(default=())
+    ood: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.ground if name not in self.ids]
-        if unknown:
-            raise SchemaError(
-                f"ground classes {unknown} of schema {self.name!r} have no id",
-                expected=f"names of {list(self.ids)}",
-            )
+        for what, names in (("ground", self.ground), ("ood", self.ood)):
+            unknown = [name for name in names if name not in self]
+            if unknown:
+                raise SchemaError(
+                    f"{what} classes {unknown} of schema {self.name!r} have no id",
+                    expected=f"names of {list(self.ids)}",
+                )
+
+    @cached_property
+    def _by_key(self) -> dict[str, int]:
+        return {class_key(name): label_id for name, label_id in self.ids.items()}
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and class_key(name) in self._by_key
 
     def id_of(self, name: str) -> int:
         """Label id of a class.
@@ -44,28 +56,28 @@ class LabelSchema:
         Raises:
             SchemaError: unknown class; the message lists the known ones.
         """
-        try:
-            return self.ids[name]
-        except KeyError:
+        found = self._by_key.get(class_key(name))
+        if found is None:
             raise SchemaError(
                 f"class {name!r} is not in label schema {self.name!r}",
                 expected=f"one of: {', '.join(self.ids)}",
                 hint="correct the class name in the recipe, or pass the schema of this dataset",
-            ) from None
+            )
+        return found
+
+    def known_id(self, name: str) -> int | None:
+        """Label id of an in-distribution class; ``None`` for an unknown, an ignored or an OOD one."""
+        found = self._by_key.get(class_key(name))
+        outside = {*self.ignore, *(self.id_of(other) for other in self.ood)}
+        return None if found in outside else found
 
     def mask(self, labels: torch.Tensor, names: Iterable[str]) -> torch.Tensor:
         """Where ``labels`` (integer ``[H, W]``) is one of the classes: bool ``[H, W]``."""
-        found = torch.zeros(labels.shape, dtype=torch.bool)
-        for label_id in sorted({self.id_of(name) for name in names}):
-            found |= labels == label_id
-        return found
+        return is_any(labels, {self.id_of(name) for name in names})
 
     def ignored(self, labels: torch.Tensor) -> torch.Tensor:
         """Where ``labels`` holds an ignore id: bool, the same shape."""
-        found = torch.zeros(labels.shape, dtype=torch.bool)
-        for label_id in self.ignore:
-            found |= labels == label_id
-        return found
+        return is_any(labels, self.ignore)
 
     def check(self, labels: torch.Tensor, key: str) -> None:
         """Check that ``labels`` holds only ids of this schema.
@@ -93,13 +105,15 @@ class LabelSchema:
         Raises:
             SchemaError: a missing or wrong field.
         """
-        unknown = set(data) - {"name", "ids", "ignore", "ground"}
+        unknown = set(data) - {"name", "ids", "ignore", "ground", "ood"}
         ids = data.get("ids")
         fits = isinstance(ids, Mapping) and ids and all(isinstance(i, int) for i in ids.values())
+        lists = {name: data[name] for name in ("ignore", "ground", "ood") if name in data}
+        fits = fits and all(isinstance(value, list | tuple) for value in lists.values())
         if unknown or not fits:
             raise SchemaError(
-                f"not a label schema: unknown fields {sorted(unknown)}, ids {ids!r}",
-                expected="name: str, ids: {class name: integer}, ignore: [integer], ground: [class name]",
+                f"not a label schema: unknown fields {sorted(unknown)}, ids {ids!r}, {lists}",
+                expected="name: str, ids: {class name: integer}, ignore: [integer], ground: [name], ood: [name]",
             )
         assert isinstance(ids, Mapping)
         return cls(
@@ -107,6 +121,7 @@ class LabelSchema:
             ids={str(name): int(label_id) for name, label_id in ids.items()},
             ignore=tuple(int(label_id) for label_id in data.get("ignore", (255,))),
             ground=tuple(data.get("ground", ())),
+            ood=tuple(data.get("ood", ())),
         )
 
     @classmethod
@@ -126,6 +141,25 @@ class LabelSchema:
         )
 
 
+def class_key(name: str) -> str:
+    """What two spellings of one class have in common: "Traffic-Light" and "traffic_light" are "traffic light"."""
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
+
+
+def is_any(labels: torch.Tensor, ids: Iterable[int]) -> torch.Tensor:
+    """Where ``labels`` (integer) is one of ``ids``: bool; ids that its dtype cannot hold are nowhere."""
+    limits = torch.iinfo(labels.dtype)
+    wanted = [label_id for label_id in ids if limits.min <= label_id <= limits.max]
+    if labels.dtype == torch.uint8:  # a table takes one pass over the pixels, whatever the number of ids
+        table = np.zeros(256, np.bool_)
+        table[wanted] = True
+        return torch.from_numpy(table[labels.numpy()])
+    found = torch.zeros(labels.shape, dtype=torch.bool)
+    for label_id in wanted:
+        found |= labels == label_id
+    return found
+
+
 # Cordts et al., "The Cityscapes Dataset" (CVPR 2016): labelIds and trainIds.
 _CITYSCAPES = (
     "unlabeled ego_vehicle rectification_border out_of_roi static dynamic ground road sidewalk parking "
@@ -139,6 +173,10 @@ _VOC_NAMES = (
     "background,aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,dining table,dog,horse,motorbike,person,"
     "potted plant,sheep,sofa,train,tv monitor"
 ).split(",")
+
+
+# The same classes under COCO's names.
+_VOC_COCO_NAMES = {"airplane": 1, "motorcycle": 14, "couch": 18, "tv": 20}
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:
@@ -158,11 +196,14 @@ SCHEMAS: dict[str, LabelSchema] = {
         ),
         LabelSchema("cityscapes-trainIds", _numbered(_TRAIN_NAMES), ignore=(255,), ground=_GROUND),
         # Everingham et al., PASCAL VOC 2012.
-        LabelSchema("voc", _numbered(_VOC_NAMES), ignore=(255,)),
+        LabelSchema("voc", {**_numbered(_VOC_NAMES), **_VOC_COCO_NAMES}, ignore=(255,)),
         # CamVid in the 11 classes of SegNet (Badrinarayanan et al. 2017).
         LabelSchema(
             "camvid",
-            _numbered("sky,building,pole,road,sidewalk,tree,sign,fence,car,pedestrian,bicyclist".split(",")),
+            {
+                **_numbered("sky,building,pole,road,sidewalk,tree,sign,fence,car,pedestrian,bicyclist".split(",")),
+                **{"pavement": 4, "vegetation": 5, "traffic sign": 6, "person": 9, "rider": 10},
+            },
             ignore=(11,),
             ground=_GROUND,
         ),
@@ -184,9 +225,9 @@ SCHEMAS: dict[str, LabelSchema] = {
             ground=("drivable", "non-drivable"),
         ),
         # Anomaly ground truths: no class but the anomaly is named.
-        LabelSchema("fishyscapes", {"in-distribution": 0, "anomaly": 1}, ignore=(255,)),
-        LabelSchema("segment-me-if-you-can", {"in-distribution": 0, "anomaly": 1}, ignore=(255,)),
-        LabelSchema("road-anomaly", {"in-distribution": 0, "anomaly": 2}, ignore=(255,)),
+        LabelSchema("fishyscapes", {"in-distribution": 0, "anomaly": 1}, ignore=(255,), ood=("anomaly",)),
+        LabelSchema("segment-me-if-you-can", {"in-distribution": 0, "anomaly": 1}, ignore=(255,), ood=("anomaly",)),
+        LabelSchema("road-anomaly", {"in-distribution": 0, "anomaly": 2}, ignore=(255,), ood=("anomaly",)),
     )
 }
 """The known schemas by name."""

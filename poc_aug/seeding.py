@@ -7,6 +7,7 @@ other samples exist. Generators live on the CPU: the same draw for every device.
 from __future__ import annotations
 
 import json
+import operator
 
 import torch
 import xxhash
@@ -17,8 +18,10 @@ def derive_seed(*parts: int | str) -> int:
 
     The parts are joined as canonical JSON, so ``("a", "b")`` and ``("ab",)`` differ, and ``1`` and ``"1"`` too.
     """
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return xxhash.xxh3_64_intdigest(text.encode()) >> 1
+    plain = [part if isinstance(part, str) else operator.index(part) for part in parts]
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    # File names that are not UTF-8 reach Python with lone surrogates in them.
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) >> 1
 
 
 def generator(*parts: int | str) -> torch.Generator:

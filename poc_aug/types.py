@@ -258,6 +258,11 @@ class Variant:
 class Inserter(Protocol):
     """Fills crops with objects. Must be a pure function of each crop: batching changes nothing."""
 
+    @property
+    def needs_perspective(self) -> bool:
+        """Whether it can fill only crops whose camera is known."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is drawn; part of a cache's fingerprint."""
         ...

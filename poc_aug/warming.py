@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec, Manifest
-from poc_aug.errors import RecipeError, SampleReadError
+from poc_aug.digest import check_match, digest_of
+from poc_aug.errors import DatasetError, RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.pipeline import InsertionPipeline
@@ -73,8 +75,15 @@ class _Unreadable:
 class _Frames(Dataset[Any]):
     """The samples that still lack variants, decoded in loader workers."""
 
-    def __init__(self, base: Dataset[Any], keys: Sequence[str], numbers: Sequence[int], adapt: Adapt | None) -> None:
-        self.base, self.keys, self.numbers, self.adapt = base, keys, numbers, adapt
+    def __init__(
+        self,
+        base: Dataset[Any],
+        keys: Sequence[str],
+        numbers: Sequence[int],
+        adapt: Adapt | None,
+        schema: LabelSchema | None,
+    ) -> None:
+        self.base, self.keys, self.numbers, self.adapt, self.schema = base, keys, numbers, adapt, schema
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -83,7 +92,10 @@ class _Frames(Dataset[Any]):
         number = self.numbers[index]
         key = self.keys[number]
         try:
-            return open_item(self.base[number], self.adapt, key=key).sample(key)
+            sample = open_item(self.base[number], self.adapt, key=key).sample(key)
+            if self.schema is not None:
+                self.schema.check(sample.labels, key)
+            return sample
         except Exception as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
             return _Unreadable(key, f"{type(error).__name__}: {error}")
@@ -130,6 +142,7 @@ def warm_cache(
         RecipeError: a parameter out of its range.
         SchemaError: the recipe names a class to stand on that the schema does not know.
         CacheMismatchError: the cache was made with another recipe.
+        CacheDatasetMismatchError: the cache was made from another dataset.
         SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
         CacheDiskError: the disk is full.
     """
@@ -155,13 +168,14 @@ def warm_cache(
             with Cache.open(cache) as opened:
                 manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)
+                _check_same_samples(dataset, names, opened, adapt)
         missing = {
             names[number]: [k for k in range(variants) if (names[number], k) not in present] for number in wanted
         }
         report = WarmReport(total=len(wanted) * variants)
         report.present = report.total - sum(len(indices) for indices in missing.values())
         numbers = [number for number in wanted if missing[names[number]]]
-        frames = iter(_loader(_Frames(dataset, names, numbers, adapt), workers))
+        frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema), workers))
         writer = stack.enter_context(CacheWriter(cache, manifest))
         pending: list[Variant] = []
         committed = time.perf_counter()
@@ -199,6 +213,31 @@ def _jobs(
             continue
         for index in missing[frame.key]:
             yield frame, index
+
+
+def _check_same_samples(dataset: Dataset[Any], names: Sequence[str], cache: Cache, adapt: Adapt | None) -> None:
+    """Compare the first sample that the cache holds with the dataset's: another dataset is noticed before any work."""
+    for number, key in enumerate(names):
+        indices = cache.variants(key)
+        if indices:
+            variant = cache.get(key, indices[0])
+            assert variant is not None  # just listed
+            seen = digest_of(open_item(dataset[number], adapt, key=key).image)
+            check_match(variant.digest, seen, key, cache.path, cache.manifest.dataset)
+            return
+
+
+def _start(loader: DataLoader[Any]) -> Iterator[Sample | _Unreadable]:
+    try:
+        return iter(loader)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if loader.num_workers == 0:
+            raise
+        raise DatasetError(
+            f"the dataset cannot be sent to loader processes: {type(error).__name__}: {error}",
+            expected="a dataset that can be pickled: no lambdas, no open files",
+            hint="name the function at module level, or read in this process: workers=0 (--workers 0)",
+        ) from error
 
 
 def _type_name(dataset: Dataset[Any]) -> str:

@@ -8,6 +8,7 @@ from kornia.filters import gaussian_blur2d
 
 from poc_aug import seeding
 from poc_aug.compose import compose, dilate, feather, feather_radius_px, support
+from poc_aug.errors import RecipeError
 from poc_aug.types import Insertion, Part, Sample
 
 
@@ -118,6 +119,21 @@ def test_a_ring_surrounds_the_object_also_beyond_its_patch() -> None:
     assert (after.labels[mask] == 100).all()
     rest = ~ring & ~mask
     assert torch.equal(after.labels[rest], sample.labels[rest])
+
+
+def test_a_ring_covers_no_other_object() -> None:
+    sample = make_sample(0, 17, 11)
+    near, far = make_insertion(1, (8, 2, 8, 7)), make_insertion(2, (1, 2, 7, 7))
+    after = compose(sample, [far, near], {"part0": 100}, ring_px=3)
+    for insertion in (near, far):
+        y, x, h, w = insertion.box_yxhw
+        assert (after.labels[y : y + h, x : x + w][insertion.mask] == 100).all()
+    assert (after.labels == 255).any()
+
+
+def test_a_feather_beyond_the_patchs_pixels_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"sigma_px=4\.0"):
+        compose(make_sample(0, 17, 11), [make_insertion(0, (3, 2, 9, 7))], {"part0": 1}, sigma_px=4.0)
 
 
 def test_ignored_pixels_under_an_object_become_the_object() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -19,8 +21,50 @@ def box_mask(y: int, x: int, h: int, w: int) -> torch.Tensor:
 
 def test_ood_labels_keep_known_classes_known() -> None:
     assert OodLabels(254).resolve(["dog", "car"], TRAIN_IDS) == {"dog": 254, "car": 13}
-    assert OodLabels(254).resolve(["dog", "car"], None) == {"dog": 254, "car": 254}
+    assert OodLabels(254).resolve(["dog", "Traffic-Light"], TRAIN_IDS) == {"dog": 254, "Traffic-Light": 6}
+    assert OodLabels(254, known={}).resolve(["dog", "car"], None) == {"dog": 254, "car": 254}
+    with pytest.raises(LabelPolicyError, match="schema is not known"):
+        OodLabels(254).resolve(["dog", "car"], None)
     assert OodLabels(254, known={"dog": 7}).resolve(["dog", "car"], TRAIN_IDS) == {"dog": 7, "car": 254}
+
+
+def test_an_ood_id_must_be_free() -> None:
+    with pytest.raises(LabelPolicyError, match="'car'"):
+        OodLabels(13).resolve(["dog"], TRAIN_IDS)
+    with pytest.raises(LabelPolicyError, match="'car'"):
+        OodLabels(7, known={"car": 7}).resolve(["dog"], None)
+    assert OodLabels(255).resolve(["dog"], TRAIN_IDS) == {"dog": 255}  # void
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: OodLabels("254"), "ood_id='254'"),
+        (lambda: OodLabels(254, ring_px=-3), "ring_px=-3"),
+        (lambda: OodLabels(254, ring_px=1.5), r"ring_px=1\.5"),
+        (lambda: OodLabels(254, ignore_id=2.0), r"ignore_id=2\.0"),
+        (lambda: OodLabels(254, known={"car": "x"}), "car"),
+        (lambda: NewClassLabels({"cat": None}), "cat"),
+        (lambda: AnomalyLabels(known="car"), "known='car'"),
+        (lambda: AnomalyLabels(ring_px=-1), "ring_px=-1"),
+    ],
+)
+def test_bad_parameters_are_named(make: Callable[[], object], named: str) -> None:
+    with pytest.raises(LabelPolicyError, match=named):
+        make()
+
+
+def test_anomalies_of_the_base_stay_anomalies() -> None:
+    base = torch.tensor([[0, 1, 255]], dtype=torch.uint8)
+    assert AnomalyLabels().rewrite(base, SCHEMAS["fishyscapes"]).tolist() == [[0, 1, 255]]
+    road = torch.tensor([[0, 2, 255]])
+    assert AnomalyLabels().rewrite(road, SCHEMAS["road-anomaly"]).tolist() == [[0, 1, 255]]
+    assert AnomalyLabels().resolve(["anomaly", "dog"], SCHEMAS["fishyscapes"]) == {"anomaly": 1, "dog": 1}
+
+
+def test_labels_that_cannot_hold_255() -> None:
+    with pytest.raises(LabelPolicyError, match="int8"):
+        AnomalyLabels().rewrite(torch.zeros((2, 2), dtype=torch.int8), TRAIN_IDS)
 
 
 def test_a_class_that_the_schema_ignores_is_not_known() -> None:

@@ -91,7 +91,7 @@ def test_objects_stand_on_the_road_at_their_real_size(made: Any) -> None:
         names = ("road",)
         for number, key in enumerate(ds.keys):
             labels = tensors(*base[number])[1]
-            road = ds.schema.mask(labels, names)
+            road = ds.base_schema.mask(labels, names)
             for k in cache.variants(key):
                 for insertion in cache.get(key, k).insertions:
                     y, x, h, w = insertion.provenance["box_yxhw"]
@@ -126,7 +126,7 @@ def test_anomaly_labels_of_real_frames(made: Any) -> None:
     for number in range(len(base)):
         before, after = tensors(*base[number])[1], ds[number][1]
         assert set(after.unique().tolist()) <= {0, 1, 255}
-        assert (after[ds.schema.ignored(before)] != 0).all()
+        assert (after[ds.base_schema.ignored(before)] != 0).all()
 
 
 def test_regenerating_gives_the_same_bytes(made: Any, tmp_path: Path) -> None:

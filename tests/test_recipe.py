@@ -40,6 +40,12 @@ def test_the_fingerprint_sees_every_field() -> None:
     assert len(prints | {recipe.fingerprint}) == len(changes) + 1
 
 
+def test_one_text_is_one_prompt() -> None:
+    (spec,) = Recipe.from_dict({"objects": [{"name": "sheep", "prompts": "a sheep", "parts": "animal"}]}).objects
+    assert spec.prompts == ("a sheep",)
+    assert spec.parts == ("animal",)
+
+
 def test_defaults_of_an_object() -> None:
     (spec,) = Recipe.from_dict({"objects": ["dog"]}).objects
     assert spec.prompts == ("dog",)
@@ -54,6 +60,10 @@ def test_defaults_of_an_object() -> None:
         ({"objects": ["dog"], "colour": 1}, "colour"),
         ({"objects": ["dog"], "attempts": 0}, "attempts"),
         ({"objects": ["dog"], "objects_per_variant": [3, 1]}, "objects_per_variant"),
+        ({"objects": ["dog"], "objects_per_variant": [0, 0]}, "objects_per_variant"),
+        ({"objects": [{"name": "dog", "parts": 3}]}, "parts"),
+        ({"objects": [{"name": "dog", "parts": ["a", "a"]}]}, "different"),
+        ({"objects": [{"name": "dog", "prompts": ["a dog", " "]}]}, "empty"),
         ({"objects": ["dog"], "size": {"kind": "pixels", "min_px": 30, "max_px": 20}}, "max_px"),
         ({"objects": ["dog"], "size": {"kind": "frame", "min_fraction": 0.5, "max_fraction": 0.2}}, "max_fraction"),
         ({"objects": ["dog"], "aspect_min": 2.0}, "aspect_max"),

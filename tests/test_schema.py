@@ -33,6 +33,21 @@ def test_masks() -> None:
     assert not schema.mask(labels, ()).any()
 
 
+def test_ids_that_the_dtype_cannot_hold_are_nowhere() -> None:
+    labels = torch.tensor([[255, 0]], dtype=torch.uint8)
+    assert not SCHEMAS["cityscapes-labelIds"].mask(labels, ("license plate",)).any()
+    assert SCHEMAS["cityscapes-labelIds"].mask(torch.tensor([[-1, 0]]), ("license plate",)).tolist() == [[True, False]]
+
+
+def test_spelling_makes_no_difference() -> None:
+    schema = SCHEMAS["cityscapes-trainIds"]
+    assert schema.id_of("Traffic_Light") == schema.id_of("traffic-light") == 6
+    assert "ROAD" in schema
+    assert "sea" not in schema
+    assert SCHEMAS["voc"].id_of("tv") == SCHEMAS["voc"].id_of("tv monitor")
+    assert SCHEMAS["camvid"].id_of("person") == SCHEMAS["camvid"].id_of("pedestrian")
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_ids_of_another_schema_are_noticed(dtype: torch.dtype) -> None:
     SCHEMAS["camvid"].check(torch.tensor([[3, 11]], dtype=dtype), "a")
@@ -50,6 +65,9 @@ def test_load_by_name_and_file(tmp_path: Path) -> None:
         LabelSchema.load("cityscape")
     path.write_text("ids: {road: wide}\n")
     with pytest.raises(SchemaError, match="wide"):
+        LabelSchema.load(path)
+    path.write_text("ids: {road: 1}\nignore: 255\n")
+    with pytest.raises(SchemaError, match="255"):
         LabelSchema.load(path)
     path.write_text("ids: {road: 1}\nground: [street]\n")
     with pytest.raises(SchemaError, match="street"):

@@ -145,7 +145,7 @@ class Slow(EllipseInserter):
     """How slowly an inserter works is no part of its description."""
 
     def _one(self, crop: Crop) -> Filled | Rejection:
-        time.sleep(0.003)
+        time.sleep(0.01)
         return super()._one(crop)
 
 
@@ -206,7 +206,7 @@ def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path, pro
     sizes: set[int] = set()
     for number in range(20):
         process = start(processes, path, workers=number % 3)
-        time.sleep(moments.uniform(0.0, 0.25))
+        time.sleep(moments.uniform(0.0, 0.6))
         kill(process)
         if (path / "manifest.json").exists():
             stored = content(path)

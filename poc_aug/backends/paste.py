@@ -86,6 +86,8 @@ class PasteInserter:
         self.edge = edge
         self.max_upscale = max_upscale
 
+    needs_perspective = False
+
     def __repr__(self) -> str:
         return f"PasteInserter({self.bank!r})"
 

@@ -96,6 +96,8 @@ class RenderedInserter:
             "sun_share": list(self.sun_share),
         }
 
+    needs_perspective = True
+
     def extent(self, object_name: str, seed: int) -> Extent:
         """Size of the object that ``seed`` draws, as it is turned.
 
@@ -108,7 +110,7 @@ class RenderedInserter:
         """Draw an object into each crop.
 
         Raises:
-            RecipeError: a crop without a perspective, or of an unknown kind.
+            RecipeError: a crop of an unknown kind, or of an object of several parts.
         """
         return [self._insert(crop) for crop in crops]
 
@@ -122,12 +124,15 @@ class RenderedInserter:
         return build(kind, seed)
 
     def _insert(self, crop: Crop) -> Filled | Rejection:
-        if crop.perspective is None:
+        if len(crop.parts) != 1:
             raise RecipeError(
-                f"rendered object {crop.object_name!r} came with a crop without perspective",
-                expected="a crop whose camera is known",
-                hint="set the recipe's camera (height_m, horizon, focal) and a size rule of kind 'perspective'",
+                f"object {crop.object_name!r} has the parts {list(crop.parts)}, but a rendered object is one part",
+                expected="objects of one part for RenderedInserter",
+                hint="give the object one part in the recipe",
             )
+        if crop.perspective is None:
+            detail = "the frame's camera is not known: no ground in sight to estimate the horizon from"
+            return Rejection("not drawable", crop.object_name, detail=detail)
         model, yaw = self._build(crop.object_name, crop.seed)
         rng = seeding.generator(crop.seed, "rendered light")
         light = Light(
