@@ -21,6 +21,9 @@ from poc_aug.types import Crop, Filled, Rejection
 from poc_aug.warming import WarmReport, warm_cache
 from tests.fakes import EllipseInserter, Frames, make_recipe
 
+# torch starts threads, and Python 3.12 warns of forking beside them; the forked jobs use one thread.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 
 def pipeline(**changes: object) -> InsertionPipeline:
     return InsertionPipeline(make_recipe(**changes), EllipseInserter(reject=0.3))
@@ -145,7 +148,7 @@ class Slow(EllipseInserter):
     """How slowly an inserter works is no part of its description."""
 
     def _one(self, crop: Crop) -> Filled | Rejection:
-        time.sleep(0.01)
+        time.sleep(0.005)
         return super()._one(crop)
 
 
@@ -164,29 +167,25 @@ def job(path: str, workers: int, ready: Any, file_limit: int | None = None) -> N
         sys.exit(28 if path in str(error) else 1)
 
 
-@pytest.fixture(scope="module")
-def processes() -> multiprocessing.context.ForkServerContext:
-    """Processes that start fast: torch is imported once, in the fork server."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_warming"])
-    return context
-
-
-def start(processes: Any, path: Path, workers: int = 0, file_limit: int | None = None) -> Any:
-    ready = processes.Event()
-    process = processes.Process(target=job, args=(str(path), workers, ready, file_limit))
+def start(path: Path, workers: int = 0, file_limit: int | None = None) -> Any:
+    context = multiprocessing.get_context("fork")  # starts in milliseconds: torch is imported already
+    ready = context.Event()
+    process = context.Process(target=job, args=(str(path), workers, ready, file_limit))
     process.start()
     assert ready.wait(60)
     return process
 
 
 def kill(process: Any) -> None:
-    """Kill the process itself; its loader workers live on for a moment, and hold what `join` waits for."""
+    """Kill the process itself; its loader workers live on for a moment."""
     process.kill()
-    with contextlib.suppress(ProcessLookupError):
-        while True:
-            os.kill(process.pid, 0)
-            time.sleep(0.002)
+    process.join()
+
+
+def end_workers(process: Any) -> None:
+    """End the loader workers of a killed process: `job` leads a process group."""
+    with contextlib.suppress(ProcessLookupError):  # they may have ended by themselves
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_shard(path: Path) -> None:
@@ -196,7 +195,7 @@ def wait_for_shard(path: Path) -> None:
         time.sleep(0.005)
 
 
-def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path, processes: Any) -> None:
+def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> None:
     whole = tmp_path / "whole.cache"
     warm_cache(Frames(40), whole, pipeline(), variants=3, workers=0)
     expected = content(whole)
@@ -205,23 +204,24 @@ def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path, pro
     moments = random.Random(7)
     sizes: set[int] = set()
     for number in range(20):
-        process = start(processes, path, workers=number % 3)
+        process = start(path, workers=number % 3)
         time.sleep(moments.uniform(0.0, 0.6))
         kill(process)
+        end_workers(process)
         if (path / "manifest.json").exists():
             stored = content(path)
             assert stored.items() <= expected.items()
             sizes.add(len(stored))
     assert any(0 < size < len(expected) for size in sizes)  # some of them fell into the middle
-    last = start(processes, path)
+    last = start(path)
     last.join()
     assert last.exitcode == 0
     assert content(path) == expected
 
 
-def test_interrupt_keeps_what_was_made(tmp_path: Path, processes: Any) -> None:
+def test_interrupt_keeps_what_was_made(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(processes, path, workers=1)
+    process = start(path, workers=1)
     wait_for_shard(path)
     os.kill(process.pid, signal.SIGINT)
     process.join()
@@ -229,9 +229,9 @@ def test_interrupt_keeps_what_was_made(tmp_path: Path, processes: Any) -> None:
     assert 0 < len(content(path)) < 120
 
 
-def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path, processes: Any) -> None:
+def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(processes, path, file_limit=150_000)
+    process = start(path, file_limit=150_000)
     process.join()
     assert process.exitcode == 28
     kept = content(path)
@@ -240,13 +240,12 @@ def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path, proce
     assert len(content(path)) == 120
 
 
-def test_no_lock_is_left_by_a_killed_job(tmp_path: Path, processes: Any) -> None:
+def test_no_lock_is_left_by_a_killed_job(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(processes, path, workers=2)
+    process = start(path, workers=2)
     wait_for_shard(path)
     kill(process)
     try:
         assert warm_cache(Frames(40), path, pipeline(), variants=3, workers=0).total == 120
     finally:
-        with contextlib.suppress(ProcessLookupError):  # they may have ended by themselves
-            os.killpg(process.pid, signal.SIGKILL)
+        end_workers(process)
