@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,24 @@ class PixelCanvas(Protocol):
 
     def write(self, box_yxhw: Box, value: torch.Tensor) -> None:
         """Replace the rectangle."""
+        ...
+
+
+@runtime_checkable
+class Blends(Protocol):
+    """An image canvas that blends by itself, to the same bits as `blend`."""
+
+    def blend(self, box_yxhw: Box, patch: torch.Tensor, alpha: torch.Tensor, shade: torch.Tensor | None) -> None:
+        """Darken by ``shade``, then put ``patch`` over it by ``alpha``."""
+        ...
+
+
+@runtime_checkable
+class Fills(Protocol):
+    """A label canvas that writes an id under a mask by itself."""
+
+    def fill(self, box_yxhw: Box, mask: torch.Tensor, label_id: int) -> None:
+        """Write ``label_id`` where ``mask`` is true."""
         ...
 
 
@@ -194,6 +212,10 @@ def paint_labels(
             labels[dilate(mask, ring_px)] = ring_id
             canvas.write(box, labels)
     for insertion in insertions:
+        if isinstance(canvas, Fills):
+            for part in insertion.parts:
+                canvas.fill(insertion.box_yxhw, part.mask, ids[part.name])
+            continue
         labels = canvas.read(insertion.box_yxhw)
         for part in insertion.parts:
             labels[part.mask] = ids[part.name]
@@ -212,6 +234,9 @@ def _grown(box: Box, mask: torch.Tensor, margin_px: int, size_hw: tuple[int, int
 def compose_image(canvas: PixelCanvas, insertions: Iterable[Insertion], sigma_px: float) -> None:
     """Blend insertions, in their order (far to near), into an image canvas."""
     for insertion in insertions:
+        if isinstance(canvas, Blends):
+            canvas.blend(insertion.box_yxhw, insertion.patch, opacity(insertion, sigma_px), insertion.shade)
+            continue
         pixels = canvas.read(insertion.box_yxhw)  # a copy, blended into in place
         _blend_into(pixels.numpy(), insertion, sigma_px)
         canvas.write(insertion.box_yxhw, pixels)

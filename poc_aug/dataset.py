@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from poc_aug import digest, seeding
 from poc_aug.adapters import Adapt, OpenItem, open_item
+from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
 from poc_aug.errors import (
@@ -133,7 +134,9 @@ class POCAugmentedDataset(Dataset[Any]):
             raise IndexError(f"index {index} is out of range for {len(self)} items")
         number, place = divmod(index % len(self), self._per_sample)
         key = self.keys[number]
-        item = open_item(self.base[number], self.adapt, key=key)
+        came = self.base[number]
+        unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
+        item = open_item(came, self.adapt, key=key, unshared=unshared)
         self._rewrite_base(item)
         variant = self._draw_variant(key, index % len(self), place)
         if variant is not None:

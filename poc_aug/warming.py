@@ -112,7 +112,7 @@ def warm_cache(
     keys: Sequence[str] | Callable[[int], str] | None = None,
     adapt: Adapt | None = None,
     workers: int = 2,
-    codec: Codec = "webp",
+    codec: Codec = "delta-zstd",
     on_error: OnError = "raise",
     on_progress: Callable[[WarmReport], None] | None = None,
 ) -> WarmReport:
@@ -131,7 +131,7 @@ def warm_cache(
         keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
         workers: processes that decode images ahead; 0 decodes in this one.
-        codec: codec of the patches: "webp" (lossless), "webp-lossy", "zstd" or "raw".
+        codec: codec of the patches: "delta-zstd" (lossless, fast), "webp" (lossless), "webp-lossy", "zstd" or "raw".
         on_error: a sample that the dataset cannot read is raised, or skipped and counted.
         on_progress: called after each variant with the report so far.
 

@@ -42,7 +42,7 @@ def test_flipped_byte(tmp_path, at):
     big = Variant("big", 1, b"d", (make_insertion(3, (57, 51)),))  # larger than a page: contiguous in the file
     with CacheWriter(path, make_manifest()) as writer:
         writer.put_many([make_variant(i) for i in range(7)] + [big])
-    flip(path / SHARD, encode_record(big, "webp"), at)
+    flip(path / SHARD, encode_record(big, "delta-zstd"), at)
     with Cache.open(path) as cache:
         report = cache.verify()
         assert not report.ok
@@ -128,7 +128,7 @@ def test_two_shards_that_disagree(tmp_path):
         assert cache.verify().problems == (
             Problem("z.lmdb", "street/0000", 1, "shard 'local-0.lmdb' holds other content under this name"),
         )
-        assert cache.raw("street/0000", 1) == encode_record(make_variant(1), "webp")
+        assert cache.raw("street/0000", 1) == encode_record(make_variant(1), "delta-zstd")
         assert len(cache) == 3
 
 

@@ -16,7 +16,7 @@ from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Rejection, Variant
 from tests.cache_cases import make_insertion, make_variant
 
-LOSSLESS = ["webp", "zstd", "raw"]
+LOSSLESS = ["delta-zstd", "webp", "zstd", "raw"]
 
 
 def variant_of(*insertions: Insertion, **changes: object) -> Variant:
@@ -158,7 +158,7 @@ def test_blobs_that_do_not_fit(decode, blob, size_hw):
 
 
 def test_unknown_codec():
-    with pytest.raises(ValueError, match="known: webp, webp-lossy, zstd, raw"):
+    with pytest.raises(ValueError, match="known: delta-zstd, webp, webp-lossy, zstd, raw"):
         codecs.encode_patch(torch.zeros(3, 2, 2, dtype=torch.uint8), "png")
 
 

@@ -53,7 +53,7 @@ def test_what_is_not_stored(tmp_path):
 
 def test_raw_is_the_record(tmp_path):
     with Cache.open(make_cache(tmp_path / "a.cache")) as cache:
-        assert cache.raw("street/0001", 1) == encode_record(make_variant(4), "webp")
+        assert cache.raw("street/0001", 1) == encode_record(make_variant(4), "delta-zstd")
 
 
 def test_empty_cache(tmp_path):
@@ -83,7 +83,7 @@ def test_long_and_strange_keys(tmp_path):
         assert cache.verify().ok
 
 
-@pytest.mark.parametrize("codec", ["webp", "webp-lossy", "zstd", "raw"])
+@pytest.mark.parametrize("codec", ["delta-zstd", "webp", "webp-lossy", "zstd", "raw"])
 def test_codec_of_the_manifest(tmp_path, codec):
     manifest = replace(make_manifest(), codec=codec)
     with CacheWriter(tmp_path / "a.cache", manifest) as writer:

@@ -37,7 +37,7 @@ def test_put_again_does_nothing_and_other_content_is_refused(tmp_path):
             writer.put_many([make_variant(7), other])
         assert writer.done() == {("street/0001", 2), ("street/0002", 0)}  # 7 was in the refused batch
     with Cache.open(tmp_path / "a.cache") as cache:
-        assert cache.raw("street/0001", 2) == encode_record(make_variant(5), "webp")
+        assert cache.raw("street/0001", 2) == encode_record(make_variant(5), "delta-zstd")
 
 
 def test_same_content_in_other_bytes_is_the_same(tmp_path, monkeypatch):

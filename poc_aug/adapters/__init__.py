@@ -73,21 +73,22 @@ class OpenItem:
         return Sample(self.image.read(box), self.labels.read(box), self.key if key is None else key)
 
 
-def open_item(item: Any, adapt: Adapt | None = None, *, key: str) -> OpenItem:
+def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool = False) -> OpenItem:
     """Open an item of any supported form.
 
     Args:
         item: what the dataset returned.
         adapt: how to take an item of another form apart, and put it together.
         key: the item's key, named in every error.
+        unshared: nobody else holds the item (`poc_aug.adapters.ownership`): its PIL images are edited where they lie.
 
     Raises:
         ItemFormatError: a form, dtype, mode or shape that is not supported; the message says what to change.
         SampleReadError: a lazily opened image whose file cannot be decoded.
     """
     leaves = leaves_of(item, adapt, key)
-    image = image_canvas(leaves.image, key, leaves.image_name, bgr=leaves.bgr)
-    labels = label_canvas(leaves.labels, key, leaves.labels_name)
+    image = image_canvas(leaves.image, key, leaves.image_name, bgr=leaves.bgr, unshared=unshared)
+    labels = label_canvas(leaves.labels, key, leaves.labels_name, unshared=unshared)
     if image.size_hw != labels.size_hw:
         raise ItemFormatError(
             f"item {key!r}: {leaves.image_name} is {_size(image)} pixels (h x w), "
@@ -98,7 +99,9 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str) -> OpenItem:
     return OpenItem(item, key, image, labels, leaves)
 
 
-def image_canvas(value: Any, key: str, where: str = "the image", *, bgr: bool = False) -> ImageCanvas:
+def image_canvas(
+    value: Any, key: str, where: str = "the image", *, bgr: bool = False, unshared: bool = False
+) -> ImageCanvas:
     """Canvas of an image.
 
     Args:
@@ -106,6 +109,7 @@ def image_canvas(value: Any, key: str, where: str = "the image", *, bgr: bool = 
         key: the item's key, for messages.
         where: what messages call the image.
         bgr: whether the channels of a tensor or array are blue, green, red.
+        unshared: see `open_item`.
 
     Raises:
         ItemFormatError: any other form.
@@ -118,7 +122,7 @@ def image_canvas(value: Any, key: str, where: str = "the image", *, bgr: bool = 
                 expected="bgr=True for tensors and arrays only: PIL images are RGB",
                 hint="leave bgr out of Adapt(...)",
             )
-        return PilImageCanvas(value, key, where)
+        return PilImageCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
         return TensorImageCanvas(value, key, where, bgr=bgr)
     if isinstance(value, np.ndarray):
@@ -130,20 +134,21 @@ def image_canvas(value: Any, key: str, where: str = "the image", *, bgr: bool = 
     )
 
 
-def label_canvas(value: Any, key: str, where: str = "the labels") -> LabelCanvas:
+def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: bool = False) -> LabelCanvas:
     """Canvas of a label map.
 
     Args:
         value: PIL image of ids, integer tensor ``[H, W]`` or ``[1, H, W]``, or integer array ``[H, W]``.
         key: the item's key, for messages.
         where: what messages call the labels.
+        unshared: see `open_item`.
 
     Raises:
         ItemFormatError: any other form.
         SampleReadError: a lazily opened image whose file cannot be decoded.
     """
     if isinstance(value, Image.Image):
-        return PilLabelCanvas(value, key, where)
+        return PilLabelCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
         return TensorLabelCanvas(value, key, where)
     if isinstance(value, np.ndarray):

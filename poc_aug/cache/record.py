@@ -24,6 +24,7 @@ import xxhash
 import zstandard
 
 from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
+from poc_aug.cache.delta import decompress
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Part, Rejection, Variant
 
@@ -187,7 +188,7 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         raise RecordError(f"record version {version}, this poc_aug reads version {RECORD_VERSION}")
     end = _HEAD.size + header_nbytes
     try:
-        header = json.loads(zstandard.decompress(memoryview(data)[_HEAD.size : end]))
+        header = json.loads(decompress(memoryview(data)[_HEAD.size : end]))
     except (ValueError, zstandard.ZstdError) as error:
         raise RecordError(f"the record's header cannot be decoded: {error}") from error
     if not isinstance(header, Mapping) or not {"key", "index"} <= header.keys():

@@ -1,0 +1,137 @@
+"""Base items are never modified in place, and are not copied where nobody could tell."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from poc_aug import seeding
+from poc_aug.adapters import open_item
+from poc_aug.adapters.ownership import is_unshared
+from poc_aug.compose import compose, compose_image, paint_labels
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.pipeline import InsertionPipeline
+from poc_aug.types import Insertion, Part, Sample
+from poc_aug.warming import warm_cache
+from tests.fakes import EllipseInserter, Frames, make_recipe, make_sample
+
+LENGTH = 4
+
+
+class Remembering(Frames):
+    """Keeps what it returns, in one of the ways that datasets do."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(LENGTH)
+        self.how = how
+        self.kept: dict[int, Any] = {}
+        self.returned: list[int] = []
+        self.cached = functools.lru_cache(None)(lambda index: Frames.__getitem__(self, index))
+
+    def __getitem__(self, index: int) -> Any:
+        if self.how == "lru_cache":
+            return self.cached(index)
+        if index in self.kept and self.how != "nothing":
+            found = self.kept[index]
+            return (found[0], found[1]) if self.how in ("leaves", "image", "labels") else found
+        image, labels = super().__getitem__(index)
+        item = (image, labels)
+        if self.how == "tuple":
+            self.kept[index] = item
+        elif self.how == "leaves":
+            self.kept[index] = [image, labels]
+        elif self.how == "image":
+            self.kept[index] = [image, labels.copy()]
+        elif self.how == "labels":
+            self.kept[index] = [image.copy(), labels]
+        elif self.how == "nothing":
+            self.returned += [id(image), id(labels)]
+        return item
+
+
+@pytest.fixture(scope="module")
+def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ownership") / "frames.cache"
+    recipe = make_recipe(objects_per_variant=[2, 2])
+    warm_cache(Frames(LENGTH), path, InsertionPipeline(recipe, EllipseInserter()), variants=2, workers=0)
+    return path
+
+
+@pytest.mark.parametrize("how", ["tuple", "leaves", "image", "labels", "lru_cache"])
+def test_what_a_dataset_keeps_is_never_modified(cache_path: Path, how: str) -> None:
+    base = Remembering(how)
+    before = [tuple(leaf.tobytes() for leaf in Frames(LENGTH)[i]) for i in range(LENGTH)]
+    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    for epoch in range(3):
+        ds.set_epoch(epoch)
+        changed = [tuple(leaf.tobytes() for leaf in ds[i]) for i in range(LENGTH)]
+        assert all(a[0] != b[0] for a, b in zip(changed, before, strict=True))
+        kept = [tuple(leaf.tobytes() for leaf in base[i]) for i in range(LENGTH)]
+        assert kept == before
+
+
+def test_what_nobody_keeps_is_edited_where_it_lies(cache_path: Path) -> None:
+    base = Remembering("nothing")
+    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    for i in range(LENGTH):
+        image, labels = ds[i]
+        assert [id(image), id(labels)] == base.returned[-2:]
+
+
+def test_only_plain_pairs_of_pil_images_count() -> None:
+    def pair() -> Any:
+        return Image.new("RGB", (3, 2)), Image.new("L", (3, 2))
+
+    fresh = pair()
+    assert is_unshared(fresh)
+    image = pair()[0]
+    held = (image, Image.new("L", (3, 2)))
+    assert not is_unshared(held)
+    others: list[Callable[[], Any]] = [
+        lambda: list(pair()),
+        lambda: (*pair(), 7),
+        lambda: {"image": pair()[0], "mask": pair()[1]},
+        lambda: (torch.zeros(3, 2, 3, dtype=torch.uint8), Image.new("L", (3, 2))),
+        lambda: (np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), np.uint8)),
+    ]
+    for make in others:
+        item = make()
+        assert not is_unshared(item)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I", "I;16"])
+def test_pil_blends_and_fills_to_the_same_bits(mode: str) -> None:
+    for seed in range(20):
+        rng = seeding.generator(seed, "bits")
+        sample = make_sample(seed, (48, 65))
+        h, w = 17, 11
+        mask = torch.rand(h, w, generator=rng) < 0.5
+        mask[h // 2, w // 2] = True
+        alpha = torch.randint(0, 256, (h, w), generator=rng, dtype=torch.uint8)
+        insertion = Insertion(
+            box_yxhw=(seed, 2 * seed, h, w),
+            patch=torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8),
+            parts=(Part("a", mask), Part("b", ~mask)),
+            alpha=None if seed % 3 == 0 else alpha.where(alpha > 60, 0),
+            shade=None if seed % 4 == 0 else alpha.flip(0).where(alpha > 99, 0),
+            object_name="thing",
+            max_sigma_px=2.0,
+        )
+        expected = compose(sample, [insertion], {"a": 9, "b": 200})
+        image = Image.fromarray(np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()))
+        ids = sample.labels.numpy().astype({"I": np.int32, "I;16": np.uint16}.get(mode, np.uint8))
+        labels = Image.frombytes(mode, (ids.shape[1], ids.shape[0]), ids.tobytes())
+        assert labels.mode == mode
+        item = open_item((image, labels), key="a")
+        compose_image(item.image, [insertion], 1.0)
+        paint_labels(item.labels, [insertion], {"a": 9, "b": 200})
+        done: Sample = item.sample()
+        assert torch.equal(done.image, expected.image)
+        assert torch.equal(done.labels.long(), expected.labels.long())
