@@ -105,7 +105,7 @@ def arms_of(frames: Frames, folder: Path, items: int, side: int) -> tuple[list[A
     root = data_root()
     if root is not None and frames.name == "cityscapes":
         sources["COCO cut-outs"] = str(root / "objects" / "coco_mini" / "instances.json")
-    codecs: tuple[Codec, ...] = ("webp", "zstd", "webp-lossy")
+    codecs: tuple[Codec, ...] = ("delta-zstd", "webp", "webp-lossy")
     for number, (name, source) in enumerate(sources.items()):
         recipe, inserter = load_objects(source, changes)
         for codec in codecs if number == 0 else codecs[:1]:
@@ -118,14 +118,14 @@ def arms_of(frames: Frames, folder: Path, items: int, side: int) -> tuple[list[A
         path = folder / f"large-{codec}.cache"
         write_cache(path, large, codec)
         arms.append(wrapped(f"wrapper, {side}x{side} px, {codec}", base, path, items))
-    composed = POCAugmentedDataset(base, folder / "0-webp.cache", p=1.0, variants="all")
+    composed = POCAugmentedDataset(base, folder / "0-delta-zstd.cache", p=1.0, variants="all")
     order = arms[1].indices
     pngs = write_pngs(composed, count, folder / "composed", frames.schema)
     arms.append(Arm("folder of composed PNG pairs", pngs, order, pngs.nbytes))
     for kind in ("png", "raw"):
         store = write_lmdb(composed, count, folder / f"frames-{kind}.lmdb", kind)
         arms.append(Arm(f"LMDB of whole frames, {kind}", store, order, store.nbytes))
-    return arms, folder / "0-webp.cache"
+    return arms, folder / "0-delta-zstd.cache"
 
 
 def cpu_time(arm: Arm, items: int) -> Callable[[], float]:

@@ -144,8 +144,7 @@ class POCAugmentedDataset(Dataset[Any]):
         return self._transform(item.close())
 
     def _draw_variant(self, key: str, index: int, place: int) -> Variant | None:
-        rng = seeding.generator(self.seed, "read", self.epoch, key, index)
-        if seeding.uniform(rng, 0, 1) >= self.p:
+        if seeding.unit(self.seed, "read", self.epoch, key, index) >= self.p:
             return None
         stored = self.cache.variants(key)
         if self.variants != "random":
@@ -155,6 +154,7 @@ class POCAugmentedDataset(Dataset[Any]):
         if not stored:
             return self._miss(key, "no variant")
         # A variant in which every attempt was rejected shows nothing: the next one is taken.
+        rng = seeding.generator(self.seed, "variant", self.epoch, key, index)
         for choice in torch.randperm(len(stored), generator=rng).tolist():
             variant = self.cache.get(key, stored[choice])
             if variant is not None and variant.insertions:

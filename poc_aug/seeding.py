@@ -24,6 +24,11 @@ def derive_seed(*parts: int | str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) >> 1
 
 
+def unit(*parts: int | str) -> float:
+    """One float in ``[0, 1)`` from ``parts``, uniform over them; a tenth of the cost of making a generator."""
+    return derive_seed(*parts) / 2**63
+
+
 def generator(*parts: int | str) -> torch.Generator:
     """A CPU generator seeded with `derive_seed` of ``parts``."""
     return torch.Generator(device="cpu").manual_seed(derive_seed(*parts))

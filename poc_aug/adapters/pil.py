@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -105,14 +104,12 @@ class PilImageCanvas(_PilCanvas):
         y, x, _, _ = check_box(box_yxhw, self.size_hw)
         frame = self._own()
         if shade is not None:
-            rows, cols = bounds(shade.numpy())
-            if rows.stop:
-                place = (x + cols.start, y + rows.start, x + cols.stop, y + rows.stop)
-                frame.paste((0, 0, 0), place, Image.fromarray(shade.numpy()[rows, cols]))
-        rows, cols = bounds(alpha.numpy())
-        if rows.stop:
-            over = Image.merge("RGB", [Image.fromarray(channel[rows, cols]) for channel in patch.numpy()])
-            frame.paste(over, (x + cols.start, y + rows.start), Image.fromarray(alpha.numpy()[rows, cols]))
+            mask, left, top = _trimmed(shade)
+            frame.paste((0, 0, 0), (x + left, y + top, x + left + mask.width, y + top + mask.height), mask)
+        mask, left, top = _trimmed(alpha)
+        rows, cols = slice(top, top + mask.height), slice(left, left + mask.width)
+        over = Image.merge("RGB", [Image.fromarray(channel[rows, cols]) for channel in patch.numpy()])
+        frame.paste(over, (x + left, y + top), mask)
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
@@ -123,12 +120,11 @@ class PilImageCanvas(_PilCanvas):
         return torch.frombuffer(flat, dtype=torch.uint8).reshape(len(rows), len(cols), 3)
 
 
-def bounds(values: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Rows and columns from the first to the last that are not zero; empty where all are."""
-    rows, cols = np.flatnonzero(values.any(axis=1)), np.flatnonzero(values.any(axis=0))
-    if rows.size == 0:
-        return slice(0), slice(0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+def _trimmed(weights: torch.Tensor) -> tuple[Image.Image, int, int]:
+    """Weights, uint8 ``[h, w]``, as a picture cut to where they are not zero, and its left and top (PIL finds it in C)."""
+    picture = Image.fromarray(weights.numpy())
+    left, top, right, bottom = picture.getbbox() or (0, 0, 1, 1)
+    return picture.crop((left, top, right, bottom)), left, top
 
 
 def _rgb(pixel: float | tuple[int, ...]) -> tuple[int, ...]:
@@ -168,11 +164,14 @@ class PilLabelCanvas(_PilCanvas):
 
     def fill(self, box_yxhw: Box, mask: torch.Tensor, label_id: int) -> None:
         """Write ``label_id`` where ``mask``, bool ``[h, w]``, is true."""
-        y, x, h, w = check_box(box_yxhw, self.size_hw)
+        y, x, _, _ = check_box(box_yxhw, self.size_hw)
         if self._value.mode not in ("L", "P"):  # PIL fills the 16 and 32 bit modes by way of 8 bits
             labels = self.read(box_yxhw)
             labels[mask] = label_id
             self.write(box_yxhw, labels)
             return
         check_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
-        self._own().paste(label_id, (x, y, x + w, y + h), Image.fromarray(mask.numpy().view(np.uint8) * 255))
+        pixels = mask.numpy().view(np.uint8)
+        left, top, right, bottom = Image.fromarray(pixels).getbbox() or (0, 0, 1, 1)
+        where = Image.fromarray(pixels[top:bottom, left:right] * np.uint8(255))
+        self._own().paste(label_id, (x + left, y + top, x + right, y + bottom), where)

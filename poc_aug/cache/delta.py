@@ -63,9 +63,9 @@ def decode_delta(data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Te
     plain = bytearray(decompress(memoryview(data)[_BOX.size :]))
     if len(plain) != 3 * h * w:
         raise ValueError(f"{len(plain)} bytes do not make a patch of {(h, w)} pixels")
-    planes = torch.frombuffer(plain, dtype=torch.uint8).view(3, h, w)
-    planes.cumsum_(dim=2)
+    planes = patch[:, y : y + h, x : x + w]
+    steps = torch.frombuffer(plain, dtype=torch.uint8).view(3, h, w)
+    torch.cumsum(steps, dim=2, dtype=torch.uint8, out=planes)
     planes[0] += planes[1]
     planes[2] += planes[1]
-    patch[:, y : y + h, x : x + w] = planes
     return patch

@@ -168,7 +168,7 @@ class Manifest:
                 f"cache {str(cache)!r} was made with fingerprint {stored.fingerprint}, this run has "
                 f"{self.fingerprint}; these fields differ:\n{_listed(fields)}",
                 expected="the recipe, backends and codec that the cache was made with",
-                hint="correct these fields, or write to another path; `poc-aug info` prints the cache's recipe",
+                hint="correct these fields, or write to another path; `poc-aug info --recipe` prints the cache's",
             )
         if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
             raise CacheDatasetMismatchError(

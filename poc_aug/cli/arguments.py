@@ -1,8 +1,9 @@
-"""What the command line names: a dataset as ``package.module:callable`` with ``key=value`` arguments, or YAML."""
+"""What the command line names: a dataset as ``package.module:callable`` with ``key=value`` arguments."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,41 +11,50 @@ from typing import Any
 
 import yaml
 
-from poc_aug.errors import DatasetError, MissingDependencyError, RecipeError
-from poc_aug.recipe import read_yaml
+from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, RecipeError
 
-CONFIG_FIELDS = (
-    "dataset",
-    "objects",
-    "out",
-    "variants",
-    "limit",
-    "seed",
-    "schema",
-    "camera",
-    "location",
-    "per_variant",
-    "workers",
-    "codec",
-    "on_error",
-)
+_INT = r"-?(?:0|[1-9][0-9]*)"
+_NUMBER = rf"{_INT}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|-?\.[0-9]+"
+_IS_INT = re.compile(_INT)
+_IS_NUMBER = re.compile(_NUMBER)
+_IS_NUMBERS = re.compile(rf"(?:{_NUMBER})(?:,\s*(?:{_NUMBER}))+")
+_IS_NESTED = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_WORDS = {"true": True, "false": False, "null": None}
 
 
 def parse_value(text: str) -> Any:
-    """A value as YAML reads it; numbers separated by commas are a tuple: ``size=96,160`` is ``(96, 160)``.
+    """A value as typed on a shell: a number, ``true``, ``false``, ``null``, numbers with commas (a tuple), or text.
+
+    ``[...]`` and ``{...}`` are read as YAML. All else stays text: ``0016``, ``no``, ``12:30``, ``2024-01-05``.
 
     Raises:
-        RecipeError: not YAML.
+        RecipeError: brackets or braces around what is not YAML.
     """
-    try:
-        if "," in text and text[:1] not in "[{\"'":
-            parts = [yaml.safe_load(part) for part in text.split(",")]
-            if all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
-                return tuple(parts)
-            return text
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"cannot read the value {text!r}: {error}", hint="quote it: key='\"text\"'") from error
+    if text in _WORDS:
+        return _WORDS[text]
+    if _IS_NUMBER.fullmatch(text):
+        return _number(text)
+    if _IS_NESTED.fullmatch(text):
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"cannot read the value {text!r}: {error}", expected="YAML such as [a, b]") from error
+    return _numbers(text)
+
+
+def config_value(value: Any) -> Any:
+    """A value as YAML gave it; a list, and text that is numbers with commas (``96,160``), become a tuple."""
+    if isinstance(value, str):
+        return _numbers(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _numbers(text: str) -> str | tuple[int | float, ...]:
+    return tuple(_number(part.strip()) for part in text.split(",")) if _IS_NUMBERS.fullmatch(text) else text
+
+
+def _number(text: str) -> int | float:
+    return int(text) if _IS_INT.fullmatch(text) else float(text)
 
 
 def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -68,11 +78,11 @@ def load_callable(name: str) -> Any:
     """Import ``package.module:callable``; modules of the current folder are found too.
 
     Raises:
-        DatasetError: not of that form, no such attribute, or not callable.
+        DatasetError: not of that form, the module fails, no such attribute, or not callable.
         MissingDependencyError: no such module.
     """
     module_name, separator, attribute = name.partition(":")
-    if not separator or not attribute:
+    if not module_name or not separator or not attribute:
         raise DatasetError(
             f"dataset {name!r}",
             expected="package.module:callable, for example poc_aug:SyntheticStreet",
@@ -86,6 +96,13 @@ def load_callable(name: str) -> Any:
         raise MissingDependencyError(
             f"cannot import {module_name!r} of dataset {name!r}: {error}",
             hint=f"install the package that holds {error.name!r}, or run from the folder that holds it",
+        ) from error
+    except PocAugError:
+        raise
+    except Exception as error:
+        # The module is the user's: it may raise anything.
+        raise DatasetError(
+            f"importing {module_name!r} of dataset {name!r} failed: {type(error).__name__}: {error}"
         ) from error
     found: Any = module
     for part in attribute.split("."):
@@ -106,7 +123,10 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     factory = load_callable(name)
     try:
         dataset = factory(**arguments)
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
+    except PocAugError:
+        raise
+    except Exception as error:
+        # The dataset is the user's: it may raise anything.
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise DatasetError(
             f"{name}({shown}) failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
@@ -116,34 +136,3 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
             f"{name} gave a {type(dataset).__name__}", expected="a map-style dataset, with __getitem__ and __len__"
         )
     return dataset
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the YAML form of the options: the same names, the dataset as ``{type: ..., args: {...}}``.
-
-    Raises:
-        RecipeError: an unknown field, or a dataset of another form.
-    """
-    config = read_yaml(path)
-    unknown = sorted(set(config) - set(CONFIG_FIELDS))
-    if unknown:
-        raise RecipeError(f"{path}: unknown fields {unknown}", expected=f"some of: {', '.join(CONFIG_FIELDS)}")
-    dataset = config.get("dataset")
-    if isinstance(dataset, str):
-        dataset = {"type": dataset}
-    fits = isinstance(dataset, dict) and "type" in dataset and not set(dataset) - {"type", "args"}
-    if dataset is not None and not fits:
-        raise RecipeError(
-            f"{path}: dataset = {dataset!r}", expected="{type: 'package.module:callable', args: {key: value, ...}}"
-        )
-    if dataset is not None:
-        given = dataset.get("args") or {}
-        config["dataset"] = dataset["type"]
-        config["dataset_args"] = {
-            key: parse_value(value) if isinstance(value, str) else _tuple(value) for key, value in given.items()
-        }
-    return config
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -36,7 +36,7 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "street.cache"
     base = SyntheticStreet(size=size_hw, length=length)
-    console.print(f"1. a dataset: {base!r}")
+    console.print(f"1. a dataset: {base!r}", markup=False)
     recipe, inserter = load_objects("rendered")
     console.print(f"2. warm_cache: {_VARIANTS} variants a sample, {len(recipe.objects)} kinds of objects")
     with warm_progress(console) as show:
@@ -54,7 +54,7 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
     sheet = out / "contact_sheet.png"
     with Cache.open(path) as cache:
         contact_sheet(tiles_of(base, cache, length), width_px=2000).save(sheet)
-    console.print(f"5. look at it: {sheet}   ({time.perf_counter() - started:.0f} s in all)")
+    console.print(f"5. look at it: {sheet}   ({time.perf_counter() - started:.0f} s in all)", markup=False)
 
 
 def _to_tensors(image: object, labels: object) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-from poc_aug.cli.arguments import load_dataset, parse_arguments, read_config
+from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.cli.config import check_config, read_config
 from poc_aug.cli.options import CachePath, DatasetArguments, DatasetName, Objects, SchemaName, Workers
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.errors import PocAugError, RecipeError
 
 _INTERRUPTED = 130
 _FAILED = 1
+# Click's base class, by its place above BadParameter: some versions of typer depend on click, some hold a copy of it.
+_ClickException: type[Any] = typer.BadParameter.__mro__[2]
 
-console = Console(soft_wrap=True)
+# What is printed holds paths, keys and errors of the user's: nothing in it is markup.
+console = Console(soft_wrap=True, markup=False, emoji=False)
+errors = Console(soft_wrap=True, markup=False, emoji=False, highlight=False, stderr=True)
 cli = typer.Typer(
     name="poc-aug",
     help="Insert objects into segmentation datasets and rewrite the labels.",
@@ -49,7 +55,7 @@ def warm_cache_command(
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Loader processes.  [default: 2]")] = None,
     codec: Annotated[
-        str | None, typer.Option("--codec", help="webp (lossless), webp-lossy, zstd, raw.  [default: webp]")
+        str | None, typer.Option("--codec", help="webp (lossless), delta-zstd, webp-lossy, zstd, raw.  [default: webp]")
     ] = None,
     on_error: Annotated[
         str | None, typer.Option("--on-error", help="Unreadable samples: raise or skip.  [default: raise]")
@@ -64,7 +70,7 @@ def warm_cache_command(
     given = {
         "dataset": dataset,
         "objects": objects,
-        "out": out,
+        "out": None if out is None else str(out),
         "variants": variants,
         "limit": limit,
         "seed": seed,
@@ -76,49 +82,53 @@ def warm_cache_command(
         "codec": codec,
         "on_error": on_error,
     }
+    # A dataset of the command line replaces the configuration's as a whole, arguments too.
     chosen.update({name: value for name, value in given.items() if value is not None})
-    for name, example in (
-        ("dataset", "--dataset poc_aug:SyntheticStreet size=256,512"),
-        ("objects", "--objects rendered"),
-        ("out", "--out street.cache"),
-    ):
-        if name not in chosen:
-            raise RecipeError(f"--{name} is missing", expected=example)
+    job = check_config(chosen, "options")
+    if job.dataset is None:
+        raise RecipeError("--dataset is missing", expected="--dataset poc_aug:SyntheticStreet size=256,512")
+    if job.objects is None:
+        raise RecipeError("--objects is missing", expected="--objects rendered")
+    if job.out is None:
+        raise RecipeError("--out is missing", expected="--out street.cache")
     recipe, inserter = load_objects(
-        str(chosen["objects"]),
-        ObjectSource(
-            seed=chosen.get("seed"),
-            camera=chosen.get("camera"),
-            location=_names(chosen.get("location")),
-            per_variant=_range(chosen.get("per_variant")),
-        ),
+        job.objects,
+        ObjectSource(seed=job.seed, camera=job.camera, location=job.classes, per_variant=job.objects_range),
     )
-    base = load_dataset(str(chosen["dataset"]), {**chosen.get("dataset_args", {}), **parse_arguments(arguments or [])})
-    path = Path(str(chosen["out"]))
+    base = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+    path = Path(job.out)
     with warm_progress(console) as show:
         report = warm_cache(
             base,
             path,
             InsertionPipeline(recipe, inserter),
-            variants=int(chosen.get("variants", 3)),
-            limit=chosen.get("limit"),
-            schema=chosen.get("schema"),
-            workers=int(chosen.get("workers", 2)),
-            codec=chosen.get("codec", "webp"),
-            on_error=chosen.get("on_error", "raise"),
+            variants=job.variants,
+            limit=job.limit,
+            schema=job.label_schema,
+            workers=job.workers,
+            codec=job.codec,
+            on_error=job.on_error,
             on_progress=show,
         )
     print_report(console, report, path)
 
 
 @cli.command()
-def info(cache: CachePath) -> None:
+def info(
+    cache: CachePath,
+    recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipe that made it, as YAML.")] = False,
+) -> None:
     """Tell what a cache holds."""
     from poc_aug.cache import Cache
 
     with Cache.open(cache) as opened:
         manifest = opened.manifest
+        if recipe:
+            typer.echo(yaml.safe_dump(dict(manifest.recipe), sort_keys=False, allow_unicode=True), nl=False)
+            return
         table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")
         rejected: dict[str, int] = {}
         objects: dict[str, int] = {}
         for key, index in opened:
@@ -216,22 +226,6 @@ def bench(
         result.write(out)
 
 
-def _names(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = value.split(",") if isinstance(value, str) else list(value)
-    return tuple(str(name).strip() for name in names if str(name).strip())
-
-
-def _range(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    parts = [part for part in str(value).strip("[]() ").split(",") if part.strip()]
-    if len(parts) not in (1, 2) or not all(part.strip().isdigit() for part in parts):
-        raise RecipeError(f"--per-variant {value}", expected="one number, or two as in 1,3")
-    return int(parts[0]), int(parts[-1])
-
-
 def _size(value: str) -> tuple[int, int]:
     parts = value.split(",")
     if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
@@ -240,15 +234,23 @@ def _size(value: str) -> tuple[int, int]:
 
 
 def _run(application: typer.Typer) -> None:
-    """Run, and turn the library's errors into a message and an exit code."""
+    """Run, and turn errors into a message on stderr and an exit code.
+
+    Not in typer's standalone mode, which ends the process itself on Ctrl-C, without a word.
+    """
     try:
-        application()
+        code = application(standalone_mode=False)
+    except _ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except PocAugError as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        errors.print(f"error: {error}", style="red")
         sys.exit(_FAILED)
-    except KeyboardInterrupt:
-        console.print("interrupted: what was made is kept, the same command goes on", style="yellow")
-        sys.exit(_INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        errors.print("interrupted: what was made is kept, the same command goes on", style="yellow")
+    sys.exit(code)
 
 
 def app() -> None:

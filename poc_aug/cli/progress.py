@@ -42,7 +42,7 @@ def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
 def print_report(console: Console, report: WarmReport, path: object) -> None:
     """Say what a run did."""
     if report.made == 0 and not report.unreadable:
-        console.print(f"nothing to do: all {report.total} variants are in {path}")
+        console.print(f"nothing to do: all {report.total} variants are in {path}", markup=False)
         return
     console.print(
         f"{report.made} variants with {report.objects} objects in {report.seconds:.1f} s "
@@ -50,7 +50,7 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         f"{report.present} were there before"
     )
     for reason, count in report.rejections.most_common():
-        console.print(f"  rejected: {count} x {reason}")
+        console.print(f"  rejected: {count} x {reason}", markup=False)
     for key, error in report.unreadable:
-        console.print(f"  unreadable: {key}: {error}", style="yellow")
-    console.print(f"cache: {path}")
+        console.print(f"  unreadable: {key}: {error}", style="yellow", markup=False)
+    console.print(f"cache: {path}", markup=False)

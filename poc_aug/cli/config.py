@@ -1,0 +1,119 @@
+"""The options of ``warm-cache``, checked: from the command line, from a YAML file, or from both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from poc_aug.cache import Codec
+from poc_aug.cli.arguments import config_value
+from poc_aug.errors import RecipeError
+from poc_aug.recipe import read_yaml
+from poc_aug.warming import OnError
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DatasetConfig(BaseModel):
+    """The dataset: a callable's name and its keyword arguments."""
+
+    model_config = _FROZEN
+
+    type: str
+    args: dict[str, Any] = {}
+
+    @field_validator("args", mode="before")
+    @classmethod
+    def _values(cls, args: Any) -> Any:
+        if isinstance(args, Mapping):
+            return {name: config_value(value) for name, value in args.items()}
+        return {} if args is None else args
+
+
+class WarmConfig(BaseModel):
+    """What ``warm-cache`` is to do; each description says what the field takes, as errors tell it."""
+
+    model_config = _FROZEN
+
+    dataset: DatasetConfig | None = Field(
+        default=None, description="'package.module:callable' or {type: 'package.module:callable', args: {key: value}}"
+    )
+    objects: str | None = Field(default=None, description="a preset's name or a path")
+    out: str | None = Field(default=None, description="the path of the cache")
+    variants: int = Field(default=3, ge=1, description="a whole number, 1 or more")
+    limit: int | None = Field(default=None, ge=1, description="a whole number, 1 or more, or null for all samples")
+    seed: int | None = Field(default=None, description="a whole number")
+    # Pydantic's base class has a ``schema`` of its own.
+    label_schema: str | None = Field(default=None, alias="schema", description="a known name or a YAML file's path")
+    camera: str | None = Field(default=None, description="a camera's name")
+    location: str | list[str] | None = Field(default=None, description="class names: 'road,sidewalk' or a list")
+    per_variant: str | int | list[int] | None = Field(default=None, description="a number, or two: '1,3' or [1, 3]")
+    workers: int = Field(default=2, ge=0, description="a whole number, 0 or more")
+    codec: Codec = Field(default="webp", description="delta-zstd, webp, webp-lossy, zstd or raw")
+    on_error: OnError = Field(default="raise", description="raise or skip")
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _named(cls, dataset: Any) -> Any:
+        return {"type": dataset} if isinstance(dataset, str) else dataset
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The class names of ``location``; ``None``: the recipe's."""
+        if self.location is None:
+            return None
+        names = self.location.split(",") if isinstance(self.location, str) else self.location
+        return tuple(name.strip() for name in names if name.strip())
+
+    @property
+    def objects_range(self) -> tuple[int, int] | None:
+        """Least and most objects in one variant; ``None``: the recipe's.
+
+        Raises:
+            RecipeError: neither one nor two numbers.
+        """
+        if self.per_variant is None:
+            return None
+        parts = [part.strip() for part in str(self.per_variant).strip("[]() ").split(",") if part.strip()]
+        if len(parts) not in (1, 2) or not all(part.isdecimal() for part in parts):
+            raise RecipeError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
+        return int(parts[0]), int(parts[-1])
+
+
+def check_config(values: Mapping[str, Any], where: str) -> WarmConfig:
+    """Check options by their names in YAML; ``where`` names their source in errors.
+
+    Raises:
+        RecipeError: an unknown field, or a value that does not fit; names field, value and expectation.
+    """
+    fields = {field.alias or name: str(field.description) for name, field in WarmConfig.model_fields.items()}
+    unknown = sorted(str(name) for name in values if name not in fields)
+    if unknown:
+        raise RecipeError(f"{where}: unknown fields {unknown}", expected=f"some of: {', '.join(fields)}")
+    try:
+        config = WarmConfig.model_validate(values)
+    except pydantic.ValidationError as error:
+        wrong = list(dict.fromkeys(str(item["loc"][0]) for item in error.errors()))
+        raise RecipeError(
+            f"{where}: " + "; ".join(f"{name} = {values[name]!r}" for name in wrong),
+            expected="; ".join(f"{name}: {fields[name]}" for name in wrong),
+        ) from error
+    return config
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the YAML form of the options, and check it; the dataset is ``{type: ..., args: {...}}`` or its name.
+
+    Raises:
+        RecipeError: not a readable YAML file, or as in `check_config`.
+    """
+    try:
+        values = read_yaml(path)
+    except OSError as error:
+        raise RecipeError(f"cannot read {str(path)!r}: {error.strerror}", expected="a YAML file of options") from error
+    check_config(values, str(path))
+    return values
