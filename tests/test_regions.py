@@ -239,7 +239,9 @@ def test_what_gives_no_place_is_a_rejection(reason: str) -> None:
 
 
 def test_the_rung_anywhere_needs_no_valid_pixel() -> None:
-    recipe = recipe_of(size={"kind": "pixels", "min_px": 4, "max_px": 6}, ladder=[{"min_overlap": 0.5}, {"min_overlap": 0}])
+    recipe = recipe_of(
+        size={"kind": "pixels", "min_px": 4, "max_px": 6}, ladder=[{"min_overlap": 0.5}, {"min_overlap": 0}]
+    )
     area = ValidArea(torch.zeros(17, 11, dtype=torch.bool), (17, 11))
     region = find_region(area, recipe.objects[0], recipe, seeding.generator(0))
     assert isinstance(region, Region)

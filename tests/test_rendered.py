@@ -156,7 +156,9 @@ def test_opaque_edges_hold_the_objects_own_colour() -> None:
 def test_a_larger_box_gets_a_larger_object() -> None:
     crop = crop_for("cardboard box", 2, foot=90)
     y, x, h, w = crop.box_yxhw
-    larger = Crop(crop.image, (y - h // 2, x - w // 4, h + h // 2, w + w // 2), "cardboard box", "", ("box",), 2, CAMERA)
+    larger = Crop(
+        crop.image, (y - h // 2, x - w // 4, h + h // 2, w + w // 2), "cardboard box", "", ("box",), 2, CAMERA
+    )
     small, large = filled(crop), filled(larger)
     assert float(large.provenance["scale"]) > 1.2  # type: ignore[arg-type]
     assert float(small.provenance["scale"]) == pytest.approx(1.0, abs=0.06)  # type: ignore[arg-type]

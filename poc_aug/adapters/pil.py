@@ -170,7 +170,8 @@ class PilLabelCanvas(_PilCanvas):
             labels[mask] = label_id
             self.write(box_yxhw, labels)
             return
-        check_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
+        if not self.min_id <= label_id <= self.max_id:
+            check_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
         pixels = mask.numpy().view(np.uint8)
         left, top, right, bottom = Image.fromarray(pixels).getbbox() or (0, 0, 1, 1)
         where = Image.fromarray(pixels[top:bottom, left:right] * np.uint8(255))

@@ -11,7 +11,8 @@ Measured on 73 cut-outs of COCO, one noisy core, mean of a 400×400 patch (size,
 ``raw``          480.0 kB      0 ms     0.1 ms
 ==============  ==========  =========  =========
 
-A record is written once and read every epoch, so method 1 is what ``webp`` means. Masks, mattes and shades are
+``delta-zstd``, the default, is in `poc_aug.cache.delta`: nearly as small as ``webp`` and five times faster to read. A
+record is written once and read every epoch, so method 1 is what ``webp`` means. Masks, mattes and shades are
 lossless under every codec.
 """
 

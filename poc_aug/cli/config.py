@@ -53,7 +53,7 @@ class WarmConfig(BaseModel):
     location: str | list[str] | None = Field(default=None, description="class names: 'road,sidewalk' or a list")
     per_variant: str | int | list[int] | None = Field(default=None, description="a number, or two: '1,3' or [1, 3]")
     workers: int = Field(default=2, ge=0, description="a whole number, 0 or more")
-    codec: Codec = Field(default="webp", description="delta-zstd, webp, webp-lossy, zstd or raw")
+    codec: Codec = Field(default="delta-zstd", description="delta-zstd, webp, webp-lossy, zstd or raw")
     on_error: OnError = Field(default="raise", description="raise or skip")
 
     @field_validator("dataset", mode="before")

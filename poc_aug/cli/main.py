@@ -55,7 +55,8 @@ def warm_cache_command(
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Loader processes.  [default: 2]")] = None,
     codec: Annotated[
-        str | None, typer.Option("--codec", help="webp (lossless), delta-zstd, webp-lossy, zstd, raw.  [default: webp]")
+        str | None,
+        typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw.  [default: delta-zstd]"),
     ] = None,
     on_error: Annotated[
         str | None, typer.Option("--on-error", help="Unreadable samples: raise or skip.  [default: raise]")

@@ -12,7 +12,7 @@ from poc_aug.render.stage import Stage
 # Points of the ground that are lit; between them the shade is interpolated, so that large objects cost no more.
 _SHADE_POINTS = 12000
 # Darkening below this many of 255 levels is left out: it would only make the stored delta larger.
-_SHADE_FLOOR = 4 / 255
+_SHADE_FLOOR = 6 / 255
 
 
 def ground_shade(stage: Stage, size_hw: tuple[int, int], strength: float) -> FloatArray:
