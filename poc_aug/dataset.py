@@ -123,7 +123,7 @@ class POCAugmentedDataset(Dataset[Any]):
         self.__dict__.update(state)
         # Worker processes are sent the shared epoch itself; any other copy has its own, to be shared with its workers.
         if not self._epoch.is_shared():
-            self._epoch = self._epoch.clone().share_memory_()  # type: ignore[no-untyped-call]
+            self._epoch = self._epoch.clone().share_memory_()
 
     def __len__(self) -> int:
         return len(self.keys) * self._per_sample
@@ -150,9 +150,11 @@ class POCAugmentedDataset(Dataset[Any]):
         if self.variants != "random":
             wanted = place if self.variants == "all" else self.variants
             assert isinstance(wanted, int)
-            return self.cache.get(key, wanted) if wanted in stored else self._miss(key, f"variant {wanted}")
+            if wanted not in stored:
+                self._miss(key, f"variant {wanted}")
+            return self.cache.get(key, wanted)
         if not stored:
-            return self._miss(key, "no variant")
+            self._miss(key, "a variant")
         # A variant in which every attempt was rejected shows nothing: the next one is taken.
         rng = seeding.generator(self.seed, "variant", self.epoch, key, index)
         for choice in torch.randperm(len(stored), generator=rng).tolist():

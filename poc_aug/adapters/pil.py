@@ -79,7 +79,7 @@ class PilImageCanvas(_PilCanvas):
         """See `ImageCanvas.read`."""
         pixels = np.empty((3, box_yxhw[2], box_yxhw[3]), np.uint8)
         for channel, band in zip(pixels, self._crop(box_yxhw).split(), strict=True):
-            channel[...] = band
+            channel[...] = np.asarray(band)
         return torch.from_numpy(pixels)
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
@@ -121,7 +121,7 @@ class PilImageCanvas(_PilCanvas):
 
 
 def _trimmed(weights: torch.Tensor) -> tuple[Image.Image, int, int]:
-    """Weights, uint8 ``[h, w]``, as a picture cut to where they are not zero, and its left and top (PIL finds it in C)."""
+    """Weights, uint8 ``[h, w]``, as a picture cut to where they are not zero, and its left and top."""
     picture = Image.fromarray(weights.numpy())
     left, top, right, bottom = picture.getbbox() or (0, 0, 1, 1)
     return picture.crop((left, top, right, bottom)), left, top
