@@ -33,7 +33,7 @@ def decompress(data: bytes | memoryview) -> bytes:
 
 def encode_delta(patch: torch.Tensor) -> bytes:
     """Encode a uint8 ``[3, h, w]`` patch."""
-    seen = patch.numpy().any(axis=0)
+    seen = np.any(patch.numpy(), axis=0)
     rows, cols = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if rows.size == 0:
         return _BOX.pack(0, 0, 0, 0)
