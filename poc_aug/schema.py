@@ -86,7 +86,7 @@ class LabelSchema:
             SchemaError: an id that the schema does not know, with the sample's key.
         """
         known = set(self.ids.values()) | set(self.ignore)
-        if labels.dtype == torch.uint8:  # 20x faster than sorting on 2048x1024
+        if labels.dtype == torch.uint8:  # counting needs no sorting
             found = torch.bincount(labels.reshape(-1)).nonzero()
         else:
             found = torch.unique(labels)

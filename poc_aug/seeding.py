@@ -25,7 +25,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def unit(*parts: int | str) -> float:
-    """One float in ``[0, 1)`` from ``parts``, uniform over them; a tenth of the cost of making a generator."""
+    """One float in ``[0, 1)`` from ``parts``, uniform over them, without making a generator."""
     return derive_seed(*parts) / 2**63
 
 
