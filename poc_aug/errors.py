@@ -20,6 +20,9 @@
     │   ├── CacheCorruptError        a record whose hash does not fit its bytes
     │   ├── CacheBusyError           another process writes the same shard
     │   └── CacheDiskError           the disk is full, or cannot be written
+    ├── ModelError                   a model that is not there, cannot be loaded, or is not of the kind needed
+    ├── DeviceError                  a device that this machine does not have, or a dtype that it cannot use
+    ├── GenerationError              a backend failed on a crop (named by key, object and seed)
     └── MissingDependencyError       an optional package is not installed (with its install line)
 """
 
@@ -85,6 +88,18 @@ class RecipeError(PocAugError):
 
 class ObjectBankError(PocAugError):
     """An object bank that is empty, or one of its cut-outs that cannot be read or used."""
+
+
+class ModelError(PocAugError):
+    """A model that is neither on disk nor reachable, cannot be loaded, or is not of the kind that is needed."""
+
+
+class DeviceError(PocAugError):
+    """A device that this machine does not have, or a dtype that the device cannot use."""
+
+
+class GenerationError(PocAugError):
+    """A backend raised on a crop; the message names the sample's key, the object and the seed."""
 
 
 class CacheError(PocAugError):

@@ -249,7 +249,8 @@ class InsertionPipeline:
     ) -> Generator[Crop, _Outcome, tuple[Region, Insertion] | Rejection]:
         seed = made["seed"]
         rng = seeding.generator(seed, "region")
-        prompt = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
+        drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
+        prompt = self.recipe.prompt_template.replace("{object}", drawn)
         region = find_region(
             scene.area(self._location(spec)),
             spec,
@@ -261,7 +262,7 @@ class InsertionPipeline:
         )
         if isinstance(region, Rejection):
             return region
-        crop = _crop(scene.sample, region, spec, prompt, seed)
+        crop = _crop(scene.sample, region, spec, self.recipe, prompt, seed)
         outcome = yield crop
         if isinstance(outcome, Rejection):
             return outcome
@@ -331,7 +332,7 @@ def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
     return drawn
 
 
-def _crop(sample: Sample, region: Region, spec: ObjectSpec, prompt: str, seed: int) -> Crop:
+def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, prompt: str, seed: int) -> Crop:
     top, left, height, width = region.crop_yxhw
     y, x, h, w = region.box_yxhw
     return Crop(
@@ -342,6 +343,8 @@ def _crop(sample: Sample, region: Region, spec: ObjectSpec, prompt: str, seed: i
         parts=spec.parts,
         seed=seed,
         perspective=None if region.perspective is None else region.perspective.shifted(top, left),
+        detect=spec.detect,
+        passes=recipe.passes,
     )
 
 

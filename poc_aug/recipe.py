@@ -119,6 +119,30 @@ PAPER_LADDER = (
 """POC's fallbacks: box limits x 0.7 and overlap 0.3, then anywhere."""
 
 
+class InpaintPass(_Frozen):
+    """One pass of an inpainting model over a crop; several run one after the other, each on what the last one gave.
+
+    ``None`` takes the inserter's own setting, else the model family's default.
+
+    Attributes:
+        steps: denoising steps (paper: 50).
+        guidance: classifier-free guidance scale (paper: 7.5; GenVal: 15).
+        strength: how far the box's pixels are noised first; 1 forgets them, 0.65 refines (GenVal).
+        negative_prompt: what to keep away from.
+        prompt: another text for this pass, with ``{object}`` for the object's prompt; ``None``: the crop's own.
+        mask_blur_px: width of the box filter over the box mask, in pixels of the model's input (GenVal: 128 at 512).
+        grow: the mask's box is the region's, larger by this factor (cut to the crop).
+    """
+
+    steps: int | None = Field(default=None, ge=1, le=1000)
+    guidance: float | None = Field(default=None, ge=0, le=100)
+    strength: float = Field(default=1.0, gt=0, le=1)
+    negative_prompt: str | None = None
+    prompt: str | None = None
+    mask_blur_px: int = Field(default=0, ge=0, le=1024)
+    grow: float = Field(default=1.0, ge=1, le=4)
+
+
 class ObjectSpec(_Frozen):
     """An object that may be inserted.
 
@@ -128,6 +152,8 @@ class ObjectSpec(_Frozen):
         parts: class names of its parts, in order of precedence ("rider", "bicycle"). Default: the name.
         size: its own size rule; ``None``: the recipe's.
         location: names of the classes it may stand on; ``None``: the recipe's; ``()``: anywhere.
+        detect: what an annotator looks for, one text for each part. Default: the parts' names.
+        crop_px: side of the crop in base pixels (paper: 512 for "person"); ``None``: by the recipe's ``crop_scale``.
     """
 
     name: str = Field(min_length=1)
@@ -135,6 +161,8 @@ class ObjectSpec(_Frozen):
     parts: tuple[str, ...] = ()
     size: SizeRule | None = None
     location: tuple[str, ...] | None = None
+    detect: tuple[str, ...] = ()
+    crop_px: int | None = Field(default=None, ge=16)
 
     @model_validator(mode="before")
     @classmethod
@@ -146,12 +174,19 @@ class ObjectSpec(_Frozen):
             for field in ("prompts", "parts"):
                 given = data.get(field) or data.get("name")
                 data[field] = (given,) if isinstance(given, str) else given
+            if not data.get("detect"):
+                data["detect"] = data["parts"]
+            elif isinstance(data["detect"], str):
+                data["detect"] = (data["detect"],)
         return data
 
     @model_validator(mode="after")
     def _complete(self) -> ObjectSpec:
-        if not all(text.strip() for text in (*self.prompts, *self.parts)):
-            raise ValueError(f"prompts={self.prompts} and parts={self.parts} must not hold an empty text")
+        if not all(text.strip() for text in (*self.prompts, *self.parts, *self.detect)):
+            texts = f"prompts={self.prompts}, parts={self.parts} and detect={self.detect}"
+            raise ValueError(f"{texts} must not hold an empty text")
+        if len(self.detect) != len(self.parts):
+            raise ValueError(f"detect={self.detect} must hold one text for each of parts={self.parts}")
         if len(set(self.parts)) < len(self.parts):
             raise ValueError(f"parts={self.parts} must be different")
         return self
@@ -180,6 +215,11 @@ class Recipe(_Frozen):
         attempts: how often an object is tried, each time with a new seed.
         max_sigma_px: largest feather that can be chosen when reading.
         seed: the base seed.
+        prompt_template: text around each object's prompt, with ``{object}`` (paper: "A good photo of {object}").
+        passes: inpainting passes, for inserters that paint.
+        locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels where the
+            schema knows every class of the location, else the locator.
+        recover_shade: keep what a model painted around the object as its shadow.
     """
 
     objects: tuple[ObjectSpec, ...] = Field(min_length=1)
@@ -200,6 +240,10 @@ class Recipe(_Frozen):
     attempts: int = Field(default=3, ge=1)
     max_sigma_px: float = Field(default=3.0, ge=0, le=50)
     seed: int = 0
+    prompt_template: str = "{object}"
+    passes: tuple[InpaintPass, ...] = Field(default=(InpaintPass(),), min_length=1)
+    locate_by: Literal["auto", "labels", "locator"] = "auto"
+    recover_shade: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -210,6 +254,9 @@ class Recipe(_Frozen):
         low, high = self.objects_per_variant
         if not (0 <= low <= high and high >= 1):
             raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= least <= most, most >= 1")
+        for text in (self.prompt_template, *(each.prompt for each in self.passes if each.prompt is not None)):
+            if text.count("{object}") != 1:
+                raise ValueError(f"prompt template {text!r} must hold {{object}} once")
         if self.aspect_max < self.aspect_min:
             raise ValueError(f"aspect_max={self.aspect_max} must not be less than aspect_min={self.aspect_min}")
         return self

@@ -136,7 +136,7 @@ def find_region(
         groups = _row_groups(area.size_hw, rule, recipe, rung, size_draw, aspect, extent, perspective)
         box = _draw_place(area, groups, recipe, rung, place_draw, occupied)
         if box is not None:
-            crop = crop_around(box, recipe.crop_scale, area.size_hw)
+            crop = crop_around(box, recipe.crop_scale, area.size_hw, spec.crop_px)
             return Region(box, crop, number, perspective)
     return Rejection("no room", spec.name, detail=f"no place on any of {len(recipe.ladder)} rungs")
 
@@ -299,13 +299,13 @@ def _metres(rule: PerspectiveSize, draw: float, aspect: float, extent: Extent | 
     return height, aspect * height, depth
 
 
-def crop_around(box: Box, scale: float, size_hw: tuple[int, int]) -> Box:
-    """The square of ``scale`` times the box's longer side around it, moved inside the frame.
+def crop_around(box: Box, scale: float, size_hw: tuple[int, int], side_px: int | None = None) -> Box:
+    """The square of ``scale`` times the box's longer side (or ``side_px``) around it, moved inside the frame.
 
     Where the frame is smaller than the square, the crop is cut to the frame; it always contains the box.
     """
     y, x, h, w = box
-    side = max(round(scale * max(h, w)), h, w)
+    side = max(round(scale * max(h, w)) if side_px is None else side_px, h, w)
     crop_h, crop_w = min(side, size_hw[0]), min(side, size_hw[1])
     top = min(max(y + h // 2 - crop_h // 2, 0), size_hw[0] - crop_h)
     left = min(max(x + w // 2 - crop_w // 2, 0), size_hw[1] - crop_w)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
+
+if TYPE_CHECKING:
+    from poc_aug.recipe import InpaintPass, Recipe
 
 Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
@@ -117,10 +120,12 @@ class Crop:
         image: uint8 ``[3, h, w]``, the crop's pixels in base resolution; never modified.
         box_yxhw: the box to fill, in crop coordinates.
         object_name: name of the `ObjectSpec`.
-        prompt: the prompt drawn for this attempt.
+        prompt: the prompt drawn for this attempt, in the recipe's template.
         parts: class names of the object's parts; most objects have one, their own name.
         seed: the attempt's seed: equal seeds give equal insertions.
         perspective: the frame's camera in crop coordinates, where one is known.
+        detect: what an annotator is asked to find, one text for each of ``parts``.
+        passes: the recipe's inpainting passes, for inserters that paint.
     """
 
     image: torch.Tensor
@@ -130,6 +135,8 @@ class Crop:
     parts: tuple[str, ...]
     seed: int
     perspective: Perspective | None = None
+    detect: tuple[str, ...] = ()
+    passes: tuple[InpaintPass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,4 +306,13 @@ class Locator(Protocol):
 
     def locate(self, sample: Sample, location: str) -> torch.Tensor:
         """Valid area, bool ``[H, W]``, for a location such as "the road"."""
+        ...
+
+
+@runtime_checkable
+class ChecksRecipe(Protocol):
+    """A backend that can tell, before any long work, that it cannot do what a recipe asks for."""
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise a `PocAugError` that names the recipe's value: a prompt over the text limit, a missing setting."""
         ...

@@ -1,0 +1,77 @@
+"""Which device and dtype a model runs with, and the exact install line where its library is missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import torch
+
+from poc_aug.errors import DeviceError, MissingDependencyError
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """The device of that name; ``None``: CUDA where there is one, else the CPU.
+
+    Raises:
+        DeviceError: not a device, or not on this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(f"device {device!r}", expected="cpu, cuda or cuda:0") from error
+    if found.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (found.index or 0) >= count:
+            raise DeviceError(
+                f"device {str(found)!r} was asked for, and this machine has {count} usable CUDA devices",
+                expected="cpu" if count == 0 else f"cpu, or cuda:0 to cuda:{count - 1}",
+                hint="leave the device out to take what is there; `poc-aug doctor` says why CUDA is missing",
+            )
+    return found
+
+
+def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The floating dtype of that name; ``None``: float16 on CUDA, float32 elsewhere.
+
+    Raises:
+        DeviceError: an unknown dtype, or float16 on the CPU.
+    """
+    if dtype is None:
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if isinstance(dtype, str):
+        name = _SHORT.get(dtype, dtype)
+        if name not in DTYPES:
+            raise DeviceError(f"dtype {dtype!r}", expected=f"one of: {', '.join([*_SHORT, *DTYPES])}")
+        dtype = DTYPES[name]
+    if dtype not in DTYPES.values():
+        raise DeviceError(f"dtype {dtype}", expected="float16, bfloat16 or float32")
+    if dtype == torch.float16 and device.type == "cpu":
+        raise DeviceError(
+            "dtype float16 on the CPU",
+            expected="float32 or bfloat16 there",
+            hint="leave the dtype out, or run on CUDA",
+        )
+    return dtype
+
+
+def require(module: str, *, extra: str = "generate") -> ModuleType:
+    """Import an optional module.
+
+    Raises:
+        MissingDependencyError: it is not installed; the message holds the install line.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).partition(".")[0]
+        raise MissingDependencyError(
+            f"the package {missing!r} is not installed",
+            expected=f"the extra {extra!r} of poc_aug",
+            hint=f"pip install 'poc_aug[{extra}]'",
+        ) from error
