@@ -250,7 +250,6 @@ class InsertionPipeline:
         seed = made["seed"]
         rng = seeding.generator(seed, "region")
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
-        prompt = self.recipe.prompt_template.replace("{object}", drawn)
         region = find_region(
             scene.area(self._location(spec)),
             spec,
@@ -262,7 +261,7 @@ class InsertionPipeline:
         )
         if isinstance(region, Rejection):
             return region
-        crop = _crop(scene.sample, region, spec, self.recipe, prompt, seed)
+        crop = _crop(scene.sample, region, spec, self.recipe, drawn, seed)
         outcome = yield crop
         if isinstance(outcome, Rejection):
             return outcome
@@ -272,7 +271,7 @@ class InsertionPipeline:
             return parts
         provenance: dict[str, Json] = {
             **made,
-            "prompt": prompt,
+            "prompt": crop.prompt,
             "rung": region.rung,
             "box_yxhw": list(region.box_yxhw),
             "crop_yxhw": list(region.crop_yxhw),
@@ -332,14 +331,15 @@ def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
     return drawn
 
 
-def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, prompt: str, seed: int) -> Crop:
+def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, drawn: str, seed: int) -> Crop:
     top, left, height, width = region.crop_yxhw
     y, x, h, w = region.box_yxhw
     return Crop(
         image=sample.image[:, top : top + height, left : left + width].clone(),
         box_yxhw=(y - top, x - left, h, w),
         object_name=spec.name,
-        prompt=prompt,
+        prompt=recipe.prompt_template.replace("{object}", drawn),
+        object_prompt=drawn,
         parts=spec.parts,
         seed=seed,
         perspective=None if region.perspective is None else region.perspective.shifted(top, left),

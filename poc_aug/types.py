@@ -126,6 +126,7 @@ class Crop:
         perspective: the frame's camera in crop coordinates, where one is known.
         detect: what an annotator is asked to find, one text for each of ``parts``.
         passes: the recipe's inpainting passes, for inserters that paint.
+        object_prompt: the drawn prompt without the template, for passes with one of their own.
     """
 
     image: torch.Tensor
@@ -137,6 +138,7 @@ class Crop:
     perspective: Perspective | None = None
     detect: tuple[str, ...] = ()
     passes: tuple[InpaintPass, ...] = ()
+    object_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,281 @@
+"""Loading a pipeline of diffusers: by hub id or path, in the right class, checked before anything runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import xxhash
+
+from poc_aug.backends.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.families import Family, family_of
+from poc_aug.errors import ModelError
+
+Offload = Literal["none", "model", "sequential"]
+_INDEX = "model_index.json"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """How a pipeline is loaded.
+
+    Attributes:
+        family: pipeline class; ``None``: found from the checkpoint.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: "float16", "bfloat16" or "float32"; ``None``: float16 on CUDA, float32 on the CPU.
+        scheduler: class name in diffusers; ``None``: the checkpoint's own.
+        lora: hub id or path of LoRA weights.
+        lora_weight_name: their file's name, where the repository holds several.
+        lora_scale: weight of the LoRA.
+        vae: another VAE (SDXL's overflows in fp16, for instance).
+        safety_checker: keep the checkpoint's safety checker, if it has one.
+        compile: compile the denoiser.
+        channels_last: memory format of the convolutions.
+        vae_slicing: decode one image at a time.
+        vae_tiling: decode in tiles.
+        offload: keep "model" parts or "sequential"ly every layer in CPU memory while unused.
+    """
+
+    family: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    scheduler: str | None = None
+    lora: str | Path | None = None
+    lora_weight_name: str | None = None
+    lora_scale: float = 1.0
+    vae: str | Path | None = None
+    safety_checker: bool = True
+    compile: bool = False
+    channels_last: bool = False
+    vae_slicing: bool = False
+    vae_tiling: bool = False
+    offload: Offload = "none"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline that is ready to run.
+
+    Attributes:
+        pipe: the pipeline of diffusers.
+        family: its row of the table.
+        device: where it runs.
+        dtype: what it computes in.
+        identity: name of the model for provenance and fingerprints, without the path to it.
+    """
+
+    pipe: Any
+    family: Family
+    device: torch.device
+    dtype: torch.dtype
+    identity: str
+
+
+def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
+    """Load an inpainting pipeline.
+
+    Raises:
+        MissingDependencyError: diffusers is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: not there, not reachable, not a pipeline, or a text-to-image model.
+    """
+    diffusers = require("diffusers")
+    device = resolve_device(settings.device)
+    dtype = resolve_dtype(settings.dtype, device)
+    # Before the weights: the class's name is in a file of a few hundred bytes.
+    index = _index(str(model))
+    name = settings.family or _inpainting_class(diffusers, index["_class_name"], str(model))
+    family = family_of(name)
+    scheduler = None if settings.scheduler is None else _scheduler_class(diffusers, settings.scheduler)
+    # Parts that a checkpoint leaves out on purpose (SD 3 without T5): another class than its own asks for them.
+    absent: dict[str, Any] = {part: None for part, where in index.items() if where == [None, None]}
+    pipe = _from_pretrained(getattr(diffusers, name), model, dtype, absent, settings)
+    _check_inpaints(pipe, family, str(model))
+    _apply(diffusers, pipe, family, device, dtype, scheduler, settings)
+    return Loaded(pipe, family, device, dtype, identity_of(model))
+
+
+def identity_of(model: str | Path) -> str:
+    """A hub id as it is; for a folder its name and a hash of its JSON files and of its weight files' sizes."""
+    path = Path(model)
+    if not path.is_dir():
+        return str(model) if not path.is_file() else f"{path.name}#{path.stat().st_size}"
+    seen = xxhash.xxh3_64()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            seen.update(file.relative_to(path).as_posix().encode())
+            seen.update(file.read_bytes() if file.suffix == ".json" else str(file.stat().st_size).encode())
+    return f"{path.name}#{seen.hexdigest()}"
+
+
+def _index(model: str) -> dict[str, Any]:
+    """The model's ``model_index.json``, local or of the hub: its class and where its parts are."""
+    path = Path(model)
+    if path.is_dir():
+        index = path / _INDEX
+        if not index.is_file():
+            raise ModelError(
+                f"the folder {model!r} has no {_INDEX}",
+                expected="a pipeline saved by diffusers (save_pretrained), with unet/ or transformer/, vae/, ...",
+                hint="a single .safetensors file has to be converted first: diffusers' from_single_file",
+            )
+    elif path.is_file() or not _HUB_ID.fullmatch(model):
+        raise ModelError(
+            f"no model at {model!r}",
+            expected="the folder of a saved pipeline, or a hub id such as "
+            "stable-diffusion-v1-5/stable-diffusion-inpainting",
+            hint="check the path, or list known ids: poc-aug models",
+        )
+    else:
+        index = _hub_file(model, _INDEX)
+    found = json.loads(index.read_text(encoding="utf-8"))
+    if not (isinstance(found, dict) and isinstance(found.get("_class_name"), str)):
+        raise ModelError(f"{_INDEX} of {model!r} names no class", expected="the _class_name of a pipeline")
+    return found
+
+
+def _hub_file(model: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(hf_hub_download(model, name))
+    except GatedRepoError as error:
+        raise ModelError(
+            f"the model {model!r} is gated",
+            expected="access granted to your account",
+            hint=f"accept its licence on its hub page, then: hf auth login, and hf download {model}",
+        ) from error
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"the model {model!r} is neither a folder nor in the local hub cache, and the hub gave: "
+            f"{type(error).__name__}",
+            expected="the folder of a saved pipeline, or the id of a pipeline on the hub",
+            hint=f"check the spelling (poc-aug models lists known ids) and the network, or fetch it where there is "
+            f"one: hf download {model}",
+        ) from error
+
+
+def _inpainting_class(diffusers: Any, saved: str, model: str) -> str:
+    """The inpainting class for a saved class, by diffusers' own table where it has one."""
+    from diffusers.pipelines.auto_pipeline import AUTO_INPAINT_PIPELINES_MAPPING, _get_task_class
+
+    try:
+        family_of(saved)
+    except ModelError:
+        found = _get_task_class(AUTO_INPAINT_PIPELINES_MAPPING, saved, throw_error_if_not_exist=False)
+        if found is None:
+            raise ModelError(
+                f"the model {model!r} is a {saved}, which does not inpaint",
+                expected="an inpainting model",
+                hint="poc-aug models lists some; the family can also be named: family='FluxFillPipeline'",
+            ) from None
+        return str(found.__name__)
+    return saved
+
+
+def _scheduler_class(diffusers: Any, name: str) -> Any:
+    found = getattr(diffusers, name, None)
+    if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
+        known = (
+            "DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler, UniPCMultistepScheduler"
+        )
+        raise ModelError(f"scheduler {name!r}", expected=f"a scheduler of diffusers, such as {known}")
+    return found
+
+
+def _from_pretrained(
+    cls: Any, model: str | Path, dtype: torch.dtype, absent: dict[str, Any], settings: LoadSettings
+) -> Any:
+    extra = dict(absent)
+    if not settings.safety_checker and "safety_checker" in cls._optional_components:
+        extra |= {"safety_checker": None, "requires_safety_checker": False}
+    if settings.vae is not None:
+        extra["vae"] = _vae(settings.vae, dtype)
+    try:
+        return cls.from_pretrained(str(model), dtype=dtype, **extra)
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            f"the model {str(model)!r} cannot be loaded as {cls.__name__}: {type(error).__name__}: {error}",
+            expected="a complete checkpoint of that class",
+            hint="fetch it again (hf download ID), or name another class: family=",
+        ) from error
+
+
+def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
+    cls: Any = require("diffusers").AutoencoderKL
+    try:
+        return cls.from_pretrained(str(vae), dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the VAE {str(vae)!r} cannot be loaded: {error}", expected="a folder or hub id of an AutoencoderKL"
+        ) from error
+
+
+def _check_inpaints(pipe: Any, family: Family, model: str) -> None:
+    if family.in_channels is None:
+        return
+    channels = getattr(pipe, family.denoiser).config.in_channels
+    if channels != family.in_channels:
+        raise ModelError(
+            f"the model {model!r} is a text-to-image model: its {family.denoiser} takes {channels} channels",
+            expected=f"an inpainting model, {family.in_channels} channels: latents, mask and masked image",
+            hint="use the inpainting checkpoint of the same family; poc-aug models lists them",
+        )
+
+
+def _apply(
+    diffusers: Any,
+    pipe: Any,
+    family: Family,
+    device: torch.device,
+    dtype: torch.dtype,
+    scheduler: Any,
+    settings: LoadSettings,
+) -> None:
+    pipe.set_progress_bar_config(disable=True)
+    if scheduler is not None:
+        pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    if settings.lora is not None:
+        _load_lora(pipe, settings)
+    if settings.vae_slicing:
+        pipe.vae.enable_slicing()
+    if settings.vae_tiling:
+        pipe.vae.enable_tiling()
+    denoiser = getattr(pipe, family.denoiser)
+    if settings.channels_last:
+        denoiser.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
+    if settings.offload == "none":
+        pipe.to(device)
+    elif device.type == "cpu":
+        raise ModelError(
+            f"offload={settings.offload!r} on the CPU", expected="offload='none' there", hint="leave offload out"
+        )
+    elif settings.offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.enable_sequential_cpu_offload(device=device)
+    if settings.compile:
+        denoiser.compile()
+
+
+def _load_lora(pipe: Any, settings: LoadSettings) -> None:
+    require("peft")
+    where = str(settings.lora)
+    named = {} if settings.lora_weight_name is None else {"weight_name": settings.lora_weight_name}
+    try:
+        pipe.load_lora_weights(where, **named)
+        pipe.fuse_lora(lora_scale=settings.lora_scale)
+        pipe.unload_lora_weights()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"the LoRA {where!r} cannot be loaded: {type(error).__name__}: {error}",
+            expected="LoRA weights of the same model family: a file, a folder or a hub id",
+            hint="name its file: lora_weight_name='pytorch_lora_weights.safetensors'",
+        ) from error
