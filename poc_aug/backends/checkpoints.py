@@ -1,0 +1,32 @@
+"""Reading ``.pth`` files: tensors only, with errors that say what is wrong."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poc_aug.errors import ModelError
+
+
+def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
+    """The mapping that a checkpoint holds, on the CPU. Code in it is never run.
+
+    Raises:
+        ModelError: no such file, or not a checkpoint.
+    """
+    if not Path(path).is_file():
+        raise ModelError(
+            f"no checkpoint at {str(path)!r}",
+            expected=expected,
+            hint="check the path; poc-aug models says where the weights come from",
+        )
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f"{str(path)!r} is not a checkpoint: {error}", expected=expected) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{str(path)!r} holds a {type(found).__name__}", expected=expected)
+    return found

@@ -1,0 +1,71 @@
+"""A detector followed by a segmenter: text to boxes, boxes to masks (Grounded-SAM, POC §3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torchvision.ops import nms
+
+from poc_aug.backends.finding import Detections, Detector, Masks, Segmenter
+from poc_aug.errors import RecipeError
+
+
+class GroundedFinder:
+    """Finds masks by text with a `Detector` and a `Segmenter`.
+
+    Args:
+        detector: text to boxes.
+        segmenter: boxes to masks; it sees each image once, with the boxes of all its texts.
+        nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped (GenVal: 0.8).
+        max_boxes: most boxes kept for one text.
+
+    Raises:
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(self, detector: Detector, segmenter: Segmenter, *, nms_iou: float = 0.8, max_boxes: int = 20) -> None:
+        if not 0 < nms_iou <= 1:
+            raise RecipeError(f"nms_iou={nms_iou}", expected="over 0, at most 1")
+        if max_boxes < 1:
+            raise RecipeError(f"max_boxes={max_boxes}", expected="1 or more")
+        self.detector, self.segmenter = detector, segmenter
+        self.nms_iou, self.max_boxes = nms_iou, max_boxes
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found."""
+        return {
+            "detector": self.detector.describe(),
+            "segmenter": self.segmenter.describe(),
+            "nms_iou": self.nms_iou,
+            "max_boxes": self.max_boxes,
+        }
+
+    def text_limit(self, text: str) -> tuple[int, int]:
+        """Tokens that the text takes, and tokens there are."""
+        return self.detector.text_limit(text)
+
+    def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
+        """For each image and each of its texts: what was found, best first."""
+        pairs = [(image, text) for image, own in zip(images, texts, strict=True) for text in own]
+        if not pairs:
+            return [[] for _ in images]
+        found = self.detector.detect([image for image, _ in pairs], [text for _, text in pairs])
+        kept = iter([self._best(one) for one in found])
+        rows = [[next(kept) for _ in own] for own in texts]
+        boxes = [
+            torch.cat([one.boxes_xyxy for one in row]) if row else torch.zeros(0, 4, dtype=torch.float32)
+            for row in rows
+        ]
+        masks = self.segmenter.segment(images, boxes)
+        results = []
+        for row, of_image in zip(rows, masks, strict=True):
+            split = torch.split(of_image, [len(one.scores) for one in row]) if row else ()
+            results.append([Masks(mask, one.scores, one.boxes_xyxy) for one, mask in zip(row, split, strict=True)])
+        return results
+
+    def _best(self, found: Detections) -> Detections:
+        # torchvision's nms returns indices by falling score.
+        keep = nms(found.boxes_xyxy, found.scores, self.nms_iou)[: self.max_boxes]
+        return Detections(found.boxes_xyxy[keep], found.scores[keep])
