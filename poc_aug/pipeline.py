@@ -8,25 +8,26 @@ and seeds, so what it produces does not depend on batch size or on which other j
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
 from poc_aug import seeding
 from poc_aug.digest import digest_of_sample
-from poc_aug.errors import RecipeError, SchemaError
+from poc_aug.engine import Call, Engine, Job, Outcome
+from poc_aug.errors import GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
 from poc_aug.perspective import camera_of
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
 from poc_aug.regions import ValidArea, find_region
 from poc_aug.schema import LabelSchema
+from poc_aug.statistics import Statistics
 from poc_aug.types import (
     Annotation,
     Annotator,
     Box,
+    ChecksRecipe,
     Crop,
     Filled,
     Inserter,
@@ -39,24 +40,6 @@ from poc_aug.types import (
     Sample,
     Variant,
 )
-
-_Outcome: TypeAlias = "tuple[Filled, Annotation] | Rejection"
-_Job: TypeAlias = Generator[Crop, _Outcome, Variant]
-
-
-@dataclass
-class _Running:
-    """A job under way: ``crop`` waits for its outcome, or ``result`` is there."""
-
-    job: _Job
-    crop: Crop | None = None
-    result: Variant | None = None
-
-    def advance(self, outcome: _Outcome | None) -> None:
-        try:
-            self.crop = next(self.job) if outcome is None else self.job.send(outcome)
-        except StopIteration as stop:
-            self.crop, self.result = None, stop.value
 
 
 class InsertionPipeline:
@@ -125,17 +108,28 @@ class InsertionPipeline:
             SchemaError: the recipe names a class to stand on, and the schema is unknown or does not have it.
             RecipeError: an object needs a camera, and no frame can have one.
         """
+        if self.recipe.locate_by == "locator" and self.locator is None:
+            raise RecipeError(
+                "locate_by='locator', and there is no locator",
+                expected="InsertionPipeline(..., locator=...)",
+                hint="give one, or locate_by: labels",
+            )
+        backends: tuple[object, ...] = (self.inserter, self.annotator, self.locator)
+        for backend in backends:
+            if isinstance(backend, ChecksRecipe):
+                backend.check_recipe(self.recipe)
         for spec in self.recipe.objects:
             self._check_camera(spec)
-            location = () if self.locator is not None else self._location(spec)
-            if location and self.schema is None:
+            location = self._location(spec)
+            if not location or not self._by_labels(location):
+                continue
+            if self.schema is None:
                 raise SchemaError(
                     f"object {spec.name!r} stands on {list(location)}, and the dataset's label schema is not known",
                     expected="a schema that says which label ids these classes have",
-                    hint="pass schema= (or --schema NAME|FILE), or location=() in the recipe for anywhere",
+                    hint="pass schema= (or --schema NAME|FILE), or a locator, or location=() for anywhere",
                 )
-            for name in location:
-                assert self.schema is not None
+            for name in _classes(location):
                 self.schema.id_of(name)
 
     def _check_camera(self, spec: ObjectSpec) -> None:
@@ -154,65 +148,39 @@ class InsertionPipeline:
         """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
         return next(self.run([(sample, variant)]))
 
-    def run(self, jobs: Iterable[tuple[Sample, int]]) -> Iterator[Variant]:
-        """Generate the variants of many samples, batched across them; results come in the order of the jobs.
+    def run(
+        self,
+        jobs: Iterable[tuple[Sample, int]],
+        *,
+        ordered: bool = True,
+        statistics: Statistics | None = None,
+        failures: list[tuple[str, int, GenerationError]] | None = None,
+    ) -> Iterator[Variant]:
+        """Generate the variants of many samples, batched across them.
 
-        At most ``2 * batch_size`` samples are held at once; ``jobs`` is read as it is needed.
+        The inserter and the annotator run in a thread of their own, one batch running and at most one waiting, while
+        this one reads samples, searches regions and cuts insertions out. ``jobs`` is read as it is needed; at most
+        ``3 * batch_size`` of them, and so at most that many samples, are held at once.
+
+        Args:
+            jobs: samples and variants.
+            ordered: results come in the order of the jobs; else as they are finished.
+            statistics: counts and times are added to it.
+            failures: where a backend raises on a crop, its variant is left out and (key, variant, error) appended
+                here; ``None`` raises.
+
+        Raises:
+            GenerationError: a backend raised on a crop, and ``failures`` is ``None``.
         """
         self.check()
-        source = iter(jobs)
-        scene: _Scene | None = None
-        window: deque[_Running] = deque()
-        exhausted = False
-        while True:
-            while not exhausted and len(window) < 2 * self.batch_size:
-                item = next(source, None)
-                if item is None:
-                    exhausted = True
-                    break
-                sample, index = item
-                if scene is None or scene.sample is not sample:  # the variants of a sample come together
-                    scene = _Scene(self, sample)
-                running = _Running(self._job(scene, index))
-                running.advance(None)
-                window.append(running)
-            while window and window[0].result is not None:
-                yield window.popleft().result  # type: ignore[misc]  # checked above
-            if not window and exhausted:
-                return
-            waiting = [running for running in window if running.crop is not None][: self.batch_size]
-            if waiting:
-                outcomes = self._fill([running.crop for running in waiting if running.crop is not None])
-                for running, outcome in zip(waiting, outcomes, strict=True):
-                    running.advance(outcome)
+        return Engine(self, statistics or Statistics(), failures).run(jobs, ordered=ordered)
 
-    def _fill(self, crops: Sequence[Crop]) -> list[_Outcome]:
-        """Insert and annotate one batch."""
-        filled = self.inserter.insert(crops)
-        outcomes: list[_Outcome | None] = [None] * len(crops)
-        unknown: list[int] = []
-        for i, result in enumerate(filled):
-            if isinstance(result, Rejection):
-                outcomes[i] = result
-            elif result.annotation is not None:
-                outcomes[i] = (result, result.annotation)
-            else:
-                unknown.append(i)
-        if unknown:
-            if self.annotator is None:
-                raise RecipeError(
-                    f"{type(self.inserter).__name__} does not know the masks of what it inserts",
-                    expected="an annotator",
-                    hint="InsertionPipeline(recipe, inserter, annotator=...)",
-                )
-            results = [filled[i] for i in unknown]
-            pictures = [result for result in results if isinstance(result, Filled)]
-            found = self.annotator.annotate([crops[i] for i in unknown], pictures)
-            for i, picture, annotation in zip(unknown, pictures, found, strict=True):
-                outcomes[i] = annotation if isinstance(annotation, Rejection) else (picture, annotation)
-        return [outcome for outcome in outcomes if outcome is not None]
+    def scene(self, sample: Sample, statistics: Statistics, call: Call) -> Scene:
+        """What the variants of a sample share."""
+        return Scene(self, sample, statistics, call)
 
-    def _job(self, scene: _Scene, index: int) -> _Job:
+    def job(self, scene: Scene, index: int) -> Job:
+        """One variant of one sample, as a coroutine that yields crops and is sent what became of them."""
         sample = scene.sample
         insertions: list[tuple[int, Insertion]] = []
         rejections: list[Rejection] = []
@@ -222,6 +190,7 @@ class InsertionPipeline:
                 seed = seeding.derive_seed(self.recipe.seed, sample.key, index, slot, attempt)
                 made = {"seed": seed, "slot": slot, "attempt": attempt}
                 outcome = yield from self._attempt(scene, spec, made, occupied)
+                scene.statistics.count(spec.name, outcome.reason if isinstance(outcome, Rejection) else None)
                 if isinstance(outcome, Rejection):
                     rejections.append(Rejection(outcome.reason, spec.name, attempt, outcome.detail))
                     continue
@@ -242,23 +211,25 @@ class InsertionPipeline:
 
     def _attempt(
         self,
-        scene: _Scene,
+        scene: Scene,
         spec: ObjectSpec,
         made: dict[str, int],
         occupied: Sequence[Box],
-    ) -> Generator[Crop, _Outcome, tuple[Region, Insertion] | Rejection]:
+    ) -> Generator[Crop, Outcome, tuple[Region, Insertion] | Rejection]:
         seed = made["seed"]
         rng = seeding.generator(seed, "region")
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
-        region = find_region(
-            scene.area(self._location(spec)),
-            spec,
-            self.recipe,
-            rng,
-            perspective=scene.view,
-            extent=self.inserter.extent(spec.name, seed),
-            occupied=occupied,
-        )
+        area = scene.area(self._location(spec))
+        with scene.statistics.stage("region"):
+            region = find_region(
+                area,
+                spec,
+                self.recipe,
+                rng,
+                perspective=scene.view,
+                extent=self.inserter.extent(spec.name, seed),
+                occupied=occupied,
+            )
         if isinstance(region, Rejection):
             return region
         crop = _crop(scene.sample, region, spec, self.recipe, drawn, seed)
@@ -266,6 +237,18 @@ class InsertionPipeline:
         if isinstance(outcome, Rejection):
             return outcome
         filled, annotation = outcome
+        with scene.statistics.stage("cut out"):
+            return self._cut_out(scene, region, crop, filled, annotation, made)
+
+    def _cut_out(
+        self,
+        scene: Scene,
+        region: Region,
+        crop: Crop,
+        filled: Filled,
+        annotation: Annotation,
+        made: dict[str, int],
+    ) -> tuple[Region, Insertion] | Rejection:
         parts = accept(self.recipe, crop, annotation)
         if isinstance(parts, Rejection):
             return parts
@@ -282,32 +265,55 @@ class InsertionPipeline:
     def _location(self, spec: ObjectSpec) -> tuple[str, ...]:
         return self.recipe.location if spec.location is None else spec.location
 
-    def valid_area(self, sample: Sample, location: tuple[str, ...]) -> ValidArea:
-        """Where objects of a location may stand in a sample; an empty location is anywhere."""
+    def valid_area(self, sample: Sample, location: tuple[str, ...], call: Call | None = None) -> ValidArea:
+        """Where objects of a location may stand in a sample; an empty location is anywhere.
+
+        Args:
+            sample: the sample.
+            location: class names.
+            call: runs the locator (the engine gives its accelerator's thread); ``None``: here.
+        """
         if not location:
             return ValidArea(None, sample.size_hw)
-        if self.locator is not None:
-            found = [self.locator.locate(sample, name) for name in location]
-            return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
-        assert self.schema is not None  # `check` has run
-        return ValidArea(self.schema.mask(sample.labels, location), sample.size_hw)
+        if self._by_labels(location):
+            assert self.schema is not None  # `check` has run
+            return ValidArea(self.schema.mask(sample.labels, _classes(location)), sample.size_hw)
+        assert self.locator is not None  # `check` has run
+        locate = self.locator.locate
+        found = [locate(sample, name) if call is None else call(locate, sample, name) for name in location]
+        return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
+
+    def _by_labels(self, location: tuple[str, ...]) -> bool:
+        """Whether a location is read from the labels."""
+        if self.recipe.locate_by != "auto" or self.locator is None:
+            return self.recipe.locate_by != "locator"
+        return self.schema is not None and all(self.schema.has(name) for name in _classes(location))
 
 
-class _Scene:
+def _classes(location: tuple[str, ...]) -> tuple[str, ...]:
+    """Class names: "the road" is the class "road"."""
+    return tuple(name[4:] if name.lower().startswith("the ") else name for name in location)
+
+
+class Scene:
     """What all variants of one sample share: its camera, digest and valid areas, each found once."""
 
-    def __init__(self, pipeline: InsertionPipeline, sample: Sample) -> None:
+    def __init__(self, pipeline: InsertionPipeline, sample: Sample, statistics: Statistics, call: Call) -> None:
         if pipeline.schema is not None:
             pipeline.schema.check(sample.labels, sample.key)
         self.pipeline = pipeline
         self.sample = sample
+        self.statistics = statistics
+        self.call = call
         self.view: Perspective | None = camera_of(pipeline.recipe.camera, sample.labels, pipeline.schema)
         self.digest = digest_of_sample(sample)
         self._areas: dict[tuple[str, ...], ValidArea] = {}
 
     def area(self, location: tuple[str, ...]) -> ValidArea:
+        """Where objects of a location may stand."""
         if location not in self._areas:
-            self._areas[location] = self.pipeline.valid_area(self.sample, location)
+            with self.statistics.stage("locate"):
+                self._areas[location] = self.pipeline.valid_area(self.sample, location, self.call)
         return self._areas[location]
 
 

@@ -71,6 +71,14 @@ class LabelSchema:
         outside = {*self.ignore, *(self.id_of(other) for other in self.ood)}
         return None if found in outside else found
 
+    def has(self, name: str) -> bool:
+        """Whether the schema knows a class."""
+        try:
+            self.id_of(name)
+        except SchemaError:
+            return False
+        return True
+
     def mask(self, labels: torch.Tensor, names: Iterable[str]) -> torch.Tensor:
         """Where ``labels`` (integer ``[H, W]``) is one of the classes: bool ``[H, W]``."""
         return is_any(labels, {self.id_of(name) for name in names})

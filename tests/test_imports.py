@@ -17,12 +17,12 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 # A module may import from its own rank and below.
 RANKS = [
     ("errors", "types"),
-    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "measure"),
+    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "measure", "statistics"),
     (
         *("labels", "regions", "compose", "insertions", "adapters", "digest", "keys", "known"),
         *("datasets", "synthetic", "render"),
     ),
-    ("cache", "pipeline", "backends"),
+    ("cache", "pipeline", "engine", "backends"),
     ("dataset", "warming", "preview", "objects", "bench"),
     ("cli",),
 ]

@@ -1,0 +1,64 @@
+"""What a generation did and where its time went: counts by class and reason, seconds by stage."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+STAGES = ("read", "locate", "region", "insert", "annotate", "cut out", "wait", "write")
+"""``insert`` and ``annotate`` run in the accelerator's thread, beside all others. ``wait`` is the caller's thread
+waiting for them; ``write`` is the time that the caller of the engine takes."""
+
+
+@dataclass
+class Statistics:
+    """Counts and times of a run.
+
+    Attributes:
+        attempts: attempts by object name.
+        accepted: those that placed an object.
+        rejections: those that did not, by (object name, reason).
+        seconds: time by stage, see `STAGES`. Each stage is written by one thread only.
+        batches: runs of the inserter, by number of crops.
+    """
+
+    attempts: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    batches: Counter[int] = field(default_factory=Counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - started
+
+    def count(self, object_name: str, reason: str | None) -> None:
+        """Count an attempt; ``reason`` is ``None`` where it placed an object."""
+        self.attempts[object_name] += 1
+        if reason is None:
+            self.accepted[object_name] += 1
+        else:
+            self.rejections[object_name, reason] += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        classes: dict[str, Any] = {
+            name: {"attempts": count, "accepted": self.accepted[name], "rejections": {}}
+            for name, count in sorted(self.attempts.items())
+        }
+        for (name, reason), count in sorted(self.rejections.items()):
+            classes[name]["rejections"][reason] = count
+        return {
+            "classes": classes,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "batches": {str(size): count for size, count in sorted(self.batches.items())},
+        }
