@@ -42,7 +42,7 @@ def build_grounding_dino(folder: Path) -> tuple[Path, Path, Path]:
     """Configuration, checkpoint and text encoder of a Grounding DINO with one layer each way."""
     import groundingdino
 
-    from poc_aug.backends.grounding_dino import _bert_with_its_methods, _quiet
+    from poc_aug.backends.grounding_dino import build_model
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -53,13 +53,7 @@ def build_grounding_dino(folder: Path) -> tuple[Path, Path, Path]:
             text = re.sub(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.M)
         config = folder / "tiny.py"
         config.write_text(text)
-        with _quiet(), _bert_with_its_methods():
-            from groundingdino.models import build_model
-            from groundingdino.util.slconfig import SLConfig
-
-            arguments = SLConfig.fromfile(str(config))
-            arguments.device, arguments.text_encoder_type = "cpu", str(text_encoder)
-            model = build_model(arguments)
+        model = build_model(config, text_encoder)
         with torch.no_grad():
             for parameter in model.bbox_embed.parameters():  # zero at first: every query would give the same box
                 parameter.normal_(std=0.2)

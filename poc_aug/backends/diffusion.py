@@ -271,7 +271,7 @@ class DiffusionInserter:
                 painted[i], unsafe[i] = picture, flag
         return [_judge(crop, picture, flag) for crop, picture, flag in zip(crops, painted, unsafe, strict=True)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(
         self,
         crops: Sequence[Crop],

@@ -69,7 +69,7 @@ class GroundingDinoDetector:
         self.box_threshold, self.text_threshold, self.size_px = box_threshold, text_threshold, size_px
         weights = load_checkpoint(checkpoint, _EXPECTED)
         self._told = {"checkpoint": identity_of(checkpoint), "config": "swint" if config is None else Path(config).name}
-        self.model = _build(config, text_encoder, weights, checkpoint).to(self.device)
+        self.model = _load(build_model(config, text_encoder), weights, checkpoint).to(self.device)
         self._halving = Halving("GroundingDinoDetector", batch_size)
 
     def describe(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class GroundingDinoDetector:
         scale = min(self.size_px / min(h, w), self.size_px * _LONGEST / max(h, w))
         return max(1, int(h * scale)), max(1, int(w * scale))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
         inputs = torch.stack([self._input(image, size_hw) for image, _, size_hw in pairs])
         with (
@@ -143,17 +143,18 @@ def caption_of(text: str) -> str:
     return caption if caption.endswith(".") else f"{caption}."
 
 
-def _build(config: str | Path | None, text_encoder: str | Path, weights: dict[str, Any], checkpoint: str | Path) -> Any:
+def build_model(config: str | Path | None, text_encoder: str | Path) -> Any:
+    """The network of a configuration, with the weights that its initialisation gives it.
+
+    Raises:
+        ModelError: no such configuration, or the text encoder cannot be loaded.
+    """
     with _quiet():
         import groundingdino
-        from groundingdino.models import build_model
-        from groundingdino.util.misc import clean_state_dict
+        from groundingdino.models import build_model as build
         from groundingdino.util.slconfig import SLConfig
-    path = (
-        Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py"
-        if config is None
-        else Path(config)
-    )
+    own = Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py"
+    path = own if config is None else Path(config)
     if not path.is_file():
         raise ModelError(f"no configuration at {str(path)!r}", expected="a .py configuration of Grounding DINO")
     arguments = SLConfig.fromfile(str(path))
@@ -163,13 +164,18 @@ def _build(config: str | Path | None, text_encoder: str | Path, weights: dict[st
     arguments.use_checkpoint = arguments.use_transformer_ckpt = False
     try:
         with _quiet(), _bert_with_its_methods():
-            model = build_model(arguments)
+            return build(arguments)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the text encoder {str(text_encoder)!r} cannot be loaded: {error}",
             expected="the folder or hub id of BERT (bert-base-uncased)",
             hint="fetch it where there is a network: hf download google-bert/bert-base-uncased",
         ) from error
+
+
+def _load(model: Any, weights: dict[str, Any], checkpoint: str | Path) -> Any:
+    from groundingdino.util.misc import clean_state_dict
+
     missing, _ = model.load_state_dict(clean_state_dict(weights.get("model", weights)), strict=False)
     missing = [name for name in missing if not name.endswith("position_ids")]
     if missing:

@@ -70,7 +70,7 @@ class SegmentAnythingSegmenter:
             results[i] = masks
         return results
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
         side = self.model.image_encoder.img_size
         inputs = [self._input(image, side) for image, _ in pairs]

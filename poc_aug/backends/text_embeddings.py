@@ -56,7 +56,7 @@ class TextEmbeddings:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _encode(self, text: Text, guided: bool) -> dict[str, Any]:
         pipe, family = self.loaded.pipe, self.loaded.family
         prompt, negative = text
