@@ -19,6 +19,7 @@ from PIL import Image
 from random_models import Models
 from torchvision.transforms.v2 import functional as tv
 
+from poc_aug.backends.device import require
 from poc_aug.backends.grounding_dino import GroundingDinoDetector
 
 Stage = Callable[[str], Any]
@@ -37,13 +38,14 @@ class PocProcedure:
     def __init__(
         self, models: Models, device: str, steps: int, detector_device: str = "cpu", size_px: int = 800
     ) -> None:
-        from diffusers import StableDiffusionInpaintPipeline
         from segment_anything import SamPredictor
 
         from poc_aug.backends.segment_anything import SegmentAnythingSegmenter
 
         dtype = torch.float16 if device == "cuda" else torch.float32
-        self.pipe = StableDiffusionInpaintPipeline.from_pretrained(models.inpainting, dtype=dtype, safety_checker=None)
+        self.pipe: Any = require("diffusers").StableDiffusionInpaintPipeline.from_pretrained(
+            models.inpainting, dtype=dtype, safety_checker=None
+        )
         self.pipe.to(device)
         self.pipe.set_progress_bar_config(disable=True)
         self.side = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
@@ -112,7 +114,8 @@ class PocProcedure:
             alpha = np.maximum(found, soft)[..., None]
             frame = pixels.astype(np.float32)
             frame[top : top + reach, left : left + reach] = filled
-            return (alpha * frame + (1 - alpha) * pixels).astype(np.uint8)
+            blended: np.ndarray[Any, Any] = (alpha * frame + (1 - alpha) * pixels).astype(np.uint8)
+            return blended
 
     def _grounded_sam(self, image: torch.Tensor, pixels: np.ndarray[Any, Any], text: str) -> None:
         self.detector.detect([image], [text])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+
+from poc_aug.backends.device import require
 
 Size = Literal["small", "full"]
 
@@ -53,32 +53,27 @@ def build(folder: Path, size: Size, sam: str = "vit_h") -> Models:
 
 
 def _clip_tokenizer(folder: Path) -> Any:
-    from transformers import CLIPTokenizer
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
+    bytes_to_unicode = require("transformers.convert_slow_tokenizer").bytes_to_unicode
 
     letters = list(bytes_to_unicode().values())
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+    return require("transformers").CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
+    )
 
 
 def _inpainting(folder: Path, size: Size) -> Path:
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionInpaintPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel
+    diffusers, transformers = require("diffusers"), require("transformers")
 
     full = size == "full"
     width = 768 if full else 32
     unet: dict[str, Any] = {"in_channels": 9, "cross_attention_dim": width, "sample_size": 64 if full else 32}
     vae: dict[str, Any] = {"latent_channels": 4}
     if full:
-        channels, blocks = (128, 256, 512, 512), 4
+        channels, blocks = [128, 256, 512, 512], 4
     else:
         unet |= {
             "block_out_channels": (32, 64),
@@ -86,8 +81,8 @@ def _inpainting(folder: Path, size: Size) -> Path:
             "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
             "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
         }
-        channels, blocks = (32, 64), 2
-    text = CLIPTextConfig(
+        channels, blocks = [32, 64], 2
+    text = transformers.CLIPTextConfig(
         vocab_size=514,
         hidden_size=width,
         intermediate_size=4 * width,
@@ -98,20 +93,20 @@ def _inpainting(folder: Path, size: Size) -> Path:
         pad_token_id=513,
     )
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        network = UNet2DConditionModel(**unet)
-        autoencoder = AutoencoderKL(
+        network = diffusers.UNet2DConditionModel(**unet)
+        autoencoder = diffusers.AutoencoderKL(
             block_out_channels=channels,
             layers_per_block=2 if full else 1,
             down_block_types=["DownEncoderBlock2D"] * blocks,
             up_block_types=["UpDecoderBlock2D"] * blocks,
             **vae,
         )
-    pipe = StableDiffusionInpaintPipeline(
+    pipe = diffusers.StableDiffusionInpaintPipeline(
         vae=autoencoder,
-        text_encoder=CLIPTextModel(text),
+        text_encoder=transformers.CLIPTextModel(text),
         tokenizer=_clip_tokenizer(folder.parent / "clip-words"),
         unet=network,
-        scheduler=DDIMScheduler(
+        scheduler=diffusers.DDIMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False, steps_offset=1
         ),
         safety_checker=None,
@@ -124,18 +119,17 @@ def _inpainting(folder: Path, size: Size) -> Path:
 
 def _lora(folder: Path, inpainting: Path) -> Path:
     """LoRA of rank 64 on every attention projection, as LCM-LoRA's."""
-    from diffusers import StableDiffusionInpaintPipeline, UNet2DConditionModel
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
+    diffusers, peft = require("diffusers"), require("peft")
 
-    unet = UNet2DConditionModel.from_pretrained(inpainting / "unet")
-    unet.add_adapter(LoraConfig(r=64, lora_alpha=64, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
-    StableDiffusionInpaintPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    unet = diffusers.UNet2DConditionModel.from_pretrained(inpainting / "unet")
+    unet.add_adapter(peft.LoraConfig(r=64, lora_alpha=64, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    weights = peft.get_peft_model_state_dict(unet)
+    diffusers.StableDiffusionInpaintPipeline.save_lora_weights(folder, unet_lora_layers=weights)
     return folder
 
 
 def _bert(folder: Path, size: Size) -> Path:
-    from transformers import BertConfig, BertModel, BertTokenizer
+    transformers = require("transformers")
 
     full = size == "full"
     words = [f"[unused{i}]" for i in range(30522 if full else 1200)]
@@ -146,9 +140,9 @@ def _bert(folder: Path, size: Size) -> Path:
     words[1040 : 1040 + len(names)] = names
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     shape = {} if full else {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
-    BertModel(BertConfig(vocab_size=len(words), **shape)).save_pretrained(folder)
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **shape)).save_pretrained(folder)
     return folder
 
 
@@ -200,13 +194,3 @@ def _segment_anything(path: Path, size: Size, kind: str) -> Path:
         )
     torch.save(sam.state_dict(), path)
     return path
-
-
-@contextmanager
-def synchronised() -> Iterator[None]:
-    """Wait for the device before and after."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    yield
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

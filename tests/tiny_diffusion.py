@@ -80,7 +80,12 @@ def _sd_parts(folder: Path, channels: int) -> dict[str, object]:
         "tokenizer": clip_tokenizer(folder.parent / f"{folder.name}-words"),
         "unet": _unet(channels),
         "scheduler": DDIMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False, steps_offset=1
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            set_alpha_to_one=False,
+            steps_offset=1,
+            clip_sample=False,
         ),
         "safety_checker": None,
         "feature_extractor": None,

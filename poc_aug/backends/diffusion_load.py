@@ -17,7 +17,7 @@ from poc_aug.errors import ModelError
 
 Offload = Literal["none", "model", "sequential"]
 _INDEX = "model_index.json"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
