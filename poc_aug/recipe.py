@@ -219,7 +219,6 @@ class Recipe(_Frozen):
         passes: inpainting passes, for inserters that paint.
         locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels where the
             schema knows every class of the location, else the locator.
-        recover_shade: keep what a model painted around the object as its shadow.
     """
 
     objects: tuple[ObjectSpec, ...] = Field(min_length=1)
@@ -243,7 +242,6 @@ class Recipe(_Frozen):
     prompt_template: str = "{object}"
     passes: tuple[InpaintPass, ...] = Field(default=(InpaintPass(),), min_length=1)
     locate_by: Literal["auto", "labels", "locator"] = "auto"
-    recover_shade: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

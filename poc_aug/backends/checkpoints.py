@@ -21,7 +21,7 @@ def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
         raise ModelError(
             f"no checkpoint at {str(path)!r}",
             expected=expected,
-            hint="check the path; poc-aug models says where the weights come from",
+            hint="check the path",
         )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -31,7 +31,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
             raise DeviceError(
                 f"device {str(found)!r} was asked for, and this machine has {count} usable CUDA devices",
                 expected="cpu" if count == 0 else f"cpu, or cuda:0 to cuda:{count - 1}",
-                hint="leave the device out to take what is there; `poc-aug doctor` says why CUDA is missing",
+                hint="leave the device out to take what is there; torch.cuda.is_available() must be true for CUDA",
             )
     return found
 

@@ -129,7 +129,7 @@ def _index(model: str) -> dict[str, Any]:
             f"no model at {model!r}",
             expected="the folder of a saved pipeline, or a hub id such as "
             "stable-diffusion-v1-5/stable-diffusion-inpainting",
-            hint="check the path, or list known ids: poc-aug models",
+            hint="check the path or the spelling",
         )
     else:
         index = _hub_file(model, _INDEX)
@@ -156,8 +156,7 @@ def _hub_file(model: str, name: str) -> Path:
             f"the model {model!r} is neither a folder nor in the local hub cache, and the hub gave: "
             f"{type(error).__name__}",
             expected="the folder of a saved pipeline, or the id of a pipeline on the hub",
-            hint=f"check the spelling (poc-aug models lists known ids) and the network, or fetch it where there is "
-            f"one: hf download {model}",
+            hint=f"check the spelling and the network, or fetch it where there is one: hf download {model}",
         ) from error
 
 
@@ -173,7 +172,7 @@ def _inpainting_class(diffusers: Any, saved: str, model: str) -> str:
             raise ModelError(
                 f"the model {model!r} is a {saved}, which does not inpaint",
                 expected="an inpainting model",
-                hint="poc-aug models lists some; the family can also be named: family='FluxFillPipeline'",
+                hint="use an inpainting checkpoint; its class can also be named: family='FluxFillPipeline'",
             ) from None
         return str(found.__name__)
     return saved
@@ -225,7 +224,7 @@ def _check_inpaints(pipe: Any, family: Family, model: str) -> None:
         raise ModelError(
             f"the model {model!r} is a text-to-image model: its {family.denoiser} takes {channels} channels",
             expected=f"an inpainting model, {family.in_channels} channels: latents, mask and masked image",
-            hint="use the inpainting checkpoint of the same family; poc-aug models lists them",
+            hint="use the inpainting checkpoint of the same family",
         )
 
 
