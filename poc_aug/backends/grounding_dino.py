@@ -163,7 +163,7 @@ def build_model(config: str | Path | None, text_encoder: str | Path) -> Any:
     # Checkpointing saves memory in training; without gradients it only costs time.
     arguments.use_checkpoint = arguments.use_transformer_ckpt = False
     try:
-        with _quiet(), _bert_with_its_methods():
+        with _quiet(), _public_bert():
             return build(arguments)
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -197,28 +197,28 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bert_with_its_methods() -> Iterator[None]:
-    """While the model is built: a BERT that has the three methods which transformers 5 took from it.
+def _public_bert() -> Iterator[None]:
+    """While the model is built: transformers' own BERT in the place of groundingdino-py's copy of its forward pass.
 
-    Only the name inside groundingdino-py changes; transformers' own class, which others use, is left alone.
+    That copy calls methods of BERT that transformers 5 took away. The tensors keep their names, and only the name
+    inside groundingdino-py changes, for as long as the model is built.
     """
-    from groundingdino.util import get_tokenlizer
-    from transformers import BertModel
+    from groundingdino.models.GroundingDINO import groundingdino as module
 
-    class Bert(BertModel):  # type: ignore[no-untyped-call]
-        def get_extended_attention_mask(self, mask: torch.Tensor, input_shape: Any, device: Any = None) -> torch.Tensor:
-            wide = mask[:, None, :, :] if mask.dim() == 3 else mask[:, None, None, :]
-            return (1.0 - wide.to(self.dtype)) * torch.finfo(self.dtype).min
-
-        def invert_attention_mask(self, mask: torch.Tensor) -> torch.Tensor:
-            return self.get_extended_attention_mask(mask, mask.shape)
-
-        def get_head_mask(self, head_mask: Any, layers: int, *_: Any) -> Any:
-            return [None] * layers if head_mask is None else head_mask
-
-    original = get_tokenlizer.BertModel
-    get_tokenlizer.BertModel = Bert
+    original = module.BertModelWarper
+    module.BertModelWarper = _with_wide_masks
     try:
         yield
     finally:
-        get_tokenlizer.BertModel = original
+        module.BertModelWarper = original
+
+
+def _with_wide_masks(bert_model: Any) -> Any:
+    """A BERT that takes Grounding DINO's mask of token pairs ``[B, T, T]`` (texts do not see each other)."""
+
+    def widen(module: Any, _: Any, kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+        pairs = kwargs["attention_mask"][:, None].to(module.dtype)
+        return (), {**kwargs, "attention_mask": (1 - pairs) * torch.finfo(module.dtype).min}
+
+    bert_model.register_forward_pre_hook(widen, with_kwargs=True)
+    return bert_model
