@@ -1,0 +1,67 @@
+"""Annotators keep `AnnotatorContract`: the original checkpoints' one, those of transformers, SAM 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poc_aug.backends.grounded_sam import GroundedSamAnnotator
+from poc_aug.backends.sam3 import Sam3Annotator
+from poc_aug.backends.transformers_annotator import TransformersAnnotator
+from poc_aug.types import Annotator
+from tests.annotator_contract import AnnotatorContract
+from tests.tiny_grounded_sam import grounding_dino_files, segment_anything_path  # noqa: F401
+from tests.tiny_transformers import tiny_models  # noqa: F401
+
+Models = Callable[[str], Path]
+OPTIONS: dict[str, Any] = {"device": "cpu", "min_inside_box": 0, "min_area_of_crop": 0}
+LOOSE: dict[str, Any] = {"box_threshold": 0, "text_threshold": 0, **OPTIONS}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.cuda.amp.autocast.*:FutureWarning")
+class TestGroundedSam(AnnotatorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def annotator(
+        cls,
+        grounding_dino_files: tuple[Path, Path, Path],  # noqa: F811
+        segment_anything_path: Path,  # noqa: F811
+    ) -> Annotator:
+        config, checkpoint, text_encoder = grounding_dino_files
+        files: dict[str, Any] = {"detector_config": config, "text_encoder": text_encoder}
+        annotator = GroundedSamAnnotator(checkpoint, segment_anything_path, **files, **LOOSE)
+        annotator.finder.detector.size_px = 96  # with the 800 of the paper these tests would take minutes
+        return annotator
+
+
+class TestGroundingDinoAndSam(AnnotatorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def annotator(cls, tiny_models: Models) -> Annotator:  # noqa: F811
+        return TransformersAnnotator(tiny_models("grounding_dino"), tiny_models("sam"), **LOOSE)
+
+
+class TestMMGroundingDinoAndSamHQ(AnnotatorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def annotator(cls, tiny_models: Models) -> Annotator:  # noqa: F811
+        return TransformersAnnotator(
+            tiny_models("mm_grounding_dino"), tiny_models("sam_hq"), keep="best", clean=False, batch_size=2, **LOOSE
+        )
+
+
+class TestOwlv2AndSam2(AnnotatorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def annotator(cls, tiny_models: Models) -> Annotator:  # noqa: F811
+        return TransformersAnnotator(tiny_models("owlv2"), tiny_models("sam2"), keep="best", **LOOSE)
+
+
+class TestSam3(AnnotatorContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def annotator(cls, tiny_models: Models) -> Annotator:  # noqa: F811
+        return Sam3Annotator(tiny_models("sam3"), score_threshold=0, keep="best", clean=False, **OPTIONS)
