@@ -54,12 +54,22 @@ def build_grounding_dino(folder: Path) -> tuple[Path, Path, Path]:
         config = folder / "tiny.py"
         config.write_text(text)
         model = build_model(config, text_encoder)
-        with torch.no_grad():
-            for parameter in model.bbox_embed.parameters():  # zero at first: every query would give the same box
-                parameter.normal_(std=0.2)
+        _spread(model)
         checkpoint = folder / "grounding_dino.pth"
         torch.save({"model": model.state_dict()}, checkpoint)
     return config, checkpoint, text_encoder
+
+
+@torch.no_grad()
+def _spread(model: torch.nn.Module) -> None:
+    """Give queries scores between 0.1 and 0.9 and boxes of many sizes; initial ones are all near 1, and one box."""
+    # A score is a product of a query and a token: short queries, moved against what the tokens have in common.
+    model.get_parameter("transformer.encoder.text_layers.0.norm2.bias").fill_(0.5)
+    model.get_parameter("transformer.decoder.norm.weight").mul_(0.05)
+    model.get_parameter("transformer.decoder.norm.bias").fill_(-0.012)
+    for parameter in model.get_submodule("bbox_embed.0").parameters():
+        parameter.normal_(std=0.2)
+    model.get_parameter("bbox_embed.0.layers.2.bias")[2:] = 2.0  # wider and higher
 
 
 def build_segment_anything(folder: Path) -> Path:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from poc_aug.errors import ModelError
+
+# What torch.load was seen to raise for files with missing or changed bytes.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
@@ -25,8 +38,12 @@ def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
         )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{str(path)!r} is not a checkpoint: {error}", expected=expected) from error
+    except _UNREADABLE as error:
+        raise ModelError(
+            f"{str(path)!r} is not a checkpoint: {type(error).__name__}: {error}",
+            expected=expected,
+            hint="was it fetched completely? compare its size with the original's",
+        ) from error
     if not isinstance(found, dict):
         raise ModelError(f"{str(path)!r} holds a {type(found).__name__}", expected=expected)
     return found

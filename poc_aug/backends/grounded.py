@@ -9,6 +9,7 @@ import torch
 from torchvision.ops import nms
 
 from poc_aug.backends.finding import Detections, Detector, Masks, Segmenter
+from poc_aug.backends.found import check_count
 from poc_aug.errors import RecipeError
 
 
@@ -47,11 +48,17 @@ class GroundedFinder:
         return self.detector.text_limit(text)
 
     def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
-        """For each image and each of its texts: what was found, best first."""
+        """For each image and each of its texts: what was found, best first.
+
+        Raises:
+            GenerationError: the detector or the segmenter gave another number of results than it was asked for.
+        """
+        check_count("rows of texts", len(texts), "images", len(images))
         pairs = [(image, text) for image, own in zip(images, texts, strict=True) for text in own]
         if not pairs:
             return [[] for _ in images]
         found = self.detector.detect([image for image, _ in pairs], [text for _, text in pairs])
+        check_count(f"results of {type(self.detector).__name__}", len(found), "texts", len(pairs))
         kept = iter([self._best(one) for one in found])
         rows = [[next(kept) for _ in own] for own in texts]
         boxes = [
@@ -59,8 +66,11 @@ class GroundedFinder:
             for row in rows
         ]
         masks = self.segmenter.segment(images, boxes)
+        segmenter = type(self.segmenter).__name__
+        check_count(f"results of {segmenter}", len(masks), "images", len(images))
         results = []
-        for row, of_image in zip(rows, masks, strict=True):
+        for row, of_image, own in zip(rows, masks, boxes, strict=True):
+            check_count(f"masks of {segmenter}", len(of_image), "boxes", len(own))
             split = torch.split(of_image, [len(one.scores) for one in row]) if row else ()
             results.append([Masks(mask, one.scores, one.boxes_xyxy) for one, mask in zip(row, split, strict=True)])
         return results

@@ -18,10 +18,11 @@ class GroundedSamAnnotator(PromptAnnotator):
         detector_checkpoint: Grounding DINO's ``.pth`` file.
         sam_checkpoint: Segment Anything's ``.pth`` file.
         detector_config: Grounding DINO's ``.py`` configuration; ``None``: Swin-T.
-        text_encoder: folder or hub id of BERT.
+        text_encoder: folder of BERT, or "bert-base-uncased", fetched from the model hub.
         box_threshold: least score of a box (paper: 0.3).
         text_threshold: least score of a token (paper: 0.25).
         nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
+        size_px: shorter side of Grounding DINO's input.
         device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
         dtype: of Segment Anything's encoder; ``None``: float16 on CUDA.
         detector_dtype: of Grounding DINO; float32 unless told.
@@ -32,6 +33,7 @@ class GroundedSamAnnotator(PromptAnnotator):
         MissingDependencyError: a package is not installed; the message holds the install line.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a checkpoint is not there, or is not what it should be.
+        RecipeError: a setting outside its limits.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class GroundedSamAnnotator(PromptAnnotator):
         box_threshold: float = 0.3,
         text_threshold: float = 0.25,
         nms_iou: float = 0.8,
+        size_px: int = 800,
         device: str | None = None,
         dtype: str | None = None,
         detector_dtype: str | None = None,
@@ -56,6 +59,7 @@ class GroundedSamAnnotator(PromptAnnotator):
             text_encoder=text_encoder,
             box_threshold=box_threshold,
             text_threshold=text_threshold,
+            size_px=size_px,
             device=device,
             dtype=detector_dtype,
             batch_size=batch_size,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 
 from poc_aug.components import connected_components
+from poc_aug.errors import RecipeError
 
 
 def clean_mask(mask: torch.Tensor, *, speck_fraction: float = 0.02, hole_fraction: float = 0.01) -> torch.Tensor:
-    """Drop small islands and fill small holes.
+    """Drop small islands and fill small holes, until none is left: cleaning a clean mask changes nothing.
+
+    Islands may touch at a corner, the background may not, so that a closed line of pixels encloses a hole.
 
     Args:
         mask: bool ``[h, w]``.
@@ -17,7 +20,23 @@ def clean_mask(mask: torch.Tensor, *, speck_fraction: float = 0.02, hole_fractio
 
     Returns:
         bool ``[h, w]``.
+
+    Raises:
+        RecipeError: a fraction outside 0 to 1.
     """
+    for name, value in (("speck_fraction", speck_fraction), ("hole_fraction", hole_fraction)):
+        if not 0 <= value <= 1:
+            raise RecipeError(f"{name}={value}", expected="0 to 1")
+    # A filled hole makes its island larger, and with it what counts as a speck or a pinhole. This ends: no step makes
+    # a new island, and one that drops none only adds pixels.
+    while True:
+        cleaned = _step(mask, speck_fraction, hole_fraction)
+        if torch.equal(cleaned, mask):
+            return cleaned
+        mask = cleaned
+
+
+def _step(mask: torch.Tensor, speck_fraction: float, hole_fraction: float) -> torch.Tensor:
     if not bool(mask.any()):
         return mask.clone()
     islands, count = connected_components(mask)

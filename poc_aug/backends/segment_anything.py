@@ -14,7 +14,7 @@ from poc_aug.backends.checkpoints import load_checkpoint
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.diffusion_load import identity_of
 from poc_aug.backends.halving import Halving
-from poc_aug.errors import ModelError
+from poc_aug.errors import ModelError, RecipeError
 
 _EXPECTED = "a Segment Anything checkpoint such as sam_vit_h_4b8939.pth"
 
@@ -35,6 +35,7 @@ class SegmentAnythingSegmenter:
         MissingDependencyError: segment-anything is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the file is not there, or is not such a checkpoint.
+        RecipeError: a setting outside its limits.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class SegmentAnythingSegmenter:
         dtype: str | None = None,
         batch_size: int = 4,
     ) -> None:
+        if batch_size < 1:
+            raise RecipeError(f"batch_size={batch_size}", expected="1 or more")
         require("segment_anything")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype, self.device)
