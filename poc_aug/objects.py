@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from poc_aug.backends.bank import ObjectBank
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
+_RECIPES = "the name of a preset, or a recipe .yaml"
 _FILE_FIELDS = {"recipe", "inserter"}
+_RENDERED = "obstacles"  # the preset behind the source "rendered"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
         changes: changes to the recipe.
 
     Raises:
-        RecipeError: an unknown source, or a recipe that is not valid.
+        RecipeError: an unknown source, a recipe that is not valid, or a preset whose objects cannot be rendered.
         ObjectBankError: a bank without a usable cut-out.
     """
     from poc_aug.presets import load_preset, preset_names
@@ -72,9 +74,11 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
     changes = changes or ObjectSource()
     path = Path(source)
     if source == "rendered":
-        source = "obstacles"
+        source = _RENDERED
     if source in preset_names():
-        return changes.apply(load_preset(source)), make_inserter({"kind": "rendered"})
+        recipe = load_preset(source)
+        _check_rendered(source, recipe)
+        return changes.apply(recipe), make_inserter({"kind": "rendered"})
     if path.is_dir() or path.suffix == ".json":
         settings = {"kind": "paste", "folder" if path.is_dir() else "coco": str(path)}
         return _paste(settings, changes)
@@ -82,17 +86,83 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
         data = read_yaml(path)
         if set(data) - _FILE_FIELDS or "inserter" not in data:
             raise RecipeError(
-                f"{source}: fields {sorted(data)}", expected="recipe: {...} and inserter: {kind: rendered|paste, ...}"
+                f"{source}: fields {sorted(data)}",
+                expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
+                hint="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
             )
         settings = dict(data["inserter"])
         if "recipe" not in data and settings.get("kind") == "paste":
             return _paste(settings, changes)
         return changes.apply(Recipe.from_dict(data.get("recipe") or {})), make_inserter(settings)
-    raise RecipeError(
-        f"no objects {source!r}",
-        expected=_SOURCES,
-        hint=f"presets are: {', '.join(preset_names())}; else check the path",
-    )
+    raise _unknown(source, _SOURCES)
+
+
+def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes: bool = False) -> Recipe:
+    """The recipe of an object source alone, for backends that are given separately.
+
+    Args:
+        source: the name of a preset, or a YAML file that holds a recipe, bare or as ``{recipe: {...}, ...}``; what a
+            file says about an inserter is left out.
+        changes: changes to the recipe.
+        paper_sizes: see `poc_aug.presets.load_preset`.
+
+    Raises:
+        RecipeError: an unknown source, one without a recipe (cut-outs), one without paper sizes where they are asked
+            for, or a recipe that is not valid.
+    """
+    from poc_aug.presets import load_preset, preset_names
+
+    changes = changes or ObjectSource()
+    path = Path(source)
+    if source == "rendered":
+        source = _RENDERED
+    if source in preset_names():
+        return changes.apply(load_preset(source, paper_sizes=paper_sizes))
+    if path.is_dir() or path.suffix == ".json":
+        raise RecipeError(
+            f"{source}: cut-outs, not a recipe",
+            expected=_RECIPES,
+            hint="leave --backend out to paste cut-outs",
+        )
+    if path.suffix not in (".yaml", ".yml"):
+        raise _unknown(source, _RECIPES)
+    if paper_sizes:
+        raise RecipeError(
+            f"{source}: no paper sizes",
+            expected="a preset of a paper, such as poc-alt",
+            hint="leave --paper-sizes out, and give sizes in the recipe: {kind: pixels, min_px: 200, max_px: 500}",
+        )
+    data = read_yaml(path)
+    if not set(data) & _FILE_FIELDS:
+        return changes.apply(Recipe.from_dict(data))
+    recipe = data.get("recipe")
+    if set(data) - _FILE_FIELDS or not isinstance(recipe, dict):
+        raise RecipeError(
+            f"{source}: fields {sorted(data)}, recipe of type {type(recipe).__name__}",
+            expected="a recipe's fields, or recipe: {...} with inserter: {...} beside it",
+        )
+    return changes.apply(Recipe.from_dict(recipe))
+
+
+def _unknown(source: str, expected: str) -> RecipeError:
+    from poc_aug.presets import preset_names
+
+    presets = ", ".join(preset_names())
+    return RecipeError(f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path")
+
+
+def _check_rendered(source: str, recipe: Recipe) -> None:
+    """Check that the rendered inserter can draw every object."""
+    from poc_aug.render.catalogue import KINDS
+
+    unknown = [spec.name for spec in recipe.objects if spec.name not in KINDS]
+    if unknown:
+        raise RecipeError(
+            f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"
+            f"{', ...' if len(unknown) > 5 else ''}",
+            expected="a backend that paints objects by name",
+            hint="choose one: --backend diffusion --model ID; or take --objects rendered",
+        )
 
 
 def make_inserter(settings: Mapping[str, Any]) -> Inserter:
