@@ -239,10 +239,10 @@ def _stages(
     wrapped: POCAugmentedDataset, chosen: Sequence[tuple[int, Variant]], repeats: int
 ) -> tuple[dict[str, Spread], float]:
     """Seconds of each stage in this process, over all items and repeats; and objects an item."""
-    names = sorted({part for spec in wrapped.recipe.objects for part in spec.parts})
+    used = list(islice(chosen, _STAGE_ITEMS))
+    names = sorted({part.name for _, variant in used for insertion in variant.insertions for part in insertion.parts})
     ids = wrapped.labels.resolve(names, wrapped.base_schema)
     times: dict[str, list[float]] = {name: [] for name in STAGES}
-    used = list(islice(chosen, _STAGE_ITEMS))
     for number in range(-1, repeats):
         for index, variant in used:
             spent = _one_item(wrapped, index, variant, ids)

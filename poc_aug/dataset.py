@@ -26,7 +26,7 @@ from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
-from poc_aug.types import Variant
+from poc_aug.types import IGNORED, Variant
 
 OnMiss = Literal["original", "raise"]
 
@@ -190,7 +190,10 @@ class POCAugmentedDataset(Dataset[Any]):
         paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
 
     def _check_fit(self, item: OpenItem, variant: Variant) -> None:
-        ids = {part.name: self._ids[part.name] for insertion in variant.insertions for part in insertion.parts}
+        names = {part.name for insertion in variant.insertions for part in insertion.parts}
+        if IGNORED in names - self._ids.keys():  # in few caches, and a policy need not have an ignore id
+            self._ids |= self.labels.resolve([IGNORED], self.base_schema)
+        ids = {name: self._ids[name] for name in names}
         if self.labels.ring_px:
             ids["the ring"] = self._ring_id
         low, high = item.labels.min_id, item.labels.max_id

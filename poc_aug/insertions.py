@@ -10,7 +10,7 @@ from poc_aug.compose import dilate, feather_radius_px
 from poc_aug.errors import RecipeError
 from poc_aug.labels import resolve_parts
 from poc_aug.recipe import Recipe
-from poc_aug.types import Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
+from poc_aug.types import IGNORED, Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
 
 
 def accept(recipe: Recipe, crop: Crop, annotation: Annotation) -> tuple[Part, ...] | Rejection:
@@ -56,12 +56,18 @@ def cut_out(
     parts: tuple[Part, ...],
     provenance: Mapping[str, Json],
 ) -> Insertion:
-    """Cut the delta out of a filled crop: nothing of the base is kept outside the object's feathered support."""
+    """Cut the delta out of a filled crop: nothing of the base is kept outside the object's feathered support.
+
+    Where the crop was filled ``unlabelled``, what is seen outside the parts becomes a last part, `IGNORED`.
+    """
     union = torch.stack([part.mask for part in parts]).any(dim=0)
     if filled.alpha is not None:
         seen = filled.alpha > 0
     else:
         seen = dilate(union, feather_radius_px(recipe.max_sigma_px))
+    rest = seen & ~union
+    if filled.unlabelled and bool(rest.any()):
+        parts = (*parts, Part(IGNORED, rest))
     touched = seen | union if filled.shade is None else seen | union | (filled.shade > 0)
     y, x, h, w = bounds(touched)
     rows, cols = slice(y, y + h), slice(x, x + w)

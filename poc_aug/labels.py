@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.schema import LabelSchema, class_key, is_any
-from poc_aug.types import Part
+from poc_aug.types import IGNORED, Part
 
 _SAME_OBJECT_IOU = 0.8
 
@@ -24,7 +24,7 @@ class LabelPolicy(Protocol):
         ...
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Label id of each class name.
+        """Label id of each class name; of `poc_aug.types.IGNORED`, which is no class, the ignore id.
 
         Raises:
             LabelPolicyError: a class name without an id.
@@ -32,7 +32,7 @@ class LabelPolicy(Protocol):
         ...
 
     def ring_id(self, schema: LabelSchema | None) -> int:
-        """Label id of the ring."""
+        """The ignore id: label id of the ring."""
         ...
 
     @property
@@ -63,11 +63,14 @@ class _KeepBase:
             return self.ignore_id
         if schema is None or not schema.ignore:
             raise LabelPolicyError(
-                f"a ring of {self.ring_px} px needs an ignore id, and the dataset's schema is not known",
+                f"{self._needs_ignore()} an ignore id, and the dataset's schema is not known or has none",
                 expected="an integer label id",
-                hint=f"{type(self).__name__}(..., ring_px={self.ring_px}, ignore_id=255), or pass schema=",
+                hint=f"{type(self).__name__}(..., ignore_id=255), or pass schema=",
             )
         return schema.ignore[0]
+
+    def _needs_ignore(self) -> str:
+        return f"a ring of {self.ring_px} px needs" if self.ring_px else "pasted background without a label needs"
 
     @property
     def rewrites_base(self) -> bool:
@@ -87,7 +90,7 @@ class OodLabels(_KeepBase):
         ood_id: label id of everything that the dataset has no class for; an ignore id makes it void.
         known: class names that are in-distribution, with their ids; ``None``: those of the dataset's schema.
         ring_px: width of a ring of ignored pixels around each object.
-        ignore_id: label id of the ring; ``None``: the schema's.
+        ignore_id: label id of the ring and of pasted background; ``None``: the schema's.
     """
 
     ood_id: int = 254
@@ -100,11 +103,12 @@ class OodLabels(_KeepBase):
             _check_id(f"known[{name!r}]", label_id)
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Known classes by their id, all others ``ood_id``.
+        """Known classes by their id, all others ``ood_id``; `IGNORED` the ignore id.
 
         Raises:
             LabelPolicyError: it is not known which classes are known, or ``ood_id`` is the id of one.
         """
+        names, ignored = _without_ignored(names, self, schema)
         if self.known is not None:
             table = {class_key(name): label_id for name, label_id in self.known.items()}
             taken = {label_id: name for name, label_id in self.known.items()}
@@ -124,7 +128,7 @@ class OodLabels(_KeepBase):
                 expected="an id that no class has",
                 hint="choose another, for example OodLabels(254)",
             )
-        return {name: self.ood_id if label_id is None else label_id for name, label_id in ids.items()}
+        return {name: self.ood_id if label_id is None else label_id for name, label_id in ids.items()} | ignored
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class NewClassLabels(_KeepBase):
     Attributes:
         ids: label id of each new class, for example ``{"cat": 19, "dog": 20}``.
         ring_px: width of a ring of ignored pixels around each object.
-        ignore_id: label id of the ring; ``None``: the schema's.
+        ignore_id: label id of the ring and of pasted background; ``None``: the schema's.
     """
 
     ids: Mapping[str, int] = field(default_factory=dict)
@@ -145,11 +149,12 @@ class NewClassLabels(_KeepBase):
             _check_id(f"the id of {name!r}", label_id)
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Ids of the policy first, then of the schema.
+        """Ids of the policy first, then of the schema; `IGNORED` the ignore id.
 
         Raises:
             LabelPolicyError: a class name that neither has.
         """
+        names, ignored = _without_ignored(names, self, schema)
         own = {class_key(name): label_id for name, label_id in self.ids.items()}
         found = {
             name: own[class_key(name)] if class_key(name) in own else schema.known_id(name) if schema else None
@@ -163,7 +168,7 @@ class NewClassLabels(_KeepBase):
                 expected=f"an id for each inserted class; known are {', '.join(known) or 'none'}",
                 hint="add them: NewClassLabels({" + ", ".join(f'"{name}": <id>' for name in missing) + ", ...})",
             )
-        return {name: label_id for name, label_id in found.items() if label_id is not None}
+        return {name: label_id for name, label_id in found.items() if label_id is not None} | ignored
 
 
 @dataclass(frozen=True)
@@ -187,15 +192,16 @@ class AnomalyLabels:
             raise LabelPolicyError(f"known={self.known!r}", expected="a tuple of class names", hint="known=('car',)")
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """0 for known classes, 1 for all others.
+        """0 for known classes, 1 for all others; 255 for `IGNORED`.
 
         Raises:
             LabelPolicyError: it is not known which classes are known.
         """
+        names, ignored = _without_ignored(names, self, schema)
         if self.known is not None:
             known = {class_key(name) for name in self.known}
-            return {name: 0 if class_key(name) in known else 1 for name in names}
-        return {name: 1 if self._schema(schema).known_id(name) is None else 0 for name in names}
+            return {name: 0 if class_key(name) in known else 1 for name in names} | ignored
+        return {name: 1 if self._schema(schema).known_id(name) is None else 0 for name in names} | ignored
 
     def ring_id(self, schema: LabelSchema | None) -> int:
         """255."""
@@ -248,6 +254,15 @@ def resolve_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
         if bool(mask.any()):
             free.append(Part(part.name, mask, part.score))
     return tuple(free)
+
+
+def _without_ignored(
+    names: Iterable[str], policy: LabelPolicy, schema: LabelSchema | None
+) -> tuple[list[str], dict[str, int]]:
+    """The class names among ``names``, and the id of `IGNORED` where it is among them."""
+    given = list(names)
+    ignored = {IGNORED: policy.ring_id(schema)} if IGNORED in given else {}
+    return [name for name in given if name != IGNORED], ignored
 
 
 def _iou(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from poc_aug.errors import RecipeError
+from poc_aug.types import IGNORED
 
 
 class _Frozen(BaseModel):
@@ -189,6 +190,8 @@ class ObjectSpec(_Frozen):
             raise ValueError(f"detect={self.detect} must hold one text for each of parts={self.parts}")
         if len(set(self.parts)) < len(self.parts):
             raise ValueError(f"parts={self.parts} must be different")
+        if IGNORED in self.parts:
+            raise ValueError(f"parts={self.parts} must not hold the reserved name {IGNORED!r}")
         return self
 
 
@@ -219,6 +222,8 @@ class Recipe(_Frozen):
         passes: inpainting passes, for inserters that paint.
         locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels where the
             schema knows every class of the location, else the locator.
+        recover_shade: take what an inserter painted around the object as its shadow, and darken the base by it
+            (`poc_aug.shade`), where the inserter does not say itself how the object darkens the base.
     """
 
     objects: tuple[ObjectSpec, ...] = Field(min_length=1)
@@ -242,6 +247,7 @@ class Recipe(_Frozen):
     prompt_template: str = "{object}"
     passes: tuple[InpaintPass, ...] = Field(default=(InpaintPass(),), min_length=1)
     locate_by: Literal["auto", "labels", "locator"] = "auto"
+    recover_shade: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
 
+IGNORED = "(ignored)"
+"""Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -146,7 +149,7 @@ class Part:
     """One labelled part of an inserted object.
 
     Attributes:
-        name: class name; a `LabelPolicy` turns it into a label id when reading.
+        name: class name, or `IGNORED`; a `LabelPolicy` turns it into a label id when reading.
         mask: bool ``[h, w]``.
         score: confidence of the annotator in [0, 1]; 1 where the mask is exact.
     """
@@ -173,6 +176,8 @@ class Filled:
         alpha: uint8 ``[h, w]``, the object's own soft matte (255 opaque); ``None`` where the mask is feathered.
         shade: uint8 ``[h, w]``: how much the object darkens the base, ``base * (255 - shade) / 255``.
         provenance: JSON values that tell how it was made.
+        unlabelled: what is seen of it (``alpha``) outside the object's parts gets an ignore label: pasted
+            background of which nothing is known.
     """
 
     image: torch.Tensor
@@ -180,6 +185,7 @@ class Filled:
     alpha: torch.Tensor | None = None
     shade: torch.Tensor | None = None
     provenance: Mapping[str, Json] = field(default_factory=dict)
+    unlabelled: bool = False
 
 
 RejectionReason: TypeAlias = Literal[
@@ -218,7 +224,7 @@ class Insertion:
     Attributes:
         box_yxhw: the patch's rectangle in base-image pixels, wholly inside the frame.
         patch: uint8 ``[3, h, w]``; zero outside the object's feathered support.
-        parts: labelled parts, masks bool ``[h, w]``, disjoint.
+        parts: labelled parts, masks bool ``[h, w]``, disjoint; `IGNORED`, where there is one, comes last.
         alpha: uint8 ``[h, w]``, the object's own matte; ``None``: the union of the masks is feathered.
         shade: uint8 ``[h, w]``, the object's shadow on the base: ``base * (255 - shade) / 255``.
         object_name: name of the `ObjectSpec`.
@@ -237,10 +243,11 @@ class Insertion:
 
     @property
     def mask(self) -> torch.Tensor:
-        """Union of the part masks, bool ``[h, w]``."""
+        """The object: union of the part masks without `IGNORED`, bool ``[h, w]``."""
         union = self.parts[0].mask
         for part in self.parts[1:]:
-            union = union | part.mask
+            if part.name != IGNORED:
+                union = union | part.mask
         return union
 
 

@@ -17,13 +17,13 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 # A module may import from its own rank and below.
 RANKS = [
     ("errors", "types"),
-    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "measure", "statistics"),
+    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure", "statistics"),
     (
-        *("labels", "regions", "compose", "insertions", "adapters", "digest", "keys", "known"),
+        *("labels", "regions", "compose", "shade", "insertions", "adapters", "digest", "keys", "known"),
         *("datasets", "synthetic", "render"),
     ),
-    ("cache", "pipeline", "engine", "backends"),
-    ("dataset", "warming", "preview", "objects", "bench"),
+    ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
+    ("dataset", "warming", "preview", "objects", "bench", "trace", "trace_pictures"),
     ("cli",),
 ]
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}

@@ -1,17 +1,20 @@
-"""Inserters keep `InserterContract`: those that ship without weights, and the one of the worked example."""
+"""Inserters keep `InserterContract`; those that inpaint are in ``test_diffusion.py``."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from poc_aug.backends.rendered import RenderedInserter
+from poc_aug.backends.text_to_image import TextToImageInserter
 from poc_aug.types import Crop, Inserter, Perspective
 from tests.fakes import EllipseInserter
 from tests.inserter_contract import InserterContract
+from tests.tiny_diffusion import sd_text_to_image_path  # noqa: F401
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "own_backend.py"
 
@@ -45,6 +48,19 @@ class TestRendered(InserterContract):
     @pytest.fixture
     def crops(self) -> list[Crop]:
         return crops_of(("rock", "tyre", "bucket"), ((96, 96), (131, 131), (97, 120)))
+
+
+@pytest.mark.parametrize("paste", ["full", "crop"])
+class TestTextToImage(InserterContract):
+    tolerance = 2
+
+    @pytest.fixture
+    def inserter(self, sd_text_to_image_path: Path, paste: Any) -> Inserter:  # noqa: F811
+        return TextToImageInserter(sd_text_to_image_path, paste=paste, steps=2, device="cpu")
+
+    @pytest.fixture
+    def crops(self) -> list[Crop]:
+        return crops_of(("dog", "cat", "dog"), ((48, 48), (61, 61), (37, 53)))
 
 
 class TestWorkedExample(InserterContract):

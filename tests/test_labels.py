@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from poc_aug.errors import LabelPolicyError
-from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels, resolve_parts
+from poc_aug.labels import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels, resolve_parts
+from poc_aug.recipe import ObjectSpec
 from poc_aug.schema import SCHEMAS
-from poc_aug.types import Part
+from poc_aug.types import IGNORED, Part
 
 TRAIN_IDS = SCHEMAS["cityscapes-trainIds"]
 
@@ -116,3 +117,32 @@ def test_parts_without_a_pixel_are_dropped() -> None:
     parts = resolve_parts([Part("a", box_mask(0, 0, 9, 9)), Part("b", box_mask(1, 1, 2, 2))])
     assert [part.name for part in parts] == ["a"]
     assert resolve_parts([Part("a", box_mask(0, 0, 0, 0))]) == ()
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (OodLabels(254), {"dog": 254, "car": 13, IGNORED: 255}),
+        (OodLabels(254, ignore_id=9), {"dog": 254, "car": 13, IGNORED: 9}),
+        (OodLabels(254, known={}, ignore_id=9), {"dog": 254, "car": 254, IGNORED: 9}),
+        (NewClassLabels({"dog": 19}), {"dog": 19, "car": 13, IGNORED: 255}),
+        (AnomalyLabels(), {"dog": 1, "car": 0, IGNORED: 255}),
+        (AnomalyLabels(known=("dog",)), {"dog": 0, "car": 1, IGNORED: 255}),
+    ],
+    ids=repr,
+)
+def test_pasted_background_gets_the_ignore_id_and_is_no_class(policy: LabelPolicy, expected: dict[str, int]) -> None:
+    assert policy.resolve(iter(["dog", IGNORED, "car"]), TRAIN_IDS) == expected
+    assert policy.resolve([IGNORED], TRAIN_IDS) == {IGNORED: expected[IGNORED]}
+
+
+@pytest.mark.parametrize("policy", [OodLabels(254, known={}), NewClassLabels({"dog": 19})], ids=repr)
+def test_pasted_background_needs_an_ignore_id(policy: LabelPolicy) -> None:
+    assert len(policy.resolve(["dog"], None)) == 1  # without it none is needed
+    with pytest.raises(LabelPolicyError, match=r"pasted background without a label needs(.|\n)*ignore_id=255"):
+        policy.resolve(["dog", IGNORED], None)
+
+
+def test_the_reserved_name_is_no_part_of_an_object() -> None:
+    with pytest.raises(ValueError, match="reserved name"):
+        ObjectSpec(name="dog", parts=("dog", IGNORED))

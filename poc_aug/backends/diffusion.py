@@ -10,25 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
-from poc_aug.backends.diffusion_load import LoadSettings, Offload, identity_of, load_inpainting
+from poc_aug.backends.diffusion_load import LoadSettings, Offload, load_inpainting
 from poc_aug.backends.halving import Halving
 from poc_aug.backends.inpaint_mask import box_mask, paste_mask
+from poc_aug.backends.painting import (
+    check_settings,
+    describe_loaded,
+    filled_up,
+    input_size,
+    judged,
+    levels,
+    pictures_of,
+    resized,
+)
 from poc_aug.backends.text_embeddings import TextEmbeddings
 from poc_aug.backends.text_limits import check_prompts
-from poc_aug.backends.upcast import vae_in_float32
-from poc_aug.errors import RecipeError
 from poc_aug.recipe import InpaintPass, Recipe
 from poc_aug.seeding import generator
 from poc_aug.types import Crop, Extent, Filled, Json, Rejection
 
 DIFFUSION_VERSION = 1
 """Raised whenever equal settings would paint other pixels."""
-
-_BLACK_LEVEL = 2 / 255
-"""A picture without one brighter value is black: what overflows and safety checkers leave."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,7 @@ class DiffusionInserter:
         offload: Offload = "none",
         vae: str | Path | None = None,
     ) -> None:
-        if steps is not None and steps < 1:
-            raise RecipeError(f"DiffusionInserter: steps={steps}", expected="1 or more")
-        if guidance is not None and guidance < 0:
-            raise RecipeError(f"DiffusionInserter: guidance={guidance}", expected="0 or more")
-        if batch_size is not None and batch_size < 1:
-            raise RecipeError(f"DiffusionInserter: batch_size={batch_size}", expected="1 or more, or None")
-        if compile and batch_size is None:
-            raise RecipeError("DiffusionInserter: compile=True without batch_size", expected="a fixed batch_size")
+        check_settings("DiffusionInserter", steps=steps, guidance=guidance, batch_size=batch_size, compile=compile)
         self._settings = LoadSettings(
             family=family,
             device=device,
@@ -130,7 +127,7 @@ class DiffusionInserter:
         )
         self.loaded = load_inpainting(model, self._settings)
         self.steps, self.guidance, self.negative_prompt = steps, guidance, negative_prompt
-        self.size_px = self._size(size_px)
+        self.size_px = input_size("DiffusionInserter", self.loaded, size_px)
         self.texts = TextEmbeddings(self.loaded)
         self._halving = Halving("DiffusionInserter", batch_size)
         self._fill_up_to = batch_size if compile else None
@@ -140,23 +137,14 @@ class DiffusionInserter:
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is painted."""
-        settings = self._settings
         return {
             "inserter": "diffusion",
             "version": DIFFUSION_VERSION,
-            "model": self.loaded.identity,
-            "family": self.loaded.family.pipeline,
-            "dtype": str(self.loaded.dtype).removeprefix("torch."),
+            **describe_loaded(self.loaded, self._settings),
             "size_px": self.size_px,
             "steps": self.steps,
             "guidance": self.guidance,
             "negative_prompt": self.negative_prompt,
-            "scheduler": type(self.loaded.pipe.scheduler).__name__,
-            "lora": None if settings.lora is None else identity_of(settings.lora),
-            "lora_weight_name": settings.lora_weight_name,
-            "lora_scale": settings.lora_scale,
-            "vae": None if settings.vae is None else identity_of(settings.vae),
-            "safety_checker": settings.safety_checker,
         }
 
     def extent(self, object_name: str, seed: int) -> Extent | None:
@@ -187,19 +175,6 @@ class DiffusionInserter:
             results.update(zip(members, filled, strict=True))
         return [results[i] for i in range(len(crops))]
 
-    def _size(self, size_px: int | None) -> int:
-        family, pipe = self.loaded.family, self.loaded.pipe
-        denoiser = getattr(pipe, family.denoiser)
-        if size_px is None:
-            sample = getattr(denoiser.config, "sample_size", None)
-            size_px = family.size_px if family.denoiser != "unet" or sample is None else sample * pipe.vae_scale_factor
-        if size_px < family.multiple_of or size_px % family.multiple_of:
-            raise RecipeError(
-                f"DiffusionInserter: size_px={size_px}",
-                expected=f"a multiple of {family.multiple_of} for {family.pipeline}",
-            )
-        return int(size_px)
-
     def _input_hw(self, crop: Crop) -> tuple[int, int]:
         """Height and width of the model's input for a crop."""
         h, w = _hw(crop)
@@ -210,7 +185,7 @@ class DiffusionInserter:
     def _fill(
         self, crops: Sequence[Crop], size_hw: tuple[int, int], passes: tuple[InpaintPass, ...]
     ) -> list[Filled | Rejection]:
-        inputs = [_resize(crop.image.float() / 255, size_hw) for crop in crops]
+        inputs = [resized(crop.image.float() / 255, size_hw) for crop in crops]
         pictures = [crop.image.float() / 255 for crop in crops]
         lost: dict[int, Rejection] = {}
         settings = [self._setting(each) for each in passes]
@@ -227,15 +202,13 @@ class DiffusionInserter:
                 inputs[i] = torch.lerp(inputs[i], result, mask)
                 hw = _hw(crops[i])
                 here = paste_mask(crops[i].box_yxhw, setting.pass_, hw, mask)
-                pictures[i] = torch.lerp(pictures[i], _resize(inputs[i], hw), here)
+                pictures[i] = torch.lerp(pictures[i], resized(inputs[i], hw), here)
         told: dict[str, Json] = {
             "inserter": "diffusion",
             "model": self.loaded.identity,
             "passes": [{name: value for name, value in asdict(each).items() if name != "pass_"} for each in settings],
         }
-        return [
-            lost[i] if i in lost else Filled(_levels(pictures[i]), provenance=dict(told)) for i in range(len(crops))
-        ]
+        return [lost[i] if i in lost else Filled(levels(pictures[i]), provenance=dict(told)) for i in range(len(crops))]
 
     def _setting(self, each: InpaintPass) -> _Setting:
         def first(*values: Any) -> Any:
@@ -259,17 +232,12 @@ class DiffusionInserter:
         number: int,
     ) -> list[torch.Tensor | Rejection]:
         """Run one pass: float32 pictures ``[3, H, W]`` in [0, 1], or why there is none."""
-        painted, unsafe = self._run(crops, images, masks, setting, number)
-        broken = [i for i, picture in enumerate(painted) if not bool(torch.isfinite(picture).all())]
-        if broken and self.loaded.dtype == torch.float16:
-            # Half precision overflows in some VAEs: once more, with that part in single precision.
-            with vae_in_float32(self.loaded.pipe.vae):
-                again, flags = self._run(
-                    [crops[i] for i in broken], [images[i] for i in broken], [masks[i] for i in broken], setting, number
-                )
-            for i, picture, flag in zip(broken, again, flags, strict=True):
-                painted[i], unsafe[i] = picture, flag
-        return [_judge(crop, picture, flag) for crop, picture, flag in zip(crops, painted, unsafe, strict=True)]
+
+        def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
+            chosen = [crops[i] for i in numbers]
+            return self._run(chosen, [images[i] for i in numbers], [masks[i] for i in numbers], setting, number)
+
+        return judged(self.loaded, crops, run)
 
     @torch.no_grad()
     def _run(
@@ -281,9 +249,7 @@ class DiffusionInserter:
         number: int,
     ) -> tuple[list[torch.Tensor], list[bool]]:
         family = self.loaded.family
-        # A compiled denoiser is compiled for one batch size: the last item fills the rest, and is thrown away.
-        missing = max(0, (self._fill_up_to or 0) - len(crops))
-        chosen = [*range(len(crops)), *([len(crops) - 1] * missing)]
+        chosen = filled_up(len(crops), self._fill_up_to)
         height, width = images[0].shape[-2:]
         texts = [(_prompt(crops[i], setting.pass_), setting.negative) for i in chosen]
         arguments = self.texts.arguments(texts, guided=setting.guidance > 1)
@@ -300,40 +266,16 @@ class DiffusionInserter:
             output_type="pt",
             **arguments,
         )
-        pictures = output.images.float().cpu()[: len(crops)]
-        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(chosen)
-        return list(pictures), [bool(flag) for flag in flags[: len(crops)]]
+        return pictures_of(output, len(crops))
 
 
 def _hw(crop: Crop) -> tuple[int, int]:
     return crop.image.shape[-2], crop.image.shape[-1]
 
 
-def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Rejection:
-    if not bool(torch.isfinite(picture).all()):
-        share = float((~torch.isfinite(picture)).float().mean())
-        return Rejection("not finite", crop.object_name, detail=f"{share:.0%} of the painted values are not finite")
-    if unsafe:
-        return Rejection("unsafe", crop.object_name, detail="blanked by the model's safety checker")
-    if float(picture.max()) <= _BLACK_LEVEL:
-        return Rejection("black", crop.object_name, detail="the painted picture is black")
-    return picture
-
-
 def _prompt(crop: Crop, each: InpaintPass) -> str:
     return crop.prompt if each.prompt is None else each.prompt.replace("{object}", crop.object_prompt)
 
 
-def _resize(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    """float32 ``[3, h, w]`` in [0, 1] to another size, bicubic without aliasing."""
-    if image.shape[-2:] == size_hw:
-        return image
-    return F.interpolate(image[None], size=size_hw, mode="bicubic", antialias=True)[0].clamp(0, 1)
-
-
-def _levels(image: torch.Tensor) -> torch.Tensor:
-    return (image * 255).round().clamp(0, 255).to(torch.uint8)
-
-
 def _pil(image: torch.Tensor) -> Image.Image:
-    return Image.fromarray(_levels(image).permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(levels(image).permute(1, 2, 0).contiguous().numpy())

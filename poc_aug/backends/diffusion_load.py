@@ -12,7 +12,7 @@ import torch
 import xxhash
 
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.families import Family, family_of
+from poc_aug.backends.families import Family, Task, family_of
 from poc_aug.errors import ModelError
 
 Offload = Literal["none", "model", "sequential"]
@@ -84,18 +84,33 @@ def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: not there, not reachable, not a pipeline, or a text-to-image model.
     """
+    return _load(model, settings, "inpainting")
+
+
+def load_text_to_image(model: str | Path, settings: LoadSettings) -> Loaded:
+    """Load a text-to-image pipeline.
+
+    Raises:
+        MissingDependencyError: diffusers is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: not there, not reachable, not a pipeline, or an inpainting model.
+    """
+    return _load(model, settings, "text-to-image")
+
+
+def _load(model: str | Path, settings: LoadSettings, task: Task) -> Loaded:
     diffusers = require("diffusers")
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
     # Before the weights: the class's name is in a file of a few hundred bytes.
     index = _index(str(model))
-    name = settings.family or _inpainting_class(diffusers, index["_class_name"], str(model))
-    family = family_of(name)
+    name = settings.family or _class_for(task, index["_class_name"], str(model))
+    family = family_of(name, task)
     scheduler = None if settings.scheduler is None else _scheduler_class(diffusers, settings.scheduler)
     # Parts that a checkpoint leaves out on purpose (SD 3 without T5): another class than its own asks for them.
     absent: dict[str, Any] = {part: None for part, where in index.items() if where == [None, None]}
     pipe = _from_pretrained(getattr(diffusers, name), model, dtype, absent, settings)
-    _check_inpaints(pipe, family, str(model))
+    _check_task(pipe, family, task, str(model))
     _apply(diffusers, pipe, family, device, dtype, scheduler, settings)
     return Loaded(pipe, family, device, dtype, identity_of(model))
 
@@ -160,22 +175,30 @@ def _hub_file(model: str, name: str) -> Path:
         ) from error
 
 
-def _inpainting_class(diffusers: Any, saved: str, model: str) -> str:
-    """The inpainting class for a saved class, by diffusers' own table where it has one."""
-    from diffusers.pipelines.auto_pipeline import AUTO_INPAINT_PIPELINES_MAPPING, _get_task_class
+def _class_for(task: Task, saved: str, model: str) -> str:
+    """The class that does the task with a checkpoint of a saved class, by diffusers' own tables where they have it."""
+    from diffusers.pipelines import auto_pipeline
 
     try:
-        family_of(saved)
+        family_of(saved, task)
     except ModelError:
-        found = _get_task_class(AUTO_INPAINT_PIPELINES_MAPPING, saved, throw_error_if_not_exist=False)
+        inpaints = task == "inpainting"
+        table = "AUTO_INPAINT_PIPELINES_MAPPING" if inpaints else "AUTO_TEXT2IMAGE_PIPELINES_MAPPING"
+        found = auto_pipeline._get_task_class(getattr(auto_pipeline, table), saved, throw_error_if_not_exist=False)
         if found is None:
+            does = "inpaint" if inpaints else "paint from text alone"
+            named = "FluxFillPipeline" if inpaints else "FluxPipeline"
             raise ModelError(
-                f"the model {model!r} is a {saved}, which does not inpaint",
-                expected="an inpainting model",
-                hint="use an inpainting checkpoint; its class can also be named: family='FluxFillPipeline'",
+                f"the model {model!r} is a {saved}, which does not {does}",
+                expected=f"{_article(task)} model",
+                hint=f"use {_article(task)} checkpoint; its class can also be named: family={named!r}",
             ) from None
         return str(found.__name__)
     return saved
+
+
+def _article(task: Task) -> str:
+    return "an inpainting" if task == "inpainting" else "a text-to-image"
 
 
 def _scheduler_class(diffusers: Any, name: str) -> Any:
@@ -216,15 +239,17 @@ def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
         ) from error
 
 
-def _check_inpaints(pipe: Any, family: Family, model: str) -> None:
+def _check_task(pipe: Any, family: Family, task: Task, model: str) -> None:
     if family.in_channels is None:
         return
     channels = getattr(pipe, family.denoiser).config.in_channels
     if channels != family.in_channels:
+        other: Task = "text-to-image" if task == "inpainting" else "inpainting"
+        takes = "latents, mask and masked image" if task == "inpainting" else "latents alone"
         raise ModelError(
-            f"the model {model!r} is a text-to-image model: its {family.denoiser} takes {channels} channels",
-            expected=f"an inpainting model, {family.in_channels} channels: latents, mask and masked image",
-            hint="use the inpainting checkpoint of the same family",
+            f"the model {model!r} is {_article(other)} model: its {family.denoiser} takes {channels} channels",
+            expected=f"{_article(task)} model, {family.in_channels} channels: {takes}",
+            hint=f"use the {task} checkpoint of the same family",
         )
 
 

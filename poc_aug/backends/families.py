@@ -1,13 +1,16 @@
-"""What differs between the inpainting models of diffusers: one table, one line a family.
+"""What differs between the models of diffusers: two tables, inpainting and text to image, one line a family.
 
 Sources: the signatures of diffusers 0.42 (``encode_prompt`` and ``__call__`` of each pipeline) and the model cards.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from poc_aug.errors import ModelError
+
+Task = Literal["inpainting", "text-to-image"]
 
 _CLIP = ("prompt_embeds", "negative_prompt_embeds")
 _CLIP_POOLED = (*_CLIP, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -30,8 +33,8 @@ class Family:
         negative: whether it takes a negative prompt when guidance is over 1.
         guidance_argument: the call's name of the guidance scale.
         takes_strength: whether the call has ``strength``.
-        in_channels: channels that the denoiser of an *inpainting* checkpoint has, where a text-to-image checkpoint
-            of the same class has fewer; ``None``: the text-to-image checkpoint itself is what inpaints.
+        in_channels: channels of the denoiser, where those of a checkpoint for the other task differ (inpainting
+            adds the mask and the masked image); ``None``: one checkpoint does both.
         tokenizer: attribute of the tokenizer whose limit counts.
         text_tokens: that limit; ``None``: the tokenizer's own ``model_max_length``.
     """
@@ -98,16 +101,35 @@ _ROWS = (
 FAMILIES: dict[str, Family] = {row.pipeline: row for row in _ROWS}
 
 
-def family_of(pipeline: str) -> Family:
+def _text_to_image(inpainting: str, pipeline: str, in_channels: int | None = None, **changes: Any) -> Family:
+    """The row of an inpainting class, for the class of the same family that needs no picture."""
+    row = FAMILIES[inpainting]
+    return replace(row, pipeline=pipeline, in_channels=in_channels, takes_strength=False, **changes)
+
+
+_TEXT_TO_IMAGE_ROWS = (
+    _text_to_image("StableDiffusionInpaintPipeline", "StableDiffusionPipeline", in_channels=4),
+    _text_to_image("StableDiffusionXLInpaintPipeline", "StableDiffusionXLPipeline", in_channels=4),
+    _text_to_image("StableDiffusion3InpaintPipeline", "StableDiffusion3Pipeline"),
+    _text_to_image("FluxInpaintPipeline", "FluxPipeline", in_channels=64),
+    _text_to_image("Flux2KleinInpaintPipeline", "Flux2KleinPipeline"),
+    _text_to_image("QwenImageInpaintPipeline", "QwenImagePipeline"),
+    _text_to_image("ZImageInpaintPipeline", "ZImagePipeline"),
+)
+TEXT_TO_IMAGE_FAMILIES: dict[str, Family] = {row.pipeline: row for row in _TEXT_TO_IMAGE_ROWS}
+
+
+def family_of(pipeline: str, task: Task = "inpainting") -> Family:
     """The family of a pipeline class.
 
     Raises:
-        ModelError: a class that the table does not hold.
+        ModelError: a class that the task's table does not hold.
     """
-    if pipeline not in FAMILIES:
+    table = FAMILIES if task == "inpainting" else TEXT_TO_IMAGE_FAMILIES
+    if pipeline not in table:
         raise ModelError(
-            f"inpainting family {pipeline!r}",
-            expected=f"one of: {', '.join(FAMILIES)}",
+            f"{task} family {pipeline!r}",
+            expected=f"one of: {', '.join(table)}",
             hint="name the pipeline class of diffusers, or add a row to poc_aug/backends/families.py",
         )
-    return FAMILIES[pipeline]
+    return table[pipeline]
