@@ -8,20 +8,21 @@ and seeds, so what it produces does not depend on batch size or on which other j
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import torch
 
 from poc_aug import seeding
-from poc_aug.digest import digest_of_sample
-from poc_aug.engine import Call, Engine, Job, Outcome
-from poc_aug.errors import GenerationError, RecipeError, SchemaError
+from poc_aug.engine import Engine, Job, Outcome
+from poc_aug.errors import DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
-from poc_aug.perspective import camera_of
+from poc_aug.object_order import draw_objects
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
 from poc_aug.regions import ValidArea, find_region
+from poc_aug.scene import Locate, Scene
 from poc_aug.schema import LabelSchema
+from poc_aug.shade import with_recovered_shade
 from poc_aug.statistics import Statistics
 from poc_aug.types import (
     Annotation,
@@ -34,7 +35,6 @@ from poc_aug.types import (
     Insertion,
     Json,
     Locator,
-    Perspective,
     Region,
     Rejection,
     Sample,
@@ -155,29 +155,57 @@ class InsertionPipeline:
         ordered: bool = True,
         statistics: Statistics | None = None,
         failures: list[tuple[str, int, GenerationError]] | None = None,
-    ) -> Iterator[Variant]:
+    ) -> Generator[Variant, None, None]:
         """Generate the variants of many samples, batched across them.
 
-        The inserter and the annotator run in a thread of their own, one batch running and at most one waiting, while
-        this one reads samples, searches regions and cuts insertions out. ``jobs`` is read as it is needed; at most
-        ``3 * batch_size`` of them, and so at most that many samples, are held at once.
+        The inserter, the annotator and the locator run in a thread of their own, one batch running and at most one
+        waiting, while this one reads samples, searches regions and cuts insertions out. ``jobs`` is read as it is
+        needed; at most ``3 * batch_size`` of them are held at once, and at most ``3 * batch_size + 1`` samples: the
+        one read last is kept until the next is there, since its other variants may follow.
+
+        Nothing that was generated is lost: whatever is raised, Ctrl-C included, the batch that runs is waited for, and
+        all variants that are finished come out first (but for the one that Ctrl-C found being cut out). Closing the
+        generator drops them.
 
         Args:
             jobs: samples and variants.
-            ordered: results come in the order of the jobs; else as they are finished.
+            ordered: results come in the order of the jobs; else as they are finished. Before an error, those that are
+                finished come in the jobs' order, without those between that are not.
             statistics: counts and times are added to it.
-            failures: where a backend raises on a crop, its variant is left out and (key, variant, error) appended
-                here; ``None`` raises.
+            failures: where a backend raises on a crop, or on a sample's location, the variant is left out and
+                (key, variant, error) appended here; ``None`` raises.
 
         Raises:
-            GenerationError: a backend raised on a crop, and ``failures`` is ``None``.
+            GenerationError: a backend raised, and ``failures`` is ``None``; or it broke its contract: another number
+                of results than of crops, or results of another type.
+            DatasetError: a sample that is smaller than a crop of the recipe's.
+            SchemaError: a sample's labels hold ids that the schema does not know.
         """
         self.check()
         return Engine(self, statistics or Statistics(), failures).run(jobs, ordered=ordered)
 
-    def scene(self, sample: Sample, statistics: Statistics, call: Call) -> Scene:
+    def check_sample(self, sample: Sample) -> None:
+        """Check that a sample fits recipe and schema.
+
+        Raises:
+            SchemaError: its labels hold ids that the schema does not know.
+            DatasetError: it is smaller than the crop of one of the recipe's objects.
+        """
+        if self.schema is not None:
+            self.schema.check(sample.labels, sample.key)
+        height, width = sample.size_hw
+        for spec in self.recipe.objects:
+            if spec.crop_px is not None and spec.crop_px > min(height, width):
+                raise DatasetError(
+                    f"sample {sample.key!r} is {height}x{width} pixels (h x w), smaller than the crop of object "
+                    f"{spec.name!r}: crop_px={spec.crop_px}",
+                    expected=f"samples of at least {spec.crop_px}x{spec.crop_px} pixels",
+                    hint=f"set crop_px to {min(height, width)} or less in the recipe, or to null: crops by crop_scale",
+                )
+
+    def scene(self, sample: Sample, statistics: Statistics, locate: Locate) -> Scene:
         """What the variants of a sample share."""
-        return Scene(self, sample, statistics, call)
+        return Scene(self, sample, statistics, locate)
 
     def job(self, scene: Scene, index: int) -> Job:
         """One variant of one sample, as a coroutine that yields crops and is sent what became of them."""
@@ -216,7 +244,21 @@ class InsertionPipeline:
         made: dict[str, int],
         occupied: Sequence[Box],
     ) -> Generator[Crop, Outcome, tuple[Region, Insertion] | Rejection]:
-        seed = made["seed"]
+        placed = self._place(scene, spec, made["seed"], occupied)
+        if isinstance(placed, Rejection):
+            return placed
+        region, crop = placed
+        outcome = yield crop
+        if isinstance(outcome, Rejection):
+            return outcome
+        filled, annotation = outcome
+        with scene.statistics.stage("cut out"):
+            return self._cut_out(scene, region, crop, filled, annotation, made)
+
+    def _place(
+        self, scene: Scene, spec: ObjectSpec, seed: int, occupied: Sequence[Box]
+    ) -> tuple[Region, Crop] | Rejection:
+        """Where an attempt's object goes, and the crop around it."""
         rng = seeding.generator(seed, "region")
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
         area = scene.area(self._location(spec))
@@ -230,15 +272,9 @@ class InsertionPipeline:
                 extent=self.inserter.extent(spec.name, seed),
                 occupied=occupied,
             )
-        if isinstance(region, Rejection):
-            return region
-        crop = _crop(scene.sample, region, spec, self.recipe, drawn, seed)
-        outcome = yield crop
-        if isinstance(outcome, Rejection):
-            return outcome
-        filled, annotation = outcome
-        with scene.statistics.stage("cut out"):
-            return self._cut_out(scene, region, crop, filled, annotation, made)
+            if isinstance(region, Rejection):
+                return region
+            return region, _crop(scene.sample, region, spec, self.recipe, drawn, seed)
 
     def _cut_out(
         self,
@@ -260,28 +296,46 @@ class InsertionPipeline:
             "crop_yxhw": list(region.crop_yxhw),
             "horizon_row": None if scene.view is None else round(scene.view.horizon_row, 2),
         }
+        filled = with_recovered_shade(self.recipe, crop, filled, parts)
         return region, cut_out(self.recipe, region, crop, filled, parts, provenance)
 
     def _location(self, spec: ObjectSpec) -> tuple[str, ...]:
         return self.recipe.location if spec.location is None else spec.location
 
-    def valid_area(self, sample: Sample, location: tuple[str, ...], call: Call | None = None) -> ValidArea:
-        """Where objects of a location may stand in a sample; an empty location is anywhere.
+    def locations(self, key: str, index: int) -> list[tuple[str, ...]]:
+        """Where the objects of a variant stand, each place once."""
+        return list(dict.fromkeys(self._location(spec) for spec in draw_objects(self.recipe, key, index)))
 
-        Args:
-            sample: the sample.
-            location: class names.
-            call: runs the locator (the engine gives its accelerator's thread); ``None``: here.
+    def needs_locator(self, location: tuple[str, ...]) -> bool:
+        """Whether a locator has to find the valid area of a location."""
+        return bool(location) and not self._by_labels(location)
+
+    def locate(self, sample: Sample, name: str) -> torch.Tensor:
+        """What the locator finds for one name of a location, bool ``[H, W]``.
+
+        Raises:
+            GenerationError: what it returns is no mask of the sample's size.
         """
+        assert self.locator is not None  # `check` has run
+        found = self.locator.locate(sample, name)
+        if found.dtype != torch.bool or found.shape != sample.size_hw:
+            raise GenerationError(
+                f"{type(self.locator).__name__} returned {found.dtype} {list(found.shape)} for {name!r} in sample "
+                f"{sample.key!r}",
+                expected=f"torch.bool {list(sample.size_hw)}",
+                hint="correct the locator",
+            )
+        return found
+
+    def valid_area(self, sample: Sample, location: tuple[str, ...]) -> ValidArea:
+        """Where objects of a location may stand in a sample; an empty location is anywhere."""
         if not location:
             return ValidArea(None, sample.size_hw)
-        if self._by_labels(location):
-            assert self.schema is not None  # `check` has run
-            return ValidArea(self.schema.mask(sample.labels, _classes(location)), sample.size_hw)
-        assert self.locator is not None  # `check` has run
-        locate = self.locator.locate
-        found = [locate(sample, name) if call is None else call(locate, sample, name) for name in location]
-        return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
+        if self.needs_locator(location):
+            found = [self.locate(sample, name) for name in location]
+            return ValidArea(torch.stack(found).any(dim=0), sample.size_hw)
+        assert self.schema is not None  # `check` has run
+        return ValidArea(self.schema.mask(sample.labels, _classes(location)), sample.size_hw)
 
     def _by_labels(self, location: tuple[str, ...]) -> bool:
         """Whether a location is read from the labels."""
@@ -293,48 +347,6 @@ class InsertionPipeline:
 def _classes(location: tuple[str, ...]) -> tuple[str, ...]:
     """Class names: "the road" is the class "road"."""
     return tuple(name[4:] if name.lower().startswith("the ") else name for name in location)
-
-
-class Scene:
-    """What all variants of one sample share: its camera, digest and valid areas, each found once."""
-
-    def __init__(self, pipeline: InsertionPipeline, sample: Sample, statistics: Statistics, call: Call) -> None:
-        if pipeline.schema is not None:
-            pipeline.schema.check(sample.labels, sample.key)
-        self.pipeline = pipeline
-        self.sample = sample
-        self.statistics = statistics
-        self.call = call
-        self.view: Perspective | None = camera_of(pipeline.recipe.camera, sample.labels, pipeline.schema)
-        self.digest = digest_of_sample(sample)
-        self._areas: dict[tuple[str, ...], ValidArea] = {}
-
-    def area(self, location: tuple[str, ...]) -> ValidArea:
-        """Where objects of a location may stand."""
-        if location not in self._areas:
-            with self.statistics.stage("locate"):
-                self._areas[location] = self.pipeline.valid_area(self.sample, location, self.call)
-        return self._areas[location]
-
-
-def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
-    """The objects of variant ``index``, drawn without replacement over a sample's variants (POC §3.2).
-
-    The variants share one endless sequence of objects, shuffled anew whenever each has come once.
-    """
-    low, high = recipe.objects_per_variant
-
-    def count(k: int) -> int:
-        return seeding.integer(seeding.generator(recipe.seed, key, k, "count"), low, high + 1)
-
-    first = sum(count(k) for k in range(index))
-    total = len(recipe.objects)
-    drawn = []
-    for position in range(first, first + count(index)):
-        cycle, place = divmod(position, total)
-        order = torch.randperm(total, generator=seeding.generator(recipe.seed, key, "objects", cycle))
-        drawn.append(recipe.objects[int(order[place])])
-    return drawn
 
 
 def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, drawn: str, seed: int) -> Crop:

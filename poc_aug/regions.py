@@ -40,9 +40,14 @@ class ValidArea:
     Args:
         mask: bool ``[H, W]``; ``None`` means that every place is valid.
         size_hw: the frame's size.
+
+    Attributes:
+        mask: as given.
+        anywhere: whether every place is valid.
     """
 
     def __init__(self, mask: torch.Tensor | None, size_hw: tuple[int, int]) -> None:
+        self.mask = mask
         self.size_hw = size_hw
         self.anywhere = mask is None
         self.top = 0

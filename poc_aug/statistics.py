@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-STAGES = ("read", "locate", "region", "insert", "annotate", "cut out", "wait", "write")
-"""``insert`` and ``annotate`` run in the accelerator's thread, beside all others. ``wait`` is the caller's thread
-waiting for them; ``write`` is the time that the caller of the engine takes."""
+STAGES = ("read", "scene", "locate", "region", "insert", "annotate", "cut out", "wait", "write")
+"""Reading; camera and digest; valid areas; regions and crops; models; acceptance and cutting out.
+
+``insert``, ``annotate`` and a locator's part of ``locate`` run in the accelerator's thread, beside all others. ``wait``
+is the caller's thread waiting for them; ``write`` is the time that the caller of the engine takes."""
 
 
 @dataclass
@@ -22,7 +24,8 @@ class Statistics:
         attempts: attempts by object name.
         accepted: those that placed an object.
         rejections: those that did not, by (object name, reason).
-        seconds: time by stage, see `STAGES`. Each stage is written by one thread only.
+        seconds: time by stage, see `STAGES`. Each stage is written by one thread only; they do not add up to the time
+            that passed, since two threads run.
         batches: runs of the inserter, by number of crops.
     """
 
@@ -50,7 +53,7 @@ class Statistics:
             self.rejections[object_name, reason] += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """JSON values; may be called while the run goes on."""
         classes: dict[str, Any] = {
             name: {"attempts": count, "accepted": self.accepted[name], "rejections": {}}
             for name, count in sorted(self.attempts.items())
@@ -60,5 +63,5 @@ class Statistics:
         return {
             "classes": classes,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-            "batches": {str(size): count for size, count in sorted(self.batches.items())},
+            "batches": {str(size): count for size, count in sorted(dict(self.batches).items())},
         }

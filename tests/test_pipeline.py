@@ -9,7 +9,8 @@ import torch
 
 from poc_aug.compose import compose, dilate, feather_radius_px
 from poc_aug.errors import RecipeError, SchemaError
-from poc_aug.pipeline import InsertionPipeline, draw_objects
+from poc_aug.object_order import draw_objects
+from poc_aug.pipeline import InsertionPipeline
 from poc_aug.types import Sample, Variant
 from tests.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample
 

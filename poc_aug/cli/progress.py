@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
+from poc_aug.statistics import Statistics
 from poc_aug.warming import WarmReport
 
 
@@ -27,21 +31,22 @@ def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
         task = bar.add_task("variants", total=None, rate="", accepted="")
 
         def show(report: WarmReport) -> None:
-            lost = len(report.unreadable)
+            skipped = f", {len(report.unreadable)} unreadable" if report.unreadable else ""
+            skipped += f", {len(report.failed)} failed" if report.failed else ""
             bar.update(
                 task,
                 total=report.total,
                 completed=report.present + report.made,
                 rate=f"{report.made / max(report.seconds, 1e-6):.1f}/s",
-                accepted=f"{report.acceptance:.0%} accepted" + (f", {lost} unreadable" if lost else ""),
+                accepted=f"{report.acceptance:.0%} accepted{skipped}",
             )
 
         yield show
 
 
 def print_report(console: Console, report: WarmReport, path: object) -> None:
-    """Say what a run did."""
-    if report.made == 0 and not report.unreadable:
+    """Say what a run did: counts, a table of its attempts by object, time by stage, and what was skipped."""
+    if report.made == 0 and not report.unreadable and not report.failed:
         console.print(f"nothing to do: all {report.total} variants are in {path}", markup=False)
         return
     console.print(
@@ -49,8 +54,33 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         f"({report.made / max(report.seconds, 1e-6):.1f}/s, {report.acceptance:.0%} of the attempts accepted); "
         f"{report.present} were there before"
     )
-    for reason, count in report.rejections.most_common():
-        console.print(f"  rejected: {count} x {reason}", markup=False)
+    if report.statistics.attempts:
+        console.print(_attempts(report.statistics))
+        spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
+        if spent:
+            console.print(f"seconds: {', '.join(spent)} (models run beside the rest)", markup=False)
     for key, error in report.unreadable:
         console.print(f"  unreadable: {key}: {error}", style="yellow", markup=False)
+    for key, index, error in report.failed:
+        console.print(f"  failed: {key}, variant {index}: {error}", style="yellow", markup=False)
     console.print(f"cache: {path}", markup=False)
+
+
+def _attempts(statistics: Statistics) -> Table:
+    """Attempts, accepted ones, and rejections by reason, a row for each object and one for all."""
+    table = Table(box=None)
+    table.add_column("object", overflow="fold")
+    table.add_column("attempts", justify="right")
+    table.add_column("accepted", justify="right")
+    table.add_column("rejected", overflow="fold")
+    reasons: Counter[str] = Counter()
+    for name, told in statistics.to_dict()["classes"].items():
+        reasons.update(told["rejections"])
+        table.add_row(Text(name), str(told["attempts"]), str(told["accepted"]), Text(_counts(told["rejections"])))
+    attempts, accepted = statistics.attempts.total(), statistics.accepted.total()
+    table.add_row("all", str(attempts), str(accepted), Text(_counts(reasons)), style="bold")
+    return table
+
+
+def _counts(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))

@@ -1,0 +1,62 @@
+"""The accelerator's thread: one call at a time, since the models of a pipeline may be shared by its backends."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+_Call: TypeAlias = "tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]"
+
+
+class Accelerator:
+    """Runs calls in a thread of its own, in order; urgent ones before all others that wait."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="poc-aug-accelerator")
+        self._urgent: deque[_Call] = deque()
+        self._others: deque[_Call] = deque()
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        urgent: bool = False,
+        future: Future[Any] | None = None,
+    ) -> Future[Any]:
+        """Have a call run; its result or exception is the future's.
+
+        Args:
+            function: what is called.
+            arguments: its arguments.
+            urgent: it comes before all that are not.
+            future: gets the result; ``None``: a new one.
+        """
+        future = Future() if future is None else future
+        (self._urgent if urgent else self._others).append((future, function, arguments))
+        # One turn for each call; which call takes it is decided when it comes.
+        self._executor.submit(self._take_turn)
+        return future
+
+    def _take_turn(self) -> None:
+        future, function, arguments = (self._urgent or self._others).popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = function(*arguments)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def cancel_waiting(self) -> None:
+        """Cancel the calls that have not begun."""
+        for waiting in (self._urgent, self._others):
+            for future, _, _ in list(waiting):
+                future.cancel()
+
+    def close(self) -> None:
+        """Cancel what has not begun, and wait for the call that runs: a thread cannot be stopped inside a model."""
+        self.cancel_waiting()
+        self._executor.shutdown(wait=True, cancel_futures=True)
