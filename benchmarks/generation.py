@@ -27,7 +27,7 @@ from poc_aug.backends.grounding_dino import GroundingDinoDetector
 from poc_aug.backends.prompt_annotator import PromptAnnotator
 from poc_aug.backends.prompt_locator import PromptLocator
 from poc_aug.backends.segment_anything import SegmentAnythingSegmenter
-from poc_aug.measure import significant
+from poc_aug.measure import Spread, interleaved, ratios, significant
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
@@ -105,108 +105,135 @@ def recipe_of(side: int, **changes: Any) -> Recipe:
     )
 
 
-def run_poc(
-    models: Models, samples: Sequence[Sample], args: argparse.Namespace, detector_device: str
-) -> dict[str, Any]:
-    """The procedure, after one insertion to warm up."""
-    procedure = PocProcedure(models, args.device, args.steps, detector_device, args.detector_px)
+class PocArm:
+    """POC's procedure."""
 
-    def one(number: int) -> None:
-        sample = samples[number % len(samples)]
-        procedure.insert(sample.image, sample.labels == 0, _PROMPTS[number % 4], args.side, number)
+    def __init__(
+        self, models: Models, samples: Sequence[Sample], args: argparse.Namespace, detector_device: str
+    ) -> None:
+        self.procedure = PocProcedure(models, args.device, args.steps, detector_device, args.detector_px)
+        self.samples, self.side, self.count = samples, args.side, args.poc_inserts
+        self.done = 0
 
-    one(0)
-    procedure.seconds.clear()
-    rates = []
-    for number in range(args.poc_inserts):
+    def __call__(self) -> float:
+        """Inserts per second of one measurement."""
+        self.procedure.seconds.clear()
         started = time.perf_counter()
-        one(number + 1)
-        rates.append(time.perf_counter() - started)
-    seconds = sum(rates)
-    return {
-        "inserts": args.poc_inserts,
-        "inserts_per_s": significant(args.poc_inserts / seconds),
-        "seconds_per_insert": {
-            name: significant(value / args.poc_inserts) for name, value in procedure.seconds.items()
-        },
-        "slowest_s": significant(max(rates)),
-        "fastest_s": significant(min(rates)),
-    }
+        for _ in range(self.count):
+            sample = self.samples[self.done % len(self.samples)]
+            text = _PROMPTS[self.done % len(_PROMPTS)]
+            self.procedure.insert(sample.image, sample.labels == 0, text, self.side, self.done)
+            self.done += 1
+        rate: float = self.count / (time.perf_counter() - started)
+        return rate
+
+    def details(self) -> dict[str, Any]:
+        """Of the last measurement."""
+        stages = self.procedure.seconds.items()
+        return {
+            "inserts": self.count,
+            "steps": self.procedure.steps,
+            "seconds_per_insert": {name: significant(value / self.count) for name, value in stages},
+        }
 
 
-def run_ours(models: Models, samples: Sequence[Sample], args: argparse.Namespace, **changes: Any) -> dict[str, Any]:
-    """Our engine, after one batch to warm up."""
-    lcm = changes.get("lcm", False)
-    inserter = DiffusionInserter(
-        models.inpainting,
-        device=args.device,
-        steps=4 if lcm else args.steps,
-        guidance=1.0 if lcm else 7.5,
-        scheduler="LCMScheduler" if lcm else None,
-        lora=models.lora if lcm else None,
-        batch_size=args.batch,
-        compile=changes.get("compile", False),
-        channels_last=args.device == "cuda",
-    )
-    detector = GroundingDinoDetector(
-        models.detector,
-        models.detector_config,
-        text_encoder=models.text_encoder,
-        device=args.device,
-        dtype="float16" if args.device == "cuda" else None,
-        size_px=args.detector_px,
-        batch_size=args.batch,
-    )
-    sam = SegmentAnythingSegmenter(models.sam, device=args.device, batch_size=max(1, args.batch // 2))
-    finder = _ForcedFinder(_ForcedDetector(detector), sam)
-    located = changes.get("located", False)
-    pipeline = InsertionPipeline(
-        recipe_of(args.side, locate_by="locator" if located else "labels"),
-        inserter,
-        PromptAnnotator(finder, clean=False, min_inside_box=0, min_area_of_crop=0),
-        PromptLocator(finder) if located else None,
-        schema=_SCHEMA,
-        batch_size=args.batch,
-    )
+class OurArm:
+    """Our engine."""
 
-    def jobs(start: int, count: int) -> Iterator[tuple[Sample, int]]:
-        for number in range(start, start + count):  # three variants a sample, as in the paper
-            base = samples[(number // 3) % len(samples)]
-            yield Sample(base.image, base.labels, f"frame-{number // 3}"), number % 3
+    def __init__(
+        self,
+        models: Models,
+        samples: Sequence[Sample],
+        args: argparse.Namespace,
+        *,
+        lcm: bool = False,
+        located: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        self.samples, self.args, self.done = samples, args, 0
+        self.steps = 4 if lcm else args.steps
+        self.inserter = DiffusionInserter(
+            models.inpainting,
+            device=args.device,
+            steps=self.steps,
+            guidance=1.0 if lcm else 7.5,
+            scheduler="LCMScheduler" if lcm else None,
+            lora=models.lora if lcm else None,
+            batch_size=args.batch,
+            compile=compiled,
+            channels_last=args.device == "cuda",
+        )
+        detector = GroundingDinoDetector(
+            models.detector,
+            models.detector_config,
+            text_encoder=models.text_encoder,
+            device=args.device,
+            dtype="float16" if args.device == "cuda" else None,
+            size_px=args.detector_px,
+            batch_size=args.batch,
+        )
+        sam = SegmentAnythingSegmenter(models.sam, device=args.device, batch_size=max(1, args.batch // 2))
+        finder = _ForcedFinder(_ForcedDetector(detector), sam)
+        self.locator = PromptLocator(finder) if located else None
+        self.pipeline = InsertionPipeline(
+            recipe_of(args.side, locate_by="locator" if located else "labels"),
+            self.inserter,
+            PromptAnnotator(finder, clean=False, min_inside_box=0, min_area_of_crop=0),
+            self.locator,
+            schema=_SCHEMA,
+            batch_size=args.batch,
+        )
+        self.statistics = Statistics()
+        self.made = 0
+        self.working_memory_gib: float | None = None
 
-    list(pipeline.run(jobs(10_000, args.batch)))
-    if args.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    statistics = Statistics()
-    started = time.perf_counter()
-    made = sum(len(variant.insertions) for variant in pipeline.run(jobs(0, args.inserts), statistics=statistics))
-    seconds = time.perf_counter() - started
-    told: dict[str, Any] = {
-        "inserts": made,
-        "inserts_per_s": significant(made / seconds),
-        "seconds_per_insert": {
-            name: significant(value / max(made, 1)) for name, value in statistics.seconds.items() if value > 0
-        },
-        "statistics": statistics.to_dict(),
-        "steps": 4 if lcm else args.steps,
-        "batch": args.batch,
-        "texts_encoded": inserter.texts.encoded,
-    }
-    if args.device == "cuda":
-        told["peak_memory_gib"] = significant(torch.cuda.max_memory_allocated() / 2**30)
-    return told
+    def __call__(self) -> float:
+        """Inserts per second of one measurement."""
+        before = 0
+        if self.args.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        self.statistics = Statistics()
+        started = time.perf_counter()
+        variants = self.pipeline.run(self._jobs(), statistics=self.statistics)
+        self.made = sum(len(variant.insertions) for variant in variants)
+        seconds = time.perf_counter() - started
+        if self.args.device == "cuda":
+            self.working_memory_gib = significant((torch.cuda.max_memory_allocated() - before) / 2**30)
+        return self.made / seconds
+
+    def _jobs(self) -> Iterator[tuple[Sample, int]]:
+        """Three variants a sample, as in the paper; samples that no measurement had before."""
+        for number in range(self.args.inserts):
+            base = self.samples[(number // 3) % len(self.samples)]
+            yield Sample(base.image, base.labels, f"frame-{self.done + number // 3}"), number % 3
+        self.done += self.args.inserts
+
+    def details(self) -> dict[str, Any]:
+        """Of the last measurement."""
+        stages = self.statistics.seconds.items()
+        return {
+            "inserts": self.made,
+            "steps": self.steps,
+            "batch": self.args.batch,
+            "seconds_per_insert": {name: significant(value / self.made) for name, value in stages if value > 0},
+            "statistics": self.statistics.to_dict(),
+            "texts_encoded": self.inserter.texts.encoded,
+            "locations_searched": 0 if self.locator is None else self.locator.searched,
+            "working_memory_gib": self.working_memory_gib,
+        }
 
 
 def main() -> None:
-    """Run the arms one after the other; what was measured is written after each."""
+    """Load every arm, then measure them in turn."""
     parser = options(__doc__ or "")
     parser.add_argument("--models", choices=("small", "full"), help="default: full on a GPU, small on a CPU")
     parser.add_argument("--arms", default="", help=f"of: {','.join(_ARMS)}")
     parser.add_argument("--sam", default="vit_h", choices=("vit_h", "vit_l", "vit_b"))
     parser.add_argument("--batch", type=int)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--inserts", type=int, help="insertions of each of our arms")
-    parser.add_argument("--poc-inserts", type=int, help="insertions of the procedure")
+    parser.add_argument("--inserts", type=int, help="insertions of each of our arms in one measurement")
+    parser.add_argument("--poc-inserts", type=int, help="insertions of the procedure in one measurement")
     parser.add_argument("--folder", type=Path, help="where the models are kept; default: a temporary folder")
     args = parser.parse_args()
     args.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -214,13 +241,13 @@ def main() -> None:
     full = args.models == "full"
     args.batch = args.batch or (16 if full else 4)
     args.steps = args.steps or (50 if full else 2 if args.smoke else 10)
-    args.inserts = args.inserts or (96 if full else 8 if args.smoke else 24)
-    args.poc_inserts = args.poc_inserts or (6 if full else 2)
+    args.inserts = args.inserts or (48 if full else 8 if args.smoke else 24)
+    args.poc_inserts = args.poc_inserts or (3 if full else 2)
     args.side = 300 if full else 60
     args.detector_px = 800 if full else 160
     size_hw = (1024, 2048) if full else (192, 384)
-    arms = args.arms.split(",") if args.arms else ["poc", "ours", "ours-located", "ours-lcm"]
-    unknown = sorted(set(arms) - set(_ARMS))
+    names = args.arms.split(",") if args.arms else ["poc", "ours", "ours-located", "ours-lcm"]
+    unknown = sorted(set(names) - set(_ARMS))
     if unknown:
         parser.error(f"unknown arms {unknown}; they are {', '.join(_ARMS)}")
     torch.backends.cudnn.benchmark = True
@@ -236,36 +263,36 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
         models = build(args.folder or Path(scratch), args.models, args.sam)
-        console.print(f"models built in {time.perf_counter() - started:.0f} s")
         samples = frames(4, size_hw)
-        work: dict[str, Callable[[], dict[str, Any]]] = {
-            "poc": lambda: run_poc(models, samples, args, "cpu"),
-            "poc-detector-on-gpu": lambda: run_poc(models, samples, args, args.device),
-            "ours": lambda: run_ours(models, samples, args),
-            "ours-located": lambda: run_ours(models, samples, args, located=True),
-            "ours-compiled": lambda: run_ours(models, samples, args, compile=True),
-            "ours-lcm": lambda: run_ours(models, samples, args, lcm=True),
+        make: dict[str, Callable[[], PocArm | OurArm]] = {
+            "poc": lambda: PocArm(models, samples, args, "cpu"),
+            "poc-detector-on-gpu": lambda: PocArm(models, samples, args, args.device),
+            "ours": lambda: OurArm(models, samples, args),
+            "ours-located": lambda: OurArm(models, samples, args, located=True),
+            "ours-compiled": lambda: OurArm(models, samples, args, compiled=True),
+            "ours-lcm": lambda: OurArm(models, samples, args, lcm=True),
         }
-        for arm in arms:
-            results["arms"][arm] = work[arm]()
-            console.print(arm, results["arms"][arm])
-            publish("generation", results, args.out)
-            if args.device == "cuda":
-                torch.cuda.empty_cache()
+        arms = {name: make[name]() for name in names}
+        console.print(f"models built and loaded in {time.perf_counter() - started:.0f} s")
+        rates = interleaved(arms, args.repeats or (1 if args.smoke else 3))
+        for name, arm in arms.items():
+            told = {"inserts_per_s": Spread.of(rates[name]).to_dict(), **arm.details()}
+            if "poc" in rates:
+                told["ratio_to_poc"] = ratios(rates[name], rates["poc"]).to_dict()
+            results["arms"][name] = told
+        publish("generation", results, args.out)
     _print(results)
 
 
 def _print(results: dict[str, Any]) -> None:
-    arms = results["arms"]
-    base = arms.get("poc", {}).get("inserts_per_s")
     rows = [
         [
             name,
-            f"{arm['inserts_per_s']:.3g}",
-            f"{arm['inserts_per_s'] / base:.1f}x" if base else "-",
+            f"{arm['inserts_per_s']['median']:.3g}",
+            f"{arm['ratio_to_poc']['median']:.1f}x" if "ratio_to_poc" in arm else "-",
             ", ".join(f"{stage} {value:.3g}" for stage, value in arm["seconds_per_insert"].items()),
         ]
-        for name, arm in arms.items()
+        for name, arm in results["arms"].items()
     ]
     show(
         f"Generation, {results['models']} models, {results['device']}", ["arm", "inserts/s", "ratio", "s/insert"], rows

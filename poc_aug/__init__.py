@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from poc_aug.adapters import Adapt
     from poc_aug.backends.bank import ObjectBank
+    from poc_aug.backends.diffusion import DiffusionInserter
+    from poc_aug.backends.grounded_sam import GroundedSamAnnotator
     from poc_aug.backends.paste import PasteInserter
+    from poc_aug.backends.prompt_locator import PromptLocator
     from poc_aug.backends.rendered import RenderedInserter
+    from poc_aug.backends.sam3 import Sam3Annotator
+    from poc_aug.backends.text_to_image import TextToImageInserter
+    from poc_aug.backends.transformers_annotator import TransformersAnnotator
     from poc_aug.cache import Cache
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
@@ -29,6 +35,8 @@ _HOMES = {
     "Adapt": "poc_aug.adapters",
     "AnomalyLabels": "poc_aug.labels",
     "Cache": "poc_aug.cache",
+    "DiffusionInserter": "poc_aug.backends.diffusion",
+    "GroundedSamAnnotator": "poc_aug.backends.grounded_sam",
     "InsertionPipeline": "poc_aug.pipeline",
     "LabelSchema": "poc_aug.schema",
     "NewClassLabels": "poc_aug.labels",
@@ -38,9 +46,13 @@ _HOMES = {
     "POCAugmentedDataset": "poc_aug.dataset",
     "PairedFolder": "poc_aug.datasets",
     "PasteInserter": "poc_aug.backends.paste",
+    "PromptLocator": "poc_aug.backends.prompt_locator",
     "Recipe": "poc_aug.recipe",
     "RenderedInserter": "poc_aug.backends.rendered",
+    "Sam3Annotator": "poc_aug.backends.sam3",
     "SyntheticStreet": "poc_aug.synthetic",
+    "TextToImageInserter": "poc_aug.backends.text_to_image",
+    "TransformersAnnotator": "poc_aug.backends.transformers_annotator",
     "warm_cache": "poc_aug.warming",
 }
 
@@ -48,6 +60,8 @@ __all__ = [
     "Adapt",
     "AnomalyLabels",
     "Cache",
+    "DiffusionInserter",
+    "GroundedSamAnnotator",
     "InsertionPipeline",
     "LabelSchema",
     "NewClassLabels",
@@ -57,9 +71,13 @@ __all__ = [
     "POCAugmentedDataset",
     "PairedFolder",
     "PasteInserter",
+    "PromptLocator",
     "Recipe",
     "RenderedInserter",
+    "Sam3Annotator",
     "SyntheticStreet",
+    "TextToImageInserter",
+    "TransformersAnnotator",
     "warm_cache",
 ]
 

@@ -20,6 +20,7 @@ import torch
 import poc_aug
 
 _PACKAGES = ("torch", "torchvision", "numpy", "kornia", "lmdb", "pillow", "zstandard")
+_OPTIONAL = ("diffusers", "transformers", "peft", "accelerate", "groundingdino-py", "segment-anything")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,15 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        **{name: version for name in _OPTIONAL if (version := _version(name)) is not None},
     }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:

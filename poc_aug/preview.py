@@ -17,13 +17,13 @@ from poc_aug.compose import compose
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import CacheDatasetMismatchError, RecipeError
 from poc_aug.keys import Keys, dataset_keys
-from poc_aug.types import Insertion, Sample, Variant
+from poc_aug.types import IGNORED, Insertion, Part, Sample, Variant
 
 _GAP_PX = 6
 _BACKGROUND = (24, 26, 30)
 _TEXT = (235, 235, 235)
 # Okabe and Ito's palette (2008), told apart by colour-blind readers too.
-_COLOURS = (
+PALETTE = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -124,8 +124,8 @@ def _row(
     # The label ids do not matter here: only the composed image is shown.
     after = compose(tile.sample, tile.variant.insertions, dict.fromkeys(names, 0), sigma_px=sigma_px)
     before_image, after_image = to_pil(tile.sample.image), to_pil(after.image)
-    overlay = _overlay(after.image, tile.variant.insertions)
-    cells = [_resized(picture, tile_w) for picture in (before_image, after_image, overlay)]
+    shown = overlay(after.image, tile.variant.insertions)
+    cells = [_resized(picture, tile_w) for picture in (before_image, after_image, shown)]
     _captions(cells[2], tile, font)
     if zoom:
         box = _closeup_box(tile)
@@ -148,16 +148,21 @@ def _resized(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize((width, height), resample)
 
 
-def _overlay(image: torch.Tensor, insertions: Sequence[Insertion]) -> Image.Image:
+def overlay(image: torch.Tensor, insertions: Sequence[Insertion]) -> Image.Image:
+    """The dimmed picture, uint8 ``[3, H, W]``, with each part's mask in a colour of its own."""
     shown = image.to(torch.float32) * 0.55 + 40
     for number, insertion in enumerate(insertions):
         y, x, h, w = insertion.box_yxhw
         area = shown[:, y : y + h, x : x + w]
-        for part_number, part in enumerate(insertion.parts):
-            colour = torch.tensor(_COLOURS[(number + part_number) % len(_COLOURS)], dtype=torch.float32)
+        for part_number, part in enumerate(_classes(insertion)):
+            colour = torch.tensor(PALETTE[(number + part_number) % len(PALETTE)], dtype=torch.float32)
             base = image[:, y : y + h, x : x + w].to(torch.float32)
             area[:, part.mask] = 0.35 * base[:, part.mask] + 0.65 * colour[:, None]
     return to_pil(shown.clamp(0, 255).to(torch.uint8))
+
+
+def _classes(insertion: Insertion) -> list[Part]:
+    return [part for part in insertion.parts if part.name != IGNORED]
 
 
 def _captions(cell: Image.Image, tile: Tile, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> None:
@@ -165,7 +170,7 @@ def _captions(cell: Image.Image, tile: Tile, font: ImageFont.ImageFont | ImageFo
     scale = cell.width / tile.sample.size_hw[1]
     for insertion in tile.variant.insertions:
         y, x, _, w = insertion.box_yxhw
-        text = "  ".join(f"{part.name} {part.score:.2f}" for part in insertion.parts)
+        text = "  ".join(f"{part.name} {part.score:.2f}" for part in _classes(insertion))
         left, top, right, bottom = draw.textbbox((0, 0), text, font)
         at_x = min(max(0.0, (x + w / 2) * scale - (right - left) / 2), max(0.0, cell.width - (right - left)))
         at_y = max(0.0, y * scale - (bottom - top) - 6)

@@ -11,6 +11,7 @@ import pytest
 from poc_aug.backends.grounded_sam import GroundedSamAnnotator
 from poc_aug.backends.sam3 import Sam3Annotator
 from poc_aug.backends.transformers_annotator import TransformersAnnotator
+from poc_aug.cli.arguments import load_callable
 from poc_aug.types import Annotator
 from tests.annotator_contract import AnnotatorContract
 from tests.tiny_grounded_sam import grounding_dino_files, segment_anything_path  # noqa: F401
@@ -32,9 +33,8 @@ class TestGroundedSam(AnnotatorContract):
     ) -> Annotator:
         config, checkpoint, text_encoder = grounding_dino_files
         files: dict[str, Any] = {"detector_config": config, "text_encoder": text_encoder}
-        annotator = GroundedSamAnnotator(checkpoint, segment_anything_path, **files, **LOOSE)
-        annotator.finder.detector.size_px = 96  # with the 800 of the paper these tests would take minutes
-        return annotator
+        # With the 800 px of the paper these tests would take minutes.
+        return GroundedSamAnnotator(checkpoint, segment_anything_path, size_px=96, **files, **LOOSE)
 
 
 class TestGroundingDinoAndSam(AnnotatorContract):
@@ -65,3 +65,12 @@ class TestSam3(AnnotatorContract):
     @classmethod
     def annotator(cls, tiny_models: Models) -> Annotator:  # noqa: F811
         return Sam3Annotator(tiny_models("sam3"), score_threshold=0, keep="best", clean=False, **OPTIONS)
+
+
+class TestWorkedExample(AnnotatorContract):
+    most_parts = 1
+
+    @pytest.fixture
+    def annotator(self) -> Annotator:
+        annotator: Annotator = load_callable("examples.own_backend:RedAnnotator")()
+        return annotator

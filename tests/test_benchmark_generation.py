@@ -40,6 +40,7 @@ def test_the_result_carries_what_it_was_measured_with(told: dict[str, Any]) -> N
     assert told["device"]
     assert told["environment"]["cpu"]
     assert told["environment"]["torch"]
+    assert told["environment"]["diffusers"]
     assert tuple(told["arms"]) == ARMS
 
 
@@ -49,10 +50,10 @@ def test_the_procedure_runs_every_stage_for_every_insertion(told: dict[str, Any]
     assert set(stages) == {"location", "region", "insert", "annotate", "blend"}
     assert min(stages.values()) > 0
     # One after the other: the stages add up to the whole, but for what lies between them.
-    whole = 1 / poc["inserts_per_s"]
+    whole = 1 / poc["inserts_per_s"]["median"]
     assert 0.8 * whole <= sum(stages.values()) <= whole * 1.001
-    assert poc["fastest_s"] <= whole * 1.001
-    assert whole <= poc["slowest_s"] * 1.001
+    assert poc["inserts_per_s"]["runs"] == 1
+    assert poc["ratio_to_poc"]["median"] == 1
 
 
 @pytest.mark.parametrize("arm", ["ours", "ours-located", "ours-lcm"])
@@ -63,7 +64,9 @@ def test_ours_accepts_every_attempt(told: dict[str, Any], arm: str) -> None:
     assert sum(one["attempts"] for one in classes) == 7
     assert all(one["attempts"] == one["accepted"] and not one["rejections"] for one in classes)
     assert sum(int(size) * count for size, count in ours["statistics"]["batches"].items()) == 7
-    assert ours["inserts_per_s"] > 0
+    assert ours["inserts_per_s"]["median"] > 0
+    ratio = ours["inserts_per_s"]["median"] / told["arms"]["poc"]["inserts_per_s"]["median"]
+    assert ours["ratio_to_poc"]["median"] == pytest.approx(ratio, rel=1e-4)
     assert min(ours["seconds_per_insert"][stage] for stage in ("region", "insert", "annotate")) > 0
 
 
@@ -80,8 +83,9 @@ def test_arms_compare_at_equal_steps(told: dict[str, Any]) -> None:
 
 def test_only_the_locator_pays_for_the_location(told: dict[str, Any]) -> None:
     arms = told["arms"]
-    by_text = arms["ours-located"]["seconds_per_insert"]["locate"]
-    assert by_text > 10 * arms["ours"]["seconds_per_insert"]["locate"]
+    # Three variants a sample: 7 insertions see 3 samples, once while warming up and once measured.
+    assert arms["ours-located"]["locations_searched"] == 6
+    assert arms["ours"]["locations_searched"] == 0
 
 
 def test_an_unknown_arm_is_named_before_any_work(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
+from poc_aug.cli.backends import BackendOptions, check_options
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import read_yaml
 from poc_aug.warming import OnError
@@ -34,15 +34,15 @@ class DatasetConfig(BaseModel):
         return {} if args is None else args
 
 
-class WarmConfig(BaseModel):
+class WarmConfig(BackendOptions):
     """What ``warm-cache`` is to do; each description says what the field takes, as errors tell it."""
-
-    model_config = _FROZEN
 
     dataset: DatasetConfig | None = Field(
         default=None, description="'package.module:callable' or {type: 'package.module:callable', args: {key: value}}"
     )
     objects: str | None = Field(default=None, description="a preset's name or a path")
+    paper_sizes: bool = Field(default=False, description="true or false")
+    changes: dict[str, Any] = Field(default={}, alias="set", description="fields of the recipe: {attempts: 5}")
     out: str | None = Field(default=None, description="the path of the cache")
     variants: int = Field(default=3, ge=1, description="a whole number, 1 or more")
     limit: int | None = Field(default=None, ge=1, description="a whole number, 1 or more, or null for all samples")
@@ -55,6 +55,11 @@ class WarmConfig(BaseModel):
     workers: int = Field(default=2, ge=0, description="a whole number, 0 or more")
     codec: Codec = Field(default="delta-zstd", description="delta-zstd, webp, webp-lossy, zstd or raw")
     on_error: OnError = Field(default="raise", description="raise or skip")
+
+    @field_validator("changes", mode="before")
+    @classmethod
+    def _fields(cls, given: Any) -> Any:
+        return {} if given is None else given
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -90,19 +95,7 @@ def check_config(values: Mapping[str, Any], where: str) -> WarmConfig:
     Raises:
         RecipeError: an unknown field, or a value that does not fit; names field, value and expectation.
     """
-    fields = {field.alias or name: str(field.description) for name, field in WarmConfig.model_fields.items()}
-    unknown = sorted(str(name) for name in values if name not in fields)
-    if unknown:
-        raise RecipeError(f"{where}: unknown fields {unknown}", expected=f"some of: {', '.join(fields)}")
-    try:
-        config = WarmConfig.model_validate(values)
-    except pydantic.ValidationError as error:
-        wrong = list(dict.fromkeys(str(item["loc"][0]) for item in error.errors()))
-        raise RecipeError(
-            f"{where}: " + "; ".join(f"{name} = {values[name]!r}" for name in wrong),
-            expected="; ".join(f"{name}: {fields[name]}" for name in wrong),
-        ) from error
-    return config
+    return check_options(WarmConfig, values, where)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -8,12 +8,33 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.cli.backends import build_pipeline, check_no_models
 from poc_aug.cli.config import check_config, read_config
-from poc_aug.cli.options import CachePath, DatasetArguments, DatasetName, Objects, SchemaName, Workers
+from poc_aug.cli.console import console, errors
+from poc_aug.cli.generate import doctor_command, models_command, try_command
+from poc_aug.cli.options import (
+    AnnotatorArguments,
+    AnnotatorName,
+    Backend,
+    BackendArguments,
+    BatchSize,
+    CachePath,
+    DatasetArguments,
+    DatasetName,
+    DetectorName,
+    DeviceName,
+    DtypeName,
+    LocatorName,
+    ModelName,
+    Objects,
+    RecipeChanges,
+    SchemaName,
+    SegmenterName,
+    Workers,
+)
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.errors import PocAugError, RecipeError
 
@@ -22,9 +43,6 @@ _FAILED = 1
 # Click's base class, by its place above BadParameter: some versions of typer depend on click, some hold a copy of it.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 
-# What is printed holds paths, keys and errors of the user's: nothing in it is markup.
-console = Console(soft_wrap=True, markup=False, emoji=False)
-errors = Console(soft_wrap=True, markup=False, emoji=False, highlight=False, stderr=True)
 cli = typer.Typer(
     name="poc-aug",
     help="Insert objects into segmentation datasets and rewrite the labels.",
@@ -59,11 +77,26 @@ def warm_cache_command(
         typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw.  [default: delta-zstd]"),
     ] = None,
     on_error: Annotated[
-        str | None, typer.Option("--on-error", help="Unreadable samples: raise or skip.  [default: raise]")
+        str | None, typer.Option("--on-error", help="What fails: raise or skip.  [default: raise]")
     ] = None,
+    paper_sizes: Annotated[
+        bool | None, typer.Option("--paper-sizes", help="A preset's sizes in pixels, as in its paper, not in metres.")
+    ] = None,
+    changes: RecipeChanges = None,
+    backend: Backend = None,
+    model: ModelName = None,
+    annotator: AnnotatorName = None,
+    detector: DetectorName = None,
+    segmenter: SegmenterName = None,
+    locator: LocatorName = None,
+    device: DeviceName = None,
+    dtype: DtypeName = None,
+    batch_size: BatchSize = None,
+    backend_args: BackendArguments = None,
+    annotator_args: AnnotatorArguments = None,
 ) -> None:
     """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
-    from poc_aug.objects import ObjectSource, load_objects
+    from poc_aug.objects import ObjectSource, load_objects, load_recipe
     from poc_aug.pipeline import InsertionPipeline
     from poc_aug.warming import warm_cache
 
@@ -82,6 +115,19 @@ def warm_cache_command(
         "workers": workers,
         "codec": codec,
         "on_error": on_error,
+        "paper_sizes": paper_sizes,
+        "set": parse_arguments(changes) if changes else None,
+        "backend": backend,
+        "model": model,
+        "annotator": annotator,
+        "detector": detector,
+        "segmenter": segmenter,
+        "locator": locator,
+        "device": device,
+        "dtype": dtype,
+        "batch_size": batch_size,
+        "backend_args": parse_arguments(backend_args) if backend_args else None,
+        "annotator_args": parse_arguments(annotator_args) if annotator_args else None,
     }
     # A dataset of the command line replaces the configuration's as a whole, arguments too.
     chosen.update({name: value for name, value in given.items() if value is not None})
@@ -92,17 +138,22 @@ def warm_cache_command(
         raise RecipeError("--objects is missing", expected="--objects rendered")
     if job.out is None:
         raise RecipeError("--out is missing", expected="--out street.cache")
-    recipe, inserter = load_objects(
-        job.objects,
-        ObjectSource(seed=job.seed, camera=job.camera, location=job.classes, per_variant=job.objects_range),
+    asked = ObjectSource(
+        seed=job.seed, camera=job.camera, location=job.classes, per_variant=job.objects_range, extra=job.changes
     )
     base = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+    if job.backend is None:
+        check_no_models(job)
+        pipeline = InsertionPipeline(*load_objects(job.objects, asked), batch_size=job.batch_size)
+    else:
+        recipe = load_recipe(job.objects, asked, paper_sizes=job.paper_sizes)
+        pipeline = build_pipeline(console, recipe, job)
     path = Path(job.out)
     with warm_progress(console) as show:
         report = warm_cache(
             base,
             path,
-            InsertionPipeline(recipe, inserter),
+            pipeline,
             variants=job.variants,
             limit=job.limit,
             schema=job.label_schema,
@@ -112,6 +163,11 @@ def warm_cache_command(
             on_progress=show,
         )
     print_report(console, report, path)
+
+
+cli.command("try")(try_command)
+cli.command("models")(models_command)
+cli.command("doctor")(doctor_command)
 
 
 @cli.command()

@@ -24,3 +24,45 @@ SchemaName = Annotated[
 ]
 CachePath = Annotated[Path, typer.Argument(help="Path of the cache.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Loader processes.")]
+
+# What generates, shared by warm-cache and try.
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="What paints: diffusion, text-to-image, or package.module:callable.")
+]
+ModelName = Annotated[str | None, typer.Option("--model", help="Its model: a hub id or a folder. See poc-aug models.")]
+AnnotatorName = Annotated[
+    str | None,
+    typer.Option(
+        "--annotator",
+        help="What labels: transformers (default), grounded-sam, sam3, none, or package.module:callable.",
+    ),
+]
+DetectorName = Annotated[str | None, typer.Option("--detector", help="The annotator's detector: id, folder or file.")]
+SegmenterName = Annotated[
+    str | None, typer.Option("--segmenter", help="The annotator's segmenter (or SAM 3): id, folder or file.")
+]
+LocatorName = Annotated[
+    str | None,
+    typer.Option(
+        "--locator",
+        help="Where objects may stand: labels, prompt (the annotator's models look for it), or auto: the labels where "
+        "they know the place, else by prompt.  [default: auto]",
+    ),
+]
+DeviceName = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0.  [default: CUDA if there is one]")]
+DtypeName = Annotated[
+    str | None, typer.Option("--dtype", help="float16, bfloat16 or float32.  [default: float16 on CUDA]")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Crops in one run of a model.  [default: 8]")]
+BackendArguments = Annotated[
+    list[str] | None,
+    typer.Option("--backend-arg", metavar="KEY=VALUE", help="Further arguments of the backend: steps=30, repeatable."),
+]
+AnnotatorArguments = Annotated[
+    list[str] | None,
+    typer.Option("--annotator-arg", metavar="KEY=VALUE", help="And of the annotator: box_threshold=0.35, repeatable."),
+]
+RecipeChanges = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe: attempts=5, repeatable."),
+]

@@ -1,0 +1,220 @@
+"""The models that paint, label and locate, as the command line and YAML name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from rich.console import Console
+
+from poc_aug.cli.arguments import config_value, load_callable
+from poc_aug.errors import PocAugError, RecipeError
+from poc_aug.models import Task, default_model
+from poc_aug.pipeline import InsertionPipeline
+from poc_aug.recipe import Recipe
+from poc_aug.types import Annotator, Inserter, Locator
+
+PAINTERS = ("diffusion", "text-to-image")
+ANNOTATORS = ("transformers", "grounded-sam", "sam3", "none")
+LOCATORS = ("auto", "prompt", "labels")
+_OWN = "'package.module:callable'"
+
+
+class BackendOptions(BaseModel):
+    """What generates; each description says what the field takes, as errors tell it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    backend: str | None = Field(
+        default=None, description=f"{', '.join(PAINTERS)}, or {_OWN}; null: what the objects bring"
+    )
+    model: str | None = Field(default=None, description="a hub id or the folder of a saved pipeline")
+    annotator: str | None = Field(default=None, description=f"{', '.join(ANNOTATORS)}, or {_OWN}")
+    detector: str | None = Field(default=None, description="a hub id, a folder, or a checkpoint of Grounding DINO")
+    segmenter: str | None = Field(default=None, description="a hub id, a folder, or a checkpoint of Segment Anything")
+    locator: str = Field(default="auto", description=f"{', '.join(LOCATORS)}, or {_OWN}")
+    device: str | None = Field(default=None, description="cpu, cuda or cuda:0; null: CUDA where there is one")
+    dtype: str | None = Field(default=None, description="float16, bfloat16 or float32")
+    batch_size: int = Field(default=8, ge=1, description="a whole number, 1 or more")
+    backend_args: dict[str, Any] = Field(default={}, description="further arguments of the backend: {steps: 4}")
+    annotator_args: dict[str, Any] = Field(
+        default={}, description="further arguments of the annotator: {box_threshold: 0.35}"
+    )
+
+    @field_validator("backend_args", "annotator_args", mode="before")
+    @classmethod
+    def _values(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            return {name: config_value(value) for name, value in given.items()}
+        return {} if given is None else given
+
+
+_Options = TypeVar("_Options", bound=BackendOptions)
+_Made = TypeVar("_Made")
+
+
+def check_options(kind: type[_Options], values: Mapping[str, Any], where: str) -> _Options:
+    """Check options by their names; ``where`` names their source in errors.
+
+    Raises:
+        RecipeError: an unknown field, or a value that does not fit; names field, value and expectation.
+    """
+    fields = {field.alias or name: str(field.description) for name, field in kind.model_fields.items()}
+    unknown = sorted(str(name) for name in values if name not in fields)
+    if unknown:
+        raise RecipeError(f"{where}: unknown fields {unknown}", expected=f"some of: {', '.join(fields)}")
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        wrong = list(dict.fromkeys(str(item["loc"][0]) for item in error.errors()))
+        raise RecipeError(
+            f"{where}: " + "; ".join(f"{name} = {values[name]!r}" for name in wrong),
+            expected="; ".join(f"{name}: {fields[name]}" for name in wrong),
+        ) from error
+
+
+def build_pipeline(console: Console, recipe: Recipe, options: BackendOptions) -> InsertionPipeline:
+    """The pipeline of a recipe with the chosen models; whatever was chosen by default is printed.
+
+    The annotator is loaded first: its models are the smaller ones.
+
+    Raises:
+        RecipeError: an unknown name, or arguments that do not fit.
+        MissingDependencyError: a package is not installed.
+        ModelError: a model is not there, or not of the kind needed.
+        DeviceError: the device is not there.
+    """
+    _check_names(options)
+    annotator = _annotator(console, recipe, options)
+    locator = _locator(annotator, options)
+    inserter = _inserter(console, options)
+    if options.backend == "text-to-image":
+        from poc_aug.backends.text_to_image import TextToImageInserter, text_to_image_recipe
+
+        assert isinstance(inserter, TextToImageInserter)
+        recipe = text_to_image_recipe(recipe, size_px=inserter.size_px)
+    if options.locator == "labels":
+        recipe = recipe.with_changes(locate_by="labels")
+    elif options.locator != "auto":
+        recipe = recipe.with_changes(locate_by="locator")
+    return InsertionPipeline(recipe, inserter, annotator, locator, batch_size=options.batch_size)
+
+
+def check_no_models(options: BackendOptions) -> None:
+    """Check that no model was chosen where the objects bring what paints them.
+
+    Raises:
+        RecipeError: names the option.
+    """
+    for name in ("model", "annotator", "detector", "segmenter", "backend_args", "annotator_args"):
+        value = getattr(options, name)
+        if value:
+            raise RecipeError(
+                f"{name} = {value!r} without a backend",
+                expected="--backend diffusion, text-to-image, or one of your own",
+                hint="add --backend, or leave it out",
+            )
+
+
+def _check_names(options: BackendOptions) -> None:
+    for name, value, known in (
+        ("backend", options.backend, PAINTERS),
+        ("annotator", options.annotator, ANNOTATORS),
+        ("locator", options.locator, LOCATORS),
+    ):
+        if value is not None and value not in known and ":" not in value:
+            raise RecipeError(f"--{name} {value}", expected=f"one of {', '.join(known)}, or {_OWN}")
+
+
+def _inserter(console: Console, options: BackendOptions) -> Inserter:
+    name = options.backend or PAINTERS[0]
+    if name not in PAINTERS:
+        inserter: Inserter = _make(load_callable(name), name, options.backend_args)
+        return inserter
+    from poc_aug.backends.diffusion import DiffusionInserter
+    from poc_aug.backends.text_to_image import TextToImageInserter
+
+    model = _chosen(console, options.model, "inpaint" if name == "diffusion" else "text-to-image")
+    make: Callable[..., Inserter] = DiffusionInserter if name == "diffusion" else TextToImageInserter
+    return _make(make, name, {"model": model, **_hardware(options), **options.backend_args})
+
+
+def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Annotator | None:
+    # A backend of one's own may know its masks; what paints does not.
+    name = options.annotator or ("transformers" if options.backend in PAINTERS else "none")
+    if name == "none":
+        return None
+    if name not in ANNOTATORS:
+        own: Annotator = _make(load_callable(name), name, options.annotator_args)
+        return own
+    limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
+    settings = {**limits, **_hardware(options), **options.annotator_args}
+    if name == "sam3":
+        from poc_aug.backends.sam3 import Sam3Annotator
+
+        model = _chosen(console, options.segmenter, "detector and segmenter")
+        return _make(Sam3Annotator, name, {"model": model, **settings})
+    if name == "grounded-sam":
+        from poc_aug.backends.grounded_sam import GroundedSamAnnotator
+
+        for option, value in (("--detector", options.detector), ("--segmenter", options.segmenter)):
+            if value is None:
+                raise RecipeError(
+                    f"--annotator grounded-sam without {option}",
+                    expected="--detector groundingdino_swint_ogc.pth --segmenter sam_vit_h_4b8939.pth",
+                    hint="or take --annotator transformers, which finds its models on the hub",
+                )
+        files = {"detector_checkpoint": options.detector, "sam_checkpoint": options.segmenter}
+        return _make(GroundedSamAnnotator, name, {**files, **settings})
+    from poc_aug.backends.transformers_annotator import TransformersAnnotator
+
+    models = {
+        "detector": _chosen(console, options.detector, "detector"),
+        "segmenter": _chosen(console, options.segmenter, "segmenter"),
+    }
+    return _make(TransformersAnnotator, name, {**models, **settings})
+
+
+def _locator(annotator: Annotator | None, options: BackendOptions) -> Locator | None:
+    if options.locator == "labels":
+        return None
+    if options.locator not in LOCATORS:
+        own: Locator = _make(load_callable(options.locator), options.locator, {})
+        return own
+    from poc_aug.backends.prompt_annotator import PromptAnnotator
+    from poc_aug.backends.prompt_locator import PromptLocator
+
+    if isinstance(annotator, PromptAnnotator):
+        return PromptLocator(annotator.finder)
+    if options.locator == "prompt":
+        raise RecipeError(
+            f"--locator prompt with --annotator {options.annotator}",
+            expected="an annotator whose models can look for a place: transformers, grounded-sam or sam3",
+            hint="choose one of these, or --locator labels",
+        )
+    return None
+
+
+def _hardware(options: BackendOptions) -> dict[str, Any]:
+    given = {"device": options.device, "dtype": options.dtype}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _chosen(console: Console, model: str | None, task: Task) -> str:
+    if model is not None:
+        return model
+    default = default_model(task)
+    console.print(f"{task}: {default} (the default; others: poc-aug models)", markup=False)
+    return default
+
+
+def _make(make: Callable[..., _Made], name: str, arguments: Mapping[str, Any]) -> _Made:
+    try:
+        return make(**arguments)
+    except PocAugError:
+        raise
+    except TypeError as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise RecipeError(f"{name}({shown}): {error}", expected="arguments that it takes") from error

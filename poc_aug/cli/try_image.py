@@ -1,0 +1,186 @@
+"""``poc-aug try``: one object into one picture, with a picture of every stage."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from rich.console import Console
+
+from poc_aug.adapters import open_item
+from poc_aug.cli.backends import BackendOptions, build_pipeline
+from poc_aug.errors import DatasetError, RecipeError
+from poc_aug.known import find_schema
+from poc_aug.objects import ObjectSource
+from poc_aug.recipe import Recipe
+from poc_aug.schema import LabelSchema
+from poc_aug.sizes import known_sizes
+from poc_aug.trace import Attempt, Trace, trace
+from poc_aug.trace_pictures import pictures_of
+from poc_aug.types import Filled, Region, Sample
+
+_ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)
+_ANYWHERE = "anywhere"
+
+
+@dataclass(frozen=True)
+class TryOptions:
+    """What to insert, and where.
+
+    Attributes:
+        image: the picture.
+        object: the object's prompt: "a sheep".
+        on: what it stands on: "the road"; "anywhere" for any place.
+        detect: what the annotator looks for; ``None``: the object without its article.
+        labels: a label map of the picture; ``None``: none.
+        schema: the labels' schema: a known name or a YAML file.
+        size_m: the object's size in metres; ``None``: as known, where a horizon is known too.
+        horizon: row of the horizon over the picture's height; ``None``: estimated from the labels.
+        changes: further changes to the recipe.
+    """
+
+    image: Path
+    object: str
+    on: str
+    detect: str | None
+    labels: Path | None
+    schema: str | None
+    size_m: float | None
+    horizon: float | None
+    changes: ObjectSource
+
+
+def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Path) -> bool:
+    """Insert the object, write each stage's picture and ``report.json``; returns whether it was accepted.
+
+    Raises:
+        DatasetError: the picture or its labels cannot be read.
+        RecipeError, ModelError, DeviceError: as in `poc_aug.cli.backends.build_pipeline`.
+    """
+    schema = find_schema(None, what.schema)
+    sample = _read(what)
+    recipe = _recipe(console, what, schema)
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    pipeline = build_pipeline(console, recipe, options).with_schema(schema)
+    pipeline.check()
+    loaded = time.perf_counter()
+    seen = trace(pipeline, sample)
+    done = time.perf_counter()
+    for number, (name, picture) in enumerate(pictures_of(seen)):
+        picture.save(out / f"{number:02}_{name}.png")
+    report = {
+        "recipe": pipeline.recipe.to_dict(),
+        "backends": pipeline.describe(),
+        "valid_share": round(float(seen.valid_area.float().mean()), 4),
+        "attempts": [_told(attempt) for attempt in seen.attempts],
+        "insertions": [dict(insertion.provenance) for insertion in seen.variant.insertions],
+        "statistics": seen.statistics.to_dict(),
+        "seconds": {"load": round(loaded - started, 2), "run": round(done - loaded, 2)},
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    _print(console, seen, out, done - loaded)
+    return bool(seen.variant.insertions)
+
+
+def _read(what: TryOptions) -> Sample:
+    image = _open(what.image).convert("RGB")
+    if what.labels is None:
+        labels = Image.fromarray(np.zeros((image.height, image.width), np.uint8))
+    else:
+        labels = _open(what.labels)
+    return open_item((image, labels), None, key=what.image.stem).sample(what.image.stem)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError as error:
+        raise DatasetError(f"no picture at {str(path)!r}", expected="a file", hint="check the path") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise DatasetError(f"{str(path)!r} cannot be read: {error}", expected="a PNG or JPEG picture") from error
+    return picture
+
+
+def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> Recipe:
+    name = _ARTICLE.sub("", what.object.strip())
+    if not name:
+        raise RecipeError(f"--object {what.object!r}", expected="what to insert, such as 'a sheep'")
+    if what.labels is not None and schema is None:
+        raise RecipeError(
+            f"--labels {str(what.labels)!r} without --schema",
+            expected="the schema of its ids",
+            hint="name one (--schema cityscapes-labelIds), or leave the labels out: --on is then looked for by prompt",
+        )
+    size = _size(console, what, name, schema)
+    on = () if what.on.strip().lower() == _ANYWHERE else (what.on,)
+    recipe = Recipe.from_dict(
+        {
+            "objects": [{"name": name, "prompts": [what.object], "detect": [what.detect or name], **size}],
+            "prompt_template": "A good photo of {object}",
+            "location": on,
+            "camera": {"horizon": what.horizon},
+            "overlap_on": "foot",
+            "locate_by": "auto" if what.labels is not None else "locator",
+        }
+    )
+    if what.labels is None and not on:
+        recipe = recipe.with_changes(locate_by="auto")
+    return what.changes.apply(recipe)
+
+
+def _size(console: Console, what: TryOptions, name: str, schema: LabelSchema | None) -> dict[str, Any]:
+    known = known_sizes().get(name.lower())
+    metres = what.size_m if what.size_m is not None else (known[0] if known else None)
+    measure = "height" if what.size_m is not None or known is None else known[1]
+    horizon = what.horizon is not None or (what.labels is not None and schema is not None and bool(schema.ground))
+    if metres is None or (what.size_m is None and not horizon):
+        why = (
+            f"the size of {name!r} is not known (--size-m)" if metres is None else "there is no horizon (--horizon 0.4)"
+        )
+        console.print(f"size: 0.1 to 0.3 of the picture's longer side, since {why}", markup=False)
+        return {"size": {"kind": "frame"}}
+    console.print(f"size: {metres:g} m ({measure}), by the horizon and the camera's height", markup=False)
+    return {"size": {"kind": "perspective", "size_m": metres, "measure": measure}}
+
+
+def _told(attempt: Attempt) -> dict[str, Any]:
+    region = attempt.region if isinstance(attempt.region, Region) else None
+    return {
+        "attempt": attempt.number,
+        "seed": attempt.seed,
+        "box_yxhw": list(region.box_yxhw) if region else None,
+        "crop_yxhw": list(region.crop_yxhw) if region else None,
+        "prompt": attempt.crop.prompt if attempt.crop else None,
+        "painted": isinstance(attempt.filled, Filled),
+        "detections": [
+            {
+                "boxes_xyxy": [[round(value, 1) for value in box] for box in one.boxes_xyxy.tolist()],
+                "scores": [round(score, 4) for score in one.scores.tolist()],
+            }
+            for one in attempt.found
+        ],
+        "outcome": "accepted" if attempt.rejection is None else attempt.rejection.reason,
+        "detail": "" if attempt.rejection is None else attempt.rejection.detail,
+    }
+
+
+def _print(console: Console, seen: Trace, out: Path, seconds: float) -> None:
+    share = float(seen.valid_area.float().mean())
+    console.print(f"valid area: {share:.1%} of the picture")
+    for attempt in seen.attempts:
+        if attempt.rejection is None:
+            scores = [part.score for insertion in seen.variant.insertions for part in insertion.parts]
+            shown = ", ".join(f"{score:.2f}" for score in scores)
+            console.print(f"attempt {attempt.number}: accepted, score {shown}", style="green", markup=False)
+        else:
+            told = f"attempt {attempt.number}: rejected, {attempt.rejection.reason}: {attempt.rejection.detail}"
+            console.print(told, style="yellow", markup=False)
+    console.print(f"{seconds:.1f} s; look at the pictures in {out}", markup=False)

@@ -1,0 +1,54 @@
+"""Models that poc_aug is known to fit: what ``poc-aug models`` prints, and what is taken where none is named."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+Task = Literal["inpaint", "text-to-image", "detector", "segmenter", "detector and segmenter"]
+
+
+class KnownModel(BaseModel):
+    """A row of ``models.yaml``.
+
+    Attributes:
+        task: what it is used for.
+        id: hub id, or the name of a checkpoint file.
+        family: class of diffusers or transformers, or the package that loads the file.
+        weights_gb: size of its weights in the dtype that is loaded by default, in 10⁹ bytes; running takes more.
+        licence: as told by its authors.
+        size_px: side of the pictures that it was trained on, where that is one.
+        non_commercial: whether the licence bans commercial use.
+        gated: whether the hub asks for consent first.
+        default: taken where no model is named.
+        note: what else to know.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Task
+    id: str
+    family: str
+    weights_gb: float
+    licence: str
+    size_px: int | None = None
+    non_commercial: bool = False
+    gated: bool = False
+    default: bool = False
+    note: str = ""
+
+
+@cache
+def known_models() -> tuple[KnownModel, ...]:
+    """All rows, by task."""
+    tables = yaml.safe_load(resources.files("poc_aug").joinpath("models.yaml").read_text("utf-8"))
+    return tuple(KnownModel(task=task, **row) for task in get_args(Task) for row in tables[task])
+
+
+def default_model(task: Task) -> str:
+    """Id of the model that is taken for a task where none is named."""
+    return next(model.id for model in known_models() if model.task == task and model.default)

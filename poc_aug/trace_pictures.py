@@ -1,0 +1,113 @@
+"""Pictures of a `Trace`: every stage of an insertion, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from poc_aug.compose import compose
+from poc_aug.preview import PALETTE, overlay, to_pil
+from poc_aug.trace import Attempt, Trace
+from poc_aug.types import Box, Filled, Region
+
+if TYPE_CHECKING:
+    from poc_aug.backends.finding import Masks
+
+_BOX, _CROP = (255, 214, 10), (255, 255, 255)
+_VALID = (0, 158, 115)
+
+
+def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
+    """Name and picture of each stage, in the order in which they happened.
+
+    ``valid_area``; for each attempt ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``,
+    ``_detections`` (what was looked for, with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage
+    that was not reached has no picture.
+
+    Args:
+        trace: what happened.
+        sigma_px: feather of the result's edges, in pixels.
+    """
+    frame = trace.sample.image
+    yield "valid_area", _tinted(frame, trace.valid_area)
+    for attempt in trace.attempts:
+        yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _stages(trace, attempt))
+    if trace.variant.insertions:
+        names = {part.name for insertion in trace.variant.insertions for part in insertion.parts}
+        # The label ids do not matter here: only the composed image is shown.
+        after = compose(trace.sample, trace.variant.insertions, dict.fromkeys(names, 0), sigma_px=sigma_px)
+        yield "result", to_pil(after.image)
+        yield "result_mask", overlay(after.image, trace.variant.insertions)
+
+
+def _stages(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]:
+    if isinstance(attempt.region, Region):
+        yield "region", _with_region(trace, attempt.region)
+    if attempt.crop is None:
+        return
+    yield "crop", _boxed(to_pil(attempt.crop.image), [attempt.crop.box_yxhw], [""], _BOX)
+    if not isinstance(attempt.filled, Filled):
+        return
+    yield "filled", to_pil(attempt.filled.image)
+    if attempt.found:
+        texts = attempt.crop.detect or attempt.crop.parts
+        yield "detections", _detections(attempt.filled.image, attempt.found, texts)
+        yield "mask", _masks(attempt.filled.image, attempt.found)
+    elif attempt.filled.annotation is not None:
+        masks = [part.mask for part in attempt.filled.annotation.parts]
+        yield "mask", _coloured(attempt.filled.image, masks)
+
+
+def _with_region(trace: Trace, region: Region) -> Image.Image:
+    picture = _tinted(trace.sample.image, trace.valid_area, strength=0.25)
+    picture = _boxed(picture, [region.crop_yxhw], [""], _CROP)
+    return _boxed(picture, [region.box_yxhw], [f"rung {region.rung}"], _BOX)
+
+
+def _tinted(image: torch.Tensor, mask: torch.Tensor, strength: float = 0.5) -> Image.Image:
+    shown = image.float()
+    colour = torch.tensor(_VALID, dtype=torch.float32)[:, None]
+    shown[:, mask] = (1 - strength) * shown[:, mask] + strength * colour
+    return to_pil(shown.round().to(torch.uint8))
+
+
+def _coloured(image: torch.Tensor, masks: Sequence[torch.Tensor]) -> Image.Image:
+    shown = image.float() * 0.55 + 40
+    for number, mask in enumerate(masks):
+        colour = torch.tensor(PALETTE[number % len(PALETTE)], dtype=torch.float32)[:, None]
+        shown[:, mask] = 0.35 * image.float()[:, mask] + 0.65 * colour
+    return to_pil(shown.clamp(0, 255).round().to(torch.uint8))
+
+
+def _masks(image: torch.Tensor, found: Sequence[Masks]) -> Image.Image:
+    """The united masks of each text, as they were found: before cleaning and before any is dropped."""
+    return _coloured(image, [one.masks.any(dim=0) for one in found if len(one.scores)])
+
+
+def _detections(image: torch.Tensor, found: Sequence[Masks], texts: Sequence[str]) -> Image.Image:
+    picture = to_pil(image)
+    for number, (one, text) in enumerate(zip(found, texts, strict=True)):
+        boxes = [(int(y0), int(x0), int(y1 - y0), int(x1 - x0)) for x0, y0, x1, y1 in one.boxes_xyxy.tolist()]
+        names = [f"{text} {score:.2f}" for score in one.scores.tolist()]
+        picture = _boxed(picture, boxes, names, PALETTE[number % len(PALETTE)])
+    return picture
+
+
+def _boxed(
+    picture: Image.Image, boxes: Sequence[Box], names: Sequence[str], colour: tuple[int, int, int]
+) -> Image.Image:
+    shown = picture.copy()
+    draw = ImageDraw.Draw(shown)
+    font = ImageFont.load_default(max(12, max(shown.size) // 80))
+    width = max(1, round(max(shown.size) / 400))
+    for (y, x, h, w), name in zip(boxes, names, strict=True):
+        draw.rectangle((x, y, x + w - 1, y + h - 1), outline=colour, width=width)
+        if name:
+            left, top, right, bottom = draw.textbbox((0, 0), name, font)
+            at = (min(max(0, x), max(0, shown.width - right)), max(0, y - bottom - 4))
+            draw.rectangle((at[0], at[1], at[0] + right - left + 4, at[1] + bottom - top + 6), fill=(0, 0, 0))
+            draw.text((at[0] + 2, at[1] + 2 - top), name, colour, font)
+    return shown
