@@ -154,22 +154,26 @@ def test_nothing_generated_is_lost_when_a_backend_raises(ordered: bool, failing:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_nothing_else_is_lost_when_a_job_raises(ordered: bool) -> None:
-    class Strange(Recording):
-        strange = 0
+@pytest.mark.parametrize("places", [(4,), (4, 5), (0, 2, 3)])
+def test_nothing_else_is_lost_when_jobs_raise(ordered: bool, places: tuple[int, ...]) -> None:
+    class Strange(EllipseInserter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sound: list[int] = []
+            self.count = 0
 
         def _one(self, crop: Crop) -> Filled | Rejection:
-            if len(self.filled) == 4 and not self.strange:
-                self.strange = crop.seed
+            self.count += 1
+            if self.count - 1 in places:
                 return super()._one(replace(crop, parts=("wing",)))
+            self.sound.append(crop.seed)
             return super()._one(crop)
 
     inserter = Strange()
     made: list[Variant] = []
     with pytest.raises(RecipeError, match="wing"):
         take(pipeline_of(inserter).run(jobs_of(25), ordered=ordered), made)
-    assert seeds_of(made) == sorted(set(inserter.filled) - {inserter.strange})
-    assert len(made) >= 7
+    assert seeds_of(made) == sorted(inserter.sound)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -451,7 +455,32 @@ def test_reading_does_not_wait_for_the_locator() -> None:
     assert locator.asked == [(f"frame-{number:03d}", "road") for number in range(16)]
 
 
-def test_the_locator_comes_before_a_batch_that_waits() -> None:
+def test_areas_are_found_before_a_batch_that_waits() -> None:
+    read = threading.Event()
+    log: list[str] = []
+
+    def fill(number: int) -> None:
+        log.append(f"batch {number}")
+        if number == 1:
+            wait_for(read)
+
+    def jobs() -> Iterator[tuple[Sample, int]]:
+        # The first twelve, of one sample, fill the engine: two batches of them run or wait before anything else.
+        first = make_sample(0)
+        for index in range(12):
+            yield first, index
+        for number in range(1, 9):
+            if number == 4:  # the areas of three samples are asked for, and the third batch waits
+                read.set()
+            yield make_sample(number), 0
+
+    pipeline = located(RoadLocator(log.append), Recording(fill))
+    assert len(list(pipeline.run(jobs(), ordered=False))) == 20
+    assert log[:7] == ["frame-000", "batch 0", "batch 1", "frame-001", "frame-002", "frame-003", log[6]]
+    assert log[6] in ("frame-004", "batch 2")
+
+
+def test_urgent_calls_come_before_others() -> None:
     accelerator = Accelerator()
     done: list[str] = []
     begun, go = threading.Event(), threading.Event()
