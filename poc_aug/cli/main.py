@@ -77,7 +77,7 @@ def warm_cache_command(
         typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw.  [default: delta-zstd]"),
     ] = None,
     on_error: Annotated[
-        str | None, typer.Option("--on-error", help="What fails: raise or skip.  [default: raise]")
+        str | None, typer.Option("--on-error", help="Samples and variants that fail: raise or skip.  [default: raise]")
     ] = None,
     paper_sizes: Annotated[
         bool | None, typer.Option("--paper-sizes", help="A preset's sizes in pixels, as in its paper, not in metres.")
