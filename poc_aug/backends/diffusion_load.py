@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import xxhash
 
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.families import Family, Task, family_of
+from poc_aug.backends.model_files import hub_file, identity_of
 from poc_aug.errors import ModelError
 
 Offload = Literal["none", "model", "sequential"]
@@ -115,19 +115,6 @@ def _load(model: str | Path, settings: LoadSettings, task: Task) -> Loaded:
     return Loaded(pipe, family, device, dtype, identity_of(model))
 
 
-def identity_of(model: str | Path) -> str:
-    """A hub id as it is; for a folder its name and a hash of its JSON files and of its weight files' sizes."""
-    path = Path(model)
-    if not path.is_dir():
-        return str(model) if not path.is_file() else f"{path.name}#{path.stat().st_size}"
-    seen = xxhash.xxh3_64()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            seen.update(file.relative_to(path).as_posix().encode())
-            seen.update(file.read_bytes() if file.suffix == ".json" else str(file.stat().st_size).encode())
-    return f"{path.name}#{seen.hexdigest()}"
-
-
 def _index(model: str) -> dict[str, Any]:
     """The model's ``model_index.json``, local or of the hub: its class and where its parts are."""
     path = Path(model)
@@ -147,32 +134,13 @@ def _index(model: str) -> dict[str, Any]:
             hint="check the path or the spelling",
         )
     else:
-        index = _hub_file(model, _INDEX)
+        index = hub_file(
+            model, _INDEX, what="model", expected="the folder of a saved pipeline, or the id of a pipeline on the hub"
+        )
     found = json.loads(index.read_text(encoding="utf-8"))
     if not (isinstance(found, dict) and isinstance(found.get("_class_name"), str)):
         raise ModelError(f"{_INDEX} of {model!r} names no class", expected="the _class_name of a pipeline")
     return found
-
-
-def _hub_file(model: str, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        return Path(hf_hub_download(model, name))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"the model {model!r} is gated",
-            expected="access granted to your account",
-            hint=f"accept its licence on its hub page, then: hf auth login, and hf download {model}",
-        ) from error
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"the model {model!r} is neither a folder nor in the local hub cache, and the hub gave: "
-            f"{type(error).__name__}",
-            expected="the folder of a saved pipeline, or the id of a pipeline on the hub",
-            hint=f"check the spelling and the network, or fetch it where there is one: hf download {model}",
-        ) from error
 
 
 def _class_for(task: Task, saved: str, model: str) -> str:

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 import xxhash
 
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.diffusion_load import identity_of
 from poc_aug.backends.finding import Detections
 from poc_aug.backends.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.model_files import identity_of
 from poc_aug.errors import RecipeError
 
 __all__ = ["GroundingDinoDetector", "build_model", "caption_of"]

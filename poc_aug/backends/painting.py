@@ -8,7 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from poc_aug.backends.diffusion_load import Loaded, LoadSettings, identity_of
+from poc_aug.backends.diffusion_load import Loaded, LoadSettings
+from poc_aug.backends.model_files import identity_of
 from poc_aug.backends.upcast import vae_in_float32
 from poc_aug.errors import RecipeError
 from poc_aug.types import Crop, Rejection

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from poc_aug.backends.checkpoints import load_checkpoint
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.diffusion_load import identity_of
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.model_files import identity_of
 from poc_aug.errors import ModelError, RecipeError
 
 _EXPECTED = "a Segment Anything checkpoint such as sam_vit_h_4b8939.pth"

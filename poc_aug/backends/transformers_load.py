@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from poc_aug.backends.device import require
-from poc_aug.backends.diffusion_load import identity_of
+from poc_aug.backends.model_files import hub_file, identity_of
 from poc_aug.errors import ModelError
 
 _CONFIG = "config.json"
@@ -146,29 +146,7 @@ def _config(model: str, role: Role) -> Path:
             expected=role.expected,
             hint="check the path or the spelling",
         )
-    return _hub_file(model, role)
-
-
-def _hub_file(model: str, role: Role) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError
-
-    try:
-        return Path(hf_hub_download(model, _CONFIG))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"the {role.name} {model!r} is gated",
-            expected="access granted to your account",
-            hint=f"accept its licence on its hub page, then: hf auth login, and hf download {model}",
-        ) from error
-    # The hub's own errors (no such repository, no such file, nothing cached, no network) are OSErrors.
-    except OSError as error:
-        raise ModelError(
-            f"the {role.name} {model!r} is neither a folder nor in the local hub cache, and the hub gave: "
-            f"{type(error).__name__}",
-            expected=role.expected,
-            hint=f"check the spelling and the network, or fetch it where there is one: hf download {model}",
-        ) from error
+    return hub_file(model, _CONFIG, what=role.name, expected=role.expected)
 
 
 def _from_pretrained(cls: Any, model: str | Path, role: Role, part: str, **how: Any) -> Any:
