@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# A shell starts what runs in the background with SIGINT ignored, and so would every child of these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _real_data_root() -> Path | None:
