@@ -49,7 +49,5 @@ def test_a_hub_id_is_itself() -> None:
 def test_what_cannot_be_fetched_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        ModelError, match=r"detector .no/such.(.|\n)*Expected: a detector(.|\n)*hf download no/such"
-    ):
+    with pytest.raises(ModelError, match=r"detector .no/such.(.|\n)*Expected: a detector(.|\n)*hf download no/such"):
         hub_file("no/such", "config.json", what="detector", expected="a detector")
