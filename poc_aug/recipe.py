@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import xxhash
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from poc_aug.errors import RecipeError
 from poc_aug.types import IGNORED
@@ -155,6 +155,8 @@ class ObjectSpec(_Frozen):
         location: names of the classes it may stand on; ``None``: the recipe's; ``()``: anywhere.
         detect: what an annotator looks for, one text for each part. Default: the parts' names.
         crop_px: side of the crop in base pixels (paper: 512 for "person"); ``None``: by the recipe's ``crop_scale``.
+        aspect: least and greatest width / height of its box; ``None``: the recipe's. An inserter that knows what it
+            will draw decides itself.
     """
 
     name: str = Field(min_length=1)
@@ -164,6 +166,7 @@ class ObjectSpec(_Frozen):
     location: tuple[str, ...] | None = None
     detect: tuple[str, ...] = ()
     crop_px: int | None = Field(default=None, ge=16)
+    aspect: tuple[PositiveFloat, PositiveFloat] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -188,6 +191,8 @@ class ObjectSpec(_Frozen):
             raise ValueError(f"{texts} must not hold an empty text")
         if len(self.detect) != len(self.parts):
             raise ValueError(f"detect={self.detect} must hold one text for each of parts={self.parts}")
+        if self.aspect is not None and self.aspect[1] < self.aspect[0]:
+            raise ValueError(f"aspect={self.aspect} must hold the least, then the greatest")
         if len(set(self.parts)) < len(self.parts):
             raise ValueError(f"parts={self.parts} must be different")
         if IGNORED in self.parts:

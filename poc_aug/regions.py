@@ -136,7 +136,8 @@ def find_region(
         return Rejection("no room", spec.name, detail="the valid area is empty")
     # Drawn before the search, so the same numbers are used on every rung.
     size_draw, aspect_draw, place_draw = (seeding.uniform(rng, 0, 1) for _ in range(3))
-    aspect = extent.aspect if extent else recipe.aspect_min + aspect_draw * (recipe.aspect_max - recipe.aspect_min)
+    narrowest, widest = spec.aspect or (recipe.aspect_min, recipe.aspect_max)
+    aspect = extent.aspect if extent else narrowest + aspect_draw * (widest - narrowest)
     for number, rung in enumerate(recipe.ladder):
         groups = _row_groups(area.size_hw, rule, recipe, rung, size_draw, aspect, extent, perspective)
         box = _draw_place(area, groups, recipe, rung, place_draw, occupied)

@@ -26,6 +26,13 @@ def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
     return MappingProxyType(found)
 
 
+@cache
+def known_aspects() -> MappingProxyType[str, tuple[float, float]]:
+    """Least and greatest width over height, by object name; from ``sizes.yaml``."""
+    text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
+    return MappingProxyType({str(name): (low, high) for name, (low, high) in yaml.safe_load(text)["aspect"].items()})
+
+
 def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:
     """The size rule of an object by its real size.
 

@@ -25,8 +25,8 @@ from poc_aug.presets import load_preset, preset_ids, preset_names
 from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, PixelSize, Recipe, Rung
 from poc_aug.regions import ValidArea, find_region
 from poc_aug.schema import SCHEMAS, LabelSchema
-from poc_aug.sizes import known_sizes
-from poc_aug.types import Region
+from poc_aug.sizes import known_aspects, known_sizes
+from poc_aug.types import Perspective, Region
 from poc_aug.warming import warm_cache
 from tests.fakes import EllipseInserter
 
@@ -246,7 +246,9 @@ def test_paper_sizes_change_nothing_else() -> None:
     for name in PAINTED:
         metres, pixels = load_preset(name), load_preset(name, paper_sizes=True)
         for one, other in zip(metres.objects, pixels.objects, strict=True):
-            assert one.model_copy(update={"size": other.size, "crop_px": other.crop_px}) == other
+            # The paper's boxes have the paper's shape: 0.8 to 1.2.
+            changes = {"size": other.size, "crop_px": other.crop_px, "aspect": None}
+            assert one.model_copy(update=changes) == other
         changed = {"objects", "size", "margin_px", "overlap_on", "ladder"}
         for field in set(Recipe.model_fields) - changed:
             assert getattr(metres, field) == getattr(pixels, field), field
@@ -557,3 +559,26 @@ def test_a_whole_run_on_a_real_frame_places_every_object_and_labels_it(real_data
         assert changed == {expected[recipe.spec(name).parts[-1]]}
     ood = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, variants=placed["dog"])
     assert (np.array(ood[0][1]) == 254).any()
+
+
+@pytest.mark.parametrize("name", ["poc-alt", "poc-coco", "poc-animals", "poc-cs-animals", "genval"])
+def test_shapes_are_told_in_metres_and_the_papers_in_pixels(name: str) -> None:
+    shapes = {spec.name: spec.aspect for spec in load_preset(name).objects}
+    assert any(shapes.values())
+    for aspect in shapes.values():
+        assert aspect is None or 0 < aspect[0] < aspect[1] < 10
+    assert all(spec.aspect is None for spec in load_preset(name, paper_sizes=True).objects)
+    assert set(known_aspects()) <= set(known_sizes())
+
+
+def test_low_wide_objects_get_low_wide_boxes() -> None:
+    recipe = load_preset("poc-alt")
+    spec = recipe.spec("alligator")
+    size_hw = (512, 1024)
+    view = Perspective(horizon_row=200.0, camera_height_m=1.4, focal_px=1024.0, centre_col=512.0)
+    for seed in range(20):
+        rng = seeding.generator(seed, "shape")
+        region = find_region(ValidArea(None, size_hw), spec, recipe, rng, perspective=view)
+        assert isinstance(region, Region)
+        _, _, h, w = region.box_yxhw
+        assert 2.0 < w / h < 4.3

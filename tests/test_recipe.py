@@ -91,3 +91,10 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- dog\n")
     with pytest.raises(RecipeError, match="list"):
         Recipe.from_yaml(tmp_path / "list.yaml")
+
+
+@pytest.mark.parametrize("aspect", [[2.0, 1.0], [0.0, 1.0], [1.0], [-1.0, 2.0]])
+def test_an_objects_aspect_is_checked(aspect: list[float]) -> None:
+    with pytest.raises(RecipeError, match="aspect"):
+        Recipe.from_dict({"objects": [{"name": "dog", "aspect": aspect}]})
+    assert Recipe.from_dict({"objects": [{"name": "dog", "aspect": [1.0, 1.0]}]}).objects[0].aspect == (1.0, 1.0)

@@ -20,7 +20,7 @@ from poc_aug.known import find_schema
 from poc_aug.objects import ObjectSource
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
-from poc_aug.sizes import known_sizes
+from poc_aug.sizes import known_aspects, known_sizes
 from poc_aug.trace import Attempt, Trace, trace
 from poc_aug.trace_pictures import pictures_of
 from poc_aug.types import Filled, Region, Sample
@@ -148,7 +148,8 @@ def _size(console: Console, what: TryOptions, name: str, schema: LabelSchema | N
         console.print(f"size: 0.1 to 0.3 of the picture's longer side, since {why}", markup=False)
         return {"size": {"kind": "frame"}}
     console.print(f"size: {metres:g} m ({measure}), by the horizon and the camera's height", markup=False)
-    return {"size": {"kind": "perspective", "size_m": metres, "measure": measure}}
+    shape = {"aspect": known_aspects()[name.lower()]} if name.lower() in known_aspects() else {}
+    return {"size": {"kind": "perspective", "size_m": metres, "measure": measure}, **shape}
 
 
 def _told(attempt: Attempt) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 A file holds the fields of `poc_aug.recipe.Recipe`, and beside them:
 
 - ``real_sizes``: every object without a size of its own gets its real one in metres from ``sizes.yaml``, by its name,
-  or by the name given here (``{truck: european semi-truck}``). Without this field sizes stay as they are.
+  or by the name given here (``{truck: european semi-truck}``), and the shape of its box where that is told there.
+  Without this field sizes stay as they are.
 - ``paper``: fields that replace the recipe's where the paper's own sizes in pixels are asked for. Objects then keep no
   size of their own but those under ``paper: {objects: {name: {size: ...}}}``.
 """
@@ -16,7 +17,7 @@ from typing import Any
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import Recipe, read_yaml
 from poc_aug.schema import SCHEMAS
-from poc_aug.sizes import real_size
+from poc_aug.sizes import known_aspects, real_size
 
 _FOLDER = Path(__file__).parent
 
@@ -92,8 +93,10 @@ def _read(name: str) -> dict[str, Any]:
 def _in_metres(spec: Any, rule: dict[str, Any], real_sizes: dict[str, str]) -> dict[str, Any]:
     if "size" in spec:
         return {**spec}
-    known = real_size(real_sizes.get(spec["name"], spec["name"]))
-    return {**spec, "size": {**rule, "size_m": known.size_m, "measure": known.measure}}
+    name = real_sizes.get(spec["name"], spec["name"])
+    known = real_size(name)
+    shape = {"aspect": known_aspects()[name]} if name in known_aspects() else {}
+    return {**shape, **spec, "size": {**rule, "size_m": known.size_m, "measure": known.measure}}
 
 
 def _as_in_paper(fields: dict[str, Any], paper: dict[str, Any]) -> dict[str, Any]:
