@@ -196,3 +196,52 @@ def test_bad_settings_are_named(sd_inpaint_path: Path) -> None:  # noqa: F811
 def test_cuda_where_there_is_none_is_named(sd_inpaint_path: Path) -> None:  # noqa: F811
     with pytest.raises(DeviceError, match="this machine has 0 usable CUDA devices"):
         DiffusionInserter(sd_inpaint_path, device="cuda")
+
+
+def test_a_lora_is_merged_from_its_path(sd_inpaint_path: Path, tmp_path: Path) -> None:  # noqa: F811
+    from diffusers import StableDiffusionInpaintPipeline, UNet2DConditionModel
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    unet = UNet2DConditionModel.from_pretrained(sd_inpaint_path / "unet")
+    unet.add_adapter(LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_v"]))
+    weights = get_peft_model_state_dict(unet)
+    rng = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(value.shape, generator=rng) for name, value in weights.items()}
+    StableDiffusionInpaintPipeline.save_lora_weights(tmp_path, unet_lora_layers=weights)
+
+    def painted(**settings: Any) -> torch.Tensor:
+        inserter = DiffusionInserter(sd_inpaint_path, steps=2, device="cpu", **settings)
+        (result,) = inserter.insert([crop_of(97, 97, 1)])
+        assert isinstance(result, Filled)
+        return result.image.int()
+
+    bare = painted()
+    assert int((painted(lora=tmp_path) - bare).abs().max()) > 2
+    assert int((painted(lora=tmp_path, lora_scale=0.0) - bare).abs().max()) <= 2
+    told = DiffusionInserter(sd_inpaint_path, device="cpu", lora=tmp_path).describe()
+    assert told["lora"].startswith(f"{tmp_path.name}#")
+
+
+def test_what_the_safety_checker_blanks_is_unsafe(sd_inpaint_path: Path, tmp_path: Path) -> None:  # noqa: F811
+    from diffusers import StableDiffusionInpaintPipeline
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    small = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = CLIPConfig(
+        text_config=small, vision_config={**small, "image_size": 32, "patch_size": 8}, projection_dim=16
+    )
+    checker = StableDiffusionSafetyChecker(config)
+    checker.concept_embeds_weights.data.fill_(-2)  # a cosine is never below it: everything is flagged
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(
+        sd_inpaint_path,
+        safety_checker=checker,
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        requires_safety_checker=True,
+    )
+    pipe.save_pretrained(tmp_path / "checked")
+    crops = [crop_of(97, 97, 1), crop_of(61, 61, 2)]
+    results = DiffusionInserter(tmp_path / "checked", steps=1, device="cpu").insert(crops)
+    assert [getattr(result, "reason", None) for result in results] == ["unsafe", "unsafe"]
+    unchecked = DiffusionInserter(tmp_path / "checked", steps=1, device="cpu", safety_checker=False).insert(crops)
+    assert all(isinstance(result, Filled) for result in unchecked)
