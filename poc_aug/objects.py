@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import CAMERAS, Recipe, read_yaml
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
 _RECIPES = "the name of a preset, or a recipe .yaml"
+_Made = TypeVar("_Made")
 _FILE_FIELDS = {"recipe", "inserter"}
 _RENDERED = "obstacles"  # the preset behind the source "rendered"
 
@@ -181,10 +182,10 @@ def make_inserter(settings: Mapping[str, Any]) -> Inserter:
     own = dict(settings)
     kind = own.pop("kind", None)
     if kind == "rendered":
-        return _build(RenderedInserter, own, settings)
+        return build(RenderedInserter, own, f"inserter {dict(settings)!r}")
     if kind == "paste":
         bank = _bank(own, settings)
-        return _build(PasteInserter, {"bank": bank, **own}, settings)
+        return build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
     raise RecipeError(f"inserter kind {kind!r}", expected="rendered or paste")
 
 
@@ -207,13 +208,18 @@ def _paste(settings: dict[str, Any], changes: ObjectSource) -> tuple[Recipe, Ins
 
     own = {name: value for name, value in settings.items() if name != "kind"}
     bank = _bank(own, settings)
-    return changes.apply(paste_recipe(bank)), _build(PasteInserter, {"bank": bank, **own}, settings)
+    return changes.apply(paste_recipe(bank)), build(
+        PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}"
+    )
 
 
-def _build(make: Callable[..., Inserter], arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> Inserter:
+def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -> _Made:
+    """Call a class with arguments that a user named; ``told`` is what the error calls them.
+
+    Raises:
+        RecipeError: they are not its arguments; and whatever the class itself raises.
+    """
     try:
         return make(**arguments)
     except TypeError as error:
-        raise RecipeError(
-            f"inserter {dict(settings)!r}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
-        ) from error
+        raise RecipeError(f"{told}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}") from error

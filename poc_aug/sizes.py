@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -16,10 +16,15 @@ Measure = Literal["height", "longest"]
 
 
 @cache
+def _tables() -> dict[str, Any]:
+    tables: dict[str, Any] = yaml.safe_load(resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8"))
+    return tables
+
+
+@cache
 def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
     """Size in metres and what it measures, by object name; from ``sizes.yaml``."""
-    text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
-    tables = yaml.safe_load(text)
+    tables = _tables()
     found: dict[str, tuple[float, Measure]] = {}
     for measure in get_args(Measure):
         found |= {str(name): (float(metres), measure) for name, metres in tables[measure].items()}
@@ -29,8 +34,7 @@ def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
 @cache
 def known_aspects() -> MappingProxyType[str, tuple[float, float]]:
     """Least and greatest width over height, by object name; from ``sizes.yaml``."""
-    text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
-    return MappingProxyType({str(name): (low, high) for name, (low, high) in yaml.safe_load(text)["aspect"].items()})
+    return MappingProxyType({str(name): (low, high) for name, (low, high) in _tables()["aspect"].items()})
 
 
 def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:

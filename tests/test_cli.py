@@ -13,29 +13,19 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 from poc_aug.cache import Cache
 from poc_aug.cli.arguments import load_dataset, parse_arguments, parse_value
 from poc_aug.cli.config import check_config, read_config
-from poc_aug.cli.main import app, cli, console
+from poc_aug.cli.main import app, console
 from poc_aug.cli.progress import print_report
-from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, RecipeError, SchemaError
+from poc_aug.errors import DatasetError, MissingDependencyError, RecipeError, SchemaError
 from poc_aug.objects import load_objects
 from poc_aug.recipe import Recipe
 from poc_aug.warming import WarmReport
+from tests.command_line import run
 
 FRAMES = ["--dataset", "tests.fakes:Frames", "length=3", "size_hw=60,81"]
-
-
-def run(*arguments: Any, fails: bool = False) -> str:
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        if fails and isinstance(result.exception, PocAugError):
-            return str(result.exception)
-        raise result.exception
-    assert (result.exit_code != 0) == fails, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

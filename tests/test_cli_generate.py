@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 from poc_aug.cache import Cache
 from poc_aug.cli.doctor import examine
-from poc_aug.cli.main import cli
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import camvid
-from poc_aug.errors import PocAugError
 from poc_aug.labels import OodLabels
 from poc_aug.models import default_model, known_models
 from poc_aug.synthetic import SyntheticStreet
+from tests.command_line import run
 from tests.tiny_diffusion import sd_inpaint_path, sd_text_to_image_path  # noqa: F401
 from tests.tiny_grounded_sam import grounding_dino_files, segment_anything_path  # noqa: F401
 
@@ -29,16 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.cuda.amp.autocast.*:Futu
 # Random weights find something everywhere: the limits would reject it.
 LAX = ["--set", "min_inside_box=0", "--set", "min_area_of_crop=0"]
 QUICK = ["--backend-arg", "steps=2", "--device", "cpu"]
-
-
-def run(*arguments: Any, fails: bool = False) -> str:
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        if fails and isinstance(result.exception, PocAugError):
-            return str(result.exception)
-        raise result.exception
-    assert (result.exit_code != 0) == fails, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

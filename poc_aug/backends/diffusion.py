@@ -12,24 +12,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from poc_aug.backends.diffusion_load import LoadSettings, Offload, load_inpainting
-from poc_aug.backends.halving import Halving
+from poc_aug.backends.diffusion_load import Loaded, LoadSettings, load_inpainting
 from poc_aug.backends.inpaint_mask import box_mask, paste_mask
 from poc_aug.backends.painting import (
-    check_settings,
-    describe_loaded,
+    PipelineInserter,
     filled_up,
-    input_size,
     judged,
     levels,
     pictures_of,
     resized,
 )
-from poc_aug.backends.text_embeddings import TextEmbeddings
 from poc_aug.backends.text_limits import check_prompts
 from poc_aug.recipe import InpaintPass, Recipe
 from poc_aug.seeding import generator
-from poc_aug.types import Crop, Extent, Filled, Json, Rejection
+from poc_aug.types import Crop, Filled, Json, Rejection
 
 DIFFUSION_VERSION = 1
 """Raised whenever equal settings would paint other pixels."""
@@ -46,7 +42,7 @@ class _Setting:
     pass_: InpaintPass
 
 
-class DiffusionInserter:
+class DiffusionInserter(PipelineInserter):
     """Fills crops with an inpainting model of diffusers.
 
     Each crop is resized to the model's input, its box is inpainted, and the result is resized back. Outside the
@@ -82,74 +78,11 @@ class DiffusionInserter:
         RecipeError: a setting outside its limits.
     """
 
-    needs_perspective = False
+    _inserter = "diffusion"
+    _version = DIFFUSION_VERSION
 
-    def __init__(
-        self,
-        model: str | Path,
-        *,
-        family: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        negative_prompt: str | None = None,
-        scheduler: str | None = None,
-        lora: str | Path | None = None,
-        lora_weight_name: str | None = None,
-        lora_scale: float = 1.0,
-        device: str | None = None,
-        dtype: str | None = None,
-        batch_size: int | None = None,
-        size_px: int | None = None,
-        safety_checker: bool = True,
-        compile: bool = False,
-        channels_last: bool = False,
-        vae_slicing: bool = False,
-        vae_tiling: bool = False,
-        offload: Offload = "none",
-        vae: str | Path | None = None,
-    ) -> None:
-        check_settings("DiffusionInserter", steps=steps, guidance=guidance, batch_size=batch_size, compile=compile)
-        self._settings = LoadSettings(
-            family=family,
-            device=device,
-            dtype=dtype,
-            scheduler=scheduler,
-            lora=lora,
-            lora_weight_name=lora_weight_name,
-            lora_scale=lora_scale,
-            vae=vae,
-            safety_checker=safety_checker,
-            compile=compile,
-            channels_last=channels_last,
-            vae_slicing=vae_slicing,
-            vae_tiling=vae_tiling,
-            offload=offload,
-        )
-        self.loaded = load_inpainting(model, self._settings)
-        self.steps, self.guidance, self.negative_prompt = steps, guidance, negative_prompt
-        self.size_px = input_size("DiffusionInserter", self.loaded, size_px)
-        self.texts = TextEmbeddings(self.loaded)
-        self._halving = Halving("DiffusionInserter", batch_size)
-        self._fill_up_to = batch_size if compile else None
-
-    def __repr__(self) -> str:
-        return f"DiffusionInserter({self.loaded.identity!r}, {self.loaded.family.pipeline}, {self.loaded.device})"
-
-    def describe(self) -> dict[str, Any]:
-        """JSON values of everything that decides what is painted."""
-        return {
-            "inserter": "diffusion",
-            "version": DIFFUSION_VERSION,
-            **describe_loaded(self.loaded, self._settings),
-            "size_px": self.size_px,
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "negative_prompt": self.negative_prompt,
-        }
-
-    def extent(self, object_name: str, seed: int) -> Extent | None:
-        """``None``: it fills whatever box it is given."""
-        return None
+    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded:
+        return load_inpainting(model, settings)
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Check that every prompt fits the model's text limit.

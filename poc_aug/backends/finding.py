@@ -6,7 +6,7 @@ followed by a `Segmenter` (box to mask); some models do both at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -101,3 +101,17 @@ class Finder(Protocol):
     def text_limit(self, text: str) -> tuple[int, int]:
         """Tokens that the text takes, and tokens there are."""
         ...
+
+
+def segment_wanted(
+    run: Callable[[list[tuple[torch.Tensor, torch.Tensor]]], Sequence[torch.Tensor]],
+    images: Sequence[torch.Tensor],
+    boxes_xyxy: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """`Segmenter.segment` by a run over the images that have boxes; the others get no mask and are not encoded."""
+    wanted = [i for i, boxes in enumerate(boxes_xyxy) if len(boxes)]
+    found = run([(images[i], boxes_xyxy[i]) for i in wanted])
+    results = [torch.zeros(0, *image.shape[-2:], dtype=torch.bool) for image in images]
+    for i, masks in zip(wanted, found, strict=True):
+        results[i] = masks
+    return results

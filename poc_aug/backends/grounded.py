@@ -10,7 +10,7 @@ from torchvision.ops import nms
 
 from poc_aug.backends.finding import Detections, Detector, Masks, Segmenter
 from poc_aug.backends.found import check_count
-from poc_aug.errors import RecipeError
+from poc_aug.backends.limits import check_counts, check_nms
 
 
 class GroundedFinder:
@@ -27,10 +27,8 @@ class GroundedFinder:
     """
 
     def __init__(self, detector: Detector, segmenter: Segmenter, *, nms_iou: float = 0.8, max_boxes: int = 20) -> None:
-        if not 0 < nms_iou <= 1:
-            raise RecipeError(f"nms_iou={nms_iou}", expected="over 0, at most 1")
-        if max_boxes < 1:
-            raise RecipeError(f"max_boxes={max_boxes}", expected="1 or more")
+        check_nms(nms_iou)
+        check_counts(max_boxes=max_boxes)
         self.detector, self.segmenter = detector, segmenter
         self.nms_iou, self.max_boxes = nms_iou, max_boxes
 

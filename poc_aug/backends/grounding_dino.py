@@ -15,6 +15,7 @@ from poc_aug.backends.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.finding import Detections
 from poc_aug.backends.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.limits import check_counts, check_thresholds
 from poc_aug.backends.model_files import identity_of
 from poc_aug.errors import RecipeError
 
@@ -59,12 +60,8 @@ class GroundingDinoDetector:
         dtype: str | None = None,
         batch_size: int = 8,
     ) -> None:
-        for name, value in (("box_threshold", box_threshold), ("text_threshold", text_threshold)):
-            if not 0 <= value < 1:
-                raise RecipeError(f"{name}={value}", expected="0 or more, less than 1")
-        for name, number in (("size_px", size_px), ("batch_size", batch_size)):
-            if number < 1:
-                raise RecipeError(f"{name}={number}", expected="1 or more")
+        check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
+        check_counts(size_px=size_px, batch_size=batch_size)
         require("groundingdino")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype or "float32", self.device)

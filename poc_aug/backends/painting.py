@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 
-from poc_aug.backends.diffusion_load import Loaded, LoadSettings
+from poc_aug.backends.diffusion_load import Loaded, LoadSettings, Offload
+from poc_aug.backends.halving import Halving
 from poc_aug.backends.model_files import identity_of
+from poc_aug.backends.text_embeddings import TextEmbeddings
 from poc_aug.backends.upcast import vae_in_float32
 from poc_aug.errors import RecipeError
-from poc_aug.types import Crop, Rejection
+from poc_aug.types import Crop, Extent, Rejection
 
 _BLACK_LEVEL = 2 / 255
 """A picture without one brighter value is black: what overflows and safety checkers leave."""
@@ -127,3 +131,84 @@ def resized(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
 def levels(image: torch.Tensor) -> torch.Tensor:
     """float32 in [0, 1] to uint8."""
     return (image * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+class PipelineInserter(abc.ABC):
+    """What inserters that run a pipeline of diffusers share: loading it, and what they tell of it.
+
+    The arguments are documented where they are used: `poc_aug.backends.diffusion.DiffusionInserter`.
+    """
+
+    needs_perspective = False
+    _inserter: ClassVar[str]
+    _version: ClassVar[int]
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        family: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        scheduler: str | None = None,
+        lora: str | Path | None = None,
+        lora_weight_name: str | None = None,
+        lora_scale: float = 1.0,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int | None = None,
+        size_px: int | None = None,
+        safety_checker: bool = True,
+        compile: bool = False,
+        channels_last: bool = False,
+        vae_slicing: bool = False,
+        vae_tiling: bool = False,
+        offload: Offload = "none",
+        vae: str | Path | None = None,
+    ) -> None:
+        check_settings(type(self).__name__, steps=steps, guidance=guidance, batch_size=batch_size, compile=compile)
+        self._settings = LoadSettings(
+            family=family,
+            device=device,
+            dtype=dtype,
+            scheduler=scheduler,
+            lora=lora,
+            lora_weight_name=lora_weight_name,
+            lora_scale=lora_scale,
+            vae=vae,
+            safety_checker=safety_checker,
+            compile=compile,
+            channels_last=channels_last,
+            vae_slicing=vae_slicing,
+            vae_tiling=vae_tiling,
+            offload=offload,
+        )
+        self.loaded = self._load(model, self._settings)
+        self.steps, self.guidance, self.negative_prompt = steps, guidance, negative_prompt
+        self.size_px = input_size(type(self).__name__, self.loaded, size_px)
+        self.texts = TextEmbeddings(self.loaded)
+        self._halving = Halving(type(self).__name__, batch_size)
+        self._fill_up_to = batch_size if compile else None
+
+    @abc.abstractmethod
+    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded: ...
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.loaded.identity!r}, {self.loaded.family.pipeline}, {self.loaded.device})"
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is painted."""
+        return {
+            "inserter": self._inserter,
+            "version": self._version,
+            **describe_loaded(self.loaded, self._settings),
+            "size_px": self.size_px,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "negative_prompt": self.negative_prompt,
+        }
+
+    def extent(self, object_name: str, seed: int) -> Extent | None:
+        """``None``: it fills whatever it is given."""
+        return None

@@ -13,6 +13,7 @@ import xxhash
 
 from poc_aug.backends.finding import Finder
 from poc_aug.backends.found import check_count, check_masks
+from poc_aug.backends.limits import check_counts
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import Recipe
 from poc_aug.types import Sample
@@ -36,8 +37,7 @@ class PromptLocator:
     """
 
     def __init__(self, finder: Finder, *, cache_size: int = 256) -> None:
-        if cache_size < 1:
-            raise RecipeError(f"cache_size={cache_size}", expected="1 or more")
+        check_counts(cache_size=cache_size)
         self.finder = finder
         self.cache_size = cache_size
         self.searched = 0

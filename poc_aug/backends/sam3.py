@@ -12,6 +12,7 @@ from torchvision.ops import nms
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.finding import Masks
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.limits import check_counts, check_nms, check_thresholds
 from poc_aug.backends.prompt_annotator import PromptAnnotator
 from poc_aug.backends.transformers_load import Kind, Role, load_model
 from poc_aug.errors import RecipeError
@@ -61,14 +62,9 @@ class Sam3Finder:
         dtype: str | None = None,
         batch_size: int = 4,
     ) -> None:
-        for name, value in (("score_threshold", score_threshold), ("mask_threshold", mask_threshold)):
-            if not 0 <= value < 1:
-                raise RecipeError(f"{name}={value}", expected="0 or more, less than 1")
-        if not 0 < nms_iou <= 1:
-            raise RecipeError(f"nms_iou={nms_iou}", expected="over 0, at most 1")
-        for name, number in (("max_masks", max_masks), ("batch_size", batch_size)):
-            if number < 1:
-                raise RecipeError(f"{name}={number}", expected="1 or more")
+        check_thresholds(score_threshold=score_threshold, mask_threshold=mask_threshold)
+        check_nms(nms_iou)
+        check_counts(max_masks=max_masks, batch_size=batch_size)
         require("transformers")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype or ("bfloat16" if self.device.type == "cuda" else None), self.device)

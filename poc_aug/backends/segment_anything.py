@@ -12,9 +12,11 @@ import torch.nn.functional as F
 
 from poc_aug.backends.checkpoints import load_checkpoint
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.finding import segment_wanted
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.limits import check_counts
 from poc_aug.backends.model_files import identity_of
-from poc_aug.errors import ModelError, RecipeError
+from poc_aug.errors import ModelError
 
 _EXPECTED = "a Segment Anything checkpoint such as sam_vit_h_4b8939.pth"
 
@@ -46,8 +48,7 @@ class SegmentAnythingSegmenter:
         dtype: str | None = None,
         batch_size: int = 4,
     ) -> None:
-        if batch_size < 1:
-            raise RecipeError(f"batch_size={batch_size}", expected="1 or more")
+        check_counts(batch_size=batch_size)
         require("segment_anything")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype, self.device)
@@ -66,12 +67,7 @@ class SegmentAnythingSegmenter:
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The best mask of each box: one bool ``[N, h, w]`` an image; an image without boxes is not encoded."""
-        wanted = [i for i, boxes in enumerate(boxes_xyxy) if len(boxes)]
-        found = self._halving.run(self._run, [(images[i], boxes_xyxy[i]) for i in wanted])
-        results = [torch.zeros(0, *image.shape[-2:], dtype=torch.bool) for image in images]
-        for i, masks in zip(wanted, found, strict=True):
-            results[i] = masks
-        return results
+        return segment_wanted(partial(self._halving.run, self._run), images, boxes_xyxy)
 
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:

@@ -12,24 +12,20 @@ from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.diffusion_load import LoadSettings, Offload, load_text_to_image
-from poc_aug.backends.halving import Halving
+from poc_aug.backends.diffusion_load import Loaded, LoadSettings, load_text_to_image
 from poc_aug.backends.painting import (
-    check_settings,
-    describe_loaded,
+    PipelineInserter,
     filled_up,
-    input_size,
     judged,
     levels,
     pictures_of,
     resized,
 )
-from poc_aug.backends.text_embeddings import TextEmbeddings
 from poc_aug.backends.text_limits import check_prompts
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import InpaintPass, PixelSize, Recipe, Rung
 from poc_aug.seeding import generator
-from poc_aug.types import Crop, Extent, Filled, Json, Rejection
+from poc_aug.types import Crop, Filled, Json, Rejection
 
 TEXT_TO_IMAGE_VERSION = 1
 """Raised whenever equal settings would paint other pixels."""
@@ -37,7 +33,7 @@ TEXT_TO_IMAGE_VERSION = 1
 Paste = Literal["full", "crop"]
 
 
-class TextToImageInserter:
+class TextToImageInserter(PipelineInserter):
     """Replaces crops by pictures that a text-to-image model paints from the prompt and the seed alone.
 
     The picture is a square of ``size_px``, resized to the crop; where the frame is smaller than the crop, and the crop
@@ -49,25 +45,8 @@ class TextToImageInserter:
         model: hub id, or folder of a saved pipeline.
         paste: ``"crop"`` pastes the object's pixels; ``"full"`` the whole picture, labelled to ignore outside the
             object.
-        family: pipeline class of diffusers; ``None``: found from the checkpoint.
-        steps: denoising steps; ``None``: the family's.
-        guidance: guidance scale; ``None``: the family's.
-        negative_prompt: what to keep away from; ``None``: nothing.
-        scheduler: class name of another scheduler in diffusers ("LCMScheduler").
-        lora: hub id or path of LoRA weights, merged into the model.
-        lora_weight_name: their file's name, where a repository holds several.
-        lora_scale: weight of the LoRA.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
-        dtype: "float16" (default on CUDA), "bfloat16" or "float32" (default on the CPU).
-        batch_size: most crops in one run of the model; ``None``: as many as are given.
-        size_px: side of the model's picture; ``None``: what the model was trained on.
-        safety_checker: keep the model's safety checker, if it has one; what it blanks is rejected as "unsafe".
-        compile: compile the denoiser; batches are then filled up to ``batch_size``, so that it compiles once.
-        channels_last: memory format of the convolutions.
-        vae_slicing: decode one image at a time.
-        vae_tiling: decode in tiles.
-        offload: keep "model" parts, or "sequential"ly each layer, in CPU memory while unused.
-        vae: hub id or path of another VAE.
+        options: `poc_aug.backends.diffusion.DiffusionInserter`'s: ``steps``, ``guidance``, ``negative_prompt``,
+            ``scheduler``, ``lora``, ``device``, ``dtype``, ``batch_size``, ``size_px`` and all others.
 
     Raises:
         MissingDependencyError: diffusers is not installed.
@@ -76,82 +55,25 @@ class TextToImageInserter:
         RecipeError: a setting outside its limits.
     """
 
-    needs_perspective = False
+    _inserter = "text-to-image"
+    _version = TEXT_TO_IMAGE_VERSION
 
-    def __init__(
-        self,
-        model: str | Path,
-        *,
-        paste: Paste = "crop",
-        family: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        negative_prompt: str | None = None,
-        scheduler: str | None = None,
-        lora: str | Path | None = None,
-        lora_weight_name: str | None = None,
-        lora_scale: float = 1.0,
-        device: str | None = None,
-        dtype: str | None = None,
-        batch_size: int | None = None,
-        size_px: int | None = None,
-        safety_checker: bool = True,
-        compile: bool = False,
-        channels_last: bool = False,
-        vae_slicing: bool = False,
-        vae_tiling: bool = False,
-        offload: Offload = "none",
-        vae: str | Path | None = None,
-    ) -> None:
+    def __init__(self, model: str | Path, *, paste: Paste = "crop", **options: Any) -> None:
         if paste not in ("full", "crop"):
             raise RecipeError(f"TextToImageInserter: paste={paste!r}", expected="'full' or 'crop'")
-        check_settings("TextToImageInserter", steps=steps, guidance=guidance, batch_size=batch_size, compile=compile)
-        self._settings = LoadSettings(
-            family=family,
-            device=device,
-            dtype=dtype,
-            scheduler=scheduler,
-            lora=lora,
-            lora_weight_name=lora_weight_name,
-            lora_scale=lora_scale,
-            vae=vae,
-            safety_checker=safety_checker,
-            compile=compile,
-            channels_last=channels_last,
-            vae_slicing=vae_slicing,
-            vae_tiling=vae_tiling,
-            offload=offload,
-        )
-        self.loaded = load_text_to_image(model, self._settings)
+        super().__init__(model, **options)
         self.paste: Paste = paste
-        self.steps = self.loaded.family.steps if steps is None else steps
-        self.guidance = float(self.loaded.family.guidance if guidance is None else guidance)
-        self.negative_prompt = negative_prompt
-        self.size_px = input_size("TextToImageInserter", self.loaded, size_px)
-        self.texts = TextEmbeddings(self.loaded)
-        self._halving = Halving("TextToImageInserter", batch_size)
-        self._fill_up_to = batch_size if compile else None
-
-    def __repr__(self) -> str:
-        family = self.loaded.family.pipeline
-        return f"TextToImageInserter({self.loaded.identity!r}, {family}, {self.loaded.device}, paste={self.paste!r})"
+        # There are no passes that could leave these open.
+        family = self.loaded.family
+        self.steps = family.steps if self.steps is None else self.steps
+        self.guidance = float(family.guidance if self.guidance is None else self.guidance)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is painted."""
-        return {
-            "inserter": "text-to-image",
-            "version": TEXT_TO_IMAGE_VERSION,
-            "paste": self.paste,
-            **describe_loaded(self.loaded, self._settings),
-            "size_px": self.size_px,
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "negative_prompt": self.negative_prompt,
-        }
+        return {**super().describe(), "paste": self.paste}
 
-    def extent(self, object_name: str, seed: int) -> Extent | None:
-        """``None``: it fills whatever crop it is given."""
-        return None
+    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded:
+        return load_text_to_image(model, settings)
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Check that every prompt fits the model's text limit, and that no shadow is asked for.
@@ -206,8 +128,10 @@ class TextToImageInserter:
         family = self.loaded.family
         chosen = filled_up(len(crops), self._fill_up_to)
         texts = [(crops[i].prompt, self.negative_prompt or "") for i in chosen]
-        arguments = self.texts.arguments(texts, guided=self.guidance > 1)
-        arguments[family.guidance_argument] = self.guidance
+        guidance = self.guidance
+        assert guidance is not None  # `__init__` has set it
+        arguments = self.texts.arguments(texts, guided=guidance > 1)
+        arguments[family.guidance_argument] = guidance
         output = self.loaded.pipe(
             height=self.size_px,
             width=self.size_px,

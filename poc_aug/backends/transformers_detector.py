@@ -12,6 +12,7 @@ from poc_aug.backends.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.finding import Detections
 from poc_aug.backends.grounding_dino import caption_of
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.limits import check_counts, check_thresholds
 from poc_aug.backends.transformers_load import Kind, Role, load_model
 from poc_aug.errors import RecipeError
 
@@ -60,11 +61,8 @@ class TransformersDetector:
         dtype: str | None = None,
         batch_size: int = 8,
     ) -> None:
-        for name, value in (("box_threshold", box_threshold), ("text_threshold", text_threshold)):
-            if not 0 <= value < 1:
-                raise RecipeError(f"{name}={value}", expected="0 or more, less than 1")
-        if batch_size < 1:
-            raise RecipeError(f"batch_size={batch_size}", expected="1 or more")
+        check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
+        check_counts(batch_size=batch_size)
         require("transformers")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype or "float32", self.device)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from poc_aug.backends.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.finding import segment_wanted
 from poc_aug.backends.halving import Halving
+from poc_aug.backends.limits import check_counts
 from poc_aug.backends.transformers_load import Kind, Role, load_model
-from poc_aug.errors import RecipeError
 
 SEGMENTER = Role(
     "segmenter",
@@ -51,8 +53,7 @@ class TransformersSegmenter:
         dtype: str | None = None,
         batch_size: int = 4,
     ) -> None:
-        if batch_size < 1:
-            raise RecipeError(f"batch_size={batch_size}", expected="1 or more")
+        check_counts(batch_size=batch_size)
         require("transformers")
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype, self.device)
@@ -72,12 +73,7 @@ class TransformersSegmenter:
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The best mask of each box: one bool ``[N, h, w]`` an image; an image without boxes is not encoded."""
-        wanted = [i for i, boxes in enumerate(boxes_xyxy) if len(boxes)]
-        found = self._halving.run(self._run, [(images[i], boxes_xyxy[i]) for i in wanted])
-        results = [torch.zeros(0, *image.shape[-2:], dtype=torch.bool) for image in images]
-        for i, masks in zip(wanted, found, strict=True):
-            results[i] = masks
-        return results
+        return segment_wanted(partial(self._halving.run, self._run), images, boxes_xyxy)
 
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rich.console import Console
 
 from poc_aug.cli.arguments import config_value, load_callable
-from poc_aug.errors import PocAugError, RecipeError
+from poc_aug.errors import RecipeError
 from poc_aug.models import Task, default_model
+from poc_aug.objects import build
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.recipe import Recipe
 from poc_aug.types import Annotator, Inserter, Locator
@@ -52,7 +53,6 @@ class BackendOptions(BaseModel):
 
 
 _Options = TypeVar("_Options", bound=BackendOptions)
-_Made = TypeVar("_Made")
 
 
 def check_options(kind: type[_Options], values: Mapping[str, Any], where: str) -> _Options:
@@ -131,14 +131,14 @@ def _check_names(options: BackendOptions) -> None:
 def _inserter(console: Console, options: BackendOptions) -> Inserter:
     name = options.backend or PAINTERS[0]
     if name not in PAINTERS:
-        inserter: Inserter = _make(load_callable(name), name, options.backend_args)
+        inserter: Inserter = build(load_callable(name), options.backend_args, name)
         return inserter
     from poc_aug.backends.diffusion import DiffusionInserter
     from poc_aug.backends.text_to_image import TextToImageInserter
 
     model = _chosen(console, options.model, "inpaint" if name == "diffusion" else "text-to-image")
     make: Callable[..., Inserter] = DiffusionInserter if name == "diffusion" else TextToImageInserter
-    return _make(make, name, {"model": model, **_hardware(options), **options.backend_args})
+    return build(make, {"model": model, **_hardware(options), **options.backend_args}, name)
 
 
 def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Annotator | None:
@@ -147,7 +147,7 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
     if name == "none":
         return None
     if name not in ANNOTATORS:
-        own: Annotator = _make(load_callable(name), name, options.annotator_args)
+        own: Annotator = build(load_callable(name), options.annotator_args, name)
         return own
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
@@ -155,7 +155,7 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
         from poc_aug.backends.sam3 import Sam3Annotator
 
         model = _chosen(console, options.segmenter, "detector and segmenter")
-        return _make(Sam3Annotator, name, {"model": model, **settings})
+        return build(Sam3Annotator, {"model": model, **settings}, name)
     if name == "grounded-sam":
         from poc_aug.backends.grounded_sam import GroundedSamAnnotator
 
@@ -167,21 +167,21 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
                     hint="or take --annotator transformers, which finds its models on the hub",
                 )
         files = {"detector_checkpoint": options.detector, "sam_checkpoint": options.segmenter}
-        return _make(GroundedSamAnnotator, name, {**files, **settings})
+        return build(GroundedSamAnnotator, {**files, **settings}, name)
     from poc_aug.backends.transformers_annotator import TransformersAnnotator
 
     models = {
         "detector": _chosen(console, options.detector, "detector"),
         "segmenter": _chosen(console, options.segmenter, "segmenter"),
     }
-    return _make(TransformersAnnotator, name, {**models, **settings})
+    return build(TransformersAnnotator, {**models, **settings}, name)
 
 
 def _locator(annotator: Annotator | None, options: BackendOptions) -> Locator | None:
     if options.locator == "labels":
         return None
     if options.locator not in LOCATORS:
-        own: Locator = _make(load_callable(options.locator), options.locator, {})
+        own: Locator = build(load_callable(options.locator), {}, options.locator)
         return own
     from poc_aug.backends.prompt_annotator import PromptAnnotator
     from poc_aug.backends.prompt_locator import PromptLocator
@@ -208,13 +208,3 @@ def _chosen(console: Console, model: str | None, task: Task) -> str:
     default = default_model(task)
     console.print(f"{task}: {default} (the default; others: poc-aug models)", markup=False)
     return default
-
-
-def _make(make: Callable[..., _Made], name: str, arguments: Mapping[str, Any]) -> _Made:
-    try:
-        return make(**arguments)
-    except PocAugError:
-        raise
-    except TypeError as error:
-        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise RecipeError(f"{name}({shown}): {error}", expected="arguments that it takes") from error
