@@ -1,11 +1,13 @@
-"""`POCAugmentedDataset`: a drop-in wrapper that reads insertions from a cache and composes them."""
+"""`POCAugmentedDataset`: a drop-in wrapper that composes insertions, from a cache or generated while training."""
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import TracebackType
+from typing import Any, Literal
 
 import torch
 from torch.utils.data import Dataset
@@ -17,18 +19,22 @@ from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
 from poc_aug.errors import (
     CacheDatasetMismatchError,
-    CacheMissError,
     LabelPolicyError,
     RecipeError,
 )
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
+from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
+from poc_aug.manifests import type_name
+from poc_aug.pipeline import InsertionPipeline
+from poc_aug.reading import OnMiss, Reading, VariantSource, check_source
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
 from poc_aug.types import IGNORED, Variant
 
-OnMiss = Literal["original", "raise"]
+_logger = logging.getLogger("poc_aug")
+_NUM_VARIANTS = 3  # as `warm_cache`
 
 
 class POCAugmentedDataset(Dataset[Any]):
@@ -40,13 +46,26 @@ class POCAugmentedDataset(Dataset[Any]):
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.adapters`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one.
+        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` takes one in a
+            temporary folder.
         labels: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
             ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``; a number: that variant.
-        on_miss: what happens where the cache does not hold what was drawn: ``"original"`` or ``"raise"``. A variant
-            in which every attempt was rejected is no miss.
+        pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, where
+            it holds models, a function without arguments that builds it there.
+        on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
+            as it is; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
+            ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
+            drawn is made meanwhile. A variant in which every attempt was rejected is no miss.
+        num_variants: with ``pipeline``: how many variants a sample has; default 3, as `warm_cache`.
+        refresh: with ``pipeline``: share of the variants that are made anew each epoch, in the background, while the
+            epoch before is read. They are added to the cache, beside the old ones.
+        timeout_s: seconds that an item waits for its insertions at most, loading models included.
+        on_timeout: what happens then: ``"raise"`` or ``"original"``.
+        on_server_failure: what happens when the generation process has died, or could not make a variant:
+            ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
+        server: how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
         seed: seed of what is drawn when reading.
@@ -58,19 +77,30 @@ class POCAugmentedDataset(Dataset[Any]):
         CacheError: no cache at the path, or one that cannot be read.
         CacheDatasetMismatchError: the cache holds no sample of this dataset; later, when reading, that a stored
             sample's content differs from this dataset's.
+        CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
         LabelPolicyError: an inserted class without a label id, or an id that does not fit the labels' dtype.
         RecipeError: a parameter out of its range.
+        GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
+            cache does not exist yet, and the pipeline could not be built.
+        GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
     """
 
     def __init__(
         self,
         base: Dataset[Any],
-        cache: str | Path | Cache,
+        cache: str | Path | Cache | None = None,
         labels: LabelPolicy | None = None,
         *,
+        pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None = None,
         p: float | None = None,
         variants: Literal["random", "all"] | int = "random",
-        on_miss: OnMiss = "original",
+        on_miss: OnMiss | None = None,
+        num_variants: int | None = None,
+        refresh: float = 0.0,
+        timeout_s: float = 600.0,
+        on_timeout: OnTrouble = "raise",
+        on_server_failure: OnTrouble = "raise",
+        server: ServerSettings | None = None,
         sigma_px: float = 1.0,
         transforms: Callable[..., Any] | None = None,
         seed: int = 0,
@@ -78,12 +108,13 @@ class POCAugmentedDataset(Dataset[Any]):
         keys: Sequence[str] | Callable[[int], str] | None = None,
         adapt: Adapt | None = None,
     ) -> None:
+        on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
+        check_source(pipeline, variants, on_miss, num_variants, refresh)
         self.base = base
-        self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.labels = labels if labels is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5
         self.variants = variants if isinstance(variants, str) else operator.index(variants)
-        self.on_miss = on_miss
+        self.on_miss: OnMiss = on_miss
         self.sigma_px = sigma_px
         self.transforms = transforms
         self.seed = operator.index(seed)
@@ -91,30 +122,82 @@ class POCAugmentedDataset(Dataset[Any]):
         self.base_schema = find_schema(base, schema)
         self.adapt = adapt
         self.keys = dataset_keys(base, keys)
+        self._live: Live | None = None
+        waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
+        if pipeline is not None:
+            where = cache.path if isinstance(cache, Cache) else None if cache is None else Path(cache).absolute()
+            settings = server or ServerSettings()
+            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings)
+            self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
+        elif cache is None:
+            raise RecipeError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
+        else:
+            self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._check_parameters()
         stored = self._check_keys()
-        self._per_sample = 1 + max((index for _, index in self.cache), default=0) if variants == "all" else 1
+        schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
+        self._source = VariantSource(self.cache, self._live, schedule, self.variants, on_miss, self.seed)
+        self._per_sample = 1
+        if variants == "all":
+            highest = max((index for _, index in self.cache), default=0)
+            self._per_sample = 1 + highest if self._live is None else schedule.variants
         names = {part for spec in self.recipe.objects for part in spec.parts}
         self._ids = self.labels.resolve(sorted(names), self.base_schema)
         self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
         if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
             self.labels.rewrite(torch.zeros((1, 1), dtype=torch.uint8), self.base_schema)
         self._stored = stored
-        # In shared memory, so that `set_epoch` reaches persistent workers.
+        # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._ledger = Ledger(len(self))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
 
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
         """
+        if epoch != self.epoch:
+            self._log_epoch()
         self._epoch.fill_(epoch)
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
         return int(self._epoch)
+
+    def stats(self) -> ReadingStatistics:
+        """What became of this epoch's items so far, in all workers, and what the generation process did."""
+        return ReadingStatistics.of(self._ledger, self.epoch, None if self._live is None else self._live.board)
+
+    def start(self) -> None:
+        """With ``pipeline``: start the generation process now; else the first item that needs it does.
+
+        Raises:
+            RecipeError: there is no pipeline.
+            GenerationProcessError: it could not start; the message holds its traceback.
+        """
+        if self._live is None:
+            raise RecipeError("start() on a dataset without pipeline=", expected="a dataset that generates")
+        self._live.start()
+
+    def close(self) -> None:
+        """End the generation process, if there is one; it also ends with this object, and with the program."""
+        self._log_epoch()
+        if self._live is not None:
+            self._live.close()
+
+    def __enter__(self) -> POCAugmentedDataset:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _log_epoch(self) -> None:
+        if self._live is not None and (statistics := self.stats()).items:
+            _logger.info("%s", statistics)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__.copy()
@@ -129,48 +212,38 @@ class POCAugmentedDataset(Dataset[Any]):
         return len(self.keys) * self._per_sample
 
     def __getitem__(self, index: int) -> Any:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """The items of a batch, as a ``DataLoader`` asks for them: what is missing is generated in one go.
+
+        Raises:
+            IndexError: an index out of range; else what the class says of reading.
+        """
+        readings = [self._open(index) for index in indices]
+        self._source.generate(readings)
+        return [self._finish(reading) for reading in readings]
+
+    def _open(self, index: int) -> Reading:
         index = operator.index(index)  # samplers and subsets may hold NumPy or tensor indices
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} items")
-        number, place = divmod(index % len(self), self._per_sample)
+        index %= len(self)
+        number, place = divmod(index, self._per_sample)
         key = self.keys[number]
         came = self.base[number]
         unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
-        item = open_item(came, self.adapt, key=key, unshared=unshared)
-        self._rewrite_base(item)
-        variant = self._draw_variant(key, index % len(self), place)
-        if variant is not None:
-            self._compose(item, key, variant)
-        return self._transform(item.close())
+        reading = Reading(index, place, key, open_item(came, self.adapt, key=key, unshared=unshared))
+        if seeding.unit(self.seed, "read", self.epoch, key, index) < self.p:
+            self._source.draw(reading, self.epoch)
+        return reading
 
-    def _draw_variant(self, key: str, index: int, place: int) -> Variant | None:
-        if seeding.unit(self.seed, "read", self.epoch, key, index) >= self.p:
-            return None
-        stored = self.cache.variants(key)
-        if self.variants != "random":
-            wanted = place if self.variants == "all" else self.variants
-            assert isinstance(wanted, int)
-            if wanted not in stored:
-                self._miss(key, f"variant {wanted}")
-            return self.cache.get(key, wanted)
-        if not stored:
-            self._miss(key, "a variant")
-        # A variant in which every attempt was rejected shows nothing: the next one is taken.
-        rng = seeding.generator(self.seed, "variant", self.epoch, key, index)
-        for choice in torch.randperm(len(stored), generator=rng).tolist():
-            variant = self.cache.get(key, stored[choice])
-            if variant is not None and variant.insertions:
-                return variant
-        return None
-
-    def _miss(self, key: str, what: str) -> None:
-        if self.on_miss == "raise":
-            held = list(self.cache.variants(key))
-            raise CacheMissError(
-                f"sample {key!r}: {what} was asked for, the cache {str(self.cache.path)!r} holds variants {held}",
-                expected="every variant that can be drawn",
-                hint="run warm_cache again on this dataset, or set on_miss='original'",
-            )
+    def _finish(self, reading: Reading) -> Any:
+        self._rewrite_base(reading.item)
+        if reading.variant is not None:
+            self._compose(reading.item, reading.key, reading.variant)
+        self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
+        return self._transform(reading.item.close())
 
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
@@ -213,11 +286,8 @@ class POCAugmentedDataset(Dataset[Any]):
     def _check_parameters(self) -> None:
         if not 0 <= self.p <= 1:
             raise RecipeError(f"p={self.p}", expected="a share in [0, 1]")
-        if self.on_miss not in get_args(OnMiss):
-            raise RecipeError(f"on_miss={self.on_miss!r}", expected=f"one of {get_args(OnMiss)}")
-        if not (self.variants in ("random", "all") or (isinstance(self.variants, int) and self.variants >= 0)):
-            raise RecipeError(f"variants={self.variants!r}", expected="'random', 'all' or the number of a variant")
-        if isinstance(self.variants, int) and all(index != self.variants for _, index in self.cache):
+        absent = isinstance(self.variants, int) and all(index != self.variants for _, index in self.cache)
+        if absent and self._live is None:
             held = sorted({index for _, index in self.cache})
             raise RecipeError(f"variants={self.variants}", expected=f"a variant that the cache holds: {held}")
         most = self.recipe.max_sigma_px
@@ -231,7 +301,7 @@ class POCAugmentedDataset(Dataset[Any]):
     def _check_keys(self) -> int:
         """How many samples the cache knows; none of them is an error, not a dataset without insertions."""
         stored = sum(1 for key in self.keys if self.cache.variants(key))
-        if self.keys and not stored:
+        if self.keys and not stored and not (self._live is not None and len(self.cache) == 0):
             some = self.cache.keys()[:3]
             raise CacheDatasetMismatchError(
                 f"the cache {str(self.cache.path)!r} holds none of this dataset's {len(self.keys)} samples: the "

@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = "tuple[Filled, Annotation] | Rejection"
 Job: TypeAlias = Generator[Crop, Outcome, Variant]
+
+_END = object()
 
 
 @dataclass(eq=False)
@@ -72,16 +74,18 @@ class Engine:
         pipeline: InsertionPipeline,
         statistics: Statistics,
         failures: list[tuple[str, int, GenerationError]] | None,
+        wake: Callable[[], None] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.statistics = statistics
         self.failures = failures
+        self._wake = wake
         self._limit = 3 * pipeline.batch_size
         self._window: deque[_Running] = deque()
         self._flying: deque[_Batch] = deque()
         self._accelerator = Accelerator()
 
-    def run(self, jobs: Iterable[tuple[Sample, int]], *, ordered: bool) -> Generator[Variant, None, None]:
+    def run(self, jobs: Iterable[tuple[Sample, int] | None], *, ordered: bool) -> Generator[Variant, None, None]:
         """The variants of all jobs."""
         try:
             yield from self._all(jobs, ordered)
@@ -94,40 +98,45 @@ class Engine:
         finally:
             self._accelerator.close()
 
-    def _all(self, jobs: Iterable[tuple[Sample, int]], ordered: bool) -> Iterator[Variant]:
+    def _all(self, jobs: Iterable[tuple[Sample, int] | None], ordered: bool) -> Iterator[Variant]:
         source = self._read(jobs)
         exhausted = False
         while True:
-            while not exhausted and len(self._window) < self._limit:
-                running = next(source, None)
-                exhausted = running is None
-                if running is not None:
-                    self._window.append(running)
-                self._begin()
-                if self._submit(last=exhausted) or self._landed():
-                    # While a batch runs there is time to hand out what is finished.
-                    break
             for variant in self._finished(ordered=ordered):
                 with self.statistics.stage("write"):
                     yield variant
             if not self._window and exhausted:
                 return
+            idle = False
+            while not (exhausted or idle) and len(self._window) < self._limit:
+                came = next(source, _END)
+                exhausted, idle = came is _END, came is None
+                if isinstance(came, _Running):
+                    self._window.append(came)
+                self._begin()
+                if self._submit(last=exhausted or idle) or self._landed():
+                    # While a batch runs there is time to hand out what is finished.
+                    break
             self._begin()
             full = exhausted or len(self._window) >= self._limit
-            self._submit(last=full)
+            self._submit(last=full or idle)
             if self._landed() or (full and self._flying):
                 self._land()
             elif full:
                 self._wait_for_areas()
 
-    def _read(self, jobs: Iterable[tuple[Sample, int]]) -> Iterator[_Running]:
+    def _read(self, jobs: Iterable[tuple[Sample, int] | None]) -> Iterator[_Running | None]:
         scene: Scene | None = None
         source = iter(jobs)
         while True:
             with self.statistics.stage("read"):
-                item = next(source, None)
-            if item is None:
+                item = next(source, _END)
+            if item is _END:
                 return
+            if item is None:
+                yield None
+                continue
+            assert isinstance(item, tuple)
             sample, index = item
             if scene is None or scene.sample is not sample:  # the variants of a sample come together
                 scene = self.pipeline.scene(sample, self.statistics, self._locate)
@@ -137,7 +146,13 @@ class Engine:
             yield running
 
     def _locate(self, sample: Sample, location: str) -> Found:
-        return self._accelerator.submit(self._located, sample, location, urgent=True)
+        return self._told(self._accelerator.submit(self._located, sample, location, urgent=True))
+
+    def _told(self, future: Future[Any]) -> Future[Any]:
+        """Have whoever waits for jobs woken when a future is done."""
+        if (wake := self._wake) is not None:
+            future.add_done_callback(lambda _: wake())
+        return future
 
     def _located(self, sample: Sample, location: str) -> tuple[torch.Tensor, float]:
         started = time.perf_counter()
@@ -193,7 +208,7 @@ class Engine:
         keys = [running.key for running in batch]
         # Known before it begins: an interruption between the two lines must not lose it.
         self._flying.append((Future(), batch))
-        self._accelerator.submit(self._fill_or_blame, crops, keys, future=self._flying[-1][0])
+        self._accelerator.submit(self._fill_or_blame, crops, keys, future=self._told(self._flying[-1][0]))
         return True
 
     def _landed(self) -> bool:

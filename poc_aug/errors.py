@@ -23,6 +23,8 @@
     ├── ModelError                   a model that is not there, cannot be loaded, or is not of the kind needed
     ├── DeviceError                  a device that this machine does not have, or a dtype that it cannot use
     ├── GenerationError              a backend failed on a crop (named by key, object and seed)
+    ├── GenerationProcessError       the process that generates while training died, or could not start
+    │   └── GenerationTimeoutError   an item waited for its insertion longer than ``timeout_s``
     └── MissingDependencyError       an optional package is not installed (with its install line)
 """
 
@@ -100,6 +102,14 @@ class DeviceError(PocAugError):
 
 class GenerationError(PocAugError):
     """A backend raised on a crop; the message names the sample's key, the object and the seed."""
+
+
+class GenerationProcessError(PocAugError):
+    """The process that generates while training has died, could not start, or was closed; the message says why."""
+
+
+class GenerationTimeoutError(GenerationProcessError):
+    """An item waited for its insertion longer than ``timeout_s``."""
 
 
 class CacheError(PocAugError):

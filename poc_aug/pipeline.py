@@ -8,7 +8,7 @@ and seeds, so what it produces does not depend on batch size or on which other j
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -150,11 +150,12 @@ class InsertionPipeline:
 
     def run(
         self,
-        jobs: Iterable[tuple[Sample, int]],
+        jobs: Iterable[tuple[Sample, int] | None],
         *,
         ordered: bool = True,
         statistics: Statistics | None = None,
         failures: list[tuple[str, int, GenerationError]] | None = None,
+        wake: Callable[[], None] | None = None,
     ) -> Generator[Variant, None, None]:
         """Generate the variants of many samples, batched across them.
 
@@ -168,12 +169,14 @@ class InsertionPipeline:
         generator drops them.
 
         Args:
-            jobs: samples and variants.
+            jobs: samples and variants. ``None`` among them: there is nothing at the moment; what is there is
+                begun, and asked again. (Waiting for a job to come is up to ``jobs``.)
             ordered: results come in the order of the jobs; else as they are finished. Before an error, those that are
                 finished come in the jobs' order, without those between that are not.
             statistics: counts and times are added to it.
             failures: where a backend raises on a crop, or on a sample's location, the variant is left out and
                 (key, variant, error) appended here; ``None`` raises.
+            wake: called, from another thread, whenever a batch is done: for ``jobs`` that wait.
 
         Raises:
             GenerationError: a backend raised, and ``failures`` is ``None``; or it broke its contract: another number
@@ -182,7 +185,7 @@ class InsertionPipeline:
             SchemaError: a sample's labels hold ids that the schema does not know.
         """
         self.check()
-        return Engine(self, statistics or Statistics(), failures).run(jobs, ordered=ordered)
+        return Engine(self, statistics or Statistics(), failures, wake).run(jobs, ordered=ordered)
 
     def check_sample(self, sample: Sample) -> None:
         """Check that a sample fits recipe and schema.

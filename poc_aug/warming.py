@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.adapters import Adapt, open_item
-from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec, Manifest
+from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
+from poc_aug.manifests import manifest_of, type_name
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.schema import LabelSchema
 from poc_aug.statistics import Statistics
@@ -169,13 +170,7 @@ def warm_cache(
     pipeline.check()
     names = dataset_keys(dataset, keys)
     wanted = range(len(names) if limit is None else min(limit, len(names)))
-    manifest = Manifest(
-        fingerprint=pipeline.fingerprint,
-        recipe=pipeline.recipe.to_dict(),
-        backends=pipeline.describe(),
-        dataset={"type": _type_name(dataset), "schema": label_schema.name if label_schema else None},
-        codec=codec,
-    )
+    manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec)
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     with ExitStack() as stack:
         present: set[tuple[str, int]] = set()
@@ -287,13 +282,6 @@ def _start(loader: DataLoader[Any]) -> Iterator[Sample | _Unreadable]:
             expected="a dataset that can be pickled: no lambdas, no open files",
             hint="name the function at module level, or read in this process: workers=0 (--workers 0)",
         ) from error
-
-
-def _type_name(dataset: Dataset[Any]) -> str:
-    """Name of the dataset's class; a subset is named after what it is a subset of."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return type(dataset).__name__
 
 
 def _loader(frames: _Frames, workers: int) -> DataLoader[Any]:

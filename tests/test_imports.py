@@ -23,6 +23,9 @@ RANKS = [
         *("datasets", "synthetic", "render"),
     ),
     ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
+    ("manifests",),
+    ("live",),
+    ("reading",),
     ("dataset", "warming", "preview", "objects", "bench", "trace", "trace_pictures"),
     ("cli",),
 ]

@@ -89,6 +89,17 @@ class Cache:
         """
         return self._read(key, variant, lambda data: decode_record(data, key, variant))
 
+    def get_new(self, key: str, variant: int) -> Variant | None:
+        """As `get`, but also sees what another process has stored since the cache was listed; one look a shard.
+
+        Raises:
+            CacheCorruptError: as `get`.
+        """
+        if variant not in self._listing().get(key, {}):
+            with registry.exclusive():
+                self._find(key, variant)
+        return self.get(key, variant)
+
     def raw(self, key: str, variant: int) -> bytes | None:
         """The record's bytes with their hash checked, not decoded; ``None`` where it is not stored.
 
@@ -214,6 +225,23 @@ class Cache:
             except (RecordError, lmdb.Error) as error:
                 raise self._corrupt(f"shard {shard.path.name!r} cannot be listed: {error}") from error
         return index
+
+    def _find(self, key: str, variant: int) -> None:
+        """Add a record to the listing, if a shard holds it by now."""
+        listing = self._listing()
+        known = {shard.path for shard in self._shards}
+        self._shards += [registry.acquire(path) for path in shard_paths(self.path) if path.resolve() not in known]
+        name = encode_key(key, variant)
+        for number, shard in enumerate(self._shards):
+            shard.reopen_if_replaced()
+            try:
+                with shard.read() as transaction:
+                    found = transaction.get(name) is not None
+            except lmdb.Error as error:
+                raise self._corrupt(f"shard {shard.path.name!r} cannot be read: {error}") from error
+            if found:
+                listing.setdefault(key, {})[variant] = number
+                return
 
     def _read(self, key: str, variant: int, decode: Callable[[bytes], T]) -> T | None:
         number = self._listing().get(key, {}).get(variant)

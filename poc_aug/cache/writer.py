@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +73,22 @@ class CacheWriter:
         # A writer that is dropped without close() must not keep its shard busy; only sealing is missed.
         self._finalizer = weakref.finalize(self, _let_go, self._lock, self._shards, os.getpid())
 
+    @staticmethod
+    def create(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
+        """Make an empty cache, or check that the one that is there can be continued; no shard is made.
+
+        Returns:
+            The cache's manifest.
+
+        Raises:
+            CacheError: as the constructor, but for a shard that is busy.
+        """
+        where = Path(os.path.abspath(path))
+        try:
+            return _create_or_continue(where, manifest)
+        except OSError as error:
+            raise _write_error(where, error, where) from error
+
     def put(self, variant: Variant) -> bool:
         """Store one variant; see `put_many`. Returns whether it was new."""
         return self.put_many([variant]) == 1
@@ -90,15 +106,18 @@ class CacheWriter:
                 or the writer is closed.
             CacheDiskError: the disk is full or failed; everything that was stored before remains.
         """
+        return self.put_records([(variant, encode_record(variant, self.manifest.codec)) for variant in variants])
+
+    def put_records(self, records: Sequence[tuple[Variant, bytes]]) -> int:
+        """Store variants that are encoded already (`encode_record`, with the manifest's codec); see `put_many`."""
         self._check_usable()
-        variants = list(variants)
-        records = [(encode_key(v.key, v.index), encode_record(v, self.manifest.codec), v) for v in variants]
         if not records:
             return 0
 
         def change(transaction: lmdb.Transaction[bytes]) -> int:
             new = 0
-            for name, data, variant in records:
+            for variant, data in records:
+                name = encode_key(variant.key, variant.index)
                 if transaction.put(name, data, overwrite=False):
                     new += 1
                 elif (stored := transaction.get(name)) != data:

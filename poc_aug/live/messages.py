@@ -1,0 +1,181 @@
+"""Messages between processes of one machine: frames on a Unix socket, what they hold in anonymous shared memory.
+
+A message is a frame of 16 bytes with one file descriptor: memory that has no name anywhere (``memfd``), written by the
+sender and mapped by the receiver. The kernel frees it when the last process that holds it lets go or ends, so not
+even SIGKILL leaves a segment behind, and the size of ``/dev/shm`` (64 MB in many containers) does not matter. No lock
+is shared, so no process that dies can leave one taken.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import socket
+import struct
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from poc_aug.errors import PocAugError
+
+_FRAME = struct.Struct("<QQ")
+_ALIGN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A worker wants a variant of a sample.
+
+    Attributes:
+        key: the sample's key.
+        index: the variant's index.
+        image: uint8 ``[3, H, W]``.
+        labels: integer ``[H, W]``.
+        waits: the worker waits for it; else it goes on, and those that are waited for come first.
+    """
+
+    key: str
+    index: int
+    image: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The variant, as a cache's record: uint8 ``[n]``."""
+
+    record: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The variant could not be made; the generation process goes on."""
+
+    error: PocAugError
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no generation process any more, and why; sent as message 0, whatever was asked."""
+
+    why: str
+    closed: bool = False
+
+
+Message: TypeAlias = Ask | Made | Failed | Gone
+
+
+def send(to: socket.socket, number: int, message: Message) -> None:
+    """Send a message; its arrays are copied once, into shared memory.
+
+    Raises:
+        OSError: the other side is gone; ``BlockingIOError`` where the socket does not block and is full.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    views = [buffer.raw() for buffer in buffers]
+    sizes = struct.pack(f"<{2 + len(views)}Q", len(views), len(head), *(len(view) for view in views))
+    offsets, end = [], len(sizes) + len(head)
+    for view in views:
+        offsets.append(_aligned(end))
+        end = offsets[-1] + len(view)
+    fd = _anonymous(end)
+    try:
+        with mmap.mmap(fd, end) as memory:
+            memory[: len(sizes)] = sizes
+            memory[len(sizes) : len(sizes) + len(head)] = head
+            for offset, view in zip(offsets, views, strict=True):
+                memory[offset : offset + len(view)] = view
+        socket.send_fds(to, [_FRAME.pack(number, end)], [fd])
+    finally:
+        os.close(fd)
+
+
+def receive(source: socket.socket) -> tuple[int, Message] | None:
+    """The next message and its number; ``None`` where the other side is gone. Arrays are views of shared memory.
+
+    Raises:
+        TimeoutError: none came within the socket's timeout.
+    """
+    try:
+        frame, fds, _, _ = socket.recv_fds(source, _FRAME.size, 1)
+    except ConnectionError:
+        return None
+    try:
+        if len(frame) < _FRAME.size or not fds:
+            return None
+        number, nbytes = _FRAME.unpack(frame)
+        memory = memoryview(mmap.mmap(fds[0], nbytes))
+    finally:
+        for fd in fds:
+            os.close(fd)
+    count, head_nbytes = struct.unpack_from("<2Q", memory)
+    sizes = struct.unpack_from(f"<{count}Q", memory, 16)
+    start = 16 + 8 * count
+    end = start + head_nbytes
+    views = []
+    for size in sizes:
+        offset = _aligned(end)
+        end = offset + size
+        views.append(memory[offset:end])
+    message: Message = pickle.loads(memory[start : start + head_nbytes], buffers=views)
+    return number, message
+
+
+def listen() -> tuple[socket.socket, str]:
+    """A listening socket and its address, for processes of this user on this machine."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if sys.platform == "linux":
+        # An abstract address: no file that could stay behind.
+        address = f"\0poc_aug-{os.getpid()}-{os.urandom(16).hex()}"
+    else:
+        address = os.path.join(tempfile.mkdtemp(prefix="poc_aug-"), "socket")
+    listener.bind(address)
+    listener.listen(1024)
+    return listener, address
+
+
+def connect(address: str) -> socket.socket:
+    """A connection to a listener.
+
+    Raises:
+        OSError: nobody listens there any more.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def is_same_user(connection: socket.socket) -> bool:
+    """Whether the other side runs as this user; an abstract address has no permissions of its own."""
+    if sys.platform != "linux":
+        return True  # the socket's folder is this user's alone
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return bool(struct.unpack("3i", credentials)[1] == os.getuid())
+
+
+def _anonymous(nbytes: int) -> int:
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("poc_aug")
+    else:
+        with tempfile.TemporaryFile(prefix="poc_aug-") as file:
+            fd = os.dup(file.fileno())
+    try:
+        os.ftruncate(fd, nbytes)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGN) * _ALIGN

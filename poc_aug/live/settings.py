@@ -1,0 +1,67 @@
+"""Settings of the generation process, and of those that wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from poc_aug.cache import CODECS, Codec
+from poc_aug.errors import RecipeError
+
+OnTrouble = Literal["raise", "original"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a generation process works; nothing here changes what is generated.
+
+    Attributes:
+        max_wait_s: seconds that a batch which is not full waits for more requests.
+        queue_size: most samples that all workers together have queued to be made ahead ("background"); each takes
+            the size of a frame and its labels in shared memory.
+        grace_s: seconds for the batch that runs to finish when training ends; then the process is killed.
+        codec: codec of the patches in a new cache; ``None``: the cache's own, else "delta-zstd".
+
+    Raises:
+        RecipeError: a value outside its limits.
+    """
+
+    max_wait_s: float = 0.01
+    queue_size: int = 32
+    grace_s: float = 20.0
+    codec: Codec | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_wait_s <= 10:
+            raise RecipeError(f"max_wait_s={self.max_wait_s}", expected="over 0, at most 10 seconds")
+        if self.queue_size < 1:
+            raise RecipeError(f"queue_size={self.queue_size}", expected="1 or more")
+        if self.grace_s <= 0:
+            raise RecipeError(f"grace_s={self.grace_s}", expected="over 0 seconds")
+        if self.codec is not None and self.codec not in CODECS:
+            raise RecipeError(f"codec={self.codec!r}", expected=f"one of: {', '.join(CODECS)}, or None")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitSettings:
+    """What an item does that its insertion is not there for.
+
+    Attributes:
+        timeout_s: seconds that an item waits at most.
+        on_timeout: then: "raise", or "original": the item comes without insertions.
+        on_server_failure: when the generation process has died, or could not make a variant: the same.
+
+    Raises:
+        RecipeError: a value outside its limits.
+    """
+
+    timeout_s: float = 600.0
+    on_timeout: OnTrouble = "raise"
+    on_server_failure: OnTrouble = "raise"
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise RecipeError(f"timeout_s={self.timeout_s}", expected="over 0 seconds")
+        for name in ("on_timeout", "on_server_failure"):
+            if getattr(self, name) not in get_args(OnTrouble):
+                raise RecipeError(f"{name}={getattr(self, name)!r}", expected=f"one of {get_args(OnTrouble)}")
