@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ class Live:
     ) -> None:
         self.waiting = waiting
         self.board = Board()
-        path = Path(tempfile.mkdtemp(prefix="poc_aug-")) / "live.cache" if cache is None else cache
+        path = Path(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-")) / "live.cache" if cache is None else cache
         work = Work(pipeline, schema, dataset, path, cache is None, settings)
         if isinstance(pipeline, InsertionPipeline):
             # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.

@@ -134,7 +134,7 @@ def listen() -> tuple[socket.socket, str]:
         # An abstract address: no file that could stay behind.
         address = f"\0poc_aug-{os.getpid()}-{os.urandom(16).hex()}"
     else:
-        address = os.path.join(tempfile.mkdtemp(prefix="poc_aug-"), "socket")
+        address = os.path.join(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-"), "socket")
     listener.bind(address)
     listener.listen(1024)
     return listener, address
