@@ -54,13 +54,13 @@ class Live:
     ) -> None:
         self.waiting = waiting
         self.board = Board()
+        if isinstance(pipeline, InsertionPipeline):
+            # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.
+            pipeline.with_schema(schema).check()
         path = Path(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-")) / "live.cache" if cache is None else cache
         work = Work(pipeline, schema, dataset, path, cache is None, settings)
         if isinstance(pipeline, InsertionPipeline):
-            # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.
-            built = work.build()
-            built.check()
-            CacheWriter.create(path, work.manifest(built))
+            CacheWriter.create(path, work.manifest(work.build()))
         self.cache_path = path
         self._keeper: Keeper | None = Keeper(work, self.board, warn=waiting.on_server_failure == "original")
         self._client = Client(self._keeper.address, settings.queue_size)

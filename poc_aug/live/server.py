@@ -206,28 +206,30 @@ class _Server:
         records = [(variant, encode_record(variant, self._writer.manifest.codec)) for variant in finished]
         # First on disk, then told: what training has seen is never lost.
         self._writer.put_records(records)
-        for variant, record in records:
-            name = variant.key, variant.index
-            self._claims.give_back(*name)
-            self._tell(name, Made(np.frombuffer(record, np.uint8)))
+        self._running -= len(records) + len(self._failures)
+        self._made += len(records)
+        told: list[tuple[tuple[str, int], Message]] = [
+            ((variant.key, variant.index), Made(np.frombuffer(record, np.uint8))) for variant, record in records
+        ]
         for key, index, error in self._failures:
             if not self._failed:
                 _logger.warning("Generating variant %d of %r failed, training goes on: %s", index, key, error)
             self._failed += 1
-            self._claims.give_back(key, index)
-            self._tell((key, index), Failed(error))
-        self._running -= len(records) + len(self._failures)
-        self._made += len(records)
+            told.append(((key, index), Failed(error)))
         self._failures.clear()
-        self._write_board()
+        # Before they are told: whoever has an answer sees it counted.
+        self._write_board(len(self._feed) - len(told))
+        for name, message in told:
+            self._claims.give_back(*name)
+            self._tell(name, message)
 
     def _tell(self, name: tuple[str, int], message: Message) -> None:
         for asker in self._feed.done(name):
             self._doorman.answer(asker, message)
 
-    def _write_board(self) -> None:
+    def _write_board(self, queue: int) -> None:
         board, statistics = self._board, self._statistics
-        board["queue"] = len(self._feed)
+        board["queue"] = queue
         board["made"], board["failed"], board["stored"] = self._made, self._failed, self._stored
         board["attempts"] = sum(statistics.attempts.values())
         board["accepted"] = sum(statistics.accepted.values())
