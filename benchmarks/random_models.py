@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -194,3 +195,17 @@ def _segment_anything(path: Path, size: Size, kind: str) -> Path:
         )
     torch.save(sam.state_dict(), path)
     return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", choices=get_args(Size), default="full")
+    parser.add_argument("--sam", default="vit_h", help="kind of Segment Anything, full-size only")
+    arguments = parser.parse_args()
+    for name, path in asdict(build(arguments.folder, arguments.size, arguments.sam)).items():
+        print(f"{name}: {path}")
+
+
+if __name__ == "__main__":
+    main()

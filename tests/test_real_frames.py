@@ -141,3 +141,24 @@ def test_regenerating_gives_the_same_bytes(made: Any, tmp_path: Path) -> None:
         warm_cache(base, again, InsertionPipeline(recipe, inserter, batch_size=3), variants=1, workers=0)
         with Cache.open(again) as second:
             assert all(second.raw(*name) == cache.raw(*name) for name in second)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_real_frames_live_equal_prebuilt_ones(made: Any, real_data: Path) -> None:
+    base, path = made
+    with Cache.open(path) as cache:
+        manifest = cache.manifest
+    rendered = manifest.backends["inserter"]["inserter"] == "rendered"
+    source = "rendered" if rendered else str(real_data / "objects" / "coco_mini" / "instances.json")
+    camera = "cityscapes" if isinstance(base, Cityscapes) else None
+    recipe, inserter = load_objects(source, ObjectSource(camera=camera, per_variant=(1, 3)))
+    prebuilt = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, transforms=tensors)
+    with POCAugmentedDataset(
+        base, None, OodLabels(254), p=1.0, transforms=tensors, pipeline=InsertionPipeline(recipe, inserter)
+    ) as live:
+        loader = DataLoader(live, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
+        items = [item for batch in loader for item in batch]
+        assert live.stats().generated == len(base)
+    for i, (image, labels) in enumerate(items):
+        assert torch.equal(image, prebuilt[i][0])
+        assert torch.equal(labels, prebuilt[i][1])

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -115,7 +116,9 @@ def run_server(
         board["over"] = 1
         if work.temporary and os.getppid() != parent:
             shutil.rmtree(work.cache.parent, ignore_errors=True)
-        # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for.
+        # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for; but what
+        # multiprocessing has to give back by name (a semaphore of tqdm's, for one) is given back.
+        util._exit_function()  # type: ignore[attr-defined]
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
