@@ -532,9 +532,14 @@ def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"max_wait_s": 0}, "max_wait_s=0"), ({"queue_size": 0}, "queue_size=0"), ({"grace_s": 0}, "grace_s=0"),
-     ({"codec": "jpeg"}, "codec='jpeg'")],
-)  # fmt: skip
+    [
+        ({"max_wait_s": 0}, "max_wait_s=0"),
+        ({"queue_size": 0}, "queue_size=0"),
+        ({"grace_s": 0}, "grace_s=0"),
+        ({"threads": 0}, "threads=0"),
+        ({"codec": "jpeg"}, "codec='jpeg'"),
+    ],
+)
 def test_bad_server_settings_are_named(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(RecipeError, match=named):
         ServerSettings(**changes)

@@ -14,7 +14,9 @@ import torch
 import zstandard
 
 _BOX = struct.Struct("<IIII")
-_LEVEL = 19  # written once, read every epoch; the level hardly changes the time to read
+# Cut-outs of 104 kB: level 1 leaves 33.1 kB in 0.4 ms, level 19 31.7 kB in 132 ms, which a generation while training
+# would wait for; both are read in 0.2 ms.
+_LEVEL = 1
 
 _thread = threading.local()
 

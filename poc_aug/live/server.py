@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from poc_aug.cache import Cache, CacheWriter, encode_record
 from poc_aug.cache.manifest import MANIFEST, Manifest
@@ -90,6 +91,8 @@ def run_server(
     # inherited, so that Ctrl-C could not interrupt the imports either.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # The threads of two thread pools would spin beside the loader's workers.
+    torch.set_num_threads(work.settings.threads)
     feed = Feed(work.settings.max_wait_s)
     signal.signal(signal.SIGTERM, lambda number, frame: feed.stop())
 
@@ -116,8 +119,8 @@ def run_server(
         board["over"] = 1
         if work.temporary and os.getppid() != parent:
             shutil.rmtree(work.cache.parent, ignore_errors=True)
-        # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for; but what
-        # multiprocessing has to give back by name (a semaphore of tqdm's, for one) is given back.
+        # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for; what
+        # multiprocessing has to give back by name (a semaphore of tqdm's, for one) is given back all the same.
         util._exit_function()  # type: ignore[attr-defined]
         sys.stdout.flush()
         sys.stderr.flush()

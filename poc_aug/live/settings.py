@@ -21,6 +21,8 @@ class ServerSettings:
             the size of a frame and its labels in shared memory.
         grace_s: seconds for the batch that runs to finish when training ends; then the process is killed.
         codec: codec of the patches in a new cache; ``None``: the cache's own, else "delta-zstd".
+        threads: torch's threads on the CPU there. One, as in loader workers, where the models run on an accelerator;
+            more only for models that run on the CPU: they would take the workers' cores.
 
     Raises:
         RecipeError: a value outside its limits.
@@ -30,12 +32,15 @@ class ServerSettings:
     queue_size: int = 32
     grace_s: float = 20.0
     codec: Codec | None = None
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.max_wait_s <= 10:
             raise RecipeError(f"max_wait_s={self.max_wait_s}", expected="over 0, at most 10 seconds")
         if self.queue_size < 1:
             raise RecipeError(f"queue_size={self.queue_size}", expected="1 or more")
+        if self.threads < 1:
+            raise RecipeError(f"threads={self.threads}", expected="1 or more")
         if self.grace_s <= 0:
             raise RecipeError(f"grace_s={self.grace_s}", expected="over 0 seconds")
         if self.codec is not None and self.codec not in CODECS:
