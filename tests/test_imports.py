@@ -19,7 +19,7 @@ RANKS = [
     ("errors", "types"),
     ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure", "statistics"),
     (
-        *("labels", "regions", "compose", "shade", "insertions", "adapters", "digest", "keys", "known"),
+        *("metrics", "labels", "regions", "compose", "shade", "insertions", "adapters", "digest", "keys", "known"),
         *("datasets", "synthetic", "render"),
     ),
     ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),

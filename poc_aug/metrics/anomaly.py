@@ -1,0 +1,120 @@
+"""Anomaly segmentation, pixel by pixel: AuPRC, FPR at 95% TPR, AUROC and the best F1, pooled over all pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from poc_aug.errors import RecipeError
+from poc_aug.metrics import ranked
+from poc_aug.metrics.inputs import check_scores
+from poc_aug.metrics.states import RankedMetric
+
+
+class AnomalySegmentation(RankedMetric):
+    """Pixel-wise anomaly segmentation over all pixels of a dataset (SegmentMeIfYouCan, Chan et al. 2021, section 4.1).
+
+    Not averaged over images, and without choosing thresholds: every distinct score is one. Exact while a class has
+    fewer than 250,000 distinct scores; beyond that, the number of pixels above each score is known to a relative 2e-5
+    on any scale (`poc_aug.metrics.ranked`), in constant memory. Equal scores are one threshold, as in scikit-learn.
+
+    ``compute`` returns 0-dimensional float64 tensors:
+
+    - ``AuPRC``: average precision, ``sum((recall_k - recall_k-1) * precision_k)``;
+    - ``FPR95``, ``FPR95_threshold``: false positive rate at the largest threshold with a true positive rate of
+      ``tpr`` or more;
+    - ``AUROC``: area under the ROC curve, ties counting half;
+    - ``F1``, ``F1_threshold``: the largest F1 and the largest threshold that has it.
+
+    A pixel is called anomalous where its score is at or above a threshold. Where no pixel is anomalous, or none is
+    in-distribution, all figures are NaN.
+
+    Args:
+        tpr: the true positive rate of ``FPR95``.
+        ignore_index: label of pixels that do not count.
+        options: those of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = AnomalySegmentation()
+        >>> metric.update(torch.tensor([[[0.1, 0.9, 0.8]]]), torch.tensor([[[0, 1, 0]]]))
+        >>> float(metric.compute()["AuPRC"])
+        1.0
+    """
+
+    higher_is_better = True
+
+    def __init__(self, *, tpr: float = 0.95, ignore_index: int = 255, **options: Any) -> None:
+        if not 0 < tpr <= 1:
+            raise RecipeError(f"tpr={tpr}", expected="over 0, at most 1")
+        super().__init__("known", "anomalous", **options)
+        self.tpr, self.ignore_index = tpr, ignore_index
+
+    def update(self, scores: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            scores: floating point ``[B, H, W]``, higher is more anomalous; infinite values are allowed.
+            labels: integer ``[B, H, W]``: 0 in-distribution, 1 anomaly, ``ignore_index``.
+
+        Raises:
+            ItemFormatError: other shapes, dtypes or ids, or NaN among the scores.
+        """
+        check_scores(scores, labels, self.ignore_index)
+        scores = scores.detach()
+        self._add("known", scores, labels == 0)
+        self._add("anomalous", scores, labels == 1)
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """The figures over everything that was added, in all processes."""
+        known, anomalous = self._united("known"), self._united("anomalous")
+        thresholds, true_positives, false_positives = curve(known, anomalous)
+        if not (len(known[0]) and len(anomalous[0])):
+            nan = torch.tensor(float("nan"), dtype=torch.float64, device=self.device)
+            return dict.fromkeys(("AuPRC", "FPR95", "FPR95_threshold", "AUROC", "F1", "F1_threshold"), nan)
+        positives, negatives = true_positives[-1], false_positives[-1]
+        recall, fall_out = true_positives / positives, false_positives / negatives
+        precision = true_positives / (true_positives + false_positives)
+        f1 = 2 * true_positives / (true_positives + false_positives + positives)
+        first, best = int((recall >= self.tpr).nonzero()[0]), int(f1.argmax())
+        zero = recall.new_zeros(1)
+        width, height = torch.diff(fall_out, prepend=zero), torch.cat([zero, recall])
+        return {
+            "AuPRC": (torch.diff(recall, prepend=zero) * precision).sum(),
+            "FPR95": fall_out[first],
+            "FPR95_threshold": thresholds[first],
+            "AUROC": (width * (height[1:] + height[:-1]) / 2).sum(),
+            "F1": f1[best],
+            "F1_threshold": thresholds[best],
+        }
+
+    def curves(self) -> dict[str, torch.Tensor]:
+        """The curve behind the figures, a point a threshold, the largest threshold first.
+
+        Returns:
+            ``threshold``, ``precision``, ``recall`` and ``false_positive_rate``, float64 ``[n]``.
+        """
+        thresholds, true_positives, false_positives = curve(self._united("known"), self._united("anomalous"))
+        return {
+            "threshold": thresholds,
+            "precision": true_positives / (true_positives + false_positives),
+            "recall": true_positives / true_positives[-1:],
+            "false_positive_rate": false_positives / false_positives[-1:],
+        }
+
+
+def curve(known: ranked.Summary, anomalous: ranked.Summary) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Distinct scores of both classes, descending, and how many pixels of each are at or above.
+
+    Returns:
+        Thresholds, true positives, false positives, float64 ``[n]``.
+    """
+    values = torch.cat([known[0].double(), anomalous[0].double()])
+    order = values.argsort(descending=True)
+    values = values[order]
+    last = torch.ones_like(values, dtype=torch.bool)
+    last[:-1] = values[1:] != values[:-1]
+    zeros = torch.zeros_like
+    false = torch.cat([known[1], zeros(anomalous[1])])[order].cumsum(0)
+    true = torch.cat([zeros(known[1]), anomalous[1]])[order].cumsum(0)
+    return values[last], true[last].double(), false[last].double()
