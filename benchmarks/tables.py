@@ -56,6 +56,51 @@ def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
         yield f"\nOne item of the default cache, in one process: {stages}."
 
 
+def live_table(result: dict[str, Any]) -> Iterator[str]:
+    """Throughput by frame size, then what "background" adds."""
+    for told in result["results"]["throughput"]:
+        yield f"\n**throughput**, {_frames(result, told)}\n"
+        yield "| | items/s | over in each worker | over in main process | crops a call | device busy | CPU ms an item |"
+        yield "|---|--:|--:|--:|--:|--:|--:|"
+        for arm in told["arms"]:
+            used = arm["crops_per_call"] > 0
+            yield _line(
+                [
+                    arm["arm"],
+                    f"{arm['items_per_s']['median']:.1f}",
+                    _ratio(arm["over_in_worker"]),
+                    _ratio(arm["over_in_main"]),
+                    f"{arm['crops_per_call']:.1f}" if used else "",
+                    f"{arm['device_busy']:.0%}" if used else "",
+                    _processor(arm),
+                ]
+            )
+    for told in result["results"]["background"]:
+        yield f"\n**waiting**, {_frames(result, told)}\n"
+        steps = [loop["step_over_batch"] for loop in told["arms"][0]["loops"]]
+        heads = "".join(f" wait a step, {factor:g}x | loop over plain |" for factor in steps)
+        yield f"| | ms a batch | over plain |{heads} made an item | CPU ms an item |"
+        yield f"|---|--:|--:|{'--:|--:|' * len(steps)}--:|--:|"
+        for arm in told["arms"]:
+            cells = [arm["arm"], f"{1e3 * arm['batch_s']['median']:.0f}", _change(arm["time_over_plain"])]
+            for loop in arm["loops"]:
+                cells += [f"{1e3 * loop['wait_s']['median']:.0f} ms", _change(loop["loop_over_plain"])]
+            yield _line([*cells, f"{arm['made_per_item']:.2f}", _processor(arm)])
+
+
+def _frames(result: dict[str, Any], told: dict[str, Any]) -> str:
+    height, width = told["frame_hw"]
+    return f"{result['frames']} frames of {width}×{height}, {result['workers']} workers"
+
+
+def _ratio(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.2f}x ({spread['low']:.2f} to {spread['high']:.2f})"
+
+
+def _processor(arm: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.1f}" for name, value in arm["processor_ms_per_item"].items() if value)
+
+
 def _change(spread: dict[str, float]) -> str:
     return f"{spread['median'] - 1:+.1%} ({spread['low'] - 1:+.1%} to {spread['high'] - 1:+.1%})"
 
@@ -84,7 +129,7 @@ def _environment(result: dict[str, Any]) -> str:
 def main() -> None:
     """Replace what stands between the markers of each result."""
     text = DOCS.read_text(encoding="utf-8")
-    for name, table in (("regions", regions_table), ("cache_read", cache_read_table)):
+    for name, table in (("regions", regions_table), ("cache_read", cache_read_table), ("live", live_table)):
         path = RESULTS / f"{name}.json"
         result = json.loads(path.read_text(encoding="utf-8"))
         body = "\n".join([*table(result), "", _environment(result)])

@@ -14,6 +14,7 @@ from poc_aug.cli.arguments import load_dataset, parse_arguments
 from poc_aug.cli.backends import build_pipeline, check_no_models
 from poc_aug.cli.config import check_config, read_config
 from poc_aug.cli.console import console, errors
+from poc_aug.cli.evaluate import evaluate_command
 from poc_aug.cli.generate import doctor_command, models_command, try_command
 from poc_aug.cli.options import (
     AnnotatorArguments,
@@ -168,6 +169,7 @@ def warm_cache_command(
 cli.command("try")(try_command)
 cli.command("models")(models_command)
 cli.command("doctor")(doctor_command)
+cli.command("evaluate")(evaluate_command)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -101,6 +102,19 @@ class AnomalySegmentation(RankedMetric):
             "recall": true_positives / true_positives[-1:],
             "false_positive_rate": false_positives / false_positives[-1:],
         }
+
+    def quantiles(self, shares: Sequence[float]) -> dict[str, list[float]]:
+        """Quantiles of the scores of in-distribution ("known") and of anomalous pixels; empty where there are none."""
+        return {name: _quantiles(self._united(name), shares) for name in ("known", "anomalous")}
+
+
+def _quantiles(summary: ranked.Summary, shares: Sequence[float]) -> list[float]:
+    values, counts = summary
+    if not len(values):
+        return []
+    wanted = torch.tensor(shares, dtype=torch.float64, device=values.device) * (counts.sum() - 1)
+    places = torch.searchsorted(counts.cumsum(0).double(), wanted, right=True)
+    return [float(value) for value in values[places.clamp(max=len(values) - 1)]]
 
 
 def curve(known: ranked.Summary, anomalous: ranked.Summary) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,0 +1,149 @@
+"""``poc-aug evaluate``: a model on datasets with anomalies, to a table, JSON and pictures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
+from poc_aug.cli.console import console
+from poc_aug.errors import ModelError, PocAugError, RecipeError
+
+if TYPE_CHECKING:
+    from poc_aug.evaluation import EvaluationResult
+
+_COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
+
+
+def evaluate_command(
+    model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
+    dataset: Annotated[
+        list[str],
+        typer.Option("--dataset", help="A dataset: 'module:callable key=value ...'; may be given several times."),
+    ],
+    score: Annotated[
+        list[str] | None,
+        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; several times. Default: msp."),
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH; default: as it is.")] = None,
+    void_index: Annotated[
+        int | None, typer.Option("--void-index", help="Channel of a void class; left out of the other scores.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option("--components", help="Component-wise figures too: anomaly or obstacle.")
+    ] = None,
+    anomalous_only: Annotated[
+        bool, typer.Option("--anomalous-only", help="Leave out frames without an anomaly.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first frames of each dataset.")] = None,
+    schema: Annotated[str | None, typer.Option("--schema", help="Label schema, where it is not known.")] = None,
+    device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
+    maps: Annotated[int, typer.Option("--maps", min=0, help="Frames of each dataset to draw score maps of.")] = 8,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
+) -> None:
+    """Evaluate a model on anomaly segmentation: a table, and with --out JSON, score maps and plots.
+
+    The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
+    """
+    from poc_aug.evaluation import Frame, evaluate
+    from poc_aug.measure import environment, write_json
+
+    size_hw = None if size is None else _size(size)
+    datasets = [(_parts(each)[0], load_dataset(*_parts(each))) for each in dataset]
+    names = _names(dataset)
+    network = _load_model(model)
+    results: list[EvaluationResult] = []
+    for name, (_, base) in zip(names, datasets, strict=True):
+        drawn: list[Frame] = []
+
+        def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
+            if out is not None and len(drawn) < maps and bool((frame.labels == 1).any()):
+                from poc_aug.evaluation_pictures import write_maps
+
+                drawn.append(frame)
+                write_maps(frame, out / "maps" / name)
+
+        with console.status(f"evaluating on {name}"):
+            result = evaluate(
+                network,
+                base,
+                tuple(score or ("msp",)),
+                name=name,
+                size_hw=size_hw,
+                void_index=void_index,
+                components=track,  # type: ignore[arg-type]
+                anomalous_only=anomalous_only,
+                limit=limit,
+                schema=schema,
+                device=device,
+                on_frame=draw,
+            )
+        results.append(result)
+    console.print(_table(results))
+    if out is not None:
+        from poc_aug.evaluation_pictures import plot_boxes, plot_precision_recall
+
+        told = {"model": model, "results": [result.to_dict() for result in results]}
+        write_json(out / "report.json", {**told, "environment": environment()})
+        plot_precision_recall(results, out / "precision_recall.png")
+        plot_boxes(results, out / "scores.png")
+        console.print(f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if maps else ""))
+
+
+def _parts(text: str) -> tuple[str, dict[str, Any]]:
+    name, *pairs = shlex.split(text)
+    return name, parse_arguments(pairs)
+
+
+def _names(texts: list[str]) -> list[str]:
+    """What the datasets are called: their callable's name, numbered where it comes twice."""
+    short = [shlex.split(text)[0].rpartition(":")[2] for text in texts]
+    return [name if short.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(short, 1)]
+
+
+def _load_model(text: str) -> Any:
+    from torch import nn
+
+    name, arguments = _parts(text)
+    factory = load_callable(name)
+    try:
+        model = factory(**arguments)
+    except PocAugError:
+        raise
+    except Exception as error:
+        # The model is the user's: it may raise anything.
+        raise ModelError(
+            f"{text} failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{name} gave a {type(model).__name__}", expected="a torch.nn.Module")
+    return model
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.split(",")
+    if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+        raise RecipeError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
+    return int(sides[0]), int(sides[1])
+
+
+def _table(results: list[EvaluationResult]) -> Table:
+    shown = [
+        column
+        for column in _COLUMNS
+        if any(column in {**score.pixels, **score.components} for result in results for score in result.scores.values())
+    ]
+    table = Table(title="anomaly segmentation, %", title_justify="left")
+    for column in ("dataset", "frames", "score", *shown):
+        table.add_column(column, justify="left" if column in ("dataset", "score") else "right")
+    for result in results:
+        for name, score in result.scores.items():
+            figures = {**score.pixels, **score.components}
+            table.add_row(
+                result.dataset, str(result.frames), name, *(f"{100 * figures[column]:.2f}" for column in shown)
+            )
+    return table
