@@ -356,7 +356,7 @@ def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, draw
     top, left, height, width = region.crop_yxhw
     y, x, h, w = region.box_yxhw
     return Crop(
-        image=sample.image[:, top : top + height, left : left + width].clone(),
+        image=sample.image[:, top : top + height, left : left + width].clone(memory_format=torch.contiguous_format),
         box_yxhw=(y - top, x - left, h, w),
         object_name=spec.name,
         prompt=recipe.prompt_template.replace("{object}", drawn),

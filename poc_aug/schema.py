@@ -158,7 +158,8 @@ def is_any(labels: torch.Tensor, ids: Iterable[int]) -> torch.Tensor:
     """Where ``labels`` (integer) is one of ``ids``: bool; ids that its dtype cannot hold are nowhere."""
     limits = torch.iinfo(labels.dtype)
     wanted = [label_id for label_id in ids if limits.min <= label_id <= limits.max]
-    if labels.dtype == torch.uint8:  # a table takes one pass over the pixels, whatever the number of ids
+    # A table takes one pass over the pixels, whatever the number of ids: as long as 40 comparisons of a large frame.
+    if labels.dtype == torch.uint8 and len(wanted) > 16:
         table = np.zeros(256, np.bool_)
         table[wanted] = True
         return torch.from_numpy(table[labels.numpy()])

@@ -34,11 +34,15 @@ def test_image_changes_only_in_the_box_and_the_base_never(form: str, box: tuple[
     assert before.is_contiguous()
     assert np.array_equal(before.permute(1, 2, 0).numpy(), RGB[y : y + h, x : x + w])
     before.zero_()  # a copy: the base does not change
+    whole = canvas.whole()
+    assert np.array_equal(whole.permute(1, 2, 0).numpy(), RGB)
+    whole.zero_()
     assert canvas.value is base
 
     pixels, _ = patch_for(box)
     canvas.write(box, pixels)
     assert torch.equal(canvas.read(box), pixels)
+    assert torch.equal(canvas.whole()[:, y : y + h, x : x + w], pixels)
     expected = RGB.copy()
     expected[y : y + h, x : x + w] = pixels.permute(1, 2, 0).numpy()
     assert np.array_equal(pixels_of(canvas.value), expected)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from poc_aug.live.claims import Claims
 from poc_aug.live.feed import Asker, Feed, Request, Stopped
 from poc_aug.live.messages import Ask, Failed, Gone, Made, connect, is_same_user, listen, receive, send
 from poc_aug.live.statistics import Ledger, Outcome, ReadingStatistics
+from poc_aug.types import Sample
 from tests.live_cases import is_alive, kill, shared_memory_of, wait_until
 
 
@@ -38,7 +40,11 @@ def test_messages_arrive_as_they_were_sent(h: int, w: int, dtype: str, key: str,
     with one, other:
         image = np.arange(3 * h * w, dtype=np.uint8).reshape(3, h, w)
         labels = np.arange(h * w).reshape(h, w).astype(dtype)
-        for message in (Ask(key, 3, image, labels.T, True), Gone("why ö"), Failed(SchemaError("77", expected="0"))):
+        for message in (
+            Ask(key, 3, image, labels.T, False, True),
+            Gone("why ö"),
+            Failed(SchemaError("77", expected="0")),
+        ):
             send(one, number, message)
             came = receive(other)
             assert came is not None
@@ -52,6 +58,24 @@ def test_messages_arrive_as_they_were_sent(h: int, w: int, dtype: str, key: str,
                 came[1].image[:] = 0  # it may be written to
             if isinstance(came[1], Failed):
                 assert str(came[1].error) == str(SchemaError("77", expected="0"))
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("size_hw", [(17, 11), (3, 3), (1, 1)])
+def test_samples_arrive_as_they_were_whatever_their_strides(interleaved: bool, size_hw: tuple[int, int]) -> None:
+    h, w = size_hw
+    image = torch.arange(3 * h * w).to(torch.uint8)
+    image = image.view(h, w, 3).permute(2, 0, 1) if interleaved else image.view(3, h, w)
+    labels = torch.arange(h * w).view(w, h).T
+    one, other = socket.socketpair()
+    with one, other:
+        send(one, 1, Ask.of(Sample(image, labels, "a"), 2, waits=False))
+        came = receive(other)
+    assert came is not None
+    assert isinstance(came[1], Ask)
+    found = came[1].sample()
+    assert torch.equal(found.image, image)
+    assert torch.equal(found.labels, labels)
 
 
 def test_many_messages_keep_their_order_and_let_go_of_their_memory() -> None:
@@ -115,7 +139,7 @@ def test_a_claim_is_one_processes_and_ends_with_it(tmp_path: Path) -> None:
 
 
 def ask(key: str, *, waits: bool = True) -> Ask:
-    return Ask(key, 0, np.zeros((3, 2, 2), np.uint8), np.zeros((2, 2), np.uint8), waits)
+    return Ask(key, 0, np.zeros((3, 2, 2), np.uint8), np.zeros((2, 2), np.uint8), False, waits)
 
 
 def test_what_is_waited_for_comes_first_and_nothing_comes_twice() -> None:

@@ -70,7 +70,7 @@ class OpenItem:
             key: key of the sample, if not that of the item.
         """
         box = (0, 0, *self.size_hw)
-        return Sample(self.image.read(box), self.labels.read(box), self.key if key is None else key)
+        return Sample(self.image.whole(), self.labels.read(box), self.key if key is None else key)
 
 
 def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool = False) -> OpenItem:

@@ -59,6 +59,11 @@ class ArrayImageCanvas(_ArrayCanvas):
         rgb = self._slice(box_yxhw)[:, :, :: self._step].transpose(2, 0, 1)
         return torch.from_numpy(np.array(rgb, order="C", subok=False))
 
+    def whole(self) -> torch.Tensor:
+        """See `ImageCanvas.whole`."""
+        rgb = np.array(self._slice((0, 0, *self.size_hw))[:, :, :: self._step], order="C", subok=False)
+        return torch.from_numpy(rgb).permute(2, 0, 1)
+
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """See `ImageCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)

@@ -36,6 +36,10 @@ class ImageCanvas(Protocol):
         """A copy of the rectangle, uint8 ``[3, h, w]`` RGB on the CPU."""
         ...
 
+    def whole(self) -> torch.Tensor:
+        """A copy of all pixels, uint8 ``[3, H, W]`` RGB on the CPU, in whatever order of memory is fastest."""
+        ...
+
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """Replace the rectangle by ``pixels``, uint8 ``[3, h, w]`` RGB."""
         ...

@@ -69,6 +69,10 @@ class TensorImageCanvas(_TensorCanvas):
         """See `ImageCanvas.read`."""
         return self._slice(box_yxhw)[list(self._order)].cpu().contiguous()
 
+    def whole(self) -> torch.Tensor:
+        """See `ImageCanvas.whole`."""
+        return self.read((0, 0, *self.size_hw))
+
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """See `ImageCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)

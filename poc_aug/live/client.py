@@ -172,9 +172,8 @@ class _Connection:
 
     def _send(self, sample: Sample, index: int, *, waits: bool) -> int:
         self._next += 1
-        ask = Ask(sample.key, index, sample.image.numpy(), sample.labels.numpy(), waits)
         try:
-            send(self._socket, self._next, ask)
+            send(self._socket, self._next, Ask.of(sample, index, waits=waits))
         except ConnectionError:
             self._find_out()
         return self._next

@@ -7,10 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-import torch
-
 from poc_aug.live.messages import Ask
-from poc_aug.types import Sample
 
 _IDLE_S = 0.25
 _ELSEWHERE_S = 0.05  # between two looks at what another process makes
@@ -45,10 +42,6 @@ class Request:
     def name(self) -> tuple[str, int]:
         """Key and index."""
         return self.ask.key, self.ask.index
-
-    def sample(self) -> Sample:
-        """The sample, its tensors in the shared memory that the worker wrote."""
-        return Sample(torch.from_numpy(self.ask.image), torch.from_numpy(self.ask.labels), self.ask.key)
 
 
 class Stopped(Exception):

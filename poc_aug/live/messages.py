@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 
 from poc_aug.errors import PocAugError
+from poc_aug.types import Sample
 
 _FRAME = struct.Struct("<QQ")
 _ALIGN = 64
@@ -33,8 +35,9 @@ class Ask:
     Attributes:
         key: the sample's key.
         index: the variant's index.
-        image: uint8 ``[3, H, W]``.
+        image: uint8 ``[3, H, W]``, or ``[H, W, 3]`` where the channels are interleaved in memory.
         labels: integer ``[H, W]``.
+        interleaved: whether they are.
         waits: the worker waits for it; else it goes on, and those that are waited for come first.
     """
 
@@ -42,7 +45,21 @@ class Ask:
     index: int
     image: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
+    interleaved: bool
     waits: bool
+
+    @classmethod
+    def of(cls, sample: Sample, index: int, *, waits: bool) -> Ask:
+        """A request; the sample's tensors are not copied."""
+        by_pixel = sample.image.permute(1, 2, 0)
+        interleaved = not sample.image.is_contiguous() and by_pixel.is_contiguous()
+        image = by_pixel if interleaved else sample.image.contiguous()
+        return cls(sample.key, index, image.numpy(), sample.labels.contiguous().numpy(), interleaved, waits)
+
+    def sample(self) -> Sample:
+        """The sample, its tensors where the arrays are."""
+        image = torch.from_numpy(self.image)
+        return Sample(image.permute(2, 0, 1) if self.interleaved else image, torch.from_numpy(self.labels), self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +97,16 @@ def send(to: socket.socket, number: int, message: Message) -> None:
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     views = [buffer.raw() for buffer in buffers]
     sizes = struct.pack(f"<{2 + len(views)}Q", len(views), len(head), *(len(view) for view in views))
-    offsets, end = [], len(sizes) + len(head)
+    parts: list[bytes | memoryview] = [sizes, head]
+    end = len(sizes) + len(head)
     for view in views:
-        offsets.append(_aligned(end))
-        end = offsets[-1] + len(view)
-    fd = _anonymous(end)
+        parts += [bytes(_aligned(end) - end), view]
+        end = _aligned(end) + len(view)
+    fd = _anonymous()
     try:
-        with mmap.mmap(fd, end) as memory:
-            memory[: len(sizes)] = sizes
-            memory[len(sizes) : len(sizes) + len(head)] = head
-            for offset, view in zip(offsets, views, strict=True):
-                memory[offset : offset + len(view)] = view
+        # Written, not mapped: mapping pages for the first time costs as much again as the copy.
+        for part in parts:
+            _write(fd, part)
         socket.send_fds(to, [_FRAME.pack(number, end)], [fd])
     finally:
         os.close(fd)
@@ -163,18 +179,17 @@ def is_same_user(connection: socket.socket) -> bool:
     return bool(struct.unpack("3i", credentials)[1] == os.getuid())
 
 
-def _anonymous(nbytes: int) -> int:
+def _anonymous() -> int:
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("poc_aug")
-    else:
-        with tempfile.TemporaryFile(prefix="poc_aug-") as file:
-            fd = os.dup(file.fileno())
-    try:
-        os.ftruncate(fd, nbytes)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+        return os.memfd_create("poc_aug")
+    with tempfile.TemporaryFile(prefix="poc_aug-") as file:
+        return os.dup(file.fileno())
+
+
+def _write(fd: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while len(view):  # one call writes 2 GB at most
+        view = view[os.write(fd, view) :]
 
 
 def _aligned(offset: int) -> int:

@@ -187,7 +187,7 @@ class _Server:
             if self._answer_stored(request):
                 self._claims.give_back(key, index)
                 return None
-            sample = request.sample()
+            sample = request.ask.sample()
             self._pipeline.check_sample(sample)
         except PocAugError as error:
             self._claims.give_back(key, index)
