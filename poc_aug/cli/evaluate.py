@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
@@ -137,13 +138,15 @@ def _table(results: list[EvaluationResult]) -> Table:
         for column in _COLUMNS
         if any(column in {**score.pixels, **score.components} for result in results for score in result.scores.values())
     ]
-    table = Table(title="anomaly segmentation, %", title_justify="left")
-    for column in ("dataset", "frames", "score", *shown):
-        table.add_column(column, justify="left" if column in ("dataset", "score") else "right")
+    frames = ", ".join(f"{result.dataset}: {result.frames} frames" for result in results)
+    table = Table(
+        title=f"anomaly segmentation, % ({frames})", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in ("dataset", "score", *shown):
+        text = column in ("dataset", "score")
+        table.add_column(column, justify="left" if text else "right", no_wrap=text)
     for result in results:
         for name, score in result.scores.items():
             figures = {**score.pixels, **score.components}
-            table.add_row(
-                result.dataset, str(result.frames), name, *(f"{100 * figures[column]:.2f}" for column in shown)
-            )
+            table.add_row(result.dataset, name, *(f"{100 * figures[column]:.2f}" for column in shown))
     return table
