@@ -129,7 +129,12 @@ def _environment(result: dict[str, Any]) -> str:
 def main() -> None:
     """Replace what stands between the markers of each result."""
     text = DOCS.read_text(encoding="utf-8")
-    for name, table in (("regions", regions_table), ("cache_read", cache_read_table), ("live", live_table)):
+    for name, table in (
+        ("regions", regions_table),
+        ("cache_read", cache_read_table),
+        ("live", live_table),
+        ("live_background", live_table),
+    ):
         path = RESULTS / f"{name}.json"
         result = json.loads(path.read_text(encoding="utf-8"))
         body = "\n".join([*table(result), "", _environment(result)])

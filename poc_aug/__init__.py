@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
     from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels
+    from poc_aug.live import ServerSettings
     from poc_aug.pipeline import InsertionPipeline
     from poc_aug.recipe import ObjectSpec, Recipe
     from poc_aug.schema import LabelSchema
@@ -50,6 +51,7 @@ _HOMES = {
     "Recipe": "poc_aug.recipe",
     "RenderedInserter": "poc_aug.backends.rendered",
     "Sam3Annotator": "poc_aug.backends.sam3",
+    "ServerSettings": "poc_aug.live",
     "SyntheticStreet": "poc_aug.synthetic",
     "TextToImageInserter": "poc_aug.backends.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.transformers_annotator",
@@ -75,6 +77,7 @@ __all__ = [
     "Recipe",
     "RenderedInserter",
     "Sam3Annotator",
+    "ServerSettings",
     "SyntheticStreet",
     "TextToImageInserter",
     "TransformersAnnotator",

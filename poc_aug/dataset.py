@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -127,6 +128,8 @@ class POCAugmentedDataset(Dataset[Any]):
         if pipeline is not None:
             where = cache.path if isinstance(cache, Cache) else None if cache is None else Path(cache).absolute()
             settings = server or ServerSettings()
+            if settings.nice is None:
+                settings = replace(settings, nice=19 if on_miss == "background" else 0)
             self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings)
             self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
         elif cache is None:

@@ -140,6 +140,7 @@ def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuil
         assert ds.stats().missed == LENGTH
         assert ds.stats().wait_s == 0
         assert wait_until(lambda: ds.stats().made == LENGTH)
+        assert os.getpriority(os.PRIO_PROCESS, ds._live.pid) == 19  # it takes what training leaves
         ds.set_epoch(1)
         assert all(equal(a, b) for a, b in zip(read_all(ds), read_all(reference), strict=True))
         stats = ds.stats()
@@ -537,6 +538,7 @@ def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, 
         ({"queue_size": 0}, "queue_size=0"),
         ({"grace_s": 0}, "grace_s=0"),
         ({"threads": 0}, "threads=0"),
+        ({"nice": 20}, "nice=20"),
         ({"codec": "jpeg"}, "codec='jpeg'"),
     ],
 )

@@ -91,6 +91,7 @@ def run_server(
     # inherited, so that Ctrl-C could not interrupt the imports either.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.nice(work.settings.nice or 0)
     # The threads of two thread pools would spin beside the loader's workers.
     torch.set_num_threads(work.settings.threads)
     feed = Feed(work.settings.max_wait_s)

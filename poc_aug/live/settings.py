@@ -23,6 +23,8 @@ class ServerSettings:
         codec: codec of the patches in a new cache; ``None``: the cache's own, else "delta-zstd".
         threads: torch's threads on the CPU there. One, as in loader workers, where the models run on an accelerator;
             more only for models that run on the CPU: they would take the workers' cores.
+        nice: how far the process steps back where processors are scarce (``os.nice``), 0 to 19; ``None``: 19 with
+            ``on_miss="background"``, so that it takes what loader and training leave, else 0.
 
     Raises:
         RecipeError: a value outside its limits.
@@ -33,6 +35,7 @@ class ServerSettings:
     grace_s: float = 20.0
     codec: Codec | None = None
     threads: int = 1
+    nice: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.max_wait_s <= 10:
@@ -41,6 +44,8 @@ class ServerSettings:
             raise RecipeError(f"queue_size={self.queue_size}", expected="1 or more")
         if self.threads < 1:
             raise RecipeError(f"threads={self.threads}", expected="1 or more")
+        if self.nice is not None and not 0 <= self.nice <= 19:
+            raise RecipeError(f"nice={self.nice}", expected="0 to 19, or None")
         if self.grace_s <= 0:
             raise RecipeError(f"grace_s={self.grace_s}", expected="over 0 seconds")
         if self.codec is not None and self.codec not in CODECS:
