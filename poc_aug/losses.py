@@ -1,8 +1,8 @@
 """Losses for fine-tuning on inserted objects: logits ``[B, C, H, W]`` with our label maps ``[B, H, W]`` as they are.
 
 Pixels of ``ood_id`` are out-of-distribution, those of ``ignore`` do not count, all others are in-distribution. Each
-loss is a float32 scalar, a mean over its pixels; where there are none it is a zero that still belongs to the graph, so that
-processes of distributed training do not wait for each other's gradients.
+loss is a float32 scalar, a mean over its pixels. Where there are none it is a zero that still belongs to the graph, so
+that processes of distributed training do not wait for each other's gradients.
 """
 
 from __future__ import annotations
