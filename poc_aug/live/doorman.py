@@ -34,6 +34,7 @@ class Doorman(threading.Thread):
         super().__init__(name="poc-aug-doorman", daemon=True)
         self._listener, self._control, self._feed, self._parent = listener, control, feed, parent
         self._on_orphaned = on_orphaned
+        self.orphaned = False
         self._connections: dict[int, socket.socket] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -48,16 +49,26 @@ class Doorman(threading.Thread):
             while True:
                 for key, _ in selector.select(_LOOK_S):
                     if key.data == "control":
-                        self._feed.stop()
+                        self._end()
                         return
                     if key.data is None:
                         self._let_in(selector)
                     else:
                         self._hear(selector, key.data)
                 if os.getppid() != self._parent:
-                    self._feed.stop()
-                    self._on_orphaned()
+                    self._end()
                     return
+
+    def _end(self) -> None:
+        """Stop the feed; without a word from the training process, that is gone."""
+        try:
+            self.orphaned = not self._control.poll() or not self._control.recv_bytes()
+        except (EOFError, OSError):
+            # A killed process closes its files a moment before its children get another parent.
+            self.orphaned = True
+        self._feed.stop()
+        if self.orphaned:
+            self._on_orphaned()
 
     def answer(self, asker: Asker, message: Message) -> None:
         """Tell an asker; one that has gone is not told."""

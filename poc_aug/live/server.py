@@ -118,7 +118,7 @@ def run_server(
             report.send(("failed", traceback.format_exc()))
     finally:
         board["over"] = 1
-        if work.temporary and os.getppid() != parent:
+        if work.temporary and (doorman.orphaned or os.getppid() != parent):
             shutil.rmtree(work.cache.parent, ignore_errors=True)
         # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for; what
         # multiprocessing has to give back by name (a semaphore of tqdm's, for one) is given back all the same.

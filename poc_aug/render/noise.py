@@ -72,6 +72,7 @@ def _lattice(coordinate: ArrayLike, prime: np.uint32) -> tuple[_UintArray, _Uint
     weight: FloatArray = np.asarray(
         t * t * t * (t * (t * np.float32(6) - np.float32(15)) + np.float32(10)), dtype=np.float32
     )
+    weight = np.minimum(weight, np.float32(1))  # rounding takes it past 1 just below the upper cell
     return low, low + prime, weight
 
 
