@@ -23,8 +23,6 @@ RANKS = [
             "metrics",
             "scores",
             "losses",
-            "reliability",
-            "temperature",
             "labels",
             "regions",
             "compose",
