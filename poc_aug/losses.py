@@ -1,8 +1,11 @@
 """Losses for fine-tuning on inserted objects: logits ``[B, C, H, W]`` with our label maps ``[B, H, W]`` as they are.
 
 Pixels of ``ood_id`` are out-of-distribution, those of ``ignore`` do not count, all others are in-distribution. Each
-loss is a float32 scalar, a mean over its pixels. Where there are none it is a zero that still belongs to the graph, so
-that processes of distributed training do not wait for each other's gradients.
+loss is a scalar, a mean over its pixels, computed in float32 from half-precision logits too (float64 of float64). Where
+there are none it is a zero that still belongs to the graph, so that processes of distributed training do not wait for
+each other's gradients. Logits that are not finite give a loss that is not, for a gradient scaler to skip.
+
+Each raises `ItemFormatError` for shapes or dtypes that do not fit, and `RecipeError` where ``ood_id`` is ignored.
 """
 
 from __future__ import annotations
@@ -11,8 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from poc_aug.errors import ItemFormatError
-from poc_aug.scores import energy, rba
+from poc_aug.errors import ItemFormatError, RecipeError
 
 OOD_ID = 254
 IGNORE = (255,)
@@ -21,7 +23,10 @@ IGNORE = (255,)
 def outlier_exposure(
     logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
 ) -> torch.Tensor:
-    """Cross-entropy of the uniform distribution and the softmax, on OOD pixels (Hendrycks et al., ICLR 2019)."""
+    """Cross-entropy of the uniform distribution and the softmax, on OOD pixels, in nats; least, log C, at uniform.
+
+    Hendrycks et al., *Deep Anomaly Detection with Outlier Exposure*, ICLR 2019.
+    """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     return _mean(-logits.log_softmax(dim=1).mean(dim=1), ood)
 
@@ -29,14 +34,15 @@ def outlier_exposure(
 def entropy_maximisation(
     logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
 ) -> torch.Tensor:
-    """Negative entropy of the softmax, in shares of its largest value, on OOD pixels (Chan et al., ICCV 2021).
+    """Negative entropy of the softmax, in shares of its largest value, on OOD pixels: -1 (uniform) to 0 (sure).
 
-    Between -1 (uniform) and 0 (sure).
+    Maximised there by Chan et al., *Entropy Maximization and Meta Classification*, ICCV 2021.
     """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     logs = logits.log_softmax(dim=1)
     most = torch.log(torch.tensor(float(logits.shape[1]), dtype=logits.dtype, device=logits.device))
-    return _mean((logs.exp() * logs).sum(dim=1) / most, ood)
+    # The smallest number for -inf: a class of probability 0 adds 0, not 0 * inf.
+    return _mean((logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1) / most, ood)
 
 
 def energy_margin(
@@ -51,10 +57,25 @@ def energy_margin(
 ) -> torch.Tensor:
     """Squared hinges of the free energy: below ``margin_in`` in-distribution, above ``margin_out`` on OOD pixels.
 
-    Liu et al., NeurIPS 2020, section 3.3, eq. 8.
+    Liu et al., *Energy-based Out-of-distribution Detection*, NeurIPS 2020; the margins are those of PEBAL (Tian et al.,
+    ECCV 2022) for Cityscapes. Each hinge is a mean over its own pixels.
+
+    Args:
+        logits: floating point ``[B, C, H, W]``.
+        labels: integer ``[B, H, W]``.
+        margin_in: in units of logits; near the model's mean energies before fine-tuning.
+        margin_out: the other margin.
+        temperature: of the energy.
+        ood_id: label id of OOD pixels.
+        ignore: label ids of pixels that do not count.
+
+    Raises:
+        RecipeError: a temperature that is not positive.
     """
+    if not temperature > 0:
+        raise RecipeError(f"temperature={temperature}", expected="over 0")
     logits, ood, known = _split(logits, labels, ood_id, ignore)
-    values = energy(logits, temperature)
+    values = -temperature * (logits / temperature).logsumexp(dim=1)
     return _mean((values - margin_in).relu().square(), known) + _mean((margin_out - values).relu().square(), ood)
 
 
@@ -66,9 +87,17 @@ def rba_hinge(
     ood_id: int = OOD_ID,
     ignore: Sequence[int] = IGNORE,
 ) -> torch.Tensor:
-    """Squared hinge of the RbA score: above ``margin`` on OOD pixels (Nayal et al., ICCV 2023, section 3.3)."""
+    """Squared hinge of the RbA score: above ``margin`` on OOD pixels (Nayal et al., ICCV 2023).
+
+    Args:
+        logits: floating point ``[B, C, H, W]``.
+        labels: integer ``[B, H, W]``.
+        margin: the score lies between -C and C, 0 where no class is claimed or rejected; the authors train with 5.
+        ood_id: label id of OOD pixels.
+        ignore: label ids of pixels that do not count.
+    """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
-    return _mean((margin - rba(logits)).relu().square(), ood)
+    return _mean((margin + logits.tanh().sum(dim=1)).relu().square(), ood)
 
 
 def _split(
@@ -82,7 +111,10 @@ def _split(
             expected="[B, C, H, W], at least two classes, and [B, H, W]",
             hint="resize the logits to the labels' size",
         )
-    if not logits.dtype.is_floating_point or labels.dtype.is_floating_point:
+    if ood_id in ignore:
+        raise RecipeError(f"ood_id={ood_id} is one of ignore={tuple(ignore)}", expected="an id that counts")
+    integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool)
+    if not logits.dtype.is_floating_point or not integer:
         raise ItemFormatError(f"logits of {logits.dtype}, labels of {labels.dtype}", expected="floating point, integer")
     ood = labels == ood_id
     known = ~ood

@@ -1,4 +1,9 @@
-"""Anomaly scores of logits ``[B, C, H, W]``: float32 ``[B, H, W]``, higher is more anomalous."""
+"""Anomaly scores of logits ``[B, C, H, W]``: ``[B, H, W]``, higher is more anomalous.
+
+Scores are float32, computed in float32 from half-precision logits too; float64 of float64. Each raises
+`ItemFormatError` for logits of another shape or dtype, and where a score comes out NaN: that is looked for on the CPU
+and outside of training only, since elsewhere it would wait for the device, or end what a gradient scaler skips.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +20,27 @@ Score: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 def msp(logits: torch.Tensor) -> torch.Tensor:
     """One minus the largest softmax probability (Hendrycks & Gimpel, ICLR 2017)."""
-    logits = _checked(logits)
+    logits = checked_logits(logits)
     # Of the other classes' probabilities, not 1 - p: that has no digits left where the model is sure.
     top = logits.argmax(dim=1, keepdim=True)
-    return logits.softmax(dim=1).scatter(1, top, 0).sum(dim=1)
+    return _told(logits.softmax(dim=1).scatter(1, top, 0).sum(dim=1))
 
 
 def max_logit(logits: torch.Tensor) -> torch.Tensor:
     """The largest logit, negated (Hendrycks et al., ICML 2022)."""
-    return -_checked(logits).amax(dim=1)
+    return _told(-checked_logits(logits).amax(dim=1))
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
     """Entropy of the softmax in nats, 0 to log C."""
-    logs = _checked(logits).log_softmax(dim=1)
-    return -(logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1)
+    logits = checked_logits(logits)
+    # By what lies below the largest logit: the surest class then adds an exact 0, where its logarithm would round to 0
+    # and lose a part of the entropy. The clamp is for logits of -inf, which add 0, not inf * 0.
+    below = (logits.amax(dim=1, keepdim=True) - logits).clamp(max=torch.finfo(logits.dtype).max)
+    weights = (-below).exp()
+    largest = below == 0
+    rest = weights.masked_fill(largest, 0).sum(dim=1) + (largest.sum(dim=1) - 1)
+    return _told(rest.log1p() + (weights * below).sum(dim=1) / (1 + rest))
 
 
 def energy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -40,12 +51,12 @@ def energy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """
     if not temperature > 0:
         raise RecipeError(f"temperature={temperature}", expected="over 0")
-    return -temperature * (_checked(logits) / temperature).logsumexp(dim=1)
+    return _told(-temperature * (checked_logits(logits) / temperature).logsumexp(dim=1))
 
 
 def rba(logits: torch.Tensor) -> torch.Tensor:
-    """Rejected by all: the sum of all classes' ``tanh`` logits, negated (Nayal et al., ICCV 2023, eq. 4)."""
-    return -_checked(logits).tanh().sum(dim=1)
+    """Rejected by all: the sum of all classes' ``tanh`` logits, negated (Nayal et al., ICCV 2023)."""
+    return _told(-checked_logits(logits).tanh().sum(dim=1))
 
 
 def void_probability(logits: torch.Tensor, void_index: int) -> torch.Tensor:
@@ -54,8 +65,8 @@ def void_probability(logits: torch.Tensor, void_index: int) -> torch.Tensor:
     Raises:
         RecipeError: a channel that the logits do not have.
     """
-    logits = _checked(logits)
-    return logits.softmax(dim=1)[:, _channel(logits, void_index)]
+    logits = checked_logits(logits)
+    return _told(logits.softmax(dim=1)[:, _channel(logits, void_index)])
 
 
 SCORES: Mapping[str, Score] = MappingProxyType(
@@ -98,6 +109,20 @@ def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:
     return torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
 
 
+def checked_logits(logits: torch.Tensor) -> torch.Tensor:
+    """The logits in float32 at least.
+
+    Raises:
+        ItemFormatError: not floating point ``[B, C, H, W]``, or fewer than two classes.
+    """
+    if logits.ndim != 4 or logits.shape[1] < 2 or not logits.dtype.is_floating_point:
+        raise ItemFormatError(
+            f"logits of {logits.dtype} {list(logits.shape)}",
+            expected="floating point [B, C, H, W], at least two classes",
+        )
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 def _channel(logits: torch.Tensor, index: int) -> int:
     count = logits.shape[1]
     if not -count <= index < count:
@@ -105,10 +130,12 @@ def _channel(logits: torch.Tensor, index: int) -> int:
     return index % count
 
 
-def _checked(logits: torch.Tensor) -> torch.Tensor:
-    if logits.ndim != 4 or logits.shape[1] < 2 or not logits.dtype.is_floating_point:
+def _told(scores: torch.Tensor) -> torch.Tensor:
+    if scores.device.type == "cpu" and not scores.requires_grad and bool(scores.isnan().any()):
+        place = scores.isnan().nonzero()[0].tolist()
         raise ItemFormatError(
-            f"logits of {logits.dtype} {list(logits.shape)}",
-            expected="floating point [B, C, H, W], at least two classes",
+            f"logits give a score of NaN at {int(scores.isnan().sum())} of {scores.numel()} pixels, the first {place}",
+            expected="finite logits",
+            hint="look for half-precision overflow in the model",
         )
-    return logits if logits.dtype == torch.float64 else logits.float()
+    return scores

@@ -23,6 +23,8 @@ RANKS = [
             "metrics",
             "scores",
             "losses",
+            "reliability",
+            "temperature",
             "labels",
             "regions",
             "compose",

@@ -37,6 +37,7 @@ from poc_aug.cli.options import (
     Workers,
 )
 from poc_aug.cli.progress import print_report, warm_progress
+from poc_aug.cli.reliability import reliability_command
 from poc_aug.errors import PocAugError, RecipeError
 
 _INTERRUPTED = 130
@@ -170,6 +171,7 @@ cli.command("try")(try_command)
 cli.command("models")(models_command)
 cli.command("doctor")(doctor_command)
 cli.command("evaluate")(evaluate_command)
+cli.command("reliability")(reliability_command)
 
 
 @cli.command()
