@@ -146,14 +146,14 @@ def evaluate(
     kept: list[_Maps] = []
     frames = left_out = 0
     model = model.to(device)
-    with _evaluating(model):
+    with evaluating(model):
         for number in range(len(keys) if limit is None else min(limit, len(keys))):
             sample = open_item(dataset[number], adapt, key=keys[number]).sample()
-            image, labels = _resized(sample.image, policy.rewrite(sample.labels, found_schema).to(torch.uint8), size_hw)
+            image, labels = resized(sample.image, policy.rewrite(sample.labels, found_schema).to(torch.uint8), size_hw)
             if anomalous_only and not bool((labels == 1).any()):
                 left_out += 1
                 continue
-            logits = _logits(model, image.to(device), labels.shape[-2:])
+            logits = logits_of(model, image.to(device), labels.shape[-2:])
             maps = {each: function(logits)[0] for each, function in functions.items()}
             for each, values in maps.items():
                 metrics[each].update(values[None], labels[None].to(device))
@@ -194,9 +194,10 @@ def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_Maps], tra
     )
 
 
-def _resized(
+def resized(
     image: torch.Tensor, labels: torch.Tensor, size_hw: tuple[int, int] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image uint8 ``[3, H, W]`` (bilinear) and uint8 labels ``[H, W]`` (nearest) at a size; ``None``: as they are."""
     if size_hw is None or tuple(labels.shape) == size_hw:
         return image, labels
     small = F.interpolate(image[None].float(), size_hw, mode="bilinear", align_corners=False, antialias=True)
@@ -204,7 +205,12 @@ def _resized(
     return small[0].round().clamp(0, 255).to(torch.uint8), nearest[0, 0].to(torch.uint8)
 
 
-def _logits(model: nn.Module, image: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
+def logits_of(model: nn.Module, image: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
+    """Logits ``[1, C, H, W]`` of an image uint8 ``[3, h, w]``, resized to ``size_hw``.
+
+    Raises:
+        ModelError: what the model returns is no map of logits.
+    """
     logits = model(image[None].float() / 255)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 4 or logits.shape[0] != 1:
         told = f"shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -217,7 +223,8 @@ def _logits(model: nn.Module, image: torch.Tensor, size_hw: Sequence[int]) -> to
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode within, the mode that it was in behind it."""
     was_training = model.training
     model.eval()
     try:

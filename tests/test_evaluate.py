@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
+from poc_aug.closed_set import evaluate_classes
 from poc_aug.errors import DatasetError, ModelError, RecipeError
 from poc_aug.evaluation import Frame, evaluate
 from poc_aug.schema import LabelSchema
@@ -125,3 +126,20 @@ def test_the_command_writes_a_report_and_pictures(tmp_path: Path) -> None:
 def test_bad_options_are_named(changes: tuple[str, ...], named: str) -> None:
     defaults = ("--model", "tests.test_evaluate:Brightness", "--dataset", "tests.test_evaluate:Streets")
     assert named in run("evaluate", *defaults, *changes, fails=True)
+
+
+def test_known_classes_are_evaluated_beside(tmp_path: Path) -> None:
+    names = list(SCHEMA.ids)
+    classes = tmp_path / "channels.yaml"
+    classes.write_text("ids: {" + ", ".join(f"{name}: {i}" for i, name in enumerate(names[:3])) + "}\n")
+    streets = "tests.test_evaluate:Streets length=2"
+    model = ("--model", "tests.test_evaluate:Brightness", "--dataset", streets, "--out", str(tmp_path / "out"))
+    output = run("evaluate", *model, "--labelled", streets, "--classes", str(classes))
+    assert "mIoU" in output
+    found = json.loads((tmp_path / "out" / "report.json").read_text())["classes"]
+    direct = evaluate_classes(Brightness(), Streets(2), names[:3])
+    assert found[0]["mIoU"] == pytest.approx(direct.mean_iou)
+    assert f"{100 * direct.mean_iou:.2f}" in output
+    assert "--labelled without --classes" in run("evaluate", *model, "--labelled", streets, fails=True)
+    classes.write_text("ids: {road: 3}\n")
+    assert "without a gap" in run("evaluate", *model, "--labelled", streets, "--classes", str(classes), fails=True)

@@ -43,6 +43,7 @@ RANKS = [
     ("reading",),
     (
         "dataset",
+        "closed_set",
         "evaluation",
         "evaluation_pictures",
         "warming",

@@ -15,6 +15,7 @@ from poc_aug.cli.console import console
 from poc_aug.errors import ModelError, PocAugError, RecipeError
 
 if TYPE_CHECKING:
+    from poc_aug.closed_set import ClassResult
     from poc_aug.evaluation import EvaluationResult
 
 _COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
@@ -24,8 +25,15 @@ def evaluate_command(
     model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
     dataset: Annotated[
         list[str],
-        typer.Option("--dataset", help="A dataset: 'module:callable key=value ...'; may be given several times."),
+        typer.Option("--dataset", help="One with anomalies: 'module:callable key=value ...'; several times."),
     ],
+    labelled: Annotated[
+        list[str] | None,
+        typer.Option("--labelled", help="One with known classes, for closed-set mIoU; several times."),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Label schema whose names, by id, are the model's channels.")
+    ] = None,
     score: Annotated[
         list[str] | None,
         typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; several times. Default: msp."),
@@ -41,12 +49,14 @@ def evaluate_command(
         bool, typer.Option("--anomalous-only", help="Leave out frames without an anomaly.")
     ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first frames of each dataset.")] = None,
-    schema: Annotated[str | None, typer.Option("--schema", help="Label schema, where it is not known.")] = None,
+    schema: Annotated[
+        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies, where it is not known.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
     maps: Annotated[int, typer.Option("--maps", min=0, help="Frames of each dataset to draw score maps of.")] = 8,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
 ) -> None:
-    """Evaluate a model on anomaly segmentation: a table, and with --out JSON, score maps and plots.
+    """Evaluate a model on anomalies and known classes: tables, and with --out JSON, score maps and plots.
 
     The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
     """
@@ -54,7 +64,9 @@ def evaluate_command(
     from poc_aug.measure import environment, write_json
 
     size_hw = None if size is None else _size(size)
+    channels = _channels(classes, labelled or [])
     datasets = [(_parts(each)[0], load_dataset(*_parts(each))) for each in dataset]
+    known = [load_dataset(*_parts(each)) for each in labelled or []]
     names = _names(dataset)
     network = _load_model(model)
     results: list[EvaluationResult] = []
@@ -85,10 +97,22 @@ def evaluate_command(
             )
         results.append(result)
     console.print(_table(results))
+    closed: list[ClassResult] = []
+    for name, base in zip(_names(labelled or []), known, strict=True):
+        from poc_aug.closed_set import evaluate_classes
+
+        with console.status(f"evaluating on {name}"):
+            closed.append(
+                evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
+            )
+    if closed:
+        console.print(_class_table(closed))
     if out is not None:
         from poc_aug.evaluation_pictures import plot_boxes, plot_precision_recall
 
         told = {"model": model, "results": [result.to_dict() for result in results]}
+        if closed:
+            told["classes"] = [result.to_dict() for result in closed]
         write_json(out / "report.json", {**told, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
@@ -125,6 +149,28 @@ def _load_model(text: str) -> Any:
     return model
 
 
+def _channels(classes: str | None, labelled: list[str]) -> list[str]:
+    """Names of the model's channels; of several names of an id the first."""
+    if classes is None:
+        if labelled:
+            raise RecipeError(
+                "--labelled without --classes",
+                expected="a label schema whose names, by id, are the model's channels",
+                hint="--classes cityscapes-trainIds",
+            )
+        return []
+    from poc_aug.schema import LabelSchema
+
+    schema = LabelSchema.load(classes)
+    by_id = {label_id: name for name, label_id in reversed(list(schema.ids.items())) if label_id not in schema.ignore}
+    if sorted(by_id) != list(range(len(by_id))):
+        raise RecipeError(
+            f"--classes {classes}: ids {sorted(by_id)}",
+            expected="ids from 0 on, without a gap: the model's channels",
+        )
+    return [by_id[channel] for channel in range(len(by_id))]
+
+
 def _size(text: str) -> tuple[int, int]:
     sides = text.split(",")
     if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
@@ -149,4 +195,20 @@ def _table(results: list[EvaluationResult]) -> Table:
         for name, score in result.scores.items():
             figures = {**score.pixels, **score.components}
             table.add_row(result.dataset, name, *(f"{100 * figures[column]:.2f}" for column in shown))
+    return table
+
+
+def _class_table(results: list[ClassResult]) -> Table:
+    table = Table(title="known classes, %", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("dataset", "frames", "classes", "mIoU", "least"):
+        table.add_column(column, justify="left" if column in ("dataset", "least") else "right")
+    for result in results:
+        least = min(result.iou, key=lambda name: result.iou[name])
+        table.add_row(
+            result.dataset,
+            str(result.frames),
+            str(len(result.iou)),
+            f"{100 * result.mean_iou:.2f}",
+            f"{least} {100 * result.iou[least]:.2f}",
+        )
     return table
