@@ -1,0 +1,325 @@
+r"""Fine-tune a segmentation network on inserted objects, so that its own uncertainty finds what it was never taught.
+
+ERFNet, trained on Cityscapes, sees frames with inserted objects. On the frame's own pixels it has to agree with the
+original network (distillation, Hinton et al. 2015: no labels needed beyond where the road is); on inserted ones it has
+to be unsure (the uniform distribution, as in outlier exposure, Hendrycks et al. 2019). From a cache to an evaluated
+model:
+
+    warm_cache --dataset torchvision.datasets:Cityscapes root=data/cityscapes split=train mode=fine \
+        target_type=semantic --objects cutouts --camera cityscapes --out ood.cache
+    python examples/finetune_ood.py --weights erfnet.pth --cache ood.cache --out tuned.pth \
+        --dataset torchvision.datasets:Cityscapes root=data/cityscapes split=train mode=fine target_type=semantic
+    poc-aug evaluate --model "examples.finetune_ood:load_model weights=tuned.pth original=erfnet.pth" \
+        --size 512,1024 --anomalous-only --dataset "poc_aug.datasets:fishyscapes root=data/fs_static" --out report
+
+docs/results.md tells what comes out, examples/ood_proof.py makes its figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
+from torchvision.transforms.v2 import functional
+
+sys.path.insert(0, str(Path(__file__).parent))  # as `examples.finetune_ood` this file would not find its neighbour
+from erfnet import SIZE_HW, STEM, ERFNet, load_erfnet
+
+from poc_aug import (
+    InsertionPipeline,
+    OodLabels,
+    POCAugmentedDataset,
+    RenderedInserter,
+    SyntheticStreet,
+    warm_cache,
+)
+from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.losses import OOD_ID, outlier_exposure
+from poc_aug.presets import load_preset
+
+KNOWN = 19
+"""Cityscapes' trainIds; the network's last channel is void."""
+
+CROP_HW = (256, 448)
+BATCH = 4
+MARGIN_PX = 4
+"""Around inserted objects nothing is asked."""
+MIN_CLASS_PIXELS = 50
+"""A class of fewer pixels in a batch does not count as one."""
+EPOCH_STEPS = 5
+"""Steps between two draws of the variants."""
+
+InsertedLoss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of the student's logits ``[B, 20, H, W]`` and labels ``[B, H, W]``, for inserted pixels alone."""
+
+
+class ObjectCrop:
+    """A crop of a frame in random size, most often one that holds an inserted object.
+
+    Args:
+        inserted: label ids of inserted objects.
+        on_object: share of the crops that are put around a pixel of an object, where there is one.
+        scales: the frame's width is brought to 1024 pixels times a factor of this range.
+    """
+
+    def __init__(
+        self,
+        inserted: Sequence[int] = (OOD_ID,),
+        on_object: float = 0.8,
+        scales: tuple[float, float] = (0.7, 1.3),
+    ) -> None:
+        self.inserted = tuple(inserted)
+        self.on_object = on_object
+        self.scales = scales
+
+    def __call__(self, image: Image.Image, labels: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 ``[3, 256, 448]`` in [0, 1] and int64 ``[256, 448]``."""
+        height, width = CROP_HW
+        low, high = self.scales
+        scale = SIZE_HW[1] / image.width * (low + (high - low) * float(torch.rand(())))
+        scale = max(scale, height / image.height, width / image.width)
+        ids = functional.pil_to_tensor(labels)[0]
+        # In the frame's own pixels: resizing the crop alone is cheaper.
+        h, w = min(round(height / scale), ids.shape[0]), min(round(width / scale), ids.shape[1])
+        inserted = torch.isin(ids, torch.tensor(self.inserted)).nonzero()
+        if len(inserted) and float(torch.rand(())) < self.on_object:
+            row, col = inserted[int(torch.randint(len(inserted), ()))].tolist()
+            y, x = row - int(torch.randint(h, ())), col - int(torch.randint(w, ()))
+        else:
+            y, x = int(torch.randint(ids.shape[0] - h + 1, ())), int(torch.randint(ids.shape[1] - w + 1, ()))
+        y, x = min(max(y, 0), ids.shape[0] - h), min(max(x, 0), ids.shape[1] - w)
+        cut, cut_ids = image.crop((x, y, x + w, y + h)), labels.crop((x, y, x + w, y + h))
+        pixels = functional.pil_to_tensor(cut.resize((width, height), Image.Resampling.BILINEAR)).float() / 255
+        return pixels, functional.pil_to_tensor(cut_ids.resize((width, height), Image.Resampling.NEAREST))[0].long()
+
+
+def unsure(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Distance of the known classes' softmax to the uniform distribution, on inserted objects."""
+    return outlier_exposure(logits[:, :KNOWN], labels)
+
+
+def agreement(student: torch.Tensor, teacher: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Kullback-Leibler divergence of the student from the teacher, half over pixels and half over classes.
+
+    The second half is the mean of each class's mean, so that a small class (a pedestrian) is as hard to forget as road.
+
+    Args:
+        student: logits ``[B, C, H, W]``.
+        teacher: those of the original network.
+        known: bool ``[B, H, W]``: pixels that count.
+    """
+    told, wanted = torch.log_softmax(student, dim=1), torch.log_softmax(teacher, dim=1)
+    apart = nn.functional.kl_div(told, wanted, reduction="none", log_target=True).sum(dim=1)[known]
+    said = teacher.argmax(dim=1)[known]
+    counts = torch.bincount(said, minlength=teacher.shape[1])
+    sums = torch.zeros(teacher.shape[1]).index_add(0, said, apart)
+    there = counts > MIN_CLASS_PIXELS
+    return (apart.mean() + (sums / counts.clamp(min=1))[there].mean()) / 2
+
+
+def finetune(
+    weights: str | Path,
+    frames: POCAugmentedDataset,
+    *,
+    steps: int,
+    seed: int,
+    inserted_loss: InsertedLoss = unsure,
+    inserted: Sequence[int] = (OOD_ID,),
+    sampling: Sequence[float] | None = None,
+    learning_rate: float = 3e-4,
+    weight: float = 0.5,
+    tell: Callable[[str], object] = print,
+) -> tuple[ERFNet, dict[str, float]]:
+    """A copy of the network, fine-tuned from the dilated blocks on: what finds edges and textures stays as it is.
+
+    Batch normalisation and dropout are as in evaluation: a few frames tell no statistics.
+
+    Args:
+        weights: the original network.
+        frames: with inserted objects; its ``transforms`` make crops of one size.
+        steps: of `BATCH` crops each.
+        seed: of the order, crops and variants.
+        inserted_loss: what inserted pixels are to learn.
+        inserted: their label ids.
+        sampling: how often each frame is drawn; ``None``: all alike.
+        learning_rate: the largest; it rises for a tenth of the steps and falls as a cosine.
+        weight: of the loss on inserted pixels.
+        tell: where progress goes.
+
+    Returns:
+        The model, and the mean loss of the last steps, the share of inserted pixels and seconds.
+    """
+    torch.manual_seed(seed)
+    teacher, student = load_erfnet(weights), load_erfnet(weights)
+    trained = [*student.encoder.layers[STEM:].parameters(), *student.decoder.parameters()]
+    optimiser = torch.optim.Adam(trained, learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
+    ids = torch.tensor(inserted)
+    started, losses, shares = time.perf_counter(), [], []
+    for step, (images, labels) in enumerate(batches(frames, steps, sampling), start=1):
+        with torch.no_grad():
+            features = teacher.encoder.stem(images)
+            original = teacher.head(features)
+        logits = student.head(features)
+        new = torch.isin(labels, ids)
+        # Around an object the original network is wrong about the frame too.
+        near = nn.functional.max_pool2d(new.float(), 2 * MARGIN_PX + 1, stride=1, padding=MARGIN_PX) > 0
+        loss = agreement(logits, original, ~near) + weight * inserted_loss(logits, labels)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        shares.append(float(new.float().mean()))
+        if step % 20 == 0 or step == steps:
+            seconds = time.perf_counter() - started
+            tell(f"step {step}/{steps}: loss {statistics.fmean(losses[-20:]):.3f}, {seconds:.0f} s")
+    seconds = time.perf_counter() - started
+    told = {"loss": statistics.fmean(losses[-20:]), "inserted_share": statistics.fmean(shares), "seconds": seconds}
+    return student, told
+
+
+def batches(
+    frames: POCAugmentedDataset, steps: int, sampling: Sequence[float] | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """``steps`` batches; variants are drawn anew every `EPOCH_STEPS`."""
+    count = BATCH * EPOCH_STEPS
+    sampler = (
+        RandomSampler(frames, replacement=True, num_samples=count)
+        if sampling is None
+        else WeightedRandomSampler(sampling, count)
+    )
+    loader: DataLoader[Any] = DataLoader(frames, BATCH, sampler=sampler)
+    done = 0
+    while True:
+        frames.set_epoch(done // EPOCH_STEPS)
+        for images, labels in loader:
+            if done == steps:
+                return
+            yield images, labels
+            done += 1
+
+
+class Resized(nn.Module):
+    """Logits of RGB images ``[B, 3, H, W]`` in [0, 1]: those of 1024x512, ``[B, channels, 512, 1024]``.
+
+    Args:
+        network: fine-tuned, or not.
+        channels: how many are returned.
+        original: the network before fine-tuning: it then says which class, the fine-tuned one how sure.
+    """
+
+    def __init__(self, network: ERFNet, channels: int = KNOWN, original: ERFNet | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.original = original
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Resize where the size differs, and run the network: what is frozen once."""
+        if images.shape[-2:] != SIZE_HW:
+            images = functional.resize(images, list(SIZE_HW), antialias=True)
+        features = self.network.encoder.stem(images)
+        logits: torch.Tensor = self.network.head(features)[:, : self.channels]
+        if self.original is None:
+            return logits
+        return with_classes_of(logits, self.original.head(features)[:, : self.channels])
+
+
+def with_classes_of(logits: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    """Logits ``[B, C, H, W]`` whose largest one is moved to the class that is largest in ``original``.
+
+    The two values change places. Scores that no order of classes changes (maximum softmax probability, maximum logit,
+    entropy, energy, RbA) stay what they are.
+    """
+    own, wanted = logits.argmax(dim=1, keepdim=True), original.argmax(dim=1, keepdim=True)
+    highest, other = logits.gather(1, own), logits.gather(1, wanted)
+    return logits.scatter(1, own, other).scatter(1, wanted, highest)
+
+
+def load_model(weights: str | Path, original: str | Path | None = None, channels: int = KNOWN) -> nn.Module:
+    """A model of this script, or the original weights, for ``poc-aug evaluate``; void is left out.
+
+    Args:
+        weights: a state dict of ERFNet.
+        original: that before fine-tuning, which then decides the classes: nothing is unlearnt, as in RPL (Liu et al.,
+            ICCV 2023), for the price of a second head.
+        channels: how many classes are returned.
+
+    Raises:
+        ValueError: ``weights`` was not fine-tuned from ``original``: what both share differs.
+    """
+    network = load_erfnet(weights)
+    if original is None:
+        return Resized(network, channels).eval()
+    before = load_erfnet(original)
+    stems = ([model.encoder.initial_block, *model.encoder.layers[:STEM]] for model in (network, before))
+    for one, other in zip(*stems, strict=True):
+        if not all(torch.equal(x, y) for x, y in zip(one.parameters(), other.parameters(), strict=True)):
+            raise ValueError(f"{weights} was not fine-tuned from {original}: their first {STEM + 1} blocks differ")
+    return Resized(network, channels, before).eval()
+
+
+def save(model: nn.Module, path: Path) -> None:
+    """Write the weights; a file that is there is a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    torch.save(model.state_dict(), beside)
+    beside.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--weights", type=Path, help="ERFNet's state dict")
+    parser.add_argument("--dataset", nargs="+", help="module:callable key=value ..., as for warm_cache")
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="random weights, rendered streets, two steps")
+    options = parser.parse_args()
+    if options.smoke:
+        smoke(options)
+        return
+    missing = [f"--{name}" for name in ("weights", "dataset", "cache", "out") if getattr(options, name) is None]
+    if missing:
+        parser.error(f"needed: {', '.join(missing)}")
+    name, *arguments = options.dataset
+    base = load_dataset(name, parse_arguments(arguments))
+    frames = POCAugmentedDataset(
+        base, options.cache, OodLabels(OOD_ID), p=1.0, seed=options.seed, transforms=ObjectCrop()
+    )
+    sampling = getattr(base, "weights", None)
+    model, told = finetune(options.weights, frames, steps=options.steps, seed=options.seed, sampling=sampling)
+    save(model, options.out)
+    print(f"{options.out}: {told['inserted_share']:.1%} of the pixels were inserted, {told['seconds']:.0f} s")
+
+
+def smoke(options: argparse.Namespace) -> None:
+    """The same on streets made from code, with random weights."""
+    with tempfile.TemporaryDirectory() as scratch:
+        weights, cache, out = (Path(scratch) / name for name in ("erfnet.pth", "ood.cache", "tuned.pth"))
+        torch.manual_seed(options.seed)
+        save(ERFNet(), weights)
+        base = SyntheticStreet(size=CROP_HW, length=4)
+        pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
+        warm_cache(base, cache, pipeline, variants=1, workers=0)
+        frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, transforms=ObjectCrop())
+        model, told = finetune(weights, frames, steps=2, seed=options.seed)
+        save(model, out)
+        logits = load_model(out)(torch.rand(1, 3, *CROP_HW))
+        print(f"{told['inserted_share']:.1%} of the pixels were inserted; logits {list(logits.shape)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""What inserted objects are worth: no fine-tuning, naive pasting and ours, on real anomalies. Makes docs/results.md.
+
+The same cut-outs, the same budget, several seeds: examples/finetune_ood.py on Cityscapes and CamVid frames, then
+Fishyscapes Static and RoadAnomaly, never trained on. ``--cache`` adds a cache of one's own to the comparison (of
+diffusion, say: ``warm_cache --dataset examples.ood_proof:StreetFrames root=DATA ...``). What is in ``--out`` already is
+not done again.
+
+    python examples/ood_proof.py --data DATA --out OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional
+
+sys.path.insert(0, str(Path(__file__).parent))  # as `examples.ood_proof` this file would not find its neighbours
+from erfnet import SIZE_HW
+from finetune_ood import BATCH, CROP_HW, ObjectCrop, finetune, load_model, save
+
+from poc_aug import InsertionPipeline, ObjectBank, OodLabels, PasteInserter, POCAugmentedDataset, warm_cache
+from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES
+from poc_aug.backends.paste_recipe import paste_recipe
+from poc_aug.closed_set import evaluate_classes
+from poc_aug.datasets import PairedFolder, camvid, fishyscapes, road_anomaly
+from poc_aug.evaluation import Frame, evaluate
+from poc_aug.losses import OOD_ID
+from poc_aug.measure import environment, write_json
+from poc_aug.recipe import CAMERAS, FrameSize, Rung
+from poc_aug.schema import SCHEMAS
+
+SCORES = ("msp", "max-logit", "entropy")
+FIGURES = ("AuPRC", "FPR95", "F1")
+VARIANTS = 8
+TRAINED = ("aachen_000000_000019", "aachen_000001_000019")
+HELD_OUT = ("aachen_000002_000019", "aachen_000003_000019")
+CLASSES = tuple(SCHEMAS["cityscapes-trainIds"].ids)
+
+# CamVid's labels in trainIds, and what CamVid calls classes that it does not tell apart.
+_CAMVID_TO_TRAIN = torch.tensor([10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12, 255], dtype=torch.uint8)
+_CAMVID_NAMES = {
+    **{"wall": "building", "terrain": "tree", "traffic light": "sign", "motorcycle": "bicyclist"},
+    **{"bicycle": "bicyclist", "truck": "car", "bus": "car", "train": "car"},
+}
+
+Arm: TypeAlias = Literal["naive", "ours", "cache"]
+Run: TypeAlias = dict[str, Any]
+Items: TypeAlias = torch.utils.data.Subset[tuple[Image.Image, Image.Image]]
+
+
+class StreetFrames(Dataset[tuple[Image.Image, Image.Image]]):
+    """What is trained on: two frames of Cityscapes, CamVid's training frames; labels in trainIds; kept in memory.
+
+    Args:
+        root: folder that holds ``scenes/cityscapes`` and ``scenes/camvid``.
+        cityscapes_share: how often a frame of Cityscapes is drawn, of all: `weights`.
+    """
+
+    schema = SCHEMAS["cityscapes-trainIds"]
+
+    def __init__(self, root: str | Path, *, cityscapes_share: float = 0.5) -> None:
+        scenes = Path(root) / "scenes"
+        self._cityscapes = cityscapes(scenes / "cityscapes", TRAINED)
+        self._camvid = camvid(scenes / "camvid", "train")
+        self._kept: dict[int, tuple[Image.Image, Image.Image]] = {}
+        counts = (len(self._cityscapes), len(self._camvid))
+        shares = (cityscapes_share, 1 - cityscapes_share)
+        self.weights = [share / count for share, count in zip(shares, counts, strict=True) for _ in range(count)]
+
+    def keys(self) -> list[str]:
+        """Paths within the two datasets."""
+        return [*(f"cityscapes/{k}" for k in self._cityscapes.keys()), *(f"camvid/{k}" for k in self._camvid.keys())]
+
+    def __len__(self) -> int:
+        return len(self._cityscapes) + len(self._camvid)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
+        if index not in self._kept:
+            first = len(self._cityscapes)
+            if index < first:
+                image, labels = self._cityscapes[index]
+            else:
+                image, labels = self._camvid[index - first]
+                labels = Image.fromarray(_CAMVID_TO_TRAIN[functional.pil_to_tensor(labels)[0].long()].numpy())
+            self._kept[index] = image, labels
+        image, labels = self._kept[index]
+        return image.copy(), labels.copy()
+
+
+def cityscapes(root: Path, names: Sequence[str]) -> PairedFolder:
+    """Some of Cityscapes' training frames, with trainIds."""
+    images = [f"leftImg8bit/train/aachen/{name}_leftImg8bit.png" for name in names]
+    labels = [f"gtFine/train/aachen/{name}_gtFine_labelTrainIds.png" for name in names]
+    return PairedFolder(root, images, labels, schema="cityscapes-trainIds")
+
+
+def pipeline_of(arm: Arm, objects: Path) -> InsertionPipeline:
+    """The same cut-outs, pasted as papers do ("naive"), or with everything that this library adds ("ours")."""
+    bank = ObjectBank.from_folder(objects, exclude=CITYSCAPES_COCO_CLASSES)
+    if arm == "naive":
+        anywhere = (Rung(min_overlap=0).model_dump(),)
+        recipe = paste_recipe(bank, sizes=FrameSize(), location=(), ladder=anywhere)
+        plain = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
+        return InsertionPipeline(recipe, plain)
+    return InsertionPipeline(paste_recipe(bank, camera=CAMERAS["cityscapes"].model_dump()), PasteInserter(bank))
+
+
+def measure(weights: Path, original: Path, data: Path, limit: int | None = None) -> Run:
+    """Anomaly figures by set and score, and mIoU by set, in percent. No frame was fine-tuned on.
+
+    "mIoU" is that of the classes of the original network (see `load_model`), "mIoU alone" that of the fine-tuned one
+    without it; anomaly scores are the same for both.
+    """
+    model, anomalies = load_model(weights), {}
+    for name, frames in anomaly_sets(data).items():
+        found = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit)
+        anomalies[name] = {
+            score: {figure: 100 * result.pixels[figure] for figure in FIGURES} for score, result in found.scores.items()
+        }
+    known: dict[str, dict[str, float]] = {}
+    for kind, network in (("mIoU", load_model(weights, original)), ("mIoU alone", model)):
+        known[kind] = {}
+        for name, (frames, names) in known_sets(data).items():
+            result = evaluate_classes(network, frames, CLASSES, merge=names, size_hw=SIZE_HW, limit=limit)
+            known[kind][name] = 100 * result.mean_iou
+    return {"anomalies": anomalies, **known}
+
+
+def anomaly_sets(data: Path) -> dict[str, PairedFolder]:
+    """The sets with real ground truth of anomalies."""
+    folder = data / "anomaly"
+    return {"fs_static": fishyscapes(folder / "fs_static"), "RoadAnomaly": road_anomaly(folder / "RoadAnomaly")}
+
+
+def known_sets(data: Path) -> dict[str, tuple[PairedFolder, dict[str, str]]]:
+    """Labelled frames for mIoU, and how they call the network's classes."""
+    scenes = data / "scenes"
+    kitti = PairedFolder(scenes / "kitti5_cropped", "image_2/*.png", "semantic/*.png", schema="cityscapes-labelIds")
+    return {
+        "Cityscapes": (cityscapes(scenes / "cityscapes", HELD_OUT), {}),
+        "CamVid": (camvid(scenes / "camvid", "val"), _CAMVID_NAMES),
+        "KITTI": (kitti, {}),
+    }
+
+
+def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
+    """Fine-tune and evaluate once; what is in the output folder already is read from there."""
+    out: Path = options.out
+    result, weights = out / f"{arm}-{seed}.json", out / f"{arm}-{seed}.pth"
+    if result.is_file():
+        return read(result)
+    base, few = StreetFrames(options.data), 6 if options.smoke else None
+    if arm == "cache":
+        cache = options.cache
+    else:
+        cache, pipeline = out / f"{arm}.cache", pipeline_of(arm, options.data / "objects")
+        variants = 1 if options.smoke else VARIANTS
+        report = warm_cache(base, cache, pipeline, variants=variants, limit=few, workers=0)
+        print(f"{arm}: {report.made} variants made, {report.objects} objects, {report.seconds:.0f} s", flush=True)
+    frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=seed, transforms=ObjectCrop())
+    sampling = [weight if few is None or i < few else 0.0 for i, weight in enumerate(base.weights)]
+    model, told = finetune(
+        options.weights,
+        frames,
+        steps=options.steps,
+        seed=seed,
+        sampling=sampling,
+        tell=lambda text: print(f"{arm} {seed}: {text}", flush=True),
+    )
+    save(model, weights)
+    found = {"training": told, **measure(weights, options.weights, options.data, 1 if options.smoke else None)}
+    write_json(result, found)
+    return found
+
+
+def read(path: Path) -> Run:
+    """A result that was written before."""
+    found: Run = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def prove(options: argparse.Namespace) -> None:
+    """All arms and seeds, then table, JSON and pictures."""
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    first = out / "before.json"
+    if not first.is_file():
+        write_json(first, measure(options.weights, options.weights, options.data, 1 if options.smoke else None))
+    runs = {"before": [read(first)]}
+    arms: tuple[Arm, ...] = ("naive", "ours", "cache") if options.cache else ("naive", "ours")
+    for seed in range(options.seeds):
+        for arm in arms:
+            runs.setdefault(arm, []).append(run_arm(arm, seed, options))
+    table = markdown(runs)
+    print(table)
+    (out / "results.md").write_text(table, encoding="utf-8")
+    settings = {"steps": options.steps, "batch": BATCH, "crop_hw": CROP_HW, "variants": VARIANTS}
+    write_json(out / "results.json", {"environment": environment(), "settings": settings, "runs": runs})
+    draw(options, arms)
+
+
+def markdown(runs: dict[str, list[Run]]) -> str:
+    """Medians with least and greatest over the seeds: a table of anomalies and one of mIoU."""
+    arms = list(runs)
+    lines = [f"| set | score | figure | {' | '.join(arms)} |", f"|---|---|---|{'---:|' * len(arms)}"]
+    for name in runs["before"][0]["anomalies"]:
+        for score in SCORES:
+            for figure in FIGURES:
+                cells = [_cell([run["anomalies"][name][score][figure] for run in runs[arm]], 1) for arm in arms]
+                lines.append(f"| {name} | {score} | {figure} | {' | '.join(cells)} |")
+    lines += ["", f"| set | figure | {' | '.join(arms)} |", f"|---|---|{'---:|' * len(arms)}"]
+    for kind in ("mIoU", "mIoU alone"):
+        for name in runs["before"][0][kind]:
+            cells = [_cell([run[kind][name] for run in runs[arm]], 2) for arm in arms]
+            lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    median = f"{statistics.median(values):.{digits}f}"
+    return median if len(values) == 1 else f"{median} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def draw(options: argparse.Namespace, arms: Sequence[Arm]) -> None:
+    """Score maps (MSP) of the first seed: image, ground truth, before, and each arm in turn."""
+    names = ("before", *arms)
+    files = [options.weights if name == "before" else options.out / f"{name}-0.pth" for name in names]
+    models = [load_model(file) for file in files]
+    for name, frames in anomaly_sets(options.data).items():
+        picked: Items = torch.utils.data.Subset(frames, range(0, len(frames), max(1, len(frames) // 8)))
+        rows: list[torch.Tensor] = []
+        for number in range(1 if options.smoke else len(picked)):
+            seen: list[Frame] = []
+            for model in models:
+                one: Items = torch.utils.data.Subset(picked, [number])
+                evaluate(model, one, ("msp",), size_hw=SIZE_HW, schema=frames.schema, on_frame=seen.append)
+            truth = torch.stack([(seen[0].labels == each).to(torch.uint8) * 255 for each in (1, 255, 255)])
+            panels = [seen[0].image, truth, *(heat(frame.scores["msp"]) for frame in seen)]
+            rows.append(torch.cat([panel[:, ::2, ::2] for panel in panels], dim=2))
+        sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
+        path = options.out / f"maps-{name}.png"
+        Image.fromarray(np.ascontiguousarray(sheet)).save(path)
+        print(f"{path}: image, ground truth (red; ignored: cyan), {', '.join(names)}")
+
+
+def heat(score: torch.Tensor) -> torch.Tensor:
+    """A score in [0, 1], ``[H, W]``, as colours from black over red and yellow to white: uint8 ``[3, H, W]``."""
+    bands = torch.stack([3 * score, 3 * score - 1, 3 * score - 2])
+    return (bands.clamp(0, 1) * 255).to(torch.uint8)
+
+
+def main() -> None:
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    data = Path(os.environ.get("POC_AUG_DATA", beside))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=data, help="default: POC_AUG_DATA")
+    parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")
+    parser.add_argument("--out", type=Path, help="a folder outside of the repository")
+    parser.add_argument("--cache", type=Path, help="one more arm: a cache of examples.ood_proof:StreetFrames")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--smoke", action="store_true", help="two steps, a frame of each set")
+    options = parser.parse_args()
+    options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as scratch:
+            options.out, options.steps, options.seeds = options.out or Path(scratch), 2, 1
+            prove(options)
+    elif options.out is None:
+        parser.error("needed: --out")
+    else:
+        prove(options)
+
+
+if __name__ == "__main__":
+    main()
