@@ -88,6 +88,26 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
             yield _line([*cells, f"{arm['made_per_item']:.2f}", _processor(arm)])
 
 
+def metrics_table(result: dict[str, Any]) -> Iterator[str]:
+    """Time, memory and error by arm."""
+    height, width = result["frame_hw"]
+    yield f"\n{result['frames']} frames of {width}x{height}\n"
+    yield "| | time | of scikit-learn's | peak beyond the frames | largest error | a billion pixels |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    for arm, told in result["results"].items():
+        worst = max(abs(value) for value in told["errors"].values())
+        yield _line(
+            [
+                arm,
+                _time(told["seconds"]),
+                f"**{told['share_of_scikit_learn_time']:.3f}**",
+                f"{told['peak_mb']:.0f} MB",
+                f"{worst:.0e}" if worst else "0",
+                _time(told["billion_pixels_s"]),
+            ]
+        )
+
+
 def _frames(result: dict[str, Any], told: dict[str, Any]) -> str:
     height, width = told["frame_hw"]
     return f"{result['frames']} frames of {width}×{height}, {result['workers']} workers"
@@ -134,6 +154,7 @@ def main() -> None:
         ("cache_read", cache_read_table),
         ("live", live_table),
         ("live_background", live_table),
+        ("metrics", metrics_table),
     ):
         path = RESULTS / f"{name}.json"
         result = json.loads(path.read_text(encoding="utf-8"))

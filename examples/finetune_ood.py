@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--dataset", nargs="+", help="module:callable key=value ..., as for warm_cache")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="random weights, rendered streets, two steps")
     options = parser.parse_args()

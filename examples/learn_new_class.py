@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
     parser.add_argument("--cache", type=Path, help="default: in a temporary folder")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="two steps, two photographs")
     options = parser.parse_args()

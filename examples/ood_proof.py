@@ -55,7 +55,7 @@ _CAMVID_NAMES = {
     **{"bicycle": "bicyclist", "truck": "car", "bus": "car", "train": "car"},
 }
 
-Arm: TypeAlias = Literal["naive", "ours", "cache"]
+Arm: TypeAlias = Literal["before", "naive", "ours", "cache"]
 Run: TypeAlias = dict[str, Any]
 Items: TypeAlias = torch.utils.data.Subset[tuple[Image.Image, Image.Image]]
 
@@ -160,8 +160,13 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
     out: Path = options.out
     result, weights = out / f"{arm}-{seed}.json", out / f"{arm}-{seed}.pth"
     if result.is_file():
-        return read(result)
+        found: Run = json.loads(result.read_text(encoding="utf-8"))
+        return found
     base, few = StreetFrames(options.data), 6 if options.smoke else None
+    if arm == "before":
+        found = measure(options.weights, options.weights, options.data, 1 if options.smoke else None)
+        write_json(result, found)
+        return found
     if arm == "cache":
         cache = options.cache
     else:
@@ -185,44 +190,36 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
     return found
 
 
-def read(path: Path) -> Run:
-    """A result that was written before."""
-    found: Run = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
 def prove(options: argparse.Namespace) -> None:
-    """All arms and seeds, then table, JSON and pictures."""
+    """The arms that are asked for, over the seeds; then table, JSON and pictures."""
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
-    first = out / "before.json"
-    if not first.is_file():
-        write_json(first, measure(options.weights, options.weights, options.data, 1 if options.smoke else None))
-    runs = {"before": [read(first)]}
-    arms: tuple[Arm, ...] = ("naive", "ours", "cache") if options.cache else ("naive", "ours")
+    runs: dict[str, list[Run]] = {}
     for seed in range(options.seeds):
-        for arm in arms:
-            runs.setdefault(arm, []).append(run_arm(arm, seed, options))
+        for arm in options.arms:
+            if arm != "before" or not seed:
+                runs.setdefault(arm, []).append(run_arm(arm, seed, options))
     table = markdown(runs)
     print(table)
     (out / "results.md").write_text(table, encoding="utf-8")
     settings = {"steps": options.steps, "batch": BATCH, "crop_hw": CROP_HW, "variants": VARIANTS}
     write_json(out / "results.json", {"environment": environment(), "settings": settings, "runs": runs})
-    draw(options, arms)
+    draw(options)
 
 
 def markdown(runs: dict[str, list[Run]]) -> str:
     """Medians with least and greatest over the seeds: a table of anomalies and one of mIoU."""
     arms = list(runs)
+    some = next(iter(runs.values()))[0]
     lines = [f"| set | score | figure | {' | '.join(arms)} |", f"|---|---|---|{'---:|' * len(arms)}"]
-    for name in runs["before"][0]["anomalies"]:
+    for name in some["anomalies"]:
         for score in SCORES:
             for figure in FIGURES:
                 cells = [_cell([run["anomalies"][name][score][figure] for run in runs[arm]], 1) for arm in arms]
                 lines.append(f"| {name} | {score} | {figure} | {' | '.join(cells)} |")
     lines += ["", f"| set | figure | {' | '.join(arms)} |", f"|---|---|{'---:|' * len(arms)}"]
     for kind in ("mIoU", "mIoU alone"):
-        for name in runs["before"][0][kind]:
+        for name in some[kind]:
             cells = [_cell([run[kind][name] for run in runs[arm]], 2) for arm in arms]
             lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -233,9 +230,9 @@ def _cell(values: Sequence[float], digits: int) -> str:
     return median if len(values) == 1 else f"{median} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def draw(options: argparse.Namespace, arms: Sequence[Arm]) -> None:
-    """Score maps (MSP) of the first seed: image, ground truth, before, and each arm in turn."""
-    names = ("before", *arms)
+def draw(options: argparse.Namespace) -> None:
+    """Score maps (MSP) of the first seed: image, ground truth, and each arm in turn."""
+    names: list[Arm] = options.arms
     files = [options.weights if name == "before" else options.out / f"{name}-0.pth" for name in names]
     models = [load_model(file) for file in files]
     for name, frames in anomaly_sets(options.data).items():
@@ -269,10 +266,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")
     parser.add_argument("--out", type=Path, help="a folder outside of the repository")
     parser.add_argument("--cache", type=Path, help="one more arm: a cache of examples.ood_proof:StreetFrames")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--arms", nargs="+", choices=("before", "naive", "ours", "cache"), help="default: all")
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="two steps, a frame of each set")
     options = parser.parse_args()
+    options.arms = options.arms or ["before", "naive", "ours", *(["cache"] if options.cache else [])]
+    if "cache" in options.arms and options.cache is None:
+        parser.error("--arms cache needs --cache")
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"
     if options.smoke:
         with tempfile.TemporaryDirectory() as scratch:

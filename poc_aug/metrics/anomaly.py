@@ -17,7 +17,7 @@ class AnomalySegmentation(RankedMetric):
     """Pixel-wise anomaly segmentation over all pixels of a dataset (SegmentMeIfYouCan, Chan et al. 2021, section 4.1).
 
     Not averaged over images, and without choosing thresholds: every distinct score is one. Exact while a class has
-    fewer than 250,000 distinct scores; beyond that, the number of pixels above each score is known to a relative 2e-5
+    fewer than 250,000 distinct scores; beyond that, the number of pixels above each score is known to a relative 5e-5
     on any scale (`poc_aug.metrics.ranked`), in constant memory. Equal scores are one threshold, as in scikit-learn.
 
     ``compute`` returns 0-dimensional float64 tensors:

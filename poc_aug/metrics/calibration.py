@@ -21,7 +21,7 @@ class SegmentationCalibration(RankedMetric):
       (Gupta et al., ICLR 2021);
     - ``accuracy`` and ``confidence``, their means.
 
-    Memory is constant: confidences are kept as counts, exactly while few are distinct, else to a relative rank of 2e-5.
+    Memory is constant: confidences are kept as counts, exactly while few are distinct, else to a relative rank of 5e-5.
 
     Args:
         bins: intervals of ``ECE`` and ``AdaptiveECE``.

@@ -16,13 +16,13 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-RELATIVE = 2e-5
+RELATIVE = 5e-5
 """Largest group, as a share of the values above it."""
 
 EXACT = 250_000
 """Distinct values of one class up to which nothing is merged."""
 
-CAPACITY = 2_000_000
+CAPACITY = 800_000
 """Distinct values of one class that are held before they are united."""
 
 Summary: TypeAlias = tuple[torch.Tensor, torch.Tensor]
