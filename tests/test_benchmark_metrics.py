@@ -19,7 +19,7 @@ def test_every_arm_runs_and_ours_agrees(tmp_path: Path) -> None:
     assert told["benchmark"] == "metrics"
     assert told["environment"]["torch"]
     arms = told["results"]
-    assert set(arms) == {"ours", "scikit-learn", "torchmetrics, 1000 bins"}
+    assert set(arms) == {"ours", "scikit-learn", "torchmetrics, 100 bins"}
     assert set(arms["ours"]["errors"]) == {"AuPRC", "AUROC", "FPR95", "F1"}
     assert max(abs(value) for value in arms["ours"]["errors"].values()) < 1e-6
     assert all(arm["seconds"] > 0 and arm["peak_mb"] >= 0 for arm in arms.values())
