@@ -1,5 +1,7 @@
 """What inserted objects are worth: no fine-tuning, naive pasting and ours, on real anomalies. Makes docs/results.md.
 
+"ours" shows objects in their real sizes, "any-size" is the same with sizes that no class has.
+
 The same cut-outs, the same budget, several seeds: examples/finetune_ood.py on Cityscapes and CamVid frames, then
 Fishyscapes Static and RoadAnomaly, never trained on. ``--cache`` adds a cache of one's own to the comparison (of
 diffusion, say: ``warm_cache --dataset examples.ood_proof:StreetFrames root=DATA ...``). What is in ``--out`` already is
@@ -18,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -38,7 +40,7 @@ from poc_aug.datasets import PairedFolder, camvid, fishyscapes, road_anomaly
 from poc_aug.evaluation import Frame, evaluate
 from poc_aug.losses import OOD_ID
 from poc_aug.measure import environment, write_json
-from poc_aug.recipe import CAMERAS, FrameSize, Rung
+from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, Rung
 from poc_aug.schema import SCHEMAS
 
 SCORES = ("msp", "max-logit", "entropy")
@@ -55,7 +57,7 @@ _CAMVID_NAMES = {
     **{"bicycle": "bicyclist", "truck": "car", "bus": "car", "train": "car"},
 }
 
-Arm: TypeAlias = Literal["before", "naive", "ours", "cache"]
+Arm: TypeAlias = Literal["before", "naive", "ours", "any-size", "cache"]
 Run: TypeAlias = dict[str, Any]
 Items: TypeAlias = torch.utils.data.Subset[tuple[Image.Image, Image.Image]]
 
@@ -107,14 +109,23 @@ def cityscapes(root: Path, names: Sequence[str]) -> PairedFolder:
 
 
 def pipeline_of(arm: Arm, objects: Path) -> InsertionPipeline:
-    """The same cut-outs, pasted as papers do ("naive"), or with everything that this library adds ("ours")."""
+    """The same cut-outs, pasted as papers do ("naive"), or with everything that this library adds.
+
+    "ours" has more objects a frame, since a cup on a road is small: as many inserted pixels as "naive" then.
+    """
     bank = ObjectBank.from_folder(objects, exclude=CITYSCAPES_COCO_CLASSES)
     if arm == "naive":
         anywhere = (Rung(min_overlap=0).model_dump(),)
         recipe = paste_recipe(bank, sizes=FrameSize(), location=(), ladder=anywhere)
         plain = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
         return InsertionPipeline(recipe, plain)
-    return InsertionPipeline(paste_recipe(bank, camera=CAMERAS["cityscapes"].model_dump()), PasteInserter(bank))
+    camera = CAMERAS["cityscapes"].model_dump()
+    if arm == "any-size":
+        sizes = PerspectiveSize(size_m=1.45, jitter=0.72, measure="longest")  # 0.4 to 2.5 m, whatever it is
+        recipe = paste_recipe(bank, camera=camera, sizes=sizes, objects_per_variant=(2, 4))
+    else:
+        recipe = paste_recipe(bank, camera=camera, objects_per_variant=(3, 6))
+    return InsertionPipeline(recipe, PasteInserter(bank))
 
 
 def measure(weights: Path, original: Path, data: Path, limit: int | None = None) -> Run:
@@ -266,12 +277,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")
     parser.add_argument("--out", type=Path, help="a folder outside of the repository")
     parser.add_argument("--cache", type=Path, help="one more arm: a cache of examples.ood_proof:StreetFrames")
-    parser.add_argument("--arms", nargs="+", choices=("before", "naive", "ours", "cache"), help="default: all")
+    parser.add_argument("--arms", nargs="+", choices=get_args(Arm), help="default: all")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="two steps, a frame of each set")
     options = parser.parse_args()
-    options.arms = options.arms or ["before", "naive", "ours", *(["cache"] if options.cache else [])]
+    options.arms = options.arms or [arm for arm in get_args(Arm) if arm != "cache" or options.cache]
     if "cache" in options.arms and options.cache is None:
         parser.error("--arms cache needs --cache")
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"

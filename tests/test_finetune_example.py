@@ -110,6 +110,17 @@ def test_classes_of_the_original_and_scores_of_the_tuned(example: Any) -> None:
         assert torch.allclose(SCORES[score](mixed), SCORES[score](tuned), atol=1e-12)
 
 
+def test_arms_show_the_same_objects_each_in_its_own_way(proof: Any, real_data: Path) -> None:
+    recipes = [proof.pipeline_of(arm, real_data / "objects").recipe for arm in ("naive", "ours", "any-size")]
+    assert len({tuple(spec.name for spec in recipe.objects) for recipe in recipes}) == 1
+    assert len({recipe.fingerprint for recipe in recipes}) == 3
+    assert [recipe.objects[0].size.kind for recipe in recipes] == ["frame", "perspective", "perspective"]
+    assert [recipe.location for recipe in recipes] == [(), ("road",), ("road",)]
+    own, *others = [spec.size.size_m for spec in recipes[1].objects]
+    assert any(other != own for other in others)  # real sizes; any size is drawn alike for all
+    assert len({spec.size.size_m for spec in recipes[2].objects}) == 1
+
+
 def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
     example: Any, proof: Any, weights: Path, real_data: Path, tmp_path: Path
 ) -> None:
