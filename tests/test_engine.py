@@ -456,12 +456,13 @@ def test_reading_does_not_wait_for_the_locator() -> None:
 
 
 def test_areas_are_found_before_a_batch_that_waits() -> None:
-    read = threading.Event()
+    second, read = threading.Event(), threading.Event()
     log: list[str] = []
 
     def fill(number: int) -> None:
         log.append(f"batch {number}")
         if number == 1:
+            second.set()
             wait_for(read)
 
     def jobs() -> Iterator[tuple[Sample, int]]:
@@ -469,6 +470,7 @@ def test_areas_are_found_before_a_batch_that_waits() -> None:
         first = make_sample(0)
         for index in range(12):
             yield first, index
+        wait_for(second)  # else an area, which goes first, could come before it
         for number in range(1, 9):
             if number == 4:  # the areas of three samples are asked for, and the third batch waits
                 read.set()
