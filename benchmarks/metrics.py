@@ -91,11 +91,14 @@ def scikit_learn(frames: Frames) -> tuple[float, Figures]:
 
 def torchmetrics_binned(frames: Frames) -> tuple[float, Figures]:
     """Torchmetrics' binned curves: constant memory, thresholds fixed in advance."""
-    from torchmetrics import MetricCollection
+    from torchmetrics import Metric, MetricCollection
     from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision
 
     # A collection counts once for both.
-    both = {"AuPRC": BinaryAveragePrecision(thresholds=_BINS), "AUROC": BinaryAUROC(thresholds=_BINS)}
+    both: dict[str, Metric | MetricCollection] = {
+        "AuPRC": BinaryAveragePrecision(thresholds=_BINS),
+        "AUROC": BinaryAUROC(thresholds=_BINS),
+    }
     metric, seconds = MetricCollection(both), 0.0
     for scores, labels in frames:
         started = time.perf_counter()
