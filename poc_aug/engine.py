@@ -119,7 +119,8 @@ class Engine:
                     break
             self._begin()
             full = exhausted or len(self._window) >= self._limit
-            self._submit(last=full or idle)
+            while self._submit(last=full or idle):  # areas found late begin several batches' jobs at once
+                pass
             if self._landed() or (full and self._flying):
                 self._land()
             elif full:

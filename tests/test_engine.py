@@ -455,9 +455,15 @@ def test_reading_does_not_wait_for_the_locator() -> None:
     assert locator.asked == [(f"frame-{number:03d}", "road") for number in range(16)]
 
 
-def test_areas_are_found_before_a_batch_that_waits() -> None:
-    second, read = threading.Event(), threading.Event()
+@pytest.mark.parametrize("late", [False, True])
+def test_areas_are_found_before_a_batch_that_waits(late: bool) -> None:
+    full, second, read = threading.Event(), threading.Event(), threading.Event()
     log: list[str] = []
+
+    def find(key: str) -> None:
+        if late and not log:  # every job that may be held is there before any can begin: two batches at once
+            wait_for(full)
+        log.append(key)
 
     def fill(number: int) -> None:
         log.append(f"batch {number}")
@@ -476,8 +482,14 @@ def test_areas_are_found_before_a_batch_that_waits() -> None:
                 read.set()
             yield make_sample(number), 0
 
-    pipeline = located(RoadLocator(log.append), Recording(fill))
-    assert len(list(pipeline.run(jobs(), ordered=False))) == 20
+    class Watched(Statistics):
+        def stage(self, name: str) -> Any:
+            if name == "wait":
+                full.set()
+            return super().stage(name)
+
+    pipeline = located(RoadLocator(find), Recording(fill))
+    assert len(list(pipeline.run(jobs(), ordered=False, statistics=Watched()))) == 20
     assert log[:7] == ["frame-000", "batch 0", "batch 1", "frame-001", "frame-002", "frame-003", log[6]]
     assert log[6] in ("frame-004", "batch 2")
 
