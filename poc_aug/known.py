@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch.utils.data import ConcatDataset, Subset
-from torchvision.datasets import Cityscapes, VisionDataset, VOCSegmentation
-from torchvision.datasets.vision import StandardTransform
 
 from poc_aug.errors import SchemaError
 from poc_aug.schema import SCHEMAS, LabelSchema
+
+if TYPE_CHECKING:
+    from torchvision.datasets import Cityscapes, VisionDataset
 
 _V2_WRAPPERS = "torchvision.tv_tensors._dataset_wrapper"
 
@@ -35,8 +37,10 @@ def schema_of(dataset: Any) -> LabelSchema | None:
     if isinstance(dataset, ConcatDataset) and type(dataset).__getitem__ is ConcatDataset.__getitem__:
         schemas = [schema_of(part) for part in dataset.datasets]
         return schemas[0] if all(schema == schemas[0] for schema in schemas) else None
-    if not isinstance(dataset, VisionDataset) or _may_change_ids(dataset):
+    if not _is_torchvisions(dataset) or _may_change_ids(dataset):
         return None
+    from torchvision.datasets import Cityscapes, VOCSegmentation
+
     if any(cls.__module__ == _V2_WRAPPERS for cls in type(dataset).__mro__):
         return schema_of(dataset._dataset)
     if isinstance(dataset, Cityscapes) and type(dataset).__getitem__ is Cityscapes.__getitem__:
@@ -73,7 +77,22 @@ def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None)
     )
 
 
+def _is_torchvisions(dataset: Any) -> TypeGuard[VisionDataset]:
+    """Whether it is a dataset of torchvision; never, where nobody imported that.
+
+    Importing it takes as long as importing torch (it loads torch._dynamo), in each process that live generation and
+    loaders start.
+    """
+    if "torchvision.datasets" not in sys.modules:
+        return False
+    from torchvision.datasets import VisionDataset
+
+    return isinstance(dataset, VisionDataset)
+
+
 def _may_change_ids(dataset: VisionDataset) -> bool:
+    from torchvision.datasets.vision import StandardTransform
+
     transforms = dataset.transforms
     if isinstance(transforms, StandardTransform):
         return transforms.target_transform is not None
@@ -91,7 +110,7 @@ def _cityscapes(dataset: Cityscapes) -> LabelSchema | None:
 
 
 def _why(dataset: Any) -> str:
-    if isinstance(dataset, VisionDataset) and _may_change_ids(dataset):
+    if _is_torchvisions(dataset) and _may_change_ids(dataset):
         return ": its target_transform or transforms may change the ids"
     if isinstance(dataset, ConcatDataset):
         return ": its parts have different schemas, or unknown ones"

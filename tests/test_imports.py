@@ -74,6 +74,18 @@ def test_importing_poc_aug_loads_only_the_standard_library() -> None:
     assert loaded == {"poc_aug"}
 
 
+def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
+    code = """if True:
+        import poc_aug
+        from poc_aug.known import schema_of
+        assert schema_of(poc_aug.SyntheticStreet(size=(32, 64), length=1)) is not None
+        assert schema_of([1, 2]) is None
+        poc_aug.POCAugmentedDataset, poc_aug.InsertionPipeline, poc_aug.RenderedInserter, poc_aug.PasteInserter
+        import poc_aug.live.server
+    """
+    assert "torchvision" not in modules_after(code)
+
+
 def test_every_public_name_loads_without_optional_packages() -> None:
     code = "import poc_aug\nfor name in poc_aug.__all__: getattr(poc_aug, name)\nimport poc_aug.cli, poc_aug.bench"
     assert not modules_after(code) & set(HEAVY)
