@@ -111,14 +111,13 @@ def test_classes_of_the_original_and_scores_of_the_tuned(example: Any) -> None:
 
 
 def test_arms_show_the_same_objects_each_in_its_own_way(proof: Any, real_data: Path) -> None:
-    recipes = [proof.pipeline_of(arm, real_data / "objects").recipe for arm in ("naive", "ours", "any-size")]
-    assert len({tuple(spec.name for spec in recipe.objects) for recipe in recipes}) == 1
-    assert len({recipe.fingerprint for recipe in recipes}) == 3
-    assert [recipe.objects[0].size.kind for recipe in recipes] == ["frame", "perspective", "perspective"]
-    assert [recipe.location for recipe in recipes] == [(), ("road",), ("road",)]
-    own, *others = [spec.size.size_m for spec in recipes[1].objects]
-    assert any(other != own for other in others)  # real sizes; any size is drawn alike for all
-    assert len({spec.size.size_m for spec in recipes[2].objects}) == 1
+    recipes = [proof.pipeline_of(arm, real_data / "objects").recipe for arm in ("naive", "ours")]
+    naive, ours = recipes
+    assert [spec.name for spec in naive.objects] == [spec.name for spec in ours.objects]
+    assert [recipe.objects[0].size.kind for recipe in recipes] == ["frame", "perspective"]
+    assert [recipe.location for recipe in recipes] == [(), ("road",)]
+    assert len({spec.size for spec in naive.objects}) == 1
+    assert len({spec.size.size_m for spec in ours.objects}) > 5  # real sizes
 
 
 def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
