@@ -44,7 +44,7 @@ from poc_aug.schema import SCHEMAS
 SCORES = ("msp", "max-logit", "entropy")
 FIGURES = ("AuPRC", "FPR95", "F1")
 VARIANTS = {"camvid": 8, "cityscapes": 64}
-"""Of a frame. Half of all crops are of two frames of Cityscapes, which would be learnt by heart."""
+"""Of a frame: half of all crops are of the two frames of Cityscapes."""
 TRAINED = ("aachen_000000_000019", "aachen_000001_000019")
 HELD_OUT = ("aachen_000002_000019", "aachen_000003_000019")
 CLASSES = tuple(SCHEMAS["cityscapes-trainIds"].ids)
