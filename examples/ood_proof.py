@@ -110,7 +110,7 @@ def cityscapes(root: Path, names: Sequence[str]) -> PairedFolder:
 def pipeline_of(arm: Arm, objects: Path) -> InsertionPipeline:
     """The same cut-outs, pasted as papers do ("naive"), or with everything that this library adds.
 
-    "ours" has more objects a frame, since a cup on a road is small: as many inserted pixels as "naive" then.
+    "ours" has more objects a frame, since a cup on a road is small: about as many inserted pixels as "naive" then.
     """
     bank = ObjectBank.from_folder(objects, exclude=CITYSCAPES_COCO_CLASSES)
     if arm == "naive":
