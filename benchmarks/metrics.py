@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from harness import SIZE_HW, console, options, publish, show
 
-from poc_aug.metrics import AnomalySegmentation
 from poc_aug.seeding import generator
 
 _BINS = 100  # a pass over the pixels each
@@ -54,6 +53,8 @@ class Frames:
 
 def ours(frames: Frames) -> tuple[float, Figures]:
     """`AnomalySegmentation`."""
+    from poc_aug.metrics import AnomalySegmentation
+
     metric, seconds = AnomalySegmentation(), 0.0
     for scores, labels in frames:
         started = time.perf_counter()
