@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("benchmark_generation")  # what is made once is made once in all, not in each process
+pytestmark = pytest.mark.xdist_group("benchmark_generation")  # what is made once, is so for all processes
 ROOT = Path(__file__).resolve().parents[1]
 ARMS = ("poc", "ours", "ours-located", "ours-lcm")
 PROMPTS = 4

@@ -20,7 +20,7 @@ from poc_aug.objects import ObjectSource, load_objects
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.warming import warm_cache
 
-pytestmark = pytest.mark.xdist_group("real_frames")  # what is made once is made once in all, not in each process
+pytestmark = pytest.mark.xdist_group("real_frames")  # what is made once, is so for all processes
 VARIANTS = 3
 SIGMA_PX = 1.0
 
