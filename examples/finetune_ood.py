@@ -286,7 +286,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="random weights, rendered streets, two steps")
+    parser.add_argument("--smoke", action="store_true", help="random weights, rendered streets, one step")
     options = parser.parse_args()
     if options.smoke:
         smoke(options)
@@ -315,7 +315,7 @@ def smoke(options: argparse.Namespace) -> None:
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
         warm_cache(base, cache, pipeline, variants=1, workers=0)
         frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, transforms=ObjectCrop())
-        model, told = finetune(weights, frames, steps=2, seed=options.seed)
+        model, told = finetune(weights, frames, steps=1, seed=options.seed)
         save(model, out)
         logits = load_model(out)(torch.rand(1, 3, *CROP_HW))
         print(f"{told['inserted_share']:.1%} of the pixels were inserted; logits {list(logits.shape)}")

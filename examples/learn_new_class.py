@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="default: in a temporary folder")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="two steps, two photographs")
+    parser.add_argument("--smoke", action="store_true", help="one step, two photographs")
     options = parser.parse_args()
     if options.out is None and not options.smoke:
         parser.error("needed: --out")
@@ -112,7 +112,7 @@ def main() -> None:
         model, told = finetune(
             start,
             frames,
-            steps=2 if options.smoke else options.steps,
+            steps=1 if options.smoke else options.steps,
             seed=options.seed,
             inserted_loss=named,
             inserted=[ANIMAL],

@@ -275,15 +275,16 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), help="default: all")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="two steps, a frame of each set")
+    parser.add_argument("--smoke", action="store_true", help="the arms that train, one step, a frame of each set")
     options = parser.parse_args()
-    options.arms = options.arms or [arm for arm in get_args(Arm) if arm != "cache" or options.cache]
+    left_out = ["before"] * options.smoke + ["cache"] * (options.cache is None)
+    options.arms = options.arms or [arm for arm in get_args(Arm) if arm not in left_out]
     if "cache" in options.arms and options.cache is None:
         parser.error("--arms cache needs --cache")
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"
     if options.smoke:
         with tempfile.TemporaryDirectory() as scratch:
-            options.out, options.steps, options.seeds = options.out or Path(scratch), 2, 1
+            options.out, options.steps, options.seeds = options.out or Path(scratch), 1, 1
             prove(options)
     elif options.out is None:
         parser.error("needed: --out")

@@ -15,7 +15,7 @@ EPOCHS = 2  # of --smoke
 
 def _start(mode: str, workers: int) -> subprocess.Popen[str]:
     command = [sys.executable, "examples/live_training.py", "--smoke", "--mode", mode, "--workers", str(workers)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # they run at once
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # two run at once
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -33,8 +33,9 @@ def _losses(running: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.timeout(200)
-def test_generated_and_prebuilt_insertions_train_alike() -> None:
-    running = [_start(*how) for how in (("generate", 0), ("generate", 2), ("prebuilt", 2))]
-    in_process, by_workers, prebuilt = (_losses(one) for one in running)
-    assert len(prebuilt) == EPOCHS
-    assert in_process == by_workers == prebuilt
+@pytest.mark.parametrize("workers", [0, 2])
+def test_generated_and_prebuilt_insertions_train_alike(workers: int) -> None:
+    running = [_start(mode, workers) for mode in ("generate", "prebuilt")]
+    generated, prebuilt = (_losses(one) for one in running)
+    assert len(generated) == EPOCHS
+    assert generated == prebuilt
