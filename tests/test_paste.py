@@ -16,7 +16,6 @@ from poc_aug.backends.bank import ObjectBank
 from poc_aug.backends.contact_shadow import MAX_STRENGTH
 from poc_aug.backends.paste import PasteInserter
 from poc_aug.backends.paste_recipe import paste_recipe
-from poc_aug.backends.recolour import RecolourDraw, recolour
 from poc_aug.backends.resample import BAND_PX, pose
 from poc_aug.backends.scene_quality import gaussian_blur
 from poc_aug.compose import dilate
@@ -217,61 +216,6 @@ def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:
     assert "shadow" not in filled.provenance
 
 
-def test_another_colour_changes_neither_shape_nor_place_nor_shadow(bank: ObjectBank) -> None:
-    settings: dict[str, Any] = {"harmonise": 0, "sharpness": False, "grain": False}
-    for seed in range(4):
-        for name in ("table", "dog"):
-            was = one(PasteInserter(bank, **settings), crop_of(seed, name=name))
-            now = one(PasteInserter(bank, recolour=1, **settings), crop_of(seed, name=name))
-            assert torch.equal(mask_of(was), mask_of(now))
-            assert was.alpha is not None
-            assert was.shade is not None
-            assert now.shade is not None
-            assert torch.equal(was.alpha, now.alpha)
-            assert torch.equal(was.shade, now.shade)
-            apart = (was.image.int() - now.image.int()).abs()
-            assert float(apart[:, mask_of(was)].float().mean()) > 5
-            assert int(apart[:, ~dilate(mask_of(was), BAND_PX)].max()) == 0
-            told = dict(now.provenance)
-            assert set(told.pop("recolour")) == {"hue_deg", "saturation", "contrast", "brightness"}
-            assert told == was.provenance
-
-
-def test_a_share_is_recoloured_and_the_others_are_what_they_were(bank: ObjectBank) -> None:
-    plain, half = PasteInserter(bank), PasteInserter(bank, recolour=0.5)
-    kept = [same(one(plain, crop), one(half, crop)) for crop in map(crop_of, range(60))]
-    assert 15 <= sum(kept) <= 45
-    assert [not same for same in kept] == ["recolour" in one(half, crop).provenance for crop in map(crop_of, range(60))]
-
-
-def test_without_recolouring_a_cache_stays_the_cache_it_was(bank: ObjectBank) -> None:
-    assert "recolour" not in PasteInserter(bank).describe()
-    assert PasteInserter(bank, recolour=0.5).describe()["recolour"] == 0.5
-
-
-@given(st.floats(-180, 180), st.floats(0.3, 1.7), st.integers(0, 9))
-@settings(max_examples=30, deadline=None)
-def test_colours_stay_colours_and_grey_stays_grey(hue: float, saturation: float, seed: int) -> None:
-    colours = torch.rand((3, 17, 23), generator=torch.Generator().manual_seed(seed))
-    mask = torch.ones((17, 23), dtype=torch.bool)
-    new = recolour(colours, mask, RecolourDraw(hue, saturation, 1.3, 1.2))
-    assert new.shape == colours.shape
-    assert 0 <= float(new.min()) <= float(new.max()) <= 1
-    grey = colours[:1].expand(3, -1, -1)
-    told = recolour(grey, mask, RecolourDraw(hue, saturation, 1.0, 1.0))
-    assert torch.allclose(told, grey, atol=1e-5)
-    assert torch.allclose(recolour(colours, mask, RecolourDraw(0.0, 1.0, 1.0, 1.0)), colours, atol=1e-5)
-    turned = recolour(colours, mask, RecolourDraw(hue, 1.0, 1.0, 1.0))
-    back = recolour(turned, mask, RecolourDraw(-hue, 1.0, 1.0, 1.0))
-    assert torch.allclose(back, colours, atol=1e-4)
-
-
-def test_red_turned_by_a_third_is_green() -> None:
-    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(3, 4, 5)
-    green = recolour(red, torch.ones((4, 5), dtype=torch.bool), RecolourDraw(120.0, 1.0, 1.0, 1.0))
-    assert torch.allclose(green, red.roll(1, 0), atol=1e-6)
-
-
 def test_soft_matte_brings_its_alpha(bank: ObjectBank) -> None:
     filled = one(PasteInserter(bank, sharpness=False), crop_of(name="dog"))
     assert filled.alpha is not None
@@ -351,9 +295,7 @@ def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:
     assert [part.name for part in annotation.parts] == ["furniture"]
 
 
-@pytest.mark.parametrize(
-    "setting", [{"rotate_deg": -1}, {"recolour": 1.5}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}]
-)
+@pytest.mark.parametrize("setting", [{"rotate_deg": -1}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}])
 def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:
     (name, value), *_ = setting.items()
     with pytest.raises(RecipeError, match=f"{name}={value!r}"):

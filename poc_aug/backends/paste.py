@@ -15,7 +15,6 @@ import torch
 from poc_aug.backends.bank import Cutout, ObjectBank
 from poc_aug.backends.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
 from poc_aug.backends.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
-from poc_aug.backends.recolour import draw_recolour, recolour
 from poc_aug.backends.resample import BAND_PX, Placed, fit, pose
 from poc_aug.compose import dilate
 from poc_aug.errors import RecipeError
@@ -45,8 +44,6 @@ class PasteInserter:
         bank: the cut-outs.
         flip: mirror half of them.
         rotate_deg: turn each by up to so many degrees either way.
-        recolour: share of the objects that get another hue, saturation, contrast and brightness, before they are
-            harmonised: more looks than the bank has.
         harmonise: how far light and colour move towards the scene's, 0 to 1 (0: not at all).
         shadow: draw a soft contact shadow, and darken the object towards its foot.
         sharpness: blur objects that are sharper than the scene.
@@ -66,7 +63,6 @@ class PasteInserter:
         *,
         flip: bool = True,
         rotate_deg: float = 0.0,
-        recolour: float = 0.0,
         harmonise: float = 0.6,
         shadow: bool = True,
         sharpness: bool = True,
@@ -74,12 +70,7 @@ class PasteInserter:
         edge: Literal["feather", "antialias"] = "antialias",
         max_upscale: float = 2.0,
     ) -> None:
-        limits = (
-            ("rotate_deg", rotate_deg, 0, 45),
-            ("recolour", recolour, 0, 1),
-            ("harmonise", harmonise, 0, 1),
-            ("max_upscale", max_upscale, 1, 8),
-        )
+        limits = (("rotate_deg", rotate_deg, 0, 45), ("harmonise", harmonise, 0, 1), ("max_upscale", max_upscale, 1, 8))
         for name, value, low, high in limits:
             if not low <= value <= high:
                 raise RecipeError(f"PasteInserter: {name}={value}", expected=f"{low} to {high}")
@@ -88,7 +79,6 @@ class PasteInserter:
         self.bank = bank
         self.flip = flip
         self.rotate_deg = rotate_deg
-        self.recolour = recolour
         self.harmonise = harmonise
         self.shadow = shadow
         self.sharpness = sharpness
@@ -104,8 +94,6 @@ class PasteInserter:
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is drawn."""
         settings = {name: value for name, value in vars(self).items() if name != "bank"}
-        if not self.recolour:  # caches from before it was there are the same
-            del settings["recolour"]
         return {"inserter": "paste", "version": PASTE_VERSION, **settings, "bank": self.bank.describe()}
 
     def extent(self, object_name: str, seed: int) -> Extent:
@@ -146,7 +134,6 @@ class PasteInserter:
         placed = fit(colours, opacity, crop.box_yxhw, soft=cutout.soft)
         if placed is None:
             return Rejection("too small", crop.object_name, detail=f"{cutout.source} vanishes in {box_h}x{box_w} px")
-        placed, recoloured = self._recoloured(crop, placed)
         placed, done = self._harmonised(crop, placed)
         provenance: dict[str, Json] = {
             "inserter": "paste",
@@ -155,7 +142,6 @@ class PasteInserter:
             "scale": round(scale, 4),
             "flip": drawn.flip,
             "rotate_deg": round(drawn.rotate_deg, 2),
-            **recoloured,
             "harmonise": done,
         }
         return self._compose(crop, placed, cutout, provenance)
@@ -170,13 +156,6 @@ class PasteInserter:
     def _posed(self, drawn: Pose) -> tuple[torch.Tensor, torch.Tensor]:
         cutout = self.bank.cutout(drawn.index)
         return pose(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)
-
-    def _recoloured(self, crop: Crop, placed: Placed) -> tuple[Placed, dict[str, Json]]:
-        draw = draw_recolour(generator(crop.seed, "paste", crop.object_name, "recolour"), self.recolour)
-        if draw is None:
-            return placed, {}
-        told: Json = {name: round(value, 3) for name, value in asdict(draw).items()}
-        return replace(placed, colours=recolour(placed.colours, placed.mask, draw)), {"recolour": told}
 
     def _harmonised(self, crop: Crop, placed: Placed) -> tuple[Placed, dict[str, Json]]:
         rng = generator(crop.seed, "paste", crop.object_name, "light")
