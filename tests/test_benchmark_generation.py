@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("benchmark_generation")  # made once for all test processes
 ROOT = Path(__file__).resolve().parents[1]
 ARMS = ("poc", "ours", "ours-located", "ours-lcm")
 PROMPTS = 4

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("benchmark_live")  # made once for all test processes
 ROOT = Path(__file__).resolve().parents[1]
 BY_HAND = ("in each worker", "in each worker, whole batches", "in the main process")
 PLAIN = "not augmented"

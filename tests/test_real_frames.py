@@ -20,7 +20,6 @@ from poc_aug.objects import ObjectSource, load_objects
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.warming import warm_cache
 
-pytestmark = pytest.mark.xdist_group("real_frames")  # made once for all test processes
 VARIANTS = 3
 SIGMA_PX = 1.0
 
