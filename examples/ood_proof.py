@@ -275,10 +275,9 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), help="default: all")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="the arms that train, one step, a frame of each set")
+    parser.add_argument("--smoke", action="store_true", help="one step, a frame of each set")
     options = parser.parse_args()
-    left_out = ["before"] * options.smoke + ["cache"] * (options.cache is None)
-    options.arms = options.arms or [arm for arm in get_args(Arm) if arm not in left_out]
+    options.arms = options.arms or [arm for arm in get_args(Arm) if arm != "cache" or options.cache]
     if "cache" in options.arms and options.cache is None:
         parser.error("--arms cache needs --cache")
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"

@@ -78,7 +78,7 @@ def epochs(ds: POCAugmentedDataset, loader: DataLoader[Any] | None = None, count
 
 @pytest.mark.parametrize(
     ("workers", "start", "persistent"),
-    [(0, None, False), (1, "fork", True), (4, "fork", False), (4, "fork", True), (2, "spawn", True)],
+    [(0, None, False), (1, "fork", True), (4, "fork", False), (4, "fork", True), (4, "spawn", True)],
 )
 def test_live_items_equal_prebuilt_ones(
     prebuilt: Path, workers: int, start: str | None, persistent: bool, tmp_path: Path
