@@ -122,7 +122,7 @@ def agreement(student: torch.Tensor, teacher: torch.Tensor, known: torch.Tensor)
     apart = nn.functional.kl_div(told, wanted, reduction="none", log_target=True).sum(dim=1)[known]
     said = teacher.argmax(dim=1)[known]
     counts = torch.bincount(said, minlength=teacher.shape[1])
-    sums = torch.zeros(teacher.shape[1]).index_add(0, said, apart)
+    sums = torch.zeros(teacher.shape[1], device=apart.device).index_add(0, said, apart)
     there = counts > MIN_CLASS_PIXELS
     return (apart.mean() + (sums / counts.clamp(min=1))[there].mean()) / 2
 
@@ -138,6 +138,8 @@ def finetune(
     sampling: Sequence[float] | None = None,
     learning_rate: float = 3e-4,
     weight: float = 0.5,
+    device: str = "cpu",
+    workers: int = 0,
     tell: Callable[[str], object] = print,
 ) -> tuple[ERFNet, dict[str, float]]:
     """A copy of the network, fine-tuned from the dilated blocks on: what finds edges and textures stays as it is.
@@ -154,19 +156,22 @@ def finetune(
         sampling: how often each frame is drawn; ``None``: all alike.
         learning_rate: the largest; it rises for a tenth of the steps and falls as a cosine.
         weight: of the loss on inserted pixels.
+        device: where the networks are.
+        workers: processes that read frames.
         tell: where progress goes.
 
     Returns:
-        The model, and the mean loss of the last steps, the share of inserted pixels and seconds.
+        The model, on the CPU, and the mean loss of the last steps, the share of inserted pixels and seconds.
     """
     torch.manual_seed(seed)
-    teacher, student = load_erfnet(weights), load_erfnet(weights)
+    teacher, student = load_erfnet(weights).to(device), load_erfnet(weights).to(device)
     trained = [*student.encoder.layers[STEM:].parameters(), *student.decoder.parameters()]
     optimiser = torch.optim.Adam(trained, learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
-    ids = torch.tensor(inserted)
+    ids = torch.tensor(inserted, device=device)
     started, losses, shares = time.perf_counter(), [], []
-    for step, (images, labels) in enumerate(batches(frames, steps, sampling), start=1):
+    for step, batch in enumerate(batches(frames, steps, sampling, workers), start=1):
+        images, labels = (each.to(device) for each in batch)
         with torch.no_grad():
             features = teacher.encoder.stem(images)
             original = teacher.head(features)
@@ -186,11 +191,11 @@ def finetune(
             tell(f"step {step}/{steps}: loss {statistics.fmean(losses[-20:]):.3f}, {seconds:.0f} s")
     seconds = time.perf_counter() - started
     told = {"loss": statistics.fmean(losses[-20:]), "inserted_share": statistics.fmean(shares), "seconds": seconds}
-    return student, told
+    return student.cpu(), told
 
 
 def batches(
-    frames: POCAugmentedDataset, steps: int, sampling: Sequence[float] | None
+    frames: POCAugmentedDataset, steps: int, sampling: Sequence[float] | None, workers: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """``steps`` batches; variants are drawn anew every `EPOCH_STEPS`."""
     count = BATCH * EPOCH_STEPS
@@ -199,7 +204,9 @@ def batches(
         if sampling is None
         else WeightedRandomSampler(sampling, count)
     )
-    loader: DataLoader[Any] = DataLoader(frames, BATCH, sampler=sampler)
+    loader: DataLoader[Any] = DataLoader(
+        frames, BATCH, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+    )
     done = 0
     while True:
         frames.set_epoch(done // EPOCH_STEPS)
@@ -286,6 +293,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read frames")
     parser.add_argument("--smoke", action="store_true", help="random weights, rendered streets, one step")
     options = parser.parse_args()
     if options.smoke:
@@ -300,7 +309,15 @@ def main() -> None:
         base, options.cache, OodLabels(OOD_ID), p=1.0, seed=options.seed, transforms=ObjectCrop()
     )
     sampling = getattr(base, "weights", None)
-    model, told = finetune(options.weights, frames, steps=options.steps, seed=options.seed, sampling=sampling)
+    model, told = finetune(
+        options.weights,
+        frames,
+        steps=options.steps,
+        seed=options.seed,
+        sampling=sampling,
+        device=options.device,
+        workers=options.workers,
+    )
     save(model, options.out)
     print(f"{options.out}: {told['inserted_share']:.1%} of the pixels were inserted, {told['seconds']:.0f} s")
 

@@ -123,23 +123,26 @@ def pipeline_of(arm: Arm, objects: Path) -> InsertionPipeline:
     return InsertionPipeline(recipe, PasteInserter(bank))
 
 
-def measure(weights: Path, original: Path, data: Path, limit: int | None = None) -> Run:
+def measure(weights: Path, original: Path, options: argparse.Namespace) -> Run:
     """Anomaly figures by set and score, and mIoU by set, in percent. No frame was fine-tuned on.
 
     "mIoU" is that of the classes of the original network (see `load_model`), "mIoU alone" that of the fine-tuned one
     without it; anomaly scores are the same for both.
     """
     model, anomalies = load_model(weights), {}
-    for name, frames in anomaly_sets(data).items():
-        found = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit)
+    limit, device = 1 if options.smoke else None, options.device
+    for name, frames in anomaly_sets(options.data).items():
+        found = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit, device=device)
         anomalies[name] = {
             score: {figure: 100 * result.pixels[figure] for figure in FIGURES} for score, result in found.scores.items()
         }
     known: dict[str, dict[str, float]] = {}
     for kind, network in (("mIoU", load_model(weights, original)), ("mIoU alone", model)):
         known[kind] = {}
-        for name, (frames, names) in known_sets(data).items():
-            result = evaluate_classes(network, frames, CLASSES, merge=names, size_hw=SIZE_HW, limit=limit)
+        for name, (frames, names) in known_sets(options.data).items():
+            result = evaluate_classes(
+                network, frames, CLASSES, merge=names, size_hw=SIZE_HW, limit=limit, device=device
+            )
             known[kind][name] = 100 * result.mean_iou
     return {"anomalies": anomalies, **known}
 
@@ -170,7 +173,7 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
         return found
     base, few = StreetFrames(options.data), 6 if options.smoke else None
     if arm == "before":
-        found = measure(options.weights, options.weights, options.data, 1 if options.smoke else None)
+        found = measure(options.weights, options.weights, options)
         write_json(result, found)
         return found
     if arm == "cache":
@@ -188,10 +191,12 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
         steps=options.steps,
         seed=seed,
         sampling=sampling,
+        device=options.device,
+        workers=options.workers,
         tell=lambda text: print(f"{arm} {seed}: {text}", flush=True),
     )
     save(model, weights)
-    found = {"training": told, **measure(weights, options.weights, options.data, 1 if options.smoke else None)}
+    found = {"training": told, **measure(weights, options.weights, options)}
     write_json(result, found)
     return found
 
@@ -201,9 +206,9 @@ def prove(options: argparse.Namespace) -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Run]] = {}
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for arm in options.arms:
-            if arm != "before" or not seed:
+            if arm != "before" or arm not in runs:
                 runs.setdefault(arm, []).append(run_arm(arm, seed, options))
     table = markdown(runs)
     print(table)
@@ -274,7 +279,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="one more arm: a cache of examples.ood_proof:StreetFrames")
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), help="default: all")
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read frames")
     parser.add_argument("--smoke", action="store_true", help="one step, a frame of each set")
     options = parser.parse_args()
     options.arms = options.arms or [arm for arm in get_args(Arm) if arm != "cache" or options.cache]
@@ -283,7 +290,7 @@ def main() -> None:
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"
     if options.smoke:
         with tempfile.TemporaryDirectory() as scratch:
-            options.out, options.steps, options.seeds = options.out or Path(scratch), 1, 1
+            options.out, options.steps, options.seeds = options.out or Path(scratch), 1, [0]
             prove(options)
     elif options.out is None:
         parser.error("needed: --out")
