@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
+from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 from torchvision.transforms.v2 import functional
 
 sys.path.insert(0, str(Path(__file__).parent))  # as `examples.finetune_ood` this file would not find its neighbour
@@ -129,12 +129,13 @@ def agreement(student: torch.Tensor, teacher: torch.Tensor, known: torch.Tensor)
 
 def finetune(
     weights: str | Path,
-    frames: POCAugmentedDataset,
+    frames: Sequence[POCAugmentedDataset],
     *,
     steps: int,
     seed: int,
     inserted_loss: InsertedLoss = unsure,
     inserted: Sequence[int] = (OOD_ID,),
+    shares: Sequence[float] | None = None,
     sampling: Sequence[float] | None = None,
     learning_rate: float = 3e-4,
     weight: float = 0.5,
@@ -148,11 +149,13 @@ def finetune(
 
     Args:
         weights: the original network.
-        frames: with inserted objects; its ``transforms`` make crops of one size.
+        frames: with inserted objects; their ``transforms`` make crops of one size. Several: the same frames with
+            insertions from several caches.
         steps: of `BATCH` crops each.
         seed: of the order, crops and variants.
         inserted_loss: what inserted pixels are to learn.
         inserted: their label ids.
+        shares: how often each of ``frames`` is drawn from; ``None``: all alike.
         sampling: how often each frame is drawn; ``None``: all alike.
         learning_rate: the largest; it rises for a tenth of the steps and falls as a cosine.
         weight: of the loss on inserted pixels.
@@ -170,7 +173,7 @@ def finetune(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
     ids = torch.tensor(inserted, device=device)
     started, losses, shares = time.perf_counter(), [], []
-    for step, batch in enumerate(batches(frames, steps, sampling, workers), start=1):
+    for step, batch in enumerate(batches(frames, steps, shares, sampling, workers), start=1):
         images, labels = (each.to(device) for each in batch)
         with torch.no_grad():
             features = teacher.encoder.stem(images)
@@ -195,21 +198,29 @@ def finetune(
 
 
 def batches(
-    frames: POCAugmentedDataset, steps: int, sampling: Sequence[float] | None, workers: int
+    frames: Sequence[POCAugmentedDataset],
+    steps: int,
+    shares: Sequence[float] | None,
+    sampling: Sequence[float] | None,
+    workers: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """``steps`` batches; variants are drawn anew every `EPOCH_STEPS`."""
-    count = BATCH * EPOCH_STEPS
-    sampler = (
-        RandomSampler(frames, replacement=True, num_samples=count)
-        if sampling is None
-        else WeightedRandomSampler(sampling, count)
-    )
+    weights = [
+        share * each / len(part)
+        for part, share in zip(frames, shares or [1.0] * len(frames), strict=True)
+        for each in sampling or [1.0] * len(part)
+    ]
     loader: DataLoader[Any] = DataLoader(
-        frames, BATCH, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+        ConcatDataset(frames),
+        BATCH,
+        sampler=WeightedRandomSampler(weights, BATCH * EPOCH_STEPS),
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )
     done = 0
     while True:
-        frames.set_epoch(done // EPOCH_STEPS)
+        for part in frames:
+            part.set_epoch(done // EPOCH_STEPS)
         for images, labels in loader:
             if done == steps:
                 return
@@ -289,9 +300,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict")
     parser.add_argument("--dataset", nargs="+", help="module:callable key=value ..., as for warm_cache")
-    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--cache", type=Path, nargs="+", help="of that dataset; several: drawn from in turn")
+    parser.add_argument("--shares", type=float, nargs="+", help="how often each cache is drawn from")
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read frames")
@@ -300,20 +312,24 @@ def main() -> None:
     if options.smoke:
         smoke(options)
         return
+    if options.shares and len(options.shares) != len(options.cache or ()):
+        parser.error(f"--shares: {len(options.shares)} numbers for {len(options.cache or ())} caches")
     missing = [f"--{name}" for name in ("weights", "dataset", "cache", "out") if getattr(options, name) is None]
     if missing:
         parser.error(f"needed: {', '.join(missing)}")
     name, *arguments = options.dataset
     base = load_dataset(name, parse_arguments(arguments))
-    frames = POCAugmentedDataset(
-        base, options.cache, OodLabels(OOD_ID), p=1.0, seed=options.seed, transforms=ObjectCrop()
-    )
+    frames = [
+        POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=options.seed, transforms=ObjectCrop())
+        for cache in options.cache
+    ]
     sampling = getattr(base, "weights", None)
     model, told = finetune(
         options.weights,
         frames,
         steps=options.steps,
         seed=options.seed,
+        shares=options.shares,
         sampling=sampling,
         device=options.device,
         workers=options.workers,
@@ -332,7 +348,7 @@ def smoke(options: argparse.Namespace) -> None:
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
         warm_cache(base, cache, pipeline, variants=1, workers=0)
         frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, transforms=ObjectCrop())
-        model, told = finetune(weights, frames, steps=1, seed=options.seed)
+        model, told = finetune(weights, [frames], steps=1, seed=options.seed)
         save(model, out)
         logits = load_model(out)(torch.rand(1, 3, *CROP_HW))
         print(f"{told['inserted_share']:.1%} of the pixels were inserted; logits {list(logits.shape)}")

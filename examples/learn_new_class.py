@@ -111,7 +111,7 @@ def main() -> None:
         with_channel(weights, start)
         model, told = finetune(
             start,
-            frames,
+            [frames],
             steps=1 if options.smoke else options.steps,
             seed=options.seed,
             inserted_loss=named,

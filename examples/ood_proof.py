@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -38,7 +38,7 @@ from poc_aug.datasets import PairedFolder, camvid, fishyscapes, road_anomaly
 from poc_aug.evaluation import Frame, evaluate
 from poc_aug.losses import OOD_ID
 from poc_aug.measure import environment, write_json
-from poc_aug.recipe import CAMERAS, FrameSize, Rung
+from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, Rung
 from poc_aug.schema import SCHEMAS
 
 SCORES = ("msp", "max-logit", "entropy")
@@ -57,6 +57,11 @@ _CAMVID_NAMES = {
 }
 
 Arm: TypeAlias = Literal["before", "naive", "ours", "cache"]
+Part: TypeAlias = Literal["naive", "real", "any"]
+PARTS: Mapping[Arm, Mapping[Part, float]] = {"naive": {"naive": 1.0}, "ours": {"real": 0.8, "any": 0.2}}
+"""What the crops of an arm are taken from: shares of its caches."""
+ANY_SIZE = PerspectiveSize(size_m=1.45, jitter=0.72, measure="longest")
+"""0.4 to 2.5 m long, whatever it is: what is unknown need not have the size of what it looks like."""
 Run: TypeAlias = dict[str, Any]
 Items: TypeAlias = torch.utils.data.Subset[tuple[Image.Image, Image.Image]]
 
@@ -107,19 +112,22 @@ def cityscapes(root: Path, names: Sequence[str]) -> PairedFolder:
     return PairedFolder(root, images, labels, schema="cityscapes-trainIds")
 
 
-def pipeline_of(arm: Arm, objects: Path) -> InsertionPipeline:
-    """The same cut-outs, pasted as papers do ("naive"), or with everything that this library adds.
+def pipeline_of(part: Part, objects: Path) -> InsertionPipeline:
+    """The same cut-outs, pasted as papers do ("naive"), or with all that this library adds ("real" sizes, "any" sizes).
 
-    "ours" has more objects a frame, since a cup on a road is small: about as many inserted pixels as "naive" then.
+    "real" has more objects a frame, since a cup on a road is small: about as many inserted pixels as "naive" then.
     """
     bank = ObjectBank.from_folder(objects, exclude=CITYSCAPES_COCO_CLASSES)
-    if arm == "naive":
+    if part == "naive":
         anywhere = (Rung(min_overlap=0).model_dump(),)
         recipe = paste_recipe(bank, sizes=FrameSize(), location=(), ladder=anywhere)
         plain = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
         return InsertionPipeline(recipe, plain)
     camera = CAMERAS["cityscapes"].model_dump()
-    recipe = paste_recipe(bank, camera=camera, objects_per_variant=(3, 6))
+    if part == "real":
+        recipe = paste_recipe(bank, camera=camera, objects_per_variant=(3, 6))
+    else:
+        recipe = paste_recipe(bank, sizes=ANY_SIZE, camera=camera, objects_per_variant=(2, 4))
     return InsertionPipeline(recipe, PasteInserter(bank))
 
 
@@ -176,21 +184,24 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
         found = measure(options.weights, options.weights, options)
         write_json(result, found)
         return found
-    if arm == "cache":
-        cache = options.cache
-    else:
-        cache, pipeline = out / f"{arm}.cache", pipeline_of(arm, options.data / "objects")
+    shares = PARTS.get(arm, {})
+    caches = [out / f"{part}.cache" for part in shares] or [options.cache]
+    for part, cache in zip(shares, caches, strict=False):
+        pipeline = pipeline_of(part, options.data / "objects")
         for variants, limit in ((VARIANTS["camvid"], few), (VARIANTS["cityscapes"], len(TRAINED))):
             report = warm_cache(base, cache, pipeline, variants=1 if few else variants, limit=limit, workers=0)
-            print(f"{arm}: {report.made} variants made, {report.objects} objects, {report.seconds:.0f} s", flush=True)
-    frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=seed, transforms=ObjectCrop())
-    sampling = [weight if few is None or i < few else 0.0 for i, weight in enumerate(base.weights)]
+            print(f"{part}: {report.made} variants made, {report.objects} objects, {report.seconds:.0f} s", flush=True)
+    frames = [
+        POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=seed, transforms=ObjectCrop())
+        for cache in caches
+    ]
     model, told = finetune(
         options.weights,
         frames,
         steps=options.steps,
         seed=seed,
-        sampling=sampling,
+        shares=list(shares.values()) or None,
+        sampling=[weight if few is None or i < few else 0.0 for i, weight in enumerate(base.weights)],
         device=options.device,
         workers=options.workers,
         tell=lambda text: print(f"{arm} {seed}: {text}", flush=True),
@@ -244,7 +255,7 @@ def _cell(values: Sequence[float], digits: int) -> str:
 def draw(options: argparse.Namespace) -> None:
     """Score maps (MSP) of the first seed: image, ground truth, and each arm in turn."""
     names: list[Arm] = options.arms
-    files = [options.weights if name == "before" else options.out / f"{name}-0.pth" for name in names]
+    files = [options.weights if name == "before" else options.out / f"{name}-{options.seeds[0]}.pth" for name in names]
     models = [load_model(file) for file in files]
     for name, frames in anomaly_sets(options.data).items():
         picked: Items = torch.utils.data.Subset(frames, range(0, len(frames), max(1, len(frames) // 8)))
@@ -253,7 +264,15 @@ def draw(options: argparse.Namespace) -> None:
             seen: list[Frame] = []
             for model in models:
                 one: Items = torch.utils.data.Subset(picked, [number])
-                evaluate(model, one, ("msp",), size_hw=SIZE_HW, schema=frames.schema, on_frame=seen.append)
+                evaluate(
+                    model,
+                    one,
+                    ("msp",),
+                    size_hw=SIZE_HW,
+                    schema=frames.schema,
+                    device=options.device,
+                    on_frame=seen.append,
+                )
             truth = torch.stack([(seen[0].labels == each).to(torch.uint8) * 255 for each in (1, 255, 255)])
             panels = [seen[0].image, truth, *(heat(frame.scores["msp"]) for frame in seen)]
             rows.append(torch.cat([panel[:, ::2, ::2] for panel in panels], dim=2))
@@ -278,7 +297,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder outside of the repository")
     parser.add_argument("--cache", type=Path, help="one more arm: a cache of examples.ood_proof:StreetFrames")
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), help="default: all")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read frames")

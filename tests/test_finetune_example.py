@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 from poc_aug import OodLabels, POCAugmentedDataset, warm_cache
 from poc_aug.cli.arguments import load_callable
@@ -111,13 +112,49 @@ def test_classes_of_the_original_and_scores_of_the_tuned(example: Any) -> None:
 
 
 def test_arms_show_the_same_objects_each_in_its_own_way(proof: Any, real_data: Path) -> None:
-    recipes = [proof.pipeline_of(arm, real_data / "objects").recipe for arm in ("naive", "ours")]
-    naive, ours = recipes
-    assert [spec.name for spec in naive.objects] == [spec.name for spec in ours.objects]
-    assert [recipe.objects[0].size.kind for recipe in recipes] == ["frame", "perspective"]
-    assert [recipe.location for recipe in recipes] == [(), ("road",)]
-    assert len({spec.size for spec in naive.objects}) == 1
-    assert len({spec.size.size_m for spec in ours.objects}) > 5  # real sizes
+    recipes = [proof.pipeline_of(arm, real_data / "objects").recipe for arm in ("naive", "real", "any")]
+    naive, real, anything = recipes
+    names = [[spec.name for spec in recipe.objects] for recipe in recipes]
+    assert names[0] == names[1] == names[2]
+    assert [recipe.objects[0].size.kind for recipe in recipes] == ["frame", "perspective", "perspective"]
+    assert [recipe.location for recipe in recipes] == [(), ("road",), ("road",)]
+    assert len({spec.size for spec in naive.objects}) == len({spec.size for spec in anything.objects}) == 1
+    assert len({spec.size.size_m for spec in real.objects}) > 5  # real sizes
+    assert {part for parts in proof.PARTS.values() for part in parts} == set(get_args(proof.Part))
+    assert all(sum(parts.values()) == pytest.approx(1) for parts in proof.PARTS.values())
+
+
+class Numbered(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Items that say which dataset, epoch and frame they are of."""
+
+    def __init__(self, number: int, length: int = 5) -> None:
+        self.number, self.length = number, length
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor([self.number, index, int(self.epoch)]), torch.tensor(index)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_from_each_cache_as_often_as_asked(example: Any, workers: int) -> None:
+    torch.manual_seed(0)
+    steps = 61
+    frames = [Numbered(number) for number in range(3)]
+    drawn = list(example.batches(frames, steps, [0.7, 0.3, 0.0], [0.5, 0.5, 0, 0, 0], workers))
+    assert len(drawn) == steps
+    number, index, epoch = torch.stack([images for images, _ in drawn]).unbind(dim=2)
+    assert number.shape == (steps, example.BATCH)
+    share = float((number == 0).float().mean())
+    assert share == pytest.approx(0.7, abs=4 * (0.21 / number.numel()) ** 0.5)
+    assert set(number.flatten().tolist()) == {0, 1}
+    assert set(index.flatten().tolist()) == {0, 1}
+    assert epoch.tolist() == [[step // example.EPOCH_STEPS] * example.BATCH for step in range(steps)]
 
 
 def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
@@ -127,10 +164,10 @@ def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
     assert base.keys()[0].startswith("cityscapes/")
     assert len(base.weights) == len(base) == len(base.keys())
     cache = tmp_path / "ours.cache"
-    warm_cache(base, cache, proof.pipeline_of("ours", real_data / "objects"), variants=1, limit=3, workers=0)
+    warm_cache(base, cache, proof.pipeline_of("real", real_data / "objects"), variants=1, limit=3, workers=0)
     frames = POCAugmentedDataset(base, cache, OodLabels(example.OOD_ID), p=1.0, transforms=example.ObjectCrop())
     sampling = [1.0] * 3 + [0.0] * (len(base) - 3)
-    model, told = example.finetune(weights, frames, steps=2, seed=0, sampling=sampling, tell=lambda _: None)
+    model, told = example.finetune(weights, [frames], steps=2, seed=0, sampling=sampling, tell=lambda _: None)
     assert told["loss"] > 0
     assert 0 < told["inserted_share"] < 1
     before = example.load_erfnet(weights).state_dict()
