@@ -56,9 +56,6 @@ MARGIN_PX = 4
 """Around inserted objects nothing is asked."""
 MIN_CLASS_PIXELS = 50
 """A class of fewer pixels in a batch does not count as one."""
-EPOCH_STEPS = 5
-"""Steps between two draws of the variants."""
-
 InsertedLoss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of the student's logits ``[B, 20, H, W]`` and labels ``[B, H, W]``, for inserted pixels alone."""
 
@@ -204,7 +201,8 @@ def batches(
     sampling: Sequence[float] | None,
     workers: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """``steps`` batches; variants are drawn anew every `EPOCH_STEPS`."""
+    """``steps`` batches; variants are drawn anew for each, or for as many as workers fetch ahead."""
+    epoch_steps = max(1, 2 * workers)
     weights = [
         share * each / len(part)
         for part, share in zip(frames, shares or [1.0] * len(frames), strict=True)
@@ -213,14 +211,14 @@ def batches(
     loader: DataLoader[Any] = DataLoader(
         ConcatDataset(frames),
         BATCH,
-        sampler=WeightedRandomSampler(weights, BATCH * EPOCH_STEPS),
+        sampler=WeightedRandomSampler(weights, BATCH * epoch_steps),
         num_workers=workers,
         persistent_workers=workers > 0,
     )
     done = 0
     while True:
         for part in frames:
-            part.set_epoch(done // EPOCH_STEPS)
+            part.set_epoch(done // epoch_steps)
         for images, labels in loader:
             if done == steps:
                 return
@@ -303,7 +301,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, nargs="+", help="of that dataset; several: drawn from in turn")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each cache is drawn from")
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
-    parser.add_argument("--steps", type=int, default=350)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read frames")
