@@ -18,6 +18,7 @@ docs/results.md tells what comes out, examples/ood_proof.py makes its figures.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -169,7 +170,7 @@ def finetune(
     optimiser = torch.optim.Adam(trained, learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
     ids = torch.tensor(inserted, device=device)
-    started, losses, shares = time.perf_counter(), [], []
+    started, losses, inserted_shares = time.perf_counter(), [], []
     for step, batch in enumerate(batches(frames, steps, shares, sampling, workers), start=1):
         images, labels = (each.to(device) for each in batch)
         with torch.no_grad():
@@ -185,12 +186,17 @@ def finetune(
         optimiser.step()
         schedule.step()
         losses.append(float(loss.detach()))
-        shares.append(float(new.float().mean()))
+        inserted_shares.append(float(new.float().mean()))
         if step % 20 == 0 or step == steps:
             seconds = time.perf_counter() - started
             tell(f"step {step}/{steps}: loss {statistics.fmean(losses[-20:]):.3f}, {seconds:.0f} s")
     seconds = time.perf_counter() - started
-    told = {"loss": statistics.fmean(losses[-20:]), "inserted_share": statistics.fmean(shares), "seconds": seconds}
+    told = {
+        "steps": steps,
+        "loss": statistics.fmean(losses[-20:]),
+        "inserted_share": statistics.fmean(inserted_shares),
+        "seconds": seconds,
+    }
     return student.cpu(), told
 
 
@@ -216,12 +222,10 @@ def batches(
         persistent_workers=workers > 0,
     )
     done = 0
-    while True:
+    while done < steps:
         for part in frames:
             part.set_epoch(done // epoch_steps)
-        for images, labels in loader:
-            if done == steps:
-                return
+        for images, labels in itertools.islice(loader, steps - done):
             yield images, labels
             done += 1
 

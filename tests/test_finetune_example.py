@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -156,6 +158,36 @@ def test_batches_come_from_each_cache_as_often_as_asked(example: Any, workers: i
     assert set(index.flatten().tolist()) == {0, 1}
     # A new draw of the variants for each batch, or for those that workers have fetched ahead.
     assert epoch.tolist() == [[step // max(1, 2 * workers)] * example.BATCH for step in range(steps)]
+
+
+class Crops(Numbered):
+    """Crops with an object; counts how often it was read."""
+
+    read = 0
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.read += 1
+        labels = torch.zeros((64, 96), dtype=torch.int64)
+        labels[20:40, 30:60] = 254
+        return torch.rand(3, 64, 96), labels
+
+
+def test_a_cache_of_share_zero_is_not_trained_on(example: Any, weights: Path) -> None:
+    frames = [Crops(number) for number in range(3)]
+    _, told = example.finetune(weights, frames, steps=2, seed=0, shares=[0.5, 0.0, 0.5], tell=lambda _: None)
+    assert [part.read > 0 for part in frames] == [True, False, True]
+    assert sum(part.read for part in frames) == 2 * example.BATCH
+    assert told["steps"] == 2
+    assert told["inserted_share"] == pytest.approx(20 * 30 / (64 * 96))
+
+
+def test_results_of_other_steps_are_not_taken_for_these(proof: Any, tmp_path: Path) -> None:
+    (tmp_path / "naive-0.json").write_text(json.dumps({"training": {"steps": 150}, "anomalies": {}}))
+    options = argparse.Namespace(out=tmp_path, steps=150)
+    assert proof.run_arm("naive", 0, options)["training"]["steps"] == 150
+    options.steps = 700
+    with pytest.raises(SystemExit, match="is of 150 steps, --steps is 700: give another --out"):
+        proof.run_arm("naive", 0, options)
 
 
 def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
