@@ -57,6 +57,7 @@ MARGIN_PX = 4
 """Around inserted objects nothing is asked."""
 MIN_CLASS_PIXELS = 50
 """A class of fewer pixels in a batch does not count as one."""
+
 InsertedLoss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of the student's logits ``[B, 20, H, W]`` and labels ``[B, H, W]``, for inserted pixels alone."""
 
@@ -162,7 +163,8 @@ def finetune(
         tell: where progress goes.
 
     Returns:
-        The model, on the CPU, and the mean loss of the last steps, the share of inserted pixels and seconds.
+        The model, on the CPU, and ``steps``, ``loss`` (mean of the last 20 steps), ``inserted_share`` (of all pixels) and
+        ``seconds``.
     """
     torch.manual_seed(seed)
     teacher, student = load_erfnet(weights).to(device), load_erfnet(weights).to(device)
@@ -302,7 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict")
     parser.add_argument("--dataset", nargs="+", help="module:callable key=value ..., as for warm_cache")
-    parser.add_argument("--cache", type=Path, nargs="+", help="of that dataset; several: drawn from in turn")
+    parser.add_argument("--cache", type=Path, nargs="+", help="of that dataset; several: crops come from all")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each cache is drawn from")
     parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
     parser.add_argument("--steps", type=int, default=700)
@@ -315,7 +317,9 @@ def main() -> None:
         smoke(options)
         return
     if options.shares and len(options.shares) != len(options.cache or ()):
-        parser.error(f"--shares: {len(options.shares)} numbers for {len(options.cache or ())} caches")
+        parser.error(
+            f"--shares: {len(options.shares)} numbers for {len(options.cache or ())} caches: give one for each"
+        )
     missing = [f"--{name}" for name in ("weights", "dataset", "cache", "out") if getattr(options, name) is None]
     if missing:
         parser.error(f"needed: {', '.join(missing)}")

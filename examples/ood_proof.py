@@ -182,8 +182,7 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
     result, weights = out / f"{arm}-{seed}.json", out / f"{arm}-{seed}.pth"
     if result.is_file():
         found: Run = json.loads(result.read_text(encoding="utf-8"))
-        if arm != "before" and found["training"]["steps"] != options.steps:
-            steps = found["training"]["steps"]
+        if arm != "before" and (steps := found["training"].get("steps")) != options.steps:
             raise SystemExit(
                 f"{result} is of {steps} steps, --steps is {options.steps}: give another --out, or delete it"
             )
