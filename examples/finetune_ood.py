@@ -163,7 +163,7 @@ def finetune(
         tell: where progress goes.
 
     Returns:
-        The model, on the CPU, and ``steps``, ``loss`` (mean of the last 20 steps), ``inserted_share`` (of all pixels) and
+        The model, on the CPU, and ``steps``, ``loss`` (mean of the last 20 steps), ``inserted_share`` (of pixels) and
         ``seconds``.
     """
     torch.manual_seed(seed)
