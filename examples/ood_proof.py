@@ -61,7 +61,7 @@ Part: TypeAlias = Literal["naive", "real", "any"]
 PARTS: Mapping[Arm, Mapping[Part, float]] = {
     "naive": {"naive": 1.0},
     "real": {"real": 1.0},
-    "ours": {"real": 0.8, "any": 0.2},
+    "ours": {"real": 0.9, "any": 0.1},
 }
 """What the crops of an arm are taken from: shares of its caches."""
 ANY_SIZE = PerspectiveSize(size_m=1.45, jitter=0.72, measure="longest")
