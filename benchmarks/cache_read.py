@@ -111,7 +111,7 @@ def arms_of(frames: Frames, folder: Path, items: int, side: int) -> tuple[list[A
         for codec in codecs if number == 0 else codecs[:1]:
             path = folder / f"{number}-{codec}.cache"
             pipeline = InsertionPipeline(recipe, inserter)
-            warm_cache(base, path, pipeline, variants=_VARIANTS, workers=0, codec=codec)
+            warm_cache(base, path, pipeline, num_variants=_VARIANTS, workers=0, codec=codec)
             arms.append(wrapped(f"wrapper, {name}, perspective, {codec}", base, path, items))
     large = large_variants(samples, side)
     for codec in codecs:

@@ -352,7 +352,7 @@ def smoke(options: argparse.Namespace) -> None:
         save(ERFNet(), weights)
         base = SyntheticStreet(size=CROP_HW, length=4)
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
-        warm_cache(base, cache, pipeline, variants=1, workers=0)
+        warm_cache(base, cache, pipeline, num_variants=1, workers=0)
         frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, transforms=ObjectCrop())
         model, told = finetune(weights, [frames], steps=1, seed=options.seed)
         save(model, out)

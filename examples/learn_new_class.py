@@ -98,7 +98,7 @@ def main() -> None:
     pipeline = InsertionPipeline(paste_recipe(bank, camera=CAMERAS["cityscapes"].model_dump()), PasteInserter(bank))
     with tempfile.TemporaryDirectory() as scratch:
         cache, out = options.cache or Path(scratch) / "animals.cache", options.out or Path(scratch) / "animals.pth"
-        print(warm_cache(base, cache, pipeline, variants=1 if options.smoke else 4, limit=few, workers=0))
+        print(warm_cache(base, cache, pipeline, num_variants=1 if options.smoke else 4, limit=few, workers=0))
         frames = POCAugmentedDataset(
             base,
             cache,

@@ -135,7 +135,7 @@ def open_dataset(options: argparse.Namespace, base: Dataset[Any], crop: Crop, sc
     pipeline = make_pipeline(options, scratch)
     if options.mode == "prebuilt":
         built = pipeline if isinstance(pipeline, InsertionPipeline) else pipeline()
-        report = warm_cache(base, cache, built, variants=VARIANTS)
+        report = warm_cache(base, cache, built, num_variants=VARIANTS)
         print(f"{report.made} variants, {report.objects} objects, {report.seconds:.1f} s")
         return POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=0.7, transforms=crop, seed=SEED)
     return POCAugmentedDataset(

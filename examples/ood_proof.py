@@ -197,7 +197,7 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
     for part, cache in zip(shares, caches, strict=False):
         pipeline = pipeline_of(part, options.data / "objects")
         for variants, limit in ((VARIANTS["camvid"], few), (VARIANTS["cityscapes"], len(TRAINED))):
-            report = warm_cache(base, cache, pipeline, variants=1 if few else variants, limit=limit, workers=0)
+            report = warm_cache(base, cache, pipeline, num_variants=1 if few else variants, limit=limit, workers=0)
             print(f"{part}: {report.made} variants made, {report.objects} objects, {report.seconds:.0f} s", flush=True)
     frames = [
         POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=seed, transforms=ObjectCrop())

@@ -98,7 +98,7 @@ def main() -> None:
     pipeline = InsertionPipeline(recipe, TriangleInserter(), RedAnnotator(), batch_size=8)
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch) / "triangles.cache"
-        report = warm_cache(base, cache, pipeline, variants=2)
+        report = warm_cache(base, cache, pipeline, num_variants=2)
         print(f"{report.objects} triangles in {report.made} variants, {report.acceptance:.0%} of the attempts accepted")
         train = POCAugmentedDataset(base, cache, labels=AnomalyLabels(), p=1.0)
         _, labels = train[0]

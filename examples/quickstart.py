@@ -27,7 +27,7 @@ def main() -> None:
         cache = Path(scratch) / "street.cache"
         # Once: generate. Here on the CPU; a diffusion inserter takes the same place.
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
-        print(warm_cache(base, cache, pipeline, variants=2))
+        print(warm_cache(base, cache, pipeline, num_variants=2))
 
         # In the training script: one line more than before.
         train = POCAugmentedDataset(base, cache, labels=OodLabels(254), p=0.5, transforms=to_tensors)

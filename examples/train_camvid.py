@@ -88,7 +88,7 @@ def main() -> None:
     limit = 8 if options.smoke else None
     with tempfile.TemporaryDirectory() as scratch:
         cache = options.cache or Path(scratch) / "camvid.cache"
-        report = warm_cache(base, cache, InsertionPipeline(recipe, inserter), variants=3, limit=limit)
+        report = warm_cache(base, cache, InsertionPipeline(recipe, inserter), num_variants=3, limit=limit)
         print(f"{report.made} variants, {report.objects} objects, {report.seconds:.1f} s")
         train(base, cache, options)
 

@@ -29,7 +29,7 @@ from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
 from poc_aug.manifests import type_name
 from poc_aug.pipeline import InsertionPipeline
-from poc_aug.reading import OnMiss, Reading, VariantSource, check_source
+from poc_aug.reading import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
 from poc_aug.types import IGNORED, Variant
@@ -52,7 +52,8 @@ class POCAugmentedDataset(Dataset[Any]):
         labels: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
-            ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``; a number: that variant.
+            ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``.
+        variant: number of the variant that every item shows, from 0, instead of ``variants``.
         pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, where
             it holds models, a function without arguments that builds it there.
         on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
@@ -94,7 +95,8 @@ class POCAugmentedDataset(Dataset[Any]):
         *,
         pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None = None,
         p: float | None = None,
-        variants: Literal["random", "all"] | int = "random",
+        variants: Literal["random", "all"] = "random",
+        variant: int | None = None,
         on_miss: OnMiss | None = None,
         num_variants: int | None = None,
         refresh: float = 0.0,
@@ -110,11 +112,12 @@ class POCAugmentedDataset(Dataset[Any]):
         adapt: Adapt | None = None,
     ) -> None:
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
-        check_source(pipeline, variants, on_miss, num_variants, refresh)
+        check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
         self.base = base
         self.labels = labels if labels is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5
-        self.variants = variants if isinstance(variants, str) else operator.index(variants)
+        self.variants = variants
+        self.variant = None if variant is None else operator.index(variant)
         self.on_miss: OnMiss = on_miss
         self.sigma_px = sigma_px
         self.transforms = transforms
@@ -140,7 +143,7 @@ class POCAugmentedDataset(Dataset[Any]):
         self._check_parameters()
         stored = self._check_keys()
         schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
-        self._source = VariantSource(self.cache, self._live, schedule, self.variants, on_miss, self.seed)
+        self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
         if variants == "all":
             highest = max((index for _, index in self.cache), default=0)
@@ -154,6 +157,10 @@ class POCAugmentedDataset(Dataset[Any]):
         # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._ledger = Ledger(len(self))
+
+    @property
+    def _shown(self) -> Shown:
+        return self.variants if self.variant is None else self.variant
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
@@ -289,10 +296,10 @@ class POCAugmentedDataset(Dataset[Any]):
     def _check_parameters(self) -> None:
         if not 0 <= self.p <= 1:
             raise RecipeError(f"p={self.p}", expected="a share in [0, 1]")
-        absent = isinstance(self.variants, int) and all(index != self.variants for _, index in self.cache)
+        absent = self.variant is not None and all(index != self.variant for _, index in self.cache)
         if absent and self._live is None:
             held = sorted({index for _, index in self.cache})
-            raise RecipeError(f"variants={self.variants}", expected=f"a variant that the cache holds: {held}")
+            raise RecipeError(f"variant={self.variant}", expected=f"a variant that the cache holds: {held}")
         most = self.recipe.max_sigma_px
         if not 0 <= self.sigma_px <= most:
             raise RecipeError(
@@ -318,6 +325,7 @@ class POCAugmentedDataset(Dataset[Any]):
         objects = [spec.name for spec in self.recipe.objects]
         ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._ids.items()][:6])
         ids += ", ..." if len(self._ids) > 6 else ""
+        shows = f"variants={self.variants!r}" if self.variant is None else f"variant={self.variant}"
         shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
         return "\n".join(
             (
@@ -327,7 +335,7 @@ class POCAugmentedDataset(Dataset[Any]):
                 f"  cache: {self.cache.path}, {len(self.cache)} variants of {self._stored} of these samples",
                 f"  objects: {len(objects)} ({shown})",
                 f"  labels: {self.labels!r}: {ids}",
-                f"  p={self.p}, variants={self.variants!r}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
+                f"  p={self.p}, {shows}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
                 f"seed={self.seed}, epoch={self.epoch}",
             )
         )

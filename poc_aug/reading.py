@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 import torch
 
@@ -170,7 +171,9 @@ class VariantSource:
             )
 
 
-def check_source(pipeline: object, variants: object, on_miss: str, num_variants: int | None, refresh: float) -> None:
+def check_source(
+    pipeline: object, variants: object, variant: object, on_miss: str, num_variants: int | None, refresh: float
+) -> None:
     """Check what decides where variants come from, before anything is opened.
 
     Raises:
@@ -192,5 +195,15 @@ def check_source(pipeline: object, variants: object, on_miss: str, num_variants:
         raise RecipeError(f"refresh={refresh}", expected="a share in [0, 1]")
     if num_variants is not None and num_variants < 1:
         raise RecipeError(f"num_variants={num_variants}", expected="1 or more")
-    if not (variants in ("random", "all") or (isinstance(variants, int) and variants >= 0)):
-        raise RecipeError(f"variants={variants!r}", expected="'random', 'all' or the number of a variant")
+    if variants not in ("random", "all"):
+        raise RecipeError(
+            f"variants={variants!r}",
+            expected="'random' or 'all'",
+            hint="variant=0 shows one of them; with pipeline=, num_variants=3 says how many there are",
+        )
+    if variant is not None and variants != "random":
+        raise RecipeError(
+            f"variant={variant!r} with variants={variants!r}", expected="one of the two", hint="leave variants= out"
+        )
+    if variant is not None and (not isinstance(variant, SupportsIndex) or operator.index(variant) < 0):
+        raise RecipeError(f"variant={variant!r}", expected="the number of a variant, from 0")

@@ -118,7 +118,7 @@ def warm_cache(
     cache: str | Path,
     pipeline: InsertionPipeline,
     *,
-    variants: int = 3,
+    num_variants: int = 3,
     limit: int | None = None,
     schema: LabelSchema | str | Path | None = None,
     keys: Sequence[str] | Callable[[int], str] | None = None,
@@ -138,7 +138,7 @@ def warm_cache(
         dataset: map-style dataset, see `POCAugmentedDataset`.
         cache: path of the cache, made if it is not there.
         pipeline: generates the insertions.
-        variants: how many a sample (POC §3.2 uses 3).
+        num_variants: variants per sample (POC §3.2 uses 3).
         limit: only the first ``limit`` samples; ``None``: all.
         schema: label schema of the dataset, its name, or a YAML file; ``None``: found for known datasets.
         keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
@@ -163,7 +163,7 @@ def warm_cache(
         GenerationError: a backend raised, and ``on_error="raise"``; or it broke its contract.
         CacheDiskError: the disk is full.
     """
-    _check(variants, limit, workers, on_error)
+    _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
     label_schema = find_schema(dataset, schema)
     pipeline = pipeline.with_schema(label_schema)
@@ -181,9 +181,9 @@ def warm_cache(
                 present = set(opened)
                 _check_same_samples(dataset, names, opened, adapt)
         missing = {
-            names[number]: [k for k in range(variants) if (names[number], k) not in present] for number in wanted
+            names[number]: [k for k in range(num_variants) if (names[number], k) not in present] for number in wanted
         }
-        report = WarmReport(total=len(wanted) * variants)
+        report = WarmReport(total=len(wanted) * num_variants)
         report.present = report.total - sum(len(indices) for indices in missing.values())
         numbers = [number for number in wanted if missing[names[number]]]
         frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema), workers))
@@ -297,9 +297,9 @@ def _loader(frames: _Frames, workers: int) -> DataLoader[Any]:
     )
 
 
-def _check(variants: int, limit: int | None, workers: int, on_error: str) -> None:
-    if variants < 1:
-        raise RecipeError(f"variants={variants}", expected="at least 1")
+def _check(num_variants: int, limit: int | None, workers: int, on_error: str) -> None:
+    if num_variants < 1:
+        raise RecipeError(f"num_variants={num_variants}", expected="at least 1")
     if limit is not None and limit < 1:
         raise RecipeError(f"limit={limit}", expected="at least 1, or None for all samples")
     if workers < 0:

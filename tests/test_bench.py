@@ -26,7 +26,7 @@ VARIANTS = 2
 @pytest.fixture(scope="module")
 def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bench") / "frames.cache"
-    warm_cache(Frames(LENGTH), path, InsertionPipeline(make_recipe(), EllipseInserter()), variants=VARIANTS, workers=0)
+    warm_cache(Frames(LENGTH), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=VARIANTS, workers=0)
     return path
 
 
@@ -63,7 +63,7 @@ def test_numbers_out_of_range_are_named(cache_path: Path, name: str, value: int)
 def test_a_cache_without_objects_is_an_error_not_a_figure(tmp_path: Path) -> None:
     path = tmp_path / "empty.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter(reject=1.0))
-    warm_cache(Frames(LENGTH), path, pipeline, variants=1, workers=0)
+    warm_cache(Frames(LENGTH), path, pipeline, num_variants=1, workers=0)
     with pytest.raises(CacheDatasetMismatchError, match="holds no object"):
         bench_reading(Frames(LENGTH), path, workers=0, items=2, repeats=1)
 

@@ -31,7 +31,7 @@ FRAMES = ["--dataset", "tests.fakes:Frames", "length=3", "size_hw=60,81"]
 @pytest.fixture(scope="module")
 def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "frames.cache"
-    run("warm-cache", *FRAMES, "--objects", "rendered", "--variants", 2, "--out", path, "--workers", 0)
+    run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 2, "--out", path, "--workers", 0)
     return path
 
 
@@ -118,7 +118,7 @@ def test_bad_datasets_are_named() -> None:
 
 
 def test_the_second_run_does_nothing(cache_path: Path) -> None:
-    output = run("warm-cache", *FRAMES, "--objects", "rendered", "--variants", 2, "--out", cache_path)
+    output = run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 2, "--out", cache_path)
     assert "nothing to do" in output
     with Cache.open(cache_path) as cache:
         assert len(cache) == 6
@@ -128,14 +128,14 @@ def test_yaml_gives_the_same_cache(cache_path: Path, tmp_path: Path) -> None:
     config = tmp_path / "job.yaml"
     config.write_text(
         "dataset: {type: 'tests.fakes:Frames', args: {length: 3, size_hw: '60,81'}}\n"
-        f"objects: rendered\nvariants: 2\nworkers: 0\nout: {tmp_path / 'yaml.cache'}\n"
+        f"objects: rendered\nnum_variants: 2\nworkers: 0\nout: {tmp_path / 'yaml.cache'}\n"
     )
     run("warm-cache", "--config", config)
     with Cache.open(tmp_path / "yaml.cache") as made, Cache.open(cache_path) as expected:
         assert list(made) == list(expected)
         assert all(made.raw(*name) == expected.raw(*name) for name in expected)
     # What the command line says wins.
-    assert "3 variants" in run("warm-cache", "--config", config, "--variants", "1", "--out", tmp_path / "one.cache")
+    assert "3 variants" in run("warm-cache", "--config", config, "--num-variants", "1", "--out", tmp_path / "one.cache")
 
 
 def test_bad_configs_are_named(tmp_path: Path) -> None:
@@ -153,10 +153,10 @@ dataset: {'type': 3}
 dataset: {'type': 'a:b', 'arg': 1}
 objects: 3
 out: true
-variants: null
-variants: 'three'
-variants: true
-variants: 0
+num_variants: null
+num_variants: 'three'
+num_variants: true
+num_variants: 0
 limit: 0
 limit: 1.5
 seed: 'x'
@@ -205,7 +205,7 @@ def test_another_dataset_gets_no_arguments_of_the_configs(tmp_path: Path) -> Non
     config = tmp_path / "job.yaml"
     config.write_text(
         "dataset: {type: 'no_such:Thing', args: {colour: red}}\n"
-        f"objects: rendered\nvariants: 1\nworkers: 0\nout: {tmp_path / 'a.cache'}\n"
+        f"objects: rendered\nnum_variants: 1\nworkers: 0\nout: {tmp_path / 'a.cache'}\n"
     )
     assert "3 variants" in run("warm-cache", "--config", config, *FRAMES)
 
@@ -265,7 +265,7 @@ def flip_a_byte(path: Path) -> None:
 
 def test_verify_finds_a_flipped_byte(tmp_path: Path) -> None:
     path = tmp_path / "flipped.cache"
-    run("warm-cache", *FRAMES, "--objects", "rendered", "--variants", 1, "--out", path, "--workers", 0)
+    run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 1, "--out", path, "--workers", 0)
     flip_a_byte(path)
     output = run("verify", path, fails=True)
     assert re.search(r"corrupt: shard .*frame-00\d", output)
@@ -286,7 +286,7 @@ def test_cut_outs_from_a_folder(tmp_path: Path) -> None:
     picture.paste((180, 120, 60, 255), (10, 10, 70, 50))
     picture.save(folder / "one.png")
     path = tmp_path / "dogs.cache"
-    output = run("warm-cache", *FRAMES, "--objects", tmp_path / "cutouts", "--variants", 1, "--out", path)
+    output = run("warm-cache", *FRAMES, "--objects", tmp_path / "cutouts", "--num-variants", 1, "--out", path)
     assert "3 variants" in output
     with Cache.open(path) as cache:
         names = {insertion.object_name for item in cache for insertion in cache.get(*item).insertions}
@@ -357,7 +357,7 @@ def test_ctrl_c_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(_HELD)
     (tmp_path / "hold").touch()
     command = [sys.executable, "-c", "from poc_aug.cli import app; app()", "warm-cache", "--dataset", "held:Held"]
-    command += ["length=5", "--objects", "rendered", "--variants", "1", "--workers", "1", "--out", "a.cache"]
+    command += ["length=5", "--objects", "rendered", "--num-variants", "1", "--workers", "1", "--out", "a.cache"]
     root = Path(__file__).parent.parent
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     settings: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True}

@@ -130,9 +130,9 @@ def test_a_cache_of_real_frames_opens_like_any_other(
     dataset = ["--dataset", "poc_aug.datasets:camvid", f"root={root}", "split=val"]
     cache = tmp_path / "camvid.cache"
     arguments = [*dataset, "--objects", "poc-animals", "--backend", "diffusion", *painter, *annotator, *LAX]
-    told = run("warm-cache", *arguments, "--variants", 2, "--limit", 2, "--workers", 0, "--out", cache)
+    told = run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--workers", 0, "--out", cache)
     assert "4 variants" in told
-    assert "nothing to do" in run("warm-cache", *arguments, "--variants", 2, "--limit", 2, "--out", cache)
+    assert "nothing to do" in run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--out", cache)
     base = camvid(root, "val")
     augmented = POCAugmentedDataset(base, cache, labels=OodLabels(254), p=1.0)
     with Cache.open(cache) as opened:
@@ -167,7 +167,7 @@ def test_options_come_from_yaml_too(street: Path, painter: list[Any], annotator:
         "annotator_args": dict(pair.split("=") for pair in annotator[7::2])
         | {"box_threshold": 0, "text_threshold": 0, "size_px": 96},
         "set": {"min_inside_box": 0, "min_area_of_crop": 0},
-        "variants": 1,
+        "num_variants": 1,
         "workers": 0,
         "out": str(tmp_path / "yaml.cache"),
     }
@@ -186,7 +186,7 @@ def test_a_backend_of_ones_own_is_named(tmp_path: Path) -> None:
     own = ["--backend", "examples.own_backend:TriangleInserter", "--annotator", "examples.own_backend:RedAnnotator"]
     told = run(
         *("warm-cache", "--dataset", "poc_aug:SyntheticStreet", "size=160,320", "length=2", "--objects", recipe),
-        *(*own, "--backend-arg", "thickness=0.3", "--variants", 1, "--workers", 0, "--out", tmp_path / "own.cache"),
+        *(*own, "--backend-arg", "thickness=0.3", "--num-variants", 1, "--workers", 0, "--out", tmp_path / "own.cache"),
     )
     assert "2 variants" in told
     with Cache.open(tmp_path / "own.cache") as opened:

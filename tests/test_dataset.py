@@ -34,7 +34,7 @@ VARIANTS = 3
 def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dataset") / "frames.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
-    warm_cache(Frames(LENGTH), path, pipeline, variants=VARIANTS, workers=0)
+    warm_cache(Frames(LENGTH), path, pipeline, num_variants=VARIANTS, workers=0)
     return path
 
 
@@ -62,7 +62,7 @@ def test_nothing_changes_outside_the_supports(cache_path: Path) -> None:
     base = Frames(LENGTH)
     cache = Cache.open(cache_path)
     for index in range(VARIANTS):
-        ds = augmented(cache_path, variants=index, sigma_px=1.5)
+        ds = augmented(cache_path, variant=index, sigma_px=1.5)
         for number, key in enumerate(base.keys()):
             touched = torch.zeros(48, 65, dtype=torch.bool)
             mask = touched.clone()
@@ -132,7 +132,7 @@ def test_all_variants_are_items(cache_path: Path) -> None:
     ds = augmented(cache_path, variants="all")
     assert len(ds) == LENGTH * VARIANTS
     for i in range(len(ds)):
-        single = augmented(cache_path, variants=i % VARIANTS)
+        single = augmented(cache_path, variant=i % VARIANTS)
         assert equal(ds[i], single[i // VARIANTS])
 
 
@@ -156,8 +156,8 @@ def test_an_unaugmented_item_is_the_very_same_object(cache_path: Path) -> None:
 
 
 def test_subsets_and_other_orders_find_their_samples(cache_path: Path) -> None:
-    ds = augmented(cache_path, variants=0)
-    subset = POCAugmentedDataset(Subset(Frames(LENGTH), [4, 1]), cache_path, p=1.0, variants=0, transforms=tensors)
+    ds = augmented(cache_path, variant=0)
+    subset = POCAugmentedDataset(Subset(Frames(LENGTH), [4, 1]), cache_path, p=1.0, variant=0, transforms=tensors)
     assert equal(subset[0], ds[4])
     assert equal(subset[1], ds[1])
 
@@ -251,7 +251,9 @@ def test_a_cache_of_other_keys_is_noticed_at_once(cache_path: Path) -> None:
         ({"p": 1.5}, RecipeError, r"p=1\.5"),
         ({"on_miss": "generate"}, RecipeError, "generate"),
         ({"variants": "some"}, RecipeError, "some"),
-        ({"variants": -1}, RecipeError, "-1"),
+        ({"variants": 3}, RecipeError, "num_variants=3"),
+        ({"variant": -1}, RecipeError, "variant=-1"),
+        ({"variant": 0, "variants": "all"}, RecipeError, "one of the two"),
         ({"sigma_px": 9.0}, RecipeError, r"sigma_px=9\.0"),
         ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
         ({"schema": "mars"}, PocAugError, "mars"),
@@ -290,8 +292,8 @@ def test_dict_items_keep_their_form(cache_path: Path) -> None:
             return {"img": picture, "gt_seg_map": sample.labels.numpy(), "meta": self.keys()}
 
     base = Dicts(LENGTH)
-    item = POCAugmentedDataset(base, cache_path, p=1.0, variants=0)[0]
-    reference = augmented(cache_path, variants=0)[0]
+    item = POCAugmentedDataset(base, cache_path, p=1.0, variant=0)[0]
+    reference = augmented(cache_path, variant=0)[0]
     assert set(item) == {"img", "gt_seg_map", "meta"}
     assert np.array_equal(item["img"][:, :, ::-1], reference[0].numpy())
     assert np.array_equal(item["gt_seg_map"], reference[1].numpy())

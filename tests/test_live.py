@@ -64,7 +64,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("live") / "prebuilt.cache"
-    warm_cache(Frames(LENGTH), path, pipeline(), variants=3, workers=0)
+    warm_cache(Frames(LENGTH), path, pipeline(), num_variants=3, workers=0)
     return path
 
 
@@ -113,14 +113,14 @@ def test_live_items_equal_prebuilt_ones(
 
 
 def test_the_second_epoch_reads_what_the_first_one_made(tmp_path: Path) -> None:
-    with live(tmp_path / "a.cache", variants=0) as ds:
+    with live(tmp_path / "a.cache", variant=0) as ds:
         first = read_all(ds)
         assert (ds.stats().generated, ds.stats().hits) == (LENGTH - ds.stats().empty, 0)
         ds.set_epoch(1)
         assert all(equal(a, b) for a, b in zip(first, read_all(ds), strict=True))
         assert (ds.stats().generated, ds.stats().wait_s) == (0, 0)
     # And without a pipeline, from the cache alone.
-    alone = POCAugmentedDataset(Frames(LENGTH), tmp_path / "a.cache", p=1.0, variants=0, transforms=tensors)
+    alone = POCAugmentedDataset(Frames(LENGTH), tmp_path / "a.cache", p=1.0, variant=0, transforms=tensors)
     assert all(equal(a, b) for a, b in zip(first, read_all(alone), strict=True))
 
 
@@ -133,9 +133,9 @@ def test_all_variants_live(prebuilt: Path) -> None:
 
 
 def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, variants=1, transforms=tensors)
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, variant=1, transforms=tensors)
     base = [tensors(*Frames(LENGTH)[i]) for i in range(LENGTH)]
-    with live(tmp_path / "a.cache", on_miss="background", variants=1) as ds:
+    with live(tmp_path / "a.cache", on_miss="background", variant=1) as ds:
         assert all(equal(a, b) for a, b in zip(read_all(ds), base, strict=True))  # nothing is there yet
         assert ds.stats().missed == LENGTH
         assert ds.stats().wait_s == 0
@@ -151,8 +151,8 @@ def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuil
 def test_background_shows_another_variant_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     whole = pipeline(EllipseInserter())
-    warm_cache(Frames(LENGTH), path, whole, variants=1, workers=0)
-    first = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, variants=0, transforms=tensors)
+    warm_cache(Frames(LENGTH), path, whole, num_variants=1, workers=0)
+    first = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, variant=0, transforms=tensors)
     slow = LoggedInserter(tmp_path / "log", seconds=30)
     slow.describe = EllipseInserter().describe  # type: ignore[method-assign]
     with live(path, on_miss="background", pipeline=pipeline(slow), server=ServerSettings(grace_s=0.2)) as ds:
@@ -169,7 +169,7 @@ def test_a_full_queue_is_no_wait(tmp_path: Path) -> None:
 
 
 def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
-    with live(tmp_path / "a.cache", variants=0, num_variants=2, refresh=0.5) as ds:
+    with live(tmp_path / "a.cache", variant=0, num_variants=2, refresh=0.5) as ds:
         seen = []
         for epoch in range(5):
             ds.set_epoch(epoch)
@@ -180,7 +180,7 @@ def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
     assert 0.25 * LENGTH * 4 < sum(changes) < 0.75 * LENGTH * 4
     assert held[0] > LENGTH
     # The same in another run, cached or not: what an epoch shows is a function of seed, epoch and index.
-    with live(variants=0, num_variants=2, refresh=0.5) as again:
+    with live(variant=0, num_variants=2, refresh=0.5) as again:
         again.set_epoch(3)
         assert [item[0].numpy().tobytes() for item in read_all(again)] == seen[3]
     stored = Cache.open(tmp_path / "a.cache")
@@ -303,7 +303,7 @@ def test_another_dataset_than_the_caches_is_an_error(prebuilt: Path) -> None:
 
 def test_a_backend_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     base = [tensors(*Frames(LENGTH)[i]) for i in range(LENGTH)]
-    with live(pipeline=pipeline(FailingInserter()), variants=0) as ds:
+    with live(pipeline=pipeline(FailingInserter()), variant=0) as ds:
         told: list[bool] = []
         for i in range(LENGTH):
             try:
@@ -374,7 +374,7 @@ def test_a_server_that_runs_out_of_memory_is_told_with_its_traceback() -> None:
 
 
 def test_background_tells_of_a_dead_server(tmp_path: Path) -> None:
-    with live(on_miss="background", variants=0) as ds:
+    with live(on_miss="background", variant=0) as ds:
         ds[0]
         assert wait_until(lambda: ds.stats().made == 1)
         kill(ds._live.pid)
@@ -399,7 +399,7 @@ def test_a_killed_worker_leaves_the_server_to_the_next_loader() -> None:
 def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
     path, log = tmp_path / "shared.cache", tmp_path / "log"
     logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
-    with live(path, pipeline=logged, variants=0) as one, live(path, pipeline=logged, variants=0) as other:
+    with live(path, pipeline=logged, variant=0) as one, live(path, pipeline=logged, variant=0) as other:
         one.start()
         other.start()
         # The same keys at the same time: one forwards, the other backwards.
@@ -420,7 +420,7 @@ def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
 def _rank(rank: int, world: int, path: Path, log: Path, port: int, told: Any) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
-    with live(path, pipeline=logged, variants=0) as ds:
+    with live(path, pipeline=logged, variant=0) as ds:
         sampler = torch.utils.data.DistributedSampler(ds, world, rank, shuffle=True)
         loader = DataLoader(ds, batch_size=2, sampler=sampler, collate_fn=keep)
         for epoch in range(3):

@@ -60,7 +60,7 @@ class Remembering(Frames):
 def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ownership") / "frames.cache"
     recipe = make_recipe(objects_per_variant=[2, 2])
-    warm_cache(Frames(LENGTH), path, InsertionPipeline(recipe, EllipseInserter()), variants=2, workers=0)
+    warm_cache(Frames(LENGTH), path, InsertionPipeline(recipe, EllipseInserter()), num_variants=2, workers=0)
     return path
 
 

@@ -533,7 +533,7 @@ def test_a_whole_run_on_a_real_frame_places_every_object_and_labels_it(real_data
     base = Subset(cityscapes(real_data), [1])
     recipe = load_recipe("poc-alt", ObjectSource(camera="cityscapes"))
     path = tmp_path / "alt.cache"
-    report = warm_cache(base, path, InsertionPipeline(recipe, EllipseInserter()), variants=len(recipe.objects))
+    report = warm_cache(base, path, InsertionPipeline(recipe, EllipseInserter()), num_variants=len(recipe.objects))
     assert report.made == len(recipe.objects)
     new = preset_ids("poc-alt", start=100)
     expected = SCHEMAS["cityscapes-labelIds"].ids | new
@@ -553,11 +553,11 @@ def test_a_whole_run_on_a_real_frame_places_every_object_and_labels_it(real_data
     assert len(placed) >= 30
     before = np.array(base[0][1])
     for name in ("dog", "bird flying", "bicycle", "stroller"):
-        ds = POCAugmentedDataset(base, path, NewClassLabels(new), p=1.0, variants=placed[name])
+        ds = POCAugmentedDataset(base, path, NewClassLabels(new), p=1.0, variant=placed[name])
         after = np.array(ds[0][1])
         changed = set(np.unique(after[after != before]).tolist())
         assert changed == {expected[recipe.spec(name).parts[-1]]}
-    ood = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, variants=placed["dog"])
+    ood = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, variant=placed["dog"])
     assert (np.array(ood[0][1]) == 254).any()
 
 

@@ -48,7 +48,7 @@ def made(request: pytest.FixtureRequest, real_data: Path, tmp_path_factory: pyte
     camera = "cityscapes" if frames == "cityscapes" else None
     recipe, inserter = load_objects(source, ObjectSource(camera=camera, per_variant=(1, 3)))
     path = tmp_path_factory.mktemp("real") / "frames.cache"
-    report = warm_cache(base, path, InsertionPipeline(recipe, inserter), variants=VARIANTS)
+    report = warm_cache(base, path, InsertionPipeline(recipe, inserter), num_variants=VARIANTS)
     assert report.made == len(base) * VARIANTS
     assert report.objects >= len(base) * VARIANTS / 2
     return base, path
@@ -59,7 +59,7 @@ def test_outside_the_support_every_pixel_is_the_bases(made: Any) -> None:
     cache = Cache.open(path)
     for k in range(VARIANTS):
         ds = POCAugmentedDataset(
-            base, path, OodLabels(254, known={}), p=1.0, variants=k, sigma_px=SIGMA_PX, transforms=tensors
+            base, path, OodLabels(254, known={}), p=1.0, variant=k, sigma_px=SIGMA_PX, transforms=tensors
         )
         for number, key in enumerate(ds.keys):
             before, after = tensors(*base[number]), ds[number]
@@ -138,7 +138,7 @@ def test_regenerating_gives_the_same_bytes(made: Any, tmp_path: Path) -> None:
             return
         _, inserter = load_objects("rendered")
         again = tmp_path / "again.cache"
-        warm_cache(base, again, InsertionPipeline(recipe, inserter, batch_size=3), variants=1, workers=0)
+        warm_cache(base, again, InsertionPipeline(recipe, inserter, batch_size=3), num_variants=1, workers=0)
         with Cache.open(again) as second:
             assert all(second.raw(*name) == cache.raw(*name) for name in second)
 

@@ -163,8 +163,8 @@ def test_full_pastes_the_whole_square_and_ignores_what_is_not_the_object(
 ) -> None:
     base = Frames(2, FRAME_HW)
     pipeline = pipeline_of(sd_text_to_image_path, "full", objects=["dog"], objects_per_variant=(1, 1))
-    warm_cache(base, tmp_path / "full.cache", pipeline, variants=1, workers=0)
-    ds = POCAugmentedDataset(base, tmp_path / "full.cache", policy, p=1.0, variants=0, schema=SCHEMA)
+    warm_cache(base, tmp_path / "full.cache", pipeline, num_variants=1, workers=0)
+    ds = POCAugmentedDataset(base, tmp_path / "full.cache", policy, p=1.0, variant=0, schema=SCHEMA)
     with Cache.open(tmp_path / "full.cache") as cache:
         for number, key in enumerate(ds.keys):
             variant = cache.get(key, 0)
@@ -188,7 +188,7 @@ def test_full_without_a_known_ignore_id_is_named(sd_text_to_image_path: Path, tm
     base = Frames(1, FRAME_HW)
     base.schema = None  # type: ignore[assignment]
     pipeline = pipeline_of(sd_text_to_image_path, "full", objects=["dog"])
-    warm_cache(base, tmp_path / "full.cache", pipeline, variants=1, workers=0)
+    warm_cache(base, tmp_path / "full.cache", pipeline, num_variants=1, workers=0)
     ds = POCAugmentedDataset(base, tmp_path / "full.cache", OodLabels(254, known={}), p=1.0)
     with pytest.raises(LabelPolicyError, match=r"pasted background without a label needs an ignore id"):
         ds[0]

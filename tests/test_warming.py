@@ -59,13 +59,13 @@ def content(path: Path) -> dict[tuple[str, int], bytes]:
 
 def test_running_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    first = warm_cache(Frames(5), path, pipeline(), variants=2, workers=0)
+    first = warm_cache(Frames(5), path, pipeline(), num_variants=2, workers=0)
     assert (first.total, first.present, first.made) == (10, 0, 10)
     assert first.objects > 0
     assert first.rejections["black"] > 0
     before = content(path)
     files = {file: file.stat().st_mtime_ns for file in path.rglob("*.lmdb")}
-    second = warm_cache(Frames(5), path, pipeline(), variants=2, workers=0)
+    second = warm_cache(Frames(5), path, pipeline(), num_variants=2, workers=0)
     assert (second.total, second.present, second.made) == (10, 10, 0)
     assert content(path) == before
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*.lmdb")} == files
@@ -73,10 +73,10 @@ def test_running_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
 
 def test_steps_add_up_to_one_run(tmp_path: Path) -> None:
     whole, steps = tmp_path / "whole.cache", tmp_path / "steps.cache"
-    warm_cache(Frames(6), whole, pipeline(), variants=3, workers=2)
-    warm_cache(Frames(6), steps, pipeline(), variants=1, limit=4, workers=0)
-    warm_cache(Frames(6), steps, pipeline(), variants=3, limit=2, workers=1)
-    report = warm_cache(Frames(6), steps, pipeline(), variants=3, workers=2)
+    warm_cache(Frames(6), whole, pipeline(), num_variants=3, workers=2)
+    warm_cache(Frames(6), steps, pipeline(), num_variants=1, limit=4, workers=0)
+    warm_cache(Frames(6), steps, pipeline(), num_variants=3, limit=2, workers=1)
+    report = warm_cache(Frames(6), steps, pipeline(), num_variants=3, workers=2)
     assert report.present == 8
     assert content(steps) == content(whole)
 
@@ -84,8 +84,8 @@ def test_steps_add_up_to_one_run(tmp_path: Path) -> None:
 def test_rejected_variants_are_not_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "black.cache"
     never = InsertionPipeline(make_recipe(), EllipseInserter(reject=1.0))
-    assert warm_cache(Frames(3), path, never, variants=1, workers=0).objects == 0
-    assert warm_cache(Frames(3), path, never, variants=1, workers=0).made == 0
+    assert warm_cache(Frames(3), path, never, num_variants=1, workers=0).objects == 0
+    assert warm_cache(Frames(3), path, never, num_variants=1, workers=0).made == 0
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
@@ -95,13 +95,13 @@ def test_progress_is_told(tmp_path: Path) -> None:
         seen.append(report.made)
         assert 0 < report.acceptance <= 1
 
-    warm_cache(Frames(3), tmp_path / "a.cache", pipeline(), variants=2, workers=0, on_progress=on_progress)
+    warm_cache(Frames(3), tmp_path / "a.cache", pipeline(), num_variants=2, workers=0, on_progress=on_progress)
     assert seen == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_global_random_state_is_left_alone(tmp_path: Path) -> None:
     state = torch.get_rng_state()
-    warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), variants=1, workers=1)
+    warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), num_variants=1, workers=1)
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -109,18 +109,18 @@ def test_an_unreadable_image_is_named_skipped_or_raised(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     broken = Frames(6, broken=(2, 4))
     with pytest.raises(SampleReadError, match=r"'frame-002'.*truncated"):
-        warm_cache(broken, path, pipeline(), variants=1, workers=0)
-    report = warm_cache(broken, path, pipeline(), variants=1, workers=2, on_error="skip")
+        warm_cache(broken, path, pipeline(), num_variants=1, workers=0)
+    report = warm_cache(broken, path, pipeline(), num_variants=1, workers=2, on_error="skip")
     assert [key for key, _ in report.unreadable] == ["frame-002", "frame-004"]
     assert {key for key, _ in content(path)} == {f"frame-00{i}" for i in (0, 1, 3, 5)}
     # What was repaired is made later.
-    assert warm_cache(Frames(6), path, pipeline(), variants=1, workers=0).made == 2
+    assert warm_cache(Frames(6), path, pipeline(), num_variants=1, workers=0).made == 2
 
 
 def test_a_run_killed_before_its_manifest_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     (path / "shards").mkdir(parents=True)
-    assert warm_cache(Frames(2), path, pipeline(), variants=1, workers=0).made == 2
+    assert warm_cache(Frames(2), path, pipeline(), num_variants=1, workers=0).made == 2
 
 
 class Once(EllipseInserter):
@@ -145,13 +145,13 @@ def test_what_was_made_before_an_error_is_kept(tmp_path: Path, broken: int) -> N
     path, whole = tmp_path / "a.cache", tmp_path / "whole.cache"
     inserter = Once()
     with pytest.raises(SampleReadError):
-        warm_cache(Frames(30, broken=(broken,)), path, one_crop_a_variant(inserter), variants=1, workers=0)
+        warm_cache(Frames(30, broken=(broken,)), path, one_crop_a_variant(inserter), num_variants=1, workers=0)
     kept = content(path)
     assert len(kept) == sum(inserter.batches)
     assert len(kept) >= broken // 4 * 4 - 8  # all but a batch that waited, and what was not enough for a batch
-    warm_cache(Frames(30), whole, one_crop_a_variant(Once()), variants=1, workers=0)
+    warm_cache(Frames(30), whole, one_crop_a_variant(Once()), num_variants=1, workers=0)
     assert kept.items() <= content(whole).items()
-    report = warm_cache(Frames(30), path, one_crop_a_variant(Once()), variants=1, workers=0)
+    report = warm_cache(Frames(30), path, one_crop_a_variant(Once()), num_variants=1, workers=0)
     assert (report.present, report.made) == (len(kept), 30 - len(kept))
     assert content(path) == content(whole)
 
@@ -161,12 +161,12 @@ def test_what_was_made_before_ctrl_c_is_kept(tmp_path: Path, batch: int) -> None
     path = tmp_path / "a.cache"
     inserter = Once(interrupt=batch)
     with pytest.raises(KeyboardInterrupt):
-        warm_cache(Frames(40), path, one_crop_a_variant(inserter), variants=1, workers=0)
+        warm_cache(Frames(40), path, one_crop_a_variant(inserter), num_variants=1, workers=0)
     # Where Ctrl-C finds the caller's thread at cutting one out, that one is lost.
     assert sum(inserter.batches) - 1 <= len(content(path)) <= sum(inserter.batches)
     assert sum(inserter.batches) < 40
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("poc-aug-accelerator")]
-    assert warm_cache(Frames(40), path, one_crop_a_variant(Once()), variants=1, workers=0).total == 40
+    assert warm_cache(Frames(40), path, one_crop_a_variant(Once()), num_variants=1, workers=0).total == 40
     assert len(content(path)) == 40
 
 
@@ -179,7 +179,7 @@ def test_what_was_made_before_an_error_of_the_callers_is_kept(tmp_path: Path) ->
             raise ZeroDivisionError("of the caller's")
 
     with pytest.raises(ZeroDivisionError):
-        warm_cache(Frames(40), path, one_crop_a_variant(inserter), variants=1, workers=0, on_progress=on_progress)
+        warm_cache(Frames(40), path, one_crop_a_variant(inserter), num_variants=1, workers=0, on_progress=on_progress)
     assert len(content(path)) == sum(inserter.batches) < 40
 
 
@@ -209,11 +209,11 @@ def test_a_slow_variant_keeps_no_others_from_being_stored_and_order_does_not_mat
 
     hard = InsertionPipeline(recipe, Hard(), batch_size=3)
     with pytest.raises(ZeroDivisionError):
-        warm_cache(dataset, path, hard, variants=1, workers=0, on_progress=on_progress)
+        warm_cache(dataset, path, hard, num_variants=1, workers=0, on_progress=on_progress)
     stored = content(path)
     assert ("frame-000", 0) not in stored
     assert 20 <= len(stored) < 40
-    report = warm_cache(dataset, path, hard, variants=1, workers=0)
+    report = warm_cache(dataset, path, hard, num_variants=1, workers=0)
     assert (report.present, report.made) == (len(stored), 40 - len(stored))
 
     alone = InsertionPipeline(recipe, Hard(), schema=SCHEMA, batch_size=1)
@@ -241,13 +241,13 @@ def test_a_variant_that_a_backend_raises_on_is_raised_or_skipped_and_tried_again
     inserter = Failing()
     pipeline_of = one_crop_a_variant(inserter)
     with pytest.raises(GenerationError, match=r"'frame-000'.*ZeroDivisionError: nearly black"):
-        warm_cache(DarkFirst(9), path, pipeline_of, variants=2, workers=0)
+        warm_cache(DarkFirst(9), path, pipeline_of, num_variants=2, workers=0)
     told: list[int] = []
     report = warm_cache(
         DarkFirst(9),
         path,
         pipeline_of,
-        variants=2,
+        num_variants=2,
         workers=0,
         on_error="skip",
         on_progress=lambda report: told.append(len(report.failed)),
@@ -257,12 +257,12 @@ def test_a_variant_that_a_backend_raises_on_is_raised_or_skipped_and_tried_again
     assert (report.total, report.present + report.made) == (18, 16)
     assert set(content(path)) == {(f"frame-00{number}", index) for number in range(1, 9) for index in range(2)}
     # The next run tries them again, and only them.
-    again = warm_cache(DarkFirst(9), path, pipeline_of, variants=2, workers=0, on_error="skip")
+    again = warm_cache(DarkFirst(9), path, pipeline_of, num_variants=2, workers=0, on_error="skip")
     assert (again.present, again.made, len(again.failed)) == (16, 0, 2)
     inserter.repaired = True
-    last = warm_cache(DarkFirst(9), path, pipeline_of, variants=2, workers=0, on_error="skip")
+    last = warm_cache(DarkFirst(9), path, pipeline_of, num_variants=2, workers=0, on_error="skip")
     assert (last.made, last.failed) == (2, [])
-    warm_cache(DarkFirst(9), whole, pipeline_of, variants=2, workers=0)
+    warm_cache(DarkFirst(9), whole, pipeline_of, num_variants=2, workers=0)
     assert content(path) == content(whole)
 
 
@@ -272,7 +272,7 @@ def test_a_broken_contract_is_raised_whatever_is_skipped(tmp_path: Path) -> None
             return super().insert(crops)[1:]
 
     with pytest.raises(GenerationError, match="Short returned 3 results for 4 crops"):
-        warm_cache(Frames(6), tmp_path / "a.cache", one_crop_a_variant(Short()), variants=1, workers=0, on_error="skip")
+        warm_cache(Frames(6), tmp_path / "a.cache", one_crop_a_variant(Short()), num_variants=1, workers=0, on_error="skip")
 
 
 class SmallSecond(Frames):
@@ -287,16 +287,16 @@ def test_a_frame_smaller_than_a_crop_is_raised_or_skipped(tmp_path: Path) -> Non
     path = tmp_path / "a.cache"
     crops = InsertionPipeline(make_recipe(objects=[{"name": "person", "crop_px": 40}], location=[]), EllipseInserter())
     with pytest.raises(DatasetError, match=r"'frame-001' is 23x31 pixels .*crop_px=40") as caught:
-        warm_cache(SmallSecond(4), path, crops, variants=1, workers=1)
+        warm_cache(SmallSecond(4), path, crops, num_variants=1, workers=1)
     assert not isinstance(caught.value, SampleReadError)
-    report = warm_cache(SmallSecond(4), path, crops, variants=1, workers=1, on_error="skip")
+    report = warm_cache(SmallSecond(4), path, crops, num_variants=1, workers=1, on_error="skip")
     assert [key for key, _ in report.unreadable] == ["frame-001"]
     assert "23x31" in report.unreadable[0][1]
     assert report.present + report.made == 3
 
 
 def test_the_report_tells_what_was_tried(tmp_path: Path) -> None:
-    report = warm_cache(Frames(8), tmp_path / "a.cache", pipeline(), variants=2, workers=0)
+    report = warm_cache(Frames(8), tmp_path / "a.cache", pipeline(), num_variants=2, workers=0)
     statistics = report.statistics
     assert statistics.accepted.total() == report.objects
     assert statistics.attempts.total() == report.objects + sum(report.rejections.values())
@@ -315,7 +315,7 @@ def test_the_report_is_printed(tmp_path: Path) -> None:
         print_report(console, report, "[/out]")
         return " ".join(out.getvalue().split())
 
-    report = warm_cache(Frames(8), tmp_path / "a.cache", pipeline(), variants=2, workers=0)
+    report = warm_cache(Frames(8), tmp_path / "a.cache", pipeline(), num_variants=2, workers=0)
     told = printed(report)
     for name, count in report.statistics.attempts.items():
         assert f"{name} {count} {report.statistics.accepted[name]} " in told
@@ -338,12 +338,12 @@ def test_the_report_is_printed(tmp_path: Path) -> None:
 
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    warm_cache(Frames(2), path, pipeline(), variants=1, workers=0)
+    warm_cache(Frames(2), path, pipeline(), num_variants=1, workers=0)
     before = content(path)
     with pytest.raises(CacheMismatchError, match="margin_px"):
-        warm_cache(Frames(2), path, pipeline(margin_px=3), variants=2, workers=0)
+        warm_cache(Frames(2), path, pipeline(margin_px=3), num_variants=2, workers=0)
     with pytest.raises(CacheMismatchError, match="reject"):
-        warm_cache(Frames(2), path, InsertionPipeline(make_recipe(), EllipseInserter()), variants=2, workers=0)
+        warm_cache(Frames(2), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=2, workers=0)
     assert content(path) == before
 
 
@@ -358,7 +358,7 @@ def test_an_unknown_schema_is_an_error_before_any_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"variants": 0}, "variants=0"), ({"limit": 0}, "limit=0"), ({"workers": -1}, "-1"), ({"on_error": "x"}, "'x'")],
+    [({"num_variants": 0}, "num_variants=0"), ({"limit": 0}, "limit=0"), ({"workers": -1}, "-1"), ({"on_error": "x"}, "'x'")],
 )
 def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(RecipeError, match=named):
@@ -383,7 +383,7 @@ def job(path: str, workers: int, ready: Any, file_limit: int | None = None) -> N
     os.setpgrp()
     ready.set()
     try:
-        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), variants=3, workers=workers)
+        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), num_variants=3, workers=workers)
     except KeyboardInterrupt:
         sys.exit(130)
     except CacheDiskError as error:
@@ -420,7 +420,7 @@ def wait_for_shard(path: Path) -> None:
 
 def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> None:
     whole = tmp_path / "whole.cache"
-    warm_cache(Frames(40), whole, pipeline(), variants=3, workers=0)
+    warm_cache(Frames(40), whole, pipeline(), num_variants=3, workers=0)
     expected = content(whole)
 
     path = tmp_path / "killed.cache"
@@ -458,7 +458,7 @@ def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path) -> No
     process.join()
     assert process.exitcode == 28
     kept = content(path)
-    warm_cache(Frames(40), path, pipeline(), variants=3, workers=0)
+    warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0)
     assert kept.items() <= content(path).items()
     assert len(content(path)) == 120
 
@@ -469,6 +469,6 @@ def test_no_lock_is_left_by_a_killed_job(tmp_path: Path) -> None:
     wait_for_shard(path)
     kill(process)
     try:
-        assert warm_cache(Frames(40), path, pipeline(), variants=3, workers=0).total == 120
+        assert warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0).total == 120
     finally:
         end_workers(process)

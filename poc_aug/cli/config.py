@@ -44,7 +44,7 @@ class WarmConfig(BackendOptions):
     paper_sizes: bool = Field(default=False, description="true or false")
     changes: dict[str, Any] = Field(default={}, alias="set", description="fields of the recipe: {attempts: 5}")
     out: str | None = Field(default=None, description="the path of the cache")
-    variants: int = Field(default=3, ge=1, description="a whole number, 1 or more")
+    num_variants: int = Field(default=3, ge=1, description="a whole number, 1 or more")
     limit: int | None = Field(default=None, ge=1, description="a whole number, 1 or more, or null for all samples")
     seed: int | None = Field(default=None, description="a whole number")
     # Pydantic's base class has a ``schema`` of its own.

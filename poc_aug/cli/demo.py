@@ -40,7 +40,7 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
     recipe, inserter = load_objects("rendered")
     console.print(f"2. warm_cache: {_VARIANTS} variants a sample, {len(recipe.objects)} kinds of objects")
     with warm_progress(console) as show:
-        report = warm_cache(base, path, InsertionPipeline(recipe, inserter), variants=_VARIANTS, on_progress=show)
+        report = warm_cache(base, path, InsertionPipeline(recipe, inserter), num_variants=_VARIANTS, on_progress=show)
     print_report(console, report, path)
 
     augmented = POCAugmentedDataset(base, path, labels=OodLabels(_OOD_ID), p=1.0, transforms=_to_tensors)

@@ -60,7 +60,9 @@ def warm_cache_command(
     objects: Objects = None,
     out: Annotated[Path | None, typer.Option("--out", help="Path of the cache.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The same options as YAML.")] = None,
-    variants: Annotated[int | None, typer.Option("--variants", help="Variants a sample.  [default: 3]")] = None,
+    num_variants: Annotated[
+        int | None, typer.Option("--num-variants", "--variants", help="Variants per sample.  [default: 3]")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Only the first N samples.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
     schema: SchemaName = None,
@@ -107,7 +109,7 @@ def warm_cache_command(
         "dataset": dataset,
         "objects": objects,
         "out": None if out is None else str(out),
-        "variants": variants,
+        "num_variants": num_variants,
         "limit": limit,
         "seed": seed,
         "schema": schema,
@@ -156,7 +158,7 @@ def warm_cache_command(
             base,
             path,
             pipeline,
-            variants=job.variants,
+            num_variants=job.num_variants,
             limit=job.limit,
             schema=job.label_schema,
             workers=job.workers,
