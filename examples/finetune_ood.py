@@ -326,7 +326,9 @@ def main() -> None:
     name, *arguments = options.dataset
     base = load_dataset(name, parse_arguments(arguments))
     frames = [
-        POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=options.seed, transforms=ObjectCrop())
+        POCAugmentedDataset(
+            base, cache, OodLabels(OOD_ID), p=1.0, redraw="epoch", seed=options.seed, transforms=ObjectCrop()
+        )
         for cache in options.cache
     ]
     sampling = getattr(base, "weights", None)
@@ -353,7 +355,7 @@ def smoke(options: argparse.Namespace) -> None:
         base = SyntheticStreet(size=CROP_HW, length=4)
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
         warm_cache(base, cache, pipeline, num_variants=1, workers=0)
-        frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, transforms=ObjectCrop())
+        frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, redraw="epoch", transforms=ObjectCrop())
         model, told = finetune(weights, [frames], steps=1, seed=options.seed)
         save(model, out)
         logits = load_model(out)(torch.rand(1, 3, *CROP_HW))

@@ -104,6 +104,7 @@ def main() -> None:
             cache,
             NewClassLabels(dict.fromkeys(ANIMALS, ANIMAL)),
             p=1.0,
+            redraw="epoch",
             seed=options.seed,
             transforms=ObjectCrop([ANIMAL]),
         )

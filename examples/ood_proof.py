@@ -200,7 +200,7 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
             report = warm_cache(base, cache, pipeline, num_variants=1 if few else variants, limit=limit, workers=0)
             print(f"{part}: {report.made} variants made, {report.objects} objects, {report.seconds:.0f} s", flush=True)
     frames = [
-        POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, seed=seed, transforms=ObjectCrop())
+        POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, redraw="epoch", seed=seed, transforms=ObjectCrop())
         for cache in caches
     ]
     model, told = finetune(

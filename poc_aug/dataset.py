@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from poc_aug.manifests import type_name
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.reading import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import Recipe
+from poc_aug.redraw import DrawNumbers, Redraw, check_redraw, read_again
 from poc_aug.schema import LabelSchema
 from poc_aug.types import IGNORED, Variant
 
@@ -54,6 +56,11 @@ class POCAugmentedDataset(Dataset[Any]):
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
             ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``.
         variant: number of the variant that every item shows, from 0, instead of ``variants``.
+        redraw: when an item's augmentation is drawn anew. ``"epoch"``: when `set_epoch` announces another epoch.
+            ``"read"``: each time that the item is read, in any worker, for loops that never call `set_epoch`
+            (Lightning, mmengine, detectron2): the n-th read shows what epoch n would show. ``None`` (default):
+            ``"epoch"``, with one warning if an item is read again before the epoch changes. See
+            ``docs/training_loops.md``.
         pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, where
             it holds models, a function without arguments that builds it there.
         on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
@@ -93,6 +100,7 @@ class POCAugmentedDataset(Dataset[Any]):
         cache: str | Path | Cache | None = None,
         labels: LabelPolicy | None = None,
         *,
+        redraw: Redraw | None = None,
         pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None = None,
         p: float | None = None,
         variants: Literal["random", "all"] = "random",
@@ -113,6 +121,7 @@ class POCAugmentedDataset(Dataset[Any]):
     ) -> None:
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
+        check_redraw(redraw)
         self.base = base
         self.labels = labels if labels is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5
@@ -157,6 +166,11 @@ class POCAugmentedDataset(Dataset[Any]):
         # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._ledger = Ledger(len(self))
+        self.redraw: Redraw = redraw or "epoch"
+        self._draws = DrawNumbers(len(self)) if redraw == "read" else None
+        # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
+        drawn = 0 < self.p < 1 or (self.p > 0 and self._shown == "random")
+        self._warn_again = torch.tensor(redraw is None and drawn).share_memory_()  # type: ignore[no-untyped-call]
 
     @property
     def _shown(self) -> Shown:
@@ -164,6 +178,8 @@ class POCAugmentedDataset(Dataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
+
+        With ``redraw="read"`` it is the least number of the next draw: what a training that is resumed has to call.
 
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
         """
@@ -215,8 +231,9 @@ class POCAugmentedDataset(Dataset[Any]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         # Worker processes are sent the shared epoch itself; any other copy has its own, to be shared with its workers.
-        if not self._epoch.is_shared():
-            self._epoch = self._epoch.clone().share_memory_()
+        for name in ("_epoch", "_warn_again"):
+            if not getattr(self, name).is_shared():
+                setattr(self, name, getattr(self, name).clone().share_memory_())
 
     def __len__(self) -> int:
         return len(self.keys) * self._per_sample
@@ -244,15 +261,18 @@ class POCAugmentedDataset(Dataset[Any]):
         came = self.base[number]
         unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
         reading = Reading(index, place, key, open_item(came, self.adapt, key=key, unshared=unshared))
-        if seeding.unit(self.seed, "read", self.epoch, key, index) < self.p:
-            self._source.draw(reading, self.epoch)
+        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
+        if seeding.unit(self.seed, "read", draw, key, index) < self.p:
+            self._source.draw(reading, draw)
         return reading
 
     def _finish(self, reading: Reading) -> Any:
         self._rewrite_base(reading.item)
         if reading.variant is not None:
             self._compose(reading.item, reading.key, reading.variant)
-        self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
+        if self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s) and self._warn_again:
+            self._warn_again.fill_(False)  # once for all workers
+            warnings.warn(read_again(reading.index, self.epoch), stacklevel=2)
         return self._transform(reading.item.close())
 
     def _rewrite_base(self, item: OpenItem) -> None:
@@ -336,6 +356,6 @@ class POCAugmentedDataset(Dataset[Any]):
                 f"  objects: {len(objects)} ({shown})",
                 f"  labels: {self.labels!r}: {ids}",
                 f"  p={self.p}, {shows}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
-                f"seed={self.seed}, epoch={self.epoch}",
+                f"seed={self.seed}, redraw={self.redraw!r}, epoch={self.epoch}",
             )
         )

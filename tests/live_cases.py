@@ -77,7 +77,7 @@ def build_nothing() -> InsertionPipeline:
 
 
 def live(cache: Path | None = None, **changes: Any) -> POCAugmentedDataset:
-    settings = {"pipeline": pipeline(), "p": 1.0, "transforms": tensors, **changes}
+    settings = {"pipeline": pipeline(), "p": 1.0, "transforms": tensors, "redraw": "epoch", **changes}
     return POCAugmentedDataset(Frames(LENGTH), cache, **settings)
 
 

@@ -47,7 +47,9 @@ def keep(batch: list[Any]) -> list[Any]:
 
 
 def augmented(cache_path: Path, **changes: Any) -> POCAugmentedDataset:
-    return POCAugmentedDataset(Frames(LENGTH), cache_path, **{"p": 1.0, "transforms": tensors, **changes})
+    return POCAugmentedDataset(
+        Frames(LENGTH), cache_path, **{"p": 1.0, "transforms": tensors, "redraw": "epoch", **changes}
+    )
 
 
 def read_all(ds: POCAugmentedDataset) -> list[Any]:

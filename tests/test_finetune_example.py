@@ -198,7 +198,9 @@ def test_two_steps_change_the_head_alone_and_the_stem_is_shared(
     assert len(base.weights) == len(base) == len(base.keys())
     cache = tmp_path / "ours.cache"
     warm_cache(base, cache, proof.pipeline_of("real", real_data / "objects"), num_variants=1, limit=3, workers=0)
-    frames = POCAugmentedDataset(base, cache, OodLabels(example.OOD_ID), p=1.0, transforms=example.ObjectCrop())
+    frames = POCAugmentedDataset(
+        base, cache, OodLabels(example.OOD_ID), p=1.0, redraw="epoch", transforms=example.ObjectCrop()
+    )
     sampling = [1.0] * 3 + [0.0] * (len(base) - 3)
     model, told = example.finetune(weights, [frames], steps=2, seed=0, sampling=sampling, tell=lambda _: None)
     assert told["loss"] > 0

@@ -37,7 +37,7 @@ RANKS = [
         ),
         *("datasets", "synthetic", "render"),
     ),
-    ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
+    ("redraw", "cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
     ("manifests",),
     ("live",),
     ("reading",),

@@ -83,7 +83,9 @@ def epochs(ds: POCAugmentedDataset, loader: DataLoader[Any] | None = None, count
 def test_live_items_equal_prebuilt_ones(
     prebuilt: Path, workers: int, start: str | None, persistent: bool, tmp_path: Path
 ) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=0.8, transforms=tensors, on_miss="raise")
+    reference = POCAugmentedDataset(
+        Frames(LENGTH), prebuilt, p=0.8, transforms=tensors, on_miss="raise", redraw="epoch"
+    )
     path = tmp_path / "live.cache" if workers != 1 else None
     with live(path, p=0.8) as ds:
         loader = None
@@ -254,7 +256,7 @@ def test_an_early_break_and_two_loaders_at_once() -> None:
 
 
 def test_subsets_and_single_items_agree(prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors)
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
     with live() as ds:
         subset = Subset(ds, [7, 2, 7])
         assert all(equal(a, reference[i]) for a, i in zip(subset.__getitems__([0, 1, 2]), (7, 2, 7), strict=True))
@@ -271,7 +273,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
 
 
 def test_a_function_builds_the_pipeline_there(tmp_path: Path, prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors)
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
     with live(tmp_path / "new.cache", pipeline=build_pipeline) as ds:  # what it generates only the process can tell
         assert is_alive(ds._live.pid)
         assert equal(ds[0], reference[0])
@@ -326,7 +328,7 @@ def test_a_sample_that_does_not_fit_is_its_own_error() -> None:
                 labels.putpixel((5, 5), 77)
             return image, labels
 
-    with POCAugmentedDataset(Strange(LENGTH), pipeline=pipeline(), p=1.0, transforms=tensors) as ds:
+    with POCAugmentedDataset(Strange(LENGTH), pipeline=pipeline(), p=1.0, transforms=tensors, redraw="epoch") as ds:
         with pytest.raises(SchemaError, match=r"77"):
             ds[3]
         assert ds[4]
@@ -487,7 +489,7 @@ def test_statistics_and_the_log_line(caplog: pytest.LogCaptureFixture, tmp_path:
 
 
 def test_statistics_without_a_pipeline(prebuilt: Path) -> None:
-    ds = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=0.5, transforms=tensors)
+    ds = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=0.5, transforms=tensors, redraw="epoch")
     loader = DataLoader(ds, batch_size=3, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
     list(loader)
     assert ds.stats().items == LENGTH
@@ -496,7 +498,7 @@ def test_statistics_without_a_pipeline(prebuilt: Path) -> None:
 
 
 def test_a_pickled_copy_asks_the_same_process(prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors)
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
     with live() as ds:
         copy = pickle.loads(pickle.dumps(ds))
         assert equal(copy[1], reference[1])

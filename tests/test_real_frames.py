@@ -108,7 +108,7 @@ def test_objects_stand_on_the_road_at_their_real_size(made: Any) -> None:
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_items_are_identical_for_0_1_and_2_workers(made: Any, start: str) -> None:
     base, path = made
-    ds = POCAugmentedDataset(base, path, OodLabels(254), p=0.7, seed=5, transforms=tensors)
+    ds = POCAugmentedDataset(base, path, OodLabels(254), p=0.7, seed=5, transforms=tensors, redraw="epoch")
     ds.set_epoch(3)
     alone = [ds[i] for i in range(len(ds))]
     for workers in (1, 2):
@@ -152,7 +152,7 @@ def test_real_frames_live_equal_prebuilt_ones(made: Any, real_data: Path) -> Non
     source = "rendered" if rendered else str(real_data / "objects" / "coco_mini" / "instances.json")
     camera = "cityscapes" if isinstance(base, Cityscapes) else None
     recipe, inserter = load_objects(source, ObjectSource(camera=camera, per_variant=(1, 3)))
-    prebuilt = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, transforms=tensors)
+    prebuilt = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, transforms=tensors, redraw="epoch")
     with POCAugmentedDataset(
         base, None, OodLabels(254), p=1.0, transforms=tensors, pipeline=InsertionPipeline(recipe, inserter)
     ) as live:

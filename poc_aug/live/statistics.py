@@ -43,10 +43,16 @@ class Ledger:
         self._outcome_view: np.ndarray[Any, Any] = self._outcomes.numpy()
         self._wait_view: np.ndarray[Any, Any] = self._waits.numpy()
 
-    def write(self, index: int, epoch: int, outcome: Outcome, wait_s: float) -> None:
-        """Note what became of an item in an epoch; one that is read twice in it counts once."""
+    def write(self, index: int, epoch: int, outcome: Outcome, wait_s: float) -> bool:
+        """Note what became of an item in an epoch; one that is read twice in it counts once.
+
+        Returns:
+            Whether it had been read in this epoch before.
+        """
+        again = int(self._outcome_view[index]) // 8 == epoch + 1
         self._wait_view[index] = wait_s
         self._outcome_view[index] = 8 * (epoch + 1) + outcome
+        return again
 
     def count(self, epoch: int) -> tuple[dict[Outcome, int], float]:
         """Items of an epoch by outcome, and the seconds that they waited in all."""
