@@ -78,7 +78,8 @@ class POCAugmentedDataset(Dataset[Any]):
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
         seed: seed of what is drawn when reading.
-        schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets.
+        schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets, else the
+            pipeline's.
         keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
 
@@ -133,6 +134,8 @@ class POCAugmentedDataset(Dataset[Any]):
         self.seed = operator.index(seed)
         # Of the base's labels: a policy may change what comes out.
         self.base_schema = find_schema(base, schema)
+        if self.base_schema is None and isinstance(pipeline, InsertionPipeline):
+            self.base_schema = pipeline.schema
         self.adapt = adapt
         self.keys = dataset_keys(base, keys)
         self._live: Live | None = None

@@ -334,7 +334,7 @@ def _blame(where: str, error: Exception) -> GenerationError:
     blamed = GenerationError(
         f"{where}: {type(error).__name__}: {error}",
         expected="a backend that returns a Rejection for what it cannot do",
-        hint="report it to the backend's authors, or go on without it: on_error='skip' (--on-error skip)",
+        hint="report it to the backend's authors",
     )
     blamed.__cause__ = error
     return blamed

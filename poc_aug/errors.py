@@ -30,6 +30,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class PocAugError(Exception):
     """Base of all errors that poc_aug raises on purpose.
@@ -50,6 +52,12 @@ class PocAugError(Exception):
         if hint:
             lines.append(f"Next step: {hint}")
         super().__init__("\n".join(lines))
+
+    def with_hint(self, hint: str) -> Self:
+        """The same error with another next step, for whoever passes it on to another caller."""
+        told = type(self)(self.problem, expected=self.expected, hint=hint)
+        told.__cause__ = self.__cause__
+        return told
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call the class with one joined message; DataLoader workers pickle exceptions.

@@ -50,7 +50,7 @@ class InsertionPipeline:
         inserter: fills crops.
         annotator: finds masks in filled crops; not needed where the inserter knows its masks.
         locator: finds valid areas in images; ``None`` takes them from the labels.
-        schema: the dataset's label schema; needed where the recipe names classes to stand on.
+        schema: label schema of the datasets whose own is not known; needed if the recipe names classes to stand on.
         batch_size: crops that the inserter gets at once.
 
     Raises:
@@ -100,6 +100,10 @@ class InsertionPipeline:
             schema=schema,
             batch_size=self.batch_size,
         )
+
+    def for_dataset(self, schema: LabelSchema | None) -> InsertionPipeline:
+        """The pipeline for a dataset whose schema is ``schema``; if that is not known, its own schema counts."""
+        return self if schema is None else self.with_schema(schema)
 
     def check(self) -> None:
         """Check, before any long work, that the recipe fits the schema.

@@ -27,7 +27,7 @@ class DrawNumbers:
     """
 
     def __init__(self, length: int) -> None:
-        self._next = torch.zeros(length, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._next: torch.Tensor = torch.zeros(length, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._view: np.ndarray[Any, Any] = self._next.numpy()
 
     def take(self, index: int, epoch: int) -> int:
@@ -41,7 +41,9 @@ class DrawNumbers:
 
     def __setstate__(self, state: torch.Tensor) -> None:
         # Worker processes are sent the shared numbers; any other copy has its own, to be shared with its workers.
-        self._next = state if state.is_shared() else state.clone().share_memory_()
+        if not state.is_shared():  # type: ignore[no-untyped-call]
+            state = state.clone().share_memory_()  # type: ignore[no-untyped-call]
+        self._next = state
         self._view = self._next.numpy()
 
 

@@ -140,7 +140,8 @@ def warm_cache(
         pipeline: generates the insertions.
         num_variants: variants per sample (POC §3.2 uses 3).
         limit: only the first ``limit`` samples; ``None``: all.
-        schema: label schema of the dataset, its name, or a YAML file; ``None``: found for known datasets.
+        schema: label schema of the dataset, its name, or a YAML file; ``None``: found for known datasets, else the
+            pipeline's.
         keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
         workers: processes that decode images ahead; 0 decodes in this one.
@@ -165,9 +166,9 @@ def warm_cache(
     """
     _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
-    label_schema = find_schema(dataset, schema)
-    pipeline = pipeline.with_schema(label_schema)
+    pipeline = pipeline.for_dataset(find_schema(dataset, schema))
     pipeline.check()
+    label_schema = pipeline.schema
     names = dataset_keys(dataset, keys)
     wanted = range(len(names) if limit is None else min(limit, len(names)))
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec)
@@ -208,6 +209,11 @@ def warm_cache(
                 report.seconds = time.perf_counter() - started
                 if on_progress is not None:
                     on_progress(report)
+        except GenerationError as error:
+            if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
+                raise
+            hint = f"{error.hint}, or go on without what it fails on: on_error='skip' (--on-error skip)"
+            raise error.with_hint(hint) from error.__cause__
         finally:
             # Also on Ctrl-C and on errors, also of `on_progress`: nothing that was generated is lost.
             try:

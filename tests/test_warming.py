@@ -23,6 +23,7 @@ from rich.console import Console
 from poc_aug.adapters import open_item
 from poc_aug.cache import Cache, CacheWriter
 from poc_aug.cli.progress import print_report
+from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import (
     CacheDiskError,
     CacheMismatchError,
@@ -34,6 +35,7 @@ from poc_aug.errors import (
     SchemaError,
 )
 from poc_aug.pipeline import InsertionPipeline
+from poc_aug.schema import LabelSchema
 from poc_aug.types import Crop, Filled, Rejection
 from poc_aug.warming import WarmReport, warm_cache
 from tests.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
@@ -240,8 +242,10 @@ def test_a_variant_that_a_backend_raises_on_is_raised_or_skipped_and_tried_again
     path, whole = tmp_path / "a.cache", tmp_path / "whole.cache"
     inserter = Failing()
     pipeline_of = one_crop_a_variant(inserter)
-    with pytest.raises(GenerationError, match=r"'frame-000'.*ZeroDivisionError: nearly black"):
+    with pytest.raises(GenerationError, match=r"'frame-000'.*ZeroDivisionError: nearly black") as raised:
         warm_cache(DarkFirst(9), path, pipeline_of, num_variants=2, workers=0)
+    assert "on_error='skip'" in raised.value.hint
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     told: list[int] = []
     report = warm_cache(
         DarkFirst(9),
@@ -481,3 +485,33 @@ def test_no_lock_is_left_by_a_killed_job(tmp_path: Path) -> None:
         assert warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0).total == 120
     finally:
         end_workers(process)
+
+
+class Bare(Frames):
+    """Whose schema nobody knows."""
+
+    schema = None  # type: ignore[assignment]
+
+
+def test_the_pipelines_own_schema_counts_where_the_datasets_is_not_known(tmp_path: Path) -> None:
+    path, known = tmp_path / "a.cache", tmp_path / "known.cache"
+    own = InsertionPipeline(make_recipe(), EllipseInserter(), schema=SCHEMA)
+    assert warm_cache(Bare(3), path, own, num_variants=1, workers=0).objects
+    with Cache.open(path) as opened:
+        assert opened.manifest.dataset["schema"] == SCHEMA.name
+    warm_cache(Frames(3), known, own, num_variants=1, workers=0)
+    assert content(path) == content(known)
+    # A dataset that generates while it is read takes the same one, for its label policy too.
+    with POCAugmentedDataset(Bare(3), pipeline=own, p=1.0) as ds:
+        assert ds.base_schema == SCHEMA
+        assert ds[0]
+
+
+def test_a_given_or_certain_schema_counts_before_the_pipelines(tmp_path: Path) -> None:
+    other = InsertionPipeline(
+        make_recipe(), EllipseInserter(), schema=LabelSchema("other", {"road": 2}, ground=("road",))
+    )  # fmt: skip
+    for name, dataset, schema in (("certain", Frames(2), None), ("given", Bare(2), SCHEMA)):
+        warm_cache(dataset, tmp_path / f"{name}.cache", other, schema=schema, num_variants=1, workers=0)
+        with Cache.open(tmp_path / f"{name}.cache") as opened:
+            assert opened.manifest.dataset["schema"] == SCHEMA.name

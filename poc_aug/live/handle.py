@@ -12,7 +12,7 @@ from typing import Any
 
 from poc_aug import seeding
 from poc_aug.cache import MANIFEST, CacheWriter
-from poc_aug.errors import GenerationProcessError, GenerationTimeoutError, PocAugError
+from poc_aug.errors import GenerationError, GenerationProcessError, GenerationTimeoutError, PocAugError
 from poc_aug.live.board import Board
 from poc_aug.live.client import Client
 from poc_aug.live.keeper import Keeper
@@ -56,7 +56,7 @@ class Live:
         self.board = Board()
         if isinstance(pipeline, InsertionPipeline):
             # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.
-            pipeline.with_schema(schema).check()
+            pipeline.for_dataset(schema).check()
         path = Path(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-")) / "live.cache" if cache is None else cache
         work = Work(pipeline, schema, dataset, path, cache is None, settings)
         if isinstance(pipeline, InsertionPipeline):
@@ -146,6 +146,8 @@ class Live:
         """Raise an error, unless the settings say to go on without."""
         timed_out = isinstance(error, GenerationTimeoutError)
         if (self.waiting.on_timeout if timed_out else self.waiting.on_server_failure) == "raise":
+            if isinstance(error, GenerationError):  # of one variant; those of the process say what to do
+                raise error.with_hint(f"{error.hint}, or train on without this variant: on_server_failure='original'")
             raise error
         if isinstance(error, GenerationProcessError) and not timed_out:
             self._given_up = True

@@ -70,14 +70,14 @@ class Work:
                 f"pipeline={self.pipeline!r} returned a {type(made).__name__}",
                 expected="a function without arguments that returns an InsertionPipeline",
             )
-        return made.with_schema(self.schema)
+        return made.for_dataset(self.schema)
 
     def manifest(self, pipeline: InsertionPipeline) -> Manifest:
         """The manifest of the cache that the pipeline fills; its codec is that of a cache that is there already."""
         codec = self.settings.codec
         if codec is None:
             codec = Manifest.read(self.cache).codec if (self.cache / MANIFEST).exists() else "delta-zstd"
-        return manifest_of(pipeline, self.dataset, self.schema, codec)
+        return manifest_of(pipeline, self.dataset, pipeline.schema, codec)
 
 
 def run_server(
