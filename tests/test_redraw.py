@@ -204,3 +204,58 @@ def show_warnings(_: int) -> None:
 def test_an_unknown_value_is_named(cache_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"redraw='always'(?s:.*)\"read\""):
         wrapped(cache_path, redraw="always")
+
+
+# What `docs/training_loops.md` says of other libraries.
+LOOPS = 3
+
+
+def by_lightning(ds: POCAugmentedDataset) -> list[torch.Tensor]:
+    lightning = pytest.importorskip("lightning")
+    seen: list[list[torch.Tensor]] = [[] for _ in range(LOOPS)]
+
+    class Model(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            seen[self.current_epoch].append(batch[0].clone())
+            return self.weight * 0.0
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = lightning.Trainer(
+        max_epochs=LOOPS, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's own, of few workers and no logger
+        trainer.fit(Model(), DataLoader(ds, LENGTH, num_workers=0))
+    return [torch.cat(images) for images in seen]
+
+
+def by_mmengine(ds: POCAugmentedDataset) -> list[torch.Tensor]:
+    dataset = pytest.importorskip("mmengine.dataset")
+    loader = iter(DataLoader(ds, LENGTH, sampler=dataset.InfiniteSampler(ds, shuffle=False), num_workers=0))
+    return [next(loader)[0] for _ in range(LOOPS)]
+
+
+@pytest.mark.parametrize("loop", [by_lightning, by_mmengine])
+def test_loops_that_announce_no_epochs(cache_path: Path, by_epoch: list[list[Any]], loop: Any) -> None:
+    passes = loop(wrapped(cache_path, redraw="read"))
+    for images, expected in zip(passes, by_epoch, strict=False):
+        assert torch.equal(images, torch.stack([image for image, _ in expected]))
+    assert not torch.equal(passes[0], passes[1])
+    standing = loop(wrapped(cache_path, redraw="epoch"))
+    assert all(torch.equal(images, standing[0]) for images in standing)
+
+
+def test_accelerate_announces_epochs_in_one_process(cache_path: Path, by_epoch: list[list[Any]]) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    ds = wrapped(cache_path)
+    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(ds, LENGTH, num_workers=0))
+    for expected in by_epoch[:LOOPS]:
+        ((images, _),) = list(loader)
+        assert torch.equal(images.cpu(), torch.stack([image for image, _ in expected]))
