@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from poc_aug.errors import LabelPolicyError
-from poc_aug.labels import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels, resolve_parts
+from poc_aug.labels import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.parts import resolve_parts
 from poc_aug.recipe import ObjectSpec
 from poc_aug.schema import SCHEMAS
 from poc_aug.types import IGNORED, Part
