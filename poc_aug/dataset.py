@@ -262,11 +262,15 @@ class POCAugmentedDataset(Dataset[Any]):
         return reading
 
     def _finish(self, reading: Reading) -> Any:
-        self._rewrite_base(reading.item)
-        if reading.variant is not None:
-            self._compose(reading.item, reading.key, reading.variant)
+        item, variant = reading.item, reading.variant
+        if variant is not None and variant.insertions:
+            self._check_match(item, variant)
+            self._rewrite_base(item)
+            self._compose(item, variant)
+        else:
+            self._rewrite_base(item)
         self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
-        return self._transform(reading.item.close())
+        return self._transform(item.close())
 
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
@@ -274,17 +278,31 @@ class POCAugmentedDataset(Dataset[Any]):
         if self.labels.rewrites_base:
             item.labels.write(whole, self.labels.rewrite(item.labels.read(whole), self.base_schema))
 
-    def _compose(self, item: OpenItem, key: str, variant: Variant) -> None:
-        if not variant.insertions:
-            return
-        digest.check_match(
-            variant.digest, digest.digest_of(item.image), key, self.cache.path, self.cache.manifest.dataset
-        )
-        self._check_classes(item, variant)
+    def _compose(self, item: OpenItem, variant: Variant) -> None:
         self._check_fit(item, variant)
         compose_image(item.image, variant.insertions, self.sigma_px)
         ring_px = self.labels.ring_px
         paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
+
+    def _check_match(self, item: OpenItem, variant: Variant) -> None:
+        """That image and labels, before anything is written to them, are those that the insertions were made for."""
+        path, made_from = self.cache.path, self.cache.manifest.dataset
+        digest.check_match(variant.digest, digest.digest_of(item.image), item.key, path, made_from)
+        known = self.labels.known_schema if isinstance(self.labels, OodLabels) else None
+        schema, stored = self.base_schema or known, variant.label_digest
+        if not self.check_labels or schema is None or not stored:
+            return
+        made_by, partial = made_from.get("schema"), self.base_schema is None
+        comparable = check_same_labels(stored, item.labels, schema, item.key, path, made_by, partial=partial)
+        if not comparable and not self._told_incomparable:
+            self._told_incomparable = True
+            _logger.warning(
+                "The cache %r was made by label schema %r, which shares no class name with %r: whether the labels are "
+                "read right cannot be checked",
+                str(path),
+                made_by,
+                schema.name,
+            )
 
     def _check_ids(self, item: OpenItem) -> None:
         """Every item's ids, shown with insertions or without: 0.5 to 1.5 ms of 2048×1024 labels, see `label_ids`."""
@@ -292,23 +310,6 @@ class POCAugmentedDataset(Dataset[Any]):
         check_label_ids(ids, self.base_schema, item.key)
         if isinstance(self.labels, ChecksBase):
             self.labels.check_base(ids, self.base_schema, item.key)
-
-    def _check_classes(self, item: OpenItem, variant: Variant) -> None:
-        if not self.check_labels or self.base_schema is None or not variant.label_digest:
-            return
-        made_by = self.cache.manifest.dataset.get("schema")
-        stored = variant.label_digest
-        if check_same_labels(stored, item.labels, self.base_schema, item.key, self.cache.path, made_by):
-            return
-        if not self._told_incomparable:
-            _logger.warning(
-                "The cache %r was made by label schema %r, which has no class name in common with %r: that the labels "
-                "are read right cannot be checked",
-                str(self.cache.path),
-                made_by,
-                self.base_schema.name,
-            )
-            self._told_incomparable = True
 
     def _check_fit(self, item: OpenItem, variant: Variant) -> None:
         names = {part.name for insertion in variant.insertions for part in insertion.parts}

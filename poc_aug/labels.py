@@ -169,6 +169,11 @@ class OodLabels(_KeepBase):
             ids = {name: schema.known_id(name) for name in names}
         return {name: self.ood_id if label_id is None else label_id for name, label_id in ids.items()} | ignored
 
+    @property
+    def known_schema(self) -> LabelSchema | None:
+        """What ``known`` says of the base's ids, where the schema of all of them is not known."""
+        return LabelSchema("known=", self.known, ignore=()) if self.known else None
+
     def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
         """Check that labels of an unknown schema do not hold ``ood_id`` already; a schema is checked by `resolve`.
 

@@ -35,7 +35,7 @@ def test_an_ood_id_must_be_free() -> None:
         OodLabels(13).resolve(["dog"], TRAIN_IDS)
     with pytest.raises(LabelPolicyError, match="'car'"):
         OodLabels(7, known={"car": 7}).resolve(["dog"], None)
-    assert OodLabels(255).resolve(["dog"], TRAIN_IDS) == {"dog": 255}  # void
+    assert OodLabels(255, void=True).resolve(["dog"], TRAIN_IDS) == {"dog": 255}
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_parts_without_a_pixel_are_dropped() -> None:
     ("policy", "expected"),
     [
         (OodLabels(254), {"dog": 254, "car": 13, IGNORED: 255}),
-        (OodLabels(254, ignore_id=9), {"dog": 254, "car": 13, IGNORED: 9}),
-        (OodLabels(254, known={}, ignore_id=9), {"dog": 254, "car": 254, IGNORED: 9}),
+        (OodLabels(254, ignore_id=99), {"dog": 254, "car": 13, IGNORED: 99}),
+        (OodLabels(254, known={}, ignore_id=99), {"dog": 254, "car": 254, IGNORED: 99}),
         (NewClassLabels({"dog": 19}), {"dog": 19, "car": 13, IGNORED: 255}),
         (AnomalyLabels(), {"dog": 1, "car": 0, IGNORED: 255}),
         (AnomalyLabels(known=("dog",)), {"dog": 0, "car": 1, IGNORED: 255}),
