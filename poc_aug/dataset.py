@@ -294,14 +294,16 @@ class POCAugmentedDataset(Dataset[Any]):
             return
         made_by, partial = made_from.get("schema"), self.base_schema is None
         comparable = check_same_labels(stored, item.labels, schema, item.key, path, made_by, partial=partial)
-        if not comparable and not self._told_incomparable:
+        if not (comparable or partial or self._told_incomparable):
             self._told_incomparable = True
             _logger.warning(
-                "The cache %r was made by label schema %r, which shares no class name with %r: whether the labels are "
-                "read right cannot be checked",
+                "The labels of %r, read by schema %r, cannot be compared with those that the cache %r was made from: "
+                "they share no class name with what schema %r showed. Whether they are read right is not known, here "
+                "and in samples like it",
+                item.key,
+                schema.name,
                 str(path),
                 made_by,
-                schema.name,
             )
 
     def _check_ids(self, item: OpenItem) -> None:

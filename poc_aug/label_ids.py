@@ -49,7 +49,7 @@ def no_classes(ids: Collection[int], known: Collection[int] | None = None) -> tu
     - Cityscapes' ``instanceIds``: all ids from 1000 on are those of its things (24 to 33) times 1000, and a number; all
       others are its labelIds;
     - KITTI's ``instance``: all ids are class * 256 + number; of three classes or more, and of four in five, the
-      numbers begin with 0 or 1;
+      numbers begin with 0 or 1 and stay below 128;
     - three or more ids over 65,535, such as COCO's panoptic ones;
     - over 4,096 ids in one frame, such as depth or disparity.
 
@@ -101,5 +101,5 @@ def _of_kitti(ids: Collection[int]) -> bool:
     numbers: dict[int, list[int]] = defaultdict(list)
     for label_id in ids:
         numbers[label_id // 256].append(label_id % 256)
-    begun = sum(min(found) < 2 for found in numbers.values())
+    begun = sum(min(found) < 2 and max(found) < 128 for found in numbers.values())
     return begun >= 3 and begun >= 0.8 * len(numbers) and 0 <= min(numbers) and max(numbers) < 34
