@@ -15,6 +15,7 @@ _LARGEST_TABLE = 65536
 # values than that.
 _MOST_CLASSES = 4096
 _LARGEST_ID = 65535
+_MOST_INSTANCES = 128  # of one class in one frame; real ones have up to 21
 
 
 def distinct_ids(labels: npt.NDArray[Any]) -> frozenset[int]:
@@ -55,8 +56,8 @@ def no_classes(ids: Collection[int], known: Collection[int] | None = None) -> tu
 
     Args:
         ids: the ids of one frame.
-        known: ids of the schema, where it does not know some of ``ids``: what is known once it is divided by 1000 or
-            256 is then an instance, and over 256 ids are depth.
+        known: ids of the schema, where it does not know some of ``ids``: three or more that are a known one times 1000
+            (or 256) and a number below 128 are then instances, and over 256 ids are depth.
 
     Returns:
         "look like instance ids ...", and the next step.
@@ -66,8 +67,7 @@ def no_classes(ids: Collection[int], known: Collection[int] | None = None) -> tu
         return None
     base = 1000 if _of_cityscapes(ids) else 256 if _of_kitti(ids) else None
     if base is None and known is not None:
-        fitting = [each for each in (1000, 256) if all(i in known or i // each in known for i in ids)]
-        base = min(fitting, key=lambda each: max(label_id % each for label_id in ids), default=None)
+        base = next((each for each in (1000, 256) if _numbered(ids, known, each)), None)
     if base is not None:
         return f"look like instance ids ({largest} = class {largest // base} * {base} + {largest % base})", _SEMANTIC[
             base
@@ -101,5 +101,10 @@ def _of_kitti(ids: Collection[int]) -> bool:
     numbers: dict[int, list[int]] = defaultdict(list)
     for label_id in ids:
         numbers[label_id // 256].append(label_id % 256)
-    begun = sum(min(found) < 2 and max(found) < 128 for found in numbers.values())
+    begun = sum(min(found) < 2 and max(found) < _MOST_INSTANCES for found in numbers.values())
     return begun >= 3 and begun >= 0.8 * len(numbers) and 0 <= min(numbers) and max(numbers) < 34
+
+
+def _numbered(ids: Collection[int], known: Collection[int], base: int) -> bool:
+    strange = [label_id for label_id in ids if label_id not in known]
+    return len(strange) >= 3 and all(i >= base and i // base in known and i % base < _MOST_INSTANCES for i in strange)

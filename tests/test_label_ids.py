@@ -86,6 +86,16 @@ def test_maps_that_are_no_classes_are_named(ids: set[int], named: str, schema: L
     assert named in caught.value.hint
 
 
+def test_single_ids_and_depth_are_not_called_instances() -> None:
+    train_ids = SCHEMAS["cityscapes-trainIds"]
+    for ids in ({0, 300}, {0, 1, 1003}, set(range(0, 9000, 17))):
+        with pytest.raises(SchemaError) as caught:
+            check_label_ids(frozenset(ids), train_ids, "k")
+        assert "instance" not in str(caught.value)
+    with pytest.raises(SchemaError, match="instance ids"):  # class * 256 + number of a schema that is not Cityscapes'
+        check_label_ids(frozenset({0, 1, 13 * 256, 13 * 256 + 1, 11 * 256 + 4}), train_ids, "k")
+
+
 class Wide(Frames):
     """Frames whose labels are turned into another kind of map."""
 
