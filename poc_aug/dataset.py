@@ -307,7 +307,7 @@ class POCAugmentedDataset(Dataset[Any]):
             )
 
     def _check_ids(self, item: OpenItem) -> None:
-        """Every item's ids, shown with insertions or without: 0.5 to 1.5 ms of 2048×1024 labels, see `label_ids`."""
+        """Every item's ids, shown with insertions or without: 0.5 to 1.3 ms of 2048×1024 labels, PIL's 0.9 ms."""
         ids = item.labels.ids()
         check_label_ids(ids, self.base_schema, item.key)
         if isinstance(self.labels, ChecksBase):
