@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from poc_aug.errors import LabelPolicyError
+from poc_aug.label_parameters import check_id, check_names, check_ring
 from poc_aug.schema import LabelSchema, class_key, is_any
 from poc_aug.types import IGNORED
 
@@ -60,9 +61,9 @@ class _KeepBase:
     ignore_id: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_ring(self.ring_px)
+        check_ring(self.ring_px)
         if self.ignore_id is not None:
-            _check_id("ignore_id", self.ignore_id)
+            check_id("ignore_id", self.ignore_id)
 
     def ring_id(self, schema: LabelSchema | None) -> int:
         """The policy's ``ignore_id``, else the first ignore id of the schema.
@@ -129,8 +130,8 @@ class OodLabels(_KeepBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_id("ood_id", self.ood_id)
-        _check_names("known", self.known or {})
+        check_id("ood_id", self.ood_id)
+        check_names("known", {} if self.known is None else self.known)
         taken = {label_id: name for name, label_id in (self.known or {}).items()}
         if self.ood_id in taken:
             raise LabelPolicyError(
@@ -247,7 +248,7 @@ class NewClassLabels(_KeepBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_names("ids", self.ids)
+        check_names("ids", self.ids)
         first: dict[int, str] = {}
         for name, label_id in self.ids.items():
             if label_id == self.ignore_id:
@@ -327,7 +328,7 @@ class AnomalyLabels:
     ring_px: int = 0
 
     def __post_init__(self) -> None:
-        _check_ring(self.ring_px)
+        check_ring(self.ring_px)
         if isinstance(self.known, str):
             raise LabelPolicyError(f"known={self.known!r}", expected="a tuple of class names", hint="known=('car',)")
 
@@ -392,25 +393,3 @@ def _without_ignored(
     given = list(names)
     ignored = {IGNORED: policy.ring_id(schema)} if IGNORED in given else {}
     return [name for name in given if name != IGNORED], ignored
-
-
-def _check_id(what: str, label_id: int) -> None:
-    if not isinstance(label_id, int) or isinstance(label_id, bool):
-        raise LabelPolicyError(f"{what}={label_id!r}", expected="an integer label id")
-
-
-def _check_names(what: str, ids: Mapping[str, int]) -> None:
-    spelt: dict[str, str] = {}
-    for name, label_id in ids.items():
-        _check_id(f"{what}[{name!r}]", label_id)
-        other = spelt.setdefault(class_key(name), name)
-        if ids[other] != label_id:
-            raise LabelPolicyError(
-                f"{what} gives one class two ids: {other!r} {ids[other]}, {name!r} {label_id}",
-                expected="one id a class",
-            )
-
-
-def _check_ring(ring_px: int) -> None:
-    if not isinstance(ring_px, int) or ring_px < 0:
-        raise LabelPolicyError(f"ring_px={ring_px!r}", expected="a whole number of pixels, 0 or more")
