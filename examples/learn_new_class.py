@@ -102,7 +102,7 @@ def main() -> None:
         frames = POCAugmentedDataset(
             base,
             cache,
-            NewClassLabels(dict.fromkeys(ANIMALS, ANIMAL)),
+            NewClassLabels(dict.fromkeys(ANIMALS, ANIMAL), merge=True),
             p=1.0,
             redraw="epoch",
             seed=options.seed,

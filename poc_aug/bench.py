@@ -30,7 +30,7 @@ from poc_aug.measure import Spread, environment, interleaved, ratios, seconds, s
 from poc_aug.schema import LabelSchema
 from poc_aug.types import Variant
 
-STAGES = ("base item", "open and digest", "cache: read and decode", "compose image", "labels")
+STAGES = ("base item", "open and check", "cache: read and decode", "compose image", "labels")
 _STAGE_ITEMS = 16
 
 
@@ -259,7 +259,13 @@ def _one_item(wrapped: POCAugmentedDataset, index: int, variant: Variant, ids: d
     held: list[Any] = []
     base = seconds(lambda: held.append(load(wrapped.base[index])))
     opened = open_item(held[0], wrapped.adapt, key=key)
-    opening = seconds(lambda: digest.digest_of(open_item(held[0], wrapped.adapt, key=key).image))
+
+    def check() -> None:
+        item = open_item(held[0], wrapped.adapt, key=key)
+        digest.digest_of(item.image)
+        item.labels.ids()
+
+    opening = seconds(check)
     reading = seconds(lambda: wrapped.cache.get(key, variant.index))
     image = seconds(lambda: compose_image(opened.image, variant.insertions, wrapped.sigma_px))
 

@@ -39,7 +39,7 @@ _MEAN_RGB = 8.0
 def digest_of(image: ImageCanvas) -> bytes:
     """Digest of an image: its size, and 16×16 pixels, nearest to the centres of a regular grid."""
     height, width = image.size_hw
-    grid = image.probe(_centres(height), _centres(width))
+    grid = image.probe(grid_of(height), grid_of(width))
     return _HEADER.pack(height, width) + grid.numpy().tobytes()
 
 
@@ -81,7 +81,8 @@ def describe(digest: bytes) -> str:
     return f"{height}x{width} pixels (h x w), mean colour #{red:02x}{green:02x}{blue:02x}, hash {short}"
 
 
-def _centres(side: int) -> list[int]:
+def grid_of(side: int) -> list[int]:
+    """Rows (or columns) of the grid in a picture of that height (or width): nearest to the centres of its cells."""
     return [int((i + 0.5) * side / GRID) for i in range(GRID)]
 
 

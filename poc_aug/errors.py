@@ -7,8 +7,8 @@
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
     │   └── DatasetKeyError          keys that are missing or not unique
-    ├── SchemaError                  a label id or class name that the schema does not know
-    ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
+    ├── SchemaError                  ids or names that the schema does not know, or a schema of other labels
+    ├── LabelPolicyError             an insertion's class has no id, or one that is taken, or one that does not fit
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
@@ -85,11 +85,11 @@ class DatasetKeyError(DatasetError):
 
 
 class SchemaError(PocAugError):
-    """A label id or a class name that the label schema does not know, or no schema where one is needed."""
+    """The schema does not know an id or a class name, is not that of the labels, or is missing where one is needed."""
 
 
 class LabelPolicyError(PocAugError):
-    """A class of an insertion has no label id, or a label id does not fit the labels' dtype."""
+    """A class of an insertion has no label id, one with another meaning, or one that the dtype cannot hold."""
 
 
 class RecipeError(PocAugError):

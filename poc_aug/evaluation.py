@@ -17,10 +17,11 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import DatasetError, ModelError, RecipeError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
+from poc_aug.label_ids import distinct_ids
 from poc_aug.labels import AnomalyLabels
 from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation
 from poc_aug.metrics.component import Track
-from poc_aug.schema import LabelSchema
+from poc_aug.schema import LabelSchema, check_label_ids
 from poc_aug.scores import score_named
 
 _Maps: TypeAlias = tuple[Mapping[str, torch.Tensor], torch.Tensor]
@@ -149,6 +150,7 @@ def evaluate(
     with evaluating(model):
         for number in range(len(keys) if limit is None else min(limit, len(keys))):
             sample = open_item(dataset[number], adapt, key=keys[number]).sample()
+            check_label_ids(distinct_ids(sample.labels.numpy()), found_schema, sample.key)
             image, labels = resized(sample.image, policy.rewrite(sample.labels, found_schema).to(torch.uint8), size_hw)
             if anomalous_only and not bool((labels == 1).any()):
                 left_out += 1

@@ -8,7 +8,7 @@ import torch
 
 from poc_aug.compose import dilate, feather_radius_px
 from poc_aug.errors import RecipeError
-from poc_aug.labels import resolve_parts
+from poc_aug.parts import resolve_parts
 from poc_aug.recipe import Recipe
 from poc_aug.types import IGNORED, Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
 

@@ -112,6 +112,8 @@ def _cityscapes(dataset: Cityscapes) -> LabelSchema | None:
 def _why(dataset: Any) -> str:
     if _is_torchvisions(dataset) and _may_change_ids(dataset):
         return ": its target_transform or transforms may change the ids"
+    if _is_torchvisions(dataset) and "target_type" in vars(dataset) and set(dataset.target_type) != {"semantic"}:
+        return f': its labels are target_type={dataset.target_type}, and class ids are target_type="semantic"'
     if isinstance(dataset, ConcatDataset):
         return ": its parts have different schemas, or unknown ones"
     if isinstance(dataset, Subset):

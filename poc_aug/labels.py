@@ -1,18 +1,17 @@
-"""Label policies: class names of an insertion -> label ids, chosen when reading. And the rule for two parts."""
+"""Label policies: class names of an insertion -> label ids, chosen when reading."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from poc_aug.errors import LabelPolicyError
+from poc_aug.label_parameters import check_id, check_names, check_ring
 from poc_aug.schema import LabelSchema, class_key, is_any
-from poc_aug.types import IGNORED, Part
-
-_SAME_OBJECT_IOU = 0.8
+from poc_aug.types import IGNORED
 
 
 class LabelPolicy(Protocol):
@@ -45,6 +44,15 @@ class LabelPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksBase(Protocol):
+    """A policy that can tell from a frame's ids, where no schema does, that an id of its own is taken."""
+
+    def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
+        """Raise a `LabelPolicyError` that names the id and the sample's key."""
+        ...
+
+
 @dataclass(frozen=True)
 class _KeepBase:
     """Policies that change the labels inside the objects only."""
@@ -53,13 +61,28 @@ class _KeepBase:
     ignore_id: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_ring(self.ring_px)
+        check_ring(self.ring_px)
         if self.ignore_id is not None:
-            _check_id("ignore_id", self.ignore_id)
+            check_id("ignore_id", self.ignore_id)
 
     def ring_id(self, schema: LabelSchema | None) -> int:
-        """The policy's ``ignore_id``, else the first ignore id of the schema."""
+        """The policy's ``ignore_id``, else the first ignore id of the schema.
+
+        Raises:
+            LabelPolicyError: neither is there, or ``ignore_id`` is the id of a class.
+        """
         if self.ignore_id is not None:
+            if (
+                schema is not None
+                and self.ignore_id not in schema.ignore
+                and schema.class_of(self.ignore_id) is not None
+            ):
+                raise LabelPolicyError(
+                    f"ignore_id={self.ignore_id} is the id of {schema.class_of(self.ignore_id)!r} in schema "
+                    f"{schema.name!r}",
+                    expected=f"an id of no class, such as its ignore ids {list(schema.ignore)}",
+                    hint="leave ignore_id out, or choose another",
+                )
             return self.ignore_id
         if schema is None or not schema.ignore:
             raise LabelPolicyError(
@@ -87,31 +110,55 @@ class OodLabels(_KeepBase):
     """Inserted objects get an out-of-distribution id; inserted *known* classes keep theirs (POC §3.2).
 
     Attributes:
-        ood_id: label id of everything that the dataset has no class for; an ignore id makes it void.
-        known: class names that are in-distribution, with their ids; ``None``: those of the dataset's schema.
+        ood_id: label id of everything that the dataset has no class for: one that no class and no ignore id of the base
+            has, or the id of the base's own anomalies (``LabelSchema.ood``).
+        known: class names that are in-distribution, with their ids; ``None``: those of the dataset's schema. Another
+            name may have the id of a class of the base, such as ``{"stop sign": 7}`` on Cityscapes' trainIds.
+        void: ``ood_id`` is an ignore id of the base on purpose: ``OodLabels(255, void=True)`` makes objects void.
         ring_px: width of a ring of ignored pixels around each object.
         ignore_id: label id of the ring and of pasted background; ``None``: the schema's.
+
+    Example:
+        >>> from poc_aug.schema import SCHEMAS
+        >>> OodLabels(254).resolve(["dog", "car"], SCHEMAS["cityscapes-trainIds"])
+        {'dog': 254, 'car': 13}
     """
 
     ood_id: int = 254
     known: Mapping[str, int] | None = None
+    void: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_id("ood_id", self.ood_id)
-        for name, label_id in (self.known or {}).items():
-            _check_id(f"known[{name!r}]", label_id)
+        check_id("ood_id", self.ood_id)
+        check_names("known", {} if self.known is None else self.known)
+        taken = {label_id: name for name, label_id in (self.known or {}).items()}
+        if self.ood_id in taken:
+            raise LabelPolicyError(
+                f"ood_id={self.ood_id} is the id of the known class {taken[self.ood_id]!r}",
+                expected="an id that no class has",
+                hint="choose another, for example OodLabels(254)",
+            )
+        if self.ignore_id in taken:
+            raise LabelPolicyError(
+                f"ignore_id={self.ignore_id} is the id of the known class {taken[self.ignore_id]!r}",
+                expected="an id that no class has",
+            )
+        if self.ood_id == self.ignore_id and not self.void:
+            raise self._ignored("ignore_id")
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
         """Known classes by their id, all others ``ood_id``; `IGNORED` the ignore id.
 
         Raises:
-            LabelPolicyError: it is not known which classes are known, or ``ood_id`` is the id of one.
+            LabelPolicyError: it is not known which classes are known; ``ood_id`` is an ignore id, without ``void``,
+                or the id of a class; ``known`` gives a class another id than the schema.
         """
         names, ignored = _without_ignored(names, self, schema)
+        if schema is not None:
+            self._check_base_ids(schema)
         if self.known is not None:
             table = {class_key(name): label_id for name, label_id in self.known.items()}
-            taken = {label_id: name for name, label_id in self.known.items()}
             ids: dict[str, int | None] = {name: table.get(class_key(name)) for name in names}
         elif schema is None:
             raise LabelPolicyError(
@@ -120,15 +167,61 @@ class OodLabels(_KeepBase):
                 hint="pass schema=, or OodLabels(..., known={'car': 13}); known={} makes every object OOD",
             )
         else:
-            taken = {label_id: name for name, label_id in schema.ids.items() if schema.known_id(name) is not None}
             ids = {name: schema.known_id(name) for name in names}
-        if self.ood_id in taken:
+        return {name: self.ood_id if label_id is None else label_id for name, label_id in ids.items()} | ignored
+
+    @property
+    def known_schema(self) -> LabelSchema | None:
+        """What ``known`` says of the base's ids, where the schema of all of them is not known."""
+        return LabelSchema("known=", self.known, ignore=()) if self.known else None
+
+    def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
+        """Check that labels of an unknown schema do not hold ``ood_id`` already; a schema is checked by `resolve`.
+
+        Raises:
+            LabelPolicyError: they do.
+        """
+        if schema is None and self.ood_id in ids and not self.void:
             raise LabelPolicyError(
-                f"ood_id={self.ood_id} is the id of the known class {taken[self.ood_id]!r}",
-                expected="an id that no class has",
+                f"labels of {key!r} hold ood_id={self.ood_id} already, and the dataset's schema is not known",
+                expected="an id that the labels do not hold",
+                hint="choose another; or say what it is: OodLabels(..., void=True) where it is ignored, "
+                "schema=LabelSchema(..., ood=...) where it marks anomalies of the base",
+            )
+
+    def _check_base_ids(self, schema: LabelSchema) -> None:
+        ood = {schema.id_of(name) for name in schema.ood}
+        name = schema.class_of(self.ood_id)
+        if self.ood_id in schema.ignore:
+            if not self.void:
+                raise self._ignored(f"schema {schema.name!r}")
+        elif name is not None and self.ood_id not in ood:
+            raise LabelPolicyError(
+                f"ood_id={self.ood_id} is the id of the known class {name!r} in schema {schema.name!r}",
+                expected=f"an id that no class has; the schema's are {sorted(schema.known_ids)}",
                 hint="choose another, for example OodLabels(254)",
             )
-        return {name: self.ood_id if label_id is None else label_id for name, label_id in ids.items()} | ignored
+        elif self.void and self.ood_id != self.ignore_id:
+            raise LabelPolicyError(
+                f"void=True, and ood_id={self.ood_id} is no ignore id of schema {schema.name!r}",
+                expected=f"one of {list(schema.ignore)}",
+                hint="leave void out, or choose an ignore id",
+            )
+        for name, label_id in (self.known or {}).items():
+            own = schema.known_id(name)
+            if own is not None and own != label_id:
+                raise LabelPolicyError(
+                    f"known[{name!r}]={label_id}, and the id of that class is {own} in schema {schema.name!r}",
+                    expected="the ids of the labels that are read",
+                    hint=f"known={{{name!r}: {own}}}, or pass the schema of these labels (schema=)",
+                )
+
+    def _ignored(self, whose: str) -> LabelPolicyError:
+        return LabelPolicyError(
+            f"ood_id={self.ood_id} is an ignore id ({whose}): objects would be left out of training and evaluation",
+            expected="an id that no class and no ignore id has",
+            hint=f"OodLabels(254); or say that it is meant: OodLabels({self.ood_id}, void=True)",
+        )
 
 
 @dataclass(frozen=True)
@@ -136,24 +229,72 @@ class NewClassLabels(_KeepBase):
     """Inserted objects get ids of their own; classes of the dataset's schema that are not named keep theirs.
 
     Attributes:
-        ids: label id of each new class, for example ``{"cat": 19, "dog": 20}``.
+        ids: label id of each new class, for example ``{"cat": 19, "dog": 20}``. A class of the schema that is named
+            gets the id given here.
+        merge: ids may be shared on purpose: by several new classes, with a class of the base, or with an ignore id.
         ring_px: width of a ring of ignored pixels around each object.
         ignore_id: label id of the ring and of pasted background; ``None``: the schema's.
+
+    Example:
+        >>> from poc_aug.schema import SCHEMAS
+        >>> NewClassLabels({"cat": 19}).resolve(["cat", "car"], SCHEMAS["cityscapes-trainIds"])
+        {'cat': 19, 'car': 13}
+        >>> NewClassLabels({"cat": 19, "dog": 19}, merge=True).resolve(["cat", "dog"], None)
+        {'cat': 19, 'dog': 19}
     """
 
     ids: Mapping[str, int] = field(default_factory=dict)
+    merge: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_names("ids", self.ids)
+        first: dict[int, str] = {}
         for name, label_id in self.ids.items():
-            _check_id(f"the id of {name!r}", label_id)
+            if label_id == self.ignore_id:
+                raise LabelPolicyError(
+                    f"the id of {name!r} is ignore_id={label_id}",
+                    expected="a class, or an ignore id",
+                    hint="change one",
+                )
+            other = first.setdefault(label_id, name)
+            if class_key(other) != class_key(name):
+                self._check_merged(label_id, name, f"of {other!r} too")
+
+    def _check_merged(self, label_id: int, name: str, whose: str) -> None:
+        if not self.merge:
+            raise LabelPolicyError(
+                f"id {label_id} of {name!r} is that {whose}",
+                expected="an id of its own for each new class",
+                hint="choose another; or say that they are one class: NewClassLabels(..., merge=True)",
+            )
+
+    def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
+        """Check that labels of an unknown schema do not hold a new class' id already; a schema is checked by `resolve`.
+
+        Raises:
+            LabelPolicyError: they do, without ``merge``.
+        """
+        if schema is None and not self.merge:
+            for name, label_id in self.ids.items():
+                if label_id in ids:
+                    self._check_merged(
+                        label_id, name, f"of something in the labels of {key!r}, whose schema is not known"
+                    )
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
         """Ids of the policy first, then of the schema; `IGNORED` the ignore id.
 
         Raises:
-            LabelPolicyError: a class name that neither has.
+            LabelPolicyError: a class name that neither has; without ``merge``, a new class with an id of the base.
         """
+        for name, label_id in self.ids.items() if schema is not None else ():
+            assert schema is not None
+            other = schema.class_of(label_id)
+            if label_id in schema.ignore:
+                self._check_merged(label_id, name, f"of an ignore id of schema {schema.name!r}")
+            elif other is not None and (name not in schema or schema.id_of(name) != label_id):
+                self._check_merged(label_id, name, f"of {other!r} in schema {schema.name!r}")
         names, ignored = _without_ignored(names, self, schema)
         own = {class_key(name): label_id for name, label_id in self.ids.items()}
         found = {
@@ -187,7 +328,7 @@ class AnomalyLabels:
     ring_px: int = 0
 
     def __post_init__(self) -> None:
-        _check_ring(self.ring_px)
+        check_ring(self.ring_px)
         if isinstance(self.known, str):
             raise LabelPolicyError(f"known={self.known!r}", expected="a tuple of class names", hint="known=('car',)")
 
@@ -195,11 +336,18 @@ class AnomalyLabels:
         """0 for known classes, 1 for all others; 255 for `IGNORED`.
 
         Raises:
-            LabelPolicyError: it is not known which classes are known.
+            LabelPolicyError: it is not known which classes are known, or one of ``known`` is an anomaly of the base.
         """
         names, ignored = _without_ignored(names, self, schema)
         if self.known is not None:
             known = {class_key(name) for name in self.known}
+            anomalies = [] if schema is None else [name for name in schema.ood if class_key(name) in known]
+            if schema is not None and anomalies:
+                raise LabelPolicyError(
+                    f"known={self.known} holds {anomalies}, which schema {schema.name!r} calls out of distribution",
+                    expected="classes that are in-distribution",
+                    hint="leave them out of known, or out of the schema's ood",
+                )
             return {name: 0 if class_key(name) in known else 1 for name in names} | ignored
         return {name: 1 if self._schema(schema).known_id(name) is None else 0 for name in names} | ignored
 
@@ -217,8 +365,10 @@ class AnomalyLabels:
 
         Raises:
             LabelPolicyError: no schema, so the ignore ids are not known; or labels that cannot hold 255.
+            SchemaError: an id that the schema does not know, which would pass for in-distribution.
         """
         schema = self._schema(schema)
+        schema.check(labels, "the base")
         if torch.iinfo(labels.dtype).max < 255:
             raise LabelPolicyError(
                 f"labels of dtype {labels.dtype} cannot hold 255", expected="a dtype that holds 0 to 255, such as uint8"
@@ -236,26 +386,6 @@ class AnomalyLabels:
         return schema
 
 
-def resolve_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Make part masks disjoint by the paper's rule for two-part objects such as ("rider", "bicycle").
-
-    Two masks with an IoU over 0.8 are one object, found twice: the later part's. Else the earlier part wins the
-    overlap (POC's public parameters). Parts left without a pixel are dropped.
-    """
-    kept: list[Part] = []
-    for part in parts:
-        kept = [other for other in kept if _iou(other.mask, part.mask) <= _SAME_OBJECT_IOU]
-        kept.append(part)
-    free: list[Part] = []
-    taken: torch.Tensor | None = None
-    for part in kept:
-        mask = part.mask if taken is None else part.mask & ~taken
-        taken = part.mask if taken is None else taken | part.mask
-        if bool(mask.any()):
-            free.append(Part(part.name, mask, part.score))
-    return tuple(free)
-
-
 def _without_ignored(
     names: Iterable[str], policy: LabelPolicy, schema: LabelSchema | None
 ) -> tuple[list[str], dict[str, int]]:
@@ -263,18 +393,3 @@ def _without_ignored(
     given = list(names)
     ignored = {IGNORED: policy.ring_id(schema)} if IGNORED in given else {}
     return [name for name in given if name != IGNORED], ignored
-
-
-def _iou(a: torch.Tensor, b: torch.Tensor) -> float:
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 0.0
-
-
-def _check_id(what: str, label_id: int) -> None:
-    if not isinstance(label_id, int) or isinstance(label_id, bool):
-        raise LabelPolicyError(f"{what}={label_id!r}", expected="an integer label id")
-
-
-def _check_ring(ring_px: int) -> None:
-    if not isinstance(ring_px, int) or ring_px < 0:
-        raise LabelPolicyError(f"ring_px={ring_px!r}", expected="a whole number of pixels, 0 or more")

@@ -242,6 +242,7 @@ class InsertionPipeline:
             digest=scene.digest,
             insertions=tuple(insertion for _, insertion in insertions),
             rejections=tuple(rejections),
+            label_digest=scene.label_digest,
         )
 
     def _attempt(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from poc_aug.digest import digest_of_sample
+from poc_aug.label_digest import label_digest_of_sample
 from poc_aug.perspective import camera_of
 from poc_aug.regions import ValidArea
 from poc_aug.statistics import Statistics
@@ -24,7 +25,7 @@ Locate: TypeAlias = Callable[[Sample, str], Found]
 
 
 class Scene:
-    """The camera, digest and valid areas of one sample.
+    """The camera, digests and valid areas of one sample.
 
     Args:
         pipeline: says where areas come from.
@@ -45,6 +46,7 @@ class Scene:
             pipeline.check_sample(sample)
             self.view: Perspective | None = camera_of(pipeline.recipe.camera, sample.labels, pipeline.schema)
             self.digest = digest_of_sample(sample)
+            self.label_digest = label_digest_of_sample(sample, pipeline.schema)
         self._locate = locate
         self._found: dict[tuple[str, ...], tuple[Found, ...]] = {}
         self._areas: dict[tuple[str, ...], ValidArea] = {}

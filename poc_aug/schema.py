@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import torch
 
 from poc_aug.errors import SchemaError
+from poc_aug.label_ids import distinct_ids, no_classes
 from poc_aug.recipe import read_yaml
+
+_IGNORE_BY_DEFAULT = tuple([255])  # told apart from a given (255,) by identity
 
 
 @dataclass(frozen=True)
@@ -23,24 +27,93 @@ class LabelSchema:
         name: name of the schema, as in ``--schema``.
         ids: label id of each class name. Several names may share an id.
         ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
-            is needed.
+            is needed. Not given: 255, where that is no class, else none. Given, they may be ids of classes: that these
+            are ignored is then said on purpose, as of Cityscapes' "parking" (labelIds).
         ground: class names of the ground, from which the horizon is estimated.
         ood: class names that are out of distribution already: the anomalies of an anomaly segmentation test set.
+
+    Raises:
+        SchemaError: ids that are not integers; one class with two ids; an id that is an ignore id or a known class and
+            out of distribution too; ground or known classes that are all ignored.
     """
 
     name: str
     ids: Mapping[str, int]
-    ignore: tuple[int, ...] = (255,)
+    ignore: tuple[int, ...] = _IGNORE_BY_DEFAULT
     ground: tuple[str, ...] = field(default=())
     ood: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ids, Mapping) or not self.ids:
+            self._refuse(f"ids {self.ids!r}", "{class name: label id, ...}, at least one class")
+        ids = {self._name(name): self._id(f"id of {name!r}", label_id) for name, label_id in self.ids.items()}
+        by_default = self.ignore is _IGNORE_BY_DEFAULT
+        for what in ("ignore", "ground", "ood"):
+            value = getattr(self, what)
+            if isinstance(value, str | Mapping) or not isinstance(value, Collection):
+                self._refuse(f"{what} {value!r}", "a tuple or list")
+            object.__setattr__(self, what, tuple(value))
+        ignore = tuple(self._id("ignore", label_id) for label_id in self.ignore)
+        if by_default and set(ignore) & set(ids.values()):
+            ignore = ()
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "ignore", ignore)
+        self._check_names()
+        self._check_overlaps()
+
+    def _name(self, name: object) -> str:
+        if not isinstance(name, str) or not class_key(name):
+            self._refuse(
+                f"class name {name!r}", "a string that is not empty; in YAML, quote names such as 'on' and '1'"
+            )
+        return name
+
+    def _id(self, what: str, label_id: object) -> int:
+        if isinstance(label_id, bool) or not isinstance(label_id, SupportsIndex):
+            self._refuse(f"{what}: {label_id!r}", "an integer label id")
+        return operator.index(label_id)
+
+    def _refuse(self, problem: str, expected: str, hint: str = "") -> NoReturn:
+        raise SchemaError(f"label schema {self.name!r}: {problem}", expected=expected, hint=hint)
+
+    def _check_names(self) -> None:
+        spelt: dict[str, str] = {}
+        for name, label_id in self.ids.items():
+            other = spelt.setdefault(class_key(name), name)
+            if self.ids[other] != label_id:
+                self._refuse(f"{other!r} has id {self.ids[other]}, {name!r} has id {label_id}", "one id for a class")
         for what, names in (("ground", self.ground), ("ood", self.ood)):
             unknown = [name for name in names if name not in self]
             if unknown:
                 raise SchemaError(
                     f"{what} classes {unknown} of schema {self.name!r} have no id",
                     expected=f"names of {list(self.ids)}",
+                )
+
+    def _check_overlaps(self) -> None:
+        ood = {self.id_of(name): name for name in self.ood}
+        named = {class_key(name) for name in self.ood}
+        for name, label_id in self.ids.items():
+            if label_id in ood and class_key(name) not in named:
+                self._refuse(
+                    f"{name!r} has the id of {ood[label_id]!r}, which is out of distribution",
+                    "other ids for known classes than for those in ood",
+                    f"give them ids of their own, or name both in ood: ({ood[label_id]!r}, {name!r})",
+                )
+        for label_id in self.ignore:
+            if label_id in ood:
+                self._refuse(
+                    f"id {label_id} of {ood[label_id]!r} is both in ood and in ignore",
+                    "an anomaly that is evaluated, or an id that is ignored",
+                    f"leave {label_id} out of ignore, or {ood[label_id]!r} out of ood",
+                )
+        for what, names in (("all classes", self.ids), ("all ground classes", self.ground)):
+            ignored = [name for name in names if self.id_of(name) in self.ignore]
+            if names and len(ignored) == len(names):
+                self._refuse(
+                    f"{what} are ignored: {ignored}, ignore={list(self.ignore)}",
+                    "ignore ids that are not those of all of them",
+                    "leave ignore out: it is then 255, or nothing where 255 is a class",
                 )
 
     @cached_property
@@ -87,50 +160,55 @@ class LabelSchema:
         """Where ``labels`` holds an ignore id: bool, the same shape."""
         return is_any(labels, self.ignore)
 
+    @cached_property
+    def known_ids(self) -> frozenset[int]:
+        """Ids that labels may hold: those of classes, and ignore ids."""
+        return frozenset((*self.ids.values(), *self.ignore))
+
+    def class_of(self, label_id: int) -> str | None:
+        """The first name of an id, ignored ones too; ``None`` where no class has it."""
+        return next((name for name, other in self.ids.items() if other == label_id), None)
+
     def check(self, labels: torch.Tensor, key: str) -> None:
-        """Check that ``labels`` holds only ids of this schema.
+        """Check that ``labels`` holds only ids of this schema: 0.5 ms of a 2048×1024 frame in uint8.
 
         Raises:
             SchemaError: an id that the schema does not know, with the sample's key.
         """
-        known = set(self.ids.values()) | set(self.ignore)
-        if labels.dtype == torch.uint8:  # counting needs no sorting
-            found = torch.bincount(labels.reshape(-1)).nonzero()
-        else:
-            found = torch.unique(labels)
-        strange = sorted(set(found.reshape(-1).tolist()) - known)
-        if strange:
-            raise SchemaError(
-                f"labels of {key!r} hold ids {strange[:10]} that schema {self.name!r} does not know",
-                expected=f"ids of {sorted(known)}",
-                hint="pass the schema that fits these labels (schema=..., --schema NAME|FILE)",
-            )
+        self.check_ids(distinct_ids(labels.numpy(force=True)), key)
+
+    def check_ids(self, ids: frozenset[int], key: str) -> None:
+        """As `check`, where the ids of the labels have been found already (`poc_aug.label_ids.distinct_ids`).
+
+        Raises:
+            SchemaError: see `check`.
+        """
+        if ids <= self.known_ids:
+            return
+        strange = sorted(ids - self.known_ids)
+        kind, hint = no_classes(ids, self.known_ids) or ("", "")
+        raise SchemaError(
+            f"labels of {key!r} hold ids {strange[:10]}{' and more' * (len(strange) > 10)} that schema {self.name!r} "
+            f"does not know{f'; they {kind}' if kind else ''}",
+            expected=f"ids of {sorted(self.known_ids)}",
+            hint=hint or "pass the schema that fits these labels (schema=..., --schema NAME|FILE)",
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSchema:
-        """Build from ``{"name": ..., "ids": {...}, "ignore": [...], "ground": [...]}``.
+        """Build from ``{"name": ..., "ids": {...}, "ignore": [...], "ground": [...], "ood": [...]}``.
 
         Raises:
-            SchemaError: a missing or wrong field.
+            SchemaError: a missing, unknown or wrong field; else as the class.
         """
         unknown = set(data) - {"name", "ids", "ignore", "ground", "ood"}
-        ids = data.get("ids")
-        fits = isinstance(ids, Mapping) and ids and all(isinstance(i, int) for i in ids.values())
         lists = {name: data[name] for name in ("ignore", "ground", "ood") if name in data}
-        fits = fits and all(isinstance(value, list | tuple) for value in lists.values())
-        if unknown or not fits:
+        if unknown or "ids" not in data or not all(isinstance(value, list | tuple) for value in lists.values()):
             raise SchemaError(
-                f"not a label schema: unknown fields {sorted(unknown)}, ids {ids!r}, {lists}",
+                f"not a label schema: unknown fields {sorted(unknown)}, ids {data.get('ids')!r}, {lists}",
                 expected="name: str, ids: {class name: integer}, ignore: [integer], ground: [name], ood: [name]",
             )
-        assert isinstance(ids, Mapping)
-        return cls(
-            name=str(data.get("name", "custom")),
-            ids={str(name): int(label_id) for name, label_id in ids.items()},
-            ignore=tuple(int(label_id) for label_id in data.get("ignore", (255,))),
-            ground=tuple(data.get("ground", ())),
-            ood=tuple(data.get("ood", ())),
-        )
+        return cls(str(data.get("name", "custom")), data["ids"], **lists)
 
     @classmethod
     def load(cls, name_or_file: str | Path) -> LabelSchema:
@@ -146,6 +224,28 @@ class LabelSchema:
         raise SchemaError(
             f"no label schema {str(name_or_file)!r}",
             expected=f"a YAML file, or one of: {', '.join(SCHEMAS)}",
+        )
+
+
+def check_label_ids(ids: frozenset[int], schema: LabelSchema | None, key: str) -> None:
+    """Check the ids of a label map: by its schema, or, where that is not known, that they can be classes at all.
+
+    Args:
+        ids: all that the map holds (`poc_aug.label_ids.distinct_ids`).
+        schema: the schema of the labels, or ``None``.
+        key: the sample's key.
+
+    Raises:
+        SchemaError: an id that the schema does not know; instance ids, segments or depth in the place of classes.
+    """
+    if schema is not None:
+        schema.check_ids(ids, key)
+    elif (found := no_classes(ids)) is not None:
+        kind, hint = found
+        raise SchemaError(
+            f"labels of {key!r} {kind}",
+            expected="class ids",
+            hint=f"{hint}. If they are classes all the same, pass their schema (schema=...)",
         )
 
 

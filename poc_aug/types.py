@@ -261,6 +261,8 @@ class Variant:
         digest: cheap digest of the base image, see `poc_aug.digest`.
         insertions: what was accepted; may be empty where every attempt was rejected.
         rejections: what was not, with reasons.
+        label_digest: cheap digest of the base labels by class name, see `poc_aug.label_digest`; empty where no schema
+            was known, or where the cache was made before there were any.
     """
 
     key: str
@@ -268,6 +270,7 @@ class Variant:
     digest: bytes
     insertions: tuple[Insertion, ...]
     rejections: tuple[Rejection, ...] = ()
+    label_digest: bytes = b""
 
 
 @runtime_checkable

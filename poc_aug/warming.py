@@ -20,9 +20,11 @@ from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
+from poc_aug.label_digest import check_labels
+from poc_aug.label_ids import distinct_ids
 from poc_aug.manifests import manifest_of, type_name
 from poc_aug.pipeline import InsertionPipeline
-from poc_aug.schema import LabelSchema
+from poc_aug.schema import LabelSchema, check_label_ids
 from poc_aug.statistics import Statistics
 from poc_aug.types import Sample, Variant
 
@@ -105,8 +107,7 @@ class _Frames(Dataset[Any]):
         key = self.keys[number]
         try:
             sample = open_item(self.base[number], self.adapt, key=key).sample(key)
-            if self.schema is not None:
-                self.schema.check(sample.labels, key)
+            check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
             return sample
         except Exception as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
@@ -180,7 +181,7 @@ def warm_cache(
             with Cache.open(cache) as opened:
                 manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)
-                _check_same_samples(dataset, names, opened, adapt)
+                _check_same_samples(dataset, names, opened, adapt, label_schema)
         missing = {
             names[number]: [k for k in range(num_variants) if (names[number], k) not in present] for number in wanted
         }
@@ -265,15 +266,20 @@ def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
     return rest
 
 
-def _check_same_samples(dataset: Dataset[Any], names: Sequence[str], cache: Cache, adapt: Adapt | None) -> None:
+def _check_same_samples(
+    dataset: Dataset[Any], names: Sequence[str], cache: Cache, adapt: Adapt | None, schema: LabelSchema | None
+) -> None:
     """Compare the first sample that the cache holds with the dataset's: another dataset is noticed before any work."""
     for number, key in enumerate(names):
         indices = cache.variants(key)
         if indices:
             variant = cache.get(key, indices[0])
             assert variant is not None  # just listed
-            seen = digest_of(open_item(dataset[number], adapt, key=key).image)
-            check_match(variant.digest, seen, key, cache.path, cache.manifest.dataset)
+            item, made_from = open_item(dataset[number], adapt, key=key), cache.manifest.dataset
+            check_match(variant.digest, digest_of(item.image), key, cache.path, made_from)
+            if schema is not None:
+                schema.check_ids(item.labels.ids(), key)
+                check_labels(variant.label_digest, item.labels, schema, key, cache.path, made_from.get("schema"))
             return
 
 

@@ -17,7 +17,19 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 # A module may import from its own rank and below.
 RANKS = [
     ("errors", "types"),
-    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure", "statistics"),
+    (
+        "seeding",
+        "recipe",
+        "label_ids",
+        "schema",
+        "perspective",
+        "components",
+        "sizes",
+        "presets",
+        "models",
+        "measure",
+        "statistics",
+    ),
     (
         *(
             "metrics",
@@ -26,6 +38,9 @@ RANKS = [
             "reliability",
             "temperature",
             "labels",
+            "label_parameters",
+            "label_digest",
+            "parts",
             "regions",
             "compose",
             "shade",

@@ -124,6 +124,7 @@ def test_given_schema_goes_first(tmp_path: Path) -> None:
     [
         (lambda root: Declared(None), "Declared is not known"),
         (lambda root: cityscapes(root, transforms=print), "transforms may change the ids"),
+        (lambda root: cityscapes(root, target_type="instance"), 'class ids are target_type="semantic"'),
         (lambda root: ConcatDataset([Declared(None)]), "parts have different schemas"),
         (lambda root: Subset(Declared(None), [0]), "subset of Declared"),
     ],

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from poc_aug.errors import LabelPolicyError
-from poc_aug.labels import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels, resolve_parts
+from poc_aug.labels import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.parts import resolve_parts
 from poc_aug.recipe import ObjectSpec
 from poc_aug.schema import SCHEMAS
 from poc_aug.types import IGNORED, Part
@@ -34,7 +35,7 @@ def test_an_ood_id_must_be_free() -> None:
         OodLabels(13).resolve(["dog"], TRAIN_IDS)
     with pytest.raises(LabelPolicyError, match="'car'"):
         OodLabels(7, known={"car": 7}).resolve(["dog"], None)
-    assert OodLabels(255).resolve(["dog"], TRAIN_IDS) == {"dog": 255}  # void
+    assert OodLabels(255, void=True).resolve(["dog"], TRAIN_IDS) == {"dog": 255}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,10 @@ def test_an_ood_id_must_be_free() -> None:
         (lambda: OodLabels(254, ring_px=1.5), r"ring_px=1\.5"),
         (lambda: OodLabels(254, ignore_id=2.0), r"ignore_id=2\.0"),
         (lambda: OodLabels(254, known={"car": "x"}), "car"),
+        (lambda: OodLabels(254, known=["car"]), "known="),
+        (lambda: OodLabels(True), "ood_id=True"),
+        (lambda: OodLabels(254, ring_px=True), "ring_px=True"),
+        (lambda: NewClassLabels({13: 13}), "ids="),
         (lambda: NewClassLabels({"cat": None}), "cat"),
         (lambda: AnomalyLabels(known="car"), "known='car'"),
         (lambda: AnomalyLabels(ring_px=-1), "ring_px=-1"),
@@ -123,8 +128,8 @@ def test_parts_without_a_pixel_are_dropped() -> None:
     ("policy", "expected"),
     [
         (OodLabels(254), {"dog": 254, "car": 13, IGNORED: 255}),
-        (OodLabels(254, ignore_id=9), {"dog": 254, "car": 13, IGNORED: 9}),
-        (OodLabels(254, known={}, ignore_id=9), {"dog": 254, "car": 254, IGNORED: 9}),
+        (OodLabels(254, ignore_id=99), {"dog": 254, "car": 13, IGNORED: 99}),
+        (OodLabels(254, known={}, ignore_id=99), {"dog": 254, "car": 254, IGNORED: 99}),
         (NewClassLabels({"dog": 19}), {"dog": 19, "car": 13, IGNORED: 255}),
         (AnomalyLabels(), {"dog": 1, "car": 0, IGNORED: 255}),
         (AnomalyLabels(known=("dog",)), {"dog": 0, "car": 1, IGNORED: 255}),

@@ -10,6 +10,7 @@ import torch
 from poc_aug.adapters.canvas import AnyArray, check_box, check_ids, check_pixels, ids_from_array
 from poc_aug.adapters.tensor import image_hint, label_hint
 from poc_aug.errors import ItemFormatError
+from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
 
 
@@ -106,3 +107,12 @@ class ArrayLabelCanvas(_ArrayCanvas):
         ids = check_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy()
         target = self._own()[y : y + h, x : x + w]
         target[...] = ids.reshape(target.shape)
+
+    def ids(self) -> frozenset[int]:
+        """See `LabelCanvas.ids`."""
+        return distinct_ids(self._value)
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """See `LabelCanvas.probe`."""
+        grid: list[int] = self._value[np.array(rows)[:, None], np.array(cols)].reshape(-1).tolist()
+        return grid

@@ -84,6 +84,14 @@ class LabelCanvas(Protocol):
         """
         ...
 
+    def ids(self) -> frozenset[int]:
+        """All ids of the map, see `poc_aug.label_ids.distinct_ids`."""
+        ...
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """Ids of a grid, row by row."""
+        ...
+
 
 def check_box(box_yxhw: Box, size_hw: tuple[int, int]) -> Box:
     """The box, where it lies inside the frame; PIL and slices would pad or clip without a word.

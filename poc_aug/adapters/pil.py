@@ -10,6 +10,7 @@ from PIL import Image
 
 from poc_aug.adapters.canvas import check_box, check_ids, check_pixels, ids_from_array
 from poc_aug.errors import ItemFormatError, SampleReadError
+from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
 
 LABEL_MODES: dict[str, tuple[type[np.integer], int, int]] = {
@@ -181,3 +182,21 @@ class PilLabelCanvas(_PilCanvas):
         left, top, right, bottom = Image.fromarray(pixels).getbbox() or (0, 0, 1, 1)
         where = Image.fromarray(pixels[top:bottom, left:right] * np.uint8(255))
         self._own().paste(label_id, (x + left, y + top, x + right, y + bottom), where)
+
+    def ids(self) -> frozenset[int]:
+        """See `LabelCanvas.ids`."""
+        if self._value.mode not in ("L", "P"):
+            return distinct_ids(np.asarray(self._value))
+        # 0.9 ms of 2048×1024; an array of it costs up to 2.4 ms for its memory alone.
+        return frozenset(label_id for label_id, count in enumerate(self._value.histogram()) if count)
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """See `LabelCanvas.probe`."""
+        access = self._value.load()
+        assert access is not None
+        return [_id(access[col, row]) for row in rows for col in cols]
+
+
+def _id(pixel: float | tuple[int, ...]) -> int:
+    assert isinstance(pixel, int)
+    return pixel

@@ -8,6 +8,7 @@ import torch
 
 from poc_aug.adapters.canvas import check_box, check_ids, check_pixels
 from poc_aug.errors import ItemFormatError
+from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
 
 # torch computes little with uint16 and uint32, so these are read as the next wider signed dtype.
@@ -116,6 +117,15 @@ class TensorLabelCanvas(_TensorCanvas):
         y, x, h, w = check_box(box_yxhw, self.size_hw)
         check_ids(labels, box_yxhw, self.min_id, self.max_id)
         self._own()[..., y : y + h, x : x + w] = labels.to(self._plain.device, self._plain.dtype)
+
+    def ids(self) -> frozenset[int]:
+        """See `LabelCanvas.ids`."""
+        return distinct_ids(self._plain.numpy(force=True))
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """See `LabelCanvas.probe`."""
+        grid: list[int] = self._plain[..., torch.tensor(rows)[:, None], torch.tensor(cols)].reshape(-1).tolist()
+        return grid
 
 
 def image_hint(*, floating: bool, shape: tuple[int, ...], turn: str) -> str:

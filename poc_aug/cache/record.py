@@ -6,7 +6,8 @@
     1 byte    record version
     16 bytes  xxh3_128 of everything that follows
     4 bytes   length of the compressed header, little endian
-    header    zstd of canonical JSON: key, index, digest, insertions (box, names, scores, blobs), rejections
+    header    zstd of canonical JSON: key, index, digest, label digest (where there is one), insertions (box, names,
+              scores, blobs), rejections
     blobs     for each insertion: patch, a mask per part, matte, shade (the last two where the header names them)
 
 Equal variants give equal bytes, so a resumed cache has the records of an uninterrupted one.
@@ -64,13 +65,16 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             "provenance": dict(insertion.provenance),
         }
 
-    header = {
+    header: dict[str, Any] = {
         "key": variant.key,
         "index": int(variant.index),
         "digest": variant.digest.hex(),
         "insertions": [insertion_header(insertion) for insertion in variant.insertions],
         "rejections": [[r.reason, r.object_name, int(r.attempt), r.detail] for r in variant.rejections],
     }
+    # Left out where it is empty: such records are those of caches made before there were label digests, byte for byte.
+    if variant.label_digest:
+        header["label_digest"] = variant.label_digest.hex()
     try:
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -131,6 +135,7 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
             digest=bytes.fromhex(header["digest"]),
             insertions=tuple(insertion(item) for item in header["insertions"]),
             rejections=tuple(Rejection(*item) for item in header["rejections"]),
+            label_digest=bytes.fromhex(header.get("label_digest", "")),
         )
     except (KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
         # The hash fits: written so by a faulty or newer writer.
@@ -156,7 +161,14 @@ def same_variant(a: Variant, b: Variant) -> bool:
     """Whether two variants are equal to the last pixel."""
 
     def plain(variant: Variant) -> tuple[object, ...]:
-        return variant.key, variant.index, variant.digest, variant.rejections, len(variant.insertions)
+        return (
+            variant.key,
+            variant.index,
+            variant.digest,
+            variant.label_digest,
+            variant.rejections,
+            len(variant.insertions),
+        )
 
     def plain_insertion(i: Insertion) -> tuple[object, ...]:
         names = [(part.name, part.score) for part in i.parts]
