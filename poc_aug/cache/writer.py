@@ -129,6 +129,8 @@ class CacheWriter:
             shard = self._opened()
             new = shard.write(change)
         except (OSError, lmdb.Error) as error:
+            if not (self.path / MANIFEST).exists():  # it was there when this writer was made
+                raise _gone(self._file) from error
             raise _write_error(self._file, error, self.path) from error
         # A file that has no name any more takes everything, and it is lost when it is closed.
         if not shard.is_in_place():
@@ -295,8 +297,6 @@ def _gone(file: Path) -> CacheNotFoundError:
 
 def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheError:
     code = (error.errno or 0) if isinstance(error, OSError) else error.code
-    if code in (errno.ENOENT, errno.ESTALE) and not (cache / MANIFEST).exists():
-        return _gone(path)
     if code <= 0 and not isinstance(error, lmdb.PanicError):  # LMDB's own codes are negative
         return CacheCorruptError(
             f"shard {str(path)!r} cannot be written: {error}",
