@@ -18,12 +18,8 @@ from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
-from poc_aug.errors import (
-    CacheDatasetMismatchError,
-    LabelPolicyError,
-    RecipeError,
-)
-from poc_aug.keys import dataset_keys
+from poc_aug.errors import LabelPolicyError, RecipeError
+from poc_aug.keys import Keys, check_held, continued_keys, dataset_keys, key_advice, stored_keys
 from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
@@ -59,7 +55,8 @@ class POCAugmentedDataset(Dataset[Any]):
         on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
             as it is; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
             ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
-            drawn is made meanwhile. A variant in which every attempt was rejected is no miss.
+            drawn is made meanwhile. A variant in which every attempt was rejected is no miss. Where the cache holds
+            only some of the samples, and it does not follow from the cache why, ``on_miss`` has to be given.
         num_variants: with ``pipeline``: how many variants a sample has; default 3, as `warm_cache`.
         refresh: with ``pipeline``: share of the variants that are made anew each epoch, in the background, while the
             epoch before is read. They are added to the cache, beside the old ones.
@@ -72,13 +69,16 @@ class POCAugmentedDataset(Dataset[Any]):
         transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
         seed: seed of what is drawn when reading.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets.
-        keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
+        keys: stable names of the samples: one string per sample, a function of the index, or the name of a column
+            or field of the dataset; ``None``: found, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
 
     Raises:
         CacheError: no cache at the path, or one that cannot be read.
-        CacheDatasetMismatchError: the cache holds no sample of this dataset; later, when reading, that a stored
-            sample's content differs from this dataset's.
+        CacheDatasetMismatchError: the cache holds no sample of this dataset, or only some, and neither ``on_miss`` nor
+            the cache says that this is meant; later, when reading, that a stored sample's content differs from this
+            dataset's.
+        DatasetKeyError: no map-style dataset, or keys that are no strings.
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
         LabelPolicyError: an inserted class without a label id, or an id that does not fit the labels' dtype.
         RecipeError: a parameter out of its range.
@@ -108,9 +108,10 @@ class POCAugmentedDataset(Dataset[Any]):
         transforms: Callable[..., Any] | None = None,
         seed: int = 0,
         schema: LabelSchema | str | Path | None = None,
-        keys: Sequence[str] | Callable[[int], str] | None = None,
+        keys: Keys | None = None,
         adapt: Adapt | None = None,
     ) -> None:
+        misses_meant = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
         self.base = base
@@ -125,7 +126,8 @@ class POCAugmentedDataset(Dataset[Any]):
         # Of the base's labels: a policy may change what comes out.
         self.base_schema = find_schema(base, schema)
         self.adapt = adapt
-        self.keys = dataset_keys(base, keys)
+        own_keys = dataset_keys(base, keys)
+        self._key_advice = key_advice(base)
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:
@@ -133,7 +135,7 @@ class POCAugmentedDataset(Dataset[Any]):
             settings = server or ServerSettings()
             if settings.nice is None:
                 settings = replace(settings, nice=19 if on_miss == "background" else 0)
-            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings)
+            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings, len(set(own_keys)))
             self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
         elif cache is None:
             raise RecipeError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
@@ -141,7 +143,15 @@ class POCAugmentedDataset(Dataset[Any]):
             self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._check_parameters()
-        stored = self._check_keys()
+        stored = 0
+        if self._live is None:
+            # Those that the cache holds the samples under: what is drawn depends on it, whatever reads the files.
+            self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
+            stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
+        else:
+            self.keys = continued_keys(base, own_keys, self.cache, adapt)
+            if len(self.cache):
+                stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
         schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
@@ -265,7 +275,12 @@ class POCAugmentedDataset(Dataset[Any]):
         if not variant.insertions:
             return
         digest.check_match(
-            variant.digest, digest.digest_of(item.image), key, self.cache.path, self.cache.manifest.dataset
+            variant.digest,
+            digest.digest_of(item.image),
+            key,
+            self.cache.path,
+            self.cache.manifest.dataset,
+            self._key_advice,
         )
         self._check_fit(item, variant)
         compose_image(item.image, variant.insertions, self.sigma_px)
@@ -307,19 +322,6 @@ class POCAugmentedDataset(Dataset[Any]):
                 expected=f"0 to {most}: the cache holds no pixels beyond that feather",
                 hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
             )
-
-    def _check_keys(self) -> int:
-        """How many samples the cache knows; none of them is an error, not a dataset without insertions."""
-        stored = sum(1 for key in self.keys if self.cache.variants(key))
-        if self.keys and not stored and not (self._live is not None and len(self.cache) == 0):
-            some = self.cache.keys()[:3]
-            raise CacheDatasetMismatchError(
-                f"the cache {str(self.cache.path)!r} holds none of this dataset's {len(self.keys)} samples: the "
-                f"dataset's keys are like {self.keys[:3]}, the cache's like {some}",
-                expected=f"the dataset that the cache was made from: {self.cache.manifest.dataset}",
-                hint="open the right cache, or pass keys= so that both use the same names",
-            )
-        return stored
 
     def __repr__(self) -> str:
         objects = [spec.name for spec in self.recipe.objects]

@@ -146,9 +146,9 @@ def test_frames_in_a_weak_cache_are_not_modified(cache_path: Path) -> None:
 
 def pixels_of(kept: Any) -> bytes | None:
     """The pixels that something kept of an image leads to, where that is easy to tell."""
-    if isinstance(kept, dict):
+    if type(kept) is dict:
         kept = Image.Image()._new(kept["_im"])
-    elif isinstance(kept, ImageDraw.ImageDraw):
+    elif type(kept) is ImageDraw.ImageDraw:
         kept = kept._image
     return kept.tobytes() if issubclass(type(kept), Image.Image) else None
 
