@@ -19,7 +19,8 @@ from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
-from poc_aug.keys import Keys, check_held, continued_keys, dataset_keys, key_advice, stored_keys
+from poc_aug.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings

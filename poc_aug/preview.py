@@ -16,7 +16,8 @@ from poc_aug.cache import Cache
 from poc_aug.compose import compose
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import RecipeError
-from poc_aug.keys import Keys, check_held, dataset_keys, first_of_each, key_advice, stored_keys
+from poc_aug.key_matching import check_held, stored_keys
+from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
 from poc_aug.types import IGNORED, Insertion, Part, Sample, Variant
 
 _GAP_PX = 6

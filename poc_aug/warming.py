@@ -18,7 +18,8 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
-from poc_aug.keys import Keys, check_repeats, continued_keys, dataset_keys, first_of_each, key_advice
+from poc_aug.key_matching import continued_keys
+from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
 from poc_aug.known import find_schema
 from poc_aug.manifests import manifest_of, type_name
 from poc_aug.pipeline import InsertionPipeline

@@ -38,7 +38,7 @@ RANKS = [
         *("datasets", "synthetic", "render"),
     ),
     ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
-    ("manifests",),
+    ("manifests", "key_matching"),
     ("live",),
     ("reading",),
     (

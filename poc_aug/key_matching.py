@@ -11,14 +11,11 @@ from typing import Any
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import Cache
 from poc_aug.digest import digest_of, matches
-from poc_aug.errors import CacheDatasetMismatchError, DatasetKeyError
-from poc_aug.keys.columns import key_advice
-from poc_aug.keys.dataset import first_of_each, number_keys
+from poc_aug.errors import CacheDatasetMismatchError
+from poc_aug.keys import first_of_each, key_advice, number_keys
 
 _logger = logging.getLogger("poc_aug")
 _BY_INDEX = re.compile(r"(?:\d+/)*\d{8}")
-_PAIRS = 4
-"""Pairs of samples with the same key that are compared before a cache is filled."""
 
 
 def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = None) -> list[str]:
@@ -108,26 +105,6 @@ def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: A
         len(distinct),
     )
     return len(distinct) - len(missing)
-
-
-def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> None:
-    """Compare some of the samples that have the same key: a cache holds one sample under it.
-
-    Raises:
-        DatasetKeyError: they are different images.
-    """
-    first = first_of_each(keys)
-    again = [number for number, key in enumerate(keys) if first[key] != number]
-    for number in again[:: max(1, len(again) // _PAIRS)][:_PAIRS]:
-        key = keys[number]
-        seen = [digest_of(open_item(dataset[each], adapt, key=key).image) for each in (first[key], number)]
-        if not matches(*seen):
-            raise DatasetKeyError(
-                f"samples {first[key]} and {number} of {type(dataset).__name__} have the same key {key!r}, but are "
-                "different images",
-                expected="one key per image; only a sample that is repeated has the same key again",
-                hint=key_advice(dataset),
-            )
 
 
 def _is_same(dataset: Any, number: int, key: str, cache: Cache, adapt: Adapt | None) -> bool:
