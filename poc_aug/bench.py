@@ -191,7 +191,10 @@ def bench_reading(
     for name, value, least in (("workers", workers, 0), ("items", items, 1), ("repeats", repeats, 1)):
         if value < least:
             raise RecipeError(f"{name}={value}", expected=f"at least {least}")
-    wrapped = POCAugmentedDataset(dataset, cache, p=1.0, redraw="epoch", schema=schema, keys=keys, adapt=adapt)
+    # Only samples that the cache holds are measured.
+    wrapped = POCAugmentedDataset(
+        dataset, cache, p=1.0, redraw="epoch", on_miss="original", schema=schema, keys=keys, adapt=adapt
+    )
     chosen = _with_objects(wrapped, items)
     numbers = list(islice(cycle(number for number, _ in chosen), items))
     stages, objects = _stages(wrapped, chosen, repeats)

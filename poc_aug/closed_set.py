@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import DatasetError, ModelError, SchemaError
 from poc_aug.evaluation import evaluating, logits_of, resized
-from poc_aug.keys import dataset_keys
+from poc_aug.keys import Keys, dataset_keys
 from poc_aug.known import require_schema
 from poc_aug.schema import LabelSchema, class_key
 
@@ -67,6 +67,7 @@ def evaluate_classes(
     size_hw: tuple[int, int] | None = None,
     limit: int | None = None,
     schema: LabelSchema | str | None = None,
+    keys: Keys | None = None,
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
 ) -> ClassResult:
@@ -86,6 +87,7 @@ def evaluate_classes(
         size_hw: images (bilinear) and labels (nearest) are resized to this first; ``None``: as they are.
         limit: only the first frames.
         schema: label schema, if it is not known.
+        keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
         adapt: how to take items of another form apart.
         device: where the model runs.
 
@@ -97,15 +99,15 @@ def evaluate_classes(
     """
     known = require_schema(dataset, schema)
     names, to_class, channels = _matched(known, classes, merge or {})
-    keys, started = dataset_keys(dataset, None), time.perf_counter()
-    count = len(keys) if limit is None else min(limit, len(keys))
+    sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
+    count = len(sample_names) if limit is None else min(limit, len(sample_names))
     # One class more: all that the dataset does not have.
     metric = MulticlassJaccardIndex(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):
         for number in range(count):
-            sample = open_item(dataset[number], adapt, key=keys[number]).sample()
+            sample = open_item(dataset[number], adapt, key=sample_names[number]).sample()
             known.check(sample.labels, sample.key)
             truth = to_class[sample.labels.long()]
             image, truth = resized(sample.image, truth, size_hw)

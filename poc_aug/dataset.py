@@ -19,12 +19,9 @@ from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
-from poc_aug.errors import (
-    CacheDatasetMismatchError,
-    LabelPolicyError,
-    RecipeError,
-)
-from poc_aug.keys import dataset_keys
+from poc_aug.errors import LabelPolicyError, RecipeError
+from poc_aug.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.known import find_schema
 from poc_aug.label_digest import check_labels as check_same_labels
 from poc_aug.labels import ChecksBase, LabelPolicy, OodLabels
@@ -67,7 +64,8 @@ class POCAugmentedDataset(Dataset[Any]):
         on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
             as it is; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
             ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
-            drawn is made meanwhile. A variant in which every attempt was rejected is no miss.
+            drawn is made meanwhile. A variant in which every attempt was rejected is no miss. Where the cache holds
+            only some of the samples, and it does not follow from the cache why, ``on_miss`` has to be given.
         num_variants: with ``pipeline``: how many variants a sample has; default 3, as `warm_cache`.
         refresh: with ``pipeline``: share of the variants that are made anew each epoch, in the background, while the
             epoch before is read. They are added to the cache, beside the old ones.
@@ -81,7 +79,8 @@ class POCAugmentedDataset(Dataset[Any]):
         seed: seed of what is drawn when reading.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets, else the
             pipeline's.
-        keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
+        keys: stable names of the samples: one string per sample, a function of the index, or the name of a column
+            or field of the dataset; ``None``: found, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
         check_labels: compare the labels, by class name, with those that the insertions were made for; ``False`` for
             another annotation of the same images, such as predictions. That a schema knows all their ids is checked
@@ -89,8 +88,10 @@ class POCAugmentedDataset(Dataset[Any]):
 
     Raises:
         CacheError: no cache at the path, or one that cannot be read.
-        CacheDatasetMismatchError: the cache holds no sample of this dataset; later, when reading, that a stored
-            sample's content differs from this dataset's.
+        CacheDatasetMismatchError: the cache holds no sample of this dataset, or only some, and neither ``on_miss`` nor
+            the cache says that this is meant; later, when reading, that a stored sample's content differs from this
+            dataset's.
+        DatasetKeyError: no map-style dataset, or keys that are no strings.
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
         LabelPolicyError: an inserted class without a label id, an id that the base has for something else, or one that
             does not fit the labels' dtype.
@@ -124,10 +125,11 @@ class POCAugmentedDataset(Dataset[Any]):
         transforms: Callable[..., Any] | None = None,
         seed: int = 0,
         schema: LabelSchema | str | Path | None = None,
-        keys: Sequence[str] | Callable[[int], str] | None = None,
+        keys: Keys | None = None,
         adapt: Adapt | None = None,
         check_labels: bool = True,
     ) -> None:
+        misses_meant = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
         check_redraw(redraw)
@@ -147,7 +149,8 @@ class POCAugmentedDataset(Dataset[Any]):
         self.check_labels = check_labels
         self._told_incomparable = False
         self.adapt = adapt
-        self.keys = dataset_keys(base, keys)
+        own_keys = dataset_keys(base, keys)
+        self._key_advice = key_advice(base)
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:
@@ -155,7 +158,7 @@ class POCAugmentedDataset(Dataset[Any]):
             settings = server or ServerSettings()
             if settings.nice is None:
                 settings = replace(settings, nice=19 if on_miss == "background" else 0)
-            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings)
+            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings, len(set(own_keys)))
             self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
         elif cache is None:
             raise RecipeError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
@@ -163,7 +166,15 @@ class POCAugmentedDataset(Dataset[Any]):
             self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._check_parameters()
-        stored = self._check_keys()
+        stored = 0
+        if self._live is None:
+            # Those that the cache holds the samples under: what is drawn depends on it, whatever reads the files.
+            self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
+            stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
+        else:
+            self.keys = continued_keys(base, own_keys, self.cache, adapt)
+            if len(self.cache):
+                stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
         schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
@@ -310,7 +321,8 @@ class POCAugmentedDataset(Dataset[Any]):
     def _check_match(self, item: OpenItem, variant: Variant) -> None:
         """That image and labels, before anything is written to them, are those that the insertions were made for."""
         path, made_from = self.cache.path, self.cache.manifest.dataset
-        digest.check_match(variant.digest, digest.digest_of(item.image), item.key, path, made_from)
+        seen = digest.digest_of(item.image)
+        digest.check_match(variant.digest, seen, item.key, path, made_from, self._key_advice)
         known = self.labels.known_schema if isinstance(self.labels, OodLabels) else None
         schema, stored = self.base_schema or known, variant.label_digest
         if not self.check_labels or schema is None or not stored:
@@ -371,19 +383,6 @@ class POCAugmentedDataset(Dataset[Any]):
                 expected=f"0 to {most}: the cache holds no pixels beyond that feather",
                 hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
             )
-
-    def _check_keys(self) -> int:
-        """How many samples the cache knows; none of them is an error, not a dataset without insertions."""
-        stored = sum(1 for key in self.keys if self.cache.variants(key))
-        if self.keys and not stored and not (self._live is not None and len(self.cache) == 0):
-            some = self.cache.keys()[:3]
-            raise CacheDatasetMismatchError(
-                f"the cache {str(self.cache.path)!r} holds none of this dataset's {len(self.keys)} samples: the "
-                f"dataset's keys are like {self.keys[:3]}, the cache's like {some}",
-                expected=f"the dataset that the cache was made from: {self.cache.manifest.dataset}",
-                hint="open the right cache, or pass keys= so that both use the same names",
-            )
-        return stored
 
     def __repr__(self) -> str:
         objects = [spec.name for spec in self.recipe.objects]

@@ -97,7 +97,9 @@ def _parse(digest: bytes) -> tuple[tuple[int, int], np.ndarray]:
     return (height, width), np.frombuffer(digest, np.uint8, offset=_HEADER.size).reshape(-1, 3)
 
 
-def check_match(stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any]) -> None:
+def check_match(
+    stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any], advice: str = ""
+) -> None:
     """Check that a sample is the one that its insertions were made for.
 
     Args:
@@ -106,6 +108,7 @@ def check_match(stored: bytes, seen: bytes, key: str, cache: Path, made_from: Ma
         key: the sample's key.
         cache: path of the cache.
         made_from: what its manifest says of the dataset.
+        advice: what to pass as ``keys=``, see `poc_aug.keys.key_advice`.
 
     Raises:
         CacheDatasetMismatchError: the digests do not match; the message describes both.
@@ -116,5 +119,6 @@ def check_match(stored: bytes, seen: bytes, key: str, cache: Path, made_from: Ma
             f"{describe(stored)} under that key",
             expected=f"the dataset that the cache was made from: {dict(made_from)}, in its order",
             hint="open the right cache or dataset; if the dataset transforms its items at random, move that to "
-            "POCAugmentedDataset(transforms=...)",
+            "POCAugmentedDataset(transforms=...); if the same frames come in another order, "
+            + (advice or "name them with keys=[...], here and to warm_cache"),
         )

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import DatasetError, ModelError, RecipeError
-from poc_aug.keys import dataset_keys
+from poc_aug.keys import Keys, dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.label_ids import distinct_ids
 from poc_aug.labels import AnomalyLabels
@@ -109,6 +109,7 @@ def evaluate(
     anomalous_only: bool = False,
     limit: int | None = None,
     schema: LabelSchema | str | None = None,
+    keys: Keys | None = None,
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
     on_frame: Callable[[Frame], None] | None = None,
@@ -128,6 +129,7 @@ def evaluate(
         anomalous_only: leave out frames without an anomalous pixel.
         limit: only the first frames.
         schema: label schema, if it is not known.
+        keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
         adapt: how to take items of another form apart.
         device: where the model runs.
         on_frame: called with each frame.
@@ -141,15 +143,15 @@ def evaluate(
     if not scores:
         raise RecipeError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
     functions = {each: score_named(each, void_index=void_index) for each in dict.fromkeys(scores)}
-    found_schema, policy, keys = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, None)
+    found_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
     started = time.perf_counter()
     metrics = {each: AnomalySegmentation().to(device) for each in functions}
     kept: list[_Maps] = []
     frames = left_out = 0
     model = model.to(device)
     with evaluating(model):
-        for number in range(len(keys) if limit is None else min(limit, len(keys))):
-            sample = open_item(dataset[number], adapt, key=keys[number]).sample()
+        for number in range(len(names) if limit is None else min(limit, len(names))):
+            sample = open_item(dataset[number], adapt, key=names[number]).sample()
             check_label_ids(distinct_ids(sample.labels.numpy()), found_schema, sample.key)
             image, labels = resized(sample.image, policy.rewrite(sample.labels, found_schema).to(torch.uint8), size_hw)
             if anomalous_only and not bool((labels == 1).any()):

@@ -11,7 +11,9 @@ from poc_aug.pipeline import InsertionPipeline
 from poc_aug.schema import LabelSchema
 
 
-def manifest_of(pipeline: InsertionPipeline, dataset: str, schema: LabelSchema | None, codec: Codec) -> Manifest:
+def manifest_of(
+    pipeline: InsertionPipeline, dataset: str, schema: LabelSchema | None, codec: Codec, samples: int | None = None
+) -> Manifest:
     """The manifest of a cache.
 
     Args:
@@ -19,6 +21,7 @@ def manifest_of(pipeline: InsertionPipeline, dataset: str, schema: LabelSchema |
         dataset: `type_name` of the base dataset.
         schema: its label schema.
         codec: codec of the patches.
+        samples: how many samples it has, repeated ones once.
     """
     return Manifest(
         fingerprint=pipeline.fingerprint,
@@ -26,6 +29,7 @@ def manifest_of(pipeline: InsertionPipeline, dataset: str, schema: LabelSchema |
         backends=pipeline.describe(),
         dataset={"type": dataset, "schema": schema.name if schema else None},
         codec=codec,
+        samples=samples,
     )
 
 

@@ -15,8 +15,9 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import Cache
 from poc_aug.compose import compose
 from poc_aug.digest import check_match, digest_of
-from poc_aug.errors import CacheDatasetMismatchError, RecipeError
-from poc_aug.keys import Keys, dataset_keys
+from poc_aug.errors import RecipeError
+from poc_aug.key_matching import check_held, stored_keys
+from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
 from poc_aug.types import IGNORED, Insertion, Part, Sample, Variant
 
 _GAP_PX = 6
@@ -96,14 +97,12 @@ def tiles_of(
     Raises:
         CacheDatasetMismatchError: none of the dataset's samples is in the cache, or one has another content.
     """
-    names = dataset_keys(dataset, keys)
+    own = dataset_keys(dataset, keys)
+    names = stored_keys(own, set(cache.keys()), dataset)
+    check_held(names, own, cache, dataset, misses_meant=True)  # those that are not there are not shown
+    advice = key_advice(dataset)
     tiles: list[Tile] = []
-    stored = [(number, key, cache.variants(key)) for number, key in enumerate(names)]
-    if not any(indices for _, _, indices in stored):
-        raise CacheDatasetMismatchError(
-            f"the cache {str(cache.path)!r} holds none of this dataset's {len(names)} samples",
-            expected=f"the dataset that the cache was made from: {cache.manifest.dataset}",
-        )
+    stored = [(number, key, cache.variants(key)) for key, number in first_of_each(names).items()]
     most = max(len(indices) for _, _, indices in stored)
     for place in range(most):
         for number, key, indices in stored:
@@ -112,7 +111,7 @@ def tiles_of(
             variant = cache.get(key, indices[(place + number) % len(indices)])
             if variant is not None and variant.insertions:
                 item = open_item(dataset[number], adapt, key=key)
-                check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset)
+                check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset, advice)
                 tiles.append(Tile(item.sample(key), variant))
     return tiles
 

@@ -18,7 +18,8 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
-from poc_aug.keys import dataset_keys
+from poc_aug.key_matching import continued_keys
+from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
 from poc_aug.known import find_schema
 from poc_aug.label_digest import check_labels
 from poc_aug.label_ids import distinct_ids
@@ -122,7 +123,7 @@ def warm_cache(
     num_variants: int = 3,
     limit: int | None = None,
     schema: LabelSchema | str | Path | None = None,
-    keys: Sequence[str] | Callable[[int], str] | None = None,
+    keys: Keys | None = None,
     adapt: Adapt | None = None,
     workers: int = 2,
     codec: Codec = "delta-zstd",
@@ -143,7 +144,7 @@ def warm_cache(
         limit: only the first ``limit`` samples; ``None``: all.
         schema: label schema of the dataset, its name, or a YAML file; ``None``: found for known datasets, else the
             pipeline's.
-        keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
+        keys: stable names of the samples, see `POCAugmentedDataset`; a sample that is repeated is warmed once.
         adapt: how to take image and labels out of items of another form.
         workers: processes that decode images ahead; 0 decodes in this one.
         codec: codec of the patches: "delta-zstd" (lossless, fast), "webp" (lossless), "webp-lossy", "zstd" or "raw".
@@ -160,6 +161,7 @@ def warm_cache(
         SchemaError: the recipe names a class to stand on that the schema does not know.
         CacheMismatchError: the cache was made with another recipe.
         CacheDatasetMismatchError: the cache was made from another dataset.
+        DatasetKeyError: no map-style dataset, keys that are no strings, or the same key for different images.
         SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
         DatasetError: a sample is smaller than a crop of the recipe's, and ``on_error="raise"``.
         GenerationError: a backend raised, and ``on_error="raise"``; or it broke its contract.
@@ -171,8 +173,8 @@ def warm_cache(
     pipeline.check()
     label_schema = pipeline.schema
     names = dataset_keys(dataset, keys)
-    wanted = range(len(names) if limit is None else min(limit, len(names)))
-    manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec)
+    check_repeats(dataset, names, adapt)
+    manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     with ExitStack() as stack:
         present: set[tuple[str, int]] = set()
@@ -181,7 +183,9 @@ def warm_cache(
             with Cache.open(cache) as opened:
                 manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)
+                names = continued_keys(dataset, names, opened, adapt)
                 _check_same_samples(dataset, names, opened, adapt, label_schema)
+        wanted = [number for number in first_of_each(names).values() if limit is None or number < limit]
         missing = {
             names[number]: [k for k in range(num_variants) if (names[number], k) not in present] for number in wanted
         }
@@ -276,7 +280,7 @@ def _check_same_samples(
             variant = cache.get(key, indices[0])
             assert variant is not None  # just listed
             item, made_from = open_item(dataset[number], adapt, key=key), cache.manifest.dataset
-            check_match(variant.digest, digest_of(item.image), key, cache.path, made_from)
+            check_match(variant.digest, digest_of(item.image), key, cache.path, made_from, key_advice(dataset))
             if schema is not None:
                 schema.check_ids(item.labels.ids(), key)
                 check_labels(variant.label_digest, item.labels, schema, key, cache.path, made_from.get("schema"))

@@ -53,7 +53,7 @@ RANKS = [
         *("datasets", "synthetic", "render"),
     ),
     ("redraw", "cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
-    ("manifests",),
+    ("manifests", "key_matching"),
     ("live",),
     ("reading",),
     (

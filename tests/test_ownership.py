@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import sys
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from poc_aug import seeding
 from poc_aug.adapters import open_item
@@ -104,6 +106,150 @@ def test_only_plain_pairs_of_pil_images_count() -> None:
     for make in others:
         item = make()
         assert not is_unshared(item)
+
+
+class Reaching(Frames):
+    """Keeps a way to the pixels that is no reference to the image."""
+
+    def __init__(self, how: Callable[[Image.Image], Any]) -> None:
+        super().__init__(LENGTH)
+        self.how = how
+        self.kept: list[Any] = []
+
+    def __getitem__(self, index: int) -> Any:
+        image, labels = super().__getitem__(index)
+        self.kept = [self.how(image), self.how(labels)]
+        return image, labels
+
+
+def test_frames_in_a_weak_cache_are_not_modified(cache_path: Path) -> None:
+    class Weak(Frames):
+        def __init__(self) -> None:
+            super().__init__(LENGTH)
+            self.kept: weakref.WeakValueDictionary[tuple[int, int], Image.Image] = weakref.WeakValueDictionary()
+
+        def __getitem__(self, index: int) -> Any:
+            found = [self.kept.get((index, leaf)) for leaf in range(2)]
+            if None in found:
+                found = list(super().__getitem__(index))
+                self.kept.update({(index, 0): found[0], (index, 1): found[1]})
+            return found[0], found[1]
+
+    base, fresh = Weak(), Frames(LENGTH)
+    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    shown = [ds[i] for i in range(LENGTH)]  # whoever trains holds them
+    for i in range(LENGTH):
+        assert [leaf.tobytes() for leaf in base[i]] == [leaf.tobytes() for leaf in fresh[i]]
+    again = [ds[i] for i in range(LENGTH)]
+    assert [item[0].tobytes() for item in again] == [item[0].tobytes() for item in shown]
+
+
+def pixels_of(kept: Any) -> bytes | None:
+    """The pixels that something kept of an image leads to, where that is easy to tell."""
+    if type(kept) is dict:
+        kept = Image.Image()._new(kept["_im"])
+    elif type(kept) is ImageDraw.ImageDraw:
+        kept = kept._image
+    return kept.tobytes() if issubclass(type(kept), Image.Image) else None
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda image: image._new(image.im),
+        lambda image: image.im,
+        lambda image: image.load(),
+        lambda image: image.getim(),
+        lambda image: ImageDraw.Draw(image),
+        lambda image: vars(image),
+        lambda image: weakref.ref(image),
+        lambda image: weakref.proxy(image),
+        lambda image: image.tobytes,
+        lambda image: lambda: image,
+    ],
+    ids=["_new", "core", "pixel access", "capsule", "draw", "attributes", "weakref", "proxy", "method", "closure"],
+)
+def test_every_way_to_the_pixels_counts(cache_path: Path, how: Callable[[Image.Image], Any]) -> None:
+    base = Reaching(how)
+    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    for i in range(LENGTH):
+        ds[i]
+        assert [pixels_of(kept) for kept in base.kept] in (
+            [leaf.tobytes() for leaf in Frames(LENGTH)[i]],
+            [None, None],
+        )
+    item = Frames(LENGTH)[0]
+    held = how(item[0])
+    assert not is_unshared(item)
+    del held
+    assert is_unshared(item)
+
+
+def test_a_generators_frame_counts() -> None:
+    def frames() -> Iterator[Any]:
+        image, labels = Frames(LENGTH)[0]
+        while True:
+            yield image, labels
+
+    item = next(stream := frames())
+    assert not is_unshared(item)
+    stream.close()
+    assert is_unshared(item)
+
+
+def test_a_profilers_copy_of_the_variables_counts() -> None:
+    item = Frames(LENGTH)[0]
+    variables = dict(sys._getframe().f_locals)  # as debuggers and tracers keep them
+    assert not is_unshared(item)
+    del variables
+
+
+def test_images_of_another_class_are_copied() -> None:
+    class Annotated(Image.Image):
+        pass
+
+    image = Annotated()._new(Image.new("RGB", (3, 2)).im)
+    image.__class__ = Annotated
+    item = (image, Image.new("L", (3, 2)))
+    del image
+    assert not is_unshared(item)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
+def test_pixels_in_an_arrays_memory_stay(cache_path: Path, mode: str) -> None:
+    class Arrays(Frames):
+        def __getitem__(self, index: int) -> Any:
+            image, labels = super().__getitem__(index)
+            self.ids = np.array(labels).astype(np.uint16 if mode == "I;16" else np.uint8)
+            shared = Image.frombuffer(mode, labels.size, self.ids, "raw", mode, 0, 1)
+            return image, shared
+
+    base = Arrays(LENGTH)
+    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    for i in range(LENGTH):
+        _, labels = ds[i]
+        assert (base.ids == np.array(Frames(LENGTH)[i][1])).all()
+        assert (np.array(labels) != base.ids).any()
+
+
+def test_files_that_are_mapped_stay(cache_path: Path, tmp_path: Path) -> None:
+    # Pillow maps uncompressed files into memory instead of reading them.
+    for i in range(LENGTH):
+        image, labels = Frames(LENGTH)[i]
+        image.save(tmp_path / f"{i}.png")
+        labels.save(tmp_path / f"{i}.tif")
+    before = [(tmp_path / f"{i}.tif").read_bytes() for i in range(LENGTH)]
+
+    class Files(Frames):
+        def __getitem__(self, index: int) -> Any:
+            return Image.open(tmp_path / f"{index}.png"), Image.open(tmp_path / f"{index}.tif")
+
+    ds = POCAugmentedDataset(Files(LENGTH), cache_path, p=1.0)
+    for i in range(LENGTH):
+        image, labels = ds[i]
+        assert image.tobytes() != Frames(LENGTH)[i][0].tobytes()
+        assert labels.tobytes() != Frames(LENGTH)[i][1].tobytes()
+    assert [(tmp_path / f"{i}.tif").read_bytes() for i in range(LENGTH)] == before
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I", "I;16"])

@@ -2,45 +2,89 @@
 
 Most datasets decode a frame and forget it; copying it before the first write costs 4 ms on 2048x1024, more than all
 the rest of a wrapped read. CPython's reference counts tell such items from those that a dataset keeps, as NumPy uses
-them to reuse temporaries. Any further reference (a list, a cache, another thread's variable) counts, and the item is
-then copied on the first write, as everywhere else.
+them to reuse temporaries. Whoever can still reach the pixels counts, and the item is then copied on the first write,
+as everywhere else:
+
+- another reference to the tuple or to an image: a list, a cache, a closure, a generator's or a thread's variable;
+- a weak reference to an image: `weakref.WeakValueDictionary` is how datasets cache frames that memory may drop;
+- another reference to an image's attributes, or to the core that holds its pixels: ``Image._new``, ``getdata()``,
+  ``load()``, ``getim()`` and ``ImageDraw`` share it with no reference to the image.
+
+Pixels that lie in somebody else's memory need no count: images of `Image.fromarray`, `Image.frombuffer`,
+`Image.fromarrow` and of mapped files are read-only to Pillow, whose ``paste`` copies them first.
 """
 
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any
 
 from PIL import Image
 
 
 def is_unshared(item: Any) -> bool:
-    """Whether ``item``, held by one variable of the caller, is a plain tuple of PIL images that nobody else holds.
+    """Whether ``item``, held by one variable of the caller, is a plain tuple of PIL images that nobody else can reach.
 
-    Tensors and arrays never are: their memory may be shared although they are not.
+    Tensors and arrays never are: their memory may be shared although they are not. Neither are images of a class that
+    is not Pillow's own: it may keep its pixels in more than one place.
     """
-    if _BASELINE is None or type(item) is not tuple or len(item) != 2:
+    if not _COUNTS_TELL or type(item) is not tuple or len(item) != 2:
         return False
-    if not all(isinstance(leaf, Image.Image) for leaf in item):
+    if not (_is_pillows(item[0]) and _is_pillows(item[1])):
         return False
-    return all(seen <= alone for seen, alone in zip(_references(item), _BASELINE, strict=True))
+    return _is_alone(item)
 
 
-def _references(item: Any) -> list[int]:
-    return [sys.getrefcount(item), sys.getrefcount(item[0]), sys.getrefcount(item[1])]
+def _is_pillows(leaf: Any) -> bool:
+    return isinstance(leaf, Image.Image) and type(leaf).__module__.partition(".")[0] == "PIL"
 
 
-def _outer(item: Any) -> list[int]:
-    return _references(item)  # as deep as in `is_unshared`
+def _is_alone(item: Any) -> bool:
+    return _references(item) == _ALONE and not (weakref.getweakrefcount(item[0]) or weakref.getweakrefcount(item[1]))
 
 
-def _baseline() -> list[int] | None:
-    """The counts of an item that is held by one variable; ``None`` where counts say nothing."""
-    free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
-    if sys.implementation.name != "cpython" or free_threaded:
-        return None
+def _references(item: Any) -> tuple[int, ...]:
+    # No leaf is put into a variable: each would count once more.
+    return (
+        sys.getrefcount(item),
+        sys.getrefcount(item[0]),
+        sys.getrefcount(item[1]),
+        sys.getrefcount(vars(item[0])),
+        sys.getrefcount(vars(item[1])),
+        _core_references(vars(item[0])),
+        _core_references(vars(item[1])),
+    )
+
+
+def _core_references(attributes: dict[str, Any]) -> int:
+    name = "_im" if "_im" in attributes else "im"  # Pillow before 11
+    # A file that is not decoded yet has no pixels that anyone could share.
+    return 2 if attributes.get(name) is None else sys.getrefcount(attributes[name])
+
+
+# The variable of the caller, `is_unshared`'s, `_is_alone`'s and `_references`' own, and `getrefcount`'s argument; all
+# else is held by its owner (tuple, image, attributes) and that argument.
+_ALONE = (5, 2, 2, 2, 2, 2, 2)
+
+
+def _counts_tell() -> bool:
+    """Whether an item that nobody else holds has just the counts that are expected.
+
+    Never without the GIL, where counts are split by thread and deferred; nor from 3.14 on, whose interpreter borrows
+    references of variables without counting them. Immortal objects (3.12) count as held by many. A debugger or a
+    profiler that keeps the variables of frames adds references: then nothing here has the expected counts, and
+    everything is copied.
+    """
+    without_gil = not getattr(sys, "_is_gil_enabled", lambda: True)()
+    if sys.implementation.name != "cpython" or without_gil or sys.version_info >= (3, 14):
+        return False
     item = (Image.new("L", (1, 1)), Image.new("L", (1, 1)))
-    return _outer(item)
+    return _as_deep(item)
 
 
-_BASELINE = _baseline()
+def _as_deep(item: Any) -> bool:
+    return _is_alone(item)  # as deep as in `is_unshared`
+
+
+_COUNTS_TELL = _counts_tell()

@@ -199,6 +199,7 @@ class ObjectBank:
         min_area_px: int = 512,
         drop_truncated: bool = True,
         adapt: Any = None,
+        keys: Any = None,
         erode_px: int = 2,
     ) -> ObjectBank:
         """Connected components of a segmentation dataset's own classes. Reads every item once to find them.
@@ -211,6 +212,7 @@ class ObjectBank:
             min_area_px: smallest area of a component.
             drop_truncated: leave out components within 2 px of the frame's border.
             adapt: how to read items of an unusual form.
+            keys: names of the samples, as in `POCAugmentedDataset`; a sample that is repeated is read once.
             erode_px: see `ObjectBank`; label maps are rougher than instance masks, hence 2.
 
         Raises:
@@ -226,6 +228,7 @@ class ObjectBank:
             min_area_px=min_area_px,
             drop_truncated=drop_truncated,
             adapt=adapt,
+            keys=keys,
         )
         return cls(sources, kind="dataset", dropped=dropped, erode_px=erode_px)
 

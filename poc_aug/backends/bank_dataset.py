@@ -13,7 +13,7 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.backends.bank_coco import BORDER_PX, crop_to_mask
 from poc_aug.components import connected_components
 from poc_aug.errors import ObjectBankError
-from poc_aug.keys import dataset_keys
+from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each
 from poc_aug.schema import LabelSchema
 from poc_aug.types import Box, Json
 
@@ -68,13 +68,16 @@ def dataset_sources(
     min_area_px: int,
     drop_truncated: bool,
     adapt: Adapt | None,
+    keys: Keys | None = None,
 ) -> tuple[list[ComponentSource], Counter[str]]:
     """Find the usable components; see `ObjectBank.from_dataset`."""
     for name in classes:
         schema.id_of(name)
     dropped: Counter[str] = Counter()
     sources: list[ComponentSource] = []
-    for index, key in enumerate(dataset_keys(dataset)):
+    names = dataset_keys(dataset, keys)
+    check_repeats(dataset, names, adapt)
+    for key, index in first_of_each(names).items():
         sample = open_item(dataset[index], adapt, key=key).sample()
         schema.check(sample.labels, key)
         height, width = sample.size_hw

@@ -9,8 +9,8 @@
         <writer>.lock      held while that process lives
 
 Rooms: ``codec`` (tensors to bytes), ``record`` (a `Variant` to bytes), ``keys`` (names inside a shard), ``shard``
-(files on disk), ``registry`` (open LMDB environments of this process), ``lock``, ``manifest``, ``reader``,
-``verify``, ``writer``.
+(files on disk), ``registry`` (open LMDB environments of this process), ``lock``, ``manifest``,
+``opening`` (checks), ``reader``, ``verify``, ``writer``.
 """
 
 from __future__ import annotations

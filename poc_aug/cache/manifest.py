@@ -46,6 +46,9 @@ class Manifest:
             nothing that may change from run to run belongs here (no time, no absolute path).
         codec: how patches are stored: "delta-zstd" (lossless), "webp" (lossless), "webp-lossy", "zstd" or "raw".
         created_by: name and version of the library that created the cache.
+        samples: how many samples the dataset had when the cache was created, repeated ones once; ``None`` in caches
+            that do not say. A cache may be continued with more: it tells a cache that is filled in part from one of
+            another dataset, no more.
     """
 
     fingerprint: str
@@ -54,6 +57,7 @@ class Manifest:
     dataset: Mapping[str, Any] = field(default_factory=dict)
     codec: Codec = "delta-zstd"
     created_by: str = field(default_factory=_version)
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
@@ -80,9 +84,10 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """JSON values; ``Manifest.from_dict(manifest.to_dict()) == manifest``."""
         head = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
-        return head | {
+        fields = {
             name: dict(getattr(self, name)) if kind is dict else getattr(self, name) for name, kind in _FIELDS.items()
         }
+        return head | fields | ({} if self.samples is None else {"samples": self.samples})
 
     @classmethod
     def from_dict(cls, data: object, where: str = "manifest") -> Manifest:
@@ -108,7 +113,14 @@ class Manifest:
                     expected=f"a {'mapping' if kind is dict else 'string'}",
                     hint="restore the manifest from a copy of this cache",
                 )
-        return cls(**{name: data[name] for name in _FIELDS})
+        samples = data.get("samples")
+        if samples is not None and (type(samples) is not int or samples < 0):
+            raise CacheFormatError(
+                f"{where} has samples = {samples!r}",
+                expected="a whole number, or none",
+                hint="restore the manifest from a copy of this cache",
+            )
+        return cls(**{name: data[name] for name in _FIELDS}, samples=samples)
 
     @classmethod
     def read(cls, cache: Path) -> Manifest:

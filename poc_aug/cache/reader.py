@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,16 +14,11 @@ import lmdb
 from poc_aug.cache import registry
 from poc_aug.cache.keys import encode_key
 from poc_aug.cache.manifest import MANIFEST, Manifest
+from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import RecordError, decode_record, record_name
-from poc_aug.cache.shard import check_shard, read_meta, shard_paths
+from poc_aug.cache.shard import read_error, read_meta, shard_paths
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
-from poc_aug.errors import (
-    CacheCorruptError,
-    CacheError,
-    CacheFormatError,
-    CacheMismatchError,
-    CacheNotFoundError,
-)
+from poc_aug.errors import CacheCorruptError, CacheError
 from poc_aug.types import Variant
 
 T = TypeVar("T")
@@ -37,11 +31,16 @@ class Cache:
     after `refresh`. A cache can be pickled (the copy opens the files again, on first use), forked, opened
     several times in one process, and used while a `CacheWriter` of the same path writes. Keep it on a local disk:
     LMDB's maps are not safe on network file systems.
+
+    In each process, and after `refresh`, the first use repeats the checks of `open`: a cache that was removed or
+    moved since, that lost a shard, or that another one took the place of, is an error of the same kinds.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, shards: Iterable[str] = ()) -> None:
         self.path = path
         self.manifest = manifest
+        self._had = frozenset(shards)  # names of the shards that were there when it was looked at last
+        self._forks = registry.forks()
         self._shards: list[registry.Environment] = []
         self._index: dict[str, dict[int, int]] | None = None
         self._closed = False
@@ -60,26 +59,11 @@ class Cache:
             CacheNotFoundError: nothing there; the message lists the caches beside it.
             CacheFormatError: not a cache, of another schema version, half-written, or a truncated shard.
             CacheMismatchError: another fingerprint.
+            CacheDiskError: it cannot be read.
         """
         where = Path(os.path.abspath(path))
-        if not where.exists():
-            raise _not_found(where)
-        if not where.is_dir():
-            raise CacheFormatError(
-                f"{str(where)!r} is a file of {where.stat().st_size} bytes",
-                expected="a cache directory as warm_cache makes it",
-                hint="pass the NAME.cache directory, not a file of it",
-            )
-        manifest = Manifest.read(where)
-        if fingerprint is not None and fingerprint != manifest.fingerprint:
-            raise CacheMismatchError(
-                f"cache {str(where)!r} was made with fingerprint {manifest.fingerprint}, asked for {fingerprint}",
-                expected="the recipe and backends that the cache was made with",
-                hint=f"compare with `poc-aug info {where}`, or make a cache of this recipe at another path",
-            )
-        for shard in shard_paths(where):
-            check_shard(shard)
-        return cls(where, manifest)
+        manifest, shards = check_opening(where, fingerprint)
+        return cls(where, manifest, shards)
 
     def get(self, key: str, variant: int) -> Variant | None:
         """Read one variant; ``None`` where it is not stored. A 100×100 px insertion takes about 0.3 ms.
@@ -145,13 +129,23 @@ class Cache:
     @property
     def nbytes(self) -> int:
         """Bytes that the cache holds on disk: pages in use and the manifest, not the size of the maps."""
-        shards = sum(read_meta(path).nbytes for path in shard_paths(self.path))
-        return shards + (self.path / MANIFEST).stat().st_size
+        self._look_again()
+        try:
+            shards = sum(read_meta(path).nbytes for path in shard_paths(self.path))
+            return shards + (self.path / MANIFEST).stat().st_size
+        except OSError as error:
+            raise read_error(self.path, error) from error
 
     def refresh(self) -> None:
-        """See what was stored since the cache was opened: new records, new shards, shards that were sealed."""
+        """See what was stored since the cache was opened: new records, new shards, shards that were sealed.
+
+        Raises:
+            CacheNotFoundError, CacheFormatError, CacheMismatchError, CacheDiskError: the cache is not what it was.
+                What was listed before can still be read in this process.
+        """
         with registry.exclusive():
             self._check_open()
+            self._look_again()
             for shard in self._shards:
                 shard.reopen_if_replaced()
             _release_all(self._shards)
@@ -165,8 +159,10 @@ class Cache:
 
         Raises:
             CacheFormatError: a shard was truncated since the cache was opened.
+            CacheNotFoundError: the cache or a shard was removed since.
         """
         self._check_open()
+        self._look_again()
         shards = [registry.acquire(path) for path in shard_paths(self.path)]
         try:
             return verify_shards(shards, progress)
@@ -188,8 +184,9 @@ class Cache:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither handles nor the listing travel: the copy lists the shards again, on first use.
-        return Cache, (self.path, self.manifest)
+        # Neither handles nor the listing travel: the copy lists the shards again, on first use. Not here: a worker
+        # that is spawned would die while it is sent the dataset, without a word of why.
+        return Cache, (self.path, self.manifest, self._had)
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r}, fingerprint={self.manifest.fingerprint!r})"
@@ -200,11 +197,18 @@ class Cache:
                 f"cache {str(self.path)!r} was closed", expected="an open cache", hint="open it with Cache.open(path)"
             )
 
+    def _look_again(self) -> None:
+        """Repeat the checks of opening."""
+        self._had |= check_still_there(self.path, self.manifest, self._had)
+        self._forks = registry.forks()
+
     def _listing(self) -> dict[str, dict[int, int]]:
         self._check_open()
-        if self._index is not None:
+        if self._index is not None and self._forks == registry.forks():
             return self._index
         with registry.exclusive():
+            # A forked child knows the listing, but has to open the files anew: they may be others by now.
+            self._look_again()
             if self._index is None:
                 self._shards += [registry.acquire(path) for path in shard_paths(self.path)]
                 try:
@@ -230,7 +234,10 @@ class Cache:
         """Add a record to the listing, if a shard holds it by now."""
         listing = self._listing()
         known = {shard.path for shard in self._shards}
-        self._shards += [registry.acquire(path) for path in shard_paths(self.path) if path.resolve() not in known]
+        paths = shard_paths(self.path)
+        if not self._had.issubset(path.name for path in paths):
+            self._look_again()  # says what is gone
+        self._shards += [registry.acquire(path) for path in paths if path.resolve() not in known]
         name = encode_key(key, variant)
         for number, shard in enumerate(self._shards):
             shard.reopen_if_replaced()
@@ -274,20 +281,3 @@ class Cache:
 def _release_all(shards: list[registry.Environment]) -> None:
     while shards:
         registry.release(shards.pop())
-
-
-def _not_found(path: Path) -> CacheNotFoundError:
-    folder = path.parent
-    if not folder.is_dir():
-        return CacheNotFoundError(
-            f"no cache at {str(path)!r}: there is no folder {str(folder)!r}", hint="check the path"
-        )
-    names = sorted(entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file())
-    close = difflib.get_close_matches(path.name, names, n=1)
-    found = f"the caches beside it are: {', '.join(names[:10])}" if names else "there is no cache beside it either"
-    return CacheNotFoundError(
-        f"no cache at {str(path)!r}; {found}",
-        expected="a cache directory as warm_cache makes it",
-        hint=(f"did you mean {str(folder / close[0])!r}? Else m" if close else "m")
-        + f"ake it with `poc-aug warm-cache ... --out {path}`",
-    )

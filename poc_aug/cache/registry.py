@@ -28,7 +28,8 @@ from typing import Any
 
 import lmdb
 
-from poc_aug.cache.shard import check_shard
+from poc_aug.cache.shard import check_shard, read_error
+from poc_aug.errors import CacheNotFoundError
 
 PIN_S = 10.0
 INITIAL_MAP_NBYTES = 64 << 20
@@ -38,6 +39,7 @@ INITIAL_MAP_NBYTES = 64 << 20
 # happen in the middle of a transaction. With a lock per shard, those three could wait for each other.
 _lock = threading.RLock()
 _environments: dict[str, Environment] = {}
+_forks = 0  # how often this process and those that it comes from were forked
 _forking: list[Environment] = []
 
 
@@ -66,6 +68,8 @@ class Environment:
 
         Raises:
             CacheFormatError: the file is not a whole shard (checked when it is opened).
+            CacheNotFoundError: it is gone, and was not open in this process.
+            CacheDiskError: it cannot be read.
             lmdb.Error: its pages are damaged.
         """
         with _lock:
@@ -126,10 +130,28 @@ class Environment:
                 self._close()
 
     def reopen_if_replaced(self) -> None:
-        """Let go of a file that a writer in another process has replaced since it was opened."""
+        """Let go of a file that a writer in another process has replaced since it was opened.
+
+        Raises:
+            CacheNotFoundError: it is gone.
+            CacheDiskError: its disk fails.
+        """
         with _lock:
-            if not self.writing and self._env is not None and self.path.stat().st_ino != self._inode:
+            if not self.writing and self._env is not None and self._inode_now() != self._inode:
                 self._close()
+
+    def is_in_place(self) -> bool:
+        """Whether the open file is still the one at its path: it may have been removed, or moved with its cache."""
+        try:
+            return self._inode_now() == self._inode
+        except CacheNotFoundError:
+            return False
+
+    def _inode_now(self) -> int:
+        try:
+            return self.path.stat().st_ino
+        except OSError as error:
+            raise read_error(self.path, error) from error
 
     def _open_for_reading(self) -> lmdb.Environment:
         check_shard(self.path)
@@ -140,7 +162,7 @@ class Environment:
     def _open(self, **options: Any) -> lmdb.Environment:
         # lib_version=0: lmdb 3 bundles two formats that cannot read each other; 0 is LMDB 0.9's.
         env = lmdb.open(str(self.path), subdir=False, readahead=False, lib_version=0, **options)
-        self._inode = self.path.stat().st_ino
+        self._inode = self._inode_now()
         return env
 
     def _close(self) -> None:
@@ -188,6 +210,11 @@ def open_count() -> int:
     return len(_environments)
 
 
+def forks() -> int:
+    """A number that is another one in each process of a chain of forks: what was checked in one may not hold later."""
+    return _forks
+
+
 def _before_fork() -> None:
     _lock.acquire()
     _forking[:] = _environments.values()
@@ -206,8 +233,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock
+    global _lock, _forks
     _lock = threading.RLock()
+    _forks += 1
     for environment in _forking:
         environment._close()
     _forking.clear()

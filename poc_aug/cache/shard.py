@@ -6,13 +6,15 @@ kills the process with SIGBUS, which no ``except`` can catch. So the sizes are c
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb.verify
 
-from poc_aug.errors import CacheFormatError
+from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"
@@ -65,9 +67,14 @@ def check_shard(path: Path) -> Meta:
 
     Raises:
         CacheFormatError: not a shard, or truncated; the message holds both sizes.
+        CacheNotFoundError: it is gone.
+        CacheDiskError: it cannot be read.
     """
-    meta = read_meta(path)
-    nbytes = path.stat().st_size
+    try:
+        meta = read_meta(path)
+        nbytes = path.stat().st_size
+    except OSError as error:
+        raise read_error(path, error) from error
     # The last pages may never have been written where a transaction took and gave them back. Only then, and
     # where the file was cut, is it shorter: the slow walk over all pages tells which.
     if nbytes < meta.nbytes and (problems := structure_problems(path)):
@@ -89,6 +96,26 @@ def is_blank(path: Path) -> bool:
         data = file.read(_META.size)
     meta = _meta(data)
     return not data or (meta is not None and meta.transaction == 0 and path.stat().st_size < 2 * meta.page_nbytes)
+
+
+def read_error(path: Path, error: OSError) -> CacheError:
+    """What to raise where a cache, or a file of it, cannot be read."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    problem = f"{str(path)!r} cannot be read: {reason}"
+    if error.filename is not None and str(error.filename) != str(path):
+        problem += f" ({error.filename})"
+    # A file on a share that was detached is stale, or its device is gone.
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN):
+        return CacheNotFoundError(
+            problem,
+            expected="a cache that stays at its path for as long as it is read",
+            hint="put it back or mount its disk again; if it was moved, make the dataset again with its new path",
+        )
+    return CacheDiskError(
+        problem,
+        expected="a disk that works, and files that this user may read",
+        hint="check the disk and the permissions of the folder; a cache is best copied to a local disk",
+    )
 
 
 def _meta(data: bytes) -> Meta | None:

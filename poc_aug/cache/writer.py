@@ -21,7 +21,7 @@ from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
-from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError
+from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
 from poc_aug.types import Variant
 
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -105,6 +105,7 @@ class CacheWriter:
             CacheError: the shard holds other content under the same key and index, a variant is not consistent,
                 or the writer is closed.
             CacheDiskError: the disk is full or failed; everything that was stored before remains.
+            CacheNotFoundError: the shard was removed, or the cache moved, while it was written.
         """
         return self.put_records([(variant, encode_record(variant, self.manifest.codec)) for variant in variants])
 
@@ -125,9 +126,16 @@ class CacheWriter:
             return new
 
         try:
-            return self._opened().write(change)
+            shard = self._opened()
+            new = shard.write(change)
         except (OSError, lmdb.Error) as error:
+            if not (self.path / MANIFEST).exists():  # it was there when this writer was made
+                raise _gone(self._file) from error
             raise _write_error(self._file, error, self.path) from error
+        # A file that has no name any more takes everything, and it is lost when it is closed.
+        if not shard.is_in_place():
+            raise _gone(self._file)
+        return new
 
     def done(self) -> set[tuple[str, int]]:
         """All ``(key, variant index)`` that are stored now, in all shards.
@@ -211,11 +219,11 @@ class CacheWriter:
         stat = env.stat()
         used = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] + 2
         pages = env.info()["last_pgno"] + 1
-        enough_space = shutil.disk_usage(self.path).free > 2 * used * stat["psize"]
-        if pages - used <= _SEAL_ABOVE_FREE * pages or not enough_space:
-            return
         # A tidier file is a nicety: where the copy fails, the shard stays as it is, whole.
         with suppress(OSError, lmdb.Error):
+            enough_space = shutil.disk_usage(self.path).free > 2 * used * stat["psize"]
+            if pages - used <= _SEAL_ABOVE_FREE * pages or not enough_space:
+                return
             try:
                 with self._compact_file.open("wb") as copy:
                     env.copyfd(copy.fileno(), compact=True)
@@ -277,6 +285,14 @@ def _let_go(lock: FileLock, shards: list[registry.Environment], pid: int) -> Non
             shard.stop_writing(lambda env: None)
         registry.release(shard)
     lock.release()
+
+
+def _gone(file: Path) -> CacheNotFoundError:
+    return CacheNotFoundError(
+        f"shard {str(file)!r} was removed, or its cache was moved, while it was written",
+        expected="a cache that stays at its path for as long as a process fills it",
+        hint="move it back and run the same command again; what a removed cache held has to be made again",
+    )
 
 
 def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheError:

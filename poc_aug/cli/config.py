@@ -49,6 +49,7 @@ class WarmConfig(BackendOptions):
     seed: int | None = Field(default=None, description="a whole number")
     # Pydantic's base class has a ``schema`` of its own.
     label_schema: str | None = Field(default=None, alias="schema", description="a known name or a YAML file's path")
+    keys: str | None = Field(default=None, description="the name of a column, field or attribute of the dataset")
     camera: str | None = Field(default=None, description="a camera's name")
     location: str | list[str] | None = Field(default=None, description="class names: 'road,sidewalk' or a list")
     per_variant: str | int | list[int] | None = Field(default=None, description="a number, or two: '1,3' or [1, 3]")

@@ -28,6 +28,7 @@ from poc_aug.cli.options import (
     DetectorName,
     DeviceName,
     DtypeName,
+    KeysName,
     LocatorName,
     ModelName,
     Objects,
@@ -66,6 +67,7 @@ def warm_cache_command(
     limit: Annotated[int | None, typer.Option("--limit", help="Only the first N samples.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
     schema: SchemaName = None,
+    keys: KeysName = None,
     camera: Annotated[
         str | None, typer.Option("--camera", help="The frames' camera: generic, cityscapes, kitti.")
     ] = None,
@@ -113,6 +115,7 @@ def warm_cache_command(
         "limit": limit,
         "seed": seed,
         "schema": schema,
+        "keys": keys,
         "camera": camera,
         "location": location,
         "per_variant": per_variant,
@@ -161,6 +164,7 @@ def warm_cache_command(
             num_variants=job.num_variants,
             limit=job.limit,
             schema=job.label_schema,
+            keys=job.keys,
             workers=job.workers,
             codec=job.codec,
             on_error=job.on_error,
@@ -236,6 +240,7 @@ def preview(
     cache: CachePath,
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
+    keys: KeysName = None,
     out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("contact_sheet.png"),
     count: Annotated[int, typer.Option("--count", min=1, help="Variants to show.")] = 8,
     width: Annotated[int, typer.Option("--width", min=200, help="Width of the sheet in pixels.")] = 1800,
@@ -249,7 +254,7 @@ def preview(
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
     base = load_dataset(dataset, parse_arguments(arguments or []))
     with Cache.open(cache) as opened:
-        tiles = tiles_of(base, opened, count)
+        tiles = tiles_of(base, opened, count, keys=keys)
         contact_sheet(tiles, width_px=width, sigma_px=sigma).save(out)
     console.print(f"{len(tiles)} variants: {out}")
 
@@ -272,6 +277,7 @@ def bench(
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     schema: SchemaName = None,
+    keys: KeysName = None,
     workers: Workers = 2,
     items: Annotated[int, typer.Option("--items", min=1, help="Items to read in one measurement.")] = 64,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Measurements; the median is told.")] = 5,
@@ -283,7 +289,7 @@ def bench(
     if dataset is None:
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
     base = load_dataset(dataset, parse_arguments(arguments or []))
-    result = bench_reading(base, cache, schema=schema, workers=workers, items=items, repeats=repeats)
+    result = bench_reading(base, cache, schema=schema, keys=keys, workers=workers, items=items, repeats=repeats)
     print_result(console, result)
     if out is not None:
         result.write(out)

@@ -22,6 +22,13 @@ Objects = Annotated[
 SchemaName = Annotated[
     str | None, typer.Option("--schema", help="Label schema: a known name or a YAML file. Default: found.")
 ]
+KeysName = Annotated[
+    str | None,
+    typer.Option(
+        "--keys",
+        help="What names the samples: a column, field or attribute of the dataset. Default: found, else their numbers.",
+    ),
+]
 CachePath = Annotated[Path, typer.Argument(help="Path of the cache.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Loader processes.")]
 

@@ -36,6 +36,7 @@ class Live:
         schema: its label schema.
         waiting: how long items wait, and what they do then.
         settings: how the generation process works.
+        samples: how many samples the dataset has, repeated ones once, for the cache's manifest.
 
     Raises:
         SchemaError, RecipeError: the pipeline does not fit the schema.
@@ -51,6 +52,7 @@ class Live:
         schema: LabelSchema | None,
         waiting: WaitSettings,
         settings: ServerSettings,
+        samples: int | None = None,
     ) -> None:
         self.waiting = waiting
         self.board = Board()
@@ -58,7 +60,7 @@ class Live:
             # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.
             pipeline.for_dataset(schema).check()
         path = Path(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-")) / "live.cache" if cache is None else cache
-        work = Work(pipeline, schema, dataset, path, cache is None, settings)
+        work = Work(pipeline, schema, dataset, path, cache is None, settings, samples)
         if isinstance(pipeline, InsertionPipeline):
             CacheWriter.create(path, work.manifest(work.build()))
         self.cache_path = path

@@ -49,6 +49,7 @@ class Work:
         cache: the ``NAME.cache`` directory to write through to.
         temporary: the cache's folder is this run's alone, and goes with it.
         settings: see `ServerSettings`.
+        samples: how many samples the dataset has, repeated ones once.
     """
 
     pipeline: InsertionPipeline | Callable[[], InsertionPipeline]
@@ -57,6 +58,7 @@ class Work:
     cache: Path
     temporary: bool
     settings: ServerSettings
+    samples: int | None = None
 
     def build(self) -> InsertionPipeline:
         """The pipeline, with the dataset's schema.
@@ -77,7 +79,7 @@ class Work:
         codec = self.settings.codec
         if codec is None:
             codec = Manifest.read(self.cache).codec if (self.cache / MANIFEST).exists() else "delta-zstd"
-        return manifest_of(pipeline, self.dataset, pipeline.schema, codec)
+        return manifest_of(pipeline, self.dataset, pipeline.schema, codec, self.samples)
 
 
 def run_server(

@@ -1,0 +1,120 @@
+"""What is checked when a cache is opened, and again by every copy of it: in a worker, after `refresh`, after a fork."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Set
+from pathlib import Path
+
+from poc_aug.cache.manifest import MANIFEST, Manifest
+from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
+from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
+
+
+def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
+    """Check that there is a cache that can be read.
+
+    Args:
+        path: the ``NAME.cache`` directory, absolute.
+        fingerprint: the fingerprint that the cache must have; ``None`` takes any.
+
+    Returns:
+        Its manifest, and the names of the shards that hold records.
+
+    Raises:
+        CacheNotFoundError: nothing there; the message lists the caches beside it.
+        CacheFormatError: not a cache, of another schema version, half-written, or a truncated shard.
+        CacheMismatchError: another fingerprint.
+        CacheDiskError: it cannot be read.
+    """
+    try:
+        return _checked(path, fingerprint)
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
+def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozenset[str]:
+    """Check that a cache is where it was opened, with all of the shards that it had.
+
+    Args:
+        path: the ``NAME.cache`` directory, absolute.
+        opened: the manifest that it was opened with.
+        shards: names of the shards that it had. More may have come since; sealing keeps the name.
+
+    Returns:
+        The names of all shards that hold records now.
+
+    Raises:
+        CacheNotFoundError: the cache, or one of its shards, is gone.
+        CacheFormatError: its manifest is gone, or a shard was truncated.
+        CacheMismatchError: another cache is in its place.
+        CacheDiskError: it cannot be read.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise CacheNotFoundError(
+            f"the cache {str(path)!r} is gone: it was removed, renamed or unmounted after it was opened",
+            expected="a cache that stays at its path for as long as it is read, in every process that reads it",
+            hint="put it back, or make the dataset again with the path that it has now (Cache.open(path))",
+        ) from None
+    except OSError as error:
+        raise read_error(path, error) from error
+    manifest, found = check_opening(path, None)
+    if (manifest.fingerprint, manifest.dataset) != (opened.fingerprint, opened.dataset):
+        raise CacheMismatchError(
+            f"another cache is at {str(path)!r} now: fingerprint {manifest.fingerprint}, dataset "
+            f"{dict(manifest.dataset)}; the one that was opened there had {opened.fingerprint} and "
+            f"{dict(opened.dataset)}",
+            expected="a cache that stays at its path for as long as it is read",
+            hint="put the first one back, or make the dataset again to read this one",
+        )
+    if gone := sorted(shards - found):
+        raise CacheNotFoundError(
+            f"{len(gone)} of the {len(shards)} shards that the cache {str(path)!r} had when it was opened are gone: "
+            f"{', '.join(gone[:5])}",
+            expected=f"all its files in {str(path / SHARDS)!r}",
+            hint="put them back, or make the dataset again to read what is left; the same warm_cache command makes "
+            "their records again",
+        )
+    return found
+
+
+def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
+    if not path.exists():
+        raise _not_found(path)
+    if not path.is_dir():
+        raise CacheFormatError(
+            f"{str(path)!r} is a file of {path.stat().st_size} bytes",
+            expected="a cache directory as warm_cache makes it",
+            hint="pass the NAME.cache directory, not a file of it",
+        )
+    manifest = Manifest.read(path)
+    if fingerprint is not None and fingerprint != manifest.fingerprint:
+        raise CacheMismatchError(
+            f"cache {str(path)!r} was made with fingerprint {manifest.fingerprint}, asked for {fingerprint}",
+            expected="the recipe and backends that the cache was made with",
+            hint=f"compare with `poc-aug info {path}`, or make a cache of this recipe at another path",
+        )
+    if (path / SHARDS).exists():
+        os.listdir(path / SHARDS)  # globbing takes a folder that may not be read for an empty one
+    # A writer that was killed while it created its shard leaves one without records, which the next one removes.
+    return manifest, frozenset(shard.name for shard in shard_paths(path) if check_shard(shard).transaction)
+
+
+def _not_found(path: Path) -> CacheNotFoundError:
+    folder = path.parent
+    if not folder.is_dir():
+        return CacheNotFoundError(
+            f"no cache at {str(path)!r}: there is no folder {str(folder)!r}", hint="check the path"
+        )
+    names = sorted(entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file())
+    close = difflib.get_close_matches(path.name, names, n=1)
+    found = f"the caches beside it are: {', '.join(names[:10])}" if names else "there is no cache beside it either"
+    return CacheNotFoundError(
+        f"no cache at {str(path)!r}; {found}",
+        expected="a cache directory as warm_cache makes it",
+        hint=(f"did you mean {str(folder / close[0])!r}? Else m" if close else "m")
+        + f"ake it with `poc-aug warm-cache ... --out {path}`",
+    )

@@ -1,0 +1,20 @@
+"""Stable keys: what an insertion is stored under, the same on another machine and in another order.
+
+The sources, in order: ``keys=``; the dataset's own ``keys()``; the parts of a `Subset`, `ConcatDataset` or
+`StackDataset`; ``get_data_info`` of mmengine's datasets; a list of image paths; what the dataset wraps, be it as it
+is, repeated or chosen from by a list of indices; the index. No item is ever read.
+
+Keys need not be unique: a sample that is repeated has its key each time. What is behind a key is checked when it is
+read, by the digest that is stored with each insertion.
+
+Rooms: ``dataset`` (the keys of a dataset), ``paths``, ``columns`` (``keys="column"``), ``wrappers`` (what is behind
+an index), ``repeats``. How a cache calls the same samples: `poc_aug.key_matching`.
+"""
+
+from __future__ import annotations
+
+from poc_aug.keys.columns import key_advice
+from poc_aug.keys.dataset import Keys, dataset_keys, first_of_each, number_keys
+from poc_aug.keys.repeats import check_repeats
+
+__all__ = ["Keys", "check_repeats", "dataset_keys", "first_of_each", "key_advice", "number_keys"]

@@ -1,0 +1,34 @@
+"""Samples that have the same key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from poc_aug.adapters import Adapt, open_item
+from poc_aug.digest import digest_of, matches
+from poc_aug.errors import DatasetKeyError
+from poc_aug.keys.columns import key_advice
+from poc_aug.keys.dataset import first_of_each
+
+_PAIRS = 4
+
+
+def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> None:
+    """Compare some of the samples that have the same key: a cache holds one sample under it.
+
+    Raises:
+        DatasetKeyError: they are different images.
+    """
+    first = first_of_each(keys)
+    again = [number for number, key in enumerate(keys) if first[key] != number]
+    for number in again[:: max(1, len(again) // _PAIRS)][:_PAIRS]:
+        key = keys[number]
+        seen = [digest_of(open_item(dataset[each], adapt, key=key).image) for each in (first[key], number)]
+        if not matches(*seen):
+            raise DatasetKeyError(
+                f"samples {first[key]} and {number} of {type(dataset).__name__} have the same key {key!r}, but are "
+                "different images",
+                expected="one key per image; only a sample that is repeated has the same key again",
+                hint=key_advice(dataset),
+            )

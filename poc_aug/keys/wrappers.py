@@ -1,0 +1,105 @@
+"""What is behind an index of a dataset that wraps another one, as far as that is known without reading items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, StackDataset
+
+from poc_aug.keys.paths import is_table
+
+WRAPPED = ("dataset", "_dataset", "base_dataset", "base", "ds", "inner", "source", "wrapped")
+"""Attributes in which wrappers keep the one dataset that they wrap."""
+
+_INDICES = (
+    "indices",
+    "indexes",
+    "index_list",
+    "index_map",
+    "idxs",
+    "idx",
+    "index",
+    "repeat_indices",
+    "sample_indices",
+    "order",
+    "permutation",
+)
+
+
+def wrapped(dataset: Any) -> Any | None:
+    """The one dataset that another one holds; ``None`` where it holds none, or several."""
+    for name in WRAPPED:
+        value = getattr(dataset, name, None)
+        if value is not dataset and is_dataset(value):
+            return value
+    held = [value for value in getattr(dataset, "__dict__", {}).values() if _is_surely_dataset(value)]
+    return held[0] if len(held) == 1 and held[0] is not dataset else None
+
+
+def parts(dataset: Any) -> list[Any] | None:
+    """The datasets that another one holds in ``datasets``, as `ConcatDataset` and `StackDataset` do."""
+    held = getattr(dataset, "datasets", None)
+    found = list(held.values()) if isinstance(held, Mapping) else list(held) if isinstance(held, list | tuple) else []
+    known = isinstance(dataset, ConcatDataset | StackDataset)  # their parts may be plain lists
+    return found if found and (known or all(is_dataset(part) for part in found)) else None
+
+
+def behind(dataset: Any, inner_length: int, length: int) -> list[int] | None:
+    """The index into the wrapped dataset behind each index of a wrapper; ``None`` where it is not known.
+
+    A wrapper that is a multiple of what it wraps is taken for one that repeats it whole (``base[i % len(base)]``, as
+    mmengine's and mmseg's `RepeatDataset` do); one that is not is found out by the digest of the first item that is
+    read.
+    """
+    original = getattr(dataset, "_get_ori_dataset_idx", None)  # mmengine's wrappers
+    if callable(original):
+        return _checked([original(index) for index in range(length)], inner_length)
+    for name in _INDICES:
+        for value in (getattr(dataset, name, None), getattr(dataset, f"_{name}", None)):
+            found = _checked(_integers(value), inner_length)
+            if found is not None and len(found) == length:
+                return found
+    if inner_length and length % inner_length == 0:
+        return [index % inner_length for index in range(length)]
+    lists = [_checked(_integers(value), inner_length) for value in getattr(dataset, "__dict__", {}).values()]
+    fitting = [found for found in lists if found is not None and len(found) == length]
+    return fitting[0] if length and len(fitting) == 1 else None
+
+
+def is_dataset(value: Any) -> bool:
+    """Whether a value can be read by index and has a length, as a map-style dataset, and is no plain container."""
+    plain = (str, bytes, list, tuple, Mapping, range, np.ndarray, torch.Tensor, torch.nn.Module, IterableDataset)
+    kind = type(value)
+    readable = hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
+    return readable and not isinstance(value, plain) and not is_table(value) and not hasattr(value, "iloc")
+
+
+def _is_surely_dataset(value: Any) -> bool:
+    own = isinstance(value, Dataset) or hasattr(value, "get_data_info") or is_hugging_face(value)
+    return own and is_dataset(value)
+
+
+def is_hugging_face(value: Any) -> bool:
+    """Whether a value is a dataset of Hugging Face's `datasets`: it is not imported to find out."""
+    return type(value).__module__.startswith("datasets.") and hasattr(value, "column_names")
+
+
+def _integers(value: Any) -> list[int] | None:
+    if isinstance(value, torch.Tensor | np.ndarray):
+        whole = not value.is_floating_point() if isinstance(value, torch.Tensor) else value.dtype.kind in "iu"
+        return [int(each) for each in value.tolist()] if value.ndim == 1 and whole else None
+    if isinstance(value, range):
+        return list(value)
+    if not isinstance(value, list | tuple):
+        return None
+    whole_numbers = all(isinstance(each, int | np.integer) and not isinstance(each, bool) for each in value)
+    return [int(each) for each in value] if whole_numbers else None
+
+
+def _checked(indices: list[Any] | None, inner_length: int) -> list[int] | None:
+    if indices is None or not all(isinstance(each, int) and -inner_length <= each < inner_length for each in indices):
+        return None
+    return [each % inner_length for each in indices]
