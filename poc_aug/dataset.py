@@ -23,6 +23,7 @@ from poc_aug.errors import (
     LabelPolicyError,
     RecipeError,
 )
+from poc_aug.joint_transforms import JointTransforms, ignore_ids
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
@@ -69,7 +70,13 @@ class POCAugmentedDataset(Dataset[Any]):
             ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
         server: how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
-        transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
+        transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
+            `AugmentationSequential` is given image and labels as its library wants them, see
+            `poc_aug.joint_transforms`; any other callable is called ``transforms(image, labels)``, or
+            ``transforms(item)`` for dicts.
+        check_transforms: whether the label ids that ``transforms`` returns are compared with those that went in: of
+            the first eight items of each worker, then of one in a thousand. ``False`` for transforms that change ids
+            on purpose.
         seed: seed of what is drawn when reading.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets.
         keys: stable names of the samples; ``None``: found, see `poc_aug.keys`.
@@ -82,6 +89,8 @@ class POCAugmentedDataset(Dataset[Any]):
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
         LabelPolicyError: an inserted class without a label id, or an id that does not fit the labels' dtype.
         RecipeError: a parameter out of its range.
+        TransformError: ``transforms`` would transform images alone; when reading: it made label ids that neither went
+            in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
@@ -106,6 +115,7 @@ class POCAugmentedDataset(Dataset[Any]):
         server: ServerSettings | None = None,
         sigma_px: float = 1.0,
         transforms: Callable[..., Any] | None = None,
+        check_transforms: bool = True,
         seed: int = 0,
         schema: LabelSchema | str | Path | None = None,
         keys: Sequence[str] | Callable[[int], str] | None = None,
@@ -120,11 +130,12 @@ class POCAugmentedDataset(Dataset[Any]):
         self.variant = None if variant is None else operator.index(variant)
         self.on_miss: OnMiss = on_miss
         self.sigma_px = sigma_px
-        self.transforms = transforms
         self.seed = operator.index(seed)
         # Of the base's labels: a policy may change what comes out.
         self.base_schema = find_schema(base, schema)
         self.adapt = adapt
+        self.check_transforms = check_transforms
+        self.transforms = transforms
         self.keys = dataset_keys(base, keys)
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
@@ -157,6 +168,19 @@ class POCAugmentedDataset(Dataset[Any]):
         # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._ledger = Ledger(len(self))
+
+    @property
+    def transforms(self) -> Callable[..., Any] | None:
+        """What is applied after composing."""
+        return None if self._joint is None else self._joint.transforms
+
+    @transforms.setter
+    def transforms(self, transforms: Callable[..., Any] | None) -> None:
+        ignored = ignore_ids(self.labels, self.base_schema)
+        check = self.check_transforms
+        self._joint = (
+            None if transforms is None else JointTransforms(transforms, ignored, check=check, adapt=self.adapt)
+        )
 
     @property
     def _shown(self) -> Shown:
@@ -253,7 +277,7 @@ class POCAugmentedDataset(Dataset[Any]):
         if reading.variant is not None:
             self._compose(reading.item, reading.key, reading.variant)
         self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
-        return self._transform(reading.item.close())
+        return reading.item.close() if self._joint is None else self._joint(reading.item)
 
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
@@ -287,11 +311,6 @@ class POCAugmentedDataset(Dataset[Any]):
                     expected=f"an id in [{low}, {high}]",
                     hint=f"change the id in {self.labels!r}, or give the base labels of a wider dtype",
                 )
-
-    def _transform(self, item: Any) -> Any:
-        if self.transforms is None:
-            return item
-        return self.transforms(*item) if isinstance(item, tuple | list) else self.transforms(item)
 
     def _check_parameters(self) -> None:
         if not 0 <= self.p <= 1:

@@ -9,6 +9,7 @@
     │   └── DatasetKeyError          keys that are missing or not unique
     ├── SchemaError                  a label id or class name that the schema does not know
     ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
+    ├── TransformError               transforms= that cannot take a pair, or made ids that never were
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
@@ -82,6 +83,10 @@ class SchemaError(PocAugError):
 
 class LabelPolicyError(PocAugError):
     """A class of an insertion has no label id, or a label id does not fit the labels' dtype."""
+
+
+class TransformError(PocAugError):
+    """``transforms=`` cannot take image and labels together, or it made label ids that were not there before."""
 
 
 class RecipeError(PocAugError):

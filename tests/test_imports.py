@@ -34,6 +34,7 @@ RANKS = [
             "digest",
             "keys",
             "known",
+            "joint_transforms",
         ),
         *("datasets", "synthetic", "render"),
     ),
