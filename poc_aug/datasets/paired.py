@@ -41,8 +41,9 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         labels: the same for the labels. Where ``images`` is a list, one of the same length.
         schema: label schema, its name, or a YAML file: of the labels as this dataset returns them.
         pair: from an image's relative path to that of its labels, where wildcards cannot tell. Needs globs.
-        transforms: function of ``(image, labels)``, or a joint transform (`poc_aug.joint_transforms`). To augment with this library, leave the transforms here out
-            and pass them to `POCAugmentedDataset`: a normalised image cannot take an object.
+        transforms: function of ``(image, labels)``, or a joint transform (`poc_aug.joint_transforms`). To augment with
+            this library, leave the transforms here out and pass them to `POCAugmentedDataset`: a normalised image
+            cannot take an object.
         transform: function of the image.
         target_transform: function of the labels.
 

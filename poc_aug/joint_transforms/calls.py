@@ -87,8 +87,7 @@ def call_albumentations(transforms: Callable[..., Any], item: OpenItem, fills: I
     out = transforms(image=image, mask=labels.numpy().astype(carried, copy=False), **further)
     mask = out["mask"]
     wanted = dtype_holding(labels.dtype, fills)
-    back = _as_ids(mask, wanted) if _numpy_dtype(mask) == carried else mask
-    done = item.put(_in_order(out["image"], item), back)
+    done = item.put(_in_order(out["image"], item), _as_ids(mask, wanted, carried))
     for name in further:
         done[name] = out[name]
     return done, mask
@@ -217,13 +216,15 @@ def _opencv_dtype(labels: torch.Tensor, fills: Iterable[int], key: str) -> np.dt
     return np.dtype(np.float64)
 
 
-def _numpy_dtype(mask: Any) -> np.dtype[Any] | None:
-    if isinstance(mask, np.ndarray):
-        return mask.dtype
-    return torch.empty(0, dtype=mask.dtype).numpy().dtype if isinstance(mask, torch.Tensor) else None
-
-
-def _as_ids(mask: Any, dtype: torch.dtype) -> Any:
+def _as_ids(mask: Any, dtype: torch.dtype, carried: np.dtype[Any] | None = None) -> Any:
+    """The ids as ``dtype``; anything that is no longer of the dtype in which they were carried is left as it is."""
     if isinstance(mask, torch.Tensor):
-        return mask.to(dtype)
-    return mask.astype(torch.empty(0, dtype=dtype).numpy().dtype, copy=False)
+        came = _numpy_dtype(mask.dtype)
+        return mask.to(dtype) if carried is None or came == carried else mask
+    if isinstance(mask, np.ndarray) and mask.dtype == carried:
+        return mask.astype(_numpy_dtype(dtype), copy=False)
+    return mask
+
+
+def _numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype(str(dtype).removeprefix("torch."))

@@ -190,7 +190,7 @@ def _held_by(part: Any) -> Iterator[Any]:
             used = inspect.getclosurevars(part)
             held = (*used.nonlocals.values(), *used.globals.values())
     elif callable(part) and not isinstance(part, type):
-        held = (*getattr(part, "__dict__", {}).values(), getattr(type(part), "__call__", None))
+        held = (*getattr(part, "__dict__", {}).values(), type(part).__call__)
     for value in itertools.islice(held, _MOST_PARTS):
         if callable(value) or isinstance(value, list | tuple | set | dict):
             yield value
