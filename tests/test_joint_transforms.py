@@ -215,7 +215,7 @@ def test_labels_are_widened_for_the_fill_id(fill: int, labels: str) -> None:
 
 # The forms of items, and what else is in them.
 
-Pair = namedtuple("Pair", ["image", "labels", "name", "depth"])  # noqa: PYI024
+Pair = namedtuple("Pair", ["image", "labels", "name", "depth"])
 
 
 class Named(OrderedDict[str, Any]):
@@ -295,7 +295,7 @@ def test_items_of_another_form_are_put_together_by_adapt() -> None:
         out = apply(FLIPS[name], Frame(*pil_item()), adapt=adapt)
         assert np.array_equal(pixels(out.picture), RGB[:, ::-1])
         assert np.array_equal(ids(out.segments), IDS[:, ::-1])
-    with pytest.raises(TransformError, match="made .* label ids"):
+    with pytest.raises(TransformError, match=r"made .* label ids"):
         apply(lambda frame: replace(frame, segments=np.array(frame.segments) / 255), Frame(*pil_item()), adapt=adapt)
     assert apply(lambda frame: "a caption", Frame(*pil_item()), adapt=adapt) == "a caption"
 
@@ -475,10 +475,10 @@ def test_the_first_eight_items_and_then_one_in_a_thousand_are_checked() -> None:
 
     joint = JointTransforms(later)
     item = Image.fromarray(RGB), COARSE
+    for _ in range(999):
+        joint(open_item(item, key="frame-1"))
     with pytest.raises(TransformError, match="4, 91"):
-        for _ in range(1001):
-            joint(open_item(item, key="frame-1"))
-    assert len(calls) == 1000
+        joint(open_item(item, key="frame-1"))
 
 
 # The same transforms elsewhere.
@@ -499,7 +499,7 @@ def test_datasets_of_this_library_take_them_too(tmp_path: Path) -> None:
     with pytest.raises(TransformError, match="AugmentationSequential"):
         PairedFolder(tmp_path, ["a.png"], ["a_gt.png"], transforms=kornia.RandomHorizontalFlip())[0]
     Image.fromarray(RGB).save(tmp_path / "a_colour.png")
-    with pytest.raises(ItemFormatError, match="'a.png'"):
+    with pytest.raises(ItemFormatError, match=r"'a\.png'"):
         PairedFolder(tmp_path, ["a.png"], ["a_colour.png"], transforms=FLIPS["v2"])[0]
     assert transform_pair(lambda *pair: pair, 1, 2, key="k") == (1, 2)
 
