@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="a few steps")
     options = parser.parse_args()
-    steps = 16 if options.smoke else options.steps
+    steps = 12 if options.smoke else options.steps
 
     base = Cityscapes(str(options.cityscapes), split="train", mode="fine", target_type="semantic")
     recipe, inserter = load_objects("rendered", ObjectSource(camera="cityscapes"))
@@ -70,7 +70,9 @@ def main() -> None:
         warm_cache(base, cache, InsertionPipeline(recipe, inserter), num_variants=1)
         dataset = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=0.5, transforms=TRANSFORMS)
         torch.manual_seed(0)
-        loader = DataLoader(dataset, batch_size=4, shuffle=True, num_workers=options.workers)
+        loader = DataLoader(
+            dataset, batch_size=4, shuffle=True, num_workers=options.workers, persistent_workers=options.workers > 0
+        )
         train(dataset, loader, steps)
 
 
