@@ -431,6 +431,17 @@ def test_invented_ids_are_an_error_that_names_them(transforms: Any, found: str) 
     apply(transforms, (Image.fromarray(RGB), COARSE), check=False)
 
 
+def test_labels_that_were_normalised_as_an_image() -> None:
+    """As with torchvision's training presets on a dataset that was not wrapped for v2."""
+    steps = v2.Compose([v2.ToImage(), v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
+    preset = v2.Compose([steps, v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
+    out = preset(*pil_item())
+    assert out[1].shape == (3, H, W)  # broadcast over the means
+    with pytest.raises(TransformError, match=r"label ids that did not go in: -2\.1"):
+        apply(lambda image, labels: preset(image, labels), pil_item())
+    assert apply(preset, pil_item())[1].shape == (H, W)
+
+
 def test_invented_ids_in_dicts() -> None:
     with pytest.raises(TransformError, match="resize_both made"):
         apply(resize_both, {"image": Image.fromarray(RGB), "labels": COARSE})

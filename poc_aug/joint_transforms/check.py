@@ -61,7 +61,8 @@ def label_ids(labels: Any) -> AnyArray | None:
     """The distinct values of a label map, sorted; ``None`` for what is not one.
 
     A map is a PIL image of one band, or a tensor or array of numbers with at most two sides longer than 1. One-hot
-    maps, boolean masks, colours and batches are not.
+    maps, boolean masks, colours and batches are not; but floats beyond [0, 1] are taken for one that was normalised as
+    an image, which gives it three channels.
     """
     if isinstance(labels, Image.Image):
         values: AnyArray = np.asarray(labels)
@@ -73,9 +74,12 @@ def label_ids(labels: Any) -> AnyArray | None:
         values = labels
     else:
         return None
-    if values.dtype.kind not in "iuf" or sum(side > 1 for side in values.shape) > 2 or values.ndim < 2:
+    if values.dtype.kind not in "iuf" or values.ndim < 2:
         return None
+    several = sum(side > 1 for side in values.shape) > 2
     values = values.reshape(-1)
+    if several and (values.dtype.kind != "f" or (values.min() >= 0 and values.max() <= 1)):
+        return None
     if values.dtype.kind != "f" and values.size:
         low, high = int(values.min()), int(values.max())
         if high - low < 1 << 16:  # counting needs no sorting
