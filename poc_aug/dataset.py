@@ -23,7 +23,7 @@ from poc_aug.errors import (
     LabelPolicyError,
     RecipeError,
 )
-from poc_aug.joint_transforms import JointTransforms, ignore_ids
+from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
@@ -89,8 +89,8 @@ class POCAugmentedDataset(Dataset[Any]):
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
         LabelPolicyError: an inserted class without a label id, or an id that does not fit the labels' dtype.
         RecipeError: a parameter out of its range.
-        TransformError: ``transforms`` would transform images alone; when reading: it made label ids that neither went
-            in nor are ignore or fill ids.
+        TransformError: ``transforms`` would transform images alone, or a torchvision transform in ``base`` interpolates
+            its label ids; when reading: ``transforms`` made ids that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
@@ -123,6 +123,7 @@ class POCAugmentedDataset(Dataset[Any]):
     ) -> None:
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
+        check_base_transforms(base)
         self.base = base
         self.labels = labels if labels is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5

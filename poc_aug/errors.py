@@ -9,7 +9,7 @@
     │   └── DatasetKeyError          keys that are missing or not unique
     ├── SchemaError                  a label id or class name that the schema does not know
     ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
-    ├── TransformError               transforms= that cannot take a pair, or made ids that never were
+    ├── TransformError               transforms that cannot take a pair, or make ids that never were
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
@@ -86,7 +86,7 @@ class LabelPolicyError(PocAugError):
 
 
 class TransformError(PocAugError):
-    """``transforms=`` cannot take image and labels together, or it made label ids that were not there before."""
+    """Transforms that cannot take image and labels together, or that make label ids which were not there before."""
 
 
 class RecipeError(PocAugError):

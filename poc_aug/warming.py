@@ -18,6 +18,7 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
+from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.manifests import manifest_of, type_name
@@ -165,6 +166,7 @@ def warm_cache(
     """
     _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
+    check_base_transforms(dataset)
     label_schema = find_schema(dataset, schema)
     pipeline = pipeline.with_schema(label_schema)
     pipeline.check()

@@ -18,6 +18,7 @@ import torchvision
 from albumentations.pytorch import ToTensorV2
 from kornia.constants import DataKey
 from PIL import Image
+from torch.utils.data import ConcatDataset, Subset
 from torchvision import transforms as v1
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -43,6 +44,7 @@ FLIPS: dict[str, Any] = {
     "v2.RandomApply": v2.RandomApply([v2.RandomHorizontalFlip(1.0)], p=1.0),
     "v2 in nn.Sequential": torch.nn.Sequential(v2.RandomHorizontalFlip(1.0), Identity()),
     "v2 in the old Compose": v1.Compose([v2.RandomHorizontalFlip(1.0), Identity()]),
+    "v2 in the old RandomChoice": v1.RandomChoice([v2.RandomHorizontalFlip(1.0)]),
     "v2 in a partial": functools.partial(v2.RandomHorizontalFlip(1.0)),
     "v2, its method": v2.RandomHorizontalFlip(1.0).forward,
     "albumentations": albumentations.HorizontalFlip(p=1.0),
@@ -280,6 +282,25 @@ def test_albumentations_transforms_the_further_targets_that_it_was_told_of() -> 
     assert out["other"] is item["other"]
 
 
+def test_albumentations_transforms_boxes_and_their_labels() -> None:
+    flip = albumentations.Compose(
+        [albumentations.HorizontalFlip(p=1.0)],
+        bbox_params=albumentations.BboxParams("pascal_voc", label_fields=["names"]),
+    )
+    image, labels = pil_item()
+    item = {"image": image, "mask": labels, "bboxes": [[1, 2, 4, 8]], "names": ["car"]}
+    out = apply(flip, item)
+    assert np.allclose(out["bboxes"], [[W - 4, 2, W - 1, 8]])
+    assert [*out["names"]] == ["car"]
+    assert np.array_equal(ids(out["mask"]), IDS[:, ::-1])
+
+
+def test_steps_of_kornia_that_take_no_labels_are_named() -> None:
+    warp = kornia.AugmentationSequential(kornia.RandomThinPlateSpline(p=1.0))
+    with pytest.raises(TransformError, match=r"AugmentationSequential\(RandomThinPlateSpline\) has a step"):
+        apply(warp, pil_item())
+
+
 @dataclass
 class Frame:
     picture: Any
@@ -381,6 +402,8 @@ def test_other_callables_are_called_as_they_were() -> None:
     assert apply(Joint(), item) == item
     assert apply(OwnSequential(v2.CenterCrop(3)), item) == ("own", *item)
     record = {"image": item[0], "mask": item[1]}
+    assert apply(v1.Lambda(lambda given: given is record), record)
+    assert apply(v1.Compose([v1.Lambda(lambda given: given), lambda given: given["mask"]]), record) is item[1]
     assert apply(lambda given: given is record, record)
     old = type("Old", (v1.RandomCrop,), {"forward": lambda self, image, labels: (image, labels)})
     assert apply(old(3), item) == item
@@ -456,6 +479,25 @@ def test_kornia_told_to_interpolate_labels() -> None:
             apply(linear, (Image.fromarray(RGB), COARSE), check=check)
 
 
+def test_variables_that_are_not_yet_assigned() -> None:
+    def joint(image: Any, labels: Any) -> Any:
+        return later(image, labels)
+
+    prepared = JointTransforms(joint)
+    later = v2.RandomRotation((45, 45), fill=77)
+    assert prepared.fill_ids == frozenset()
+    assert JointTransforms(joint).fill_ids == {0, 77}
+
+
+def test_v2_steps_of_the_users_own_may_return_another_form() -> None:
+    steps = v2.Compose([v2.CenterCrop(9), lambda image, labels: {"image": image, "labels": labels + 1}])
+    with pytest.raises(TransformError, match="4, 91"):
+        apply(steps, (Image.fromarray(RGB), COARSE))
+    adapt = Adapt(get=lambda frame: (frame.picture, frame.segments), put=lambda frame, *leaves: Frame(*leaves))
+    with pytest.raises(TransformError, match="returned a dict with the fields 'image', 'labels'"):
+        apply(steps, Frame(*pil_item()), adapt=adapt)
+
+
 @pytest.mark.parametrize(
     "transforms",
     [
@@ -513,6 +555,71 @@ def test_datasets_of_this_library_take_them_too(tmp_path: Path) -> None:
     with pytest.raises(ItemFormatError, match=r"'a\.png'"):
         PairedFolder(tmp_path, ["a.png"], ["a_colour.png"], transforms=FLIPS["v2"])[0]
     assert transform_pair(lambda *pair: pair, 1, 2, key="k") == (1, 2)
+
+
+def folder(tmp_path: Path, **transforms: Any) -> Any:
+    from poc_aug import PairedFolder
+
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(IDS).save(tmp_path / "a_gt.png")
+    return PairedFolder(tmp_path, ["a.png"], ["a_gt.png"], **transforms)
+
+
+class Torchvisions(torchvision.datasets.VisionDataset):
+    """A dataset of somebody else's that does as torchvision's do."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return pil_item() if self.transforms is None else self.transforms(*pil_item())
+
+
+NEAREST = v2.InterpolationMode.NEAREST
+GRID = v2.InterpolationMode.NEAREST_EXACT
+
+
+@pytest.mark.parametrize(
+    ("transforms", "named"),
+    [
+        ({"target_transform": v1.Resize(9)}, r"target_transform=...\) has Resize\(interpolation=bilinear\)"),
+        ({"target_transform": v1.Compose([v2.PILToTensor(), v2.Resize(9)])}, "Resize"),
+        ({"target_transform": v1.ColorJitter(0.5)}, "ColorJitter"),
+        ({"transforms": v2.Compose([v2.CenterCrop(9), v2.Resize(9)])}, r"transforms=...\) has Resize.* as a PIL image"),
+        ({"transforms": v2.RandomAutocontrast(1.0)}, "RandomAutocontrast"),
+        ({"transforms": v2.RandomApply([v2.GaussianBlur(3)], 1.0)}, "GaussianBlur"),
+        ({"transforms": v2.CenterCrop(9)}, None),
+        ({"transforms": v2.Compose([v2.Resize(9, NEAREST), v2.Resize(9, GRID)])}, None),
+        ({"target_transform": v1.Resize(9, interpolation=NEAREST)}, None),
+        ({"transform": v1.Resize((H, W))}, None),
+        ({"transforms": lambda *pair: pair}, None),
+    ],
+)
+def test_base_datasets_that_interpolate_their_labels(tmp_path: Path, transforms: Any, named: str | None) -> None:
+    from poc_aug.joint_transforms import check_base_transforms
+
+    base = Torchvisions(str(tmp_path), **transforms)
+    for dataset in (base, Subset(base, [0]), ConcatDataset([base, base])):
+        if named is None:
+            check_base_transforms(dataset)
+        else:
+            with pytest.raises(TransformError, match=named):
+                check_base_transforms(dataset)
+    if "transforms" in transforms:
+        check_base_transforms(folder(tmp_path, **transforms))
+
+
+def test_wrapping_and_warming_look_at_the_base(tmp_path: Path) -> None:
+    from poc_aug import InsertionPipeline, POCAugmentedDataset, warm_cache
+    from tests.fakes import EllipseInserter, make_recipe
+
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    base = folder(tmp_path, target_transform=v1.Resize((9, 9)), schema="cityscapes-trainIds")
+    with pytest.raises(TransformError, match="Resize"):
+        warm_cache(base, tmp_path / "x.cache", pipeline)
+    assert not (tmp_path / "x.cache").exists()
+    with pytest.raises(TransformError, match="Resize"):
+        POCAugmentedDataset(base, None, pipeline=pipeline)
 
 
 def test_real_frames_keep_their_ids(real_data: Path) -> None:

@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from poc_aug.adapters import Adapt, OpenItem, open_item
+from poc_aug.joint_transforms.base import check_base_transforms
 from poc_aug.joint_transforms.calls import call_albumentations, call_kornia, call_v2
 from poc_aug.joint_transforms.check import Turns, check_ids, ignore_ids, label_ids, labels_in
 from poc_aug.joint_transforms.fills import fill_ids
 from poc_aug.joint_transforms.kinds import Kind, kind_of, name_of
 
-__all__ = ["JointTransforms", "ignore_ids", "transform_pair"]
+__all__ = ["JointTransforms", "check_base_transforms", "ignore_ids", "transform_pair"]
 
 _logger = logging.getLogger("poc_aug")
 
@@ -75,14 +76,14 @@ class JointTransforms:
         before = label_ids(item.labels.value) if self.check and self._turns.take() else None
         out, labels = self._call(item)
         if before is not None:
-            if self.kind is Kind.OTHER:
+            if labels is None:
                 labels = self._labels_in(out, item)
             name = name_of(self.transforms)
             check_ids(before, labels, self.ignored, self.fill_ids, self.kind, name, item.key)
         return out
 
     def _call(self, item: OpenItem) -> tuple[Any, Any]:
-        """The item that came out; with a transform of a known library, its labels too."""
+        """The item that came out; from a known library, its labels too, where they are known."""
         match self.kind:
             case Kind.V2 | Kind.V2_SEQUENCE:
                 return call_v2(self.transforms, item, self.fill_ids, one=self.kind is Kind.V2_SEQUENCE)

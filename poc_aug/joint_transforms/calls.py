@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from poc_aug.adapters import OpenItem
+from poc_aug.adapters.container import describe_value
 from poc_aug.errors import TransformError
 from poc_aug.joint_transforms.fills import dtype_holding
 from poc_aug.joint_transforms.kinds import called_by, name_of
@@ -43,8 +44,14 @@ def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]
     """
     image, mask = _tv_image(item), _tv_mask(item, fills)
     if item.fields is None:
-        image, mask = transforms((image, mask)) if one else transforms(image, mask)
-        return item.put(_in_order(image, item), mask), mask
+        out = transforms((image, mask)) if one else transforms(image, mask)
+        if not isinstance(out, tuple | list) or len(out) != 2:
+            raise TransformError(
+                f"item {item.key!r}: transforms={name_of(transforms)} returned {describe_value(out)}",
+                expected="image and labels, which adapt= puts back into the item",
+                hint="leave out the step that returns something else, or do it in the dataset's collate_fn",
+            )
+        return item.put(_in_order(out[0], item), out[1]), out[1]
     whole = item.close()
     at_image, at_labels = item.fields
     if isinstance(whole, dict | UserDict):
@@ -71,6 +78,7 @@ def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]
 def call_albumentations(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]) -> tuple[Any, Any]:
     """Call albumentations with ``image=`` uint8 ``[H, W, 3]`` and ``mask=`` ``[H, W]``.
 
+    Fields of a dict that it was told of (``additional_targets``, boxes, keypoints and their labels) go with them.
     OpenCV turns int64 into int32 and warps neither in all of its versions, so ids travel in a dtype that it handles.
 
     Returns:
@@ -82,8 +90,8 @@ def call_albumentations(transforms: Callable[..., Any], item: OpenItem, fills: I
     carried = _opencv_dtype(labels, fills, item.key)
     image = np.ascontiguousarray(item.image.whole().permute(1, 2, 0).numpy())
     fields = item.close()
-    named = getattr(target, "additional_targets", None) or {}
-    further = {name: fields[name] for name in named if isinstance(fields, dict | UserDict) and name in fields}
+    named = _further_targets(target) if isinstance(fields, dict | UserDict) else set()
+    further = {name: fields[name] for name in named if name in fields}
     out = transforms(image=image, mask=labels.numpy().astype(carried, copy=False), **further)
     mask = out["mask"]
     wanted = dtype_holding(labels.dtype, fills)
@@ -100,7 +108,7 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
         The item that came out, with a float image ``[3, H, W]`` and ids ``[H, W]`` of the labels' dtype; its labels.
 
     Raises:
-        TransformError: ids that float32 does not hold, or values between the ids.
+        TransformError: ids that float32 does not hold, values between the ids, or a step that takes no masks.
     """
     labels = _labels(item)
     low, high = (int(bound) for bound in torch.aminmax(labels))
@@ -112,7 +120,14 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
             hint="number the ids from 0 in the dataset, or transform with torchvision v2",
         )
     pixels = item.image.whole().contiguous()[None].to(torch.float32).div_(255)
-    image, mask = transforms(pixels, labels[None, None].to(torch.float32), data_keys=["input", "mask"])
+    try:
+        image, mask = transforms(pixels, labels[None, None].to(torch.float32), data_keys=["input", "mask"])
+    except NotImplementedError as error:  # without a text, from thin plate splines, fisheye and mixing
+        raise TransformError(
+            f"item {item.key!r}: transforms={name_of(transforms)} has a step that kornia cannot apply to labels",
+            expected="augmentations of kornia that transform masks",
+            hint="leave that step out; mixing needs a batch, in the training loop",
+        ) from error
     image, mask = image.squeeze(0), mask.reshape(mask.shape[-2:])
     if bool((between := mask != mask.round()).any()):
         raise TransformError(
@@ -123,6 +138,13 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
         )
     done = _as_ids(mask, dtype_holding(labels.dtype, fills))
     return item.put(_in_order(image, item), done), mask
+
+
+def _further_targets(compose: Any) -> set[str]:
+    names = set(getattr(compose, "additional_targets", None) or ())
+    for name, processor in (getattr(compose, "processors", None) or {}).items():
+        names |= {name, *(processor.params.label_fields or ())}
+    return names
 
 
 @dataclass(frozen=True, slots=True)

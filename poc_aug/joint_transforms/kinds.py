@@ -51,7 +51,7 @@ def kind_of(transforms: Any) -> Kind:
         return Kind.ALBUMENTATIONS
     if _is_from(target, "kornia.augmentation", "AugmentationSequential"):
         return Kind.KORNIA
-    steps = [*_steps_of(target)]
+    steps = [*steps_of(target)]
     for step in steps:
         _refuse_image_only(step)
     if not any(is_v2(step) for step in steps):
@@ -70,6 +70,19 @@ def name_of(transforms: Any) -> str:
     if isinstance(steps, list | tuple | nn.ModuleList) and len(steps):
         name += f"({', '.join(getattr(step, '__qualname__', type(step).__qualname__) for step in steps)})"
     return name
+
+
+def steps_of(target: Any) -> Iterator[Any]:
+    """A transform of torchvision, or a container, with all steps of it and of the containers among them."""
+    yield target
+    steps: Any = ()
+    if isinstance(target, nn.ModuleList) or _is_plain_sequential(target):
+        steps = target
+    elif is_v2(target) or _is_v1_container(target):
+        steps = getattr(target, "transforms", ())
+        steps = steps if isinstance(steps, Iterable) else ()
+    for step in steps:
+        yield from steps_of(step)
 
 
 def parts_of(transforms: Any) -> Iterator[Any]:
@@ -125,8 +138,9 @@ def _is_v1(part: Any) -> bool:
     return module.startswith("torchvision.transforms.") and not module.startswith("torchvision.transforms.v2")
 
 
-def _is_v1_compose(part: Any) -> bool:
-    return _is_v1(part) and type(part).__name__ == "Compose"
+def _is_v1_container(part: Any) -> bool:
+    """Whether it hands its one argument to other callables, whatever that is."""
+    return _is_v1(part) and type(part).__name__ in ("Compose", "RandomApply", "RandomChoice", "RandomOrder", "Lambda")
 
 
 def _is_plain_sequential(part: Any) -> bool:
@@ -135,7 +149,7 @@ def _is_plain_sequential(part: Any) -> bool:
 
 
 def _refuse_image_only(part: Any) -> None:
-    if _is_v1(part) and not _is_v1_compose(part):
+    if _is_v1(part) and not _is_v1_container(part):
         name = type(part).__name__
         raise TransformError(
             f"transforms= has torchvision.transforms.{name}, which transforms an image alone",
@@ -161,19 +175,6 @@ def _refuse_to_tensor(steps: list[Any]) -> None:
         )
 
 
-def _steps_of(target: Any) -> Iterator[Any]:
-    """A transform of torchvision, or a container, with all steps of it and of the containers among them."""
-    yield target
-    steps: Any = ()
-    if isinstance(target, nn.ModuleList) or _is_plain_sequential(target):
-        steps = target
-    elif is_v2(target) or _is_v1_compose(target):
-        steps = getattr(target, "transforms", ())
-        steps = steps if isinstance(steps, Iterable) else ()
-    for step in steps:
-        yield from _steps_of(step)
-
-
 def _held_by(part: Any) -> Iterator[Any]:
     """What one part of a transform holds that may be a part too."""
     held: Iterable[Any] = ()
@@ -187,10 +188,19 @@ def _held_by(part: Any) -> Iterator[Any]:
         held = (part.__self__, part.__func__)
     elif isinstance(part, FunctionType):
         if part.__module__ is not None and part.__module__.partition(".")[0] not in _LIBRARIES:
-            used = inspect.getclosurevars(part)
-            held = (*used.nonlocals.values(), *used.globals.values())
+            names = part.__code__.co_names
+            held = (*_cells(part), *(part.__globals__[name] for name in names if name in part.__globals__))
     elif callable(part) and not isinstance(part, type):
         held = (*getattr(part, "__dict__", {}).values(), type(part).__call__)
     for value in itertools.islice(held, _MOST_PARTS):
         if callable(value) or isinstance(value, list | tuple | set | dict):
             yield value
+
+
+def _cells(function: FunctionType) -> Iterator[Any]:
+    """Variables of enclosing functions; one that was not yet assigned has none."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
