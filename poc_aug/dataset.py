@@ -20,6 +20,7 @@ from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
 from poc_aug.compose import compose_image, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
+from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
 from poc_aug.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.known import find_schema
@@ -75,7 +76,13 @@ class POCAugmentedDataset(Dataset[Any]):
             ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
         server: how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
-        transforms: applied after composing: ``transforms(image, labels)``, or ``transforms(item)`` for dicts.
+        transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
+            `AugmentationSequential` is given image and labels as its library wants them, see
+            `poc_aug.joint_transforms`; any other callable is called ``transforms(image, labels)``, or
+            ``transforms(item)`` for dicts.
+        check_transforms: whether the label ids that ``transforms`` returns are compared with those that went in: of
+            the first eight items of each worker, then of one in a thousand. ``False`` for transforms that change ids
+            on purpose.
         seed: seed of what is drawn when reading.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets, else the
             pipeline's.
@@ -98,6 +105,8 @@ class POCAugmentedDataset(Dataset[Any]):
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
             cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
         RecipeError: a parameter out of its range.
+        TransformError: ``transforms`` would transform images alone, or a torchvision transform in ``base`` interpolates
+            its label ids; when reading: ``transforms`` made ids that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
@@ -123,6 +132,7 @@ class POCAugmentedDataset(Dataset[Any]):
         server: ServerSettings | None = None,
         sigma_px: float = 1.0,
         transforms: Callable[..., Any] | None = None,
+        check_transforms: bool = True,
         seed: int = 0,
         schema: LabelSchema | str | Path | None = None,
         keys: Keys | None = None,
@@ -133,6 +143,7 @@ class POCAugmentedDataset(Dataset[Any]):
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
         check_redraw(redraw)
+        check_base_transforms(base)
         self.base = base
         self.labels = labels if labels is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5
@@ -140,7 +151,6 @@ class POCAugmentedDataset(Dataset[Any]):
         self.variant = None if variant is None else operator.index(variant)
         self.on_miss: OnMiss = on_miss
         self.sigma_px = sigma_px
-        self.transforms = transforms
         self.seed = operator.index(seed)
         # Of the base's labels: a policy may change what comes out.
         self.base_schema = find_schema(base, schema)
@@ -149,6 +159,8 @@ class POCAugmentedDataset(Dataset[Any]):
         self.check_labels = check_labels
         self._told_incomparable = False
         self.adapt = adapt
+        self.check_transforms = check_transforms
+        self.transforms = transforms
         own_keys = dataset_keys(base, keys)
         self._key_advice = key_advice(base)
         self._live: Live | None = None
@@ -196,6 +208,19 @@ class POCAugmentedDataset(Dataset[Any]):
         # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
         drawn = 0 < self.p < 1 or (self.p > 0 and self._shown == "random")
         self._warn_again = torch.tensor(redraw is None and drawn).share_memory_()  # type: ignore[no-untyped-call]
+
+    @property
+    def transforms(self) -> Callable[..., Any] | None:
+        """What is applied after composing."""
+        return None if self._joint is None else self._joint.transforms
+
+    @transforms.setter
+    def transforms(self, transforms: Callable[..., Any] | None) -> None:
+        ignored = ignore_ids(self.labels, self.base_schema)
+        check = self.check_transforms
+        self._joint = (
+            None if transforms is None else JointTransforms(transforms, ignored, check=check, adapt=self.adapt)
+        )
 
     @property
     def _shown(self) -> Shown:
@@ -304,7 +329,7 @@ class POCAugmentedDataset(Dataset[Any]):
         if self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s) and self._warn_again:
             self._warn_again.fill_(False)  # once for all workers
             warnings.warn(read_again(reading.index, self.epoch), stacklevel=2)
-        return self._transform(item.close())
+        return item.close() if self._joint is None else self._joint(item)
 
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
@@ -363,11 +388,6 @@ class POCAugmentedDataset(Dataset[Any]):
                     expected=f"an id in [{low}, {high}]",
                     hint=f"change the id in {self.labels!r}, or give the base labels of a wider dtype",
                 )
-
-    def _transform(self, item: Any) -> Any:
-        if self.transforms is None:
-            return item
-        return self.transforms(*item) if isinstance(item, tuple | list) else self.transforms(item)
 
     def _check_parameters(self) -> None:
         if not 0 <= self.p <= 1:

@@ -9,6 +9,7 @@
     │   └── DatasetKeyError          keys that are missing or not unique
     ├── SchemaError                  ids or names that the schema does not know, or a schema of other labels
     ├── LabelPolicyError             an insertion's class has no id, or one that is taken, or one that does not fit
+    ├── TransformError               transforms that cannot take a pair, or make ids that never were
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
@@ -90,6 +91,10 @@ class SchemaError(PocAugError):
 
 class LabelPolicyError(PocAugError):
     """A class of an insertion has no label id, one with another meaning, or one that the dtype cannot hold."""
+
+
+class TransformError(PocAugError):
+    """Transforms that cannot take image and labels together, or that make label ids which were not there before."""
 
 
 class RecipeError(PocAugError):

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import DatasetError, ModelError, RecipeError
+from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.keys import Keys, dataset_keys
 from poc_aug.known import find_schema
 from poc_aug.label_ids import distinct_ids
@@ -143,6 +144,7 @@ def evaluate(
     if not scores:
         raise RecipeError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
     functions = {each: score_named(each, void_index=void_index) for each in dict.fromkeys(scores)}
+    check_base_transforms(dataset)
     found_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
     started = time.perf_counter()
     metrics = {each: AnomalySegmentation().to(device) for each in functions}

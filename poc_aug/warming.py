@@ -18,6 +18,7 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
+from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.key_matching import continued_keys
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
 from poc_aug.known import find_schema
@@ -169,6 +170,7 @@ def warm_cache(
     """
     _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
+    check_base_transforms(dataset)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
     pipeline.check()
     label_schema = pipeline.schema

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask a server for its newest version
 # A shell starts what runs in the background with SIGINT ignored, and so would every child of these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -49,6 +49,7 @@ RANKS = [
             "digest",
             "keys",
             "known",
+            "joint_transforms",
         ),
         *("datasets", "synthetic", "render"),
     ),

@@ -63,6 +63,20 @@ class OpenItem:
             return self.item
         return self._leaves.put(image, labels)
 
+    @property
+    def bgr(self) -> bool:
+        """Whether an array or tensor image has its channels as blue, green, red."""
+        return self._leaves.bgr
+
+    @property
+    def fields(self) -> tuple[Any, Any] | None:
+        """Index or name of image and labels in the item; ``None`` where only ``adapt=`` knows."""
+        return self._leaves.fields
+
+    def put(self, image: Any, labels: Any) -> Any:
+        """A new item with ``image`` and ``labels`` of any form in their places; other fields are the same objects."""
+        return self._leaves.put(image, labels)
+
     def sample(self, key: str | None = None) -> Sample:
         """The whole item as a `Sample` that shares no memory with it; for generation, not for reading.
 

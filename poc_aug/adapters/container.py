@@ -38,8 +38,9 @@ class Adapt:
 
     Attributes:
         get: ``item -> (image, labels)``, each a PIL image, a tensor or an array. Must not modify the item.
-        put: ``(item, image, labels) -> new item``, with the image and labels in the form that ``get`` gave.
-            Must not modify the item: it may be one that the dataset keeps in memory.
+        put: ``(item, image, labels) -> new item``, with the image and labels in the form that ``get`` gave, or, after
+            joint ``transforms``, as those returned them. Must not modify the item: it may be one that the dataset
+            keeps in memory.
         bgr: whether the channels of an array or tensor image are blue, green, red.
     """
 
@@ -59,6 +60,7 @@ class Leaves:
         labels_name: what a message calls the labels.
         bgr: whether an array or tensor image has its channels as blue, green, red.
         put: ``(image, labels) -> new item``, every other field the same object.
+        fields: index or name of the two in the item; ``None`` where only ``adapt=`` knows.
     """
 
     image: Any
@@ -67,6 +69,7 @@ class Leaves:
     labels_name: str
     bgr: bool
     put: Callable[[Any, Any], Any]
+    fields: tuple[Any, Any] | None = None
 
 
 def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
@@ -131,7 +134,7 @@ def _sequence(item: tuple[Any, ...] | list[Any], key: str) -> Leaves:
         make = getattr(type(item), "_make", None)  # a namedtuple takes its fields one by one
         return make(fields) if make is not None else type(item)(fields)
 
-    return Leaves(item[0], item[1], "the image (field 0)", "the labels (field 1)", False, put)
+    return Leaves(item[0], item[1], "the image (field 0)", "the labels (field 1)", False, put, (0, 1))
 
 
 def _mapping(item: dict[Any, Any] | UserDict[Any, Any], key: str) -> Leaves:
@@ -147,7 +150,7 @@ def _mapping(item: dict[Any, Any] | UserDict[Any, Any], key: str) -> Leaves:
     bgr = image_field == "img" and label_field in _MMSEG_LABEL_FIELDS and isinstance(item["img"], np.ndarray)
     return Leaves(
         item[image_field], item[label_field], f"the image (field {image_field!r})",
-        f"the labels (field {label_field!r})", bgr, put,
+        f"the labels (field {label_field!r})", bgr, put, (image_field, label_field),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torchvision.datasets import VisionDataset
 
 from poc_aug.datasets.pairing import pair_by_function, pair_by_wildcards
 from poc_aug.errors import DatasetError, SampleReadError
+from poc_aug.joint_transforms import transform_pair
 from poc_aug.schema import LabelSchema
 
 
@@ -40,8 +41,9 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         labels: the same for the labels. Where ``images`` is a list, one of the same length.
         schema: label schema, its name, or a YAML file: of the labels as this dataset returns them.
         pair: from an image's relative path to that of its labels, where wildcards cannot tell. Needs globs.
-        transforms: function of ``(image, labels)``. To augment with this library, leave the transforms here out
-            and pass them to `POCAugmentedDataset`: a normalised image cannot take an object.
+        transforms: function of ``(image, labels)``, or a joint transform (`poc_aug.joint_transforms`). To augment with
+            this library, leave the transforms here out and pass them to `POCAugmentedDataset`: a normalised image
+            cannot take an object.
         transform: function of the image.
         target_transform: function of the labels.
 
@@ -104,7 +106,7 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
             image = image.convert("RGB")
         labels = _read(self.labels[index], self._keys[index])
         if self.transforms is not None:
-            return self.transforms(image, labels)
+            return transform_pair(self.transforms, image, labels, key=self._keys[index])
         return image, labels
 
     def extra_repr(self) -> str:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from poc_aug import seeding
 from poc_aug.errors import DatasetError
+from poc_aug.joint_transforms import transform_pair
 from poc_aug.schema import SCHEMAS, LabelSchema
 from poc_aug.synthetic.camera import Camera
 from poc_aug.synthetic.layout import draw_scene
@@ -36,7 +37,8 @@ class SyntheticStreet(Dataset[Any]):
         size: height and width in pixels, at least 8 each.
         length: number of items.
         seed: another seed is another city.
-        transforms: called as ``transforms(image, labels)``, as in torchvision's datasets.
+        transforms: called as ``transforms(image, labels)``, as in torchvision's datasets, or a joint transform of
+            torchvision v2, albumentations or kornia (`poc_aug.joint_transforms`).
 
     Raises:
         DatasetError: a size, length or seed that cannot be used.
@@ -79,8 +81,10 @@ class SyntheticStreet(Dataset[Any]):
         """
         scene = self._scene(index)
         rgb, labels = render(scene, self._camera(scene), SCHEMAS["cityscapes-trainIds"].ids)
-        item = Image.fromarray(rgb), Image.fromarray(labels)
-        return item if self.transforms is None else self.transforms(*item)
+        image, ids = Image.fromarray(rgb), Image.fromarray(labels)
+        if self.transforms is None:
+            return image, ids
+        return transform_pair(self.transforms, image, ids, key=f"item {index}")
 
     def __repr__(self) -> str:
         return f"SyntheticStreet(size={self.size_hw}, length={self.length}, seed={self.seed})"

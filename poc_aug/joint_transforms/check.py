@@ -1,0 +1,137 @@
+"""The check of label ids: what comes out of ``transforms`` must have gone in, or mean "ignored" or "filled"."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from poc_aug.adapters.canvas import AnyArray
+from poc_aug.adapters.container import LABEL_FIELDS
+from poc_aug.errors import LabelPolicyError, TransformError
+from poc_aug.joint_transforms.kinds import Kind
+from poc_aug.labels import LabelPolicy
+from poc_aug.schema import LabelSchema
+
+_FIRST = 8
+_THEN_EVERY = 1000
+_USUAL_IGNORE_IDS = (255, -100)  # of most datasets, and torch's ``ignore_index``
+_HINTS = {
+    Kind.OTHER: "pass the library's own transform as transforms=, not a function around it: v2 gets tv_tensors.Mask "
+    "then; in a function of your own, wrap the labels in tv_tensors.Mask, or resample them with nearest neighbour and "
+    "fill them with an ignore id",
+    Kind.ALBUMENTATIONS: "leave mask_interpolation at cv2.INTER_NEAREST",
+    Kind.KORNIA: "leave extra_args of AugmentationSequential out, or say resample nearest for DataKey.MASK there",
+}
+_HINT_V2 = "let each step leave tv_tensors.Mask as ids: no scaling, no interpolation but nearest"
+
+
+class Turns:
+    """Says which items are checked: the first eight of each process, then one in a thousand."""
+
+    def __init__(self) -> None:
+        self._process = 0
+        self._count = 0
+
+    def take(self) -> bool:
+        """Whether it is the next item's turn. A worker counts from its own first item, forked or spawned."""
+        process = os.getpid()
+        if process != self._process:
+            self._process, self._count = process, 0
+        self._count += 1
+        return self._count <= _FIRST or self._count % _THEN_EVERY == 0
+
+
+def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None) -> frozenset[int]:
+    """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100, where no class has them."""
+    found = set(_USUAL_IGNORE_IDS)
+    if schema is not None:
+        found = found.difference(schema.ids.values()).union(schema.ignore)
+    with contextlib.suppress(LabelPolicyError):  # a policy need not have an ignore id
+        found.add(policy.ring_id(schema))
+    return frozenset(found)
+
+
+def label_ids(labels: Any) -> AnyArray | None:
+    """The distinct values of a label map, sorted; ``None`` for what is not one.
+
+    A map is a PIL image of one band, or a tensor or array of numbers with at most two sides longer than 1. One-hot
+    maps, boolean masks, colours and batches are not; but floats beyond [0, 1] are taken for one that was normalised as
+    an image, which gives it three channels.
+    """
+    if isinstance(labels, Image.Image):
+        values: AnyArray = np.asarray(labels)
+    elif isinstance(labels, torch.Tensor):
+        if labels.dtype is torch.bfloat16:
+            labels = labels.float()
+        values = labels.detach().as_subclass(torch.Tensor).cpu().numpy()
+    elif isinstance(labels, np.ndarray):
+        values = labels
+    else:
+        return None
+    if values.dtype.kind not in "iuf" or values.ndim < 2:
+        return None
+    several = sum(side > 1 for side in values.shape) > 2
+    values = values.reshape(-1)
+    if several and (values.dtype.kind != "f" or (values.min() >= 0 and values.max() <= 1)):
+        return None
+    if values.dtype.kind != "f" and values.size:
+        low, high = int(values.min()), int(values.max())
+        if high - low < 1 << 16:  # counting needs no sorting
+            return np.bincount(values.astype(np.int64) - low).nonzero()[0] + low
+    return np.unique(values)
+
+
+def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
+    """The labels in what ``transforms`` returned, where they were before; ``None`` where they are not there."""
+    if isinstance(out, tuple | list):
+        return out[1] if len(out) > 1 else None
+    if isinstance(out, Mapping):
+        names = (fields[1],) if fields is not None and fields[1] in out else LABEL_FIELDS
+        maps = [out[name] for name in names if name in out]
+        return maps[0] if len(maps) == 1 else None
+    return None
+
+
+def check_ids(
+    before: AnyArray, labels: Any, allowed: Iterable[int], fills: Iterable[int], kind: Kind, name: str, key: str
+) -> None:
+    """Check that the labels hold no id but those that went in, the allowed ones and the fill ids.
+
+    Args:
+        before: the distinct ids that went in.
+        labels: what came out; not checked where it is no label map, see `label_ids`.
+        allowed: ignore ids.
+        fills: what the transforms fill labels with.
+        kind: how ``transforms`` was called.
+        name: its name, for messages.
+        key: the item's key, for messages.
+
+    Raises:
+        TransformError: an id that was not there; the message names the transform and the ids.
+    """
+    after = label_ids(labels)
+    if after is None:
+        return
+    known = np.concatenate([before.astype(np.float64), [*allowed, *fills]])
+    strange = after[~np.isin(after, known)]
+    if strange.size == 0:
+        return
+    shown = ", ".join(f"{value:.6g}" if after.dtype.kind == "f" else str(value) for value in strange[:10].tolist())
+    raise TransformError(
+        f"item {key!r}: transforms={name} made {strange.size} label ids that did not go in: {shown}"
+        f"{', ...' if strange.size > 10 else ''}; the labels that went in hold {_listed(before.tolist())}",
+        expected=f"ids that went in, or that mean ignored {_listed(allowed)} or filled {_listed(fills)}",
+        hint=f"{_HINTS.get(kind, _HINT_V2)}. Where ids are changed on purpose, as from labelIds to trainIds: "
+        "check_transforms=False",
+    )
+
+
+def _listed(ids: Iterable[int]) -> str:
+    ordered = sorted(ids)
+    return str(ordered) if len(ordered) <= 40 else f"[{', '.join(map(str, ordered[:40]))}, ...]"
