@@ -7,6 +7,7 @@ word, and leaves it to the reader whether a photograph is to be turned as its ca
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def open_picture(
     key: str | None = None,
     error: type[PocAugError] = SampleReadError,
     hint: str = "restore the file, or take it out",
+    refuse: Callable[[Image.Image], PocAugError | None] | None = None,
 ) -> Image.Image:
     """Open a picture file and decode all of it, as its pixels are stored: an EXIF orientation is reported, not applied.
 
@@ -52,6 +54,7 @@ def open_picture(
         key: the sample's key, for messages.
         error: class of the error.
         hint: what messages name as the next step where the file is broken.
+        refuse: gets the opened picture before it is decoded, and returns an error where it is not to be.
 
     Raises:
         PocAugError: of the class ``error``: a file that is not there, cannot be read, is no picture or is broken; one
@@ -61,6 +64,7 @@ def open_picture(
     told = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
     try:
         with Image.open(path) as picture:
+            refused = refuse(picture) if refuse is not None else None
             frames = _frames(picture)
             orientation = exif_orientation(picture)
             inverted = picture.mode in _SIXTEEN_BITS and _zero_is_white(picture)
@@ -79,6 +83,8 @@ def open_picture(
         raise error(
             f"{told}: {_reason(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
         ) from caught
+    if refused is not None:
+        raise refused
     if frames > 1:
         raise error(
             f"{told}: it holds {frames} pictures of one size",
@@ -166,6 +172,18 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
 def upright(picture: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says, without the tag; the same object where there is none."""
     return picture if exif_orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+def untagged(picture: Image.Image) -> Image.Image:
+    """The same picture, not turned, its orientation taken out of its EXIF and XMP data: nothing later turns it."""
+    if exif_orientation(picture) == 1:
+        return picture
+    exif = picture.getexif()
+    del exif[_ORIENTATION]
+    for block in ("xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+        picture.info.pop(block, None)
+    picture.info["exif"] = exif.tobytes()
+    return picture
 
 
 def _frames(picture: Image.Image) -> int:
