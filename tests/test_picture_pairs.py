@@ -156,7 +156,9 @@ def test_labels_whose_ids_are_not_those_written_are_refused(tmp_path: Path, kind
     assert "PNG" in caught.value.hint
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "GIF", "BMP", "PPM", "lzw", "16 bits", "16 bits, big-endian", "palette of 2"])
+@pytest.mark.parametrize(
+    "kind", ["PNG", "TIFF", "GIF", "BMP", "PPM", "lzw", "16 bits", "16 bits, big-endian", "palette of 2"]
+)
 def test_labels_come_as_they_were_written(tmp_path: Path, kind: str) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     path = tmp_path / "gt"

@@ -148,4 +148,3 @@ def _pairs(
             hint="list the labels in the order of the images",
         )
     return list(zip(images, labels, strict=True))
-
