@@ -12,7 +12,7 @@ from poc_aug.adapters.canvas import AnyArray
 _MOST_BANDS = 16
 _PIL_IMAGES = {
     "F": "scale it to 8 bits in the dataset, with one range for all: its mode does not say which value is white",
-    "I": "scale it to 8 bits in the dataset: PIL's convert would make it white",
+    "I": "scale it to 8 bits in the dataset, with one range for all: PIL's convert would make all above 255 white",
 }
 _PIL_LABELS = {
     "1": 'say which ids black and white are: .convert("L") makes 0 and 255, '
