@@ -23,9 +23,9 @@ _TURNS = {
     8: "turn anticlockwise by 90 degrees",
 }
 _CHECK_FILES = "check that these two files belong together, and that neither was resized alone"
-_HOW = (
-    "look at the pair, then say which: {apply} turns each file as its tag says (annotation tools, browsers and OpenCV "
-    "show photographs turned), {ignore} takes the pixels as stored (as PIL and torchvision do)"
+_BOTH_WAYS = (
+    "look at the pair, then say which: exif='apply' turns each file as its tag says (annotation tools, browsers and "
+    "OpenCV show photographs turned), exif='ignore' takes the pixels as they are stored (as PIL and torchvision do)"
 )
 
 
@@ -38,7 +38,7 @@ def open_pair(
     any_size: bool = False,
     error: type[PocAugError] = SampleReadError,
     hint: str = "restore the file, or take it out",
-    choices: tuple[str, str] = ('exif="apply"', 'exif="ignore"'),
+    both_ways: str = _BOTH_WAYS,
 ) -> tuple[Image.Image, Image.Image]:
     """Read an image, mode "RGB", and its labels, in their own mode; neither carries an EXIF orientation any more.
 
@@ -52,7 +52,7 @@ def open_pair(
         any_size: let pairs without an orientation differ in size, for transforms to mend.
         error: class of the error.
         hint: what messages name as the next step where a file is broken.
-        choices: how messages name the arguments that choose "apply" and "ignore".
+        both_ways: what they name where sizes do not decide on an orientation.
 
     Raises:
         PocAugError: of the class ``error``: a file that cannot be read (`open_picture`, `to_rgb`, `open_labels`); sizes
@@ -69,7 +69,7 @@ def open_pair(
             raise error(
                 f"{told}: they fit turned and unturned alike",
                 expected="sizes that say whether the labels were drawn on the picture as it is stored, or turned",
-                hint=_HOW.format(apply=choices[0], ignore=choices[1]),
+                hint=both_ways,
             )
     turn = upright if way == "apply" else untagged
     image, labels = turn(image), turn(labels)

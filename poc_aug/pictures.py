@@ -75,8 +75,8 @@ def open_picture(
             f"{told}: {caught}",
             expected=f"at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS} pixels, up to twice that with a "
             "warning: Pillow's guard against files that claim to be huge",
-            hint="if you trust the file: PIL.Image.MAX_IMAGE_PIXELS = None before reading, in each process; "
-            "else cut it into tiles",
+            hint="make it smaller, or cut it into tiles; or, in Python and where the file is trusted, set "
+            "PIL.Image.MAX_IMAGE_PIXELS = None before reading, in each process",
         ) from caught
     # Decoders of broken files raise nearly anything: struct.error, zlib.error, SyntaxError, IndexError.
     except Exception as caught:
@@ -242,7 +242,7 @@ def _range(picture: Image.Image) -> str:
 
 def _reason(path: Path, caught: Exception) -> str:
     """What is wrong, by what can be seen of the file itself, else by what was caught."""
-    told = str(caught) or type(caught).__name__
+    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
     try:
         if path.is_symlink() and not path.exists():
             return f"it is a link to {path.readlink()}, which is not there"

@@ -67,7 +67,7 @@ def test_where_sizes_do_not_decide_the_caller_does(tmp_path: Path, orientation: 
             folder(tmp_path, image, drawn_on[..., 0], orientation, kind=kind)[0]
         assert f"a.{kind} is {W}x{len(image)} pixels" in caught.value.problem
         assert f"a_gt.png is {W}x{len(image)} pixels" in caught.value.problem
-        assert 'exif="apply"' in caught.value.hint
+        assert "exif='apply'" in caught.value.hint
         item = folder(tmp_path, image, drawn_on[..., 0], orientation, kind=kind, exif=rule)[0]
         assert aligned(item)
         assert exif_orientation(item[0]) == 1

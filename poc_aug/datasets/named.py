@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
 from poc_aug.datasets.paired import Options, PairedFolder
-from poc_aug.datasets.pairing import any_file, find_files
+from poc_aug.datasets.pairing import any_file, find_files, is_folder
 from poc_aug.errors import DatasetError
 
 Layout: TypeAlias = tuple[str, str]
@@ -218,14 +218,14 @@ def _open(
             return PairedFolder(root, *layout, schema=None if _may_change_ids(options) else schema, **options)
     looked = "\n".join(f"  {images}  and  {labels}" for images, labels in layouts)
     raise DatasetError(
-        f"{name} is not in {folder}{'' if folder.is_dir() else ', which is not a folder'}; looked for\n{looked}",
+        f"{name} is not in {folder}{'' if is_folder(folder) else ', which is not a folder'}; looked for\n{looked}",
         expected=f"{name} as its archives unpack",
         hint=f"download {name} ({source}) and pass the folder as root",
     )
 
 
 def _holds(root: Path, layout: Layout) -> bool:
-    return root.is_dir() and all(any_file(root, pattern) for pattern in layout)
+    return is_folder(root) and all(any_file(root, pattern) for pattern in layout)
 
 
 def _may_change_ids(options: Options) -> bool:
