@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from poc_aug import adapters
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import ItemFormatError, SampleReadError
 from poc_aug.pictures import exif_orientation
@@ -291,6 +292,20 @@ def test_an_orientation_is_neither_followed_nor_lost(orientation: int) -> None:
         new = opened.close()[0]
         assert new.size == (W, H)
         assert exif_orientation(new) == orientation == exif_orientation(image)
+
+
+def test_one_warning_where_an_orientation_leaves_the_labels_open(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "_orientations_seen", set())
+    for orientation, told in ((1, 0), (6, 0), (3, 1), (3, 1)):  # 6: equal sizes say that the labels lie as stored
+        buffer = io.BytesIO()
+        Image.fromarray(RGB).save(buffer, "JPEG", exif=with_orientation(orientation))
+        open_item((Image.open(buffer), IDS), key="city/7")
+        assert len(caplog.records) == told
+    assert "'city/7': the image (field 0) carries EXIF orientation 3" in caplog.text
+    open_item((RGB, IDS), key="city/7")
+    assert len(caplog.records) == 1
 
 
 def test_sizes_that_an_orientation_explains() -> None:

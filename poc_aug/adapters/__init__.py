@@ -14,10 +14,14 @@ an image of more than three bands    ``adapt=Adapt(bands=...)``
 An image is a PIL image (RGB), a uint8 tensor ``[3, H, W]`` (tv_tensors too) or a uint8 array ``[H, W, 3]``;
 labels are a PIL image (L, P, I;16, I;16B, I), an integer tensor ``[H, W]`` or ``[1, H, W]``, or an integer array
 ``[H, W]`` or ``[H, W, 1]``.
+
+Pixels count as the dataset returns them, for they are what a model is trained on: an EXIF orientation that a PIL image
+still carries is neither followed nor lost. Where that leaves open whether the labels lie on it, one warning is logged.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +38,8 @@ from poc_aug.adapters.tensor import TensorImageCanvas, TensorLabelCanvas
 from poc_aug.errors import ItemFormatError
 from poc_aug.pictures import exif_orientation, upright_size
 from poc_aug.types import Sample
+
+_orientations_seen: set[str] = set()
 
 __all__ = ["Adapt", "ImageCanvas", "LabelCanvas", "OpenItem", "image_canvas", "label_canvas", "open_item"]
 
@@ -132,6 +138,8 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool
             expected="image and labels of one size",
             hint=_size_hint(leaves.image, labels.size_hw),
         )
+    if "exif" in getattr(leaves.image, "info", ()):
+        _warn_of_orientation(leaves.image, key, leaves.image_name)
     if adapt is not None and adapt.get is not None and not more:
         check_nothing_further(item, image, key)
     return OpenItem(item, key, image, labels, leaves, bands)
@@ -204,6 +212,19 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
         hint='choose one label map (torchvision Cityscapes: target_type="semantic"), '
         "or say where it is with adapt=Adapt(get=..., put=...)",
     )
+
+
+def _warn_of_orientation(image: Image.Image, key: str, where: str) -> None:
+    """Log, once in a process, that the sizes do not say whether labels were drawn on a picture as stored or turned."""
+    orientation = exif_orientation(image)
+    if orientation == 1 or upright_size(image) != image.size or _orientations_seen:
+        return
+    _orientations_seen.add(key)
+    logging.getLogger("poc_aug").warning(
+        "item %r: %s carries EXIF orientation %d, which nothing has followed. If its labels were drawn on the picture "
+        "as viewers show it, they do not lie on these pixels: PIL.ImageOps.exif_transpose(image), in the dataset",
+        key, where, orientation,
+    )  # fmt: skip
 
 
 def _size_hint(image: Any, labels_hw: tuple[int, int]) -> str:

@@ -55,7 +55,7 @@ def check_nothing_further(item: Any, image: ImageCanvas, key: str) -> None:
     """Find out whether the image that ``Adapt.get`` gave is part of a picture of more bands in the item.
 
     It compares 256 pixels with each array and tensor of the item that is as large as the image and has four bands or
-    more: 0.1 ms where there is one, nothing elsewhere.
+    more: 0.3 ms where there is one, 0.003 ms elsewhere.
 
     Raises:
         ItemFormatError: it is, and ``Adapt.bands`` does not say what becomes of the others.
@@ -110,7 +110,8 @@ def _layouts(value: torch.Tensor | AnyArray, size_hw: tuple[int, int]) -> list[i
 
 
 def _probed(value: torch.Tensor | AnyArray, axis: int, rows: list[int], cols: list[int]) -> AnyArray:
-    bands = value[:, rows][:, :, cols] if axis == 0 else value[rows][:, cols]
+    ys, xs = np.array(rows)[:, None], np.array(cols)
+    bands = value[:, ys, xs] if axis == 0 else value[ys, xs]
     probed = bands.detach().cpu().numpy() if isinstance(bands, torch.Tensor) else np.asarray(bands)
     return probed if axis == 0 else probed.transpose(2, 0, 1)
 
