@@ -171,6 +171,24 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, how: str) -> None:
     assert caught.value.hint == "delete it"
 
 
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "an HEIC photograph"),
+        (b"", "a TIFF of a kind that Pillow does not decode"),
+    ],
+)
+def test_files_that_are_pictures_elsewhere_are_told(tmp_path: Path, start: bytes, told: str) -> None:
+    path = tmp_path / "a.jpg"
+    if start:
+        path.write_bytes(start)
+    else:
+        tiff(path, RNG.random((H, W)))  # float64
+    with pytest.raises(SampleReadError, match=rf"a\.jpg: {told}"):
+        open_picture(path)
+
+
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a.png"))
