@@ -79,6 +79,9 @@ def open_picture(
             frames = _frames(picture)
             orientation = exif_orientation(picture)
             inverted = picture.mode in _SIXTEEN_BITS and _zero_is_white(picture)
+            if orientation >= 5 and picture.format == "TIFF":
+                # Where Pillow maps the file into memory (uncompressed, one band) it takes width for height: garbage.
+                picture.filename = ""
             picture.load()  # closes the file; the pixels stay
             decoded = _as_stored(picture, orientation)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as caught:

@@ -214,6 +214,17 @@ def test_rules_that_do_not_fit_the_image() -> None:
         opened.close()
 
 
+def test_rules_reach_spawned_workers(tmp_path: Path) -> None:
+    adapt = Adapt(get_view, put_back, bands=blank)
+    path = warm(tmp_path / "a.cache", Bands("tensor"), adapt)
+    dataset = POCAugmentedDataset(Bands("tensor"), path, p=1.0, adapt=adapt)
+    loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    for index, (image, labels) in enumerate(loader):
+        assert torch.equal(image, dataset[index][0])
+        assert torch.equal(labels, dataset[index][1])
+        assert not image[3].all()
+
+
 def test_bgr_alone_reads_a_known_form() -> None:
     image, labels = Bands("array")[0]
     opened = open_item((image, labels), Adapt(bgr=True, bands="keep"), key="k")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,27 @@ def test_transforms_may_mend_sizes_and_an_unknown_rule_is_named(tmp_path: Path) 
     assert item[1].size == (W, H)
     with pytest.raises(DatasetError, match="exif='always'"):
         folder(tmp_path, RGB, RGB[..., 0], exif="always")
+
+
+def test_a_copy_for_a_worker_keeps_the_rule(tmp_path: Path) -> None:
+    dataset = folder(tmp_path, RGB, turned(RGB, 3)[..., 0], 3, exif="apply")
+    assert aligned(pickle.loads(pickle.dumps(dataset))[0])
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "P"])
+def test_labels_of_every_mode_are_turned(tmp_path: Path, mode: str) -> None:
+    ids = IDS.astype("<u2") * 5000 if mode != "P" else IDS
+    Image.fromarray(np.asarray(turned(RGB, 6))).save(tmp_path / "a.png")
+    if mode == "P":
+        labels = Image.frombytes("P", (W, H), ids.tobytes())
+        labels.putpalette(range(256))
+        labels.save(tmp_path / "gt", "PNG", exif=with_orientation(6))
+    else:
+        labels = Image.frombytes("I;16", (W, H), ids.tobytes())
+        labels.save(tmp_path / "gt", "PNG" if mode == "I;16" else "TIFF", exif=with_orientation(6))
+    image, labels = PairedFolder(tmp_path, ["a.png"], ["gt"])[0]
+    assert image.size == labels.size == (H, W)
+    assert np.array_equal(np.asarray(labels), np.rot90(ids, -1))
 
 
 def test_the_named_datasets_take_the_rule_too(tmp_path: Path) -> None:

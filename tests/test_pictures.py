@@ -43,6 +43,22 @@ def test_orientation_is_reported_and_upright_turns(tmp_path: Path, kind: str, or
         assert np.array_equal(np.asarray(turned), np.asarray(ImageOps.exif_transpose(alone)))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "I", "1"])
+def test_tiff_files_of_one_band_are_turned_right(tmp_path: Path, mode: str, orientation: int) -> None:
+    """Pillow 13 alone turns uncompressed ones into garbage where width and height swap."""
+    picture = Image.fromarray(DEEP) if mode in ("I;16", "I") else Image.fromarray(RGB[..., 0])
+    if mode == "I":
+        picture = Image.fromarray(DEEP.astype(np.int32))
+    elif mode in ("1", "P"):
+        picture = picture.convert(mode)
+    path = saved(tmp_path / "a.tif", picture, exif=with_orientation(orientation))
+    stored = open_picture(path)
+    assert stored.mode == mode
+    assert exif_orientation(stored) == orientation
+    assert np.array_equal(np.asarray(stored), np.asarray(picture))
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_unknown_orientations_count_as_none(tmp_path: Path, orientation: int) -> None:
     path = saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=with_orientation(orientation))
