@@ -134,6 +134,15 @@ def support(insertion: Insertion, sigma_px: float) -> torch.Tensor:
     return touched if insertion.shade is None else touched | (insertion.shade > 0)
 
 
+def covered(insertions: Iterable[Insertion], size_hw: tuple[int, int], sigma_px: float) -> torch.Tensor:
+    """The pixels that an object or its soft edge covers: bool ``[H, W]`` of the frame; shadows do not count."""
+    mask = torch.zeros(size_hw, dtype=torch.bool)
+    for insertion in insertions:
+        y, x, h, w = insertion.box_yxhw
+        mask[y : y + h, x : x + w] |= opacity(insertion, sigma_px) > 0
+    return mask
+
+
 def blend(base: torch.Tensor, insertion: Insertion, sigma_px: float) -> torch.Tensor:
     """Blend an insertion into the pixels of its rectangle.
 

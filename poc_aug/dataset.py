@@ -18,7 +18,7 @@ from poc_aug import digest, seeding
 from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
-from poc_aug.compose import compose_image, paint_labels
+from poc_aug.compose import compose_image, covered, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
 from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
 from poc_aug.key_matching import check_held, continued_keys, stored_keys
@@ -340,6 +340,7 @@ class POCAugmentedDataset(Dataset[Any]):
     def _compose(self, item: OpenItem, variant: Variant) -> None:
         self._check_fit(item, variant)
         compose_image(item.image, variant.insertions, self.sigma_px)
+        item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
         ring_px = self.labels.ring_px
         paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
 

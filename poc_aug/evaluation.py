@@ -225,6 +225,13 @@ def logits_of(model: nn.Module, image: torch.Tensor, size_hw: Sequence[int]) -> 
             expected="logits [1, C, h, w]",
             hint="wrap it: a module whose forward returns the logits alone (of torchvision's models: ['out'])",
         )
+    height, width = image.shape[-2:]
+    if height != width and tuple(logits.shape[-2:]) == (width, height):
+        raise ModelError(
+            f"{type(model).__name__} returned logits {list(logits.shape)} for an image of {height}x{width} (h x w)",
+            expected="logits [1, C, h, w]: resized as they are, they would lie across the labels",
+            hint="swap the last two axes: logits.transpose(-1, -2)",
+        )
     return F.interpolate(logits.float(), tuple(size_hw), mode="bilinear", align_corners=False)
 
 

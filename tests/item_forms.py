@@ -42,6 +42,7 @@ LABELS: dict[str, Callable[[], Any]] = {
     "pil L": lambda: Image.fromarray(IDS),
     "pil P": _palette,
     "pil I;16": lambda: Image.fromarray(IDS.astype(np.uint16)),
+    "pil I;16B": lambda: Image.frombytes("I;16B", (W, H), IDS.astype(">u2").tobytes()),
     "pil I": lambda: Image.fromarray(IDS.astype(np.int32)),
     **{
         f"tensor {dtype}": lambda dtype=dtype: torch.from_numpy(IDS.astype(np.int64)).to(dtype)

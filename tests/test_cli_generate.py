@@ -102,7 +102,7 @@ def test_try_takes_places_and_metres_from_labels(
     road = np.asarray(Image.open(labels[1])) == 0
     assert json.loads((out / "report.json").read_text())["valid_share"] == pytest.approx(road.mean(), abs=1e-4)
     for bad, message in (
-        (["--labels", tmp_path / "none.png", "--schema", "cityscapes-trainIds"], "no picture at"),
+        (["--labels", tmp_path / "none.png", "--schema", "cityscapes-trainIds"], "none.png: there is no such file"),
         (["--labels", labels[1]], "without --schema"),
     ):
         assert message in run("try", street, "--object", "a cow", *bad, *arguments, fails=True)
@@ -236,8 +236,8 @@ def test_mistakes_are_told_before_any_work(
 
 def test_try_names_bad_pictures_and_objects(street: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    assert "no picture at" in run("try", tmp_path / "none.png", "--object", "a cat", fails=True)
-    assert "cannot be read" in run("try", tmp_path / "text.png", "--object", "a cat", fails=True)
+    assert "none.png: there is no such file" in run("try", tmp_path / "none.png", "--object", "a cat", fails=True)
+    assert "cannot read picture" in run("try", tmp_path / "text.png", "--object", "a cat", fails=True)
     assert "what to insert" in run("try", street, "--object", "  ", fails=True)
 
 

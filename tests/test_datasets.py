@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +13,8 @@ from PIL import Image
 from torch.utils.data import Subset
 
 from poc_aug.adapters import open_item
-from poc_aug.datasets import (
-    PairedFolder,
-)
-from poc_aug.datasets.pairing import natural_order
+from poc_aug.datasets import PairedFolder, camvid, road_anomaly
+from poc_aug.datasets.pairing import find_files, natural_order
 from poc_aug.errors import DatasetError, SampleReadError, SchemaError
 from poc_aug.keys import dataset_keys
 from tests.small_files import pairs, put
@@ -143,6 +145,76 @@ def test_no_folder_and_no_files(tmp_path: Path) -> None:
     put(tmp_path, "a_gt.png", "sub/a.jpg")
     with pytest.raises(DatasetError, match=r"images='\*\.jpg'; it holds a_gt\.png, sub"):
         PairedFolder(tmp_path, "*.jpg", "*_gt.png")
+
+
+def test_what_programs_leave_behind_is_no_data(tmp_path: Path) -> None:
+    put(tmp_path, "im/u/a.png", "gt/u/a.png")
+    put(tmp_path, "im/u/._a.png", "__MACOSX/im/u/a.png", "__MACOSX/gt/u/._a.png", "im/.ipynb_checkpoints/b.png")
+    for images, labels in (("im/*/*.png", "gt/*/*.png"), ("im/**/*.png", "gt/**/*.png")):
+        assert pairs(PairedFolder(tmp_path, images, labels)) == [("im/u/a.png", "gt/u/a.png")]
+    assert find_files(tmp_path, "**/*.png") == ["gt/u/a.png", "im/u/a.png"]
+    assert find_files(tmp_path, "*/*/*/*.png") == []
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """Listing these folders fails as it does for another user."""
+    scandir = os.scandir
+
+    def guarded(path: Any = ".") -> Any:
+        if Path(path) in folders:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+
+
+@pytest.mark.parametrize("images", ["im/*/*.png", "im/**/*.png", "im/**", "{im,other}/*/*.png", "**/im_*.png"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: str) -> None:
+    """Both files of a pair are in such folders: without a word the dataset would be smaller."""
+    for town in "uv":
+        put(tmp_path, f"im/{town}/im_a.png", f"gt/{town}/im_a.png")
+    forbid(monkeypatch, tmp_path / "im/v", tmp_path / "gt/v")
+    with pytest.raises(DatasetError, match=r"cannot read .*(im|gt)/v: Permission denied"):
+        PairedFolder(tmp_path, images, "gt/*/*.png")
+
+
+def test_only_folders_that_the_glob_lists_have_to_be_listable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "im/u/a.png", "gt/u/a.png", "private/x.png")
+    (tmp_path / "lost+found").mkdir()
+    forbid(monkeypatch, tmp_path / "lost+found")
+    assert len(find_files(tmp_path, "**/*.png")) == 3
+    forbid(monkeypatch, tmp_path, tmp_path / "private")
+    assert len(PairedFolder(tmp_path, "im/*/*.png", "gt/*/*.png")) == 1
+
+
+@pytest.mark.parametrize("what", [camvid, road_anomaly, PairedFolder])
+def test_a_root_that_cannot_be_reached_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[..., Any]
+) -> None:
+    globs = ("*.png", "*_gt.png") if what is PairedFolder else ()
+    (tmp_path / "file").touch()
+    for root in (tmp_path / ("a" * 300), tmp_path / "file", tmp_path / "file/below", tmp_path / "gone"):
+        with pytest.raises(DatasetError) as caught:
+            what(root, *globs)
+        assert str(root) in caught.value.problem
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    with pytest.raises(DatasetError, match=r"cannot read .*: Permission denied"):
+        what(tmp_path, *globs)
+
+
+def test_links_to_nothing_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "im/a.png", "gt/a.png", "store/b.png", "store/b_gt.png")
+    for name, target in (("im/b.png", "b.png"), ("gt/b.png", "b_gt.png")):
+        (tmp_path / name).symlink_to(tmp_path / "store" / target)
+    assert len(PairedFolder(tmp_path, "im/*.png", "gt/*.png")) == 2
+    for target in ("b.png", "b_gt.png"):
+        (tmp_path / "store" / target).unlink()
+    with pytest.raises(DatasetError, match=r"(im|gt)/b\.png is a link to .*store/b(_gt)?\.png, which is not there"):
+        PairedFolder(tmp_path, "im/*.png", "gt/*.png")
 
 
 def test_unknown_schema(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ class Nothing(nn.Module):
         return {"out": images}
 
 
+class Across(Brightness):
+    """Logits of an image that lies on its side."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images).transpose(-1, -2)
+
+
 def test_a_model_that_sees_anomalies_scores_one() -> None:
     seen: list[Frame] = []
     model = Brightness().train()
@@ -87,6 +94,8 @@ def test_sizes_limits_and_frames_without_anomalies() -> None:
 def test_bad_models_and_sets_are_named() -> None:
     with pytest.raises(ModelError, match=r"dict(?s:.*)\['out'\]"):
         evaluate(Nothing(), Streets())
+    with pytest.raises(ModelError, match=r"\[1, 3, 65, 48\] for an image of 48x65"):
+        evaluate(Across(), Streets())
     with pytest.raises(DatasetError, match="left of 1"):
         evaluate(Brightness(), Streets(1), anomalous_only=True)
     with pytest.raises(RecipeError, match="scores="):

@@ -18,17 +18,8 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 RANKS = [
     ("errors", "types"),
     (
-        "seeding",
-        "recipe",
-        "label_ids",
-        "schema",
-        "perspective",
-        "components",
-        "sizes",
-        "presets",
-        "models",
-        "measure",
-        "statistics",
+        *("seeding", "recipe", "label_ids", "schema", "perspective", "components", "sizes", "presets", "models"),
+        *("measure", "statistics", "pictures", "label_files", "picture_pairs"),
     ),
     (
         *(

@@ -12,9 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from poc_aug import adapters
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.errors import ItemFormatError, SampleReadError
+from poc_aug.pictures import exif_orientation
 from tests.item_forms import IDS, IMAGES, LABELS, RGB, RNG, H, W, ids_of, patch_for, pixels_of, readonly, same_form
+from tests.picture_files import png, with_orientation
 
 
 class Pair(NamedTuple):
@@ -172,13 +175,44 @@ BAD_ITEMS: dict[str, tuple[Any, str]] = {
     "grey tensor": ((torch.zeros(1, H, W, dtype=torch.uint8), IDS), "three colour channels"),
     "grey array": ((np.zeros((H, W), np.uint8), IDS), "three colour channels"),
     "int tensor": ((torch.zeros(3, H, W, dtype=torch.int64), IDS), "without scaling"),
+    "uint16 tensor": (
+        (torch.full((3, H, W), 50000, dtype=torch.uint16), IDS),
+        r"scale its 16 bits to 8 in the dataset: \(x\.to\(torch\.int32\) >> 8\)\.to\(torch\.uint8\)",
+    ),
+    "uint16 array": (
+        (np.full((H, W, 3), 50000, np.uint16), IDS),
+        r"scale its 16 bits[^;]*\(x >> 8\)\.astype\('uint8'\)$",
+    ),
+    "uint16 array of 12 bits": ((np.full((H, W, 3), 4000, np.uint16), IDS), "a sensor's 12 bits: x >> 4"),
+    "uint16 array of 8 bits": ((np.full((H, W, 3), 200, np.uint16), IDS), r"\(here 200\), convert the dtype without"),
+    "int32 array of 16 bits": ((np.full((H, W, 3), 50000, np.int32), IDS), "scale its 16 bits"),
+    "int32 array beyond": ((np.full((H, W, 3), 70000, np.int32), IDS), "from 70000 to 70000: scale"),
+    "negative array": ((np.full((H, W, 3), -4, np.int16), IDS), "from -4 to -4: scale"),
+    "grey uint16 array": (
+        (np.full((H, W), 50000, np.uint16), IDS),
+        "scale its 16 bits.*; return three colour channels",
+    ),
+    "boolean image": ((np.zeros((H, W, 3), bool), IDS), "without scaling"),
+    "four bands": ((torch.zeros(4, H, W, dtype=torch.uint8), IDS), r"adapt=Adapt\(bands=0\).* three of the 4"),
+    "four bands, array": ((np.zeros((H, W, 4), np.uint8), IDS), r"adapt=Adapt\(bands=0\)"),
+    "four bands, the other way": ((np.zeros((4, 30, 31), np.uint8), IDS), r"transpose\(1, 2, 0\).*Adapt\(bands="),
+    "uint16 four bands": ((np.full((H, W, 4), 50000, np.uint16), IDS), r"16 bits.*; say what .*Adapt\(bands=0\)"),
+    "grey [1, H, W]": ((np.zeros((1, H, W), np.uint8), IDS), "three colour channels"),
     "batch": ((torch.zeros(2, 3, H, W, dtype=torch.uint8), IDS), "not the DataLoader"),
     "RGBA": ((Image.new("RGBA", (W, H)), IDS), r'convert\("RGB"\)'),
     "grey PIL": ((Image.new("L", (W, H)), IDS), r'convert\("RGB"\)'),
+    "CMYK": ((Image.new("CMYK", (W, H)), IDS), r'convert\("RGB"\)'),
+    "NIR in alpha": ((Image.new("RGBA", (W, H)), IDS), r"Adapt\(bands="),
+    "16-bit PIL": ((Image.new("I;16", (W, H)), IDS), r"poc_aug\.pictures\.to_rgb"),
+    "32-bit PIL": ((Image.new("I", (W, H)), IDS), "one range for all"),
+    "float PIL": ((Image.new("F", (W, H)), IDS), "one range for all"),
     "path as image": (("a.png", IDS), "str 'a.png'"),
     "float labels": ((RGB, np.zeros((H, W), np.float32)), "ids must stay integers"),
     "float label tensor": ((RGB, torch.zeros(H, W)), "ids must stay integers"),
     "PIL float labels": ((RGB, Image.new("F", (W, H))), "mode 'F'"),
+    "one-bit labels": ((RGB, Image.new("1", (W, H))), r'convert\("L"\) makes 0 and 255, .* 0 and 1'),
+    "labels with alpha": ((RGB, Image.new("LA", (W, H))), r'getchannel\("L"\)'),
+    "float PIL labels": ((RGB, Image.new("F", (W, H))), "whole numbers"),
     "colour labels": ((RGB, Image.new("RGB", (W, H))), "ids instead of colours"),
     "boolean labels": ((RGB, np.zeros((H, W), bool)), r"astype\('uint8'\)"),
     "boolean label tensor": ((RGB, torch.zeros(H, W, dtype=torch.bool)), r"to\(torch.uint8\)"),
@@ -213,6 +247,80 @@ def test_items_of_other_forms_are_errors_that_say_what_to_do(name: str) -> None:
     assert "'city/7'" in error.problem
     assert error.expected
     assert error.hint
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "JPEG2000", "TIFF"])
+def test_lossy_labels_of_any_dataset_are_refused(kind: str, loaded: bool, tmp_path: Path) -> None:
+    path = tmp_path / "labels.png"
+    Image.fromarray(IDS).save(path, kind, **({"compression": "jpeg"} if kind == "TIFF" else {}))
+    with Image.open(path) as labels:
+        if loaded:
+            labels.load()
+        with pytest.raises(ItemFormatError, match=r"'city/7': the labels \(field 1\) \(.*labels\.png\): .* lossy"):
+            open_item((RGB, labels), key="city/7")
+        # A dataset that makes ids of it says so by its own code.
+        assert open_item((RGB, labels.convert("L").point(lambda value: value > 9)), key="city/7").size_hw == (H, W)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_labels_of_few_bits_are_refused_while_they_can_be_seen(bits: int, tmp_path: Path) -> None:
+    with Image.open(png(tmp_path / "labels.png", IDS % 4, bits, 0)) as labels:
+        with pytest.raises(ItemFormatError, match=rf"grey of {bits} bits"):
+            open_item((RGB, labels), key="city/7")
+
+
+def test_files_are_named_where_pictures_know_them(tmp_path: Path) -> None:
+    Image.new("RGBA", (W, H)).save(tmp_path / "a.png")
+    Image.new("LA", (W, H)).save(tmp_path / "gt.png")
+    with Image.open(tmp_path / "a.png") as image, Image.open(tmp_path / "gt.png") as labels:
+        for item, name in (((image, IDS), "a"), ((RGB, labels), "gt")):
+            with pytest.raises(ItemFormatError, match=rf"\(.*{name}\.png\) is a PIL image of mode"):
+                open_item(item, key="k")
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_an_orientation_is_neither_followed_nor_lost(orientation: int) -> None:
+    """The pixels that the loop trains on count; written or not, the item says the same of its orientation."""
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "PNG", exif=with_orientation(orientation))
+    for unshared in (False, True):
+        image = Image.open(buffer)
+        opened = open_item((image, IDS), key="k", unshared=unshared)
+        assert np.array_equal(opened.image.whole().permute(1, 2, 0).numpy(), RGB)
+        opened.image.write((0, 0, 1, 1), torch.zeros(3, 1, 1, dtype=torch.uint8))
+        new = opened.close()[0]
+        assert new.size == (W, H)
+        assert exif_orientation(new) == orientation == exif_orientation(image)
+
+
+def test_one_warning_where_an_orientation_leaves_the_labels_open(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "_orientations_seen", set())
+    for orientation, told in ((1, 0), (6, 0), (3, 1), (3, 1)):  # 6: equal sizes say that the labels lie as stored
+        buffer = io.BytesIO()
+        Image.fromarray(RGB).save(buffer, "JPEG", exif=with_orientation(orientation))
+        open_item((Image.open(buffer), IDS), key="city/7")
+        assert len(caplog.records) == told
+    assert "'city/7': the image (field 0) carries EXIF orientation 3" in caplog.text
+    open_item((RGB, IDS), key="city/7")
+    assert len(caplog.records) == 1
+
+
+def test_sizes_that_an_orientation_explains() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "JPEG", exif=with_orientation(6))
+    with pytest.raises(ItemFormatError, match="EXIF orientation 6") as caught:
+        open_item((Image.open(buffer), IDS.T.copy()), key="k")
+    assert "exif_transpose" in caught.value.hint
+
+
+def test_frames_above_pillows_limit_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W // 3)  # a frame made from an array never was checked
+    sample = open_item((Image.fromarray(RGB), Image.fromarray(IDS)), key="k").sample()
+    assert np.array_equal(sample.labels.numpy(), IDS)
+    assert np.array_equal(sample.image.permute(1, 2, 0).numpy(), RGB)
 
 
 def test_mapping_that_is_no_dict_is_an_error() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from poc_aug.adapters.canvas import AnyArray, check_box, check_ids, check_pixels, ids_from_array
-from poc_aug.adapters.tensor import image_hint, label_hint
+from poc_aug.adapters.hints import image_hint, label_hint
 from poc_aug.errors import ItemFormatError
 from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
@@ -41,39 +41,47 @@ class _ArrayCanvas:
 class ArrayImageCanvas(_ArrayCanvas):
     """A uint8 ``[H, W, 3]`` array; ``bgr`` tells that its channels are blue, green, red (OpenCV, mmseg).
 
+    With ``more_bands`` it may be ``[H, W, C]``, of which the first three are the colours.
+
     Raises:
         ItemFormatError: another dtype or shape.
     """
 
-    def __init__(self, value: AnyArray, key: str, where: str, *, bgr: bool = False) -> None:
-        if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+    def __init__(self, value: AnyArray, key: str, where: str, *, bgr: bool = False, more_bands: bool = False) -> None:
+        bands = value.shape[2] if value.ndim == 3 else 0
+        if value.dtype != np.uint8 or not (bands == 3 or (more_bands and bands > 3)):
             raise ItemFormatError(
                 f"item {key!r}: {where} is a {value.dtype} array of shape {list(value.shape)}",
                 expected="a uint8 array of shape [H, W, 3]",
-                hint=image_hint(floating=value.dtype.kind == "f", shape=value.shape, turn=".transpose(1, 2, 0)"),
+                hint=image_hint(value),
             )
         super().__init__(value)
-        self._step = -1 if bgr else 1
+        self.more_bands = bands - 3
+        self._colours = slice(2, None, -1) if bgr else slice(3)
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """See `ImageCanvas.read`."""
-        rgb = self._slice(box_yxhw)[:, :, :: self._step].transpose(2, 0, 1)
+        rgb = self._slice(box_yxhw)[:, :, self._colours].transpose(2, 0, 1)
         return torch.from_numpy(np.array(rgb, order="C", subok=False))
 
     def whole(self) -> torch.Tensor:
         """See `ImageCanvas.whole`."""
-        rgb = np.array(self._slice((0, 0, *self.size_hw))[:, :, :: self._step], order="C", subok=False)
+        rgb = np.array(self._slice((0, 0, *self.size_hw))[:, :, self._colours], order="C", subok=False)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """See `ImageCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)
         patch = check_pixels(pixels, box_yxhw).cpu().numpy().transpose(1, 2, 0)
-        self._own()[y : y + h, x : x + w] = patch[:, :, :: self._step]
+        self._own()[y : y + h, x : x + w, self._colours] = patch
+
+    def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
+        """See `ImageCanvas.fill_bands`."""
+        self._own()[:, :, 3:][covered.numpy()] = values
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
-        grid = self._value[np.array(rows)[:, None], np.array(cols)][:, :, :: self._step]
+        grid = self._value[np.array(rows)[:, None], np.array(cols)][:, :, self._colours]
         return torch.from_numpy(np.array(grid, order="C", subok=False))
 
 

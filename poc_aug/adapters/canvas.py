@@ -32,6 +32,11 @@ class ImageCanvas(Protocol):
         """The image in the form it came in: the very same object until the first write."""
         ...
 
+    @property
+    def more_bands(self) -> int:
+        """How many bands the image has besides red, green and blue."""
+        ...
+
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """A copy of the rectangle, uint8 ``[3, h, w]`` RGB on the CPU."""
         ...
@@ -42,6 +47,10 @@ class ImageCanvas(Protocol):
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """Replace the rectangle by ``pixels``, uint8 ``[3, h, w]`` RGB."""
+        ...
+
+    def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
+        """Set the bands besides red, green and blue where ``covered``, bool ``[H, W]``; one value for each of them."""
         ...
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections import UserDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from poc_aug.adapters.bands import Bands, check_bands
 from poc_aug.errors import ItemFormatError
 
 IMAGE_FIELDS = ("image", "img", "pixel_values")
@@ -34,19 +35,52 @@ _ADAPT_LINE = (
 
 @dataclass(frozen=True, slots=True)
 class Adapt:
-    """How to take the image and the labels out of an item of any other form, and put them back.
+    """How to take the image and the labels out of an item of any other form, put them back, and treat other bands.
+
+    An image may have more than three bands: uint8 ``[C, H, W]`` or ``[H, W, C]``, the first three red, green, blue.
+    An object has colours only, so ``bands`` has to say what becomes of the rest where one stands; left alone, near
+    infrared and depth would stay those of the road. Items of four-band images that are otherwise of a known form need
+    nothing else::
+
+        POCAugmentedDataset(base, "a.cache", adapt=Adapt(bands=0))
+
+        def without_depth(item, covered):  # bands anywhere in the item
+            return {**item, "depth": np.where(covered, 0, item["depth"])}
+
+        POCAugmentedDataset(base, "a.cache", adapt=Adapt(bands=without_depth))
 
     Attributes:
-        get: ``item -> (image, labels)``, each a PIL image, a tensor or an array. Must not modify the item.
+        get: ``item -> (image, labels)``, each a PIL image, a tensor or an array. Must not modify the item. ``None``:
+            the item is of a known form (`poc_aug.adapters`).
         put: ``(item, image, labels) -> new item``, with the image and labels in the form that ``get`` gave, or, after
             joint ``transforms``, as those returned them. Must not modify the item: it may be one that the dataset
-            keeps in memory.
+            keeps in memory. Given if ``get`` is.
         bgr: whether the channels of an array or tensor image are blue, green, red.
+        bands: what becomes of other bands than red, green and blue where an object stands. A value, 0 to 255, or a
+            tuple with one a band: the image's further bands are filled with it. ``"keep"``: they stay the road's. A
+            function ``(item, covered) -> new item``, called after ``put`` on items with objects: ``covered`` is bool
+            ``[H, W]``, an array (for tensor images a tensor), true where an object or its soft edge covers the frame;
+            where only its shadow falls, what is seen is still the road. It must not modify what it gets. ``None``: an
+            image of more bands is an error, also one that ``get`` takes three bands of.
+
+    Raises:
+        ItemFormatError: ``get`` without ``put`` or the other way, or ``bands`` that is none of these.
     """
 
-    get: Callable[[Any], tuple[Any, Any]]
-    put: Callable[[Any, Any, Any], Any]
+    get: Callable[[Any], tuple[Any, Any]] | None = None
+    put: Callable[[Any, Any, Any], Any] | None = None
     bgr: bool = False
+    bands: Bands | None = None
+
+    def __post_init__(self) -> None:
+        check_bands(self.bands)
+        if (self.get is None) != (self.put is None):
+            given, missing = ("put", "get") if self.get is None else ("get", "put")
+            raise ItemFormatError(
+                f"Adapt has {given} and no {missing}",
+                expected="both, or neither where the item is of a known form",
+                hint=f"pass {_ADAPT_LINE}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +118,10 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
         ItemFormatError: an item whose form is not known, or not clear.
     """
     if adapt is not None:
-        return _adapted(item, adapt, key)
+        if adapt.get is not None and adapt.put is not None:
+            return _adapted(item, adapt.get(item), adapt.put, adapt.bgr, key)
+        found = leaves_of(item, None, key)
+        return replace(found, bgr=True) if adapt.bgr else found
     if isinstance(item, dict | UserDict):
         return _mapping(item, key)
     if isinstance(item, tuple | list):
@@ -102,8 +139,7 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
     )
 
 
-def _adapted(item: Any, adapt: Adapt, key: str) -> Leaves:
-    got = adapt.get(item)
+def _adapted(item: Any, got: Any, put: Callable[[Any, Any, Any], Any], bgr: bool, key: str) -> Leaves:
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise ItemFormatError(
             f"item {key!r}: Adapt.get returned {describe_value(got)}",
@@ -112,8 +148,8 @@ def _adapted(item: Any, adapt: Adapt, key: str) -> Leaves:
         )
     image, labels = got
     return Leaves(
-        image, labels, "the image of adapt=", "the labels of adapt=", adapt.bgr,
-        lambda new_image, new_labels: adapt.put(item, new_image, new_labels),
+        image, labels, "the image of adapt=", "the labels of adapt=", bgr,
+        lambda new_image, new_labels: put(item, new_image, new_labels),
     )  # fmt: skip
 
 

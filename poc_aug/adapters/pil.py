@@ -9,15 +9,18 @@ import torch
 from PIL import Image
 
 from poc_aug.adapters.canvas import check_box, check_ids, check_pixels, ids_from_array
+from poc_aug.adapters.hints import pil_image_hint, pil_labels_hint
 from poc_aug.errors import ItemFormatError, SampleReadError
+from poc_aug.label_files import refusal
 from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
 
-LABEL_MODES: dict[str, tuple[type[np.integer], int, int]] = {
-    "L": (np.uint8, 0, 255),
-    "P": (np.uint8, 0, 255),
-    "I;16": (np.uint16, 0, 65535),
-    "I": (np.int32, -(2**31), 2**31 - 1),
+LABEL_MODES: dict[str, tuple[str, int, int]] = {
+    "L": ("u1", 0, 255),
+    "P": ("u1", 0, 255),
+    "I;16": ("<u2", 0, 65535),
+    "I;16B": (">u2", 0, 65535),
+    "I": ("i4", -(2**31), 2**31 - 1),
 }
 """Modes of label images: NumPy dtype, smallest and largest id."""
 
@@ -27,11 +30,11 @@ class _PilCanvas:
         try:
             # Image.open reads no pixels: a broken file fails here, where the item has a name.
             value.load()
-        except (OSError, SyntaxError) as error:
+        except Exception as error:  # decoders of broken files raise nearly anything
             name = getattr(value, "filename", "") or "the image"
             raise SampleReadError(
-                f"item {key!r}: cannot decode {name}: {error}",
-                expected="a complete image file",
+                f"item {key!r}: cannot decode {name}: {error or type(error).__name__}",
+                expected="a complete image file, loaded before it is closed",
                 hint="restore the file, or leave the item out of the dataset",
             ) from error
         self._came = value
@@ -48,6 +51,8 @@ class _PilCanvas:
 
     def _crop(self, box_yxhw: Box) -> Image.Image:
         y, x, h, w = check_box(box_yxhw, self.size_hw)
+        if (h, w) == self.size_hw:  # the whole frame; crop refuses more pixels than Pillow opens
+            return self._value
         return self._value.crop((x, y, x + w, y + h))
 
     def _paste(self, box_yxhw: Box, patch: Image.Image) -> None:
@@ -59,8 +64,13 @@ class _PilCanvas:
         return self._value
 
 
+def _named(where: str, picture: Image.Image) -> str:
+    file = getattr(picture, "filename", "")
+    return f"{where} ({file})" if file else where
+
+
 class PilImageCanvas(_PilCanvas):
-    """An RGB image of PIL.
+    """An RGB image of PIL, whose pixels count as they are: an EXIF orientation is neither followed nor lost.
 
     Raises:
         ItemFormatError: another mode.
@@ -70,11 +80,12 @@ class PilImageCanvas(_PilCanvas):
     def __init__(self, value: Image.Image, key: str, where: str, *, unshared: bool = False) -> None:
         if value.mode != "RGB":
             raise ItemFormatError(
-                f"item {key!r}: {where} is a PIL image of mode {value.mode!r}",
+                f"item {key!r}: {_named(where, value)} is a PIL image of mode {value.mode!r}",
                 expected="a PIL image of mode 'RGB'",
-                hint='in the dataset, open it with Image.open(path).convert("RGB")',
+                hint=pil_image_hint(value.mode),
             )
         super().__init__(value, key, unshared)
+        self.more_bands = 0
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """See `ImageCanvas.read`."""
@@ -117,6 +128,10 @@ class PilImageCanvas(_PilCanvas):
         over = Image.merge("RGB", [Image.fromarray(channel[rows, cols]) for channel in patch.numpy()])
         frame.paste(over, (x + left, y + top), mask)
 
+    def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
+        """See `ImageCanvas.fill_bands`; there are none."""
+        assert not values
+
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
         # 256 single pixels: 0.04 ms, where any access to the whole frame costs milliseconds.
@@ -139,21 +154,23 @@ def _rgb(pixel: float | tuple[int, ...]) -> tuple[int, ...]:
 
 
 class PilLabelCanvas(_PilCanvas):
-    """A label image of PIL: mode "L", "P" (ids are palette indices), "I;16" or "I".
+    """A label image of PIL: mode "L", "P" (ids are palette indices), "I;16", "I;16B" or "I".
 
     Raises:
-        ItemFormatError: another mode, such as colours.
+        ItemFormatError: another mode, such as colours; or, as far as the picture still knows its file, a lossy format
+            or another encoding that alters ids (`poc_aug.label_files`).
         SampleReadError: a lazily opened file that cannot be decoded.
     """
 
     def __init__(self, value: Image.Image, key: str, where: str, *, unshared: bool = False) -> None:
         if value.mode not in LABEL_MODES:
             raise ItemFormatError(
-                f"item {key!r}: {where} is a PIL image of mode {value.mode!r}",
+                f"item {key!r}: {_named(where, value)} is a PIL image of mode {value.mode!r}",
                 expected=f"label ids: a PIL image of mode {', '.join(repr(mode) for mode in LABEL_MODES)}",
-                hint='let the dataset return ids instead of colours (torchvision: target_type="semantic"); '
-                'a picture of mode "1" becomes ids with .convert("L")',
+                hint=pil_labels_hint(value.mode),
             )
+        if (refused := refusal(value, f"item {key!r}: {_named(where, value)}", ItemFormatError)) is not None:
+            raise refused
         super().__init__(value, key, unshared)
         self._dtype, self.min_id, self.max_id = LABEL_MODES[value.mode]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from poc_aug.adapters.canvas import check_box, check_ids, check_pixels
+from poc_aug.adapters.hints import image_hint, label_hint
 from poc_aug.errors import ItemFormatError
 from poc_aug.label_ids import distinct_ids
 from poc_aug.types import Box
@@ -52,18 +53,24 @@ class _TensorCanvas:
 class TensorImageCanvas(_TensorCanvas):
     """A uint8 ``[3, H, W]`` tensor; ``bgr`` tells that its channels are blue, green, red.
 
+    With ``more_bands`` it may be ``[C, H, W]``, of which the first three are the colours.
+
     Raises:
         ItemFormatError: another dtype or shape.
     """
 
-    def __init__(self, value: torch.Tensor, key: str, where: str, *, bgr: bool = False) -> None:
-        if value.dtype != torch.uint8 or value.ndim != 3 or value.shape[0] != 3:
+    def __init__(
+        self, value: torch.Tensor, key: str, where: str, *, bgr: bool = False, more_bands: bool = False
+    ) -> None:
+        bands = value.shape[0] if value.ndim == 3 else 0
+        if value.dtype != torch.uint8 or not (bands == 3 or (more_bands and bands > 3)):
             raise ItemFormatError(
                 f"item {key!r}: {where} is a {value.dtype} tensor of shape {list(value.shape)}",
                 expected="a torch.uint8 tensor of shape [3, H, W]",
-                hint=image_hint(floating=value.is_floating_point(), shape=tuple(value.shape), turn=".permute(2, 0, 1)"),
+                hint=image_hint(value),
             )
         super().__init__(value)
+        self.more_bands = bands - 3
         self._order = (2, 1, 0) if bgr else (0, 1, 2)
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
@@ -78,7 +85,13 @@ class TensorImageCanvas(_TensorCanvas):
         """See `ImageCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)
         check_pixels(pixels, box_yxhw)
-        self._own()[:, y : y + h, x : x + w] = pixels[list(self._order)].to(self._plain.device)
+        self._own()[:3, y : y + h, x : x + w] = pixels[list(self._order)].to(self._plain.device)
+
+    def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
+        """See `ImageCanvas.fill_bands`."""
+        where, bands = covered.to(self._plain.device), self._own()[3:]
+        for band, value in zip(bands, values, strict=True):
+            band[where] = value
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
@@ -126,29 +139,3 @@ class TensorLabelCanvas(_TensorCanvas):
         """See `LabelCanvas.probe`."""
         grid: list[int] = self._plain[..., torch.tensor(rows)[:, None], torch.tensor(cols)].reshape(-1).tolist()
         return grid
-
-
-def image_hint(*, floating: bool, shape: tuple[int, ...], turn: str) -> str:
-    """The next step for an image of the wrong dtype or shape, tensor or array alike."""
-    if floating:
-        return (
-            "is it already normalised? Wrap the dataset before its normalising transform: build it without "
-            "transform=, and pass transforms= to POCAugmentedDataset instead"
-        )
-    if len(shape) == 4:
-        return "this is a batch: wrap the dataset, not the DataLoader"
-    if len(shape) == 3 and 3 in (shape[0], shape[-1]):
-        return f"turn the channels with {turn}, or convert the dtype without scaling, in the dataset or adapt="
-    return "return three colour channels (RGB); a grey image repeats its channel three times"
-
-
-def label_hint(*, floating: bool, boolean: bool) -> str:
-    """The next step for labels of the wrong dtype or shape, tensor or array alike."""
-    if floating:
-        return (
-            "ids must stay integers: build the dataset without ToTensor or scaling on its labels "
-            "(transforms.v2: PILToTensor), and pass transforms= to POCAugmentedDataset instead"
-        )
-    if boolean:
-        return "turn a mask into ids, for example mask.to(torch.uint8) or mask.astype('uint8')"
-    return "return one map of ids a pixel; one-hot maps become ids with argmax over their classes"

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from rich.console import Console
 
 from poc_aug.adapters import open_item
@@ -18,6 +17,8 @@ from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.errors import DatasetError, RecipeError
 from poc_aug.known import find_schema
 from poc_aug.objects import ObjectSource
+from poc_aug.picture_pairs import open_pair
+from poc_aug.pictures import open_picture, to_rgb, upright
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
 from poc_aug.sizes import known_aspects, known_sizes
@@ -27,6 +28,11 @@ from poc_aug.types import Filled, Region, Sample
 
 _ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)
 _ANYWHERE = "anywhere"
+_OTHER_FILE = "check the path, or give another file"
+_BOTH_WAYS = (
+    "look at both in a viewer that follows EXIF, save those that are right there turned (ImageMagick: mogrify "
+    "-auto-orient), and take the tag out of the others (exiftool -Orientation= FILE)"
+)
 
 
 @dataclass(frozen=True)
@@ -90,23 +96,16 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
 
 
 def _read(what: TryOptions) -> Sample:
-    image = _open(what.image).convert("RGB")
-    if what.labels is None:
-        labels = Image.fromarray(np.zeros((image.height, image.width), np.uint8))
-    else:
-        labels = _open(what.labels)
-    return open_item((image, labels), None, key=what.image.stem).sample(what.image.stem)
+    key = what.image.stem
+    if what.labels is not None:
+        pair = open_pair(what.image, what.labels, key=key, error=DatasetError, hint=_OTHER_FILE, both_ways=_BOTH_WAYS)
+        return open_item(pair, key=key).sample()
+    image = to_rgb(upright(_open(what.image)), what.image, error=DatasetError)
+    return open_item((image, Image.new("L", image.size)), key=key).sample()
 
 
 def _open(path: Path) -> Image.Image:
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except FileNotFoundError as error:
-        raise DatasetError(f"no picture at {str(path)!r}", expected="a file", hint="check the path") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise DatasetError(f"{str(path)!r} cannot be read: {error}", expected="a PNG or JPEG picture") from error
-    return picture
+    return open_picture(path, what="picture", error=DatasetError, hint=_OTHER_FILE)
 
 
 def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> Recipe:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
-from poc_aug.datasets.paired import PairedFolder, Transforms
-from poc_aug.datasets.pairing import any_file, find_files
+from poc_aug.datasets.paired import Options, PairedFolder
+from poc_aug.datasets.pairing import any_file, find_files, is_folder
 from poc_aug.errors import DatasetError
 
 Layout: TypeAlias = tuple[str, str]
@@ -35,7 +35,7 @@ _SMIYC_FOLDERS = {
 }
 
 
-def camvid(root: str | Path, split: str = "train", **transforms: Unpack[Transforms]) -> PairedFolder:
+def camvid(root: str | Path, split: str = "train", **options: Unpack[Options]) -> PairedFolder:
     """CamVid in SegNet's layout: ``train/*.png`` and ``trainannot/*.png``, and so ``val`` and ``test``.
 
     Labels, mode "L" (schema "camvid"): 0 sky, 1 building, 2 pole, 3 road, 4 sidewalk, 5 tree, 6 sign, 7 fence,
@@ -49,7 +49,7 @@ def camvid(root: str | Path, split: str = "train", **transforms: Unpack[Transfor
     """
     _known("split", split, ("train", "val", "test"))
     layouts = [(f"{split}/*.png", f"{split}annot/*.png")]
-    return _open("CamVid", "the SegNet tutorial's data", root, layouts, "camvid", transforms)
+    return _open("CamVid", "the SegNet tutorial's data", root, layouts, "camvid", options)
 
 
 def acdc(
@@ -57,7 +57,7 @@ def acdc(
     split: str = "train",
     condition: str | Sequence[str] | None = None,
     ids: Literal["trainIds", "labelIds"] = "trainIds",
-    **transforms: Unpack[Transforms],
+    **options: Unpack[Options],
 ) -> PairedFolder:
     """ACDC: 1920×1080 frames in fog, at night, in rain and snow.
 
@@ -72,7 +72,7 @@ def acdc(
         split: "train" or "val".
         condition: one or several of "fog", "night", "rain", "snow"; ``None``: all four.
         ids: which label files.
-        transforms: as in `PairedFolder`.
+        options: as in `PairedFolder`: transforms, exif.
 
     Raises:
         DatasetError: an unknown split, condition or ids, or files that are not there.
@@ -85,14 +85,14 @@ def acdc(
     where = f"{{{','.join(chosen)}}}/{split}/*"
     label_file = {"trainIds": "labelTrainIds", "labelIds": "labelIds"}[ids]
     layouts = [(f"rgb_anon/{where}/*_rgb_anon.png", f"gt/{where}/*_gt_{label_file}.png")]
-    return _open("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _ACDC_SCHEMAS[ids], transforms)
+    return _open("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _ACDC_SCHEMAS[ids], options)
 
 
 def idd(
     root: str | Path,
     split: str = "train",
     ids: str | None = None,
-    **transforms: Unpack[Transforms],
+    **options: Unpack[Options],
 ) -> PairedFolder:
     """The India Driving Dataset: IDD-Lite as it is, or the full one after its own ``createLabels.py``.
 
@@ -110,7 +110,7 @@ def idd(
         root: folder that holds ``leftImg8bit`` and ``gtFine``.
         split: "train" or "val".
         ids: ids of the full dataset's labels; ``None``: IDD-Lite where its files are there, else "csTrainIds".
-        transforms: as in `PairedFolder`.
+        options: as in `PairedFolder`: transforms, exif.
 
     Raises:
         DatasetError: an unknown split or ids, or files that are not there.
@@ -118,17 +118,17 @@ def idd(
     _known("split", split, ("train", "val"))
     lite = (f"leftImg8bit/{split}/*/*_image.jpg", f"gtFine/{split}/*/*_label.png")
     if ids is None and _holds(Path(root).expanduser(), lite):
-        schema = None if _may_change_ids(transforms) else "idd-lite"
-        return PairedFolder(root, *lite, schema=schema, pair=_idd_lite_labels, **transforms)
+        schema = None if _may_change_ids(options) else "idd-lite"
+        return PairedFolder(root, *lite, schema=schema, pair=_idd_lite_labels, **options)
     chosen = "csTrainIds" if ids is None else ids
     _known("ids", chosen, tuple(_IDD_SCHEMAS))
     full = (f"leftImg8bit/{split}/*/*_leftImg8bit.{{png,jpg}}", f"gtFine/{split}/*/*_gtFine_label{chosen}.png")
     layouts = [full] if ids is not None else [lite, full]
     source = "idd.insaan.iiit.ac.in; the full dataset needs createLabels.py of its public code"
-    return _open("IDD", source, root, layouts, _IDD_SCHEMAS[chosen], transforms)
+    return _open("IDD", source, root, layouts, _IDD_SCHEMAS[chosen], options)
 
 
-def fishyscapes(root: str | Path, **transforms: Unpack[Transforms]) -> PairedFolder:
+def fishyscapes(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
     """A validation set of Fishyscapes, Static or Lost & Found.
 
     Labels, mode "L" (schema "fishyscapes"): 0 in-distribution, 1 anomaly, 255 ignore. Layouts, the first that is
@@ -149,12 +149,12 @@ def fishyscapes(root: str | Path, **transforms: Unpack[Transforms]) -> PairedFol
     folder = Path(root).expanduser()
     if _holds(folder, layouts[2]) and not any(_holds(folder, layout) for layout in layouts[:2]):
         images, labels = _lost_and_found(folder, layouts[2])
-        schema = None if _may_change_ids(transforms) else "fishyscapes"
-        return PairedFolder(root, images, labels, schema=schema, **transforms)
-    return _open("Fishyscapes", "fishyscapes.com", root, layouts, "fishyscapes", transforms)
+        schema = None if _may_change_ids(options) else "fishyscapes"
+        return PairedFolder(root, images, labels, schema=schema, **options)
+    return _open("Fishyscapes", "fishyscapes.com", root, layouts, "fishyscapes", options)
 
 
-def road_anomaly(root: str | Path, **transforms: Unpack[Transforms]) -> PairedFolder:
+def road_anomaly(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
     """RoadAnomaly: 60 photographs (1280×720) of animals, rocks and other unusual things on roads.
 
     Labels, mode "L" (schema "road-anomaly"): 0 in-distribution, **2** anomaly, 255 ignore. Layouts: ``images`` and
@@ -171,13 +171,13 @@ def road_anomaly(root: str | Path, **transforms: Unpack[Transforms]) -> PairedFo
         ("frames/*.{jpg,webp}", "frames/*.labels/labels_semantic.png"),
     ]
     source = "the EPFL computer vision laboratory's page of RoadAnomaly"
-    return _open("RoadAnomaly", source, root, layouts, "road-anomaly", transforms)
+    return _open("RoadAnomaly", source, root, layouts, "road-anomaly", options)
 
 
 def segment_me_if_you_can(
     root: str | Path,
     track: Literal["RoadAnomaly21", "RoadObstacle21"] = "RoadAnomaly21",
-    **transforms: Unpack[Transforms],
+    **options: Unpack[Options],
 ) -> PairedFolder:
     """The public validation set of a SegmentMeIfYouCan track: 10 frames of RoadAnomaly21, 30 of RoadObstacle21.
 
@@ -200,7 +200,7 @@ def segment_me_if_you_can(
         folders.append("")
     layouts = [(folder + images, folder + labels) for images, labels in (official, plain) for folder in folders]
     source = "segmentmeifyoucan.com"
-    return _open(f"SegmentMeIfYouCan {track}", source, root, layouts, "segment-me-if-you-can", transforms)
+    return _open(f"SegmentMeIfYouCan {track}", source, root, layouts, "segment-me-if-you-can", options)
 
 
 def _open(
@@ -209,27 +209,27 @@ def _open(
     root: str | Path,
     layouts: Sequence[Layout],
     schema: str | None,
-    transforms: Transforms,
+    options: Options,
 ) -> PairedFolder:
     """The first layout that is there, as a dataset."""
     folder = Path(root).expanduser()
     for layout in layouts:
         if _holds(folder, layout):
-            return PairedFolder(root, *layout, schema=None if _may_change_ids(transforms) else schema, **transforms)
+            return PairedFolder(root, *layout, schema=None if _may_change_ids(options) else schema, **options)
     looked = "\n".join(f"  {images}  and  {labels}" for images, labels in layouts)
     raise DatasetError(
-        f"{name} is not in {folder}{'' if folder.is_dir() else ', which is not a folder'}; looked for\n{looked}",
+        f"{name} is not in {folder}{'' if is_folder(folder) else ', which is not a folder'}; looked for\n{looked}",
         expected=f"{name} as its archives unpack",
         hint=f"download {name} ({source}) and pass the folder as root",
     )
 
 
 def _holds(root: Path, layout: Layout) -> bool:
-    return root.is_dir() and all(any_file(root, pattern) for pattern in layout)
+    return is_folder(root) and all(any_file(root, pattern) for pattern in layout)
 
 
-def _may_change_ids(transforms: Transforms) -> bool:
-    return transforms.get("transforms") is not None or transforms.get("target_transform") is not None
+def _may_change_ids(options: Options) -> bool:
+    return options.get("transforms") is not None or options.get("target_transform") is not None
 
 
 def _known(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -6,25 +6,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from PIL import Image
 from torchvision.datasets import VisionDataset
 
 from poc_aug.datasets.pairing import pair_by_function, pair_by_wildcards
-from poc_aug.errors import DatasetError, SampleReadError
+from poc_aug.errors import DatasetError
 from poc_aug.joint_transforms import transform_pair
+from poc_aug.picture_pairs import ExifRule, check_exif_rule, open_pair
 from poc_aug.schema import LabelSchema
 
 
-class Transforms(TypedDict, total=False):
-    """The transforms of torchvision's datasets: ``transforms`` of pairs, or one of each leaf."""
+class Options(TypedDict, total=False):
+    """What every reader of `PairedFolder`s takes: the transforms of torchvision's datasets, and ``exif``."""
 
     transforms: Callable[[Any, Any], Any] | None
     transform: Callable[[Any], Any] | None
     target_transform: Callable[[Any], Any] | None
+    exif: ExifRule
 
 
 class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no types
-    """Images and labels by glob, each pair as PIL images: RGB, and the labels in their own mode.
+    """Images and labels by glob, each pair as PIL images of one size: RGB, and the labels in their own mode.
+
+    Images of other modes become RGB as `poc_aug.pictures.to_rgb` says: 16-bit grey is scaled, alpha dropped, floats are
+    an error. Labels in a lossy format are an error, whatever their suffix says.
 
     Files are paired by the text that the wildcards matched::
 
@@ -46,6 +50,9 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
             cannot take an object.
         transform: function of the image.
         target_transform: function of the labels.
+        exif: what to do where a file carries an EXIF orientation. ``"auto"``: what makes the sizes of image and labels
+            agree, and an error where they agree both ways; ``"apply"``: turn each file as its tag says; ``"ignore"``:
+            take the pixels as they are stored.
 
     Attributes:
         images: paths of the images, in natural order.
@@ -68,7 +75,9 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         transforms: Callable[[Any, Any], Any] | None = None,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        exif: ExifRule = "auto",
     ) -> None:
+        check_exif_rule(exif)
         if transforms is not None and (transform is not None or target_transform is not None):
             raise DatasetError(
                 "transforms= was given together with transform= or target_transform=",
@@ -77,6 +86,8 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
             )
         folder = Path(root).expanduser()
         super().__init__(str(folder), transforms, transform, target_transform)
+        self._exif: ExifRule = exif
+        self._may_resize = any(each is not None for each in (transforms, transform, target_transform))
         pairs = _pairs(folder, images, labels, pair)
         self._keys = [image for image, _ in pairs]
         self._globs = (images, labels) if isinstance(images, str) else ("a list", "a list")
@@ -99,12 +110,18 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         """``(image, labels)``, transformed where transforms were given.
 
         Raises:
-            SampleReadError: a file that cannot be read or decoded.
+            SampleReadError: a file that cannot be read or decoded, is above Pillow's limit, or holds several pictures;
+                an image whose mode does not say how it becomes 8-bit RGB; labels in a lossy format; image and labels
+                of two sizes, where there are no transforms; an EXIF orientation that their sizes do not decide.
         """
-        image = _read(self.images[index], self._keys[index])
-        if image.mode != "RGB":
-            image = image.convert("RGB")
-        labels = _read(self.labels[index], self._keys[index])
+        image, labels = open_pair(
+            self.images[index],
+            self.labels[index],
+            key=self._keys[index],
+            exif=self._exif,
+            any_size=self._may_resize,
+            hint="restore the file from the dataset's archive, or take the pair out of the folder",
+        )
         if self.transforms is not None:
             return transform_pair(self.transforms, image, labels, key=self._keys[index])
         return image, labels
@@ -133,16 +150,3 @@ def _pairs(
             hint="list the labels in the order of the images",
         )
     return list(zip(images, labels, strict=True))
-
-
-def _read(path: Path, key: str) -> Image.Image:
-    try:
-        with Image.open(path) as file:
-            file.load()  # closes the file; the pixels stay
-            return file
-    except (OSError, SyntaxError) as error:  # Pillow reports broken PNG chunks as SyntaxError
-        raise SampleReadError(
-            f"sample {key!r}: cannot read {path}: {error}",
-            expected="an image file that Pillow can decode",
-            hint="restore the file from the dataset's archive, or take the pair out of the folder",
-        ) from error

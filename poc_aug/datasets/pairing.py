@@ -7,25 +7,49 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from poc_aug.errors import DatasetError
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _SHOWN = 3
+_NO_DATA = frozenset(("__MACOSX", "lost+found"))
+"""Folders that systems leave behind; hidden ones (``._a.png``, ``.ipynb_checkpoints``) no wildcard matches."""
 
 
 def find_files(root: Path, pattern: str) -> list[str]:
     """Files below ``root`` that match a glob, relative, with forward slashes, in natural order.
 
     ``*`` and ``?`` match within a folder, ``**`` through folders, ``[a-z]`` a character, ``{jpg,png}`` either.
+
+    Raises:
+        DatasetError: a folder that may not be listed, or a link to nothing: files must not go missing without a word.
     """
-    return sorted(set(_matches(root, pattern)), key=natural_order)
+    with _named(root):
+        for one in _expand(pattern):
+            _check_listable(root, one)
+        return sorted(set(_matches(root, pattern)), key=natural_order)
 
 
 def any_file(root: Path, pattern: str) -> bool:
-    """Whether `find_files` would find something, at the cost of the first file."""
-    return next(_matches(root, pattern), None) is not None
+    """Whether `find_files` would find something, at the cost of the first file.
+
+    Raises:
+        DatasetError: a folder above that may not be read, or a link to nothing.
+    """
+    with _named(root):
+        return next(_matches(root, pattern), None) is not None
+
+
+def is_folder(root: Path) -> bool:
+    """Whether there is a folder at the path.
+
+    Raises:
+        DatasetError: it cannot be told, since a folder above may not be read.
+    """
+    with _named(root):
+        return root.is_dir()
 
 
 def natural_order(path: str) -> list[tuple[int, str]]:
@@ -89,21 +113,57 @@ def pair_by_function(root: Path, images: str, labels: str, pair: Callable[[str],
 def _matches(root: Path, pattern: str) -> Iterator[str]:
     for one in _expand(pattern):
         for path in glob.iglob(one, root_dir=root, recursive=True):
+            found = path.replace(os.sep, "/")
+            if not _NO_DATA.isdisjoint(found.split("/")[:-1]):
+                continue
             if (root / path).is_file():
-                yield path.replace(os.sep, "/")
+                yield found
+            elif (root / path).is_symlink() and not (root / path).exists():
+                raise DatasetError(
+                    f"{root / path} is a link to {(root / path).readlink()}, which is not there",
+                    expected="files of the dataset, or links to them",
+                    hint="mount or restore what it links to, or remove the link",
+                )
+
+
+def _check_listable(root: Path, pattern: str) -> None:
+    """List each folder that the glob goes through: glob itself takes those that it may not list for empty ones."""
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        if not glob.has_magic(part):
+            continue
+        above = "".join(f"{each}/" for each in parts[:number])
+        # Of a pattern that begins with "**", glob leaves the root out.
+        folders = glob.iglob(above + "**/" if part == "**" else above, root_dir=root, recursive=True)
+        for folder in (*folders, *(() if above else ("",))):
+            if _NO_DATA.isdisjoint(folder.split(os.sep)):
+                os.scandir(root / folder).close()
+
+
+@contextmanager
+def _named(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read {error.filename or root}: {error.strerror or error}",
+            expected="folders that this user may list and files that it may read",
+            hint="correct the path, or the permissions of that folder and of those above it",
+        ) from error
 
 
 def _some(root: Path, pattern: str, what: str, without: Iterable[str] = ()) -> list[str]:
-    if not root.is_dir():
+    if not is_folder(root):
         raise DatasetError(
-            f"there is no folder {root}",
+            f"there is no folder {root}" + (", but a file" if root.is_file() else ""),
             expected="the folder of the dataset",
             hint="correct root=, or download the dataset there",
         )
     left_out = set(without)
     found = [path for path in find_files(root, pattern) if path not in left_out]
     if not found:
-        inside = sorted((path.name for path in root.iterdir()), key=natural_order)
+        with _named(root):
+            inside = sorted((path.name for path in root.iterdir()), key=natural_order)
         raise DatasetError(
             f"no file in {root} matches {what}={pattern!r}; it holds {_few(inside) or 'nothing'}",
             expected=f"at least one file for {what}",

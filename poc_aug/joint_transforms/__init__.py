@@ -73,6 +73,8 @@ class JointTransforms:
         Raises:
             TransformError: a label id that came out and neither went in nor is an ignore or fill id.
         """
+        if item.has_bands_to_change:  # what transforms get is the whole item, as it is without them
+            item = open_item(item.close(), self._adapt, key=item.key)
         before = label_ids(item.labels.value) if self.check and self._turns.take() else None
         out, labels = self._call(item)
         if before is not None:
@@ -97,7 +99,7 @@ class JointTransforms:
                 return self.transforms(*whole) if fields else self.transforms(whole), None
 
     def _labels_in(self, out: Any, item: OpenItem) -> Any:
-        if self._adapt is None:
+        if self._adapt is None or self._adapt.get is None:
             return labels_in(out, item.fields)
         try:
             return self._adapt.get(out)[1]

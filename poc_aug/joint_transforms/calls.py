@@ -67,6 +67,8 @@ def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]
     if not isinstance(out, tuple | list) or len(out) < 2:
         return out, None
     labels = out[1]
+    if item.bgr:
+        out = type(out)((_in_order(out[0], item), *out[1:]))
     if len(out) != len(whole):
         return out, labels
     if isinstance(whole, list):
@@ -88,7 +90,7 @@ def call_albumentations(transforms: Callable[..., Any], item: OpenItem, fills: I
     seed_in_worker(target)
     labels = _labels(item)
     carried = _opencv_dtype(labels, fills, item.key)
-    image = np.ascontiguousarray(item.image.whole().permute(1, 2, 0).numpy())
+    image = np.ascontiguousarray(_pixels(item).permute(1, 2, 0).numpy())
     fields = item.close()
     named = _further_targets(target) if isinstance(fields, dict | UserDict) else set()
     further = {name: fields[name] for name in named if name in fields}
@@ -119,7 +121,7 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
             expected=f"ids up to {_EXACT_FLOAT32}",
             hint="number the ids from 0 in the dataset, or transform with torchvision v2",
         )
-    pixels = item.image.whole().contiguous()[None].to(torch.float32).div_(255)
+    pixels = _pixels(item).contiguous()[None].to(torch.float32).div_(255)
     try:
         image, mask = transforms(pixels, labels[None, None].to(torch.float32), data_keys=["input", "mask"])
     except NotImplementedError as error:  # without a text, from thin plate splines, fisheye and mixing
@@ -176,7 +178,7 @@ def _tv_image(item: OpenItem) -> Any:
 
     value = item.image.value
     if item.bgr or not isinstance(value, torch.Tensor):
-        return tv_tensors.Image(item.image.whole())
+        return tv_tensors.Image(_pixels(item))
     return value if isinstance(value, tv_tensors.Image) else tv_tensors.Image(value)
 
 
@@ -190,6 +192,15 @@ def _tv_mask(item: OpenItem, fills: Iterable[int]) -> Any:
     return tv_tensors.Mask(labels.to(dtype_holding(labels.dtype, fills)))
 
 
+def _pixels(item: OpenItem) -> torch.Tensor:
+    """The image in RGB, and its further bands after that: uint8 ``[C, H, W]``."""
+    rgb, value = item.image.whole(), item.image.value
+    if not item.image.more_bands:
+        return rgb
+    bands = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.moveaxis(value, -1, 0).copy())
+    return torch.cat([rgb, bands[3:].as_subclass(torch.Tensor).cpu()])
+
+
 def _labels(item: OpenItem) -> torch.Tensor:
     """The ids, ``[H, W]``, in a dtype that torch computes with: uint16 as int32, uint32 as int64."""
     return item.labels.read((0, 0, *item.labels.size_hw))
@@ -199,11 +210,13 @@ def _in_order(image: Any, item: OpenItem) -> Any:
     """The image with its channels in the order in which the item had them."""
     if not item.bgr:
         return image
-    if isinstance(image, torch.Tensor) and image.ndim >= 3 and image.shape[-3] == 3:
-        flipped = image.flip(-3)
-        return flipped if type(flipped) is type(image) else flipped.as_subclass(type(image))
-    if isinstance(image, np.ndarray) and image.ndim >= 3 and image.shape[-1] == 3:
-        return np.ascontiguousarray(image[..., ::-1])
+    channels = 3 + item.image.more_bands
+    order = [2, 1, 0, *range(3, channels)]
+    if isinstance(image, torch.Tensor) and image.ndim >= 3 and image.shape[-3] == channels:
+        turned = image.index_select(-3, torch.tensor(order, device=image.device))
+        return turned if type(turned) is type(image) else turned.as_subclass(type(image))
+    if isinstance(image, np.ndarray) and image.ndim >= 3 and image.shape[-1] == channels:
+        return np.ascontiguousarray(image[..., order])
     return image
 
 
