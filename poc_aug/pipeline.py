@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from poc_aug import seeding
-from poc_aug.engine import Engine, Job, Outcome
-from poc_aug.errors import DatasetError, GenerationError, RecipeError, SchemaError
+from poc_aug.engine import Engine, Job, Outcome, blame
+from poc_aug.errors import DatasetError, GenerationError, PocAugError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
 from poc_aug.object_order import draw_objects
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
@@ -30,6 +30,7 @@ from poc_aug.types import (
     Box,
     ChecksRecipe,
     Crop,
+    Extent,
     Filled,
     Inserter,
     Insertion,
@@ -266,18 +267,30 @@ class InsertionPipeline:
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
         area = scene.area(self._location(spec))
         with scene.statistics.stage("region"):
+            extent = self._extent(scene.sample, spec, seed)
+            if isinstance(extent, Rejection):
+                return extent
             region = find_region(
                 area,
                 spec,
                 self.recipe,
                 rng,
                 perspective=scene.view,
-                extent=self.inserter.extent(spec.name, seed),
+                extent=extent,
                 occupied=occupied,
             )
             if isinstance(region, Rejection):
                 return region
             return region, _crop(scene.sample, region, spec, self.recipe, drawn, seed)
+
+    def _extent(self, sample: Sample, spec: ObjectSpec, seed: int) -> Extent | Rejection | None:
+        try:
+            return self.inserter.extent(spec.name, seed)
+        except PocAugError:
+            raise
+        except Exception as error:
+            # As where it fills crops: any error of a backend's names the attempt, and can be skipped.
+            raise blame(f"sample {sample.key!r}, object {spec.name!r}, seed {seed}", error) from error
 
     def _cut_out(
         self,
@@ -374,7 +387,7 @@ def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
         rule = spec.size or recipe.size
         if isinstance(rule, PerspectiveSize) and rule.size_m is None:
             extent = inserter.extent(spec.name, 0)
-            if extent is None or extent.height_m is None:
+            if not isinstance(extent, Extent) or extent.height_m is None:
                 raise RecipeError(
                     f"object {spec.name!r} has a perspective size without size_m, and "
                     f"{type(inserter).__name__} does not know its real size",

@@ -1,0 +1,235 @@
+"""Picture files, read in one place: decoded whole, their EXIF orientation reported, made 8-bit RGB where that is exact.
+
+Pillow alone is not enough: it clips 16-bit and float pictures to white, takes the first page of any stack without a
+word, and leaves it to the reader whether a photograph is to be turned as its camera says.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from poc_aug.errors import PocAugError, SampleReadError
+
+_ORIENTATION = ExifTags.Base.Orientation
+_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""What undoes an orientation; only 6 and 8 are not their own inverse."""
+
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_BY_PILLOW = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"))
+"""Modes of 8 bits (or 1) a channel, which Pillow itself turns into RGB as it should."""
+
+_LEAST_OF_16_BITS = 4096
+
+
+def open_picture(
+    path: str | Path,
+    *,
+    what: str = "image",
+    key: str | None = None,
+    error: type[PocAugError] = SampleReadError,
+    hint: str = "restore the file, or take it out",
+) -> Image.Image:
+    """Open a picture file and decode all of it, as its pixels are stored: an EXIF orientation is reported, not applied.
+
+    Also TIFF files, which Pillow turns by itself: they come as stored too. The tag stays with the picture for
+    `exif_orientation` and `upright`.
+
+    Args:
+        path: the file.
+        what: what messages call it: "image", "labels", "cut-out".
+        key: the sample's key, for messages.
+        error: class of the error.
+        hint: what messages name as the next step where the file is broken.
+
+    Raises:
+        PocAugError: of the class ``error``: a file that is not there, cannot be read, is no picture or is broken; one
+            with several pictures of one size (an animation, a stack of pages; of an MPO photograph the main one is
+            taken); or one above Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    told = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
+    try:
+        with Image.open(path) as picture:
+            frames = _frames(picture)
+            orientation = exif_orientation(picture)
+            inverted = picture.mode in _SIXTEEN_BITS and _zero_is_white(picture)
+            picture.load()  # closes the file; the pixels stay
+            decoded = _as_stored(picture, orientation)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as caught:
+        raise error(
+            f"{told}: {caught}",
+            expected=f"at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS} pixels, up to twice that with a "
+            "warning: Pillow's guard against files that claim to be huge",
+            hint="if you trust the file: PIL.Image.MAX_IMAGE_PIXELS = None before reading, in each process; "
+            "else cut it into tiles",
+        ) from caught
+    # Decoders of broken files raise nearly anything: struct.error, zlib.error, SyntaxError, IndexError.
+    except Exception as caught:
+        raise error(
+            f"{told}: {_reason(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
+        ) from caught
+    if frames > 1:
+        raise error(
+            f"{told}: it holds {frames} pictures of one size",
+            expected="one picture a file, no animation and no stack of pages or bands",
+            hint="save the frame that is meant to a file of its own",
+        )
+    if inverted:
+        raise error(
+            f"{told}: a 16-bit TIFF in which 0 is white, which Pillow reads as a negative",
+            expected="a TIFF with PhotometricInterpretation BlackIsZero",
+            hint="save it again with 0 for black",
+        )
+    return decoded
+
+
+def to_rgb(picture: Image.Image, name: object, *, error: type[PocAugError] = SampleReadError) -> Image.Image:
+    """A decoded picture in mode "RGB", its EXIF orientation kept as it is.
+
+    ===================  =========================================================================================
+    mode                 becomes
+    ===================  =========================================================================================
+    "RGB"                the same object
+    "1", "L"             three equal channels
+    "P"                  the palette's colours
+    "LA", "RGBA", "PA"   without alpha: a frame has nothing behind it; the stored colours count
+    "CMYK", "YCbCr", …   as Pillow converts them
+    "I;16", "I;16B"      16-bit grey: the upper 8 bits, ``value >> 8``, as Pillow reads 16-bit RGB
+    "I"                  the same, where the file is a PNG or PNM, whose deepest grey has 16 bits
+    ===================  =========================================================================================
+
+    Args:
+        picture: a picture of `open_picture`, or any of PIL's.
+        name: what messages call it: its path.
+        error: class of the error.
+
+    Raises:
+        PocAugError: of the class ``error``: floats ("F") and 32-bit integers ("I" of a TIFF), whose mode does not say
+            which value is white; or 16-bit values that all lie below 4096: a sensor's 10 or 12 bits, nearly black at 8.
+    """
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode == "P" and "transparency" in picture.info:
+        return picture.convert("RGBA").convert("RGB")  # straight to RGB Pillow warns
+    if picture.mode in _BY_PILLOW:
+        return picture.convert("RGB")
+    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
+        return _upper_bits(picture, name, error).convert("RGB")
+    raise error(
+        f"{name} is a picture of mode {picture.mode!r}{_range(picture)}",
+        expected="8 or 16 bits a channel: which value of a float or 32-bit picture is white, its mode does not say",
+        hint="scale it to 8 bits once, with one range for all pictures, and save that: "
+        "Image.fromarray(((x - low) / (high - low) * 255).clip(0, 255).astype('uint8'))",
+    )
+
+
+def to_rgba(picture: Image.Image, name: object, *, error: type[PocAugError] = SampleReadError) -> Image.Image:
+    """A decoded picture in mode "RGBA"; as `to_rgb`, alpha 255 where the picture has none."""
+    if picture.mode in _BY_PILLOW:
+        return picture.convert("RGBA")
+    colours = to_rgb(picture, name, error=error).convert("RGBA")
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):  # of a 16-bit PNG: the value that is transparent
+        colours.putalpha(Image.fromarray(np.where(np.asarray(picture) == clear, 0, 255).astype(np.uint8)))
+    return colours
+
+
+def exif_orientation(picture: Image.Image) -> int:
+    """How the picture is to be turned to stand upright, 1 (not at all) to 8, as EXIF (or XMP) says.
+
+    2 and 4 are mirrored, 3 is upside down, 5 to 8 swap width and height. No, an unknown or an unreadable tag counts as
+    1, as in viewers.
+    """
+    try:
+        found = picture.getexif().get(_ORIENTATION, 1)
+    except (SyntaxError, ValueError, KeyError, struct.error, OSError):  # an EXIF block that is none
+        return 1
+    return found if found in _BACK else 1
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of the picture once it is turned as its EXIF orientation says."""
+    return picture.size[::-1] if exif_orientation(picture) >= 5 else picture.size
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says, without the tag; the same object where there is none."""
+    return picture if exif_orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+def _frames(picture: Image.Image) -> int:
+    """How many pictures of the first one's size the file holds: overviews and thumbnails are smaller."""
+    count = getattr(picture, "n_frames", 1)
+    if count == 1 or picture.format == "MPO":
+        return 1
+    if picture.format != "TIFF":
+        return int(count)
+    first, same = picture.size, 1
+    for number in range(1, count):
+        picture.seek(number)
+        same += picture.size == first
+    picture.seek(0)
+    return same
+
+
+def _zero_is_white(picture: Image.Image) -> bool:
+    tags = getattr(picture, "tag_v2", None)
+    return tags is not None and tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+
+
+def _as_stored(picture: Image.Image, orientation: int) -> Image.Image:
+    """Undo the turn that Pillow makes of TIFF files alone, and put the tag back."""
+    if orientation == 1 or picture.format != "TIFF":
+        return picture
+    stored = picture.transpose(_BACK[orientation])
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    stored.info["exif"] = exif.tobytes()
+    stored.format = picture.format
+    return stored
+
+
+def _upper_bits(picture: Image.Image, name: object, error: type[PocAugError]) -> Image.Image:
+    values = np.asarray(picture)
+    highest = int(values.max())
+    if 0 < highest < _LEAST_OF_16_BITS:
+        raise error(
+            f"{name} is a 16-bit picture (mode {picture.mode!r}) whose highest value is {highest} of 65535",
+            expected="values that use the 16 bits: at 8 bits this picture would be nearly black",
+            hint="scale the sensor's 10 or 12 bits to 8 once and save that: "
+            "Image.fromarray((x >> 4).astype('uint8')) for 12 bits, >> 2 for 10",
+        )
+    grey = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+    grey.info = {name: value for name, value in picture.info.items() if name != "transparency"}
+    return grey
+
+
+def _range(picture: Image.Image) -> str:
+    if picture.mode not in ("F", "I"):
+        return ""
+    low, high = picture.getextrema()
+    return f" with values from {low:g} to {high:g}"
+
+
+def _reason(path: Path, caught: Exception) -> str:
+    """What is wrong, by what can be seen of the file itself, else by what was caught."""
+    told = str(caught) or type(caught).__name__
+    try:
+        if path.is_symlink() and not path.exists():
+            return f"it is a link to {path.readlink()}, which is not there"
+        if path.is_dir():
+            return "it is a folder"
+        return "it is empty" if path.is_file() and path.stat().st_size == 0 else told
+    except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
+        return told
