@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from poc_aug.backends.bank_cutouts import is_of_the_machine
 from poc_aug.backends.bank_left_out import Unusable
 from poc_aug.errors import ObjectBankError
 from poc_aug.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright
@@ -36,6 +37,7 @@ def read_header(path: Path, name: str) -> Header:
 
     Raises:
         Unusable: no picture, or one of a mode that has no known white.
+        ObjectBankError: the process is out of memory or of file descriptors.
     """
     try:
         with Image.open(path) as picture:
@@ -48,6 +50,8 @@ def read_header(path: Path, name: str) -> Header:
     except Unusable:
         raise
     except Exception as error:  # decoders of broken files raise nearly anything
+        if is_of_the_machine(error):
+            raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="run it again") from error
         empty = "it is empty" if _is_empty(path) else str(error) or type(error).__name__
         raise Unusable(UNREADABLE, f"{name}: {empty}") from error
 
