@@ -68,12 +68,16 @@ USABLE: dict[str, dict[str, Any]] = {
     "an empty piece": instances([annotation(segmentation=[[], rectangle(20, 30, 70, 65), []])]),
     "a piece of a point": instances([annotation(segmentation=[rectangle(20, 30, 70, 65), [20, 30]])]),
     "run lengths": instances([annotation(segmentation={"size": [HEIGHT, WIDTH], "counts": runs()})]),
-    "run lengths, floats": instances([annotation(segmentation={"size": [90.0, 130.0], "counts": [float(n) for n in runs()]})]),
+    "run lengths, floats": instances(
+        [annotation(segmentation={"size": [90.0, 130.0], "counts": [float(n) for n in runs()]})]
+    ),
     "run lengths without size": instances([annotation(segmentation={"counts": runs()})]),
     "run lengths, size null": instances([annotation(segmentation={"size": None, "counts": encode_counts(runs())})]),
     "a category twice": instances(categories=[{"id": 1, "name": "dog"}, {"id": 1, "name": "dog"}]),
     "an image twice": instances(images=[image(), image()]),
-    "other rows null": instances([annotation(), None, 7, "x", []], [image(), None, 3], [{"id": 1, "name": "dog"}, None]),
+    "other rows null": instances(
+        [annotation(), None, 7, "x", []], [image(), None, 3], [{"id": 1, "name": "dog"}, None]
+    ),
     "other rows empty": instances([annotation(), {}], [image(), {}], [{"id": 1, "name": "dog"}, {}]),
     "other fields null": {**instances(), "info": None, "licenses": None},
     "a keypoint": instances([annotation(keypoints=[1, 2, 2], num_keypoints=1)]),
@@ -244,7 +248,9 @@ STRANGE = st.one_of(
     st.sampled_from([10**20, -(10**40), 1e308, -1e308, NAN, INF, -INF, "", "1", "x", "\udce9", "\ud800", "a\0b", "/"]),
     st.floats(),
     st.text(max_size=6),
-    st.lists(st.one_of(st.none(), st.floats(), st.integers(-5, 200), st.lists(st.integers(0, 99), max_size=8)), max_size=8),
+    st.lists(
+        st.one_of(st.none(), st.floats(), st.integers(-5, 200), st.lists(st.integers(0, 99), max_size=8)), max_size=8
+    ),
     st.dictionaries(st.sampled_from(["size", "counts", "id", "name", "x"]), st.integers(-2, 200), max_size=3),
 )
 

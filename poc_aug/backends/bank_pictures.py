@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from poc_aug.backends.bank_cutouts import is_of_the_machine
 from poc_aug.backends.bank_left_out import Unusable
@@ -46,7 +46,11 @@ def read_header(path: Path, name: str) -> Header:
             # Pillow decodes a whole PNG to look for EXIF behind its pixels: that is checked when the cut-out is read.
             behind = picture.format == "PNG" and not picture.info.keys() & {"exif", "Raw profile type exif"}
             orientation = 1 if behind else exif_orientation(picture)
-            return Header(picture.size, orientation, picture.has_transparency_data)
+            size = picture.size
+            if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose size is that of the turned picture
+                width, height = (picture.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
+                size = int(width), int(height)
+            return Header(size, orientation, picture.has_transparency_data)
     except Unusable:
         raise
     except Exception as error:  # decoders of broken files raise nearly anything
