@@ -7,6 +7,7 @@ word, and leaves it to the reader whether a photograph is to be turned as its ca
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def open_picture(
     key: str | None = None,
     error: type[PocAugError] = SampleReadError,
     hint: str = "restore the file, or take it out",
+    refuse: Callable[[Image.Image], PocAugError | None] | None = None,
 ) -> Image.Image:
     """Open a picture file and decode all of it, as its pixels are stored: an EXIF orientation is reported, not applied.
 
@@ -52,6 +54,7 @@ def open_picture(
         key: the sample's key, for messages.
         error: class of the error.
         hint: what messages name as the next step where the file is broken.
+        refuse: gets the opened picture before it is decoded, and returns an error where it is not to be.
 
     Raises:
         PocAugError: of the class ``error``: a file that is not there, cannot be read, is no picture or is broken; one
@@ -61,6 +64,7 @@ def open_picture(
     told = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
     try:
         with Image.open(path) as picture:
+            refused = refuse(picture) if refuse is not None else None
             frames = _frames(picture)
             orientation = exif_orientation(picture)
             inverted = picture.mode in _SIXTEEN_BITS and _zero_is_white(picture)
@@ -71,14 +75,16 @@ def open_picture(
             f"{told}: {caught}",
             expected=f"at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS} pixels, up to twice that with a "
             "warning: Pillow's guard against files that claim to be huge",
-            hint="if you trust the file: PIL.Image.MAX_IMAGE_PIXELS = None before reading, in each process; "
-            "else cut it into tiles",
+            hint="make it smaller, or cut it into tiles; or, in Python and where the file is trusted, set "
+            "PIL.Image.MAX_IMAGE_PIXELS = None before reading, in each process",
         ) from caught
     # Decoders of broken files raise nearly anything: struct.error, zlib.error, SyntaxError, IndexError.
     except Exception as caught:
         raise error(
             f"{told}: {_reason(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
         ) from caught
+    if refused is not None:
+        raise refused
     if frames > 1:
         raise error(
             f"{told}: it holds {frames} pictures of one size",
@@ -168,6 +174,18 @@ def upright(picture: Image.Image) -> Image.Image:
     return picture if exif_orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
+def untagged(picture: Image.Image) -> Image.Image:
+    """The same picture, not turned, its orientation taken out of its EXIF and XMP data: nothing later turns it."""
+    if exif_orientation(picture) == 1:
+        return picture
+    exif = picture.getexif()
+    del exif[_ORIENTATION]
+    for block in ("xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+        picture.info.pop(block, None)
+    picture.info["exif"] = exif.tobytes()
+    return picture
+
+
 def _frames(picture: Image.Image) -> int:
     """How many pictures of the first one's size the file holds: overviews and thumbnails are smaller."""
     count = getattr(picture, "n_frames", 1)
@@ -224,7 +242,7 @@ def _range(picture: Image.Image) -> str:
 
 def _reason(path: Path, caught: Exception) -> str:
     """What is wrong, by what can be seen of the file itself, else by what was caught."""
-    told = str(caught) or type(caught).__name__
+    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
     try:
         if path.is_symlink() and not path.exists():
             return f"it is a link to {path.readlink()}, which is not there"

@@ -314,7 +314,7 @@ def test_equal_last_parts_are_not_mixed_up(tmp_path: Path) -> None:
     rows = [annotation(), annotation(id=2, image_id=2)]
     images = [image(file_name="/data/a/one.png"), image(id=2, file_name="/data/b/one.png")]
     path = write(tmp_path, instances(rows, images))
-    with pytest.raises(ObjectBankError, match="'/data/a/one.png', '/data/b/one.png'"):
+    with pytest.raises(ObjectBankError, match=r"'/data/a/one\.png', '/data/b/one\.png'"):
         ObjectBank.from_coco(path, tmp_path / "images")
     (tmp_path / "images" / "a").mkdir()
     picture().save(tmp_path / "images" / "a" / "one.png")
@@ -373,7 +373,7 @@ def test_images_that_are_not_found_name_file_folders_and_option(tmp_path: Path) 
         assert told in str(caught.value)
     with pytest.raises(ObjectBankError, match=r"(?s)gone\.png.*--images") as caught:
         ObjectBank.from_coco(path, tmp_path / "images")
-    with pytest.raises(ObjectBankError, match="(?s)no folder .*nowhere.*--images") as caught:
+    with pytest.raises(ObjectBankError, match=r"(?s)no folder .*nowhere.*--images") as caught:
         ObjectBank.from_coco(path, tmp_path / "nowhere")
     assert str(path) in str(caught.value)
 

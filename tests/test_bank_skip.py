@@ -240,7 +240,9 @@ class Refusing(EllipseInserter):
 
 def test_an_extent_that_raises_is_a_failure_that_can_be_skipped(tmp_path: Path) -> None:
     run = InsertionPipeline(make_recipe(), Unsure(), batch_size=2)
-    with pytest.raises(GenerationError, match=r"sample 'frame-\d+', object '\w+', seed \d+: ZeroDivisionError: no size"):
+    with pytest.raises(
+        GenerationError, match=r"sample 'frame-\d+', object '\w+', seed \d+: ZeroDivisionError: no size"
+    ):
         warm_cache(Frames(6), tmp_path / "a.cache", run, num_variants=2, workers=0)
     report = warm_cache(Frames(6), tmp_path / "a.cache", run, num_variants=2, workers=0, on_error="skip")
     assert report.failed

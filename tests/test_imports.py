@@ -16,8 +16,11 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 
 # A module may import from its own rank and below.
 RANKS = [
-    ("errors", "types"),
-    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure", "statistics"),
+    ("errors", "types", "stray_files"),
+    (
+        *("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure"),
+        *("statistics", "pictures", "label_files", "picture_pairs"),
+    ),
     (
         *(
             "metrics",

@@ -22,7 +22,7 @@ from poc_aug.backends.bank_coco_images import (
     not_there,
 )
 from poc_aug.backends.bank_coco_json import read_coco
-from poc_aug.backends.bank_coco_outline import given_area, given_box, read_outline
+from poc_aug.backends.bank_coco_outline import LARGER, given_area, given_box, read_outline
 from poc_aug.backends.bank_coco_rows import ById, ImageRow, box_of, category_rows, id_of, image_rows, is_crowd
 from poc_aug.backends.bank_left_out import LeftOut, Unusable, printable
 from poc_aug.backends.bank_pictures import read_photo
@@ -131,6 +131,7 @@ class _Annotations:
     def __init__(self, images: ById[ImageRow], categories: ById[str], folder: ImageFolder, choice: CocoFilter) -> None:
         self._images, self._categories, self._folder, self._choice = images, categories, folder, choice
         self._files: dict[ImageRow, ImageFile | Unusable] = {}
+        self._doubtful: set[ImageFile] = set()
         self.left_out = LeftOut()
 
     @property
@@ -157,7 +158,11 @@ class _Annotations:
                 continue
             found.append((_order(row.get("id"), number), source))
         found.sort(key=lambda pair: pair[0])
-        return [source for _, source in found]
+        sources = [source for _, source in found if source.image not in self._doubtful]
+        for _, source in found:
+            if source.image in self._doubtful:
+                self.left_out.add("beside outlines of a larger picture than their image", source.name)
+        return sources
 
     def _source(self, row: Mapping[str, Any], number: int) -> CocoSource:
         choice = self._choice
@@ -175,6 +180,8 @@ class _Annotations:
             outline = read_outline(row.get("segmentation"), image.size_wh)
             left, top, right, bottom = given_box(outline, box_of(row.get("bbox")))
         except Unusable as why:
+            if why.reason == LARGER:  # then the image's other outlines may be, and only happen to fit into it
+                self._doubtful.add(image)
             raise Unusable(why.reason, f"{name}: {why.name}" if why.name else name) from None
         width, height = image.size_wh
         if choice.drop_truncated and min(left, top, width - right, height - bottom) <= BORDER_PX:

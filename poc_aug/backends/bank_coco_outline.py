@@ -22,11 +22,15 @@ BAD_NUMBERS = "whose outline has coordinates that are no pairs of finite numbers
 BAD_RUNS = "whose run lengths cannot be used"
 NO_INSIDE = "whose outline has no inside"
 OUTSIDE = "whose outline leaves its image"
+LARGER = "whose outline is of a larger picture than its image"
 OTHER_BOX = "whose bbox contradicts the outline"
 
 _SLACK = 0.01
 _SLACK_PX = 5.0
 """How far an outline may go beyond its image: annotators and rounding go a little, another scale goes far."""
+
+_MOST_SCALE = 20
+"""An outline that goes further is of nothing; up to there it may be of the picture before it was made smaller."""
 
 _SAME_BOX = 0.7
 """Least intersection over union of an outline's box and the ``bbox`` beside it."""
@@ -172,10 +176,12 @@ def _check_inside(box: BoxF, size_wh: tuple[int, int]) -> None:
     left, top, right, bottom = box
     width, height = size_wh
     slack_x, slack_y = (max(_SLACK_PX, _SLACK * side) for side in size_wh)
-    beyond = left < -slack_x or top < -slack_y or right > width + slack_x or bottom > height + slack_y
-    if beyond or right <= 0 or bottom <= 0 or left >= width or top >= height:
+    before = left < -slack_x or top < -slack_y
+    behind = right > width + slack_x or bottom > height + slack_y
+    if before or behind or right <= 0 or bottom <= 0 or left >= width or top >= height:
         told = ", ".join(f"{value:.6g}" for value in box)
-        raise Unusable(OUTSIDE, f"from {told} in {width}x{height}")
+        scaled = behind and not before and right <= _MOST_SCALE * width and bottom <= _MOST_SCALE * height
+        raise Unusable(LARGER if scaled else OUTSIDE, f"from {told} in {width}x{height}")
 
 
 def _overlap(a: BoxF, b: BoxF) -> float:
