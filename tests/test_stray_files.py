@@ -22,10 +22,10 @@ APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(200)
 
 @pytest.mark.parametrize(
     "path",
-    (
+    [
         *("._a.png", "dog/._a.png", "__MACOSX/dog/a.png", ".ipynb_checkpoints/a-checkpoint.png", ".DS_Store"),
         *("Thumbs.db", "dog/desktop.ini", ".hidden/a.png", "a/.b/c.png", "@eaDir/a.png"),
-    ),
+    ],
 )
 def test_strays(path: str) -> None:
     assert is_stray(path)
