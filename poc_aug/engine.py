@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from poc_aug.accelerator import Accelerator
+from poc_aug.blame import blame
 from poc_aug.errors import GenerationError, PocAugError, RecipeError
 from poc_aug.scene import Found, Scene
 from poc_aug.statistics import Statistics
@@ -331,17 +332,6 @@ def _check_results(backend: object, results: object, kinds: tuple[type, ...], co
         expected=f"a list of {count}: one {' or '.join(kind.__name__ for kind in kinds)} a crop, in order",
         hint="correct the backend: a Rejection stands for what it cannot do",
     )
-
-
-def blame(where: str, error: Exception) -> GenerationError:
-    """The error that names what a backend raised on."""
-    blamed = GenerationError(
-        f"{where}: {type(error).__name__}: {error}",
-        expected="a backend that returns a Rejection for what it cannot do",
-        hint="report it to the backend's authors, or go on without it: on_error='skip' (--on-error skip)",
-    )
-    blamed.__cause__ = error
-    return blamed
 
 
 def _forget(error: BaseException) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from poc_aug import seeding
-from poc_aug.engine import Engine, Job, Outcome, blame
-from poc_aug.errors import DatasetError, GenerationError, PocAugError, RecipeError, SchemaError
+from poc_aug.blame import extent_of
+from poc_aug.engine import Engine, Job, Outcome
+from poc_aug.errors import DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
 from poc_aug.object_order import draw_objects
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
@@ -267,7 +268,7 @@ class InsertionPipeline:
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
         area = scene.area(self._location(spec))
         with scene.statistics.stage("region"):
-            extent = self._extent(scene.sample, spec, seed)
+            extent = extent_of(self.inserter, scene.sample.key, spec.name, seed)
             if isinstance(extent, Rejection):
                 return extent
             region = find_region(
@@ -282,15 +283,6 @@ class InsertionPipeline:
             if isinstance(region, Rejection):
                 return region
             return region, _crop(scene.sample, region, spec, self.recipe, drawn, seed)
-
-    def _extent(self, sample: Sample, spec: ObjectSpec, seed: int) -> Extent | Rejection | None:
-        try:
-            return self.inserter.extent(spec.name, seed)
-        except PocAugError:
-            raise
-        except Exception as error:
-            # As where it fills crops: any error of a backend's names the attempt, and can be skipped.
-            raise blame(f"sample {sample.key!r}, object {spec.name!r}, seed {seed}", error) from error
 
     def _cut_out(
         self,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
 from poc_aug.backends.bank_folder import category_of
-from poc_aug.errors import ItemFormatError, ObjectBankError, RecipeError, SchemaError
+from poc_aug.errors import ItemFormatError, ObjectBankError, RecipeError, SampleReadError, SchemaError
 from poc_aug.schema import LabelSchema
 from poc_aug.sizes import known_sizes, real_size
 
@@ -245,6 +246,43 @@ def test_dataset_errors() -> None:
     frames.shift = 9
     with pytest.raises(ObjectBankError, match="not what it was"):
         bank.cutout(0)
+
+
+def test_a_dataset_whose_items_change_their_size() -> None:
+    frames = Frames()
+    bank = ObjectBank.from_dataset(frames, FRAMES_SCHEMA, ["box"])
+
+    class Smaller(Frames):
+        def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+            image, labels = super().__getitem__(i)
+            return image[:, :30, :40], labels[:30, :40]
+
+    frames.__class__ = Smaller
+    with pytest.raises(ObjectBankError, match="not what it was"):
+        bank.cutout(0)
+
+
+def test_a_dataset_that_raises_is_named_with_its_key() -> None:
+    class Broken(Frames):
+        def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+            raise OSError("no disk")
+
+    with pytest.raises(SampleReadError, match="'00000000' could not be read: OSError: no disk"):
+        ObjectBank.from_dataset(Broken(), FRAMES_SCHEMA, ["box"])
+
+
+def test_two_threads_read_one_bank(tmp_path: Path) -> None:
+    for i in range(24):
+        write(tmp_path / "dog" / f"{i:02d}.png", disc(40, 33, (i * 10, 50, 50)))
+    bank = ObjectBank.from_folder(tmp_path)
+    expected = [bank.cutout(i).image.clone() for i in range(24)]
+
+    def read(seed: int) -> bool:
+        order = np.random.default_rng(seed).integers(0, 24, 300)
+        return all(torch.equal(bank.cutout(int(i)).image, expected[i]) for i in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(4)))
 
 
 # ---------------------------------------------------------------- sizes

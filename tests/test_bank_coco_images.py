@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import unicodedata
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,18 @@ def test_a_cutout_with_alpha_is_turned_as_a_whole(tmp_path: Path, orientation: i
 # ---------------------------------------------------------------- modes
 
 
+def png(rows: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel with alpha, which Pillow reads and does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width, _ = rows.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
 def test_modes_of_cutouts(tmp_path: Path) -> None:
     shape = Image.new("L", (60, 50), 0)
     shape.paste(255, (10, 10, 50, 40))
@@ -205,9 +219,12 @@ def test_modes_of_cutouts(tmp_path: Path) -> None:
     save("p.png", palette, transparency=7)
     deep = np.where(np.asarray(shape) > 0, 180 * 257, 7).astype(np.uint16)
     save("i16.png", Image.fromarray(deep), transparency=7)
+    rows = np.full((50, 60, 4), 180 * 257, dtype=">u2")
+    rows[..., 3] = np.where(np.asarray(shape) > 0, 65535, 0)
+    (tmp_path / "dog" / "rgba16.png").write_bytes(png(rows))
     bank = ObjectBank.from_folder(tmp_path, erode_px=0)
-    assert len(bank) == 6, bank.summary()
-    for i in range(6):
+    assert len(bank) == 7, bank.summary()
+    for i in range(7):
         cutout = bank.cutout(i)
         assert cutout.alpha.shape == (30, 40), bank.name(i)
         assert int((cutout.image.int() - 180).abs().max()) <= 1, bank.name(i)
@@ -363,6 +380,18 @@ def test_the_folder_with_most_of_the_images_is_taken(tmp_path: Path) -> None:
     for name in names:
         picture().save(tmp_path / "data" / name)
     assert str(tmp_path / "data") in ObjectBank.from_coco(path).place
+
+
+def test_a_few_of_many_images_are_enough(tmp_path: Path) -> None:
+    rows = [image(id=i, file_name=f"{i}.png") for i in range(500)]
+    path = write(tmp_path, instances([annotation(image_id=77)], rows), name="77.png")
+    assert shows_the_object(ObjectBank.from_coco(path))
+
+
+def test_several_rows_may_name_one_file(tmp_path: Path) -> None:
+    rows = [image(file_name="/data/one.png"), image(id=2, file_name="/data/one.png")]
+    bank = ObjectBank.from_coco(write(tmp_path, instances([annotation(), annotation(id=2, image_id=2)], rows)))
+    assert len(bank) == 2
 
 
 def test_images_that_are_not_found_name_file_folders_and_option(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class ImageFolder:
 
 def count_tails(rows: Iterable[ImageRow]) -> Counter[str]:
     """How many images have each last part of a name: "b.jpg" and "a/b.jpg" of "a/b.jpg"."""
-    return Counter(tail for row in rows for tail in _tails(row.file_name))
+    return Counter(tail for name in {row.file_name for row in rows} for tail in _tails(name))
 
 
 def find_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) -> Path:
@@ -103,6 +103,8 @@ def find_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) 
     inside = (*_FOLDERS, split, f"images/{split}", "")
     looked = list(dict.fromkeys(root / name for root in _roots(instances) for name in inside))
     hits = [(_hits(ImageFolder(folder, tails), probes), folder) for folder in looked if folder.is_dir()]
+    if not any(count for count, _ in hits):  # a few of many images may have been fetched
+        hits = [(sum(name in tails for name in os.listdir(folder)), folder) for _, folder in hits]
     most = max((count for count, _ in hits), default=0)
     if most == 0:
         raise not_there(instances, looked, probes)

@@ -48,18 +48,22 @@ class ComponentSource:
             item = _open(self.dataset, self.index, self.key, self.adapt)
         except PocAugError as error:
             raise ObjectBankError(f"cut-out {self.name!r}: {error.problem}", expected=error.expected) from error
-        pixels, labels = item.image.read(self.box_yxhw), item.labels.read(self.box_yxhw)
-        # The box holds the whole component, so its components are those of the frame, cut at the box.
-        numbers, _ = connected_components(self.schema.mask(labels, [self.category]))
-        number = int(numbers[self.anchor_yx])
-        mask = numbers == number
-        if number == 0 or _digest(pixels, mask) != self.digest:
+        y, x, h, w = self.box_yxhw
+        found = None
+        if all(side >= end for side, end in zip(item.labels.size_hw, (y + h, x + w), strict=True)):
+            pixels, labels = item.image.read(self.box_yxhw), item.labels.read(self.box_yxhw)
+            # The box holds the whole component, so its components are those of the frame, cut at the box.
+            numbers, _ = connected_components(self.schema.mask(labels, [self.category]))
+            mask = numbers == numbers[self.anchor_yx]
+            if bool(numbers[self.anchor_yx]) and _digest(pixels, mask) == self.digest:
+                found = crop_to_mask(pixels, mask)
+        if found is None:
             raise ObjectBankError(
                 f"cut-out {self.name!r} is not what it was when the bank was built",
                 expected="a dataset that returns the same item each time",
                 hint="build the bank from the dataset without random transforms",
             )
-        return crop_to_mask(pixels, mask)
+        return found
 
 
 def dataset_sources(
