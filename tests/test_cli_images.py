@@ -38,7 +38,7 @@ def test_a_folder_of_images_on_the_command_line(coco: tuple[Path, Path], tmp_pat
     for told in (str(path), str(path.parent / "images"), "--images"):
         assert told in error
     output = run(*warm, "--images", images).replace("\n", "")
-    assert "objects: 1 cut-outs of 1 classes" in output
+    assert "objects: 1 cut-out of 1 class" in output
     assert str(images).replace("\n", "") in output
     assert "1 without an outline (one.png#2)" in output
     assert "1 whose image is not there (gone.png)" in output
@@ -59,7 +59,7 @@ def test_a_folder_of_images_in_yaml(coco: tuple[Path, Path], tmp_path: Path) -> 
     }
     config = tmp_path / "job.yaml"
     config.write_text(yaml.safe_dump(options))
-    assert "1 cut-outs of 1 classes" in run("warm-cache", "--config", config).replace("\n", "")
+    assert "1 cut-out of 1 class" in run("warm-cache", "--config", config).replace("\n", "")
 
 
 def test_a_folder_of_images_in_python_and_in_a_recipe_file(coco: tuple[Path, Path], tmp_path: Path) -> None:

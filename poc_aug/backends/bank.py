@@ -227,10 +227,9 @@ class ObjectBank:
     def summary(self) -> str:
         """One line for people: how much of what from where, and what was left out, with examples."""
         left_out = told(self.dropped, self.dropped_names)
-        return (
-            f"{len(self)} cut-outs of {len(self._by_class)} classes ({self.kind}{self.place and f' {self.place}'})"
-            + (f"; left out: {left_out}" if left_out else "")
-        )
+        where = f"{self.kind} {self.place}" if self.place else self.kind
+        held = f"{_count(len(self), 'cut-out')} of {_count(len(self._by_class), 'class')} ({where})"
+        return held + (f"; left out: {left_out}" if left_out else "")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_lock")}
@@ -314,3 +313,8 @@ class ObjectBank:
 
 def _wanted(include: Collection[str] | None, exclude: Collection[str]) -> Callable[[str], bool]:
     return lambda name: (include is None or name in include) and name not in exclude
+
+
+def _count(number: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"

@@ -21,7 +21,7 @@ Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 NO_NAME = "whose image has no file name"
 NO_FILE = "whose image is not there"
 OTHER_SIZE = "whose image has another size than the annotations say"
-UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not settle"
+UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not settle (exif=apply or exif=ignore does)"
 
 _PROBES = 24
 _FOLDERS = ("images", "data", "JPEGImages")
@@ -160,8 +160,7 @@ def measure(path: Path, row: ImageRow, exif: Exif) -> ImageFile:
         told = f"{row.size_wh[0]:g}x{row.size_wh[1]:g} in the annotations"
         raise Unusable(OTHER_SIZE, f"{name}: {told}, {header.size_wh[0]}x{header.size_wh[1]} in the file{tag}")
     if len(fitting) > 1:
-        told = f"{name}: {header.size_wh[0]}x{header.size_wh[1]}{tag}; exif='apply' or exif='ignore' says which"
-        raise Unusable(UNCLEAR_EXIF, told)
+        raise Unusable(UNCLEAR_EXIF, f"{name}: {header.size_wh[0]}x{header.size_wh[1]}{tag}")
     return fitting[0]
 
 
