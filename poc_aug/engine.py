@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from poc_aug.accelerator import Accelerator
+from poc_aug.blame import blame
 from poc_aug.errors import GenerationError, PocAugError, RecipeError
 from poc_aug.scene import Found, Scene
 from poc_aug.statistics import Statistics
@@ -162,7 +163,7 @@ class Engine:
         except (PocAugError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            raise _blame(f"sample {sample.key!r}, location {location!r}", error) from error
+            raise blame(f"sample {sample.key!r}, location {location!r}", error) from error
         return mask, time.perf_counter() - started
 
     def _begin(self) -> None:
@@ -173,8 +174,11 @@ class Engine:
             errors = (search.exception() for search in running.searched)
             error = next((error for error in errors if error is not None), None)
             if error is None:
-                running.advance(None)
-            elif (fatal := self._leave_out(running, error)) is not None:
+                try:
+                    running.advance(None)
+                except Exception as raised:  # by the backend that was asked for the object's extent, for one
+                    error = raised
+            if error is not None and (fatal := self._leave_out(running, error)) is not None:
                 raise fatal
 
     def _wait_for_areas(self) -> None:
@@ -276,7 +280,7 @@ class Engine:
             if len(crops) == 1:
                 crop = crops[0]
                 where = f"sample {keys[0]!r}, object {crop.object_name!r}, prompt {crop.prompt!r}, seed {crop.seed}"
-                return [_blame(where, error)]
+                return [blame(where, error)]
         return [result for i in range(len(crops)) for result in self._fill_or_blame(crops[i : i + 1], keys[i : i + 1])]
 
     def _fill(self, crops: Sequence[Crop]) -> list[Outcome]:
@@ -328,16 +332,6 @@ def _check_results(backend: object, results: object, kinds: tuple[type, ...], co
         expected=f"a list of {count}: one {' or '.join(kind.__name__ for kind in kinds)} a crop, in order",
         hint="correct the backend: a Rejection stands for what it cannot do",
     )
-
-
-def _blame(where: str, error: Exception) -> GenerationError:
-    blamed = GenerationError(
-        f"{where}: {type(error).__name__}: {error}",
-        expected="a backend that returns a Rejection for what it cannot do",
-        hint="report it to the backend's authors",
-    )
-    blamed.__cause__ = error
-    return blamed
 
 
 def _forget(error: BaseException) -> None:

@@ -30,6 +30,7 @@ class ObjectSource:
         camera: a name of `poc_aug.recipe.CAMERAS`; ``None``: the recipe's.
         location: class names that objects stand on; ``None``: the recipe's.
         per_variant: least and most objects in one variant; ``None``: the recipe's.
+        images: folder of the images of a COCO source; ``None``: found beside it.
     """
 
     seed: int | None = None
@@ -37,6 +38,7 @@ class ObjectSource:
     location: Sequence[str] | None = None
     per_variant: tuple[int, int] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    images: str | Path | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these changes.
@@ -63,7 +65,7 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
 
     Args:
         source: "rendered", the name of a preset, a YAML file ``{recipe: {...}, inserter: {kind: ...}}``, a folder of
-            RGBA cut-outs, or a COCO instances JSON (its images in ``images/`` beside it).
+            RGBA cut-outs, or a COCO instances JSON (its images in ``changes.images``, else found near it).
         changes: changes to the recipe.
 
     Raises:
@@ -79,10 +81,11 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
     if source in preset_names():
         recipe = load_preset(source)
         _check_rendered(source, recipe)
+        _with_images({}, source, changes)
         return changes.apply(recipe), make_inserter({"kind": "rendered"})
     if path.is_dir() or path.suffix == ".json":
         settings = {"kind": "paste", "folder" if path.is_dir() else "coco": str(path)}
-        return _paste(settings, changes)
+        return _paste(_with_images(settings, source, changes), changes)
     if path.suffix in (".yaml", ".yml"):
         data = read_yaml(path)
         if set(data) - _FILE_FIELDS or "inserter" not in data:
@@ -91,7 +94,7 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
                 expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
                 hint="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
             )
-        settings = dict(data["inserter"])
+        settings = _with_images(dict(data["inserter"]), source, changes)
         if "recipe" not in data and settings.get("kind") == "paste":
             return _paste(settings, changes)
         return changes.apply(Recipe.from_dict(data.get("recipe") or {})), make_inserter(settings)
@@ -114,6 +117,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
     from poc_aug.presets import load_preset, preset_names
 
     changes = changes or ObjectSource()
+    _with_images({}, source, changes)
     path = Path(source)
     if source == "rendered":
         source = _RENDERED
@@ -152,6 +156,19 @@ def _unknown(source: str, expected: str) -> RecipeError:
     return RecipeError(f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path")
 
 
+def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -> dict[str, Any]:
+    """The settings of an inserter, with the folder of images that was given; only COCO has one."""
+    if changes.images is None:
+        return settings
+    if "coco" not in settings:
+        raise RecipeError(
+            f"images = {str(changes.images)!r} (--images) with objects {source!r}",
+            expected="a COCO instances .json, whose images they are",
+            hint="leave it out; a folder of cut-outs is given as --objects itself",
+        )
+    return {**settings, "images": str(changes.images)}
+
+
 def _check_rendered(source: str, recipe: Recipe) -> None:
     """Check that the rendered inserter can draw every object."""
     from poc_aug.render.catalogue import KINDS
@@ -169,7 +186,8 @@ def _check_rendered(source: str, recipe: Recipe) -> None:
 def make_inserter(settings: Mapping[str, Any]) -> Inserter:
     """An inserter from its settings: ``{kind: rendered, ...}`` or ``{kind: paste, folder: ...}``.
 
-    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images`` and ``exclude``).
+    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images``, ``exclude`` and
+    ``exif``, see `ObjectBank.from_coco`).
     All other settings are the inserter's own keyword arguments.
 
     Raises:
@@ -198,8 +216,8 @@ def _bank(own: dict[str, Any], settings: Mapping[str, Any]) -> ObjectBank:
         raise RecipeError(f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json")
     if folder is not None:
         return ObjectBank.from_folder(folder)
-    images = own.pop("images", Path(coco).parent / "images")
-    return ObjectBank.from_coco(coco, images, exclude=tuple(own.pop("exclude", CITYSCAPES_COCO_CLASSES)))
+    images, exif = own.pop("images", None), own.pop("exif", "auto")
+    return ObjectBank.from_coco(coco, images, exclude=tuple(own.pop("exclude", CITYSCAPES_COCO_CLASSES)), exif=exif)
 
 
 def _paste(settings: dict[str, Any], changes: ObjectSource) -> tuple[Recipe, Inserter]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from poc_aug import seeding
+from poc_aug.blame import extent_of
 from poc_aug.engine import Engine, Job, Outcome
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
@@ -30,6 +31,7 @@ from poc_aug.types import (
     Box,
     ChecksRecipe,
     Crop,
+    Extent,
     Filled,
     Inserter,
     Insertion,
@@ -271,13 +273,16 @@ class InsertionPipeline:
         drawn = spec.prompts[seeding.integer(rng, 0, len(spec.prompts))]
         area = scene.area(self._location(spec))
         with scene.statistics.stage("region"):
+            extent = extent_of(self.inserter, scene.sample.key, spec.name, seed)
+            if isinstance(extent, Rejection):
+                return extent
             region = find_region(
                 area,
                 spec,
                 self.recipe,
                 rng,
                 perspective=scene.view,
-                extent=self.inserter.extent(spec.name, seed),
+                extent=extent,
                 occupied=occupied,
             )
             if isinstance(region, Rejection):
@@ -379,7 +384,7 @@ def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
         rule = spec.size or recipe.size
         if isinstance(rule, PerspectiveSize) and rule.size_m is None:
             extent = inserter.extent(spec.name, 0)
-            if extent is None or extent.height_m is None:
+            if not isinstance(extent, Extent) or extent.height_m is None:
                 raise RecipeError(
                     f"object {spec.name!r} has a perspective size without size_m, and "
                     f"{type(inserter).__name__} does not know its real size",

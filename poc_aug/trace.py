@@ -146,7 +146,7 @@ class _SeenInserter:
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
 
-    def extent(self, object_name: str, seed: int) -> Extent | None:
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
         return self.inner.extent(object_name, seed)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:

@@ -197,6 +197,7 @@ RejectionReason: TypeAlias = Literal[
     "black",
     "unsafe",
     "not drawable",
+    "unreadable cut-out",
 ]
 
 
@@ -286,8 +287,11 @@ class Inserter(Protocol):
         """JSON values of everything that decides what is drawn; part of a cache's fingerprint."""
         ...
 
-    def extent(self, object_name: str, seed: int) -> Extent | None:
-        """Size of what ``insert`` will draw for this seed; ``None``: it fills whatever box it is given."""
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
+        """Size of what ``insert`` will draw for this seed.
+
+        ``None``: it fills whatever box it is given. A `Rejection`: it cannot draw this seed at all.
+        """
         ...
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
@@ -318,6 +322,19 @@ class Locator(Protocol):
 
     def locate(self, sample: Sample, location: str) -> torch.Tensor:
         """Valid area, bool ``[H, W]``, for a location such as "the road"."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A backend that goes on without some of what it was given, and says without which."""
+
+    def left_out(self) -> Mapping[str, int]:
+        """What it could not use from the start: how many, by reason."""
+        ...
+
+    def unreadable(self) -> Mapping[str, str]:
+        """What turned out to be unreadable so far: why, by the name that its rejections have as their detail."""
         ...
 
 

@@ -16,7 +16,7 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 
 # A module may import from its own rank and below.
 RANKS = [
-    ("errors", "types"),
+    ("errors", "types", "stray_files", "blame"),
     (
         *("seeding", "recipe", "label_ids", "schema", "perspective", "components", "sizes", "presets", "models"),
         *("measure", "statistics", "pictures", "label_files", "picture_pairs"),

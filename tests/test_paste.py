@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from pathlib import Path
@@ -302,12 +303,35 @@ def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:
         PasteInserter(bank, **setting)  # type: ignore[arg-type]
 
 
-def test_unreadable_cutout_names_the_file(tmp_path: Path) -> None:
+def test_unreadable_cutout_is_a_rejection_that_names_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.fromarray(table(83, 121)).save(tmp_path / "table.png")
     inserter = PasteInserter(ObjectBank.from_folder(tmp_path))
     (tmp_path / "table.png").unlink()
-    with pytest.raises(ObjectBankError, match=r"table\.png"):
-        inserter.insert([crop_of()])
+    rejected = Rejection("unreadable cut-out", "table", detail="table.png")
+    assert inserter.insert([crop_of(), crop_of(5)]) == [rejected, rejected]
+    assert inserter.extent("table", 3) == rejected
+    assert str(tmp_path / "table.png") in inserter.unreadable()["table.png"]
+    assert caplog.text.count("table.png are rejected") == 1
+    # What it was once, it stays: an attempt's result does not depend on when it is made.
+    Image.fromarray(table(83, 121)).save(tmp_path / "table.png")
+    assert inserter.insert([crop_of()]) == [rejected]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_machine_in_need_is_no_fault_of_the_cutout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    Image.fromarray(table(83, 121)).save(tmp_path / "table.png")
+    inserter = PasteInserter(ObjectBank.from_folder(tmp_path))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "open", fail)
+        with pytest.raises(ObjectBankError, match=r"table\.png"):
+            inserter.insert([crop_of()])
+    assert isinstance(inserter.insert([crop_of()])[0], Filled)
 
 
 # ---------------------------------------------------------------- recipe

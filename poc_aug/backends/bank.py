@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from poc_aug.backends.bank_cutouts import Cutout, CutoutSource, is_of_the_machine
+from poc_aug.backends.bank_left_out import told
 from poc_aug.backends.matte import clean_cutout
 from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.recipe import fingerprint
-from poc_aug.types import Json
 
 if TYPE_CHECKING:
+    from poc_aug.backends.bank_coco_images import Exif
     from poc_aug.schema import LabelSchema
 
 CITYSCAPES_COCO_CLASSES = (
@@ -34,47 +34,6 @@ CITYSCAPES_COCO_CLASSES = (
 _KEPT_CUTOUTS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Cutout:
-    """One object, trimmed to its visible part.
-
-    Attributes:
-        image: uint8 ``[3, h, w]``: its colours, which go on beyond its edge (see `poc_aug.backends.matte`).
-        alpha: uint8 ``[h, w]``, 255 opaque; only 0 and 255 where it is not ``soft``.
-        soft: whether ``alpha`` is a soft matte.
-        category: class name.
-        source: where it comes from, relative to the bank.
-    """
-
-    image: torch.Tensor
-    alpha: torch.Tensor
-    soft: bool
-    category: str
-    source: str
-
-
-class CutoutSource(Protocol):
-    """Where one cut-out can be read: a few values, and no pixels."""
-
-    @property
-    def category(self) -> str:
-        """Class name."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Where it comes from, relative to the bank."""
-        ...
-
-    def identity(self) -> Json:
-        """JSON values that change when the cut-out does; independent of where the bank lies."""
-        ...
-
-    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Raw image uint8 ``[3, h, w]`` and alpha uint8 ``[h, w]``; raises `ObjectBankError` naming the file."""
-        ...
-
-
 class ObjectBank:
     """Cut-out objects by class. Picklable; holds names and places only, and the last few cut-outs that were drawn.
 
@@ -82,10 +41,15 @@ class ObjectBank:
         sources: the cut-outs, in a fixed order.
         kind: what it was built from, for `describe` and error messages.
         dropped: how many candidates were left out, by reason.
+        dropped_names: the first few of them, by reason.
         erode_px: how far hard masks are pulled in, so that no rim of the old background stays.
+        place: where it lies, for people.
+
+    Attributes:
+        unreadable: cut-outs that turned out to be unreadable when they were drawn: why, by name.
 
     Raises:
-        ObjectBankError: nothing is left; the message counts the reasons.
+        ObjectBankError: nothing is left; the message counts the reasons and names examples.
     """
 
     def __init__(
@@ -94,16 +58,22 @@ class ObjectBank:
         *,
         kind: str = "sources",
         dropped: Mapping[str, int] | None = None,
+        dropped_names: Mapping[str, Sequence[str]] | None = None,
         erode_px: int = 1,
+        place: str = "",
     ) -> None:
         self.kind = kind
         self.dropped = dict(dropped or {})
+        self.dropped_names = {reason: tuple(names) for reason, names in (dropped_names or {}).items()}
         self.erode_px = erode_px
+        self.place = place
+        self.unreadable: dict[str, str] = {}
         self._sources = tuple(sources)
         if not self._sources:
-            reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+            reasons = told(self.dropped, self.dropped_names)
             raise ObjectBankError(
-                f"the object bank is empty ({kind}): " + (f"left out were {reasons}" if reasons else "nothing found"),
+                f"the object bank is empty ({kind}{place and f' {place}'}): "
+                + (f"left out were {reasons}" if reasons else "nothing found"),
                 expected="at least one cut-out object",
                 hint="check the path, or loosen the filters named above",
             )
@@ -112,6 +82,7 @@ class ObjectBank:
             self._by_class.setdefault(source.category, []).append(i)
         self._fingerprint: str | None = None
         self._kept: OrderedDict[int, Cutout] = OrderedDict()
+        self._lock = threading.Lock()  # region search and the inserter read from two threads
 
     @classmethod
     def from_folder(
@@ -124,7 +95,10 @@ class ObjectBank:
         category: Callable[[Path], str] | None = None,
         erode_px: int = 1,
     ) -> ObjectBank:
-        """Pictures with an alpha channel (PNG, WebP) in a folder and its subfolders.
+        """Pictures with an alpha channel (PNG, WebP) in a folder and its subfolders, turned as their EXIF says.
+
+        Hidden files and what operating systems leave (``._a.png``, ``__MACOSX``) are no pictures. Those that cannot be
+        read are left out and counted.
 
         Args:
             path: the folder. An ``objects.json`` in it, a list of ``{"file": ..., "category": ...}``, says which
@@ -137,18 +111,19 @@ class ObjectBank:
             erode_px: see `ObjectBank`.
 
         Raises:
-            ObjectBankError: no such folder, an unreadable index or picture, or nothing left.
+            ObjectBankError: no such folder, an unreadable index, or nothing left.
         """
         from poc_aug.backends.bank_folder import folder_sources
 
-        sources, dropped = folder_sources(Path(path), min_size_px, _wanted(include, exclude), category)
-        return cls(sources, kind="folder", dropped=dropped, erode_px=erode_px)
+        sources, out = folder_sources(Path(path), min_size_px, _wanted(include, exclude), category)
+        place = f"in {str(path)!r}"
+        return cls(sources, kind="folder", dropped=out.counts, dropped_names=out.names, erode_px=erode_px, place=place)
 
     @classmethod
     def from_coco(
         cls,
         instances_json: str | Path,
-        images_dir: str | Path,
+        images_dir: str | Path | None = None,
         *,
         exclude: Collection[str] = ("person",),
         include: Collection[str] | None = None,
@@ -156,37 +131,49 @@ class ObjectBank:
         min_size_px: int = 32,
         drop_crowd: bool = True,
         drop_truncated: bool = True,
+        exif: Exif = "auto",
         erode_px: int = 1,
     ) -> ObjectBank:
         """Objects of a COCO instances file (Lin et al. 2014): polygons, run lengths, compressed run lengths.
 
+        Each image's header is compared with the file's width and height. Annotations that cannot be used, or whose
+        image has another size than they say, are left out and counted with their reasons (``bank.dropped``).
+
         Args:
             instances_json: the annotations.
-            images_dir: folder of the images that they name.
+            images_dir: folder of the images that they name; ``None``: ``images/`` beside the file, or wherever else
+                COCO's and common tools' layouts have them (``bank.place`` says which).
             exclude: class names to leave out; `CITYSCAPES_COCO_CLASSES` where Cityscapes frames are the base.
             include: only these classes.
             min_area_px: smallest area of an object.
             min_size_px: smallest longer side of an object.
             drop_crowd: leave out ``iscrowd`` annotations.
             drop_truncated: leave out objects within 2 px of their image's border: part of them is not seen.
+            exif: images with an EXIF orientation are turned where only that makes the sizes agree, and left out where
+                sizes do not settle it (upside down, square, or no size given). "apply" turns them all (annotations
+                drawn on upright pictures, as browsers and viewers show them), "ignore" none.
             erode_px: see `ObjectBank`.
 
         Raises:
-            ObjectBankError: a file that is missing or not COCO's, an unknown class in ``include``, or nothing left.
+            ObjectBankError: a file that is missing or not COCO's, images that are not found, an unknown class in
+                ``include``, or nothing left.
+            RecipeError: another value of ``exif``.
         """
-        from poc_aug.backends.bank_coco import coco_sources
+        from poc_aug.backends.bank_coco import CocoFilter, coco_sources
 
-        sources, dropped = coco_sources(
-            Path(instances_json),
-            Path(images_dir),
+        choice = CocoFilter(
             _wanted(include, exclude),
-            named=tuple(include or ()),
+            tuple(include or ()),
             min_area_px=min_area_px,
             min_size_px=min_size_px,
             drop_crowd=drop_crowd,
             drop_truncated=drop_truncated,
+            exif=exif,
         )
-        return cls(sources, kind="coco", dropped=dropped, erode_px=erode_px)
+        where = None if images_dir is None else Path(images_dir)
+        sources, out, where = coco_sources(Path(instances_json), where, choice)
+        place = f"{str(instances_json)!r}, images in {str(where)!r}"
+        return cls(sources, kind="coco", dropped=out.counts, dropped_names=out.names, erode_px=erode_px, place=place)
 
     @classmethod
     def from_dataset(
@@ -220,7 +207,7 @@ class ObjectBank:
         """
         from poc_aug.backends.bank_dataset import dataset_sources
 
-        sources, dropped = dataset_sources(
+        sources, out = dataset_sources(
             dataset,
             schema,
             list(classes),
@@ -230,18 +217,28 @@ class ObjectBank:
             adapt=adapt,
             keys=keys,
         )
-        return cls(sources, kind="dataset", dropped=dropped, erode_px=erode_px)
+        return cls(sources, kind="dataset", dropped=out.counts, dropped_names=out.names, erode_px=erode_px)
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(self._by_class[name])}" for name in self.classes())
-        left_out = f", {sum(self.dropped.values())} left out" if self.dropped else ""
-        return f"ObjectBank({self.kind}, {len(self)} objects{left_out}: {counts})"
+        left_out = f"; left out: {told(self.dropped)}" if self.dropped else ""
+        return f"ObjectBank({self.kind}, {len(self)} objects: {counts}{left_out})"
+
+    def summary(self) -> str:
+        """One line for people: how much of what from where, and what was left out, with examples."""
+        left_out = told(self.dropped, self.dropped_names)
+        where = f"{self.kind} {self.place}" if self.place else self.kind
+        held = f"{_count(len(self), 'cut-out')} of {_count(len(self._by_class), 'class')} ({where})"
+        return held + (f"; left out: {left_out}" if left_out else "")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": OrderedDict()}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _kept=OrderedDict(), _lock=threading.Lock())
 
     def classes(self) -> tuple[str, ...]:
         """Class names, sorted."""
@@ -262,16 +259,39 @@ class ObjectBank:
                 hint="name the recipe's objects after the bank's classes, or build the recipe with paste_recipe(bank)",
             ) from None
 
+    def name(self, i: int) -> str:
+        """Where a cut-out comes from, relative to the bank."""
+        return self._sources[i].name
+
     def cutout(self, i: int) -> Cutout:
         """Read a cut-out and clean it.
+
+        One that cannot be read is not tried again by this process: what it draws stays the same.
 
         Raises:
             ObjectBankError: it cannot be read, or holds no object; the message names the file.
         """
-        if i in self._kept:
-            self._kept.move_to_end(i)
-            return self._kept[i]
         source = self._sources[i]
+        with self._lock:
+            if i in self._kept:
+                self._kept.move_to_end(i)
+                return self._kept[i]
+            if source.name in self.unreadable:
+                raise ObjectBankError(self.unreadable[source.name], hint="restore or delete the file")
+        try:
+            result = self._read(source)
+        except ObjectBankError as error:
+            if not is_of_the_machine(error.__cause__):
+                with self._lock:
+                    self.unreadable[source.name] = error.problem
+            raise
+        with self._lock:
+            self._kept[i] = result
+            if len(self._kept) > _KEPT_CUTOUTS:
+                self._kept.popitem(last=False)
+        return result
+
+    def _read(self, source: CutoutSource) -> Cutout:
         image, alpha = source.read()
         cleaned = clean_cutout(image, alpha, erode_px=self.erode_px)
         if cleaned is None:
@@ -280,11 +300,7 @@ class ObjectBank:
                 expected="an alpha channel that shows the object",
                 hint="delete the file, or leave its class out (exclude=...)",
             )
-        result = Cutout(*cleaned, category=source.category, source=source.name)
-        self._kept[i] = result
-        if len(self._kept) > _KEPT_CUTOUTS:
-            self._kept.popitem(last=False)
-        return result
+        return Cutout(*cleaned, category=source.category, source=source.name)
 
     def describe(self) -> dict[str, Any]:
         """JSON values: what the bank holds, with a fingerprint of its content (not of where it lies)."""
@@ -300,3 +316,8 @@ class ObjectBank:
 
 def _wanted(include: Collection[str] | None, exclude: Collection[str]) -> Callable[[str], bool]:
     return lambda name: (include is None or name in include) and name not in exclude
+
+
+def _count(number: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import xxhash
 
-from poc_aug.adapters import Adapt, open_item
+from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.backends.bank_coco import BORDER_PX, crop_to_mask
+from poc_aug.backends.bank_left_out import LeftOut, printable
 from poc_aug.components import connected_components
-from poc_aug.errors import ObjectBankError
+from poc_aug.errors import ObjectBankError, PocAugError, SampleReadError
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each
 from poc_aug.schema import LabelSchema
 from poc_aug.types import Box, Json
@@ -36,7 +36,7 @@ class ComponentSource:
     def name(self) -> str:
         """Key of the item, class and place."""
         y, x, h, w = self.box_yxhw
-        return f"{self.key}#{self.category}@{y},{x},{h},{w}"
+        return printable(f"{self.key}#{self.category}@{y},{x},{h},{w}")
 
     def identity(self) -> Json:
         """Name, and hash of the pixels and the mask."""
@@ -44,19 +44,26 @@ class ComponentSource:
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw image and alpha, cropped to the component and one pixel around it."""
-        item = open_item(self.dataset[self.index], self.adapt, key=self.key)
-        pixels, labels = item.image.read(self.box_yxhw), item.labels.read(self.box_yxhw)
-        # The box holds the whole component, so its components are those of the frame, cut at the box.
-        numbers, _ = connected_components(self.schema.mask(labels, [self.category]))
-        number = int(numbers[self.anchor_yx])
-        mask = numbers == number
-        if number == 0 or _digest(pixels, mask) != self.digest:
+        try:
+            item = _open(self.dataset, self.index, self.key, self.adapt)
+        except PocAugError as error:
+            raise ObjectBankError(f"cut-out {self.name!r}: {error.problem}", expected=error.expected) from error
+        y, x, h, w = self.box_yxhw
+        found = None
+        if all(side >= end for side, end in zip(item.labels.size_hw, (y + h, x + w), strict=True)):
+            pixels, labels = item.image.read(self.box_yxhw), item.labels.read(self.box_yxhw)
+            # The box holds the whole component, so its components are those of the frame, cut at the box.
+            numbers, _ = connected_components(self.schema.mask(labels, [self.category]))
+            mask = numbers == numbers[self.anchor_yx]
+            if bool(numbers[self.anchor_yx]) and _digest(pixels, mask) == self.digest:
+                found = crop_to_mask(pixels, mask)
+        if found is None:
             raise ObjectBankError(
                 f"cut-out {self.name!r} is not what it was when the bank was built",
                 expected="a dataset that returns the same item each time",
                 hint="build the bank from the dataset without random transforms",
             )
-        return crop_to_mask(pixels, mask)
+        return found
 
 
 def dataset_sources(
@@ -69,16 +76,16 @@ def dataset_sources(
     drop_truncated: bool,
     adapt: Adapt | None,
     keys: Keys | None = None,
-) -> tuple[list[ComponentSource], Counter[str]]:
+) -> tuple[list[ComponentSource], LeftOut]:
     """Find the usable components; see `ObjectBank.from_dataset`."""
     for name in classes:
         schema.id_of(name)
-    dropped: Counter[str] = Counter()
+    left_out = LeftOut()
     sources: list[ComponentSource] = []
     names = dataset_keys(dataset, keys)
     check_repeats(dataset, names, adapt)
     for key, index in first_of_each(names).items():
-        sample = open_item(dataset[index], adapt, key=key).sample()
+        sample = _open(dataset, index, key, adapt).sample()
         schema.check(sample.labels, key)
         height, width = sample.size_hw
         for name in classes:
@@ -88,16 +95,27 @@ def dataset_sources(
                 window = (slice(y, y + h), slice(x, x + w))
                 mask = numbers[window] == number
                 if max(h, w) < min_size_px:
-                    dropped[f"smaller than {min_size_px} px"] += 1
+                    left_out.add(f"smaller than {min_size_px} px")
                 elif int(mask.sum()) < min_area_px:
-                    dropped[f"smaller than {min_area_px} px of area"] += 1
+                    left_out.add(f"smaller than {min_area_px} px of area")
                 elif drop_truncated and min(y, x, height - y - h, width - x - w) <= BORDER_PX:
-                    dropped["cut by their frame's border"] += 1
+                    left_out.add("cut by their frame's border")
                 else:
                     anchor = (0, int(mask[0].nonzero()[0]))
                     digest = _digest(sample.image[:, *window], mask)
                     sources.append(ComponentSource(dataset, adapt, schema, index, key, name, box, anchor, digest))
-    return sources, dropped
+    return sources, left_out
+
+
+def _open(dataset: Any, index: int, key: str, adapt: Adapt | None) -> OpenItem:
+    try:
+        return open_item(dataset[index], adapt, key=key)
+    except PocAugError:
+        raise
+    except Exception as error:  # whatever the dataset raises is told with its key
+        raise SampleReadError(
+            f"sample {key!r} could not be read: {type(error).__name__}: {error}", hint="repair it, or leave it out"
+        ) from error
 
 
 def _boxes(numbers: torch.Tensor, count: int) -> list[Box]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import xxhash
-from PIL import Image, UnidentifiedImageError
 
+from poc_aug.backends.bank_left_out import LeftOut, Unusable, printable
+from poc_aug.backends.bank_pictures import read_cutout, read_header
 from poc_aug.errors import ObjectBankError
+from poc_aug.stray_files import is_stray
 from poc_aug.types import Json
 
 INDEX_FILE = "objects.json"
@@ -32,45 +32,54 @@ class FileSource:
     @property
     def name(self) -> str:
         """Path relative to the bank's folder."""
-        return self.file
+        return printable(self.file)
 
     def identity(self) -> Json:
         """Name, class, size and hash of the file."""
+        path = self.root / self.file
         try:
-            data = (self.root / self.file).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
-            raise unreadable(self.root / self.file, error) from error
-        return [self.file, self.category, len(data), xxhash.xxh3_128_hexdigest(data)]
+            raise ObjectBankError(
+                f"cannot read {str(path)!r}: {error}", hint="restore the file, or make the bank again"
+            ) from error
+        return [self.name, self.category, len(data), xxhash.xxh3_128_hexdigest(data)]
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw image and alpha."""
-        pixels = read_pixels(self.root / self.file, "RGBA")
-        return pixels[:3], pixels[3]
+        return read_cutout(self.root / self.file)
 
 
 def folder_sources(
     root: Path, min_size_px: int, wanted: Callable[[str], bool], category: Callable[[Path], str] | None
-) -> tuple[list[FileSource], Counter[str]]:
+) -> tuple[list[FileSource], LeftOut]:
     """Find the cut-outs in a folder; see `ObjectBank.from_folder`. Reads headers, no pixels."""
     if not root.is_dir():
         raise ObjectBankError(f"no folder {str(root)!r}", hint="check the path")
     listed = _read_index(root) if category is None else None
     if listed is None:
         files = sorted(p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-        listed = [(p.as_posix(), (category or category_of)(p)) for p in files]
-    dropped: Counter[str] = Counter()
+        listed = [(p.as_posix(), (category or category_of)(p)) for p in files if not is_stray(p)]
+    left_out = LeftOut()
     sources = []
     for file, name in listed:
-        width, height, transparent = _header(root / file)
-        if not wanted(name):
-            dropped["of a class that is excluded"] += 1
-        elif not transparent:
-            dropped["without an alpha channel"] += 1
-        elif max(width, height) < min_size_px:
-            dropped[f"smaller than {min_size_px} px"] += 1
-        else:
-            sources.append(FileSource(root, file, name))
-    return sources, dropped
+        try:
+            sources.append(_source(root, file, name, min_size_px, wanted))
+        except Unusable as why:
+            left_out.add(why.reason, why.name)
+    return sources, left_out
+
+
+def _source(root: Path, file: str, category: str, min_size_px: int, wanted: Callable[[str], bool]) -> FileSource:
+    if not wanted(category):
+        raise Unusable("of a class that is excluded")
+    told = printable(file)
+    header = read_header(root / file, told)
+    if not header.transparent:
+        raise Unusable("without an alpha channel", told)
+    if max(header.size_wh) < min_size_px:
+        raise Unusable(f"smaller than {min_size_px} px")
+    return FileSource(root, file, printable(category))
 
 
 def category_of(path: Path) -> str:
@@ -84,35 +93,9 @@ def _read_index(root: Path) -> list[tuple[str, str]] | None:
     if not path.is_file():
         return None
     try:
-        return sorted((str(row["file"]), str(row["category"])) for row in json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError, KeyError) as error:
+        return sorted((str(row["file"]), str(row["category"])) for row in json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ObjectBankError(
             f"{str(path)!r} is not an index of cut-outs: {type(error).__name__} {error}",
             expected='a JSON list of {"file": "path in the folder", "category": "class name"}',
         ) from error
-
-
-def _header(path: Path) -> tuple[int, int, bool]:
-    try:
-        with Image.open(path) as picture:
-            return picture.width, picture.height, picture.has_transparency_data
-    except (OSError, UnidentifiedImageError) as error:
-        raise unreadable(path, error) from error
-
-
-def read_pixels(path: Path, mode: str) -> torch.Tensor:
-    """Decode a picture: uint8 ``[channels, h, w]``; raises `ObjectBankError` naming the file."""
-    try:
-        with Image.open(path) as picture:
-            pixels = np.array(picture.convert(mode))
-    # PIL raises SyntaxError for a broken PNG chunk, ValueError for truncated data of some codecs.
-    except (OSError, SyntaxError, ValueError) as error:
-        raise unreadable(path, error) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def unreadable(path: Path, error: Exception) -> ObjectBankError:
-    """The error for a picture that cannot be read."""
-    return ObjectBankError(
-        f"cannot read {str(path)!r}: {error}", expected="a readable picture", hint="restore or delete the file"
-    )

@@ -6,23 +6,27 @@ halo, the scene's light, colour, sharpness and grain, and a contact shadow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.bank import Cutout, ObjectBank
+from poc_aug.backends.bank import ObjectBank
+from poc_aug.backends.bank_cutouts import Cutout, is_of_the_machine
 from poc_aug.backends.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
 from poc_aug.backends.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
 from poc_aug.backends.resample import BAND_PX, Placed, fit, pose
 from poc_aug.compose import dilate
-from poc_aug.errors import RecipeError
+from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.seeding import generator, integer, uniform
 from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejection
 
 PASTE_VERSION = 1
 """Raised whenever equal settings would draw other pixels."""
+
+_logger = logging.getLogger("poc_aug")
 
 LEAST_ALPHA = 4
 """Weaker alpha of a soft matte is cut to 0."""
@@ -39,6 +43,9 @@ class Pose:
 
 class PasteInserter:
     """Pastes cut-outs of an `ObjectBank`; an object's name is its class in the bank.
+
+    An attempt that draws a cut-out which cannot be read is rejected ("unreadable cut-out"); each such cut-out is
+    logged once.
 
     Args:
         bank: the cut-outs.
@@ -85,6 +92,7 @@ class PasteInserter:
         self.grain = grain
         self.edge = edge
         self.max_upscale = max_upscale
+        self._logged: set[str] = set()
 
     needs_perspective = False
 
@@ -93,16 +101,30 @@ class PasteInserter:
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is drawn."""
-        settings = {name: value for name, value in vars(self).items() if name != "bank"}
+        settings = {name: value for name, value in vars(self).items() if name not in ("bank", "_logged")}
         return {"inserter": "paste", "version": PASTE_VERSION, **settings, "bank": self.bank.describe()}
 
-    def extent(self, object_name: str, seed: int) -> Extent:
+    def left_out(self) -> Mapping[str, int]:
+        """What the bank left out when it was made: how many, by reason."""
+        return self.bank.dropped
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Cut-outs that could not be read when they were drawn: why, by name."""
+        return self.bank.unreadable
+
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection:
         """Aspect of the silhouette that ``insert`` draws for this seed, and how far it may be enlarged.
+
+        A `Rejection` where its cut-out cannot be read.
 
         Raises:
             RecipeError: a class that the bank does not have.
         """
-        _, opacity = self._posed(self._draw_pose(object_name, seed))
+        drawn = self._draw_pose(object_name, seed)
+        cutout = self._read(drawn, object_name)
+        if isinstance(cutout, Rejection):
+            return cutout
+        _, opacity = _posed(cutout, drawn)
         _, _, h, w = opaque_box(opacity)
         return Extent(aspect=w / h, max_height_px=max(1, int(h * self.max_upscale)))
 
@@ -111,7 +133,6 @@ class PasteInserter:
 
         Raises:
             RecipeError: a class that the bank does not have, or an object of several parts.
-            ObjectBankError: a cut-out that cannot be read.
         """
         return [self._insert(crop) for crop in crops]
 
@@ -123,8 +144,10 @@ class PasteInserter:
                 hint="give the object one part in the recipe, or use an inserter whose annotator tells parts apart",
             )
         drawn = self._draw_pose(crop.object_name, crop.seed)
-        cutout = self.bank.cutout(drawn.index)
-        colours, opacity = self._posed(drawn)
+        cutout = self._read(drawn, crop.object_name)
+        if isinstance(cutout, Rejection):
+            return cutout
+        colours, opacity = _posed(cutout, drawn)
         _, _, h, w = opaque_box(opacity)
         _, _, box_h, box_w = crop.box_yxhw
         scale = min(box_h / h, box_w / w)
@@ -153,9 +176,18 @@ class PasteInserter:
         flip = uniform(rng, 0, 1) < 0.5 and self.flip
         return Pose(index, flip, uniform(rng, -1, 1) * self.rotate_deg)
 
-    def _posed(self, drawn: Pose) -> tuple[torch.Tensor, torch.Tensor]:
-        cutout = self.bank.cutout(drawn.index)
-        return pose(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)
+    def _read(self, drawn: Pose, object_name: str) -> Cutout | Rejection:
+        try:
+            return self.bank.cutout(drawn.index)
+        except ObjectBankError as error:
+            if is_of_the_machine(error.__cause__):  # another time the same cut-out can be read
+                raise
+            name = self.bank.name(drawn.index)
+            if name not in self._logged:
+                self._logged.add(name)
+                _logger.warning("Attempts that draw the cut-out %s are rejected: %s", name, error.problem)
+            # Not the reason, which has the bank's place in it: equal attempts have equal records.
+            return Rejection("unreadable cut-out", object_name, detail=name)
 
     def _harmonised(self, crop: Crop, placed: Placed) -> tuple[Placed, dict[str, Json]]:
         rng = generator(crop.seed, "paste", crop.object_name, "light")
@@ -209,3 +241,7 @@ class PasteInserter:
             shade=shade,
             provenance=provenance,
         )
+
+
+def _posed(cutout: Cutout, drawn: Pose) -> tuple[torch.Tensor, torch.Tensor]:
+    return pose(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)

@@ -6,6 +6,7 @@ character plus a continuation bit, from ASCII 48, differences to the count two b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image, ImageDraw
 
 from poc_aug.errors import ObjectBankError
 
+_MOST_BITS = 60
+
 
 def decode_counts(text: str | bytes) -> list[int]:
     """Run lengths of a compressed count string.
@@ -21,7 +24,7 @@ def decode_counts(text: str | bytes) -> list[int]:
     Raises:
         ObjectBankError: characters outside the format, or a string that ends inside a number.
     """
-    data = text.encode() if isinstance(text, str) else text
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     counts: list[int] = []
     value = shift = 0
     for byte in data:
@@ -33,6 +36,8 @@ def decode_counts(text: str | bytes) -> list[int]:
         value |= (bits & 0x1F) << shift
         shift += 5
         if bits & 0x20:
+            if shift > _MOST_BITS:
+                raise ObjectBankError("run-length string holds a number of too many digits", expected="pixel counts")
             continue
         if bits & 0x10:
             value -= 1 << shift
@@ -43,20 +48,42 @@ def decode_counts(text: str | bytes) -> list[int]:
     return counts
 
 
-def decode_rle(rle: dict[str, Any]) -> torch.Tensor:
+def counts_of(counts: Any) -> list[int]:
+    """Run lengths of a ``counts`` field: a list of whole numbers, or a compressed string.
+
+    Raises:
+        ObjectBankError: neither, or runs of less than nothing.
+    """
+    if isinstance(counts, str | bytes):
+        runs = decode_counts(counts)
+    elif isinstance(counts, list) and all(_is_whole(count) for count in counts):
+        runs = [int(count) for count in counts]
+    else:
+        raise ObjectBankError(
+            f"run lengths are {str(counts)[:60]!r}", expected="a list of whole numbers, or COCO's compressed string"
+        )
+    if any(run < 0 for run in runs):
+        raise ObjectBankError(f"a run of {min(runs)} pixels", expected="runs of 0 or more")
+    return runs
+
+
+def decode_rle(rle: Mapping[str, Any]) -> torch.Tensor:
     """Mask of ``{"size": [h, w], "counts": list or string}``: bool ``[h, w]``. Runs go down the columns.
 
     Raises:
-        ObjectBankError: runs that do not fill the size exactly.
+        ObjectBankError: no such size or counts, or runs that do not fill the size exactly.
     """
-    height, width = (int(n) for n in rle["size"])
-    counts = rle["counts"]
-    runs = np.asarray(counts if isinstance(counts, list) else decode_counts(counts), dtype=np.int64)
-    if (runs < 0).any() or runs.sum() != height * width:
+    size = rle.get("size")
+    if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_whole(side) and side > 0 for side in size):
+        raise ObjectBankError(f"a mask's size is {str(size)[:60]!r}", expected="[height, width]")
+    height, width = (int(side) for side in size)
+    runs = counts_of(rle.get("counts"))
+    # Compared before any pixel is made: a huge run would ask for as much memory.
+    if sum(runs) != height * width:
         raise ObjectBankError(
-            f"run lengths cover {int(runs.sum())} pixels of a {height}x{width} mask", expected=str(height * width)
+            f"run lengths cover {sum(runs)} pixels of a {height}x{width} mask", expected=str(height * width)
         )
-    flat = np.repeat(np.arange(runs.size) % 2 == 1, runs)
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return torch.from_numpy(np.ascontiguousarray(flat.reshape(width, height).T))
 
 
@@ -64,7 +91,7 @@ def decode_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> torch.Te
     """Mask of a COCO ``segmentation`` field (polygons, or a run-length dict): bool ``[h, w]``.
 
     Raises:
-        ObjectBankError: neither of the two, or not of the image's size.
+        ObjectBankError: neither of the two, not of the image's size, or not drawable.
     """
     if isinstance(segmentation, dict):
         mask = decode_rle(segmentation)
@@ -77,7 +104,18 @@ def decode_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> torch.Te
         )
     canvas = Image.new("1", (size_hw[1], size_hw[0]))
     draw = ImageDraw.Draw(canvas)
-    for polygon in segmentation:
-        # COCO's coordinates are of pixel corners, PIL's of pixel centres.
-        draw.polygon([(x - 0.5, y - 0.5) for x, y in zip(polygon[::2], polygon[1::2], strict=True)], fill=1)
+    try:
+        for polygon in segmentation:
+            # COCO's coordinates are of pixel corners, PIL's of pixel centres.
+            draw.polygon([(x - 0.5, y - 0.5) for x, y in zip(polygon[::2], polygon[1::2], strict=True)], fill=1)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ObjectBankError(
+            f"polygon {str(polygon)[:60]!r}: {error}", expected="finite numbers x, y, x, y, ... of pixels"
+        ) from error
     return torch.from_numpy(np.asarray(canvas, dtype=bool).copy())
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -15,6 +15,7 @@ from pathlib import Path
 import lmdb.verify
 
 from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
+from poc_aug.stray_files import is_stray
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"
@@ -41,8 +42,13 @@ class Meta:
 
 
 def shard_paths(cache: Path) -> list[Path]:
-    """Shards of a cache, sorted by name; files that a writer has only just created (0 bytes) are left out."""
-    return sorted(path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if path.stat().st_size)
+    """Shards of a cache, sorted by name.
+
+    Left out are files that a writer has only just created (0 bytes), and what operating systems and tools leave
+    behind (``._a.lmdb``, ``.ipynb_checkpoints``).
+    """
+    found = (path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if not is_stray(path.name) and path.is_file())
+    return sorted(path for path in found if path.stat().st_size)
 
 
 def read_meta(path: Path) -> Meta:

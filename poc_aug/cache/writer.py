@@ -22,6 +22,7 @@ from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
+from poc_aug.stray_files import is_litter
 from poc_aug.types import Variant
 
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -262,7 +263,7 @@ def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
         strange = [
             entry.name
             for entry in path.iterdir()
-            if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.")
+            if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.") and not is_litter(entry.name)
         ]
         if (path / MANIFEST).exists():
             stored = Manifest.read(path)

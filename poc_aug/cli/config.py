@@ -41,6 +41,7 @@ class WarmConfig(BackendOptions):
         default=None, description="'package.module:callable' or {type: 'package.module:callable', args: {key: value}}"
     )
     objects: str | None = Field(default=None, description="a preset's name or a path")
+    images: str | None = Field(default=None, description="the folder of a COCO file's images")
     paper_sizes: bool = Field(default=False, description="true or false")
     changes: dict[str, Any] = Field(default={}, alias="set", description="fields of the recipe: {attempts: 5}")
     out: str | None = Field(default=None, description="the path of the cache")

@@ -28,6 +28,7 @@ from poc_aug.cli.options import (
     DetectorName,
     DeviceName,
     DtypeName,
+    ImagesFolder,
     KeysName,
     LocatorName,
     ModelName,
@@ -37,7 +38,7 @@ from poc_aug.cli.options import (
     SegmenterName,
     Workers,
 )
-from poc_aug.cli.progress import print_report, warm_progress
+from poc_aug.cli.progress import print_objects, print_report, warm_progress
 from poc_aug.cli.reliability import reliability_command
 from poc_aug.errors import PocAugError, RecipeError
 
@@ -59,6 +60,7 @@ def warm_cache_command(
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     objects: Objects = None,
+    images: ImagesFolder = None,
     out: Annotated[Path | None, typer.Option("--out", help="Path of the cache.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The same options as YAML.")] = None,
     num_variants: Annotated[
@@ -110,6 +112,7 @@ def warm_cache_command(
     given = {
         "dataset": dataset,
         "objects": objects,
+        "images": None if images is None else str(images),
         "out": None if out is None else str(out),
         "num_variants": num_variants,
         "limit": limit,
@@ -146,7 +149,12 @@ def warm_cache_command(
     if job.out is None:
         raise RecipeError("--out is missing", expected="--out street.cache")
     asked = ObjectSource(
-        seed=job.seed, camera=job.camera, location=job.classes, per_variant=job.objects_range, extra=job.changes
+        seed=job.seed,
+        camera=job.camera,
+        location=job.classes,
+        per_variant=job.objects_range,
+        extra=job.changes,
+        images=job.images,
     )
     base = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
     if job.backend is None:
@@ -156,6 +164,7 @@ def warm_cache_command(
         recipe = load_recipe(job.objects, asked, paper_sizes=job.paper_sizes)
         pipeline = build_pipeline(console, recipe, job)
     path = Path(job.out)
+    print_objects(console, pipeline.inserter)
     with warm_progress(console) as show:
         report = warm_cache(
             base,

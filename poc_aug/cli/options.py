@@ -19,6 +19,10 @@ Objects = Annotated[
         help="What is inserted: 'rendered', a preset, a recipe .yaml, a folder of RGBA cut-outs, a COCO .json.",
     ),
 ]
+ImagesFolder = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder of the images of a COCO .json.  [default: found near it]"),
+]
 SchemaName = Annotated[
     str | None, typer.Option("--schema", help="Label schema: a known name or a YAML file. Default: found.")
 ]

@@ -11,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from poc_aug.backends.paste import PasteInserter
 from poc_aug.statistics import Statistics
+from poc_aug.types import Inserter
 from poc_aug.warming import WarmReport
 
 
@@ -44,6 +46,12 @@ def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
         yield show
 
 
+def print_objects(console: Console, inserter: Inserter) -> None:
+    """Say what a bank of cut-outs holds, from where, and what it leaves out."""
+    if isinstance(inserter, PasteInserter):
+        console.print(f"objects: {inserter.bank.summary()}", markup=False)
+
+
 def print_report(console: Console, report: WarmReport, path: object) -> None:
     """Say what a run did: counts, a table of its attempts by object, time by stage, and what was skipped."""
     if report.made == 0 and not report.unreadable and not report.failed:
@@ -59,6 +67,8 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
         if spent:
             console.print(f"seconds: {', '.join(spent)} (models run beside the rest)", markup=False)
+    for name, count in report.cutouts.items():
+        console.print(f"  cut-out skipped {count} times: {name}", style="yellow", markup=False)
     for key, error in report.unreadable:
         console.print(f"  unreadable: {key}: {error}", style="yellow", markup=False)
     for key, index, error in report.failed:

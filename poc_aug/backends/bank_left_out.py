@@ -1,0 +1,56 @@
+"""What a bank leaves out: counted by reason, the first few of each named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+_NAMED = 3
+
+
+class Unusable(Exception):
+    """A candidate that cannot be used: caught where candidates are gathered, and counted in a `LeftOut`.
+
+    Args:
+        reason: how it goes on after a count: "2 without an alpha channel". Equal for equal faults.
+        name: the file or row, with figures where they explain it.
+    """
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        self.reason, self.name = reason, name
+        super().__init__(f"{name}: {reason}" if name else reason)
+
+
+class LeftOut:
+    """Counts by reason.
+
+    Attributes:
+        counts: how many candidates, by reason.
+        names: the first few of them, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str = "") -> None:
+        """Count one candidate."""
+        self.counts[reason] += 1
+        names = self.names.setdefault(reason, [])
+        if name and len(names) < _NAMED and name not in names:
+            names.append(name)
+
+
+def told(counts: Mapping[str, int], names: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The counts as text, with names where they are given: "2 unreadable (a.png: ...; b.png: ...), 1 ..."."""
+    parts = []
+    for reason, count in sorted(counts.items()):
+        some = (names or {}).get(reason, ())
+        more = "; ..." if some and len(some) < count else ""
+        parts.append(f"{count} {reason}" + (f" ({'; '.join(some)}{more})" if some else ""))
+    return ", ".join(parts)
+
+
+def printable(name: str) -> str:
+    r"""A file's name as text that can be encoded and printed: bytes that are not UTF-8 become ``\udc..``."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
