@@ -6,6 +6,7 @@ import logging
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from poc_aug import digest, seeding
 from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
+from poc_aug.camera import FrameCalibrations
 from poc_aug.compose import compose_image, paint_labels
 from poc_aug.errors import (
     CacheDatasetMismatchError,
@@ -140,6 +142,9 @@ class POCAugmentedDataset(Dataset[Any]):
         else:
             self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
+        self._calibrations: FrameCalibrations | None = None
+        if self._live is not None and self.recipe.camera.calibration == "file":
+            self._calibrations = FrameCalibrations(base)
         self._check_parameters()
         stored = self._check_keys()
         schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
@@ -244,6 +249,8 @@ class POCAugmentedDataset(Dataset[Any]):
         came = self.base[number]
         unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
         reading = Reading(index, place, key, open_item(came, self.adapt, key=key, unshared=unshared))
+        if self._calibrations is not None:
+            reading.calibrate = partial(self._calibrations.of, number)
         if seeding.unit(self.seed, "read", self.epoch, key, index) < self.p:
             self._source.draw(reading, self.epoch)
         return reading

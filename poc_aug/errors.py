@@ -6,7 +6,8 @@
     ├── DatasetError                 an item of the base dataset cannot be used
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
-    │   └── DatasetKeyError          keys that are missing or not unique
+    │   ├── DatasetKeyError          keys that are missing or not unique
+    │   └── CalibrationError         a frame's camera file that is missing, broken, or of other frames
     ├── SchemaError                  a label id or class name that the schema does not know
     ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
@@ -74,6 +75,10 @@ class SampleReadError(DatasetError):
 
 class DatasetKeyError(DatasetError):
     """Keys that are missing, not strings, or not unique."""
+
+
+class CalibrationError(DatasetError):
+    """A frame's camera calibration is missing, broken, or of frames of another shape; the message names the file."""
 
 
 class SchemaError(PocAugError):
