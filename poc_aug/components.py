@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-
 _Ints = npt.NDArray[np.int64]
 
 

@@ -88,8 +88,8 @@ SizeRule = Annotated[PixelSize | FrameSize | PerspectiveSize, Field(discriminato
 class CameraSpec(_Frozen):
     """The camera that took the frames, for perspective sizes and rendered objects.
 
-    A name stands for a preset (`CAMERAS`) or ``"file"``: ``Recipe(camera="cityscapes")``, ``camera: file``. What a horizon
-    is known from, and in which order, is told in `poc_aug.camera`.
+    A name stands for a preset (`CAMERAS`) or ``"file"``: ``camera: cityscapes``, ``camera: file``. What a horizon is
+    known from, and in which order, is told in `poc_aug.camera`.
 
     Attributes:
         height_m: height over the road.
@@ -134,8 +134,8 @@ CAMERAS: dict[str, CameraSpec] = {
     "cityscapes": CameraSpec(
         height_m=1.22, focal=2262.52 / 2048, pitch=0.038, centre_yx=(513.137 / 1024, 1096.98 / 2048), aspect=2.0
     ),
-    # Geiger et al., "Vision meets Robotics": cameras 1.65 m over the ground, level; P_rect_02 at 1242x375. Frames of the
-    # other days (1241x376, 1238x374, 1226x370, 1224x370) differ by up to 7 px of the horizon's row: camera "file".
+    # Geiger et al., "Vision meets Robotics": cameras 1.65 m over the ground, level; P_rect_02 at 1242x375. In frames of
+    # other days (1241x376 to 1224x370) the horizon's row differs by up to 13 px: camera "file".
     "kitti": CameraSpec(
         height_m=1.65, focal=721.5377 / 1242, pitch=0.0, centre_yx=(172.854 / 375, 609.5593 / 1242), aspect=1242 / 375
     ),

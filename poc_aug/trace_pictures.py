@@ -27,9 +27,9 @@ _POSTS_WIDTH = 1600
 def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of each stage, in the order in which they happened.
 
-    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon; for each attempt ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``,
-    ``_detections`` (what was looked for, with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage
-    that was not reached has no picture.
+    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
+    ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``, ``_detections`` (what was looked for,
+    with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage that was not reached has no picture.
 
     Args:
         trace: what happened.

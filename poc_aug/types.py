@@ -22,9 +22,7 @@ Box: TypeAlias = tuple[int, int, int, int]
 IGNORED = "(ignored)"
 """Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
 
-HorizonSource: TypeAlias = Literal[
-    "given", "calibration file", "preset and objects", "preset", "objects", "ground"
-]
+HorizonSource: TypeAlias = Literal["given", "calibration file", "preset and objects", "preset", "objects", "ground"]
 """Where a horizon is known from, best first; see `poc_aug.camera`."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"

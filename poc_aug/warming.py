@@ -15,8 +15,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.adapters import Adapt, open_item
-from poc_aug.camera import FrameCalibrations
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
+from poc_aug.camera import FrameCalibrations
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, RecipeError, SampleReadError
 from poc_aug.keys import dataset_keys

@@ -63,8 +63,8 @@ class Calibration:
                 f"{self.source} is for frames of {height}x{width} pixels (h x w), this frame is "
                 f"{size_hw[0]}x{size_hw[1]}: a crop, and where it was cut out is not known",
                 expected="whole frames, resized or not",
-                hint="crop after composing (transforms=), give the crop's own camera (camera: {horizon: 0.42, height_m: "
-                "1.22, focal: 1.1}), or a calibration(index) of the dataset; see docs/camera.md",
+                hint="crop after composing (transforms=), give the crop's own camera (camera: {horizon: 0.42, "
+                "height_m: 1.22, focal: 1.1}), or a calibration(index) of the dataset; see docs/camera.md",
             )
         horizon = self.centre_xy[1] - self.focal_xy[1] * math.tan(self.pitch)
         return Perspective(
@@ -77,8 +77,9 @@ class Calibration:
 
     def _check_centre(self, size_hw: tuple[int, int]) -> None:
         # A principal point far from the middle tells that the file belongs to frames of another size.
-        for what, value, side in (("column u0", self.centre_xy[0], size_hw[1]), ("row v0", self.centre_xy[1], size_hw[0])):
-            self._within(f"principal point's {what}", value, side / 4, side * 3 / 4, f"px, in {size_hw[0]}x{size_hw[1]}")
+        for what, value, side in zip(("column u0", "row v0"), self.centre_xy, reversed(size_hw), strict=True):
+            unit = f"px, in frames of {size_hw[0]}x{size_hw[1]}"
+            self._within(f"principal point's {what}", value, side / 4, side * 3 / 4, unit)
 
     def _within(self, what: str, value: float, low: float, high: float, unit: str) -> None:
         if not low <= value <= high:  # also where it is NaN

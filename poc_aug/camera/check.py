@@ -25,7 +25,7 @@ def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: La
     raise RecipeError(
         f"object {spec.name!r} needs a horizon: the recipe's camera gives none and has no known pose, and schema "
         f"{schema.name if schema else 'unknown'!r} names no ground classes to estimate it from",
-        expected=f"a horizon (camera: {{horizon: 0.45}}), a camera of known pose (camera: NAME, --camera NAME: {posed}), "
-        "the dataset's calibration files (camera: file, --camera file), or a schema with ground classes (ground: [road])",
+        expected=f"a horizon (camera: {{horizon: 0.45}}), one of known pose (camera: NAME, --camera NAME: {posed}), "
+        "calibration files (camera: file, --camera file), or a schema with ground classes (ground: [road])",
         hint="set one of them" + ("" if inserter.needs_perspective else ", or sizes of kind pixels or frame"),
     )

@@ -117,7 +117,7 @@ def calibration_file(image: str | Path) -> tuple[Path, int]:
     if not candidates:
         raise CalibrationError(
             f"no camera file is known for image {str(image)!r}",
-            expected="an image in the folders of Cityscapes (leftImg8bit/...) or KITTI (image_2/..., image_02/data/...)",
+            expected="an image in the folders of Cityscapes (leftImg8bit/...) or KITTI (image_2/..., image_02/...)",
             hint=_GIVE_IT,
         )
     raise CalibrationError(
@@ -193,4 +193,5 @@ def _path(entry: Any, root: Any) -> Path | None:
     if not isinstance(entry, str | os.PathLike):
         return None
     path = Path(entry)
-    return Path(root) / path if isinstance(root, str | os.PathLike) and not path.is_absolute() and not path.exists() else path
+    below_root = isinstance(root, str | os.PathLike) and not path.is_absolute() and not path.exists()
+    return Path(root) / path if below_root else path

@@ -89,9 +89,7 @@ def find_sightings(labels: torch.Tensor, schema: LabelSchema, camera_height_m: f
     return found
 
 
-def _of_kind(
-    runs: Runs, name: str, ground: npt.NDArray[np.bool_], camera_height_m: float
-) -> Iterator[Sighting]:
+def _of_kind(runs: Runs, name: str, ground: npt.NDArray[np.bool_], camera_height_m: float) -> Iterator[Sighting]:
     kind, height_m = KINDS[name], known_sizes()[name][0]
     frame_h, frame_w = ground.shape
     boxes = _boxes(runs)

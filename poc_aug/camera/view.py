@@ -22,11 +22,11 @@ ESTIMATOR = 2
 _POSE = 0.01
 # What objects say together is off by the slope of the road that they stand on, which is as often not the plane of
 # the car's own wheels: about 1%.
-_ROAD = 0.01
+_ROAD = 0.008
 # What a single one adds: it stands on a kerb, or the road rises towards it.
 _BUMPS = 0.008
 # Without a pose, objects count that together tell the horizon to this; one car near by does not.
-_ENOUGH = 0.014
+_ENOUGH = 0.0125
 # An object that seems to be this far below the far end of the ground stands on no road.
 _BELOW_GROUND_END = 0.015
 # Widths over heights that differ by more are of other frames than the preset's.

@@ -57,7 +57,10 @@ def try_command(
     backend_args: BackendArguments = None,
     annotator_args: AnnotatorArguments = None,
 ) -> None:
-    """Insert one object into one picture, and draw every stage: valid area, posts of 1.7 m on the ground, region, crop, detections, mask, result."""
+    """Insert one object into one picture, and draw every stage.
+
+    These are: valid area, posts of 1.7 m on the ground, region, crop, detections, mask, result.
+    """
     from poc_aug.cli.try_image import TryOptions, run_try
     from poc_aug.objects import ObjectSource
 

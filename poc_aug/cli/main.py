@@ -67,7 +67,8 @@ def warm_cache_command(
     seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
     schema: SchemaName = None,
     camera: Annotated[
-        str | None, typer.Option("--camera", help="The frames' camera: cityscapes, kitti, generic; file: its calibration files.")
+        str | None,
+        typer.Option("--camera", help="cityscapes, kitti, generic; or file: the calibration files."),
     ] = None,
     location: Annotated[
         str | None, typer.Option("--location", help="Classes that objects stand on: road,sidewalk.")

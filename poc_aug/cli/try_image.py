@@ -167,7 +167,9 @@ def _size(
     horizon = horizon or (what.labels is not None and schema is not None and bool(schema.ground))
     if metres is None or (what.size_m is None and not horizon):
         why = (
-            f"the size of {name!r} is not known (--size-m)" if metres is None else "there is no horizon (--horizon 0.4, or --camera)"
+            f"the size of {name!r} is not known (--size-m)"
+            if metres is None
+            else "there is no horizon (--horizon, --camera)"
         )
         console.print(f"size: 0.1 to 0.3 of the picture's longer side, since {why}", markup=False)
         return {"size": {"kind": "frame"}}
