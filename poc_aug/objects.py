@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from poc_aug.camera_spec import named_camera
 from poc_aug.errors import RecipeError
-from poc_aug.recipe import Recipe, named_camera, read_yaml
+from poc_aug.recipe import Recipe, read_yaml
 from poc_aug.types import Inserter
 
 if TYPE_CHECKING:

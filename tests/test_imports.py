@@ -17,7 +17,7 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 # A module may import from its own rank and below.
 RANKS = [
     ("errors", "types"),
-    ("seeding", "recipe", "schema", "components", "sizes", "presets", "models", "measure", "statistics"),
+    ("seeding", "camera_spec", "recipe", "schema", "components", "sizes", "presets", "models", "measure", "statistics"),
     (
         *(
             "metrics",

@@ -71,7 +71,7 @@ def test_every_stage_has_its_picture() -> None:
     pipeline, sample = pipeline_of(reject=0.0), make_sample(0)
     pictures = dict(pictures_of(trace(pipeline, sample)))
     stages = ["region", "crop", "filled", "detections", "mask"]
-    assert list(pictures) == ["valid_area", *(f"attempt0_{name}" for name in stages), "result", "result_mask"]
+    assert list(pictures) == ["valid_area", "posts", *(f"attempt0_{name}" for name in stages), "result", "result_mask"]
     h, w = sample.size_hw
     for name in ("valid_area", "attempt0_region", "result", "result_mask"):
         assert pictures[name].size == (w, h)

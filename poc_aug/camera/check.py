@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from poc_aug.camera_spec import CAMERAS
 from poc_aug.errors import RecipeError
-from poc_aug.recipe import CAMERAS, ObjectSpec, PerspectiveSize, Recipe
+from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe
 from poc_aug.schema import LabelSchema
 from poc_aug.types import Inserter
 

@@ -10,8 +10,8 @@ from poc_aug.camera.calibration import Calibration
 from poc_aug.camera.fit import Guess, combine, robust_row
 from poc_aug.camera.ground_end import ground_end, top_of_ground
 from poc_aug.camera.known_heights import find_sightings
+from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CalibrationError
-from poc_aug.recipe import CameraSpec
 from poc_aug.schema import LabelSchema
 from poc_aug.types import HorizonSource, Perspective
 

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from poc_aug.adapters import open_item
 from poc_aug.camera import calibration_file, read_calibration
+from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.errors import DatasetError, RecipeError
 from poc_aug.known import find_schema
 from poc_aug.objects import ObjectSource
-from poc_aug.recipe import CameraSpec, Recipe, named_camera
+from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
 from poc_aug.sizes import known_aspects, known_sizes
 from poc_aug.trace import Attempt, Trace, trace
