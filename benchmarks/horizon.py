@@ -1,8 +1,8 @@
 """The horizon by each kind of evidence, frame by frame, against a reference row.
 
-The reference is the row that the camera's calibration gives in its nominal pose: 427 of 1024 for Cityscapes, 170.5 of 370
-for KITTI. A car that brakes or a road that climbs moves the true one by some 20 px of 1024, and no file says how far.
-Synthetic frames know their true row.
+The reference is the row that the camera's calibration gives in its nominal pose: 427 of 1024 for Cityscapes, 170.5 of
+370 for KITTI. A car that brakes or a road that climbs moves the true one by some 20 px of 1024, and no file says how
+far. Synthetic frames know their true row.
 
 Cityscapes comes with labels as annotated (4 frames) and, on 30 frames of its validation set without labels
 (Fishyscapes Static), with those that ERFNet predicts.
@@ -113,12 +113,12 @@ def real_frames(root: Path) -> Iterator[Frame]:
 
 
 def synthetic_frames(size_hw: tuple[int, int], count: int) -> Iterator[Frame]:
-    """Rendered streets, whose true horizon is known; no pose, and the generic camera's height."""
+    """Rendered streets, whose true horizon is known; the camera's height is given, its pose is not."""
     street = SyntheticStreet(size=size_hw, length=count)
     for number in range(count):
         view = street.perspective(number)
         labels = torch.from_numpy(np.array(street[number][1]))
-        camera = CameraSpec(focal=view.focal_px / size_hw[1])
+        camera = CameraSpec(height_m=view.camera_height_m, focal=view.focal_px / size_hw[1])
         name = f"street {number}"
         yield Frame("synthetic", name, labels, SCHEMAS["cityscapes-trainIds"], camera, view.horizon_row)
 
@@ -164,7 +164,9 @@ def main() -> None:
         frames = [*real_frames(root), *frames]
     results = [horizons(frame) for frame in frames]
     header = ("frame", "reference", *KINDS, "recorded as")
-    told = [[each["frame"], *(_cell(each[name]) for name in header[1:-1]), str(each["recorded_as"])] for each in results]
+    told = [
+        [each["frame"], *(_cell(each[name]) for name in header[1:-1]), str(each["recorded_as"])] for each in results
+    ]
     show("rows of the horizon", header, told)
     errors = summary(results)
     names = ("group", "kind", "frames", "mean_px", "max_px")
