@@ -31,13 +31,10 @@ HW = (512, 1024)
 NOMINAL = (513.137 - 2262.52 * math.tan(0.038)) / 2
 
 
-def street(
-    horizon: float, objects: list[tuple[int, float, float]] | None = None, hw: tuple[int, int] = HW
-) -> torch.Tensor:
+def street(horizon: float, objects: list[tuple[int, float, float]] | None = None) -> torch.Tensor:
     """Sky over road from ``horizon`` + 8 px, with blocks of ``(label, distance m, metres to the right)``."""
-    height, width = hw
-    view = Perspective(horizon, CITY.height_m, CITY.focal * width, width / 2)
-    labels = torch.full(hw, SKY, dtype=torch.uint8)
+    view = Perspective(horizon, CITY.height_m, CITY.focal * HW[1], HW[1] / 2)
+    labels = torch.full(HW, SKY, dtype=torch.uint8)
     labels[round(horizon) + 8 :] = ROAD
     for label, distance_m, right_m in sorted(objects or [], key=lambda each: -each[1]):
         tall_m, wide_m = {CAR: (1.5, 1.9), PERSON: (1.72, 0.7)}[label]
