@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from poc_aug.camera import ESTIMATOR, Calibration, camera_of
 from poc_aug.camera.fit import Guess, combine, robust_row
 from poc_aug.camera.known_heights import find_sightings
 from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, OFFSETS_M, posts
+from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import PairedFolder
-from poc_aug.errors import RecipeError
+from poc_aug.errors import CacheMismatchError, RecipeError
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.recipe import CAMERAS, CameraSpec, PerspectiveSize, Recipe
 from poc_aug.schema import SCHEMAS, LabelSchema
 from poc_aug.synthetic import SyntheticStreet
 from poc_aug.types import Perspective
-from tests.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
+from poc_aug.warming import warm_cache
+from tests.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 TRAIN_IDS = SCHEMAS["cityscapes-trainIds"]
 ROAD, CAR, PERSON, SKY = (TRAIN_IDS.id_of(name) for name in ("road", "car", "person", "sky"))
@@ -317,3 +320,21 @@ def test_posts_are_as_high_as_the_camera_says() -> None:
         assert post.foot_row - post.top_row == pytest.approx(HEIGHT_M * view.px_per_m(post.foot_row))
         assert view.distance_m(post.foot_row) == pytest.approx(post.distance_m)
     assert [post.distance_m for post in grid] == sorted((post.distance_m for post in grid), reverse=True)
+
+
+def test_a_cache_of_an_older_estimator_is_read_but_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    warm_cache(Frames(2), path, pipeline, num_variants=1, workers=0)
+    manifest = json.loads((path / "manifest.json").read_text())
+    # As it was written before: no estimator, a camera of three fields.
+    assert manifest["backends"].pop("horizon") == {"estimator": ESTIMATOR}
+    assert set(manifest["recipe"]["camera"]) == {"height_m", "horizon", "focal"}
+    manifest["fingerprint"] = "feea9963f7be42eaf20fc711375bd30d"
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    dataset = POCAugmentedDataset(Frames(2), path, p=1.0)
+    for number in range(2):
+        _, before = Frames(2)[number]
+        assert (np.asarray(dataset[number][1]) != np.asarray(before)).any()
+    with pytest.raises(CacheMismatchError, match=r"(?s)horizon.*estimator"):
+        warm_cache(Frames(2), path, pipeline, num_variants=2, workers=0)
