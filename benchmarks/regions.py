@@ -30,8 +30,8 @@ import torch
 from harness import SIZE_HW, Frames, cityscapes_frames, console, options, publish, show, synthetic_frames
 
 from poc_aug import seeding
+from poc_aug.camera import camera_of
 from poc_aug.measure import Spread, seconds, significant
-from poc_aug.perspective import camera_of
 from poc_aug.recipe import CAMERAS, Recipe
 from poc_aug.regions import ValidArea, find_region
 from poc_aug.types import Perspective, Region

@@ -6,9 +6,32 @@ exact only for components that are short enough; SciPy is not a core dependency.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
+
+_Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Horizontal runs of a mask's pixels in reading order, int64 ``[n]`` each.
+
+    Attributes:
+        rows: row of each run.
+        starts: its first column.
+        stops: one past its last column.
+        numbers: number of its component, from 0 in the order of their first pixel.
+        count: number of components.
+    """
+
+    rows: _Ints
+    starts: _Ints
+    stops: _Ints
+    numbers: _Ints
+    count: int
 
 
 def connected_components(mask: torch.Tensor, *, diagonal: bool = True) -> tuple[torch.Tensor, int]:
@@ -22,21 +45,29 @@ def connected_components(mask: torch.Tensor, *, diagonal: bool = True) -> tuple[
         int32 ``[H, W]`` (0 outside, components from 1 in the order of their first pixel, row by row), and how
         many there are.
     """
+    height, width = mask.shape
+    runs = component_runs(mask, diagonal=diagonal)
+    # Runs are in reading order and a root is the least run of its component, so numbers are in reading order.
+    values = np.repeat(runs.numbers.astype(np.int32) + 1, runs.stops - runs.starts)
+    labels = np.zeros(height * width, dtype=np.int32)
+    labels[np.flatnonzero(mask.cpu().numpy())] = values
+    return torch.from_numpy(labels.reshape(height, width)), runs.count
+
+
+def component_runs(mask: torch.Tensor, *, diagonal: bool = True) -> Runs:
+    """The connected components of a mask as horizontal runs: boxes and outlines without a look at every pixel.
+
+    Args:
+        mask: bool ``[H, W]``.
+        diagonal: see `connected_components`.
+    """
     pixels = mask.cpu().numpy()
-    height, width = pixels.shape
     rows, starts, stops = _runs(pixels)
     if rows.size == 0:
-        return torch.zeros((height, width), dtype=torch.int32), 0
-    roots = _unite(*_touching(rows, starts, stops, width, int(diagonal)), rows.size)
+        return Runs(rows, starts, stops, rows, 0)
+    roots = _unite(*_touching(rows, starts, stops, pixels.shape[1], int(diagonal)), rows.size)
     _, numbers = np.unique(roots, return_inverse=True)
-    # Runs are in reading order and a root is the least run of its component, so numbers are in reading order.
-    values = np.repeat(numbers.astype(np.int32).ravel() + 1, stops - starts)
-    labels = np.zeros(height * width, dtype=np.int32)
-    labels[np.flatnonzero(pixels)] = values
-    return torch.from_numpy(labels.reshape(height, width)), int(numbers.max()) + 1
-
-
-_Ints = npt.NDArray[np.int64]
+    return Runs(rows, starts, stops, numbers.ravel(), int(numbers.max()) + 1)
 
 
 def _runs(pixels: npt.NDArray[np.bool_]) -> tuple[_Ints, _Ints, _Ints]:

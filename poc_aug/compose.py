@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
@@ -283,4 +284,4 @@ def compose(
     image, labels = _Tensor(sample.image.clone()), _Tensor(sample.labels.clone())
     compose_image(image, insertions, sigma_px)
     paint_labels(labels, insertions, ids, ring_px=ring_px, ring_id=ring_id)
-    return Sample(image.value, labels.value, sample.key)
+    return replace(sample, image=image.value, labels=labels.value)

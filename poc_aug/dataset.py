@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from poc_aug import digest, seeding
 from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
 from poc_aug.cache import Cache
+from poc_aug.camera import FrameCalibrations
 from poc_aug.compose import compose_image, covered, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
 from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
@@ -177,6 +179,9 @@ class POCAugmentedDataset(Dataset[Any]):
         else:
             self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
+        self._calibrations: FrameCalibrations | None = None
+        if self._live is not None and self.recipe.camera.calibration == "file":
+            self._calibrations = FrameCalibrations(base)
         self._check_parameters()
         stored = 0
         if self._live is None:
@@ -313,6 +318,8 @@ class POCAugmentedDataset(Dataset[Any]):
         item = open_item(came, self.adapt, key=key, unshared=unshared)
         self._check_ids(item)
         reading = Reading(index, place, key, item)
+        if self._calibrations is not None:
+            reading.calibrate = partial(self._calibrations.of, number)
         draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
         if seeding.unit(self.seed, "read", draw, key, index) < self.p:
             self._source.draw(reading, draw)

@@ -6,7 +6,8 @@
     ├── DatasetError                 an item of the base dataset cannot be used
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
-    │   └── DatasetKeyError          keys that are missing or not unique
+    │   ├── DatasetKeyError          keys that are missing or not unique
+    │   └── CalibrationError         a frame's camera file that is missing, broken, or of other frames
     ├── SchemaError                  ids or names that the schema does not know, or a schema of other labels
     ├── LabelPolicyError             an insertion's class has no id, or one that is taken, or one that does not fit
     ├── TransformError               transforms that cannot take a pair, or make ids that never were
@@ -83,6 +84,10 @@ class SampleReadError(DatasetError):
 
 class DatasetKeyError(DatasetError):
     """Keys that are missing, not strings, or not unique."""
+
+
+class CalibrationError(DatasetError):
+    """A frame's camera calibration is missing, broken, or of frames of another shape; the message names the file."""
 
 
 class SchemaError(PocAugError):

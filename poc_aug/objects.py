@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from poc_aug.camera_spec import named_camera
 from poc_aug.errors import RecipeError
-from poc_aug.recipe import CAMERAS, Recipe, read_yaml
+from poc_aug.recipe import Recipe, read_yaml
 from poc_aug.types import Inserter
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class ObjectSource:
 
     Attributes:
         seed: the base seed; ``None``: the recipe's.
-        camera: a name of `poc_aug.recipe.CAMERAS`; ``None``: the recipe's.
+        camera: a camera's name, see `poc_aug.recipe.named_camera`; ``None``: the recipe's.
         location: class names that objects stand on; ``None``: the recipe's.
         per_variant: least and most objects in one variant; ``None``: the recipe's.
         images: folder of the images of a COCO source; ``None``: found beside it.
@@ -50,9 +51,7 @@ class ObjectSource:
         if self.seed is not None:
             changes["seed"] = self.seed
         if self.camera is not None:
-            if self.camera not in CAMERAS:
-                raise RecipeError(f"camera {self.camera!r}", expected=f"one of: {', '.join(CAMERAS)}")
-            changes["camera"] = CAMERAS[self.camera].model_dump()
+            changes["camera"] = named_camera(self.camera).model_dump()
         if self.location is not None:
             changes["location"] = tuple(self.location)
         if self.per_variant is not None:

@@ -15,8 +15,9 @@ import torch
 
 from poc_aug import seeding
 from poc_aug.blame import extent_of
+from poc_aug.camera import ESTIMATOR, camera_of, check_known
 from poc_aug.engine import Engine, Job, Outcome
-from poc_aug.errors import DatasetError, GenerationError, RecipeError, SchemaError
+from poc_aug.errors import CalibrationError, DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
 from poc_aug.object_order import draw_objects
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
@@ -37,6 +38,7 @@ from poc_aug.types import (
     Insertion,
     Json,
     Locator,
+    Perspective,
     Region,
     Rejection,
     Sample,
@@ -81,11 +83,16 @@ class InsertionPipeline:
 
     def describe(self) -> dict[str, Any]:
         """JSON values of the backends: everything beside the recipe that decides what is generated."""
-        return {
+        backends = {
             "inserter": self.inserter.describe(),
             "annotator": self.annotator.describe() if self.annotator else None,
             "locator": self.locator.describe() if self.locator else None,
         }
+        camera = self.recipe.camera
+        if camera.horizon is None and camera.calibration is None:
+            # Another estimator places other boxes: a cache of an older one is read, but not continued.
+            backends["horizon"] = {"estimator": ESTIMATOR}
+        return backends
 
     @property
     def fingerprint(self) -> str:
@@ -125,7 +132,7 @@ class InsertionPipeline:
             if isinstance(backend, ChecksRecipe):
                 backend.check_recipe(self.recipe)
         for spec in self.recipe.objects:
-            self._check_camera(spec)
+            check_known(spec, self.recipe, self.inserter, self.schema)
             location = self._location(spec)
             if not location or not self._by_labels(location):
                 continue
@@ -137,18 +144,6 @@ class InsertionPipeline:
                 )
             for name in _classes(location):
                 self.schema.id_of(name)
-
-    def _check_camera(self, spec: ObjectSpec) -> None:
-        needed = self.inserter.needs_perspective or isinstance(spec.size or self.recipe.size, PerspectiveSize)
-        estimated = self.schema is not None and bool(self.schema.ground)
-        if needed and self.recipe.camera.horizon is None and not estimated:
-            name = self.schema.name if self.schema else "unknown"
-            raise RecipeError(
-                f"object {spec.name!r} needs a horizon, which the recipe does not give, and schema {name!r} names no "
-                "ground classes to estimate it from",
-                expected="camera.horizon in the recipe, or a schema with ground classes",
-                hint="set camera: {horizon: 0.45}, or ground: [road] in the schema, or sizes of kind pixels or frame",
-            )
 
     def generate(self, sample: Sample, variant: int = 0) -> Variant:
         """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
@@ -199,9 +194,12 @@ class InsertionPipeline:
         Raises:
             SchemaError: its labels hold ids that the schema does not know.
             DatasetError: it is smaller than the crop of one of the recipe's objects.
+            CalibrationError: ``camera: file``, and its calibration is not there, or is of other frames.
         """
         if self.schema is not None:
             self.schema.check(sample.labels, sample.key)
+        if self.recipe.camera.calibration is not None:
+            self.view(sample)
         height, width = sample.size_hw
         for spec in self.recipe.objects:
             if spec.crop_px is not None and spec.crop_px > min(height, width):
@@ -211,6 +209,18 @@ class InsertionPipeline:
                     expected=f"samples of at least {spec.crop_px}x{spec.crop_px} pixels",
                     hint=f"set crop_px to {min(height, width)} or less in the recipe, or to null: crops by crop_scale",
                 )
+
+    def view(self, sample: Sample) -> Perspective | None:
+        """The camera of a sample, see `poc_aug.camera`; ``None`` where nothing tells its horizon.
+
+        Raises:
+            CalibrationError: as in `check_sample`, with the sample's key.
+        """
+        try:
+            return camera_of(self.recipe.camera, sample.labels, self.schema, sample.calibration)
+        except CalibrationError as error:
+            problem = f"sample {sample.key!r}: {error.problem}"
+            raise CalibrationError(problem, expected=error.expected, hint=error.hint) from error
 
     def scene(self, sample: Sample, statistics: Statistics, locate: Locate) -> Scene:
         """What the variants of a sample share."""
@@ -308,6 +318,7 @@ class InsertionPipeline:
             "box_yxhw": list(region.box_yxhw),
             "crop_yxhw": list(region.crop_yxhw),
             "horizon_row": None if scene.view is None else round(scene.view.horizon_row, 2),
+            "horizon_from": None if scene.view is None else scene.view.horizon_from,
         }
         filled = with_recovered_shade(self.recipe, crop, filled, parts)
         return region, cut_out(self.recipe, region, crop, filled, parts, provenance)

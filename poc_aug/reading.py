@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, SupportsIndex, get_args
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from poc_aug import seeding
 from poc_aug.adapters import OpenItem
 from poc_aug.cache import Cache
+from poc_aug.camera import Calibration
 from poc_aug.errors import CacheMissError, RecipeError
 from poc_aug.live import Live, Outcome, Schedule
 from poc_aug.types import Sample, Variant
@@ -37,6 +38,7 @@ class Reading:
         missing: the variant that has to be generated first.
         outcome: what became of it.
         wait_s: seconds that it waited for the generation process.
+        calibrate: reads the frame's calibration, where what is generated needs it.
     """
 
     index: int
@@ -48,10 +50,16 @@ class Reading:
     missing: int | None = None
     outcome: Outcome = Outcome.PLAIN
     wait_s: float = 0.0
+    calibrate: Callable[[], Calibration] | None = None
 
     def sample(self) -> Sample:
-        """The base item."""
-        return self.item.sample(self.key)
+        """The base item.
+
+        Raises:
+            CalibrationError: its camera's file is missing or broken, and the recipe needs it.
+        """
+        sample = self.item.sample(self.key)
+        return sample if self.calibrate is None else replace(sample, calibration=self.calibrate())
 
     def show(self, variant: Variant, outcome: Outcome) -> None:
         """This is what is composed."""

@@ -15,6 +15,8 @@ import xxhash
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from poc_aug.camera_spec import CAMERAS as CAMERAS
+from poc_aug.camera_spec import CameraSpec as CameraSpec
 from poc_aug.errors import RecipeError
 from poc_aug.types import IGNORED
 
@@ -75,29 +77,6 @@ class PerspectiveSize(_Frozen):
 
 
 SizeRule = Annotated[PixelSize | FrameSize | PerspectiveSize, Field(discriminator="kind")]
-
-
-class CameraSpec(_Frozen):
-    """The camera that took the frames, for perspective sizes and rendered objects.
-
-    Attributes:
-        height_m: height over the road.
-        horizon: row of the horizon as a fraction of the frame's height; ``None`` estimates it from the labels.
-        focal: focal length in frame widths (1.1 for Cityscapes, 0.58 for KITTI).
-    """
-
-    height_m: float = Field(default=1.4, gt=0)
-    horizon: float | None = Field(default=None, gt=-1, lt=2)
-    focal: float = Field(default=1.0, gt=0.1, lt=10)
-
-
-CAMERAS: dict[str, CameraSpec] = {
-    "generic": CameraSpec(),
-    # Cityscapes' camera calibration files: height 1.22 m, fx 2262 px at 2048.
-    "cityscapes": CameraSpec(height_m=1.22, focal=2262 / 2048),
-    # Geiger et al., "Vision meets Robotics": cameras 1.65 m over the ground, fx 721.5 px at 1242.
-    "kitti": CameraSpec(height_m=1.65, focal=721.5 / 1242),
-}
 
 
 class Rung(_Frozen):

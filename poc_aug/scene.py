@@ -10,7 +10,6 @@ import torch
 
 from poc_aug.digest import digest_of_sample
 from poc_aug.label_digest import label_digest_of_sample
-from poc_aug.perspective import camera_of
 from poc_aug.regions import ValidArea
 from poc_aug.statistics import Statistics
 from poc_aug.types import Perspective, Sample
@@ -35,7 +34,7 @@ class Scene:
 
     Raises:
         SchemaError: the sample's labels hold ids that the schema does not know.
-        DatasetError: the sample is smaller than a crop of the recipe's.
+        DatasetError: the sample is smaller than a crop of the recipe's, or its camera's calibration does not fit.
     """
 
     def __init__(self, pipeline: InsertionPipeline, sample: Sample, statistics: Statistics, locate: Locate) -> None:
@@ -44,7 +43,7 @@ class Scene:
         self.statistics = statistics
         with statistics.stage("scene"):
             pipeline.check_sample(sample)
-            self.view: Perspective | None = camera_of(pipeline.recipe.camera, sample.labels, pipeline.schema)
+            self.view: Perspective | None = pipeline.view(sample)
             self.digest = digest_of_sample(sample)
             self.label_digest = label_digest_of_sample(sample, pipeline.schema)
         self._locate = locate

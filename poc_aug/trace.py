@@ -14,7 +14,7 @@ from poc_aug.pipeline import InsertionPipeline
 from poc_aug.recipe import ObjectSpec
 from poc_aug.scene import Scene
 from poc_aug.statistics import Statistics
-from poc_aug.types import Box, Crop, Extent, Filled, Inserter, Region, Rejection, Sample, Variant
+from poc_aug.types import Box, Crop, Extent, Filled, Inserter, Perspective, Region, Rejection, Sample, Variant
 
 if TYPE_CHECKING:
     from poc_aug.backends.finding import Finder, Masks
@@ -53,6 +53,7 @@ class Trace:
         attempts: in order; the last one was accepted, or all were rejected.
         variant: what the pipeline made of them.
         statistics: counts and stage times.
+        view: the frame's camera; ``None`` where it is not known.
     """
 
     sample: Sample
@@ -60,6 +61,7 @@ class Trace:
     attempts: list[Attempt]
     variant: Variant
     statistics: Statistics
+    view: Perspective | None = None
 
 
 def trace(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trace:
@@ -91,7 +93,7 @@ def trace(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trac
         attempts.append(
             Attempt(number, seed, region, seen.inserter.crops.get(seed), filled, found, rejections.get(number))
         )
-    return Trace(sample, seen.valid_mask(sample, variant), attempts, made, statistics)
+    return Trace(sample, seen.valid_mask(sample, variant), attempts, made, statistics, seen.view(sample))
 
 
 class _Seen(InsertionPipeline):

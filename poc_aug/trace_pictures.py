@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,24 +10,27 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, posts
 from poc_aug.compose import compose
 from poc_aug.preview import PALETTE, overlay, to_pil
 from poc_aug.trace import Attempt, Trace
-from poc_aug.types import Box, Filled, Region
+from poc_aug.types import Box, Filled, Perspective, Region
 
 if TYPE_CHECKING:
     from poc_aug.backends.finding import Masks
 
 _BOX, _CROP = (255, 214, 10), (255, 255, 255)
 _VALID = (0, 158, 115)
+_HORIZON = (255, 64, 64)
+_POSTS_WIDTH = 1600
 
 
 def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of each stage, in the order in which they happened.
 
-    ``valid_area``; for each attempt ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``,
-    ``_detections`` (what was looked for, with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage
-    that was not reached has no picture.
+    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
+    ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``, ``_detections`` (what was looked for,
+    with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage that was not reached has no picture.
 
     Args:
         trace: what happened.
@@ -34,6 +38,8 @@ def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, I
     """
     frame = trace.sample.image
     yield "valid_area", _tinted(frame, trace.valid_area)
+    if trace.view is not None:
+        yield "posts", with_posts(frame, trace.view)
     for attempt in trace.attempts:
         yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _stages(trace, attempt))
     if trace.variant.insertions:
@@ -42,6 +48,37 @@ def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, I
         after = compose(trace.sample, trace.variant.insertions, dict.fromkeys(names, 0), sigma_px=sigma_px)
         yield "result", to_pil(after.image)
         yield "result_mask", overlay(after.image, trace.variant.insertions)
+
+
+def with_posts(image: torch.Tensor, view: Perspective) -> Image.Image:
+    """The frame with posts of a person's height on the ground, and the horizon's row and what it is known from.
+
+    People and cars beside a post have to be as high as it says; the picture is enlarged to 1600 columns at least.
+
+    Args:
+        image: uint8 ``[3, H, W]``.
+        view: its camera.
+    """
+    shown = to_pil(image)
+    scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
+    shown = shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(shown)
+    font = ImageFont.load_default(max(12, shown.width // 100))
+    thin = max(1, round(shown.width / 1000))
+    horizon = (view.horizon_row + 0.5) * scale
+    draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
+    told = f"horizon: row {view.horizon_row:.0f} of {image.shape[1]} (from: {view.horizon_from})"
+    _write(draw, shown, (4, horizon), told, _HORIZON, font)
+    for post in posts(view):
+        col, foot, top = ((value + 0.5) * scale for value in (post.col, post.foot_row, post.top_row))
+        colour = PALETTE[DISTANCES_M.index(post.distance_m) % len(PALETTE)]
+        bar = (foot - top) / 12
+        draw.line((col, foot, col, top), colour, thin)
+        for row in (foot, top):
+            draw.line((col - bar, row, col + bar, row), colour, thin)
+        if post.offset_m == 0:
+            _write(draw, shown, (col + bar + 2, foot), f"{post.distance_m:g} m, {HEIGHT_M:g} m high", colour, font)
+    return shown
 
 
 def _stages(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]:
@@ -109,8 +146,21 @@ def _boxed(
     for (y, x, h, w), name in zip(boxes, names, strict=True):
         draw.rectangle((x, y, x + w - 1, y + h - 1), outline=colour, width=width)
         if name:
-            left, top, right, bottom = draw.textbbox((0, 0), name, font)
-            at = (min(max(0, x), max(0, shown.width - right)), max(0, y - bottom - 4))
-            draw.rectangle((at[0], at[1], at[0] + right - left + 4, at[1] + bottom - top + 6), fill=(0, 0, 0))
-            draw.text((at[0] + 2, at[1] + 2 - top), name, colour, font)
+            _write(draw, shown, (x, y), name, colour, font)
     return shown
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    shown: Image.Image,
+    above_xy: tuple[float, float],
+    text: str,
+    colour: tuple[int, int, int],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    """Text on black, its lower left corner at a point, wholly inside the picture."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font)
+    x = min(max(0, above_xy[0]), max(0, shown.width - right))
+    y = min(max(0, above_xy[1] - bottom - 4), max(0, shown.height - bottom - 6))
+    draw.rectangle((x, y, x + right - left + 4, y + bottom - top + 6), fill=(0, 0, 0))
+    draw.text((x + 2, y + 2 - top), text, colour, font)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import torch
 
 if TYPE_CHECKING:
+    from poc_aug.camera.calibration import Calibration
     from poc_aug.recipe import InpaintPass, Recipe
 
 Box: TypeAlias = tuple[int, int, int, int]
@@ -20,6 +21,9 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 IGNORED = "(ignored)"
 """Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
+
+HorizonSource: TypeAlias = Literal["given", "calibration file", "preset and objects", "preset", "objects", "ground"]
+"""Where a horizon is known from, best first; see `poc_aug.camera`."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -32,11 +36,13 @@ class Sample:
         image: uint8 ``[3, H, W]``, RGB.
         labels: integer ``[H, W]``, label ids.
         key: stable name of the item, unique in its dataset.
+        calibration: the frame's camera as its calibration file has it, for recipes with ``camera: file``.
     """
 
     image: torch.Tensor
     labels: torch.Tensor
     key: str
+    calibration: Calibration | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -57,12 +63,14 @@ class Perspective:
         camera_height_m: height of the camera over the ground.
         focal_px: focal length in pixels.
         centre_col: column of the optical axis.
+        horizon_from: where the horizon is known from.
     """
 
     horizon_row: float
     camera_height_m: float
     focal_px: float
     centre_col: float
+    horizon_from: HorizonSource = "given"
 
     def px_per_m(self, foot_row: float) -> float:
         """Pixels of one upright metre whose foot is seen at ``foot_row`` (negative above the horizon)."""

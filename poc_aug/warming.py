@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
+from poc_aug.camera import FrameCalibrations
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, RecipeError, SampleReadError
 from poc_aug.joint_transforms import check_base_transforms
@@ -103,7 +104,9 @@ class _Frames(Dataset[Any]):
         numbers: Sequence[int],
         adapt: Adapt | None,
         schema: LabelSchema | None,
+        calibrations: FrameCalibrations | None,
     ) -> None:
+        self.calibrations = calibrations
         self.base, self.keys, self.numbers, self.adapt, self.schema = base, keys, numbers, adapt, schema
 
     def __len__(self) -> int:
@@ -115,6 +118,8 @@ class _Frames(Dataset[Any]):
         try:
             sample = open_item(self.base[number], self.adapt, key=key).sample(key)
             check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
+            if self.calibrations is not None:
+                sample = replace(sample, calibration=self.calibrations.of(number))
             return sample
         except Exception as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
@@ -169,6 +174,8 @@ def warm_cache(
         CacheMismatchError: the cache was made with another recipe.
         CacheDatasetMismatchError: the cache was made from another dataset.
         DatasetKeyError: no map-style dataset, keys that are no strings, or the same key for different images.
+        CalibrationError: the recipe says ``camera: file``, and a frame has none, with ``on_error="raise"``; or the
+            dataset does not say where its images are.
         SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
         DatasetError: a sample is smaller than a crop of the recipe's, and ``on_error="raise"``.
         ObjectBankError: a cut-out that was drawn cannot be read, and ``on_error="raise"``.
@@ -203,7 +210,8 @@ def warm_cache(
             report.left_out = dict(pipeline.inserter.left_out())
         report.present = report.total - sum(len(indices) for indices in missing.values())
         numbers = [number for number in wanted if missing[names[number]]]
-        frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema), workers))
+        calibrations = _calibrations(dataset, pipeline, numbers, on_error)
+        frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema, calibrations), workers))
         writer = stack.enter_context(CacheWriter(cache, manifest))
         pending: list[Variant] = []
         failures: list[tuple[str, int, GenerationError]] = []
@@ -241,6 +249,18 @@ def warm_cache(
     report.count_failed(failures)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _calibrations(
+    dataset: Dataset[Any], pipeline: InsertionPipeline, numbers: Sequence[int], on_error: OnError
+) -> FrameCalibrations | None:
+    """Where the frames' cameras are known from, if the recipe takes them from files."""
+    if pipeline.recipe.camera.calibration != "file":
+        return None
+    found = FrameCalibrations(dataset)
+    if on_error == "raise":  # else a frame without one is skipped and counted, as any that cannot be read
+        found.check(numbers)
+    return found
 
 
 def _jobs(

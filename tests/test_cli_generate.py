@@ -108,6 +108,43 @@ def test_try_takes_places_and_metres_from_labels(
         assert message in run("try", street, "--object", "a cow", *bad, *arguments, fails=True)
 
 
+def test_try_draws_posts_and_says_what_the_horizon_is_known_from(
+    street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path
+) -> None:
+    labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds"]
+    cow = ["--object", "a cow", *painter, *annotator, *LAX, "--set", "attempts=9"]
+    for number, (arguments, row, source) in enumerate(
+        (
+            (["--camera", "cityscapes", "--horizon", 0.4, *labels], 0.4 * 192, "given"),
+            (["--camera", "kitti", "--horizon", 0.45, "--on", "anywhere"], 0.45 * 192, "given"),
+            (labels, None, None),
+        )
+    ):
+        out = tmp_path / f"out{number}"
+        told = run("try", street, *arguments, *cow, "--out", out)
+        camera = json.loads((out / "report.json").read_text())["camera"]
+        if source is not None:
+            assert camera["horizon_row"] == pytest.approx(row)
+            assert camera["horizon_from"] == source
+        assert f"(from: {camera['horizon_from']})" in told
+        with Image.open(out / "01_posts.png") as picture:
+            assert picture.size == (256 * 7, 192 * 7)
+    # The picture's own file: a picture in Cityscapes' folders.
+    frame = tmp_path / "leftImg8bit" / "val" / "x" / "a_1_2_leftImg8bit.png"
+    frame.parent.mkdir(parents=True)
+    Image.open(street).resize((256, 128)).save(frame)
+    file = ["--camera", "file", "--on", "anywhere"]
+    assert "a_1_2_camera.json" in run("try", frame, *file, *cow, "--out", tmp_path / "none", fails=True)
+    calibration = {"intrinsic": {"fx": 2262.52, "fy": 2265.3, "u0": 1096.98, "v0": 513.137}}
+    calibration["extrinsic"] = {"z": 1.22, "pitch": 0.038}
+    path = tmp_path / "camera" / "val" / "x" / "a_1_2_camera.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(calibration))
+    assert "(from: calibration file)" in run("try", frame, *file, *cow, "--out", tmp_path / "file")
+    assert "--horizon 0.4" in run("try", frame, *file, "--horizon", 0.4, *cow, "--out", tmp_path / "file", fails=True)
+    assert "or file" in run("try", frame, "--camera", "x", *cow, "--out", tmp_path / "file", fails=True)
+
+
 @pytest.mark.parametrize("paste", ["crop", "full"])
 def test_try_with_a_text_to_image_model(
     paste: str,

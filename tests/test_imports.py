@@ -18,7 +18,7 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 RANKS = [
     ("errors", "types", "stray_files", "blame"),
     (
-        *("seeding", "recipe", "label_ids", "schema", "perspective", "components", "sizes", "presets", "models"),
+        *("seeding", "camera_spec", "recipe", "label_ids", "schema", "components", "sizes", "presets", "models"),
         *("measure", "statistics", "pictures", "label_files", "picture_pairs"),
     ),
     (
@@ -39,6 +39,7 @@ RANKS = [
             "adapters",
             "digest",
             "keys",
+            "camera",
             "known",
             "joint_transforms",
         ),

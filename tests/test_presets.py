@@ -15,11 +15,11 @@ from torchvision.datasets import Cityscapes
 
 from poc_aug import presets, seeding
 from poc_aug.cache import Cache
+from poc_aug.camera import camera_of
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import RecipeError
 from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.objects import ObjectSource, load_objects, load_recipe
-from poc_aug.perspective import camera_of
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.presets import load_preset, preset_ids, preset_names
 from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, PixelSize, Recipe, Rung

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from poc_aug.cache.record import same_variant
 from poc_aug.errors import RecipeError
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.trace import trace
-from poc_aug.trace_pictures import pictures_of
-from poc_aug.types import Filled, Region, Sample
+from poc_aug.trace_pictures import pictures_of, with_posts
+from poc_aug.types import Filled, Perspective, Region, Sample
 from tests.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
 
 
@@ -71,7 +72,7 @@ def test_every_stage_has_its_picture() -> None:
     pipeline, sample = pipeline_of(reject=0.0), make_sample(0)
     pictures = dict(pictures_of(trace(pipeline, sample)))
     stages = ["region", "crop", "filled", "detections", "mask"]
-    assert list(pictures) == ["valid_area", *(f"attempt0_{name}" for name in stages), "result", "result_mask"]
+    assert list(pictures) == ["valid_area", "posts", *(f"attempt0_{name}" for name in stages), "result", "result_mask"]
     h, w = sample.size_hw
     for name in ("valid_area", "attempt0_region", "result", "result_mask"):
         assert pictures[name].size == (w, h)
@@ -95,3 +96,20 @@ def test_no_place_and_exact_masks_have_pictures_too() -> None:
 def test_several_objects_cannot_be_traced() -> None:
     with pytest.raises(RecipeError, match="one object"):
         trace(pipeline_of(objects_per_variant=[1, 2]), make_sample(0))
+
+
+def test_posts_stand_where_the_camera_says() -> None:
+    """Each is drawn from foot to top in its place, the horizon across the frame, small frames enlarged."""
+    image = torch.full((3, 100, 200), 128, dtype=torch.uint8)
+    view = Perspective(40.0, 1.4, 220.0, 99.5, "objects")
+    picture = np.asarray(with_posts(image, view)).astype(int)
+    assert picture.shape == (800, 1600, 3)
+    drawn = np.abs(picture - 128).max(axis=2) > 40
+    assert drawn[round(40.5 * 8), 900:].mean() > 0.9  # the horizon
+    scale, foot, top = 8, view.row_of(10), view.row_of(10, 1.7)
+    for right_m in (-3.0, 3.0):
+        column = round((view.centre_col + view.focal_px * right_m / 10 + 0.5) * scale)
+        rows = slice(round((top + 0.5) * scale), round((foot + 0.5) * scale))
+        assert drawn[rows, column - 1 : column + 2].any(axis=1).mean() > 0.95
+        assert not drawn[rows.stop + 6 : rows.stop + 12, column - 1 : column + 2].any()
+    assert np.abs(np.asarray(with_posts(image, replace(view, horizon_row=900.0))).astype(int) - 128).max() > 40

@@ -43,7 +43,7 @@ def try_command(
     horizon: Annotated[
         float | None, typer.Option("--horizon", help="Row of the horizon, over the picture's height: 0.42.")
     ] = None,
-    camera: Annotated[str | None, typer.Option("--camera", help="generic, cityscapes, kitti.")] = None,
+    camera: Annotated[str | None, typer.Option("--camera", help="cityscapes, kitti, generic, or file.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: 0]")] = None,
     changes: RecipeChanges = None,
     backend: Backend = None,
@@ -57,7 +57,10 @@ def try_command(
     backend_args: BackendArguments = None,
     annotator_args: AnnotatorArguments = None,
 ) -> None:
-    """Insert one object into one picture, and draw every stage: valid area, region, crop, detections, mask, result."""
+    """Insert one object into one picture, and draw every stage.
+
+    These are: valid area, posts of 1.7 m on the ground, region, crop, detections, mask, result.
+    """
     from poc_aug.cli.try_image import TryOptions, run_try
     from poc_aug.objects import ObjectSource
 
@@ -76,8 +79,8 @@ def try_command(
     options = check_options(
         BackendOptions, {name: value for name, value in given.items() if value is not None}, "options"
     )
-    asked = ObjectSource(seed=seed, camera=camera, extra=parse_arguments(changes or []))
-    what = TryOptions(image, object_, on, detect, labels, schema, size_m, horizon, asked)
+    asked = ObjectSource(seed=seed, extra=parse_arguments(changes or []))
+    what = TryOptions(image, object_, on, detect, labels, schema, size_m, horizon, asked, camera)
     if not run_try(console, what, options, out):
         raise typer.Exit(_FAILED)
 

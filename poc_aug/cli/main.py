@@ -71,7 +71,8 @@ def warm_cache_command(
     schema: SchemaName = None,
     keys: KeysName = None,
     camera: Annotated[
-        str | None, typer.Option("--camera", help="The frames' camera: generic, cityscapes, kitti.")
+        str | None,
+        typer.Option("--camera", help="cityscapes, kitti, generic; or file: the calibration files."),
     ] = None,
     location: Annotated[
         str | None, typer.Option("--location", help="Classes that objects stand on: road,sidewalk.")
@@ -206,12 +207,16 @@ def info(
         table.add_column()
         table.add_column(overflow="fold")
         rejected: dict[str, int] = {}
+        horizons: dict[str, int] = {}
         objects: dict[str, int] = {}
         for key, index in opened:
             variant = opened.get(key, index)
             assert variant is not None  # just listed
             for insertion in variant.insertions:
                 objects[insertion.object_name] = objects.get(insertion.object_name, 0) + 1
+                known_from = insertion.provenance.get("horizon_from")
+                if isinstance(known_from, str):
+                    horizons[known_from] = horizons.get(known_from, 0) + 1
             for rejection in variant.rejections:
                 rejected[rejection.reason] = rejected.get(rejection.reason, 0) + 1
         samples = len(opened.keys())
@@ -224,6 +229,7 @@ def info(
             ("inserter", str(manifest.backends.get("inserter", {}).get("inserter", "?"))),
             ("fingerprint", manifest.fingerprint),
             ("objects", ", ".join(f"{n} {k}" for k, n in sorted(objects.items(), key=lambda item: -item[1])) or "none"),
+            ("horizon from", ", ".join(f"{k} ({n} objects)" for k, n in horizons.items()) or "none"),
             ("rejections", ", ".join(f"{n} {k}" for k, n in rejected.items()) or "none"),
         ):
             table.add_row(name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from PIL import Image
 from rich.console import Console
 
 from poc_aug.adapters import open_item
+from poc_aug.camera import calibration_file, read_calibration
+from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.errors import DatasetError, RecipeError
 from poc_aug.known import find_schema
@@ -49,6 +51,7 @@ class TryOptions:
         size_m: the object's size in metres; ``None``: as known, where a horizon is known too.
         horizon: row of the horizon over the picture's height; ``None``: estimated from the labels.
         changes: further changes to the recipe.
+        camera: a name of `poc_aug.recipe.CAMERAS`, "file" (the picture's calibration file), or ``None``.
     """
 
     image: Path
@@ -60,6 +63,7 @@ class TryOptions:
     size_m: float | None
     horizon: float | None
     changes: ObjectSource
+    camera: str | None = None
 
 
 def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Path) -> bool:
@@ -70,8 +74,10 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
         RecipeError, ModelError, DeviceError: as in `poc_aug.cli.backends.build_pipeline`.
     """
     schema = find_schema(None, what.schema)
-    sample = _read(what)
     recipe = _recipe(console, what, schema)
+    sample = _read(what)
+    if recipe.camera.calibration == "file":
+        sample = replace(sample, calibration=read_calibration(*calibration_file(what.image)))
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     pipeline = build_pipeline(console, recipe, options).with_schema(schema)
@@ -84,6 +90,7 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     report = {
         "recipe": pipeline.recipe.to_dict(),
         "backends": pipeline.describe(),
+        "camera": None if seen.view is None else asdict(seen.view),
         "valid_share": round(float(seen.valid_area.float().mean()), 4),
         "attempts": [_told(attempt) for attempt in seen.attempts],
         "insertions": [dict(insertion.provenance) for insertion in seen.variant.insertions],
@@ -118,14 +125,15 @@ def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> R
             expected="the schema of its ids",
             hint="name one (--schema cityscapes-labelIds), or leave the labels out: --on is then looked for by prompt",
         )
-    size = _size(console, what, name, schema)
+    camera = _camera(what)
+    size = _size(console, what, name, schema, camera)
     on = () if what.on.strip().lower() == _ANYWHERE else (what.on,)
     recipe = Recipe.from_dict(
         {
             "objects": [{"name": name, "prompts": [what.object], "detect": [what.detect or name], **size}],
             "prompt_template": "A good photo of {object}",
             "location": on,
-            "camera": {"horizon": what.horizon},
+            "camera": camera.model_dump(),
             "overlap_on": "foot",
             "locate_by": "auto" if what.labels is not None else "locator",
         }
@@ -135,14 +143,33 @@ def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> R
     return what.changes.apply(recipe)
 
 
-def _size(console: Console, what: TryOptions, name: str, schema: LabelSchema | None) -> dict[str, Any]:
+def _camera(what: TryOptions) -> CameraSpec:
+    """The camera that is named, with the horizon that is given."""
+    camera = named_camera(what.camera or "generic")
+    if what.horizon is None:
+        return camera
+    if camera.calibration is not None:
+        raise RecipeError(
+            f"--camera {what.camera} with --horizon {what.horizon:g}",
+            expected="one of them: the file says where the horizon is",
+            hint="leave --camera out, or name a preset with --horizon: --camera cityscapes",
+        )
+    return CameraSpec.model_validate({**camera.model_dump(), "horizon": what.horizon})
+
+
+def _size(
+    console: Console, what: TryOptions, name: str, schema: LabelSchema | None, camera: CameraSpec
+) -> dict[str, Any]:
     known = known_sizes().get(name.lower())
     metres = what.size_m if what.size_m is not None else (known[0] if known else None)
     measure = "height" if what.size_m is not None or known is None else known[1]
-    horizon = what.horizon is not None or (what.labels is not None and schema is not None and bool(schema.ground))
+    horizon = camera.horizon is not None or camera.pitch is not None or camera.calibration is not None
+    horizon = horizon or (what.labels is not None and schema is not None and bool(schema.ground))
     if metres is None or (what.size_m is None and not horizon):
         why = (
-            f"the size of {name!r} is not known (--size-m)" if metres is None else "there is no horizon (--horizon 0.4)"
+            f"the size of {name!r} is not known (--size-m)"
+            if metres is None
+            else "there is no horizon (--horizon, --camera)"
         )
         console.print(f"size: 0.1 to 0.3 of the picture's longer side, since {why}", markup=False)
         return {"size": {"kind": "frame"}}
@@ -173,6 +200,8 @@ def _told(attempt: Attempt) -> dict[str, Any]:
 
 
 def _print(console: Console, seen: Trace, out: Path, seconds: float) -> None:
+    if seen.view is not None:
+        console.print(f"horizon: row {seen.view.horizon_row:.0f} (from: {seen.view.horizon_from})", markup=False)
     share = float(seen.valid_area.float().mean())
     console.print(f"valid area: {share:.1%} of the picture")
     for attempt in seen.attempts:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from poc_aug.camera.calibration import Calibration
 from poc_aug.errors import PocAugError
 from poc_aug.types import Sample
 
@@ -38,6 +39,7 @@ class Ask:
         image: uint8 ``[3, H, W]``, or ``[H, W, 3]`` where the channels are interleaved in memory.
         labels: integer ``[H, W]``.
         interleaved: whether they are.
+        calibration: the frame's camera, see `Sample`.
         waits: the worker waits for it; else it goes on, and those that are waited for come first.
     """
 
@@ -47,6 +49,7 @@ class Ask:
     labels: np.ndarray[Any, Any]
     interleaved: bool
     waits: bool
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, sample: Sample, index: int, *, waits: bool) -> Ask:
@@ -54,12 +57,14 @@ class Ask:
         by_pixel = sample.image.permute(1, 2, 0)
         interleaved = not sample.image.is_contiguous() and by_pixel.is_contiguous()
         image = by_pixel if interleaved else sample.image.contiguous()
-        return cls(sample.key, index, image.numpy(), sample.labels.contiguous().numpy(), interleaved, waits)
+        labels = sample.labels.contiguous().numpy()
+        return cls(sample.key, index, image.numpy(), labels, interleaved, waits, sample.calibration)
 
     def sample(self) -> Sample:
         """The sample, its tensors where the arrays are."""
         image = torch.from_numpy(self.image)
-        return Sample(image.permute(2, 0, 1) if self.interleaved else image, torch.from_numpy(self.labels), self.key)
+        image = image.permute(2, 0, 1) if self.interleaved else image
+        return Sample(image, torch.from_numpy(self.labels), self.key, self.calibration)
 
 
 @dataclass(frozen=True, slots=True)

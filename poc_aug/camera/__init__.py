@@ -1,0 +1,32 @@
+"""The frames' camera: what turns metres into pixels, and where it is known from.
+
+The order of evidence for the horizon, recorded in each insertion as ``horizon_from``:
+
+========================  ================================================================================
+"given"                   ``camera.horizon`` in the recipe
+"calibration file"        ``camera: file``: Cityscapes' or KITTI's calibration of this frame
+"preset and objects"      the pose that a preset such as "cityscapes" names, corrected by objects of known
+                          height in the labels
+"preset"                  that pose alone: no such object is in sight, or what they say is not believed
+"objects"                 objects of known height alone: no pose is named, or it is of other frames
+"ground"                  where the visible ground ends
+========================  ================================================================================
+"""
+
+from __future__ import annotations
+
+from poc_aug.camera.calibration import Calibration
+from poc_aug.camera.check import check_known
+from poc_aug.camera.files import read_calibration
+from poc_aug.camera.frames import FrameCalibrations, calibration_file
+from poc_aug.camera.view import ESTIMATOR, camera_of
+
+__all__ = [
+    "ESTIMATOR",
+    "Calibration",
+    "FrameCalibrations",
+    "calibration_file",
+    "camera_of",
+    "check_known",
+    "read_calibration",
+]

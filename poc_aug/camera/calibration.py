@@ -1,0 +1,97 @@
+"""`Calibration`: a camera as its calibration file describes it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from poc_aug.errors import CalibrationError
+from poc_aug.types import Perspective
+
+# Sides in pixels are rounded when a frame is resized: a half-size 1242x375 is 621x188.
+_ROUNDING_PX = 1.0
+_LARGEST_PITCH = 0.5
+_LARGEST_HEIGHT_M = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A pinhole camera over a flat ground, in the pixels of the frames that it was calibrated for.
+
+    Attributes:
+        focal_xy: focal lengths ``(fx, fy)`` in pixels.
+        centre_xy: principal point ``(u0, v0)``: column and row of the optical axis, the first pixel's centre at 0.
+        height_m: height of the camera over the road.
+        pitch: how far the camera looks down, in rad.
+        size_hw: size of those frames in pixels; ``None``: that of the frame at hand.
+        source: where it is from; named in errors.
+
+    Raises:
+        CalibrationError: a number that is not finite, or cannot be a street camera's.
+    """
+
+    focal_xy: tuple[float, float]
+    centre_xy: tuple[float, float]
+    height_m: float
+    pitch: float = 0.0
+    size_hw: tuple[int, int] | None = None
+    source: str = "a calibration"
+
+    def __post_init__(self) -> None:
+        self._within("focal length fx", self.focal_xy[0], 1, 1e5, "px")
+        self._within("focal length fy", self.focal_xy[1], 1, 1e5, "px")
+        self._within("camera height", self.height_m, 0.1, _LARGEST_HEIGHT_M, "m")
+        self._within("pitch", self.pitch, -_LARGEST_PITCH, _LARGEST_PITCH, "rad")
+        if self.size_hw is not None:
+            self._check_centre(self.size_hw)
+
+    def perspective(self, size_hw: tuple[int, int]) -> Perspective:
+        """The camera of a frame of ``(h, w)`` pixels: as calibrated, or resized as a whole.
+
+        The horizon lies at ``v0 - fy * tan(pitch)``. Below it, `Perspective` takes a plane that the camera looks along;
+        for a camera that looks down 0.038 rad this is off by 4 px of 1024 at 5 m and less farther away, and an
+        upright object's height by 0.4%.
+
+        Raises:
+            CalibrationError: the frame is of another shape: a crop, and where it was cut out is not known.
+        """
+        height, width = self.size_hw or size_hw
+        self._check_centre((height, width))
+        scale_y, scale_x = size_hw[0] / height, size_hw[1] / width
+        if not _same_shape((height, width), size_hw):
+            raise CalibrationError(
+                f"{self.source} is for frames of {height}x{width} pixels (h x w), this frame is "
+                f"{size_hw[0]}x{size_hw[1]}: a crop, and where it was cut out is not known",
+                expected="whole frames, resized or not",
+                hint="crop after composing (transforms=), give the crop's own camera (camera: {horizon: 0.42, "
+                "height_m: 1.22, focal: 1.1}), or a calibration(index) of the dataset; see docs/camera.md",
+            )
+        horizon = self.centre_xy[1] - self.focal_xy[1] * math.tan(self.pitch)
+        return Perspective(
+            horizon_row=(horizon + 0.5) * scale_y - 0.5,
+            camera_height_m=self.height_m,
+            focal_px=self.focal_xy[0] * scale_x,
+            centre_col=(self.centre_xy[0] + 0.5) * scale_x - 0.5,
+            horizon_from="calibration file",
+        )
+
+    def _check_centre(self, size_hw: tuple[int, int]) -> None:
+        # A principal point far from the middle tells that the file belongs to frames of another size.
+        for what, value, side in zip(("column u0", "row v0"), self.centre_xy, reversed(size_hw), strict=True):
+            unit = f"px, in frames of {size_hw[0]}x{size_hw[1]}"
+            self._within(f"principal point's {what}", value, side / 4, side * 3 / 4, unit)
+
+    def _within(self, what: str, value: float, low: float, high: float, unit: str) -> None:
+        if not low <= value <= high:  # also where it is NaN
+            raise CalibrationError(
+                f"{self.source}: {what} {value:g}",
+                expected=f"a number from {low:g} to {high:g} {unit}",
+                hint="restore the file from the dataset's archive, or give the camera: camera: {horizon: 0.42}",
+            )
+
+
+def _same_shape(first_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
+    """Whether one size is the other's, resized: some scale gives both its sides, to the pixel that rounding takes."""
+    least = max((other - _ROUNDING_PX) / first for first, other in zip(first_hw, other_hw, strict=True))
+    most = min((other + _ROUNDING_PX) / first for first, other in zip(first_hw, other_hw, strict=True))
+    return least <= most
