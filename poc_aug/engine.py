@@ -301,6 +301,7 @@ class Engine:
                     f"{type(pipeline.inserter).__name__} does not know the masks of what it inserts",
                     expected="an annotator",
                     hint="InsertionPipeline(recipe, inserter, annotator=...)",
+                    command="--annotator transformers, grounded-sam, sam3 or package.module:callable",
                 )
             results = [filled[i] for i in unknown]
             pictures = [result for result in results if isinstance(result, Filled)]
@@ -334,7 +335,8 @@ def _blame(where: str, error: Exception) -> GenerationError:
     blamed = GenerationError(
         f"{where}: {type(error).__name__}: {error}",
         expected="a backend that returns a Rejection for what it cannot do",
-        hint="report it to the backend's authors, or go on without it: on_error='skip' (--on-error skip)",
+        hint="report it to the backend's authors, or go on without it: warm_cache(..., on_error='skip')",
+        command="report it to the backend's authors, or go on without it: --on-error skip",
     )
     blamed.__cause__ = error
     return blamed

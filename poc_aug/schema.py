@@ -62,6 +62,7 @@ class LabelSchema:
                 f"class {name!r} is not in label schema {self.name!r}",
                 expected=f"one of: {', '.join(self.ids)}",
                 hint="correct the class name in the recipe, or pass the schema of this dataset",
+                command="correct the class name, or give the schema of this dataset: --schema NAME|FILE.yaml",
             )
         return found
 
@@ -103,7 +104,8 @@ class LabelSchema:
             raise SchemaError(
                 f"labels of {key!r} hold ids {strange[:10]} that schema {self.name!r} does not know",
                 expected=f"ids of {sorted(known)}",
-                hint="pass the schema that fits these labels (schema=..., --schema NAME|FILE)",
+                hint="pass the schema that fits these labels: schema=",
+                command="give the schema that fits these labels: --schema NAME|FILE.yaml",
             )
 
     @classmethod

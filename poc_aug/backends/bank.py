@@ -244,6 +244,18 @@ class ObjectBank:
         """Class names, sorted."""
         return tuple(sorted(self._by_class))
 
+    def keep(self, classes: Collection[str]) -> ObjectBank:
+        """The bank with the cut-outs of these classes alone; the others are counted in ``dropped``.
+
+        Raises:
+            ObjectBankError: nothing is left.
+        """
+        kept = [source for source in self._sources if source.category in classes]
+        reason = "of a class that is excluded"
+        excluded = self.dropped.get(reason, 0) + len(self._sources) - len(kept)
+        dropped = {**self.dropped, reason: excluded} if excluded else self.dropped
+        return ObjectBank(kept, kind=self.kind, dropped=dropped, erode_px=self.erode_px)
+
     def by_class(self, name: str) -> tuple[int, ...]:
         """Indices of a class's cut-outs.
 

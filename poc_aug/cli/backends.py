@@ -102,20 +102,18 @@ def build_pipeline(console: Console, recipe: Recipe, options: BackendOptions) ->
     return InsertionPipeline(recipe, inserter, annotator, locator, batch_size=options.batch_size)
 
 
-def check_no_models(options: BackendOptions) -> None:
-    """Check that no model was chosen where the objects bring what paints them.
+def plain_pipeline(recipe: Recipe, inserter: Inserter, options: BackendOptions) -> InsertionPipeline:
+    """The pipeline of objects that need no model, with a locator of one's own where one is named.
 
     Raises:
-        RecipeError: names the option.
+        RecipeError: an unknown locator.
     """
-    for name in ("model", "annotator", "detector", "segmenter", "backend_args", "annotator_args"):
-        value = getattr(options, name)
-        if value:
-            raise RecipeError(
-                f"{name} = {value!r} without a backend",
-                expected="--backend diffusion, text-to-image, or one of your own",
-                hint="add --backend, or leave it out",
-            )
+    _check_names(options)
+    locator: Locator | None = None
+    if options.locator not in LOCATORS:
+        locator = build(load_callable(options.locator), {}, options.locator)
+        recipe = recipe.with_changes(locate_by="locator")
+    return InsertionPipeline(recipe, inserter, locator=locator, batch_size=options.batch_size)
 
 
 def _check_names(options: BackendOptions) -> None:

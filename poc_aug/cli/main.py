@@ -11,9 +11,10 @@ import yaml
 from rich.table import Table
 
 from poc_aug.cli.arguments import load_dataset, parse_arguments
-from poc_aug.cli.backends import build_pipeline, check_no_models
+from poc_aug.cli.backends import build_pipeline, plain_pipeline
 from poc_aug.cli.config import check_config, read_config
 from poc_aug.cli.console import console, errors
+from poc_aug.cli.effects import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.evaluate import evaluate_command
 from poc_aug.cli.generate import doctor_command, models_command, try_command
 from poc_aug.cli.options import (
@@ -34,6 +35,8 @@ from poc_aug.cli.options import (
     RecipeChanges,
     SchemaName,
     SegmenterName,
+    Sizes,
+    SizesFile,
     Workers,
 )
 from poc_aug.cli.progress import print_report, warm_progress
@@ -70,7 +73,8 @@ def warm_cache_command(
         str | None, typer.Option("--camera", help="The frames' camera: generic, cityscapes, kitti.")
     ] = None,
     location: Annotated[
-        str | None, typer.Option("--location", help="Classes that objects stand on: road,sidewalk.")
+        str | None,
+        typer.Option("--location", help="Classes that objects stand on: road,sidewalk; or anywhere.  [default: road]"),
     ] = None,
     per_variant: Annotated[
         str | None, typer.Option("--per-variant", help="Objects in one variant: 2, or 1,3 for one to three.")
@@ -86,6 +90,17 @@ def warm_cache_command(
     paper_sizes: Annotated[
         bool | None, typer.Option("--paper-sizes", help="A preset's sizes in pixels, as in its paper, not in metres.")
     ] = None,
+    sizes: Sizes = None,
+    sizes_file: SizesFile = None,
+    include: Annotated[str | None, typer.Option("--include", help="Only these objects (classes): dog,cat.")] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            "--exclude",
+            help="Not these objects (classes).  Cityscapes' own are always left out of a COCO file on streets, unless "
+            "--include names them.",
+        ),
+    ] = None,
     changes: RecipeChanges = None,
     backend: Backend = None,
     model: ModelName = None,
@@ -100,8 +115,8 @@ def warm_cache_command(
     annotator_args: AnnotatorArguments = None,
 ) -> None:
     """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
-    from poc_aug.objects import ObjectSource, load_objects, load_recipe
-    from poc_aug.pipeline import InsertionPipeline
+    from poc_aug.known import find_schema
+    from poc_aug.objects import load_objects, load_recipe
     from poc_aug.warming import warm_cache
 
     chosen: dict[str, Any] = read_config(config) if config is not None else {}
@@ -120,6 +135,10 @@ def warm_cache_command(
         "codec": codec,
         "on_error": on_error,
         "paper_sizes": paper_sizes,
+        "sizes": sizes,
+        "sizes_file": None if sizes_file is None else str(sizes_file),
+        "include": include,
+        "exclude": exclude,
         "set": parse_arguments(changes) if changes else None,
         "backend": backend,
         "model": model,
@@ -142,15 +161,20 @@ def warm_cache_command(
         raise RecipeError("--objects is missing", expected="--objects rendered")
     if job.out is None:
         raise RecipeError("--out is missing", expected="--out street.cache")
-    asked = ObjectSource(
-        seed=job.seed, camera=job.camera, location=job.classes, per_variant=job.objects_range, extra=job.changes
-    )
+    check_backend_options(job)
+    check_given_once(job)
+    asked = job.source()
     base = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+    known = find_schema(base, job.label_schema)
     if job.backend is None:
-        check_no_models(job)
-        pipeline = InsertionPipeline(*load_objects(job.objects, asked), batch_size=job.batch_size)
+        recipe, inserter = load_objects(
+            job.objects, asked, schema=known, paper_sizes=job.paper_sizes, say=console.print
+        )
+        check_effects(job, recipe, inserter, known)
+        pipeline = plain_pipeline(recipe, inserter, job)
     else:
         recipe = load_recipe(job.objects, asked, paper_sizes=job.paper_sizes)
+        check_effects(job, recipe, None, known)
         pipeline = build_pipeline(console, recipe, job)
     path = Path(job.out)
     with warm_progress(console) as show:
@@ -307,7 +331,7 @@ def _run(application: typer.Typer) -> None:
         error.show()
         sys.exit(error.exit_code)
     except PocAugError as error:
-        errors.print(f"error: {error}", style="red")
+        errors.print(f"error: {error.on_command_line()}", style="red")
         sys.exit(_FAILED)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

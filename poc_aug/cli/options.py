@@ -19,6 +19,17 @@ Objects = Annotated[
         help="What is inserted: 'rendered', a preset, a recipe .yaml, a folder of RGBA cut-outs, a COCO .json.",
     ),
 ]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        help="Their sizes: 40:120px (pixels), 0.05:0.2 (parts of the frame's longer side), or metres (real sizes, by "
+        "perspective; needs a horizon).  [default: the recipe's; metres for cut-outs]",
+    ),
+]
+SizesFile = Annotated[
+    Path | None, typer.Option("--sizes-file", help="Real sizes by name, as YAML: 'mug: 0.10', in metres.")
+]
 SchemaName = Annotated[
     str | None, typer.Option("--schema", help="Label schema: a known name or a YAML file. Default: found.")
 ]
