@@ -100,6 +100,9 @@ class ObjectSource:
             changes["location"] = tuple(self.location)
         if self.per_variant is not None:
             changes["objects_per_variant"] = tuple(self.per_variant)
+        twice = sorted(set(self.extra) & set(changes))
+        if twice:
+            raise RecipeError(f"{', '.join(twice)} of the recipe given twice", expected="each field once")
         return recipe.with_changes(**self.extra, **changes) if self.extra or changes else recipe
 
 

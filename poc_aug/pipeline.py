@@ -366,14 +366,15 @@ def _classes(location: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _no_place(object_name: str, place: str, schema: LabelSchema) -> SchemaError:
-    """The error for a location that the schema does not know; it offers one of the schema's, the likeliest first."""
+    """The error for a location that the schema does not know."""
     classes = [name for name, label_id in schema.ids.items() if label_id not in schema.ignore] or list(schema.ids)
-    like = (get_close_matches(place, classes, n=1) or [*schema.ground, *classes])[0]
+    close = get_close_matches(place, classes, n=1)
+    like, one = (close[0], close[0]) if close else ("CLASS", "one of these classes")
     return SchemaError(
         f"object {object_name!r} stands on {place!r}, and label schema {schema.name!r} has no such class",
         expected=f"one of: {', '.join(classes)}",
-        hint=f"location=({like!r},) in the recipe, or location=() for anywhere; or pass the schema of this dataset",
-        command=f'--location "{like}", say, or --location anywhere; or give the schema of this dataset, --schema',
+        hint=f"location=({like!r},): {one}; or location=() for anywhere; or pass the schema of this dataset",
+        command=f'--location "{like}": {one}; or --location anywhere; or give the schema of this dataset, --schema',
     )
 
 
@@ -405,6 +406,6 @@ def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
                     f"{type(inserter).__name__} does not know its real size",
                     expected="a size in metres",
                     hint=f"ObjectSpec(name={spec.name!r}, size=PerspectiveSize(size_m=0.6))",
-                    command=f"--sizes metres for known objects; else write '{spec.name}: 0.6' (metres) into a file, and "
-                    "give --sizes-file FILE.yaml; or --sizes 40:120px",
+                    command="--sizes metres where its size is known; else write "
+                    f"'{spec.name}: 0.6' (metres) into a file, and give --sizes-file FILE.yaml; or --sizes 40:120px",
                 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
 
 from poc_aug.cli.backends import PAINTERS, BackendOptions
 from poc_aug.cli.config import WarmConfig
@@ -86,10 +88,23 @@ def check_given_once(job: WarmConfig) -> None:
         )
     if "locate_by" in job.changes and job.locator != "auto":
         raise RecipeError(f"--set locate_by=... with --locator {job.locator}", expected="one of the two")
-    unknown = sorted(set(job.changes) - set(Recipe.model_fields))
-    if unknown:
-        fields = ", ".join(name for name in Recipe.model_fields if name != "objects")
-        raise RecipeError(f"--set {unknown[0]}=...: a recipe has no such field", expected=f"one of: {fields}")
+    check_fields(job.changes)
+
+
+def check_fields(changes: Collection[str]) -> None:
+    """Check that a recipe has the fields that ``--set`` changes.
+
+    Raises:
+        RecipeError: names the first that it does not have, with the closest ones.
+    """
+    for name in changes:
+        if name not in Recipe.model_fields:
+            close = get_close_matches(name, Recipe.model_fields, n=3)
+            raise RecipeError(
+                f"--set {name}=...: a recipe has no such field",
+                expected=f"one of: {', '.join(Recipe.model_fields)}",
+                hint=f"did you mean {' or '.join(close)}?" if close else "",
+            )
 
 
 def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
@@ -112,40 +127,57 @@ def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, sc
             expected="nothing about sizes and places: it pastes squares of a fixed size, anywhere",
             hint="leave it out; --backend-arg size_px=512 sets the square's side",
         )
-    if "size" in job.changes and all(spec.size is not None for spec in recipe.objects):
+    check_reached(job.changes, recipe, inserter)
+    if job.location is not None and all(spec.location is not None for spec in recipe.objects):
+        raise _no_effect("--location: each object has a location of its own", "locations in the recipe's file")
+    named = job.source().real_sizes
+    if named is not None and not any(spec.name in named for spec in recipe.objects):
+        names = ", ".join(spec.name for spec in recipe.objects)
+        raise _no_effect(f"--sizes-file {job.sizes_file}: it names none of the objects", f"some of: {names}")
+    if "camera" in asked:
+        check_camera_used(_told(job, "camera"), recipe, inserter, schema)
+
+
+def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter | None) -> None:
+    """Check that fields that ``--set`` changed reach the objects of the recipe; arguments as in `check_effects`.
+
+    Raises:
+        RecipeError: names the field, and what to give instead.
+    """
+    specs = recipe.objects
+    if "size" in changes and all(spec.size is not None for spec in specs):
         raise _no_effect("--set size=...: each object has a size of its own", "--sizes 40:120px, 0.05:0.2 or metres")
-    if "location" in asked and all(spec.location is not None for spec in recipe.objects):
-        told = f"{_told(job, 'location')}: each object has a location of its own"
-        raise _no_effect(told, "a location of each object, in the recipe's file")
-    if "crop_scale" in asked and all(spec.crop_px is not None for spec in recipe.objects):
+    if "location" in changes and all(spec.location is not None for spec in specs):
+        raise _no_effect("--set location=...: each object has its own", "locations in the recipe's file")
+    if "crop_scale" in changes and all(spec.crop_px is not None for spec in specs):
         raise _no_effect("--set crop_scale=...: each object has a crop_px of its own", "crop_px in the recipe's file")
     for field in ("aspect_min", "aspect_max"):
-        if field in asked and (inserter is not None or all(spec.aspect is not None for spec in recipe.objects)):
+        if field in changes and (inserter is not None or all(spec.aspect is not None for spec in specs)):
             raise _no_effect(f"--set {field}=...: each object has a shape of its own", "objects that a model paints")
     for field in ("passes", "prompt_template", "recover_shade"):
-        if field in asked and inserter is not None and job.changes[field]:
+        if inserter is not None and changes.get(field):
             raise _no_effect(f"--set {field}=...: no model paints these objects", "--backend diffusion")
-    if "foot_fraction" in asked and recipe.overlap_on == "box":
+    if "foot_fraction" in changes and recipe.overlap_on == "box":
         raise _no_effect("--set foot_fraction=...: boxes are judged as a whole", "--set overlap_on=foot")
-    if job.sizes_file is not None and not any(spec.name in (job.source().real_sizes or ()) for spec in recipe.objects):
-        names = ", ".join(spec.name for spec in recipe.objects)
-        raise _no_effect(f"--sizes-file {job.sizes_file} names none of the objects", f"some of: {names}")
-    if "camera" in asked:
-        _check_camera_used(job, recipe, inserter, schema)
 
 
-def _check_camera_used(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+def check_camera_used(told: str, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+    """Check that a camera that was asked for has a horizon to be seen by, or sizes in metres that ask for one.
+
+    Raises:
+        RecipeError: it would change nothing.
+    """
     metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
     horizon = recipe.camera.horizon is not None or (schema is not None and bool(schema.ground))
     if not horizon and not metres and not (inserter is not None and inserter.needs_perspective):
         raise _no_effect(
-            f"{_told(job, 'camera')}: no size is in metres, and the label schema has no ground to find a horizon by",
+            f"{told}: no size is in metres, and the labels have no ground to find a horizon by",
             "a camera with its horizon: --set 'camera={horizon: 0.4}'",
         )
 
 
 def _no_effect(problem: str, instead: str) -> RecipeError:
-    return RecipeError(f"no effect has {problem}", expected=instead, hint="give that, or leave it out")
+    return RecipeError(f"no effect: {problem}", expected=instead, hint="give that, or leave it out")
 
 
 def _unused(options: BackendOptions, name: str, where: str, expected: str, hint: str) -> RecipeError:

@@ -40,6 +40,14 @@ def try_command(
     size_m: Annotated[
         float | None, typer.Option("--size-m", help="The object's height in metres.  [default: as known]")
     ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            help="The object's size: 40:120px, 0.05:0.2 (parts of the picture's longer side), or metres.  [default: "
+            "metres where a horizon is known, else 0.1:0.3]",
+        ),
+    ] = None,
     horizon: Annotated[
         float | None, typer.Option("--horizon", help="Row of the horizon, over the picture's height: 0.42.")
     ] = None,
@@ -58,8 +66,10 @@ def try_command(
     annotator_args: AnnotatorArguments = None,
 ) -> None:
     """Insert one object into one picture, and draw every stage: valid area, region, crop, detections, mask, result."""
+    from poc_aug.cli.effects import check_backend_options
     from poc_aug.cli.try_image import TryOptions, run_try
-    from poc_aug.objects import ObjectSource
+    from poc_aug.object_choice import ObjectSource
+    from poc_aug.size_choice import parse_sizes
 
     given = {
         "backend": backend or "diffusion",
@@ -76,8 +86,10 @@ def try_command(
     options = check_options(
         BackendOptions, {name: value for name, value in given.items() if value is not None}, "options"
     )
+    check_backend_options(options)
     asked = ObjectSource(seed=seed, camera=camera, extra=parse_arguments(changes or []))
-    what = TryOptions(image, object_, on, detect, labels, schema, size_m, horizon, asked)
+    chosen = None if sizes is None else parse_sizes(sizes)
+    what = TryOptions(image, object_, on, detect, labels, schema, size_m, chosen, horizon, asked)
     if not run_try(console, what, options, out):
         raise typer.Exit(_FAILED)
 
