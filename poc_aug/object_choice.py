@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import CAMERAS, Recipe
 from poc_aug.schema import class_key
-from poc_aug.size_choice import SizeChoice, with_sizes
+from poc_aug.size_choice import SizeChoice, sizes_text, with_sizes
 from poc_aug.sizes import RealSizes, known_real_sizes
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class ObjectSource:
     exclude: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.real_sizes is not None and self.sizes not in (None, "metres"):
+        if self.real_sizes is not None and self.sizes is not None and self.sizes != "metres":
             raise RecipeError(
-                f"real sizes and sizes={self.sizes!r}",
+                f"real sizes (in metres) with sizes of {sizes_text(self.sizes)}",
                 expected="one of the two",
                 hint="leave real_sizes out, or choose sizes='metres'",
                 command="leave --sizes-file out, or choose --sizes metres",

@@ -10,6 +10,7 @@ from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.object_choice import ObjectSource, choose
 from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
 from poc_aug.schema import LabelSchema, class_key
+from poc_aug.size_choice import sizes_text
 from poc_aug.types import Inserter
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
     """The recipe of rendered objects: drawn true to size, so their sizes cannot be in pixels."""
     if isinstance(changes.sizes, PixelSize | FrameSize):
         raise RecipeError(
-            f"rendered objects in the size {changes.sizes!r}",
+            f"rendered objects in sizes of {sizes_text(changes.sizes)}",
             expected="sizes in metres: they are drawn in the scene's perspective, true to size, and need its camera",
             hint="leave sizes= out; for sizes in pixels paste cut-outs",
             command="leave --sizes out (or --sizes metres) and give the camera, --camera NAME or "

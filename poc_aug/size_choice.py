@@ -56,6 +56,13 @@ def parse_sizes(text: str) -> SizeChoice:
     return FrameSize(min_fraction=low, max_fraction=high)
 
 
+def sizes_text(choice: SizeChoice) -> str:
+    """What `parse_sizes` reads as this choice."""
+    if isinstance(choice, PixelSize):
+        return f"{choice.min_px}:{choice.max_px}px"
+    return choice if isinstance(choice, str) else f"{choice.min_fraction:g}:{choice.max_fraction:g}"
+
+
 def _ordered(low: str, high: str, unit: str) -> str:
     return f"{high}:{low}{unit}" if low != high else "the limits must differ a little"
 
@@ -70,7 +77,7 @@ def with_sizes(recipe: Recipe, choice: SizeChoice, own: RealSizes | None = None,
     Args:
         recipe: the recipe.
         choice: one rule for all objects instead of all of theirs; or "metres": those that have no size in metres
-            get their real one.
+            get their real one, but for those with a size of their own that may be anywhere (a bird flying).
         own: real sizes that count before the recipe's and the known ones; for "metres".
         inherent: whether the inserter brings a real size for objects without one (rendered ones).
 
@@ -87,13 +94,16 @@ def _in_metres(spec: ObjectSpec, recipe: Recipe, own: RealSizes | None, inherent
     rule = spec.size or recipe.size
     fields = spec.model_dump()
     named = own is not None and spec.name in own
-    if isinstance(rule, PerspectiveSize) and not named and (inherent or rule.size_m is not None):
+    real: PixelSize | FrameSize | PerspectiveSize
+    if spec.size is not None and spec.location == () and not named:
+        real = rule  # what flies has no foot on the ground, whose row its metres would follow from
+    elif isinstance(rule, PerspectiveSize) and not named and (inherent or rule.size_m is not None):
         real = rule
     else:
         table = known_real_sizes() if own is None else own.over(known_real_sizes())
-        real = table.rule(spec.name)
-        if isinstance(rule, PerspectiveSize):
-            real = rule.model_copy(update={"size_m": real.size_m, "measure": real.measure})
+        known = table.rule(spec.name)
+        metres = {"size_m": known.size_m, "measure": known.measure}
+        real = rule.model_copy(update=metres) if isinstance(rule, PerspectiveSize) else known
         fields["aspect"] = (own.aspect(spec.name) if own else None) or spec.aspect or table.aspect(spec.name)
     if real is not recipe.size:
         fields["size"] = real.model_dump()
