@@ -44,7 +44,7 @@ IDS = {"background": 0, "table": 1}
 
 def write(folder: Path) -> None:
     """Write picture, labels, schema and outline."""
-    picture = Image.fromarray(data.coffee())
+    picture = Image.open(Path(data.__file__).parent / "coffee.png").convert("RGB")
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     picture.save(folder / "images" / "coffee.png")

@@ -168,6 +168,38 @@ class LeftHalf:
 # ---------------------------------------------------------------- errors in the caller's words
 
 
+class Odd(Frames):
+    """Items of a form that cannot be read without `Adapt`."""
+
+    def __getitem__(self, index: int) -> Any:
+        return {"picture": super().__getitem__(index)[0]}
+
+
+def test_items_of_another_form_are_told_without_python(tmp_path: Path) -> None:
+    arguments = ["--dataset", "tests.test_cli_effects:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
+    told = run("warm-cache", *arguments, "--out", tmp_path / "a.cache", fails=True)
+    assert "let --dataset name" in told
+    assert "--on-error skip" in told
+    assert not re.search(r"Adapt\(|adapt=|on_error=", told), told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "--score", "void"], ["--void-index 19"]),
+        (["reliability", "--confidence", "2"], ["--confidence 0.95"]),
+    ],
+)
+def test_other_commands_name_their_options(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("model,synthetic,real\na,1,2\nb,2,3\nc,3,5\n")
+    more = [tmp_path / "a.csv"] if arguments[0] == "reliability" else []
+    if arguments[0] == "evaluate":
+        more = ["--model", "torch.nn:Identity", "--dataset", "tests.fakes:Frames"]
+    told = run(*arguments, *more, fails=True)
+    for word in words:
+        assert word in told
+
+
 def test_an_unreadable_sample_names_the_callers_way_out(tmp_path: Path) -> None:
     pipeline = InsertionPipeline(make_recipe(size=PixelSize(min_px=6, max_px=9).model_dump()), EllipseInserter())
     with pytest.raises(PocAugError) as caught:

@@ -269,6 +269,8 @@ class ObjectBank:
                 f"the object bank ({self.kind}) has no {name!r}",
                 expected=f"one of: {', '.join(self.classes())}",
                 hint="name the recipe's objects after the bank's classes, or build the recipe with paste_recipe(bank)",
+                command="name the recipe's objects after these classes, or leave recipe: out of the file, and each is "
+                "pasted",
             ) from None
 
     def cutout(self, i: int) -> Cutout:

@@ -134,7 +134,7 @@ def _load_model(text: str) -> Any:
     from torch import nn
 
     name, arguments = _parts(text)
-    factory = load_callable(name)
+    factory = load_callable(name, "model")
     try:
         model = factory(**arguments)
     except PocAugError:
