@@ -246,6 +246,12 @@ def test_both_ways_out_travel_between_processes(kind: type[PocAugError]) -> None
     assert kind("a problem", hint="both").on_command_line() == "a problem\nNext step: both"
 
 
+@pytest.mark.parametrize("command", ["warm-cache", "try", "evaluate", "doctor"])
+def test_help_tells_defaults(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "Default: " in run(command, "--help")  # what stands in brackets would be taken for markup, and vanish
+
+
 def test_the_command_prints_its_own_way_out(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(
         "sys.argv", ["poc-aug", "warm-cache", *FRAMES, "--objects", "poc-alt", "--out", str(tmp_path / "a")]

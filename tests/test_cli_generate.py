@@ -108,6 +108,39 @@ def test_try_takes_places_and_metres_from_labels(
         assert message in run("try", street, "--object", "a cow", *bad, *arguments, fails=True)
 
 
+def test_try_takes_sizes_in_pixels_and_keeps_a_horizon(
+    street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--on", "anywhere", "--out", out, *painter, *annotator, *LAX]
+    run("try", street, "--object", "a gizmo", "--sizes", "30:40px", *arguments)
+    (attempt, *_) = json.loads((out / "report.json").read_text())["attempts"]
+    assert all(30 <= side <= 40 for side in attempt["box_yxhw"][2:])
+    run("try", street, "--object", "a cow", "--horizon", "0.3", "--camera", "cityscapes", *arguments)
+    camera = json.loads((out / "report.json").read_text())["recipe"]["camera"]
+    assert (camera["horizon"], camera["height_m"]) == (0.3, 1.22)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--sizes", "30:40"], "30:40px"),
+        (["--sizes", "30:40px", "--size-m", "1"], "--sizes with --size-m"),
+        (["--sizes", "metres"], "the real size of 'gizmo' is not known"),
+        (["--schema", "cityscapes-trainIds"], "--schema cityscapes-trainIds without --labels"),
+        (["--camera", "kitti"], "camera={horizon: 0.4}"),
+        (["--set", "size={kind: frame}"], "--sizes 40:120px"),
+        (["--set", "colour=red"], "no such field"),
+        (["--annotator", "none", "--detector", "x"], "--annotator transformers"),
+    ],
+)
+def test_try_refuses_what_would_change_nothing(
+    arguments: list[str], expected: str, street: Path, tmp_path: Path
+) -> None:
+    assert expected in run("try", street, "--object", "a gizmo", "--out", tmp_path / "out", *arguments, fails=True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("paste", ["crop", "full"])
 def test_try_with_a_text_to_image_model(
     paste: str,

@@ -64,28 +64,30 @@ def warm_cache_command(
     out: Annotated[Path | None, typer.Option("--out", help="Path of the cache.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The same options as YAML.")] = None,
     num_variants: Annotated[
-        int | None, typer.Option("--num-variants", "--variants", help="Variants per sample.  [default: 3]")
+        int | None, typer.Option("--num-variants", "--variants", help="Variants per sample. Default: 3.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Only the first N samples.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Base seed. Default: the recipe's.")] = None,
     schema: SchemaName = None,
     camera: Annotated[
         str | None, typer.Option("--camera", help="The frames' camera: generic, cityscapes, kitti.")
     ] = None,
     location: Annotated[
         str | None,
-        typer.Option("--location", help="Classes that objects stand on: road,sidewalk; or anywhere.  [default: road]"),
+        typer.Option(
+            "--location", help="Classes that objects stand on: road,sidewalk; or anywhere. Default: the recipe's; road."
+        ),
     ] = None,
     per_variant: Annotated[
         str | None, typer.Option("--per-variant", help="Objects in one variant: 2, or 1,3 for one to three.")
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Loader processes.  [default: 2]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Loader processes. Default: 2.")] = None,
     codec: Annotated[
         str | None,
-        typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw.  [default: delta-zstd]"),
+        typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw. Default: delta-zstd."),
     ] = None,
     on_error: Annotated[
-        str | None, typer.Option("--on-error", help="Samples and variants that fail: raise or skip.  [default: raise]")
+        str | None, typer.Option("--on-error", help="Samples and variants that fail: raise or skip. Default: raise.")
     ] = None,
     paper_sizes: Annotated[
         bool | None, typer.Option("--paper-sizes", help="A preset's sizes in pixels, as in its paper, not in metres.")

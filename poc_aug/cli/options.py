@@ -23,8 +23,8 @@ Sizes = Annotated[
     str | None,
     typer.Option(
         "--sizes",
-        help="Their sizes: 40:120px (pixels), 0.05:0.2 (parts of the frame's longer side), or metres (real sizes, by "
-        "perspective; needs a horizon).  [default: the recipe's; metres for cut-outs]",
+        help="Sizes of the objects: 40:120px (pixels), 0.05:0.2 (parts of the frame's longer side), or metres (real "
+        "sizes, by perspective; needs a horizon). Default: the recipe's; metres for cut-outs.",
     ),
 ]
 SizesFile = Annotated[
@@ -57,14 +57,14 @@ LocatorName = Annotated[
     typer.Option(
         "--locator",
         help="Where objects may stand: labels, prompt (the annotator's models look for it), or auto: the labels where "
-        "they know the place, else by prompt.  [default: auto]",
+        "they know the place, else by prompt. Default: auto.",
     ),
 ]
-DeviceName = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0.  [default: CUDA if there is one]")]
+DeviceName = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0. Default: CUDA if there is one.")]
 DtypeName = Annotated[
-    str | None, typer.Option("--dtype", help="float16, bfloat16 or float32.  [default: float16 on CUDA]")
+    str | None, typer.Option("--dtype", help="float16, bfloat16 or float32. Default: float16 on CUDA.")
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Crops in one run of a model.  [default: 8]")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Crops in one run of a model. Default: 8.")]
 BackendArguments = Annotated[
     list[str] | None,
     typer.Option("--backend-arg", metavar="KEY=VALUE", help="Further arguments of the backend: steps=30, repeatable."),
