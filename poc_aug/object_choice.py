@@ -121,7 +121,10 @@ def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequenc
                 raise RecipeError(
                     f"{option}: {where} has no {name!r}",
                     expected=f"some of: {', '.join(names)}",
-                    hint=f"did you mean {', '.join(repr(known[key]) for key in close)}?" if close else "",
+                    hint=f"did you mean {', '.join(repr(known[key]) for key in close)}?"
+                    if close
+                    else f"correct {option}",
+                    command="" if close else f"correct --{option}",
                 )
     wanted = set(known) if include is None else {class_key(name) for name in include}
     chosen = [name for key, name in known.items() if key in wanted - {class_key(name) for name in exclude}]
@@ -130,5 +133,6 @@ def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequenc
             f"no object of {where} is left: include={include}, exclude={list(exclude)}",
             expected=f"at least one of: {', '.join(names)}",
             hint="exclude fewer of them",
+            command="correct --include or --exclude",
         )
     return chosen

@@ -187,7 +187,10 @@ def test_items_of_another_form_are_told_without_python(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["evaluate", "--score", "void"], ["--void-index 19"]),
+        (["evaluate", "--maps", "3"], ["--out report"]),
+        (["evaluate", "--classes", "cityscapes-trainIds"], ["--labelled"]),
         (["reliability", "--confidence", "2"], ["--confidence 0.95"]),
+        (["reliability", "--label", "mIoU"], ["--out report"]),
     ],
 )
 def test_other_commands_name_their_options(arguments: list[str], words: list[str], tmp_path: Path) -> None:

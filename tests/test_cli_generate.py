@@ -121,12 +121,21 @@ def test_try_takes_sizes_in_pixels_and_keeps_a_horizon(
     assert (camera["horizon"], camera["height_m"]) == (0.3, 1.22)
 
 
+def test_try_names_its_own_option_for_a_place(street: Path, painter: list[Any], tmp_path: Path) -> None:
+    labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds", "--annotator", "none"]
+    asked = ["--on", "the rode", "--sizes", "20:30px", "--set", "locate_by=labels"]
+    told = run("try", street, "--object", "a cow", *labels, *asked, *painter, "--out", tmp_path / "out", fails=True)
+    assert '--on "road"' in told
+    assert "--on anywhere" in told
+    assert "--location" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--sizes", "30:40"], "30:40px"),
         (["--sizes", "30:40px", "--size-m", "1"], "--sizes with --size-m"),
-        (["--sizes", "metres"], "the real size of 'gizmo' is not known"),
+        (["--sizes", "metres"], "--size-m 0.5"),
         (["--schema", "cityscapes-trainIds"], "--schema cityscapes-trainIds without --labels"),
         (["--camera", "kitti"], "camera={horizon: 0.4}"),
         (["--set", "size={kind: frame}"], "--sizes 40:120px"),

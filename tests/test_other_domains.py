@@ -146,10 +146,11 @@ def test_no_schema_is_needed_anywhere(cutouts: Path, tmp_path: Path) -> None:
 def test_numbers_that_are_names_reach_a_dataset_as_text() -> None:
     made = load_dataset("tests.test_other_domains:Named", {"year": 2012, "split": "train", "length": 3, "flag": True})
     assert (made.year, made.split, made.length, made.flag) == ("2012", "train", 3, True)
+    assert load_dataset("tests.test_other_domains:Named", {"year": 7, "split": 8, "length": 3, "flag": 9}).split == "8"
 
 
 class Named:
-    def __init__(self, year: str, split: str, length: int, flag: Any) -> None:
+    def __init__(self, year: str, split: str | None, length: int, flag: Any) -> None:
         self.year, self.split, self.length, self.flag = year, split, length, flag
 
     def __len__(self) -> int:

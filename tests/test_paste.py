@@ -295,7 +295,9 @@ def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:
     assert [part.name for part in annotation.parts] == ["furniture"]
 
 
-@pytest.mark.parametrize("setting", [{"rotate_deg": -1}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}])
+@pytest.mark.parametrize(
+    "setting", [{"rotate_deg": -1}, {"rotate_deg": 181}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}]
+)
 def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:
     (name, value), *_ = setting.items()
     with pytest.raises(RecipeError, match=f"{name}={value!r}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,12 @@ def test_tables_are_checked(tmp_path: Path, text: str, word: str) -> None:
     with pytest.raises(RecipeError, match=r"sizes\.yaml") as caught:
         RealSizes.from_yaml(path)
     assert word in caught.value.problem
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.yaml"):
+        with pytest.raises(RecipeError, match=re.escape(str(path))):
+            RealSizes.from_yaml(path)
 
 
 def test_an_unknown_size_names_each_callers_ways_out() -> None:

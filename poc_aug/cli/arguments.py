@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -119,11 +119,17 @@ def load_callable(name: str, what: str = "dataset") -> Any:
 def _as_texts(factory: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, with whole numbers as text where the callable says that it takes text: VOC's ``year=2012``."""
     try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):  # some callables of C have none
+        parameters = inspect.signature(factory, eval_str=True).parameters
+    except (TypeError, ValueError, NameError):  # callables of C have none; annotations may name what is not imported
         return dict(arguments)
-    texts = {name for name, parameter in parameters.items() if parameter.annotation in (str, "str")}
+    texts = {name for name, parameter in parameters.items() if _takes_text(parameter.annotation)}
     return {name: str(value) if name in texts and type(value) is int else value for name, value in arguments.items()}
+
+
+def _takes_text(annotation: Any) -> bool:
+    """Whether an annotation is of text and not of numbers: ``str``, ``str | None``."""
+    kinds = get_args(annotation) or (annotation,)
+    return str in kinds and not {int, float, Any} & set(kinds)
 
 
 def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:

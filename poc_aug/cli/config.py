@@ -155,9 +155,6 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: not a readable YAML file, or as in `check_config`.
     """
-    try:
-        values = read_yaml(path)
-    except OSError as error:
-        raise RecipeError(f"cannot read {str(path)!r}: {error.strerror}", expected="a YAML file of options") from error
+    values = read_yaml(path)
     check_config(values, str(path))
     return values

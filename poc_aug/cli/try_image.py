@@ -16,7 +16,7 @@ from rich.console import Console
 from poc_aug.adapters import open_item
 from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
-from poc_aug.errors import DatasetError, RecipeError
+from poc_aug.errors import DatasetError, RecipeError, SchemaError
 from poc_aug.known import find_schema
 from poc_aug.object_choice import ObjectSource
 from poc_aug.recipe import Recipe
@@ -73,7 +73,11 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     pipeline = build_pipeline(console, recipe, options).with_schema(schema)
-    pipeline.check()
+    try:
+        pipeline.check()
+    except SchemaError as error:
+        step = error.command.replace("--location", "--on")  # the same option, as this command calls it
+        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
     loaded = time.perf_counter()
     seen = trace(pipeline, sample)
     done = time.perf_counter()
@@ -157,6 +161,12 @@ def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> R
 def _size(console: Console, what: TryOptions, name: str, schema: LabelSchema | None) -> dict[str, Any]:
     if what.sizes is not None and what.size_m is not None:
         raise RecipeError("--sizes with --size-m", expected="one of the two")
+    if what.sizes == "metres" and name not in known_real_sizes():
+        raise RecipeError(
+            f"the real size of {name!r} is not known",
+            expected="its height in metres, or sizes in pixels or parts of the picture",
+            hint="--size-m 0.5, --sizes 40:120px or --sizes 0.05:0.2",
+        )
     if what.sizes == "metres":
         return {"size": known_real_sizes().rule(name).model_dump(), "aspect": known_real_sizes().aspect(name)}
     if what.sizes is not None:
