@@ -107,7 +107,7 @@ def arms_of(frames: Frames, folder: Path, items: int, side: int) -> tuple[list[A
         sources["COCO cut-outs"] = str(root / "objects" / "coco_mini" / "instances.json")
     codecs: tuple[Codec, ...] = ("delta-zstd", "webp", "webp-lossy")
     for number, (name, source) in enumerate(sources.items()):
-        recipe, inserter = load_objects(source, changes)
+        recipe, inserter = load_objects(source, changes, schema=base.schema)
         for codec in codecs if number == 0 else codecs[:1]:
             path = folder / f"{number}-{codec}.cache"
             pipeline = InsertionPipeline(recipe, inserter)

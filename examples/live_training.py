@@ -36,6 +36,7 @@ from poc_aug import (
 from poc_aug.backends.mask_cleaning import clean_mask
 from poc_aug.datasets import camvid
 from poc_aug.objects import load_objects, load_recipe
+from poc_aug.schema import SCHEMAS
 from poc_aug.types import Annotation, Annotator, Filled, Part, Rejection
 from poc_aug.types import Crop as SceneCrop
 
@@ -126,7 +127,8 @@ def make_pipeline(options: argparse.Namespace, scratch: Path) -> InsertionPipeli
         return partial(diffusion_pipeline, options.model, objects, options.detector, options.segmenter, steps)
     if options.backend == "rendered":
         return InsertionPipeline(*load_objects("rendered"))
-    return InsertionPipeline(*load_objects(options.objects or str(draw_cutouts(scratch / "cutouts"))))
+    objects = options.objects or str(draw_cutouts(scratch / "cutouts"))
+    return InsertionPipeline(*load_objects(objects, schema=SCHEMAS["cityscapes-trainIds"]))  # CamVid has streets too
 
 
 def open_dataset(options: argparse.Namespace, base: Dataset[Any], crop: Crop, scratch: Path) -> POCAugmentedDataset:

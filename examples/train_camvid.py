@@ -84,7 +84,7 @@ def main() -> None:
     options = parser.parse_args()
 
     base = camvid(options.camvid, "train")
-    recipe, inserter = load_objects(options.objects)
+    recipe, inserter = load_objects(options.objects, schema=base.schema)
     limit = 8 if options.smoke else None
     with tempfile.TemporaryDirectory() as scratch:
         cache = options.cache or Path(scratch) / "camvid.cache"

@@ -156,6 +156,7 @@ def _matched(
             f"no class of schema {schema.name!r} ({', '.join(schema.ids)}) is the model's",
             expected=f"some of: {', '.join(classes)}",
             hint="give the model's classes in the order of its channels, and merge={own: theirs} where names differ",
+            command="give the model's classes in the order of its channels: --classes NAME|FILE.yaml",
         )
     # The last place is for an id of -1 ("licence plate").
     to_class = torch.full((max(*schema.ids.values(), *schema.ignore, 0) + 2,), _IGNORED, dtype=torch.uint8)

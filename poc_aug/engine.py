@@ -305,6 +305,7 @@ class Engine:
                     f"{type(pipeline.inserter).__name__} does not know the masks of what it inserts",
                     expected="an annotator",
                     hint="InsertionPipeline(recipe, inserter, annotator=...)",
+                    command="--annotator transformers, grounded-sam, sam3 or package.module:callable",
                 )
             results = [filled[i] for i in unknown]
             pictures = [result for result in results if isinstance(result, Filled)]

@@ -1,4 +1,4 @@
-"""Errors of poc_aug: each says the value, what was expected and the next step.
+"""Errors of poc_aug: each says the value, what was expected and the next step, in Python and on the command line.
 
 ::
 
@@ -42,32 +42,43 @@ class PocAugError(Exception):
         problem: What came, with the value.
         expected: What is needed instead.
         hint: The next step: the line to change or the command to run.
+        command: The next step of somebody on the command line, where that is another one: the option to give. The
+            error is read there by `on_command_line`.
     """
 
-    def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "", command: str = "") -> None:
         self.problem = problem
         self.expected = expected
         self.hint = hint
-        lines = [problem]
-        if expected:
-            lines.append(f"Expected: {expected}")
-        if hint:
-            lines.append(f"Next step: {hint}")
-        super().__init__("\n".join(lines))
+        self.command = command
+        super().__init__(_told(problem, expected, hint))
 
-    def with_hint(self, hint: str) -> Self:
+    def on_command_line(self) -> str:
+        """The message with the next step of the command line; ``str`` has that of Python."""
+        return _told(self.problem, self.expected, self.command or self.hint)
+
+    def with_hint(self, hint: str, command: str = "") -> Self:
         """The same error with another next step, for whoever passes it on to another caller."""
-        told = type(self)(self.problem, expected=self.expected, hint=hint)
+        told = type(self)(self.problem, expected=self.expected, hint=hint, command=command)
         told.__cause__ = self.__cause__
         return told
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call the class with one joined message; DataLoader workers pickle exceptions.
-        return (_rebuild, (type(self), self.problem, self.expected, self.hint))
+        return (_rebuild, (type(self), self.problem, self.expected, self.hint, self.command))
 
 
-def _rebuild(cls: type[PocAugError], problem: str, expected: str, hint: str) -> PocAugError:
-    return cls(problem, expected=expected, hint=hint)
+def _rebuild(cls: type[PocAugError], problem: str, expected: str, hint: str, command: str) -> PocAugError:
+    return cls(problem, expected=expected, hint=hint, command=command)
+
+
+def _told(problem: str, expected: str, step: str) -> str:
+    lines = [problem]
+    if expected:
+        lines.append(f"Expected: {expected}")
+    if step:
+        lines.append(f"Next step: {step}")
+    return "\n".join(lines)
 
 
 class DatasetError(PocAugError):

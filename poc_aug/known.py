@@ -73,7 +73,8 @@ def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None)
     raise SchemaError(
         f"the label schema of {type(dataset).__name__} is not known{_why(dataset)}",
         expected=f"a LabelSchema, a YAML file, or one of: {', '.join(SCHEMAS)}",
-        hint='pass schema="cityscapes-trainIds", say (--schema NAME|FILE on the command line)',
+        hint='pass schema="cityscapes-trainIds", say',
+        command="--schema cityscapes-trainIds, say, or --schema FILE.yaml",
     )
 
 

@@ -3,72 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from poc_aug.camera_spec import named_camera
-from poc_aug.errors import RecipeError
-from poc_aug.recipe import Recipe, read_yaml
+from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.object_choice import ObjectSource, choose
+from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.schema import LabelSchema, class_key
+from poc_aug.size_choice import sizes_text
 from poc_aug.types import Inserter
 
 if TYPE_CHECKING:
     from poc_aug.backends.bank import ObjectBank
+
+__all__ = ["ObjectSource", "build", "load_objects", "load_recipe", "make_inserter"]
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
 _RECIPES = "the name of a preset, or a recipe .yaml"
 _Made = TypeVar("_Made")
 _FILE_FIELDS = {"recipe", "inserter"}
 _RENDERED = "obstacles"  # the preset behind the source "rendered"
+_STREET = "road"  # a schema that knows it is one of streets
 
 
-@dataclass(frozen=True)
-class ObjectSource:
-    """Changes that the command line makes to a recipe.
-
-    Attributes:
-        seed: the base seed; ``None``: the recipe's.
-        camera: a camera's name, see `poc_aug.recipe.named_camera`; ``None``: the recipe's.
-        location: class names that objects stand on; ``None``: the recipe's.
-        per_variant: least and most objects in one variant; ``None``: the recipe's.
-        images: folder of the images of a COCO source; ``None``: found beside it.
-    """
-
-    seed: int | None = None
-    camera: str | None = None
-    location: Sequence[str] | None = None
-    per_variant: tuple[int, int] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    images: str | Path | None = None
-
-    def apply(self, recipe: Recipe) -> Recipe:
-        """The recipe with these changes.
-
-        Raises:
-            RecipeError: an unknown camera, or a value that does not fit.
-        """
-        changes: dict[str, Any] = dict(self.extra)
-        if self.seed is not None:
-            changes["seed"] = self.seed
-        if self.camera is not None:
-            changes["camera"] = named_camera(self.camera).model_dump()
-        if self.location is not None:
-            changes["location"] = tuple(self.location)
-        if self.per_variant is not None:
-            changes["objects_per_variant"] = tuple(self.per_variant)
-        return recipe.with_changes(**changes) if changes else recipe
-
-
-def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Recipe, Inserter]:
+def load_objects(
+    source: str,
+    changes: ObjectSource | None = None,
+    *,
+    schema: LabelSchema | None = None,
+    paper_sizes: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Recipe, Inserter]:
     """Recipe and inserter of an object source.
 
     Args:
         source: "rendered", the name of a preset, a YAML file ``{recipe: {...}, inserter: {kind: ...}}``, a folder of
             RGBA cut-outs, or a COCO instances JSON (its images in ``changes.images``, else found near it).
-        changes: changes to the recipe.
+        changes: which objects, and changes to the recipe.
+        schema: the dataset's label schema. On streets (it knows "road") Cityscapes' own classes are left out of a
+            COCO file, unless they are included by name: they are no anomalies there.
+        paper_sizes: see `poc_aug.presets.load_preset`.
+        say: told what was left out, and why.
 
     Raises:
-        RecipeError: an unknown source, a recipe that is not valid, or a preset whose objects cannot be rendered.
+        RecipeError: an unknown source, a recipe that is not valid, a preset whose objects cannot be rendered, or
+            paper sizes of objects of no paper.
         ObjectBankError: a bank without a usable cut-out.
     """
     from poc_aug.presets import load_preset, preset_names
@@ -78,25 +57,34 @@ def load_objects(source: str, changes: ObjectSource | None = None) -> tuple[Reci
     if source == "rendered":
         source = _RENDERED
     if source in preset_names():
-        recipe = load_preset(source)
+        recipe = load_preset(source, paper_sizes=paper_sizes)
         _check_rendered(source, recipe)
         _with_images({}, source, changes)
-        return changes.apply(recipe), make_inserter({"kind": "rendered"})
+        return _rendered(recipe, changes), make_inserter({"kind": "rendered"})
     if path.is_dir() or path.suffix == ".json":
+        if paper_sizes:
+            raise _no_paper_sizes(f"{source}: cut-outs")
         settings = {"kind": "paste", "folder" if path.is_dir() else "coco": str(path)}
-        return _paste(_with_images(settings, source, changes), changes)
+        return _paste(_with_images(settings, source, changes), changes, schema, say)
     if path.suffix in (".yaml", ".yml"):
         data = read_yaml(path)
         if set(data) - _FILE_FIELDS or "inserter" not in data:
             raise RecipeError(
                 f"{source}: fields {sorted(data)}",
                 expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
-                hint="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
+                hint="a recipe alone says what, not how: add its inserter, or read it with load_recipe",
+                command="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
             )
+        if paper_sizes:
+            raise _no_paper_sizes(source)
         settings = _with_images(dict(data["inserter"]), source, changes)
         if "recipe" not in data and settings.get("kind") == "paste":
-            return _paste(settings, changes)
-        return changes.apply(Recipe.from_dict(data.get("recipe") or {})), make_inserter(settings)
+            return _paste(settings, changes, schema, say)
+        recipe = Recipe.from_dict(data.get("recipe") or {})
+        if settings.get("kind") == "rendered":
+            return _rendered(recipe, changes), make_inserter(settings)
+        recipe = changes.apply(recipe)
+        return recipe, make_inserter(settings, recipe)
     raise _unknown(source, _SOURCES)
 
 
@@ -106,7 +94,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
     Args:
         source: the name of a preset, or a YAML file that holds a recipe, bare or as ``{recipe: {...}, ...}``; what a
             file says about an inserter is left out.
-        changes: changes to the recipe.
+        changes: which objects, and changes to the recipe.
         paper_sizes: see `poc_aug.presets.load_preset`.
 
     Raises:
@@ -126,16 +114,13 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
         raise RecipeError(
             f"{source}: cut-outs, not a recipe",
             expected=_RECIPES,
-            hint="leave --backend out to paste cut-outs",
+            hint="load_objects reads cut-outs",
+            command="leave --backend out to paste cut-outs",
         )
     if path.suffix not in (".yaml", ".yml"):
         raise _unknown(source, _RECIPES)
     if paper_sizes:
-        raise RecipeError(
-            f"{source}: no paper sizes",
-            expected="a preset of a paper, such as poc-alt",
-            hint="leave --paper-sizes out, and give sizes in the recipe: {kind: pixels, min_px: 200, max_px: 500}",
-        )
+        raise _no_paper_sizes(source)
     data = read_yaml(path)
     if not set(data) & _FILE_FIELDS:
         return changes.apply(Recipe.from_dict(data))
@@ -146,6 +131,28 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
             expected="a recipe's fields, or recipe: {...} with inserter: {...} beside it",
         )
     return changes.apply(Recipe.from_dict(recipe))
+
+
+def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
+    """The recipe of rendered objects: drawn true to size, so their sizes cannot be in pixels."""
+    if isinstance(changes.sizes, PixelSize | FrameSize):
+        raise RecipeError(
+            f"rendered objects in sizes of {sizes_text(changes.sizes)}",
+            expected="sizes in metres: they are drawn in the scene's perspective, true to size, and need its camera",
+            hint="leave sizes= out; for sizes in pixels paste cut-outs",
+            command="leave --sizes out (or --sizes metres) and give the camera, --camera NAME or "
+            "--set 'camera={horizon: 0.45}'; for sizes in pixels paste cut-outs: --objects FOLDER",
+        )
+    return changes.apply(recipe, inherent=True)
+
+
+def _no_paper_sizes(source: str) -> RecipeError:
+    return RecipeError(
+        f"{source}: no paper sizes",
+        expected="a preset of a paper, such as poc-alt",
+        hint="leave paper_sizes out, and choose sizes: ObjectSource(sizes=PixelSize(min_px=200, max_px=500))",
+        command="leave --paper-sizes out, and choose sizes: --sizes 200:500px",
+    )
 
 
 def _unknown(source: str, expected: str) -> RecipeError:
@@ -178,21 +185,24 @@ def _check_rendered(source: str, recipe: Recipe) -> None:
             f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"
             f"{', ...' if len(unknown) > 5 else ''}",
             expected="a backend that paints objects by name",
-            hint="choose one: --backend diffusion --model ID; or take --objects rendered",
+            hint="give its recipe, load_recipe(...), to one such as DiffusionInserter; or load 'rendered'",
+            command="choose one: --backend diffusion --model ID; or take --objects rendered",
         )
 
 
-def make_inserter(settings: Mapping[str, Any]) -> Inserter:
+def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> Inserter:
     """An inserter from its settings: ``{kind: rendered, ...}`` or ``{kind: paste, folder: ...}``.
 
-    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images``, ``exclude`` and
-    ``exif``, see `ObjectBank.from_coco`).
-    All other settings are the inserter's own keyword arguments.
+    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images`` and ``exif``, see
+    `ObjectBank.from_coco`), and ``include`` and ``exclude`` for its classes (if neither is given, Cityscapes' own are
+    left out of a COCO file, but for those that the recipe names). All other settings are the inserter's own keyword
+    arguments.
 
     Raises:
-        RecipeError: an unknown kind or setting.
+        RecipeError: an unknown kind, setting or class.
         ObjectBankError: a bank without a usable cut-out.
     """
+    from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES
     from poc_aug.backends.paste import PasteInserter
     from poc_aug.backends.rendered import RenderedInserter
 
@@ -201,33 +211,81 @@ def make_inserter(settings: Mapping[str, Any]) -> Inserter:
     if kind == "rendered":
         return build(RenderedInserter, own, f"inserter {dict(settings)!r}")
     if kind == "paste":
-        bank = _bank(own, settings)
+        named = {spec.name for spec in recipe.objects} if recipe is not None else set()
+        bank = _bank(own, settings, [name for name in CITYSCAPES_COCO_CLASSES if name not in named])
         return build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
     raise RecipeError(f"inserter kind {kind!r}", expected="rendered or paste")
 
 
-def _bank(own: dict[str, Any], settings: Mapping[str, Any]) -> ObjectBank:
-    """The bank that the settings name; its settings are taken out of ``own``."""
-    from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
+def _bank(
+    own: dict[str, Any],
+    settings: Mapping[str, Any],
+    left_out: Sequence[str],
+    changes: ObjectSource | None = None,
+    say: Callable[[str], None] | None = None,
+) -> ObjectBank:
+    """The bank that the settings name, with the classes that are wanted; its settings are taken out of ``own``.
+
+    Args:
+        own: the settings that are not read yet.
+        settings: all of them, for errors.
+        left_out: classes to leave out of a COCO file where none are asked for by name.
+        changes: classes that are asked for beside the settings'.
+        say: told what was left out so.
+    """
+    from poc_aug.backends.bank import ObjectBank
 
     folder, coco = own.pop("folder", None), own.pop("coco", None)
     if (folder is None) == (coco is None):
         raise RecipeError(f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json")
+    include, exclude = _names(own, "include"), _names(own, "exclude")
     if folder is not None:
-        return ObjectBank.from_folder(folder)
-    images, exif = own.pop("images", None), own.pop("exif", "auto")
-    return ObjectBank.from_coco(coco, images, exclude=tuple(own.pop("exclude", CITYSCAPES_COCO_CLASSES)), exif=exif)
+        bank = ObjectBank.from_folder(folder)
+    else:
+        images, exif = own.pop("images", None), own.pop("exif", "auto")
+        bank = ObjectBank.from_coco(coco, images, exclude=(), exif=exif)
+    changes = changes or ObjectSource()
+    where = str(folder or coco)
+    chosen = choose(bank.classes(), include, exclude or (), where)
+    chosen = choose(chosen, changes.include, changes.exclude, where)
+    if coco is not None and include is None and exclude is None and changes.include is None:
+        known = {class_key(name) for name in left_out}
+        dropped = [name for name in chosen if class_key(name) in known]
+        told = ", ".join(dropped)
+        if len(dropped) == len(chosen):
+            raise ObjectBankError(
+                f"{where}: all of its classes are labelled in street datasets: {told}",
+                expected="objects that streets do not have",
+                hint=f"include them by name: include=({dropped[0]!r},)",
+                command=f"include them by name: --include {','.join(dropped[:3])}",
+            )
+        chosen = [name for name in chosen if name not in dropped]
+        if dropped and say is not None:
+            say(f"left out, since street datasets label them already: {told} (--include takes classes by name)")
+    return bank if len(chosen) == len(bank.classes()) else bank.keep(chosen)
 
 
-def _paste(settings: dict[str, Any], changes: ObjectSource) -> tuple[Recipe, Inserter]:
+def _names(own: dict[str, Any], field: str) -> list[str] | None:
+    """A list of class names among the settings; ``None``: not given."""
+    given = own.pop(field, None)
+    if given is None:
+        return None
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"paste inserter: {field} = {given!r}", expected="class names: [car, dog]")
+    return list(names)
+
+
+def _paste(
+    settings: dict[str, Any], changes: ObjectSource, schema: LabelSchema | None, say: Callable[[str], None] | None
+) -> tuple[Recipe, Inserter]:
+    from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES
     from poc_aug.backends.paste import PasteInserter
-    from poc_aug.backends.paste_recipe import paste_recipe
 
     own = {name: value for name, value in settings.items() if name != "kind"}
-    bank = _bank(own, settings)
-    return changes.apply(paste_recipe(bank)), build(
-        PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}"
-    )
+    street = schema is not None and _STREET in schema
+    bank = _bank(own, settings, CITYSCAPES_COCO_CLASSES if street else (), changes, say)
+    return changes.paste(bank), build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
 
 
 def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -> _Made:

@@ -9,6 +9,7 @@ and seeds, so what it produces does not depend on batch size or on which other j
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -124,8 +125,10 @@ class InsertionPipeline:
         if self.recipe.locate_by == "locator" and self.locator is None:
             raise RecipeError(
                 "locate_by='locator', and there is no locator",
-                expected="InsertionPipeline(..., locator=...)",
-                hint="give one, or locate_by: labels",
+                expected="a locator, which finds places without labels",
+                hint="give one, InsertionPipeline(..., locator=...), or locate_by: labels",
+                command="--backend diffusion with an annotator, or --locator package.module:callable; or leave "
+                "locate_by out",
             )
         backends: tuple[object, ...] = (self.inserter, self.annotator, self.locator)
         for backend in backends:
@@ -140,10 +143,12 @@ class InsertionPipeline:
                 raise SchemaError(
                     f"object {spec.name!r} stands on {list(location)}, and the dataset's label schema is not known",
                     expected="a schema that says which label ids these classes have",
-                    hint="pass schema= (or --schema NAME|FILE), or a locator, or location=() for anywhere",
+                    hint="pass schema=, or a locator, or location=() for anywhere",
+                    command="--schema NAME|FILE.yaml, or --location anywhere",
                 )
             for name in _classes(location):
-                self.schema.id_of(name)
+                if not self.schema.has(name):
+                    raise _no_place(spec.name, name, self.schema)
 
     def generate(self, sample: Sample, variant: int = 0) -> Variant:
         """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
@@ -373,6 +378,19 @@ def _classes(location: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name[4:] if name.lower().startswith("the ") else name for name in location)
 
 
+def _no_place(object_name: str, place: str, schema: LabelSchema) -> SchemaError:
+    """The error for a location that the schema does not know."""
+    classes = [name for name, label_id in schema.ids.items() if label_id not in schema.ignore] or list(schema.ids)
+    close = get_close_matches(place, classes, n=1)
+    like, one = (close[0], close[0]) if close else ("CLASS", "one of these classes")
+    return SchemaError(
+        f"object {object_name!r} stands on {place!r}, and label schema {schema.name!r} has no such class",
+        expected=f"one of: {', '.join(classes)}",
+        hint=f"location=({like!r},): {one}; or location=() for anywhere; or pass the schema of this dataset",
+        command=f'--location "{like}": {one}; or --location anywhere; or give the schema of this dataset, --schema',
+    )
+
+
 def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, drawn: str, seed: int) -> Crop:
     top, left, height, width = region.crop_yxhw
     y, x, h, w = region.box_yxhw
@@ -401,4 +419,6 @@ def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
                     f"{type(inserter).__name__} does not know its real size",
                     expected="a size in metres",
                     hint=f"ObjectSpec(name={spec.name!r}, size=PerspectiveSize(size_m=0.6))",
+                    command="--sizes metres where its size is known; else write "
+                    f"'{spec.name}: 0.6' (metres) into a file, and give --sizes-file FILE.yaml; or --sizes 40:120px",
                 )

@@ -310,12 +310,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        RecipeError: no such file, not YAML, or not a mapping.
+        RecipeError: no such file, one that cannot be read, not YAML, or not a mapping.
     """
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecipeError(f"no file {str(path)!r}", hint="check the path") from error
+    except OSError as error:
+        raise RecipeError(f"cannot read {str(path)!r}: {error.strerror}", expected="a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{str(path)!r} is not YAML: {error}", expected="a YAML mapping") from error
     if not isinstance(data, dict):

@@ -155,7 +155,9 @@ def reliability(
         MissingDependencyError: SciPy is not installed.
     """
     if not 0 < confidence < 1:
-        raise RecipeError(f"confidence={confidence}", expected="between 0 and 1", hint="confidence=0.95")
+        raise RecipeError(
+            f"confidence={confidence}", expected="between 0 and 1", hint="confidence=0.95", command="--confidence 0.95"
+        )
     if resamples < 1:
         raise RecipeError(f"resamples={resamples}", expected="1 or more")
     if isinstance(synthetic, (str, Path)):

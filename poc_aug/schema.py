@@ -135,6 +135,7 @@ class LabelSchema:
                 f"class {name!r} is not in label schema {self.name!r}",
                 expected=f"one of: {', '.join(self.ids)}",
                 hint="correct the class name in the recipe, or pass the schema of this dataset",
+                command="correct the class name, or give the schema of this dataset: --schema NAME|FILE.yaml",
             )
         return found
 
@@ -191,7 +192,8 @@ class LabelSchema:
             f"labels of {key!r} hold ids {strange[:10]}{' and more' * (len(strange) > 10)} that schema {self.name!r} "
             f"does not know{f'; they {kind}' if kind else ''}",
             expected=f"ids of {sorted(self.known_ids)}",
-            hint=hint or "pass the schema that fits these labels (schema=..., --schema NAME|FILE)",
+            hint=hint or "pass the schema that fits these labels: schema=",
+            command="" if hint else "give the schema that fits these labels: --schema NAME|FILE.yaml",
         )
 
     @classmethod

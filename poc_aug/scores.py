@@ -90,7 +90,8 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
             raise RecipeError(
                 "score 'void' without void_index",
                 expected="the channel of the void class",
-                hint="void_index=19 (--void-index 19)",
+                hint="void_index=19",
+                command="--void-index 19",
             )
         return lambda logits: void_probability(logits, void_index)
     if name not in SCORES:

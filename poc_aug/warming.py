@@ -18,7 +18,7 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.camera import FrameCalibrations
 from poc_aug.digest import check_match, digest_of
-from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, RecipeError, SampleReadError
+from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, PocAugError, RecipeError, SampleReadError
 from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.key_matching import continued_keys
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
@@ -90,8 +90,29 @@ class WarmReport:
 
 @dataclass(frozen=True)
 class _Unreadable:
+    """What the dataset raised on a sample; an error of ours keeps its advice apart, for Python or the command line."""
+
     key: str
     error: str
+    expected: str = ""
+    hint: str = ""
+    command: str = ""
+
+    @classmethod
+    def of(cls, key: str, error: Exception) -> _Unreadable:
+        kind = type(error).__name__
+        if isinstance(error, PocAugError):
+            return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
+        return cls(key, f"{kind}: {error}")
+
+    def raised(self) -> SampleReadError:
+        skip = "repair or remove it, or go on without it: "
+        return SampleReadError(
+            f"sample {self.key!r} could not be read: {self.error}",
+            expected=self.expected,
+            hint="; ".join(filter(None, (self.hint, f"{skip}on_error='skip'"))),
+            command="; ".join(filter(None, (self.command or self.hint, f"{skip}--on-error skip"))),
+        )
 
 
 class _Frames(Dataset[Any]):
@@ -123,7 +144,7 @@ class _Frames(Dataset[Any]):
             return sample
         except Exception as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
-            return _Unreadable(key, f"{type(error).__name__}: {error}")
+            return _Unreadable.of(key, error)
 
 
 def warm_cache(
@@ -273,10 +294,7 @@ def _jobs(
     for frame in frames:
         if isinstance(frame, _Unreadable):
             if on_error == "raise":
-                raise SampleReadError(
-                    f"sample {frame.key!r} could not be read: {frame.error}",
-                    hint="repair or remove it, or go on without it: on_error='skip' (--on-error skip)",
-                )
+                raise frame.raised()
             report.unreadable.append((frame.key, frame.error))
             continue
         try:
@@ -349,7 +367,8 @@ def _start(loader: DataLoader[Any]) -> Iterator[Sample | _Unreadable]:
         raise DatasetError(
             f"the dataset cannot be sent to loader processes: {type(error).__name__}: {error}",
             expected="a dataset that can be pickled: no lambdas, no open files",
-            hint="name the function at module level, or read in this process: workers=0 (--workers 0)",
+            hint="name the function at module level, or read in this process: workers=0",
+            command="name the function at module level, or read in this process: --workers 0",
         ) from error
 
 

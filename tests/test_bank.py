@@ -298,8 +298,10 @@ def test_sizes_cover_coco_and_the_papers_lists() -> None:
 
 
 def test_unknown_size_says_how_to_give_it() -> None:
-    with pytest.raises(RecipeError, match=r"'unicorn' is not known(.|\n)*'unicorn': PerspectiveSize\(size_m=0.5\)"):
+    with pytest.raises(RecipeError, match=r"'unicorn' is not known(.|\n)*sizes=\{'unicorn': 0.5\}") as caught:
         real_size("unicorn")
+    assert "--sizes-file FILE.yaml" in caught.value.on_command_line()
+    assert "sizes=" not in caught.value.on_command_line()
 
 
 # ---------------------------------------------------------------- real data

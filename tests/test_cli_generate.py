@@ -145,6 +145,48 @@ def test_try_draws_posts_and_says_what_the_horizon_is_known_from(
     assert "or file" in run("try", frame, "--camera", "x", *cow, "--out", tmp_path / "file", fails=True)
 
 
+def test_try_takes_sizes_in_pixels_and_keeps_a_horizon(
+    street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--on", "anywhere", "--out", out, *painter, *annotator, *LAX]
+    run("try", street, "--object", "a gizmo", "--sizes", "30:40px", *arguments)
+    (attempt, *_) = json.loads((out / "report.json").read_text())["attempts"]
+    assert all(30 <= side <= 40 for side in attempt["box_yxhw"][2:])
+    run("try", street, "--object", "a cow", "--horizon", "0.3", "--camera", "cityscapes", *arguments)
+    camera = json.loads((out / "report.json").read_text())["recipe"]["camera"]
+    assert (camera["horizon"], camera["height_m"]) == (0.3, 1.22)
+
+
+def test_try_names_its_own_option_for_a_place(street: Path, painter: list[Any], tmp_path: Path) -> None:
+    labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds", "--annotator", "none"]
+    asked = ["--on", "the rode", "--sizes", "20:30px", "--set", "locate_by=labels"]
+    told = run("try", street, "--object", "a cow", *labels, *asked, *painter, "--out", tmp_path / "out", fails=True)
+    assert '--on "road"' in told
+    assert "--on anywhere" in told
+    assert "--location" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--sizes", "30:40"], "30:40px"),
+        (["--sizes", "30:40px", "--size-m", "1"], "--sizes with --size-m"),
+        (["--sizes", "metres"], "--size-m 0.5"),
+        (["--schema", "cityscapes-trainIds"], "--schema cityscapes-trainIds without --labels"),
+        (["--camera", "kitti"], "camera={horizon: 0.4}"),
+        (["--set", "size={kind: frame}"], "--sizes 40:120px"),
+        (["--set", "colour=red"], "no such field"),
+        (["--annotator", "none", "--detector", "x"], "--annotator transformers"),
+    ],
+)
+def test_try_refuses_what_would_change_nothing(
+    arguments: list[str], expected: str, street: Path, tmp_path: Path
+) -> None:
+    assert expected in run("try", street, "--object", "a gizmo", "--out", tmp_path / "out", *arguments, fails=True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("paste", ["crop", "full"])
 def test_try_with_a_text_to_image_model(
     paste: str,

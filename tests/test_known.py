@@ -133,7 +133,7 @@ def test_missing_schema_says_why_and_what_to_pass(tmp_path: Path, make: Callable
     with pytest.raises(SchemaError, match=message) as caught:
         require_schema(make(tmp_path))
     assert "camvid" in caught.value.expected
-    assert "--schema" in caught.value.hint
+    assert "--schema" in caught.value.on_command_line()
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

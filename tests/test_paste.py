@@ -296,7 +296,9 @@ def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:
     assert [part.name for part in annotation.parts] == ["furniture"]
 
 
-@pytest.mark.parametrize("setting", [{"rotate_deg": -1}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}])
+@pytest.mark.parametrize(
+    "setting", [{"rotate_deg": -1}, {"rotate_deg": 181}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}]
+)
 def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:
     (name, value), *_ = setting.items()
     with pytest.raises(RecipeError, match=f"{name}={value!r}"):
@@ -360,8 +362,8 @@ def test_paste_recipe_errors(bank: ObjectBank, tmp_path: Path) -> None:
     assert paste_recipe(strange, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
     with pytest.raises(RecipeError, match=r"sizes for \['dragon'\]"):
         paste_recipe(bank, sizes={"dragon": PerspectiveSize(size_m=0.4)})
-    with pytest.raises(RecipeError, match="sizes='huge'"):
-        paste_recipe(bank, sizes="huge")  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=r"sizes 'huge'(.|\n)*40:120px(.|\n)*0.05:0.2(.|\n)*metres"):
+        paste_recipe(bank, sizes="huge")
     with pytest.raises(RecipeError, match="crop_scale"):
         paste_recipe(bank, crop_scale=0.1)
 

@@ -203,6 +203,7 @@ def image_canvas(
         f"item {key!r}: {where} is {describe_value(value)}",
         expected="a PIL image, a uint8 tensor [3, H, W] or a uint8 array [H, W, 3]",
         hint="decode the image in the dataset, or say where it is with adapt=Adapt(get=..., put=...)",
+        command="decode the image in the dataset, or let --dataset name one of yours that gives (image, label ids)",
     )
 
 
@@ -230,6 +231,8 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
         expected="a PIL image of ids, an integer tensor [H, W] or [1, H, W], or an integer array [H, W]",
         hint='choose one label map (torchvision Cityscapes: target_type="semantic"), '
         "or say where it is with adapt=Adapt(get=..., put=...)",
+        command="choose one label map (torchvision Cityscapes: target_type=semantic), or let --dataset name one of "
+        "yours that gives (image, label ids)",
     )
 
 

@@ -27,6 +27,7 @@ LABEL_FIELDS = (
 )
 _MMSEG_LABEL_FIELDS = ("gt_seg_map", "gt_semantic_seg")
 
+_ADAPT_COMMAND = "let --dataset name a function of yours, module:function, whose dataset gives (image, label ids)"
 _ADAPT_LINE = (
     "adapt=Adapt(get=lambda item: (<image>, <labels>), put=lambda item, image, labels: <new item>); "
     "module-level functions instead of lambdas where workers are spawned"
@@ -131,11 +132,13 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
             f"item {key!r} is a mapping of type {type(item).__name__}, which cannot be copied safely",
             expected="a dict, or a tuple (image, labels)",
             hint=f"pass {_ADAPT_LINE}",
+            command=_ADAPT_COMMAND,
         )
     raise ItemFormatError(
         f"item {key!r} is {describe_value(item)}",
         expected="(image, labels), possibly with further fields, or a dict with an image and a label map",
         hint=f"pass {_ADAPT_LINE}",
+        command=_ADAPT_COMMAND,
     )
 
 
@@ -203,11 +206,13 @@ def _one_field(item: Mapping[Any, Any], names: tuple[str, ...], what: str, key: 
             f"item {key!r} has no {what} field; its fields are {fields}",
             expected=f"one of {', '.join(names)}",
             hint=f"rename the field, or pass {_ADAPT_LINE}",
+            command=_ADAPT_COMMAND,
         )
     raise ItemFormatError(
         f"item {key!r} has several {what} fields: {', '.join(repr(name) for name in chosen)}",
         expected=f"one {what} field",
         hint=f"say which one with {_ADAPT_LINE}",
+        command=_ADAPT_COMMAND,
     )
 
 

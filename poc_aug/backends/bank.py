@@ -244,6 +244,25 @@ class ObjectBank:
         """Class names, sorted."""
         return tuple(sorted(self._by_class))
 
+    def keep(self, classes: Collection[str]) -> ObjectBank:
+        """The bank with the cut-outs of these classes alone; the others are counted in ``dropped``.
+
+        Raises:
+            ObjectBankError: nothing is left.
+        """
+        kept = [source for source in self._sources if source.category in classes]
+        reason = "of a class that is excluded"
+        excluded = self.dropped.get(reason, 0) + len(self._sources) - len(kept)
+        dropped = {**self.dropped, reason: excluded} if excluded else self.dropped
+        return ObjectBank(
+            kept,
+            kind=self.kind,
+            dropped=dropped,
+            dropped_names=self.dropped_names,
+            erode_px=self.erode_px,
+            place=self.place,
+        )
+
     def by_class(self, name: str) -> tuple[int, ...]:
         """Indices of a class's cut-outs.
 
@@ -257,6 +276,8 @@ class ObjectBank:
                 f"the object bank ({self.kind}) has no {name!r}",
                 expected=f"one of: {', '.join(self.classes())}",
                 hint="name the recipe's objects after the bank's classes, or build the recipe with paste_recipe(bank)",
+                command="name the recipe's objects after these classes, or leave recipe: out of the file, and each is "
+                "pasted",
             ) from None
 
     def name(self, i: int) -> str:

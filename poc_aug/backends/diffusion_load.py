@@ -160,6 +160,7 @@ def _class_for(task: Task, saved: str, model: str) -> str:
                 f"the model {model!r} is a {saved}, which does not {does}",
                 expected=f"{_article(task)} model",
                 hint=f"use {_article(task)} checkpoint; its class can also be named: family={named!r}",
+                command=f"use {_article(task)} checkpoint; its class can also be named: --backend-arg family={named}",
             ) from None
         return str(found.__name__)
     return saved
@@ -194,6 +195,7 @@ def _from_pretrained(
             f"the model {str(model)!r} cannot be loaded as {cls.__name__}: {type(error).__name__}: {error}",
             expected="a complete checkpoint of that class",
             hint="fetch it again (hf download ID), or name another class: family=",
+            command="fetch it again (hf download ID), or name another class: --backend-arg family=CLASS",
         ) from error
 
 
@@ -270,4 +272,5 @@ def _load_lora(pipe: Any, settings: LoadSettings) -> None:
             f"the LoRA {where!r} cannot be loaded: {type(error).__name__}: {error}",
             expected="LoRA weights of the same model family: a file, a folder or a hub id",
             hint="name its file: lora_weight_name='pytorch_lora_weights.safetensors'",
+            command="name its file: --backend-arg lora_weight_name=pytorch_lora_weights.safetensors",
         ) from error

@@ -50,7 +50,7 @@ class PasteInserter:
     Args:
         bank: the cut-outs.
         flip: mirror half of them.
-        rotate_deg: turn each by up to so many degrees either way.
+        rotate_deg: turn each by up to so many degrees either way, at most 180 (things seen from above).
         harmonise: how far light and colour move towards the scene's, 0 to 1 (0: not at all).
         shadow: draw a soft contact shadow, and darken the object towards its foot.
         sharpness: blur objects that are sharper than the scene.
@@ -77,7 +77,11 @@ class PasteInserter:
         edge: Literal["feather", "antialias"] = "antialias",
         max_upscale: float = 2.0,
     ) -> None:
-        limits = (("rotate_deg", rotate_deg, 0, 45), ("harmonise", harmonise, 0, 1), ("max_upscale", max_upscale, 1, 8))
+        limits = (
+            ("rotate_deg", rotate_deg, 0, 180),
+            ("harmonise", harmonise, 0, 1),
+            ("max_upscale", max_upscale, 1, 8),
+        )
         for name, value, low, high in limits:
             if not low <= value <= high:
                 raise RecipeError(f"PasteInserter: {name}={value}", expected=f"{low} to {high}")

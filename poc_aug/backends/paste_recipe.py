@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 from poc_aug.backends.bank import ObjectBank
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import FrameSize, PerspectiveSize, PixelSize, Recipe, Rung
-from poc_aug.sizes import real_size
+from poc_aug.size_choice import parse_sizes
+from poc_aug.sizes import RealSizes, known_real_sizes
+
+OneSize: TypeAlias = PixelSize | FrameSize | PerspectiveSize
+
+_METRES = ("perspective", "metres", "meters")
 
 
 def paste_recipe(
     bank: ObjectBank,
     *,
     seed: int = 0,
-    sizes: Literal["perspective"]
-    | PixelSize
-    | FrameSize
-    | PerspectiveSize
-    | Mapping[str, PixelSize | FrameSize | PerspectiveSize] = "perspective",
+    sizes: str | OneSize | RealSizes | Mapping[str, OneSize | float] = "perspective",
     **overrides: Any,
 ) -> Recipe:
     """The recipe that pastes every class of a bank.
@@ -27,30 +28,19 @@ def paste_recipe(
     Args:
         bank: the cut-outs.
         seed: the recipe's seed.
-        sizes: ``"perspective"``: real sizes from ``sizes.yaml``; one size rule for all; or rules by class
-            for some, and real sizes for the others.
-        overrides: other fields of `Recipe`.
+        sizes: ``"perspective"`` (or ``"metres"``): real sizes from ``sizes.yaml``; `RealSizes`: those, and
+            ``sizes.yaml``'s for other classes; one size rule for all, or its text: ``"40:120px"`` (pixels),
+            ``"0.05:0.2"`` (parts of the frame's longer side); or rules, or heights in metres, by class for some,
+            and real sizes for the others. Sizes in pixels or parts of the frame need neither camera nor horizon.
+        overrides: other fields of `Recipe`: ``location=("table",)``, or ``location=()`` for anywhere.
 
     Raises:
         RecipeError: the real size of a class is not known, rules for classes that the bank does not have, or
             overrides that are not valid.
     """
-    by_class: Mapping[str, PixelSize | FrameSize | PerspectiveSize] = {}
-    one: PixelSize | FrameSize | PerspectiveSize | None = None
-    if isinstance(sizes, Mapping):
-        by_class = sizes
-    elif not isinstance(sizes, str):
-        one = sizes
-    elif sizes != "perspective":
-        raise RecipeError(f"sizes={sizes!r}", expected="'perspective', a size rule, or size rules by class")
-    strange = sorted(set(by_class) - set(bank.classes()))
-    if strange:
-        raise RecipeError(f"sizes for {strange}, which the bank does not have", expected=f"{list(bank.classes())}")
-    objects = [
-        {"name": name, "size": (one or by_class.get(name) or real_size(name)).model_dump()} for name in bank.classes()
-    ]
+    rules = _rules(bank, sizes)
     fields: dict[str, Any] = {
-        "objects": objects,
+        "objects": [{"name": name, "size": rules[name].model_dump()} for name in bank.classes()],
         "objects_per_variant": (1, 3),
         "location": ("road",),
         "ladder": (Rung(min_overlap=0.9).model_dump(),),
@@ -59,3 +49,27 @@ def paste_recipe(
         "seed": seed,
     }
     return Recipe.from_dict({**fields, **overrides})
+
+
+def _rules(bank: ObjectBank, sizes: str | OneSize | RealSizes | Mapping[str, OneSize | float]) -> dict[str, OneSize]:
+    """The size rule of each class of the bank."""
+    if isinstance(sizes, str):
+        one = "metres" if sizes in _METRES else parse_sizes(sizes)
+        sizes = {} if isinstance(one, str) else one
+    if isinstance(sizes, PixelSize | FrameSize | PerspectiveSize):
+        return dict.fromkeys(bank.classes(), sizes)
+    if isinstance(sizes, RealSizes):
+        table = sizes.over(known_real_sizes())
+        return {name: table.rule(name) for name in bank.classes()}
+    strange = sorted(set(sizes) - set(bank.classes()))
+    if strange:
+        raise RecipeError(f"sizes for {strange}, which the bank does not have", expected=f"{list(bank.classes())}")
+    metres = {
+        name: size for name, size in sizes.items() if not isinstance(size, PixelSize | FrameSize | PerspectiveSize)
+    }
+    table = (RealSizes.from_dict(metres) if metres else RealSizes({})).over(known_real_sizes())
+    rules: dict[str, OneSize] = {}
+    for name in bank.classes():
+        given = sizes.get(name)
+        rules[name] = given if isinstance(given, PixelSize | FrameSize | PerspectiveSize) else table.rule(name)
+    return rules

@@ -155,5 +155,6 @@ def _texts(crop: Crop) -> tuple[str, ...]:
             f"detect {list(texts)}",
             expected="one text for each part, at least one",
             hint="ObjectSpec(parts=..., detect=...)",
+            command="parts: [...] and detect: [...] of the object, in the recipe's file",
         )
     return texts

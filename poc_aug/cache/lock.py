@@ -35,6 +35,7 @@ class FileLock:
                 f"shard {path.stem!r} of cache {str(path.parent.parent)!r} is being written by {holder}",
                 expected="one writer per shard",
                 hint="wait for that process or stop it, or write another shard with writer='NAME'",
+                command="wait for that process or stop it, or write to another path: --out",
             ) from None
         except OSError:
             os.close(fd)

@@ -23,10 +23,15 @@ def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: La
     if schema is not None and schema.ground:
         return
     posed = " or ".join(name for name, preset in CAMERAS.items() if preset.pitch is not None)
+    drawn = ""
+    if inserter.needs_perspective:
+        drawn = f": {type(inserter).__name__} draws in the scene's perspective, in metres, and needs a camera"
     raise RecipeError(
         f"object {spec.name!r} needs a horizon: the recipe's camera gives none and has no known pose, and schema "
-        f"{schema.name if schema else 'unknown'!r} names no ground classes to estimate it from",
-        expected=f"a horizon (camera: {{horizon: 0.45}}), one of known pose (camera: NAME, --camera NAME: {posed}), "
-        "calibration files (camera: file, --camera file), or a schema with ground classes (ground: [road])",
-        hint="set one of them" + ("" if inserter.needs_perspective else ", or sizes of kind pixels or frame"),
+        f"{schema.name if schema else 'unknown'!r} names no ground classes to estimate it from{drawn}",
+        expected=f"a horizon (camera: {{horizon: 0.45}}), a camera of known pose (camera: NAME: {posed}), calibration "
+        "files (camera: file), or a schema with ground classes (ground: [road])",
+        hint="set one of them" + ("" if drawn else ", or sizes of kind pixels or frame"),
+        command=f"--set 'camera={{horizon: 0.45}}', --camera NAME ({posed}) or file, or --schema FILE.yaml with "
+        "ground: [road]" + ("" if drawn else "; or --sizes 40:120px or --sizes 0.05:0.2, which need none"),
     )

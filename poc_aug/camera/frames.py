@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import ConcatDataset, Subset
 
 from poc_aug.camera.calibration import Calibration
 from poc_aug.camera.files import read_calibration
 from poc_aug.errors import CalibrationError
-from poc_aug.keys import PATH_LISTS
+from poc_aug.keys.paths import PATH_LISTS, informed, listed
+from poc_aug.keys.wrappers import behind, wrapped
 
 _GIVE_IT = (
     "give the camera in the recipe (camera: cityscapes, or camera: {horizon: 0.42, height_m: 1.4}), or let the dataset "
@@ -158,21 +158,13 @@ def _sources(dataset: Any) -> list[_Source] | None:
         parts = [_sources(part) for part in dataset.datasets]
         return None if None in parts else [source for part in parts if part is not None for source in part]
     length = len(dataset)
-    for name in PATH_LISTS:
-        entries = getattr(dataset, name, None)
-        if isinstance(entries, list | tuple | np.ndarray) and len(entries) == length and length:
-            paths = [_path(entry, getattr(dataset, "root", None)) for entry in entries]
-            if None not in paths:
-                return [path for path in paths if path is not None]
-    if callable(info := getattr(dataset, "get_data_info", None)):  # mmengine serializes its list
-        paths = [_path(info(index), None) for index in range(length)]
-        if None not in paths:
-            return [path for path in paths if path is not None]
-    for name in ("dataset", "_dataset"):
-        wrapped = getattr(dataset, name, None)
-        if wrapped is not None and wrapped is not dataset and isinstance(wrapped, Sized) and len(wrapped) == length:
-            return _sources(wrapped)
-    return None
+    paths = informed(dataset, length) or listed(dataset, length)
+    if paths is not None:
+        return [_placed(path, dataset) for path in paths]
+    inside = wrapped(dataset)
+    sources = None if inside is None else _sources(inside)
+    indices = None if sources is None else behind(dataset, len(sources), length)
+    return None if sources is None or indices is None else [sources[index] for index in indices]
 
 
 class _Own:
@@ -185,13 +177,10 @@ class _Own:
         return self.method(self.index)
 
 
-def _path(entry: Any, root: Any) -> Path | None:
-    if isinstance(entry, Mapping):
-        entry = next((entry[name] for name in ("img_path", "image_path", "file_name") if name in entry), None)
-    elif isinstance(entry, tuple | list) and entry:
-        entry = entry[0]
-    if not isinstance(entry, str | os.PathLike):
-        return None
-    path = Path(entry)
-    below_root = isinstance(root, str | os.PathLike) and not path.is_absolute() and not path.exists()
-    return Path(root) / path if below_root else path
+def _placed(path: str, dataset: Any) -> Path:
+    """Where a listed path is: as it is, or below the dataset's root."""
+    roots = (getattr(dataset, name, None) for name in ("root", "data_root"))
+    root = next((root for root in roots if isinstance(root, str | os.PathLike) and root), None)
+    if root is None or os.path.isabs(path) or os.path.exists(path):
+        return Path(path)
+    return Path(root) / path

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -74,8 +75,8 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     return arguments
 
 
-def load_callable(name: str) -> Any:
-    """Import ``package.module:callable``; modules of the current folder are found too.
+def load_callable(name: str, what: str = "dataset") -> Any:
+    """Import ``package.module:callable``; modules of the current folder are found too. ``what`` is for errors.
 
     Raises:
         DatasetError: not of that form, the module fails, no such attribute, or not callable.
@@ -84,8 +85,8 @@ def load_callable(name: str) -> Any:
     module_name, separator, attribute = name.partition(":")
     if not module_name or not separator or not attribute:
         raise DatasetError(
-            f"dataset {name!r}",
-            expected="package.module:callable, for example poc_aug:SyntheticStreet",
+            f"{what} {name!r}",
+            expected="package.module:callable" + (", for example poc_aug:SyntheticStreet" if what == "dataset" else ""),
         )
     here = str(Path.cwd())
     if here not in sys.path:
@@ -94,7 +95,7 @@ def load_callable(name: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"cannot import {module_name!r} of dataset {name!r}: {error}",
+            f"cannot import {module_name!r} of {what} {name!r}: {error}",
             hint=f"install the package that holds {error.name!r}, or run from the folder that holds it",
         ) from error
     except PocAugError:
@@ -102,16 +103,33 @@ def load_callable(name: str) -> Any:
     except Exception as error:
         # The module is the user's: it may raise anything.
         raise DatasetError(
-            f"importing {module_name!r} of dataset {name!r} failed: {type(error).__name__}: {error}"
+            f"importing {module_name!r} of {what} {name!r} failed: {type(error).__name__}: {error}"
         ) from error
     found: Any = module
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not callable(found):
         raise DatasetError(
-            f"{module_name!r} has no callable {attribute!r}", expected="a dataset class, or a function that makes one"
+            f"{module_name!r} has no callable {attribute!r}",
+            expected=f"a class of {what}, or a function that makes one",
         )
     return found
+
+
+def _as_texts(factory: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with whole numbers as text where the callable says that it takes text: VOC's ``year=2012``."""
+    try:
+        parameters = inspect.signature(factory, eval_str=True).parameters
+    except (TypeError, ValueError, NameError):  # callables of C have none; annotations may name what is not imported
+        return dict(arguments)
+    texts = {name for name, parameter in parameters.items() if _takes_text(parameter.annotation)}
+    return {name: str(value) if name in texts and type(value) is int else value for name, value in arguments.items()}
+
+
+def _takes_text(annotation: Any) -> bool:
+    """Whether an annotation is of text and not of numbers: ``str``, ``str | None``."""
+    kinds = get_args(annotation) or (annotation,)
+    return str in kinds and not {int, float, Any} & set(kinds)
 
 
 def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
@@ -122,7 +140,7 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     """
     factory = load_callable(name)
     try:
-        dataset = factory(**arguments)
+        dataset = factory(**_as_texts(factory, arguments))
     except PocAugError:
         raise
     except Exception as error:

@@ -102,20 +102,18 @@ def build_pipeline(console: Console, recipe: Recipe, options: BackendOptions) ->
     return InsertionPipeline(recipe, inserter, annotator, locator, batch_size=options.batch_size)
 
 
-def check_no_models(options: BackendOptions) -> None:
-    """Check that no model was chosen where the objects bring what paints them.
+def plain_pipeline(recipe: Recipe, inserter: Inserter, options: BackendOptions) -> InsertionPipeline:
+    """The pipeline of objects that need no model, with a locator of one's own where one is named.
 
     Raises:
-        RecipeError: names the option.
+        RecipeError: an unknown locator.
     """
-    for name in ("model", "annotator", "detector", "segmenter", "backend_args", "annotator_args"):
-        value = getattr(options, name)
-        if value:
-            raise RecipeError(
-                f"{name} = {value!r} without a backend",
-                expected="--backend diffusion, text-to-image, or one of your own",
-                hint="add --backend, or leave it out",
-            )
+    _check_names(options)
+    locator: Locator | None = None
+    if options.locator not in LOCATORS:
+        locator = build(load_callable(options.locator, "locator"), {}, options.locator)
+        recipe = recipe.with_changes(locate_by="locator")
+    return InsertionPipeline(recipe, inserter, locator=locator, batch_size=options.batch_size)
 
 
 def _check_names(options: BackendOptions) -> None:
@@ -131,7 +129,7 @@ def _check_names(options: BackendOptions) -> None:
 def _inserter(console: Console, options: BackendOptions) -> Inserter:
     name = options.backend or PAINTERS[0]
     if name not in PAINTERS:
-        inserter: Inserter = build(load_callable(name), options.backend_args, name)
+        inserter: Inserter = build(load_callable(name, "backend"), options.backend_args, name)
         return inserter
     from poc_aug.backends.diffusion import DiffusionInserter
     from poc_aug.backends.text_to_image import TextToImageInserter
@@ -147,7 +145,7 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
     if name == "none":
         return None
     if name not in ANNOTATORS:
-        own: Annotator = build(load_callable(name), options.annotator_args, name)
+        own: Annotator = build(load_callable(name, "annotator"), options.annotator_args, name)
         return own
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
@@ -181,7 +179,7 @@ def _locator(annotator: Annotator | None, options: BackendOptions) -> Locator | 
     if options.locator == "labels":
         return None
     if options.locator not in LOCATORS:
-        own: Locator = build(load_callable(options.locator), {}, options.locator)
+        own: Locator = build(load_callable(options.locator, "locator"), {}, options.locator)
         return own
     from poc_aug.backends.prompt_annotator import PromptAnnotator
     from poc_aug.backends.prompt_locator import PromptLocator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.backends import BackendOptions, check_options
 from poc_aug.errors import RecipeError
+from poc_aug.object_choice import ObjectSource
 from poc_aug.recipe import read_yaml
+from poc_aug.size_choice import parse_sizes
+from poc_aug.sizes import RealSizes
 from poc_aug.warming import OnError
 
+ANYWHERE = "anywhere"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -43,6 +47,12 @@ class WarmConfig(BackendOptions):
     objects: str | None = Field(default=None, description="a preset's name or a path")
     images: str | None = Field(default=None, description="the folder of a COCO file's images")
     paper_sizes: bool = Field(default=False, description="true or false")
+    sizes: str | None = Field(
+        default=None, description="40:120px (pixels), 0.05:0.2 (parts of the frame's longer side) or metres"
+    )
+    sizes_file: str | None = Field(default=None, description="a YAML file's path: real sizes by name, {mug: 0.1}")
+    include: str | list[str] | None = Field(default=None, description="class names: 'dog,cat' or a list")
+    exclude: str | list[str] | None = Field(default=None, description="class names: 'dog,cat' or a list")
     changes: dict[str, Any] = Field(default={}, alias="set", description="fields of the recipe: {attempts: 5}")
     out: str | None = Field(default=None, description="the path of the cache")
     num_variants: int = Field(default=3, ge=1, description="a whole number, 1 or more")
@@ -52,7 +62,9 @@ class WarmConfig(BackendOptions):
     label_schema: str | None = Field(default=None, alias="schema", description="a known name or a YAML file's path")
     keys: str | None = Field(default=None, description="the name of a column, field or attribute of the dataset")
     camera: str | None = Field(default=None, description="a camera's name")
-    location: str | list[str] | None = Field(default=None, description="class names: 'road,sidewalk' or a list")
+    location: str | list[str] | None = Field(
+        default=None, description="class names, 'road,sidewalk' or a list; or 'anywhere'"
+    )
     per_variant: str | int | list[int] | None = Field(default=None, description="a number, or two: '1,3' or [1, 3]")
     workers: int = Field(default=2, ge=0, description="a whole number, 0 or more")
     codec: Codec = Field(default="delta-zstd", description="delta-zstd, webp, webp-lossy, zstd or raw")
@@ -70,11 +82,38 @@ class WarmConfig(BackendOptions):
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """The class names of ``location``; ``None``: the recipe's."""
+        """The class names of ``location``, none of them for anywhere; ``None``: the recipe's.
+
+        Raises:
+            RecipeError: no name, or "anywhere" beside names.
+        """
         if self.location is None:
             return None
-        names = self.location.split(",") if isinstance(self.location, str) else self.location
-        return tuple(name.strip() for name in names if name.strip())
+        names = class_names("location", self.location)
+        if ANYWHERE not in (name.lower() for name in names):
+            return names
+        if len(names) > 1:
+            raise RecipeError(f"location = {self.location!r}", expected=f"class names, or {ANYWHERE} alone")
+        return ()
+
+    def source(self) -> ObjectSource:
+        """Which objects, and what is changed in their recipe.
+
+        Raises:
+            RecipeError: sizes, names or numbers that cannot be read.
+        """
+        return ObjectSource(
+            seed=self.seed,
+            camera=self.camera,
+            location=self.classes,
+            per_variant=self.objects_range,
+            extra=self.changes,
+            sizes=None if self.sizes is None else parse_sizes(self.sizes),
+            real_sizes=None if self.sizes_file is None else RealSizes.from_yaml(self.sizes_file),
+            include=None if self.include is None else class_names("include", self.include),
+            exclude=() if self.exclude is None else class_names("exclude", self.exclude),
+            images=self.images,
+        )
 
     @property
     def objects_range(self) -> tuple[int, int] | None:
@@ -89,6 +128,19 @@ class WarmConfig(BackendOptions):
         if len(parts) not in (1, 2) or not all(part.isdecimal() for part in parts):
             raise RecipeError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
         return int(parts[0]), int(parts[-1])
+
+
+def class_names(option: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Class names, as text with commas or as a list.
+
+    Raises:
+        RecipeError: there is none; names the option.
+    """
+    names = given.split(",") if isinstance(given, str) else given
+    found = tuple(name.strip() for name in names if name.strip())
+    if not found:
+        raise RecipeError(f"{option} = {given!r}", expected="one name or more: dog,cat")
+    return found
 
 
 def check_config(values: Mapping[str, Any], where: str) -> WarmConfig:
@@ -106,9 +158,6 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: not a readable YAML file, or as in `check_config`.
     """
-    try:
-        values = read_yaml(path)
-    except OSError as error:
-        raise RecipeError(f"cannot read {str(path)!r}: {error.strerror}", expected="a YAML file of options") from error
+    values = read_yaml(path)
     check_config(values, str(path))
     return values

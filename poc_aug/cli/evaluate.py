@@ -53,7 +53,10 @@ def evaluate_command(
         str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies, where it is not known.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
-    maps: Annotated[int, typer.Option("--maps", min=0, help="Frames of each dataset to draw score maps of.")] = 8,
+    maps: Annotated[
+        int | None,
+        typer.Option("--maps", min=0, help="Frames of each dataset to draw score maps of, into --out. Default: 8."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
 ) -> None:
     """Evaluate a model on anomalies and known classes: tables, and with --out JSON, score maps and plots.
@@ -63,6 +66,9 @@ def evaluate_command(
     from poc_aug.evaluation import Frame, evaluate
     from poc_aug.measure import environment, write_json
 
+    if out is None and maps is not None:
+        raise RecipeError("--maps without --out", expected="a folder to draw them into: --out report")
+    drawn_maps = 8 if maps is None else maps
     size_hw = None if size is None else _size(size)
     channels = _channels(classes, labelled or [])
     datasets = [(_parts(each)[0], load_dataset(*_parts(each))) for each in dataset]
@@ -74,7 +80,7 @@ def evaluate_command(
         drawn: list[Frame] = []
 
         def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
-            if out is not None and len(drawn) < maps and bool((frame.labels == 1).any()):
+            if out is not None and len(drawn) < drawn_maps and bool((frame.labels == 1).any()):
                 from poc_aug.evaluation_pictures import write_maps
 
                 drawn.append(frame)
@@ -116,7 +122,9 @@ def evaluate_command(
         write_json(out / "report.json", {**told, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
-        console.print(f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if maps else ""))
+        console.print(
+            f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if drawn_maps else "")
+        )
 
 
 def _parts(text: str) -> tuple[str, dict[str, Any]]:
@@ -134,7 +142,7 @@ def _load_model(text: str) -> Any:
     from torch import nn
 
     name, arguments = _parts(text)
-    factory = load_callable(name)
+    factory = load_callable(name, "model")
     try:
         model = factory(**arguments)
     except PocAugError:
@@ -159,6 +167,12 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
                 hint="--classes cityscapes-trainIds",
             )
         return []
+    if not labelled:
+        raise RecipeError(
+            f"--classes {classes} without --labelled",
+            expected="a dataset of known classes to compare the channels with",
+            hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
+        )
     from poc_aug.schema import LabelSchema
 
     schema = LabelSchema.load(classes)

@@ -34,17 +34,25 @@ def try_command(
     object_: Annotated[str, typer.Option("--object", help="What to insert: 'a sheep'.")],
     on: Annotated[str, typer.Option("--on", help="What it stands on; 'anywhere' for any place.")] = "the road",
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("poc-aug-try"),
-    detect: Annotated[str | None, typer.Option("--detect", help="What to look for.  [default: the object]")] = None,
+    detect: Annotated[str | None, typer.Option("--detect", help="What to look for. Default: the object.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A label map of the picture.")] = None,
     schema: SchemaName = None,
     size_m: Annotated[
-        float | None, typer.Option("--size-m", help="The object's height in metres.  [default: as known]")
+        float | None, typer.Option("--size-m", help="The object's height in metres. Default: as known.")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            help="The object's size: 40:120px, 0.05:0.2 (parts of the picture's longer side), or metres. Default: "
+            "metres where a horizon is known, else 0.1:0.3.",
+        ),
     ] = None,
     horizon: Annotated[
         float | None, typer.Option("--horizon", help="Row of the horizon, over the picture's height: 0.42.")
     ] = None,
     camera: Annotated[str | None, typer.Option("--camera", help="cityscapes, kitti, generic, or file.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Base seed. Default: 0.")] = None,
     changes: RecipeChanges = None,
     backend: Backend = None,
     model: ModelName = None,
@@ -61,8 +69,10 @@ def try_command(
 
     These are: valid area, posts of 1.7 m on the ground, region, crop, detections, mask, result.
     """
+    from poc_aug.cli.effects import check_backend_options
     from poc_aug.cli.try_image import TryOptions, run_try
-    from poc_aug.objects import ObjectSource
+    from poc_aug.object_choice import ObjectSource
+    from poc_aug.size_choice import parse_sizes
 
     given = {
         "backend": backend or "diffusion",
@@ -79,8 +89,10 @@ def try_command(
     options = check_options(
         BackendOptions, {name: value for name, value in given.items() if value is not None}, "options"
     )
+    check_backend_options(options)
     asked = ObjectSource(seed=seed, extra=parse_arguments(changes or []))
-    what = TryOptions(image, object_, on, detect, labels, schema, size_m, horizon, asked, camera)
+    chosen = None if sizes is None else parse_sizes(sizes)
+    what = TryOptions(image, object_, on, detect, labels, schema, size_m, chosen, horizon, asked, camera)
     if not run_try(console, what, options, out):
         raise typer.Exit(_FAILED)
 
@@ -108,7 +120,7 @@ def models_command() -> None:
 def doctor_command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Hub ids and paths.  [default: the defaults]"),
+        typer.Argument(metavar="[MODEL]...", help="Hub ids and paths. Default: the defaults."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where caches will be written.")] = Path(),
 ) -> None:

@@ -11,9 +11,10 @@ import yaml
 from rich.table import Table
 
 from poc_aug.cli.arguments import load_dataset, parse_arguments
-from poc_aug.cli.backends import build_pipeline, check_no_models
+from poc_aug.cli.backends import build_pipeline, plain_pipeline
 from poc_aug.cli.config import check_config, read_config
 from poc_aug.cli.console import console, errors
+from poc_aug.cli.effects import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.evaluate import evaluate_command
 from poc_aug.cli.generate import doctor_command, models_command, try_command
 from poc_aug.cli.options import (
@@ -36,6 +37,8 @@ from poc_aug.cli.options import (
     RecipeChanges,
     SchemaName,
     SegmenterName,
+    Sizes,
+    SizesFile,
     Workers,
 )
 from poc_aug.cli.progress import print_objects, print_report, warm_progress
@@ -64,10 +67,10 @@ def warm_cache_command(
     out: Annotated[Path | None, typer.Option("--out", help="Path of the cache.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The same options as YAML.")] = None,
     num_variants: Annotated[
-        int | None, typer.Option("--num-variants", "--variants", help="Variants per sample.  [default: 3]")
+        int | None, typer.Option("--num-variants", "--variants", help="Variants per sample. Default: 3.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Only the first N samples.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Base seed.  [default: the recipe's]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Base seed. Default: the recipe's.")] = None,
     schema: SchemaName = None,
     keys: KeysName = None,
     camera: Annotated[
@@ -75,21 +78,35 @@ def warm_cache_command(
         typer.Option("--camera", help="cityscapes, kitti, generic; or file: the calibration files."),
     ] = None,
     location: Annotated[
-        str | None, typer.Option("--location", help="Classes that objects stand on: road,sidewalk.")
+        str | None,
+        typer.Option(
+            "--location", help="Classes that objects stand on: road,sidewalk; or anywhere. Default: the recipe's; road."
+        ),
     ] = None,
     per_variant: Annotated[
         str | None, typer.Option("--per-variant", help="Objects in one variant: 2, or 1,3 for one to three.")
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Loader processes.  [default: 2]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Loader processes. Default: 2.")] = None,
     codec: Annotated[
         str | None,
-        typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw.  [default: delta-zstd]"),
+        typer.Option("--codec", help="delta-zstd or webp (lossless), webp-lossy, zstd, raw. Default: delta-zstd."),
     ] = None,
     on_error: Annotated[
-        str | None, typer.Option("--on-error", help="Samples and variants that fail: raise or skip.  [default: raise]")
+        str | None, typer.Option("--on-error", help="Samples and variants that fail: raise or skip. Default: raise.")
     ] = None,
     paper_sizes: Annotated[
         bool | None, typer.Option("--paper-sizes", help="A preset's sizes in pixels, as in its paper, not in metres.")
+    ] = None,
+    sizes: Sizes = None,
+    sizes_file: SizesFile = None,
+    include: Annotated[str | None, typer.Option("--include", help="Only these objects (classes): dog,cat.")] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            "--exclude",
+            help="Not these objects (classes).  Cityscapes' own are always left out of a COCO file on streets, unless "
+            "--include names them.",
+        ),
     ] = None,
     changes: RecipeChanges = None,
     backend: Backend = None,
@@ -105,8 +122,8 @@ def warm_cache_command(
     annotator_args: AnnotatorArguments = None,
 ) -> None:
     """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
-    from poc_aug.objects import ObjectSource, load_objects, load_recipe
-    from poc_aug.pipeline import InsertionPipeline
+    from poc_aug.known import find_schema
+    from poc_aug.objects import load_objects, load_recipe
     from poc_aug.warming import warm_cache
 
     chosen: dict[str, Any] = read_config(config) if config is not None else {}
@@ -127,6 +144,10 @@ def warm_cache_command(
         "codec": codec,
         "on_error": on_error,
         "paper_sizes": paper_sizes,
+        "sizes": sizes,
+        "sizes_file": None if sizes_file is None else str(sizes_file),
+        "include": include,
+        "exclude": exclude,
         "set": parse_arguments(changes) if changes else None,
         "backend": backend,
         "model": model,
@@ -149,20 +170,20 @@ def warm_cache_command(
         raise RecipeError("--objects is missing", expected="--objects rendered")
     if job.out is None:
         raise RecipeError("--out is missing", expected="--out street.cache")
-    asked = ObjectSource(
-        seed=job.seed,
-        camera=job.camera,
-        location=job.classes,
-        per_variant=job.objects_range,
-        extra=job.changes,
-        images=job.images,
-    )
+    check_backend_options(job)
+    check_given_once(job)
+    asked = job.source()
     base = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+    known = find_schema(base, job.label_schema)
     if job.backend is None:
-        check_no_models(job)
-        pipeline = InsertionPipeline(*load_objects(job.objects, asked), batch_size=job.batch_size)
+        recipe, inserter = load_objects(
+            job.objects, asked, schema=known, paper_sizes=job.paper_sizes, say=console.print
+        )
+        check_effects(job, recipe, inserter, known)
+        pipeline = plain_pipeline(recipe, inserter, job)
     else:
         recipe = load_recipe(job.objects, asked, paper_sizes=job.paper_sizes)
+        check_effects(job, recipe, None, known)
         pipeline = build_pipeline(console, recipe, job)
     path = Path(job.out)
     print_objects(console, pipeline.inserter)
@@ -328,7 +349,7 @@ def _run(application: typer.Typer) -> None:
         error.show()
         sys.exit(error.exit_code)
     except PocAugError as error:
-        errors.print(f"error: {error}", style="red")
+        errors.print(f"error: {error.on_command_line()}", style="red")
         sys.exit(_FAILED)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

@@ -19,9 +19,20 @@ Objects = Annotated[
         help="What is inserted: 'rendered', a preset, a recipe .yaml, a folder of RGBA cut-outs, a COCO .json.",
     ),
 ]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        help="Sizes of the objects: 40:120px (pixels), 0.05:0.2 (parts of the frame's longer side), or metres (real "
+        "sizes, by perspective; needs a horizon). Default: the recipe's; metres for cut-outs.",
+    ),
+]
+SizesFile = Annotated[
+    Path | None, typer.Option("--sizes-file", help="Real sizes by name, as YAML: 'mug: 0.10', in metres.")
+]
 ImagesFolder = Annotated[
     Path | None,
-    typer.Option("--images", help="Folder of the images of a COCO .json.  [default: found near it]"),
+    typer.Option("--images", help="Folder of the images of a COCO .json. Default: found near it."),
 ]
 SchemaName = Annotated[
     str | None, typer.Option("--schema", help="Label schema: a known name or a YAML file. Default: found.")
@@ -57,14 +68,14 @@ LocatorName = Annotated[
     typer.Option(
         "--locator",
         help="Where objects may stand: labels, prompt (the annotator's models look for it), or auto: the labels where "
-        "they know the place, else by prompt.  [default: auto]",
+        "they know the place, else by prompt. Default: auto.",
     ),
 ]
-DeviceName = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0.  [default: CUDA if there is one]")]
+DeviceName = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0. Default: CUDA if there is one.")]
 DtypeName = Annotated[
-    str | None, typer.Option("--dtype", help="float16, bfloat16 or float32.  [default: float16 on CUDA]")
+    str | None, typer.Option("--dtype", help="float16, bfloat16 or float32. Default: float16 on CUDA.")
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Crops in one run of a model.  [default: 8]")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Crops in one run of a model. Default: 8.")]
 BackendArguments = Annotated[
     list[str] | None,
     typer.Option("--backend-arg", metavar="KEY=VALUE", help="Further arguments of the backend: steps=30, repeatable."),

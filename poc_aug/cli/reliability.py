@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.cli.console import console
+from poc_aug.errors import RecipeError
 
 
 def reliability_command(
@@ -25,6 +26,8 @@ def reliability_command(
     """Correlate models' results on synthetic and on real data: Pearson, Spearman, Kendall, with intervals (GenVal)."""
     from poc_aug.reliability import reliability
 
+    if label and out is None:
+        raise RecipeError("--label without --out", expected="a folder for the plot that it labels: --out report")
     report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
     table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("correlation")

@@ -16,14 +16,16 @@ from poc_aug.adapters import open_item
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.backends import BackendOptions, build_pipeline
-from poc_aug.errors import DatasetError, RecipeError
+from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
+from poc_aug.errors import DatasetError, RecipeError, SchemaError
 from poc_aug.known import find_schema
-from poc_aug.objects import ObjectSource
+from poc_aug.object_choice import ObjectSource
 from poc_aug.picture_pairs import open_pair
 from poc_aug.pictures import open_picture, to_rgb, upright
 from poc_aug.recipe import Recipe
 from poc_aug.schema import LabelSchema
-from poc_aug.sizes import known_aspects, known_sizes
+from poc_aug.size_choice import SizeChoice
+from poc_aug.sizes import known_aspects, known_real_sizes, known_sizes
 from poc_aug.trace import Attempt, Trace, trace
 from poc_aug.trace_pictures import pictures_of
 from poc_aug.types import Filled, Region, Sample
@@ -49,6 +51,7 @@ class TryOptions:
         labels: a label map of the picture; ``None``: none.
         schema: the labels' schema: a known name or a YAML file.
         size_m: the object's size in metres; ``None``: as known, where a horizon is known too.
+        sizes: its size in pixels or parts of the frame, or "metres"; ``None``: metres where a horizon is known.
         horizon: row of the horizon over the picture's height; ``None``: estimated from the labels.
         changes: further changes to the recipe.
         camera: a name of `poc_aug.recipe.CAMERAS`, "file" (the picture's calibration file), or ``None``.
@@ -61,6 +64,7 @@ class TryOptions:
     labels: Path | None
     schema: str | None
     size_m: float | None
+    sizes: SizeChoice | None
     horizon: float | None
     changes: ObjectSource
     camera: str | None = None
@@ -81,7 +85,11 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     pipeline = build_pipeline(console, recipe, options).with_schema(schema)
-    pipeline.check()
+    try:
+        pipeline.check()
+    except SchemaError as error:
+        step = error.command.replace("--location", "--on")  # the same option, as this command calls it
+        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
     loaded = time.perf_counter()
     seen = trace(pipeline, sample)
     done = time.perf_counter()
@@ -125,6 +133,12 @@ def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> R
             expected="the schema of its ids",
             hint="name one (--schema cityscapes-labelIds), or leave the labels out: --on is then looked for by prompt",
         )
+    if what.labels is None and what.schema is not None:
+        raise RecipeError(
+            f"--schema {what.schema} without --labels",
+            expected="the label map that it is the schema of",
+            hint="give it (--labels PICTURE.png), or leave the schema out",
+        )
     camera = _camera(what)
     size = _size(console, what, name, schema, camera)
     on = () if what.on.strip().lower() == _ANYWHERE else (what.on,)
@@ -140,7 +154,15 @@ def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> R
     )
     if what.labels is None and not on:
         recipe = recipe.with_changes(locate_by="auto")
-    return what.changes.apply(recipe)
+    changes = what.changes.extra
+    check_fields(changes)
+    recipe = what.changes.apply(recipe)
+    check_reached(changes, recipe, None)
+    if what.horizon is not None:  # it holds for this picture, whatever camera is named
+        recipe = recipe.with_changes(camera={**recipe.camera.model_dump(), "horizon": what.horizon})
+    if what.camera is not None:
+        check_camera_used("--camera", recipe, None, schema)
+    return recipe
 
 
 def _camera(what: TryOptions) -> CameraSpec:
@@ -160,6 +182,18 @@ def _camera(what: TryOptions) -> CameraSpec:
 def _size(
     console: Console, what: TryOptions, name: str, schema: LabelSchema | None, camera: CameraSpec
 ) -> dict[str, Any]:
+    if what.sizes is not None and what.size_m is not None:
+        raise RecipeError("--sizes with --size-m", expected="one of the two")
+    if what.sizes == "metres" and name not in known_real_sizes():
+        raise RecipeError(
+            f"the real size of {name!r} is not known",
+            expected="its height in metres, or sizes in pixels or parts of the picture",
+            hint="--size-m 0.5, --sizes 40:120px or --sizes 0.05:0.2",
+        )
+    if what.sizes == "metres":
+        return {"size": known_real_sizes().rule(name).model_dump(), "aspect": known_real_sizes().aspect(name)}
+    if what.sizes is not None:
+        return {"size": what.sizes.model_dump()}
     known = known_sizes().get(name.lower())
     metres = what.size_m if what.size_m is not None else (known[0] if known else None)
     measure = "height" if what.size_m is not None or known is None else known[1]
@@ -167,9 +201,9 @@ def _size(
     horizon = horizon or (what.labels is not None and schema is not None and bool(schema.ground))
     if metres is None or (what.size_m is None and not horizon):
         why = (
-            f"the size of {name!r} is not known (--size-m)"
+            f"the size of {name!r} is not known (--size-m, --sizes)"
             if metres is None
-            else "there is no horizon (--horizon, --camera)"
+            else "there is no horizon (--horizon 0.4, --camera)"
         )
         console.print(f"size: 0.1 to 0.3 of the picture's longer side, since {why}", markup=False)
         return {"size": {"kind": "frame"}}

@@ -33,6 +33,8 @@ def check_scores(scores: torch.Tensor, labels: torch.Tensor, ignore: int) -> Non
             expected=f"0 in-distribution, 1 anomaly, {ignore} ignored",
             hint="read the dataset through POCAugmentedDataset with AnomalyLabels(), or map its ids "
             "(RoadAnomaly: labels == 2)",
+            command="name a dataset whose schema tells the anomaly's id: poc_aug.datasets:road_anomaly, say, or "
+            "poc_aug:PairedFolder with schema=FILE.yaml that has ood: [CLASS]",
         )
     if bool(scores.isnan().any()):
         place = scores.isnan().nonzero()[0].tolist()

@@ -47,7 +47,8 @@ def load_preset(name: str, *, paper_sizes: bool = False) -> Recipe:
             raise RecipeError(
                 f"preset {name!r} has no paper sizes",
                 expected=f"one of: {', '.join(known)}",
-                hint="leave paper_sizes (--paper-sizes) out: its objects come in their real size",
+                hint="leave paper_sizes out: its objects come in their real size",
+                command="leave --paper-sizes out: its objects come in their real size",
             )
         return Recipe.from_dict(_as_in_paper(fields, paper))
     if real_sizes is not None:
@@ -86,6 +87,7 @@ def _read(name: str) -> dict[str, Any]:
             f"no preset {name!r}",
             expected=f"one of: {', '.join(known)}",
             hint="to read a recipe of your own, use Recipe.from_yaml(path)",
+            command="for a recipe of your own give its file: --objects FILE.yaml",
         )
     return read_yaml(_FOLDER / f"{name}.yaml")
 

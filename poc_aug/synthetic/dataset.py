@@ -138,4 +138,5 @@ def _checked_size(size: object) -> tuple[int, int]:
         f"SyntheticStreet(size={size!r})",
         expected=f"(height, width), two integers from {_SMALLEST_PX} to {_LARGEST_PX} pixels",
         hint="pass for example size=(256, 512)",
+        command="give for example size=256,512",
     )

@@ -1,0 +1,195 @@
+"""An option that would change nothing is an error that says what to give instead, or to leave it out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from poc_aug.cli.backends import PAINTERS, BackendOptions
+from poc_aug.cli.config import WarmConfig
+from poc_aug.errors import RecipeError
+from poc_aug.recipe import PerspectiveSize, Recipe
+from poc_aug.schema import LabelSchema
+from poc_aug.types import Inserter
+
+_LEAVE = "leave it out"
+_MODELS = ("model", "annotator", "detector", "segmenter", "device", "dtype", "backend_args", "annotator_args")
+# The recipe's fields that an option of its own sets.
+_TWICE = {"seed": "seed", "camera": "camera", "location": "location", "per_variant": "objects_per_variant"}
+_TWICE |= {"sizes": "size", "sizes_file": "size"}
+# What the baselines of text-to-image models decide themselves: squares of a fixed size, anywhere.
+_SQUARES = {"size", "location", "ladder", "margin_px", "aspect_min", "aspect_max", "crop_scale", "recover_shade"}
+
+
+def check_backend_options(options: BackendOptions) -> None:
+    """Check that the chosen backend uses every option about models.
+
+    Raises:
+        RecipeError: names the option.
+    """
+    given = {name for name in _MODELS if getattr(options, name)}
+    if options.backend is None:
+        for name in _MODELS:
+            if name in given:
+                raise _unused(
+                    options,
+                    name,
+                    "without a backend",
+                    "--backend diffusion, text-to-image, or one of your own",
+                    "add --backend, or leave it out: cut-outs and rendered objects need no model",
+                )
+        if options.locator == "prompt":
+            raise _unused(
+                options,
+                "locator",
+                "without a backend",
+                "labels, or 'package.module:callable'",
+                "leave it out: the labels say where cut-outs and rendered objects may stand",
+            )
+        return
+    own = options.backend not in PAINTERS
+    annotator = options.annotator or ("none" if own else "transformers")
+    plain = annotator == "none" or ":" in annotator
+    if own and "model" in given:
+        raise _unused(options, "model", f"with --backend {options.backend}", "", "pass it on: --backend-arg model=...")
+    for name in ("device", "dtype"):
+        if own and plain and name in given:
+            raise _unused(
+                options, name, f"with --backend {options.backend}", "", f"pass it on: --backend-arg {name}=..."
+            )
+    if plain:
+        _unused_annotators(options, given, annotator)
+    if annotator == "sam3" and "detector" in given:
+        raise _unused(options, "detector", "with --annotator sam3", "one model: --segmenter", _LEAVE)
+
+
+def _unused_annotators(options: BackendOptions, given: Collection[str], annotator: str) -> None:
+    for name in ("detector", "segmenter"):
+        if name in given:
+            hint = f"{_LEAVE}, or pass it on: --annotator-arg {name}=..." if ":" in annotator else _LEAVE
+            raise _unused(options, name, f"with --annotator {annotator}", "--annotator transformers", hint)
+    if annotator == "none" and "annotator_args" in given:
+        raise _unused(options, "annotator_args", "without an annotator", "--annotator transformers", _LEAVE)
+
+
+def check_given_once(job: WarmConfig) -> None:
+    """Check that no two options decide the same thing.
+
+    Raises:
+        RecipeError: names both.
+    """
+    for name, field in _TWICE.items():
+        if field in job.changes and getattr(job, name) not in (None, False):
+            raise RecipeError(f"--set {field}=... with {_option(name)}", expected="one of the two")
+    if job.paper_sizes and (job.sizes is not None or job.sizes_file is not None):
+        raise RecipeError(
+            f"--paper-sizes with {_option('sizes' if job.sizes else 'sizes_file')}", expected="one of the two"
+        )
+    if "locate_by" in job.changes and job.locator != "auto":
+        raise RecipeError(f"--set locate_by=... with --locator {job.locator}", expected="one of the two")
+    check_fields(job.changes)
+
+
+def check_fields(changes: Collection[str]) -> None:
+    """Check that a recipe has the fields that ``--set`` changes.
+
+    Raises:
+        RecipeError: names the first that it does not have, with the closest ones.
+    """
+    for name in changes:
+        if name not in Recipe.model_fields:
+            close = get_close_matches(name, Recipe.model_fields, n=3)
+            raise RecipeError(
+                f"--set {name}=...: a recipe has no such field",
+                expected=f"one of: {', '.join(Recipe.model_fields)}",
+                hint=f"did you mean {' or '.join(close)}?" if close else "",
+            )
+
+
+def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+    """Check that what was asked of the recipe reaches its objects.
+
+    Args:
+        job: the options.
+        recipe: the recipe with what they change.
+        inserter: what pastes or draws the objects; ``None``: a model paints them.
+        schema: the dataset's label schema.
+
+    Raises:
+        RecipeError: names the option, and what to give instead.
+    """
+    asked = {field for name, field in _TWICE.items() if getattr(job, name) not in (None, False)} | set(job.changes)
+    if job.backend == "text-to-image" and (job.paper_sizes or asked & _SQUARES):
+        told = "--paper-sizes" if job.paper_sizes else _told(job, min(asked & _SQUARES))
+        raise RecipeError(
+            f"{told} with --backend text-to-image",
+            expected="nothing about sizes and places: it pastes squares of a fixed size, anywhere",
+            hint="leave it out; --backend-arg size_px=512 sets the square's side",
+        )
+    check_reached(job.changes, recipe, inserter)
+    if job.location is not None and all(spec.location is not None for spec in recipe.objects):
+        raise _no_effect("--location: each object has a location of its own", "locations in the recipe's file")
+    named = job.source().real_sizes
+    if named is not None and not any(spec.name in named for spec in recipe.objects):
+        names = ", ".join(spec.name for spec in recipe.objects)
+        raise _no_effect(f"--sizes-file {job.sizes_file}: it names none of the objects", f"some of: {names}")
+    if "camera" in asked:
+        check_camera_used(_told(job, "camera"), recipe, inserter, schema)
+
+
+def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter | None) -> None:
+    """Check that fields that ``--set`` changed reach the objects of the recipe; arguments as in `check_effects`.
+
+    Raises:
+        RecipeError: names the field, and what to give instead.
+    """
+    specs = recipe.objects
+    if "size" in changes and all(spec.size is not None for spec in specs):
+        raise _no_effect("--set size=...: each object has a size of its own", "--sizes 40:120px, 0.05:0.2 or metres")
+    if "location" in changes and all(spec.location is not None for spec in specs):
+        raise _no_effect("--set location=...: each object has its own", "locations in the recipe's file")
+    if "crop_scale" in changes and all(spec.crop_px is not None for spec in specs):
+        raise _no_effect("--set crop_scale=...: each object has a crop_px of its own", "crop_px in the recipe's file")
+    for field in ("aspect_min", "aspect_max"):
+        if field in changes and (inserter is not None or all(spec.aspect is not None for spec in specs)):
+            raise _no_effect(f"--set {field}=...: each object has a shape of its own", "objects that a model paints")
+    for field in ("passes", "prompt_template", "recover_shade"):
+        if inserter is not None and changes.get(field):
+            raise _no_effect(f"--set {field}=...: no model paints these objects", "--backend diffusion")
+    if "foot_fraction" in changes and recipe.overlap_on == "box":
+        raise _no_effect("--set foot_fraction=...: boxes are judged as a whole", "--set overlap_on=foot")
+
+
+def check_camera_used(told: str, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+    """Check that a camera that was asked for has a horizon to be seen by, or sizes in metres that ask for one.
+
+    Raises:
+        RecipeError: it would change nothing.
+    """
+    metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
+    horizon = recipe.camera.horizon is not None or (schema is not None and bool(schema.ground))
+    if not horizon and not metres and not (inserter is not None and inserter.needs_perspective):
+        raise _no_effect(
+            f"{told}: no size is in metres, and the labels have no ground to find a horizon by",
+            "a camera with its horizon: --set 'camera={horizon: 0.4}'",
+        )
+
+
+def _no_effect(problem: str, instead: str) -> RecipeError:
+    return RecipeError(f"no effect: {problem}", expected=instead, hint="give that, or leave it out")
+
+
+def _unused(options: BackendOptions, name: str, where: str, expected: str, hint: str) -> RecipeError:
+    return RecipeError(f"{_option(name)} {getattr(options, name)!r} {where}", expected=expected, hint=hint)
+
+
+def _told(job: WarmConfig, field: str) -> str:
+    """How the field was asked for."""
+    if field in job.changes:
+        return f"--set {field}=..."
+    return next(_option(name) for name, of in _TWICE.items() if of == field and getattr(job, name) not in (None, False))
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_args", "_arg").replace("_", "-")
