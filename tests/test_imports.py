@@ -55,7 +55,7 @@ RANKS = [
     ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
     ("manifests",),
     ("live",),
-    ("reading",),
+    ("reading", "base_checks"),
     (
         "dataset",
         "closed_set",
