@@ -125,7 +125,8 @@ def check_labels(
         f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{shown}",
         expected="the labels that the cache was made from, in any ids, and their schema",
         hint=f"pass the schema of these labels: schema=FILE (--schema), or one of {', '.join(SCHEMAS)}; where they are "
-        "another annotation of the same images, such as predictions: check_labels=False",
+        "another annotation of the same images, such as predictions: check_labels=False; where the cache was made by a "
+        "wrong schema, make it again",
     )
 
 
