@@ -15,9 +15,10 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import Dataset
 
-from poc_aug import digest, seeding
+from poc_aug import seeding
 from poc_aug.adapters import Adapt, OpenItem, open_item
 from poc_aug.adapters.ownership import is_unshared
+from poc_aug.base_checks import BaseChecks
 from poc_aug.cache import Cache
 from poc_aug.camera import FrameCalibrations
 from poc_aug.compose import compose_image, covered, paint_labels
@@ -26,15 +27,14 @@ from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ign
 from poc_aug.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.known import find_schema
-from poc_aug.label_digest import check_labels as check_same_labels
-from poc_aug.labels import ChecksBase, LabelPolicy, OodLabels
+from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
 from poc_aug.manifests import type_name
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.reading import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import Recipe
 from poc_aug.redraw import DrawNumbers, Redraw, check_redraw, read_again
-from poc_aug.schema import LabelSchema, check_label_ids
+from poc_aug.schema import LabelSchema
 from poc_aug.types import IGNORED, Variant
 
 _logger = logging.getLogger("poc_aug")
@@ -158,13 +158,11 @@ class POCAugmentedDataset(Dataset[Any]):
         self.base_schema = find_schema(base, schema)
         if self.base_schema is None and isinstance(pipeline, InsertionPipeline):
             self.base_schema = pipeline.schema
-        self.check_labels = check_labels
-        self._told_incomparable = False
+        self._checks = BaseChecks(self.base_schema, self.labels, check_labels, key_advice(base))
         self.adapt = adapt
         self.check_transforms = check_transforms
         self.transforms = transforms
         own_keys = dataset_keys(base, keys)
-        self._key_advice = key_advice(base)
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:
@@ -316,7 +314,7 @@ class POCAugmentedDataset(Dataset[Any]):
         came = self.base[number]
         unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
         item = open_item(came, self.adapt, key=key, unshared=unshared)
-        self._check_ids(item)
+        self._checks.check_ids(item)
         reading = Reading(index, place, key, item)
         if self._calibrations is not None:
             reading.calibrate = partial(self._calibrations.of, number)
@@ -328,7 +326,7 @@ class POCAugmentedDataset(Dataset[Any]):
     def _finish(self, reading: Reading) -> Any:
         item, variant = reading.item, reading.variant
         if variant is not None and variant.insertions:
-            self._check_match(item, variant)
+            self._checks.check_match(item, variant, self.cache)
             self._rewrite_base(item)
             self._compose(item, variant)
         else:
@@ -350,36 +348,6 @@ class POCAugmentedDataset(Dataset[Any]):
         item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
         ring_px = self.labels.ring_px
         paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
-
-    def _check_match(self, item: OpenItem, variant: Variant) -> None:
-        """That image and labels, before anything is written to them, are those that the insertions were made for."""
-        path, made_from = self.cache.path, self.cache.manifest.dataset
-        seen = digest.digest_of(item.image)
-        digest.check_match(variant.digest, seen, item.key, path, made_from, self._key_advice)
-        known = self.labels.known_schema if isinstance(self.labels, OodLabels) else None
-        schema, stored = self.base_schema or known, variant.label_digest
-        if not self.check_labels or schema is None or not stored:
-            return
-        made_by, partial = made_from.get("schema"), self.base_schema is None
-        comparable = check_same_labels(stored, item.labels, schema, item.key, path, made_by, partial=partial)
-        if not (comparable or partial or self._told_incomparable):
-            self._told_incomparable = True
-            _logger.warning(
-                "The labels of %r, read by schema %r, cannot be compared with those that the cache %r was made from: "
-                "they share no class name with what schema %r showed. Whether they are read right is not known, here "
-                "and in samples like it",
-                item.key,
-                schema.name,
-                str(path),
-                made_by,
-            )
-
-    def _check_ids(self, item: OpenItem) -> None:
-        """Every item's ids, shown with insertions or without: 0.5 to 1.3 ms of 2048×1024 labels, PIL's 0.9 ms."""
-        ids = item.labels.ids()
-        check_label_ids(ids, self.base_schema, item.key)
-        if isinstance(self.labels, ChecksBase):
-            self.labels.check_base(ids, self.base_schema, item.key)
 
     def _check_fit(self, item: OpenItem, variant: Variant) -> None:
         names = {part.name for insertion in variant.insertions for part in insertion.parts}

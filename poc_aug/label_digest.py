@@ -124,8 +124,9 @@ def check_labels(
         f"labels of {key!r}, read by schema {schema.name!r}, show other classes than when the cache {str(cache)!r} was "
         f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{shown}",
         expected="the labels that the cache was made from, in any ids, and their schema",
-        hint=f"pass the schema of these labels: schema=FILE, or one of {', '.join(SCHEMAS)}; where they are another "
-        "annotation of the same images, such as predictions: check_labels=False",
+        hint=f"pass the schema of these labels: schema=FILE (--schema), or one of {', '.join(SCHEMAS)}; where they are "
+        "another annotation of the same images, such as predictions: check_labels=False; where the cache was made by a "
+        "wrong schema, make it again",
     )
 
 

@@ -266,7 +266,8 @@ class NewClassLabels(_KeepBase):
             raise LabelPolicyError(
                 f"id {label_id} of {name!r} is that {whose}",
                 expected="an id of its own for each new class",
-                hint="choose another; or say that they are one class: NewClassLabels(..., merge=True)",
+                hint="choose another (of presets: preset_ids(name, start=100)); or say that they are one class: "
+                "NewClassLabels(..., merge=True)",
             )
 
     def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:

@@ -48,7 +48,7 @@ RANKS = [
     ("redraw", "cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
     ("manifests", "key_matching"),
     ("live",),
-    ("reading",),
+    ("reading", "base_checks"),
     (
         "dataset",
         "closed_set",

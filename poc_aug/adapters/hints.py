@@ -91,7 +91,10 @@ def label_hint(*, floating: bool, boolean: bool) -> str:
         )
     if boolean:
         return "turn a mask into ids, for example mask.to(torch.uint8) or mask.astype('uint8')"
-    return "return one map of ids a pixel; one-hot maps become ids with argmax over their classes"
+    return (
+        "return one map of ids per pixel; one-hot maps become ids with argmax over their classes, colours (of COCO's "
+        "panoptic segments, say) by the dataset's table of them"
+    )
 
 
 def _to_eight_bits(value: Any, is_tensor: bool) -> str:
