@@ -198,6 +198,9 @@ def test_a_root_that_cannot_be_reached_is_named(
             what(root, *globs)
         assert str(root) in caught.value.problem
 
+    with pytest.raises(DatasetError, match="no home folder for '~nobody-of-that-name/data'"):
+        what("~nobody-of-that-name/data", *globs)
+
     def forbidden(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 

@@ -112,6 +112,14 @@ def test_sixteen_bits_of_grey_are_scaled_as_sixteen_bits_of_colour(tmp_path: Pat
     assert np.array_equal(np.asarray(to_rgba(open_picture(path), path))[..., 3], np.full((H, W), 255))
 
 
+def test_a_transparent_value_of_sixteen_bits_becomes_alpha(tmp_path: Path) -> None:
+    clear = int(DEEP[3, 4])
+    path = saved(tmp_path / "a.png", Image.fromarray(DEEP), transparency=clear)
+    alpha = np.asarray(to_rgba(open_picture(path), path))[..., 3]
+    assert np.array_equal(alpha, np.where(DEEP == clear, 0, 255))
+    assert to_rgb(open_picture(path), path).mode == "RGB"
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_sensor_bits_in_sixteen_are_an_error(tmp_path: Path, bits: int) -> None:
     path = png(tmp_path / "night.png", DEEP >> (16 - bits), 16, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
 from poc_aug.datasets.paired import Options, PairedFolder
-from poc_aug.datasets.pairing import any_file, find_files, is_folder
+from poc_aug.datasets.pairing import any_file, find_files, folder_at, is_folder
 from poc_aug.errors import DatasetError
 
 Layout: TypeAlias = tuple[str, str]
@@ -117,7 +117,7 @@ def idd(
     """
     _known("split", split, ("train", "val"))
     lite = (f"leftImg8bit/{split}/*/*_image.jpg", f"gtFine/{split}/*/*_label.png")
-    if ids is None and _holds(Path(root).expanduser(), lite):
+    if ids is None and _holds(folder_at(root), lite):
         schema = None if _may_change_ids(options) else "idd-lite"
         return PairedFolder(root, *lite, schema=schema, pair=_idd_lite_labels, **options)
     chosen = "csTrainIds" if ids is None else ids
@@ -146,7 +146,7 @@ def fishyscapes(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
         (f"original/*.{_ANY}", "labels/*.png"),
         ("leftImg8bit/{train,test}/*/*_leftImg8bit.png", "fishyscapes_lostandfound/*_labels.png"),
     ]
-    folder = Path(root).expanduser()
+    folder = folder_at(root)
     if _holds(folder, layouts[2]) and not any(_holds(folder, layout) for layout in layouts[:2]):
         images, labels = _lost_and_found(folder, layouts[2])
         schema = None if _may_change_ids(options) else "fishyscapes"
@@ -212,7 +212,7 @@ def _open(
     options: Options,
 ) -> PairedFolder:
     """The first layout that is there, as a dataset."""
-    folder = Path(root).expanduser()
+    folder = folder_at(root)
     for layout in layouts:
         if _holds(folder, layout):
             return PairedFolder(root, *layout, schema=None if _may_change_ids(options) else schema, **options)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from torchvision.datasets import VisionDataset
 
-from poc_aug.datasets.pairing import pair_by_function, pair_by_wildcards
+from poc_aug.datasets.pairing import folder_at, pair_by_function, pair_by_wildcards
 from poc_aug.errors import DatasetError
 from poc_aug.joint_transforms import transform_pair
 from poc_aug.picture_pairs import ExifRule, check_exif_rule, open_pair
@@ -84,7 +84,7 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
                 expected="either transforms= of the pair, or one function of each",
                 hint="join them in transforms=",
             )
-        folder = Path(root).expanduser()
+        folder = folder_at(root)
         super().__init__(str(folder), transforms, transform, target_transform)
         self._exif: ExifRule = exif
         self._may_resize = any(each is not None for each in (transforms, transform, target_transform))

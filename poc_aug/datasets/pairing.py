@@ -42,6 +42,20 @@ def any_file(root: Path, pattern: str) -> bool:
         return next(_matches(root, pattern), None) is not None
 
 
+def folder_at(root: str | Path) -> Path:
+    """The path of a dataset's folder, ``~`` resolved.
+
+    Raises:
+        DatasetError: ``~`` stands for nobody's home.
+    """
+    try:
+        return Path(root).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(
+            f"there is no home folder for {str(root)!r}", expected="a folder", hint="write the path out"
+        ) from error
+
+
 def is_folder(root: Path) -> bool:
     """Whether there is a folder at the path.
 
