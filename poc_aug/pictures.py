@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from poc_aug.errors import PocAugError, SampleReadError
 
@@ -32,6 +32,17 @@ _BY_PILLOW = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"
 """Modes of 8 bits (or 1) a channel, which Pillow itself turns into RGB as it should."""
 
 _LEAST_OF_16_BITS = 4096
+
+_TIFF = "a TIFF of a kind that Pillow does not decode, such as floats of 16 or 64 bits, float colours, or many bands"
+_NOT_PILLOWS = {
+    b"II*\0": _TIFF,
+    b"MM\0*": _TIFF,
+    b"II+\0": _TIFF,
+    b"MM\0+": _TIFF,
+    b"ftypheic": "an HEIC photograph, for which Pillow needs the plugin pillow-heif",
+    b"version https://git-lfs": "a pointer of Git LFS: its data was not fetched (git lfs pull)",
+}
+"""How files begin that Pillow cannot identify, and what they are."""
 
 
 def open_picture(
@@ -68,6 +79,9 @@ def open_picture(
             frames = _frames(picture)
             orientation = exif_orientation(picture)
             inverted = picture.mode in _SIXTEEN_BITS and _zero_is_white(picture)
+            if orientation >= 5 and picture.format == "TIFF":
+                # Where Pillow maps the file into memory (uncompressed, one band) it takes width for height: garbage.
+                picture.filename = ""
             picture.load()  # closes the file; the pixels stay
             decoded = _as_stored(picture, orientation)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as caught:
@@ -225,8 +239,8 @@ def _upper_bits(picture: Image.Image, name: object, error: type[PocAugError]) ->
         raise error(
             f"{name} is a 16-bit picture (mode {picture.mode!r}) whose highest value is {highest} of 65535",
             expected="values that use the 16 bits: at 8 bits this picture would be nearly black",
-            hint="scale the sensor's 10 or 12 bits to 8 once and save that: "
-            "Image.fromarray((x >> 4).astype('uint8')) for 12 bits, >> 2 for 10",
+            hint="take 8 bits of the sensor's once, the same for all pictures, and save that: "
+            "Image.fromarray((x >> 4).astype('uint8')) of 12 bits, >> 2 of 10, >> 0 of 8",
         )
     grey = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
     grey.info = {name: value for name, value in picture.info.items() if name != "transparency"}
@@ -248,6 +262,12 @@ def _reason(path: Path, caught: Exception) -> str:
             return f"it is a link to {path.readlink()}, which is not there"
         if path.is_dir():
             return "it is a folder"
-        return "it is empty" if path.is_file() and path.stat().st_size == 0 else told
+        if not isinstance(caught, UnidentifiedImageError):
+            return told
+        with path.open("rb") as file:
+            head = file.read(32)
     except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
         return told
+    if not head:
+        return "it is empty"
+    return next((kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), told)

@@ -43,6 +43,22 @@ def test_orientation_is_reported_and_upright_turns(tmp_path: Path, kind: str, or
         assert np.array_equal(np.asarray(turned), np.asarray(ImageOps.exif_transpose(alone)))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "I", "1"])
+def test_tiff_files_of_one_band_are_turned_right(tmp_path: Path, mode: str, orientation: int) -> None:
+    """Pillow 13 alone turns uncompressed ones into garbage where width and height swap."""
+    picture = Image.fromarray(DEEP) if mode in ("I;16", "I") else Image.fromarray(RGB[..., 0])
+    if mode == "I":
+        picture = Image.fromarray(DEEP.astype(np.int32))
+    elif mode in ("1", "P"):
+        picture = picture.convert(mode)
+    path = saved(tmp_path / "a.tif", picture, exif=with_orientation(orientation))
+    stored = open_picture(path)
+    assert stored.mode == mode
+    assert exif_orientation(stored) == orientation
+    assert np.array_equal(np.asarray(stored), np.asarray(picture))
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_unknown_orientations_count_as_none(tmp_path: Path, orientation: int) -> None:
     path = saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=with_orientation(orientation))
@@ -94,6 +110,14 @@ def test_sixteen_bits_of_grey_are_scaled_as_sixteen_bits_of_colour(tmp_path: Pat
     colour = open_picture(png(tmp_path / "b.png", np.repeat(DEEP[..., None], 3, axis=2), 16, 2))
     assert np.array_equal(grey, np.asarray(to_rgb(colour, "b")))  # Pillow's own way with 16-bit colours
     assert np.array_equal(np.asarray(to_rgba(open_picture(path), path))[..., 3], np.full((H, W), 255))
+
+
+def test_a_transparent_value_of_sixteen_bits_becomes_alpha(tmp_path: Path) -> None:
+    clear = int(DEEP[3, 4])
+    path = saved(tmp_path / "a.png", Image.fromarray(DEEP), transparency=clear)
+    alpha = np.asarray(to_rgba(open_picture(path), path))[..., 3]
+    assert np.array_equal(alpha, np.where(DEEP == clear, 0, 255))
+    assert to_rgb(open_picture(path), path).mode == "RGB"
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
@@ -169,6 +193,24 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, how: str) -> None:
         open_picture(path, what="labels", key="k", error=ObjectBankError, hint="delete it")
     assert str(path) in caught.value.problem
     assert caught.value.hint == "delete it"
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "an HEIC photograph"),
+        (b"", "a TIFF of a kind that Pillow does not decode"),
+    ],
+)
+def test_files_that_are_pictures_elsewhere_are_told(tmp_path: Path, start: bytes, told: str) -> None:
+    path = tmp_path / "a.jpg"
+    if start:
+        path.write_bytes(start)
+    else:
+        tiff(path, RNG.random((H, W)))  # float64
+    with pytest.raises(SampleReadError, match=rf"a\.jpg: {told}"):
+        open_picture(path)
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
