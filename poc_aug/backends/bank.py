@@ -302,7 +302,7 @@ class ObjectBank:
         try:
             result = self._read(source)
         except ObjectBankError as error:
-            if not is_of_the_machine(error.__cause__):
+            if not is_of_the_machine(error):
                 with self._lock:
                     self.unreadable[source.name] = error.problem
             raise

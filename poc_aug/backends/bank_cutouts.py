@@ -55,5 +55,9 @@ class CutoutSource(Protocol):
 
 
 def is_of_the_machine(error: BaseException | None) -> bool:
-    """Whether an error says nothing about the file: the process is out of memory, or of file descriptors."""
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
+    """Whether an error, or what caused it, says nothing about the file: out of memory, or of file descriptors."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+            return True
+        error = error.__cause__
+    return False

@@ -184,7 +184,7 @@ class PasteInserter:
         try:
             return self.bank.cutout(drawn.index)
         except ObjectBankError as error:
-            if is_of_the_machine(error.__cause__):  # another time the same cut-out can be read
+            if is_of_the_machine(error):  # another time the same cut-out can be read
                 raise
             name = self.bank.name(drawn.index)
             if name not in self._logged:
