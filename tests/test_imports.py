@@ -17,7 +17,10 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 # A module may import from its own rank and below.
 RANKS = [
     ("errors", "types"),
-    ("seeding", "recipe", "schema", "perspective", "components", "sizes", "presets", "models", "measure", "statistics"),
+    (
+        *("seeding", "recipe", "schema", "perspective", "components", "sizes", "size_choice", "presets", "models"),
+        *("measure", "statistics"),
+    ),
     (
         *(
             "metrics",
@@ -37,7 +40,7 @@ RANKS = [
         ),
         *("datasets", "synthetic", "render"),
     ),
-    ("cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
+    ("cache", "pipeline", "pipeline_checks", "scene", "object_order", "engine", "accelerator", "backends"),
     ("manifests",),
     ("live",),
     ("reading",),
@@ -48,6 +51,7 @@ RANKS = [
         "evaluation_pictures",
         "warming",
         "preview",
+        "object_choice",
         "objects",
         "bench",
         "trace",
