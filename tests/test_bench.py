@@ -26,7 +26,9 @@ VARIANTS = 2
 @pytest.fixture(scope="module")
 def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bench") / "frames.cache"
-    warm_cache(Frames(LENGTH), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=VARIANTS, workers=0)
+    warm_cache(
+        Frames(LENGTH), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=VARIANTS, workers=0
+    )
     return path
 
 

@@ -272,7 +272,9 @@ def test_a_broken_contract_is_raised_whatever_is_skipped(tmp_path: Path) -> None
             return super().insert(crops)[1:]
 
     with pytest.raises(GenerationError, match="Short returned 3 results for 4 crops"):
-        warm_cache(Frames(6), tmp_path / "a.cache", one_crop_a_variant(Short()), num_variants=1, workers=0, on_error="skip")
+        warm_cache(
+            Frames(6), tmp_path / "a.cache", one_crop_a_variant(Short()), num_variants=1, workers=0, on_error="skip"
+        )
 
 
 class SmallSecond(Frames):
@@ -358,7 +360,12 @@ def test_an_unknown_schema_is_an_error_before_any_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"num_variants": 0}, "num_variants=0"), ({"limit": 0}, "limit=0"), ({"workers": -1}, "-1"), ({"on_error": "x"}, "'x'")],
+    [
+        ({"num_variants": 0}, "num_variants=0"),
+        ({"limit": 0}, "limit=0"),
+        ({"workers": -1}, "-1"),
+        ({"on_error": "x"}, "'x'"),
+    ],
 )
 def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(RecipeError, match=named):
@@ -383,7 +390,9 @@ def job(path: str, workers: int, ready: Any, file_limit: int | None = None) -> N
     os.setpgrp()
     ready.set()
     try:
-        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), num_variants=3, workers=workers)
+        warm_cache(
+            Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), num_variants=3, workers=workers
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     except CacheDiskError as error:
