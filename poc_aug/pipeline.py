@@ -9,7 +9,6 @@ and seeds, so what it produces does not depend on batch size or on which other j
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -21,7 +20,8 @@ from poc_aug.engine import Engine, Job, Outcome
 from poc_aug.errors import CalibrationError, DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
 from poc_aug.object_order import draw_objects
-from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe, fingerprint
+from poc_aug.pipeline_checks import check_sizes, no_place
+from poc_aug.recipe import ObjectSpec, Recipe, fingerprint
 from poc_aug.regions import ValidArea, find_region
 from poc_aug.scene import Locate, Scene
 from poc_aug.schema import LabelSchema
@@ -33,7 +33,6 @@ from poc_aug.types import (
     Box,
     ChecksRecipe,
     Crop,
-    Extent,
     Filled,
     Inserter,
     Insertion,
@@ -80,7 +79,7 @@ class InsertionPipeline:
         self.locator = locator
         self.schema = schema
         self.batch_size = batch_size
-        _check_sizes(recipe, inserter)
+        check_sizes(recipe, inserter)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of the backends: everything beside the recipe that decides what is generated."""
@@ -148,7 +147,7 @@ class InsertionPipeline:
                 )
             for name in _classes(location):
                 if not self.schema.has(name):
-                    raise _no_place(spec.name, name, self.schema)
+                    raise no_place(spec.name, name, self.schema)
 
     def generate(self, sample: Sample, variant: int = 0) -> Variant:
         """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
@@ -378,19 +377,6 @@ def _classes(location: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name[4:] if name.lower().startswith("the ") else name for name in location)
 
 
-def _no_place(object_name: str, place: str, schema: LabelSchema) -> SchemaError:
-    """The error for a location that the schema does not know."""
-    classes = [name for name, label_id in schema.ids.items() if label_id not in schema.ignore] or list(schema.ids)
-    close = get_close_matches(place, classes, n=1)
-    like, one = (close[0], close[0]) if close else ("CLASS", "one of these classes")
-    return SchemaError(
-        f"object {object_name!r} stands on {place!r}, and label schema {schema.name!r} has no such class",
-        expected=f"one of: {', '.join(classes)}",
-        hint=f"location=({like!r},): {one}; or location=() for anywhere; or pass the schema of this dataset",
-        command=f'--location "{like}": {one}; or --location anywhere; or give the schema of this dataset, --schema',
-    )
-
-
 def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, drawn: str, seed: int) -> Crop:
     top, left, height, width = region.crop_yxhw
     y, x, h, w = region.box_yxhw
@@ -406,19 +392,3 @@ def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, draw
         detect=spec.detect,
         passes=recipe.passes,
     )
-
-
-def _check_sizes(recipe: Recipe, inserter: Inserter) -> None:
-    for spec in recipe.objects:
-        rule = spec.size or recipe.size
-        if isinstance(rule, PerspectiveSize) and rule.size_m is None:
-            extent = inserter.extent(spec.name, 0)
-            if not isinstance(extent, Extent) or extent.height_m is None:
-                raise RecipeError(
-                    f"object {spec.name!r} has a perspective size without size_m, and "
-                    f"{type(inserter).__name__} does not know its real size",
-                    expected="a size in metres",
-                    hint=f"ObjectSpec(name={spec.name!r}, size=PerspectiveSize(size_m=0.6))",
-                    command="--sizes metres where its size is known; else write "
-                    f"'{spec.name}: 0.6' (metres) into a file, and give --sizes-file FILE.yaml; or --sizes 40:120px",
-                )

@@ -18,8 +18,8 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 RANKS = [
     ("errors", "types", "stray_files", "blame"),
     (
-        *("seeding", "camera_spec", "recipe", "label_ids", "schema", "components", "sizes", "presets", "models"),
-        *("measure", "statistics", "pictures", "label_files", "picture_pairs"),
+        *("seeding", "camera_spec", "recipe", "label_ids", "schema", "components", "sizes", "size_choice", "presets"),
+        *("models", "measure", "statistics", "pictures", "label_files", "picture_pairs"),
     ),
     (
         *(
@@ -45,7 +45,7 @@ RANKS = [
         ),
         *("datasets", "synthetic", "render"),
     ),
-    ("redraw", "cache", "pipeline", "scene", "object_order", "engine", "accelerator", "backends"),
+    ("redraw", "cache", "pipeline", "pipeline_checks", "scene", "object_order", "engine", "accelerator", "backends"),
     ("manifests", "key_matching"),
     ("live",),
     ("reading", "base_checks"),
@@ -56,6 +56,7 @@ RANKS = [
         "evaluation_pictures",
         "warming",
         "preview",
+        "object_choice",
         "objects",
         "bench",
         "trace",
