@@ -167,10 +167,10 @@ def warm_cache(
     """
     _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
+    names = dataset_keys(dataset, keys)
     label_schema = find_schema(dataset, schema)
     pipeline = pipeline.with_schema(label_schema)
     pipeline.check()
-    names = dataset_keys(dataset, keys)
     check_repeats(dataset, names, adapt)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
