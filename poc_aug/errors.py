@@ -6,13 +6,13 @@
     ├── DatasetError                 an item of the base dataset cannot be used
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
-    │   └── DatasetKeyError          keys that are missing or not unique
+    │   └── DatasetKeyError          no map-style dataset, or keys that cannot be
     ├── SchemaError                  a label id or class name that the schema does not know
     ├── LabelPolicyError             an insertion's class has no id, or an id does not fit the labels' dtype
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
-    │   ├── CacheNotFoundError       nothing at that path
+    │   ├── CacheNotFoundError       nothing at that path, or no longer
     │   ├── CacheFormatError         not a cache, another schema version, a half-written or truncated file
     │   ├── CacheMismatchError       made with another recipe
     │   ├── CacheDatasetMismatchError  made from another, or a re-ordered, dataset
@@ -73,7 +73,7 @@ class SampleReadError(DatasetError):
 
 
 class DatasetKeyError(DatasetError):
-    """Keys that are missing, not strings, or not unique."""
+    """No map-style dataset, or keys that are missing, not strings, or the same for different images."""
 
 
 class SchemaError(PocAugError):
@@ -117,7 +117,7 @@ class CacheError(PocAugError):
 
 
 class CacheNotFoundError(CacheError):
-    """There is no cache at the path."""
+    """There is no cache at the path, or it, or a shard of it, is there no longer."""
 
 
 class CacheFormatError(CacheError):
@@ -125,11 +125,11 @@ class CacheFormatError(CacheError):
 
 
 class CacheMismatchError(CacheError):
-    """The cache was made with another recipe than the one asked for."""
+    """The cache was made with another recipe than the one asked for, or another one took its place."""
 
 
 class CacheDatasetMismatchError(CacheError):
-    """The cache was made from another dataset, or from the same one in another order or size."""
+    """The cache was made from another dataset, or from the same one in another order or size, or holds a part of it."""
 
 
 class CacheMissError(CacheError):
@@ -145,7 +145,7 @@ class CacheBusyError(CacheError):
 
 
 class CacheDiskError(CacheError):
-    """The disk is full, or a file cannot be written."""
+    """The disk is full, or a file cannot be written or read."""
 
 
 class MissingDependencyError(PocAugError, ImportError):

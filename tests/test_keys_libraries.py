@@ -641,3 +641,12 @@ def test_a_bank_reads_a_repeated_sample_once() -> None:
     assert len(again) == len(bank) > 0
     with pytest.raises(DatasetKeyError, match="different images"):
         ObjectBank.from_dataset(base, base.schema, ["car"], keys=["a", "a", "b"])
+
+
+def test_a_repeated_sample_that_cannot_be_read_is_skipped_as_asked(tmp_path: Path) -> None:
+    twice = Repeat(Frames(LENGTH, broken=(0, 2)), 2)
+    report = warm_cache(
+        twice, tmp_path / "a.cache", pipeline(), num_variants=1, workers=0, schema=SCHEMA, on_error="skip"
+    )
+    assert report.made == 2
+    assert [key for key, _ in report.unreadable] == ["frame-000", "frame-002"]
