@@ -6,7 +6,7 @@
     ├── DatasetError                 an item of the base dataset cannot be used
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
-    │   ├── DatasetKeyError          keys that are missing or not unique
+    │   ├── DatasetKeyError          no map-style dataset, or keys that cannot be
     │   └── CalibrationError         a frame's camera file that is missing, broken, or of other frames
     ├── SchemaError                  ids or names that the schema does not know, or a schema of other labels
     ├── LabelPolicyError             an insertion's class has no id, or one that is taken, or one that does not fit
@@ -14,7 +14,7 @@
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
-    │   ├── CacheNotFoundError       nothing at that path
+    │   ├── CacheNotFoundError       nothing at that path, or no longer
     │   ├── CacheFormatError         not a cache, another schema version, a half-written or truncated file
     │   ├── CacheMismatchError       made with another recipe
     │   ├── CacheDatasetMismatchError  made from another, or a re-ordered, dataset
@@ -94,7 +94,7 @@ class SampleReadError(DatasetError):
 
 
 class DatasetKeyError(DatasetError):
-    """Keys that are missing, not strings, or not unique."""
+    """No map-style dataset, or keys that are missing, not strings, or the same for different images."""
 
 
 class CalibrationError(DatasetError):
@@ -146,7 +146,7 @@ class CacheError(PocAugError):
 
 
 class CacheNotFoundError(CacheError):
-    """There is no cache at the path."""
+    """There is no cache at the path, or it, or a shard of it, is there no longer."""
 
 
 class CacheFormatError(CacheError):
@@ -154,11 +154,11 @@ class CacheFormatError(CacheError):
 
 
 class CacheMismatchError(CacheError):
-    """The cache was made with another recipe than the one asked for."""
+    """The cache was made with another recipe than the one asked for, or another one took its place."""
 
 
 class CacheDatasetMismatchError(CacheError):
-    """The cache was made from another dataset, or from the same one in another order or size."""
+    """The cache was made from another dataset, or from the same one in another order or size, or holds a part of it."""
 
 
 class CacheMissError(CacheError):
@@ -174,7 +174,7 @@ class CacheBusyError(CacheError):
 
 
 class CacheDiskError(CacheError):
-    """The disk is full, or a file cannot be written."""
+    """The disk is full, or a file cannot be written or read."""
 
 
 class MissingDependencyError(PocAugError, ImportError):

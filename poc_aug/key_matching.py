@@ -49,6 +49,7 @@ def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt
 
     Raises:
         CacheDatasetMismatchError: it holds some of the samples under other names, but not all.
+        Exception: the dataset fails on the one sample that is compared.
     """
     held = set(cache.keys())
     found = stored_keys(keys, held, dataset)

@@ -206,10 +206,10 @@ def warm_cache(
     _check(num_variants, limit, workers, on_error)
     started = time.perf_counter()
     check_base_transforms(dataset)
+    names = dataset_keys(dataset, keys)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
     pipeline.check()
     label_schema = pipeline.schema
-    names = dataset_keys(dataset, keys)
     check_repeats(dataset, names, adapt)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).

@@ -257,6 +257,17 @@ def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path, start, harm):
     assert str(path) in str(caught.value)
 
 
+def test_generating_into_a_cache_that_is_gone(tmp_path):
+    path = tmp_path / "live.cache"
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    with POCAugmentedDataset(Frames(4), path, pipeline=pipeline, p=1.0, num_variants=1) as ds:
+        assert ds[0]
+        remove(path)
+        with pytest.raises(PocAugError, match=r"live\.cache") as caught:
+            ds[1]
+        assert "was removed" in str(caught.value) or "is gone" in str(caught.value)
+
+
 def test_a_thread_of_a_worker_sees_it_too(tmp_path):
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT)) as cache:
         assert len(cache) == COUNT

@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, Dataset, StackDataset, Subset, random_split
 
-from poc_aug import AnomalyLabels, POCAugmentedDataset, warm_cache
+from poc_aug import AnomalyLabels, ObjectBank, POCAugmentedDataset, SyntheticStreet, warm_cache
+from poc_aug.cache import Cache
 from poc_aug.errors import CacheDatasetMismatchError, DatasetKeyError
 from poc_aug.keys import dataset_keys
 from poc_aug.pipeline import InsertionPipeline
+from tests.command_line import run
 from tests.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
 
 LENGTH = 4
@@ -583,3 +585,68 @@ def test_real_cityscapes_in_three_layouts(tmp_path: Path, real_data: Path) -> No
         ds = POCAugmentedDataset(other, path, p=1.0, on_miss="original")
         assert {ds[i][0].tobytes() for i in range(4)} == reference
         assert sorted(ds.keys) == sorted(dataset_keys(official))[: len(ds.keys)] or len(set(ds.keys)) == 4
+
+
+# The command line and others that take keys ------------------------------------------------------------------------
+
+
+class Streets(Dataset[Any]):
+    """Streets in an order of choice; their names are in an attribute, where nobody looks for them unasked."""
+
+    def __init__(self, order: Any = (0, 1, 2)) -> None:
+        self.base = SyntheticStreet(size=(96, 160), length=3)
+        self.order, self.scene = list(order), [f"scene-{number}" for number in order]
+        self.schema = self.base.schema
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.base[self.order[index]]
+
+
+def splits() -> Any:
+    return {"train": Streets()}
+
+
+def test_keys_on_the_command_line(tmp_path: Path) -> None:
+    path, here = tmp_path / "a.cache", "tests.test_keys_libraries:Streets"
+    made = ("warm-cache", "--dataset", here, "--objects", "rendered", "--num-variants", 1, "--workers", 0)
+    run(*made, "--keys", "scene", "--out", path)
+    assert Cache.open(path).keys() == ["scene-0", "scene-1", "scene-2"]
+    other = ("--dataset", here, "order=2,0")
+    sheet = tmp_path / "sheet.png"
+    assert "2 variants" in run("preview", path, *other, "--keys", "scene", "--out", sheet)
+    run("bench", path, *other, "--keys", "scene", "--items", 2, "--repeats", 1, "--workers", 0)
+    for command in ("preview", "bench"):
+        told = run(command, path, *other, fails=True)
+        assert "holds none" in told
+        assert "--keys NAME" in told
+    config = tmp_path / "job.yaml"
+    config.write_text(f"dataset: {here}\nobjects: rendered\nkeys: scene\nnum_variants: 1\nout: {path}\n")
+    run("warm-cache", "--config", config)
+    assert len(Cache.open(path)) == 3
+    told = run(
+        "warm-cache", "--dataset", here.replace("Streets", "splits"), *made[3:], "--out", tmp_path / "b", fails=True
+    )
+    assert "dataset['train']" in told
+    assert "name a function that returns it" in told
+
+
+def test_a_bank_reads_a_repeated_sample_once() -> None:
+    base = Streets()
+    bank = ObjectBank.from_dataset(base, base.schema, ["car"], min_size_px=8, min_area_px=20, keys="scene")
+    twice = Repeat(base, 2)
+    again = ObjectBank.from_dataset(twice, base.schema, ["car"], min_size_px=8, min_area_px=20, keys="scene")
+    assert len(again) == len(bank) > 0
+    with pytest.raises(DatasetKeyError, match="different images"):
+        ObjectBank.from_dataset(base, base.schema, ["car"], keys=["a", "a", "b"])
+
+
+def test_a_repeated_sample_that_cannot_be_read_is_skipped_as_asked(tmp_path: Path) -> None:
+    twice = Repeat(Frames(LENGTH, broken=(0, 2)), 2)
+    report = warm_cache(
+        twice, tmp_path / "a.cache", pipeline(), num_variants=1, workers=0, schema=SCHEMA, on_error="skip"
+    )
+    assert report.made == 2
+    assert [key for key, _ in report.unreadable] == ["frame-000", "frame-002"]

@@ -247,6 +247,7 @@ class Cache:
             except lmdb.Error as error:
                 raise self._corrupt(f"shard {shard.path.name!r} cannot be read: {error}") from error
             if found:
+                self._had |= {shard.path.name}
                 listing.setdefault(key, {})[variant] = number
                 return
 

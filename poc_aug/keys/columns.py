@@ -10,10 +10,13 @@ import numpy as np
 
 from poc_aug.errors import DatasetKeyError
 from poc_aug.keys.paths import PATH_LISTS, as_list, is_table, path_of
-from poc_aug.keys.wrappers import is_hugging_face, wrapped
+from poc_aug.keys.wrappers import is_hugging_face, parts, wrapped
 
 _ROWS = 1000
 """Rows of a Hugging Face dataset that are looked at in one go: those with embedded pictures are large."""
+
+_DEPTH = 32
+"""Wrappers around wrappers that are looked through for messages."""
 
 GIVE_KEYS = 'keys=[...] with one string per sample, keys=lambda index: ..., or keys="column"'
 
@@ -53,9 +56,7 @@ def no_column(dataset: Any, name: str) -> DatasetKeyError:
 
 def key_advice(dataset: Any) -> str:
     """What to pass as ``keys=``, for messages: with the columns of a Hugging Face dataset, where it is one."""
-    seen: Any | None = dataset
-    while seen is not None and not is_hugging_face(seen):
-        seen = wrapped(seen)
+    seen = _hugging_face_in(dataset)
     if seen is None:
         return f"pass {GIVE_KEYS} (--keys NAME on the command line), the same here and to warm_cache"
     order = "its rows were shuffled or selected" if getattr(seen, "_indices", None) is not None else "it has no names"
@@ -65,6 +66,16 @@ def key_advice(dataset: Any) -> str:
         f"name the rows of the Hugging Face dataset, which are known by their number alone ({order}): pass {example} "
         f"(--keys NAME on the command line), here and to warm_cache{_columns_of(seen)}"
     )
+
+
+def _hugging_face_in(dataset: Any) -> Any | None:
+    seen = dataset
+    for _ in range(_DEPTH):
+        if seen is None or is_hugging_face(seen):
+            return seen
+        held = parts(seen)
+        seen = held[0] if held else wrapped(seen)
+    return None
 
 
 def _candidates(dataset: Any, name: str, length: int) -> Iterator[list[Any]]:

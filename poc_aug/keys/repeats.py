@@ -24,11 +24,16 @@ def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> Non
     again = [number for number, key in enumerate(keys) if first[key] != number]
     for number in again[:: max(1, len(again) // _PAIRS)][:_PAIRS]:
         key = keys[number]
-        seen = [digest_of(open_item(dataset[each], adapt, key=key).image) for each in (first[key], number)]
+        try:
+            seen = [digest_of(open_item(dataset[each], adapt, key=key).image) for each in (first[key], number)]
+        except Exception:
+            # Whatever the dataset raises: the one who reads the sample next reports it, or skips it, as asked for.
+            continue
         if not matches(*seen):
             raise DatasetKeyError(
                 f"samples {first[key]} and {number} of {type(dataset).__name__} have the same key {key!r}, but are "
                 "different images",
                 expected="one key per image; only a sample that is repeated has the same key again",
-                hint=key_advice(dataset),
+                hint=f"{key_advice(dataset)}; if the dataset transforms its items at random, move that to "
+                "POCAugmentedDataset(transforms=...)",
             )
