@@ -48,8 +48,9 @@ class JointTransforms:
         transforms: a joint transform of one of the libraries, or any other callable.
         ignored: ids that may come out although they did not go in, beside those the transforms fill with.
         check: whether to compare the label ids before and after: of the first eight items in each process, then of
-            one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels are not found in the output at their place before (field 1 of a
-            tuple, the same field of a dict, what ``adapt`` gets), or are no map of ids there, are not checked.
+            one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels
+            are not found in the output at their place before (field 1 of a tuple, the same field of a dict, what
+            ``adapt`` gets), or are no map of ids there, are not checked.
         adapt: how to take items of another form apart.
 
     Raises:
