@@ -157,6 +157,7 @@ def warm_cache(
     Raises:
         RecipeError: a parameter out of its range.
         SchemaError: the recipe names a class to stand on that the schema does not know.
+        TransformError: a torchvision transform in the dataset interpolates its label ids.
         CacheMismatchError: the cache was made with another recipe.
         CacheDatasetMismatchError: the cache was made from another dataset.
         SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
