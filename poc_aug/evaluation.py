@@ -138,6 +138,7 @@ def evaluate(
     Raises:
         RecipeError: no score, or an unknown one.
         SchemaError, LabelPolicyError: it is not known which labels are anomalies.
+        TransformError: a torchvision transform in the dataset interpolates its label ids.
         ModelError: what the model returns is no map of logits.
         DatasetError: no frame is left.
     """

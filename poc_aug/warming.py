@@ -192,6 +192,7 @@ def warm_cache(
     Raises:
         RecipeError: a parameter out of its range.
         SchemaError: the recipe names a class to stand on that the schema does not know.
+        TransformError: a torchvision transform in the dataset interpolates its label ids.
         CacheMismatchError: the cache was made with another recipe.
         CacheDatasetMismatchError: the cache was made from another dataset.
         DatasetKeyError: no map-style dataset, keys that are no strings, or the same key for different images.

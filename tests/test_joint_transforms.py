@@ -534,6 +534,36 @@ def test_the_first_eight_items_and_then_one_in_a_thousand_are_checked() -> None:
         joint(open_item(item, key="frame-1"))
 
 
+def dark(image: Any, labels: Any) -> Any:
+    return image, v1.functional.to_tensor(labels).long()  # 0 of 0 to 254, 1 of 255
+
+
+def test_labels_that_were_divided_by_255_and_made_integers() -> None:
+    item = pil_item()
+    assert set(np.unique(IDS)) > {0, 1}  # the ids that come out did go in
+    joint = JointTransforms(dark)
+    for _ in range(7):
+        joint(open_item(item, key="frame-1"))
+    with pytest.raises(TransformError, match=r"'frame-1': transforms=.*dark left only ids \[0\]"):
+        joint(open_item(item, key="frame-1"))
+
+
+def test_labels_of_few_ids_may_well_be_dark() -> None:
+    binary = Image.fromarray(RGB), Image.fromarray((IDS > 9).astype(np.uint8))
+    small = v2.Lambda(lambda mask: mask.clamp(0, 0)[..., :5, :5], tv_tensors.Mask)
+    calls: list[int] = []
+
+    def first_is_fine(*pair: Any) -> Any:
+        calls.append(1)
+        return dark(*pair) if len(calls) > 1 else pair
+
+    few, cropped, mixed = JointTransforms(dark), JointTransforms(small), JointTransforms(first_is_fine)
+    for _ in range(20):
+        few(open_item(binary, key="frame-1"))
+        cropped(open_item(pil_item(), key="frame-1"))
+        mixed(open_item(pil_item(), key="frame-1"))
+
+
 # The same transforms elsewhere.
 
 

@@ -20,9 +20,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from poc_aug.adapters import Adapt, OpenItem, open_item
+from poc_aug.adapters.canvas import AnyArray
 from poc_aug.joint_transforms.base import check_base_transforms
 from poc_aug.joint_transforms.calls import call_albumentations, call_kornia, call_v2
-from poc_aug.joint_transforms.check import Turns, check_ids, ignore_ids, label_ids, labels_in
+from poc_aug.joint_transforms.check import (
+    Turns,
+    check_ids,
+    count_pixels,
+    dark_labels_error,
+    ignore_ids,
+    is_dark,
+    label_ids,
+    labels_in,
+)
 from poc_aug.joint_transforms.fills import fill_ids
 from poc_aug.joint_transforms.kinds import Kind, kind_of, name_of
 
@@ -38,8 +48,9 @@ class JointTransforms:
         transforms: a joint transform of one of the libraries, or any other callable.
         ignored: ids that may come out although they did not go in, beside those the transforms fill with.
         check: whether to compare the label ids before and after: of the first eight items in each process, then of
-            one in a thousand. Items whose labels are not found in the output at their place before (field 1 of a
-            tuple, the same field of a dict, what ``adapt`` gets), or are no map of ids there, are not checked.
+            one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels
+            are not found in the output at their place before (field 1 of a tuple, the same field of a dict, what
+            ``adapt`` gets), or are no map of ids there, are not checked.
         adapt: how to take items of another form apart.
 
     Raises:
@@ -71,18 +82,26 @@ class JointTransforms:
         """What ``transforms`` makes of an item.
 
         Raises:
-            TransformError: a label id that came out and neither went in nor is an ignore or fill id.
+            TransformError: a label id that came out and neither went in nor is an ignore or fill id; or ids that were
+                divided by 255 and made integers.
         """
         if item.has_bands_to_change:  # what transforms get is the whole item, as it is without them
             item = open_item(item.close(), self._adapt, key=item.key)
         before = label_ids(item.labels.value) if self.check and self._turns.take() else None
         out, labels = self._call(item)
         if before is not None:
-            if labels is None:
-                labels = self._labels_in(out, item)
-            name = name_of(self.transforms)
-            check_ids(before, labels, self.ignored, self.fill_ids, self.kind, name, item.key)
+            self._check(before, self._labels_in(out, item) if labels is None else labels, item)
         return out
+
+    def _check(self, before: AnyArray, labels: Any, item: OpenItem) -> None:
+        after = label_ids(labels)
+        if after is None:
+            return
+        name = name_of(self.transforms)
+        check_ids(before, after, self.ignored, self.fill_ids, self.kind, name, item.key)
+        height, width = item.size_hw
+        if self._turns.all_dark(is_dark(before, after, count_pixels(labels) / (height * width))):
+            raise dark_labels_error(before, after, name, item.key)
 
     def _call(self, item: OpenItem) -> tuple[Any, Any]:
         """The item that came out; from a known library, its labels too, where they are known."""

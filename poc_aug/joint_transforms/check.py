@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from poc_aug.schema import LabelSchema
 
 _FIRST = 8
 _THEN_EVERY = 1000
+_MANY_IDS = 4
 _USUAL_IGNORE_IDS = (255, -100)  # of most datasets, and torch's ``ignore_index``
 _HINTS = {
     Kind.OTHER: "pass the library's own transform as transforms=, not a function around it: v2 gets tv_tensors.Mask "
@@ -37,14 +39,31 @@ class Turns:
     def __init__(self) -> None:
         self._process = 0
         self._count = 0
+        self._dark = 0
 
     def take(self) -> bool:
         """Whether it is the next item's turn. A worker counts from its own first item, forked or spawned."""
         process = os.getpid()
         if process != self._process:
-            self._process, self._count = process, 0
+            self._process, self._count, self._dark = process, 0, 0
         self._count += 1
         return self._count <= _FIRST or self._count % _THEN_EVERY == 0
+
+    def all_dark(self, dark: bool) -> bool:
+        """Whether this was the last of the first eight items, and all of them came out dark, see `is_dark`."""
+        self._dark += dark
+        return self._count == _FIRST == self._dark
+
+
+def is_dark(before: AnyArray, after: AnyArray, kept: float) -> bool:
+    """Whether labels of many ids came out as 0 and 1 alone, as ids that were divided by 255 and made integers do.
+
+    Args:
+        before: the distinct ids that went in.
+        after: the distinct ids that came out.
+        kept: pixels that came out, as a share of those that went in: a small crop may well show one class.
+    """
+    return before.size >= _MANY_IDS and kept >= 0.5 and set(after.tolist()) <= {0, 1}
 
 
 def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None) -> frozenset[int]:
@@ -87,6 +106,11 @@ def label_ids(labels: Any) -> AnyArray | None:
     return np.unique(values)
 
 
+def count_pixels(labels: Any) -> int:
+    """Number of values of a label map."""
+    return labels.width * labels.height if isinstance(labels, Image.Image) else math.prod(labels.shape)
+
+
 def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
     """The labels in what ``transforms`` returned, where they were before; ``None`` where they are not there."""
     if isinstance(out, tuple | list):
@@ -99,13 +123,13 @@ def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
 
 
 def check_ids(
-    before: AnyArray, labels: Any, allowed: Iterable[int], fills: Iterable[int], kind: Kind, name: str, key: str
+    before: AnyArray, after: AnyArray, allowed: Iterable[int], fills: Iterable[int], kind: Kind, name: str, key: str
 ) -> None:
-    """Check that the labels hold no id but those that went in, the allowed ones and the fill ids.
+    """Check that no ids came out but those that went in, the allowed ones and the fill ids.
 
     Args:
         before: the distinct ids that went in.
-        labels: what came out; not checked where it is no label map, see `label_ids`.
+        after: the distinct ids that came out.
         allowed: ignore ids.
         fills: what the transforms fill labels with.
         kind: how ``transforms`` was called.
@@ -115,9 +139,6 @@ def check_ids(
     Raises:
         TransformError: an id that was not there; the message names the transform and the ids.
     """
-    after = label_ids(labels)
-    if after is None:
-        return
     known = np.concatenate([before.astype(np.float64), [*allowed, *fills]])
     strange = after[~np.isin(after, known)]
     if strange.size == 0:
@@ -129,6 +150,17 @@ def check_ids(
         expected=f"ids that went in, or that mean ignored {_listed(allowed)} or filled {_listed(fills)}",
         hint=f"{_HINTS.get(kind, _HINT_V2)}. Where ids are changed on purpose, as from labelIds to trainIds: "
         "check_transforms=False",
+    )
+
+
+def dark_labels_error(before: AnyArray, after: AnyArray, name: str, key: str) -> TransformError:
+    """The error for labels of which the first eight items all came out dark."""
+    return TransformError(
+        f"item {key!r}: transforms={name} left only ids {_listed(after.tolist())} in the labels, as in all of the "
+        f"first {_FIRST} items; those that went in hold {_listed(before.tolist())}",
+        expected="label ids as they are",
+        hint="make tensors of label images with pil_to_tensor or numpy.array: to_tensor divides by 255. Where ids are "
+        "changed on purpose: check_transforms=False",
     )
 
 
