@@ -24,7 +24,7 @@ class LabelSchema:
         ids: label id of each class name. Several names may share an id.
         ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
             is needed.
-        ground: class names of the ground, from which the horizon is estimated.
+        ground: class names of the ground: what objects that tell the horizon stand on, see `poc_aug.camera`.
         ood: class names that are out of distribution already: the anomalies of an anomaly segmentation test set.
     """
 
