@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md from benchmarks/results/*.json, between their markers.
+"""Write the tables of docs/benchmarks.md and docs/camera.md from benchmarks/results/*.json, between their markers.
 
 Run: python benchmarks/tables.py
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import RESULTS
 
-DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parents[1] / "docs"
 _KINDS = ("list", "array", "lazy")
 
 
@@ -108,6 +108,28 @@ def metrics_table(result: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def horizon_table(result: dict[str, Any]) -> Iterator[str]:
+    """Errors by group and kind of evidence, then every frame's rows."""
+    kinds = ("preset", "preset and objects", "objects", "ground")
+    errors = {(each["group"], each["kind"]): each for each in result["errors"]}
+    yield f"\n| mean (greatest) error, px | {' | '.join(kinds)} |"
+    yield "|---|--:|--:|--:|--:|"
+    for group in dict.fromkeys(each["group"] for each in result["frames"]):
+        rows = {each["rows_of"] for each in result["frames"] if each["group"] == group}
+        count = sum(each["group"] == group for each in result["frames"])
+        cells = [f"{group}, {count} frames of {'/'.join(map(str, sorted(rows)))} rows"]
+        for kind in kinds:
+            told = errors.get((group, kind))
+            some = f", {told['frames']} frames" if told is not None and told["frames"] < count else ""
+            cells.append("" if told is None else f"{told['mean_px']:.1f} ({told['max_px']:.0f}{some})")
+        yield _line(cells)
+    yield f"\n| frame | reference | {' | '.join(kinds)} | recorded as |"
+    yield "|---|--:|--:|--:|--:|--:|---|"
+    for each in result["frames"]:
+        rows_of = [each["reference"], *(each[kind] for kind in kinds)]
+        yield _line([each["frame"], *("" if row is None else f"{row:.0f}" for row in rows_of), each["recorded_as"]])
+
+
 def _frames(result: dict[str, Any], told: dict[str, Any]) -> str:
     height, width = told["frame_hw"]
     return f"{result['frames']} frames of {width}×{height}, {result['workers']} workers"
@@ -148,22 +170,22 @@ def _environment(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Replace what stands between the markers of each result."""
-    text = DOCS.read_text(encoding="utf-8")
-    for name, table in (
-        ("regions", regions_table),
-        ("cache_read", cache_read_table),
-        ("live", live_table),
-        ("live_background", live_table),
-        ("metrics", metrics_table),
+    for page, name, table in (
+        ("benchmarks.md", "regions", regions_table),
+        ("benchmarks.md", "cache_read", cache_read_table),
+        ("benchmarks.md", "live", live_table),
+        ("benchmarks.md", "live_background", live_table),
+        ("benchmarks.md", "metrics", metrics_table),
+        ("camera.md", "horizon", horizon_table),
     ):
-        path = RESULTS / f"{name}.json"
-        result = json.loads(path.read_text(encoding="utf-8"))
+        text = (DOCS / page).read_text(encoding="utf-8")
+        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         body = "\n".join([*table(result), "", _environment(result)])
         found = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
         if len(found) != 1:
-            raise ValueError(f"{DOCS} has {len(found)} places marked <!-- {name} --> ... <!-- end -->, expected one")
+            raise ValueError(f"{page} has {len(found)} places marked <!-- {name} --> ... <!-- end -->, expected one")
         text = text.replace(f"<!-- {name} -->\n{found[0]}<!-- end -->", f"<!-- {name} -->\n{body}\n<!-- end -->")
-    DOCS.write_text(text, encoding="utf-8")
+        (DOCS / page).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class LabelSchema:
         ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
             is needed. Not given: 255, where that is no class, else none. Given, they may be ids of classes: that these
             are ignored is then said on purpose, as of Cityscapes' "parking" (labelIds).
-        ground: class names of the ground, from which the horizon is estimated.
+        ground: class names of the ground: what objects that tell the horizon stand on, see `poc_aug.camera`.
         ood: class names that are out of distribution already: the anomalies of an anomaly segmentation test set.
 
     Raises:
