@@ -63,8 +63,8 @@ def with_posts(image: torch.Tensor, view: Perspective) -> Image.Image:
     scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
     shown = shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(shown)
-    font = ImageFont.load_default(max(12, shown.width // 100))
-    thin = max(1, round(shown.width / 1000))
+    font = ImageFont.load_default(max(12, min(shown.width // 100, shown.height // 20)))
+    thin = max(1, min(shown.width // 1000, shown.height // 200))
     horizon = (view.horizon_row + 0.5) * scale
     draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
     told = f"horizon: row {view.horizon_row:.0f} of {image.shape[1]} (from: {view.horizon_from})"

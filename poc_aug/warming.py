@@ -36,6 +36,7 @@ OnError = Literal["raise", "skip"]
 # A commit is a full sync, a few ms. What a kill can cost is at most this much work, never what was committed.
 _COMMIT_EVERY = 16
 _COMMIT_SECONDS = 2.0
+_OTHER_BANK = "without the file it is another bank, for a new cache"
 
 
 @dataclass
@@ -259,8 +260,8 @@ def warm_cache(
         except GenerationError as error:
             if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
                 raise
-            hint = f"{error.hint}, or go on without what it fails on: on_error='skip' (--on-error skip)"
-            raise error.with_hint(hint) from error.__cause__
+            without = f"{error.hint}, or go on without what it fails on: "
+            raise error.with_hint(f"{without}on_error='skip'", f"{without}--on-error skip") from error.__cause__
         finally:
             # Also on Ctrl-C and on errors, also of `on_progress`: nothing that was generated is lost.
             try:
@@ -323,8 +324,8 @@ def _count_cutouts(variant: Variant, inserter: Inserter, report: WarmReport, on_
             raise ObjectBankError(
                 f"cut-out {name!r}: {problem}",
                 expected="cut-outs that can be read",
-                hint="restore the file, or reject what draws it: on_error='skip' (--on-error skip); without the file "
-                "it is another bank, for a new cache",
+                hint=f"restore the file, or reject what draws it: on_error='skip'; {_OTHER_BANK}",
+                command=f"restore the file, or reject what draws it: --on-error skip; {_OTHER_BANK}",
             )
         report.cutouts[f"{name}: {problem}"] += 1
 

@@ -281,9 +281,10 @@ def test_a_pipeline_without_any_evidence_names_the_choices() -> None:
     schema = LabelSchema("bare", {"road": 0, "sky": 1})
     recipe = make_recipe(size=PerspectiveSize(size_m=1.0).model_dump())
     with pytest.raises(
-        RecipeError, match=r"horizon: 0\.45(.|\n)*--camera NAME: cityscapes or kitti(.|\n)*--camera file"
-    ):
+        RecipeError, match=r"horizon: 0\.45(.|\n)*camera: NAME: cityscapes or kitti(.|\n)*camera: file"
+    ) as caught:
         InsertionPipeline(recipe, EllipseInserter(), schema=schema).check()
+    assert "--camera NAME (cityscapes or kitti) or file" in caught.value.on_command_line()
     for camera in ("cityscapes", "file", {"horizon": 0.4}):
         InsertionPipeline(recipe.with_changes(camera=camera), EllipseInserter(), schema=schema).check()
 

@@ -138,7 +138,7 @@ def test_no_schema_is_needed_anywhere(cutouts: Path, tmp_path: Path) -> None:
     assert "--location anywhere" in run("warm-cache", *dataset, *arguments, tmp_path / "a.cache", fails=True)
     run("warm-cache", *dataset, *arguments, tmp_path / "a.cache", "--location", "anywhere")
     base = load_dataset("poc_aug:PairedFolder", {"root": tmp_path, "images": "images/*.png", "labels": "labels/*.png"})
-    for policy in (OodLabels(254, known={}), NewClassLabels({"car": 254, "gizmo": 254})):
+    for policy in (OodLabels(254, known={}), NewClassLabels({"car": 254, "gizmo": 254}, merge=True)):
         _, labels = POCAugmentedDataset(base, tmp_path / "a.cache", policy, p=1.0, variant=0)[0]
         assert set(np.unique(np.asarray(labels))) == {90, 254}
 

@@ -136,7 +136,7 @@ def test_frames_in_a_weak_cache_are_not_modified(cache_path: Path) -> None:
             return found[0], found[1]
 
     base, fresh = Weak(), Frames(LENGTH)
-    ds = POCAugmentedDataset(base, cache_path, p=1.0)
+    ds = POCAugmentedDataset(base, cache_path, p=1.0, redraw="epoch")
     shown = [ds[i] for i in range(LENGTH)]  # whoever trains holds them
     for i in range(LENGTH):
         assert [leaf.tobytes() for leaf in base[i]] == [leaf.tobytes() for leaf in fresh[i]]
