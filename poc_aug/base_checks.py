@@ -7,6 +7,7 @@ import logging
 from poc_aug import digest
 from poc_aug.adapters import OpenItem
 from poc_aug.cache import Cache
+from poc_aug.errors import LabelPolicyError
 from poc_aug.label_digest import check_labels
 from poc_aug.labels import ChecksBase, LabelPolicy, OodLabels
 from poc_aug.schema import LabelSchema, check_label_ids
@@ -23,9 +24,18 @@ class BaseChecks:
         policy: what writes into them.
         compare_labels: compare labels, by class name, with those that insertions were made for.
         advice: the next step if an image is another one, see `poc_aug.keys.key_advice`.
+
+    Raises:
+        LabelPolicyError: ``policy`` is none.
     """
 
     def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: str = "") -> None:
+        if not callable(getattr(policy, "resolve", None)):
+            raise LabelPolicyError(
+                f"labels={policy!r}",
+                expected="a label policy: OodLabels(254), NewClassLabels({'cat': 19}) or AnomalyLabels()",
+                hint=f"pass labels=OodLabels({policy})" if isinstance(policy, int) else "pass one of them as labels=",
+            )
         self._schema, self._policy, self._compare_labels, self._advice = schema, policy, compare_labels, advice
         self._told_incomparable = False
 

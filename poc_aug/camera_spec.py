@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import (
@@ -76,6 +77,11 @@ CAMERAS: dict[str, CameraSpec] = {
 }
 
 
+def _meant(name: str) -> str:
+    close = get_close_matches(name.lower(), [*CAMERAS, "file"], n=1)
+    return f"did you mean {close[0]}? Else " if close else ""
+
+
 def named_camera(name: str) -> CameraSpec:
     """A preset of `CAMERAS` by its name; ``"file"``: the dataset's own calibration files.
 
@@ -88,6 +94,7 @@ def named_camera(name: str) -> CameraSpec:
         raise RecipeError(
             f"camera {name!r}",
             expected=f"one of: {', '.join(CAMERAS)}, or file: the dataset's own calibration files",
-            hint="describe another one: camera: {height_m: 1.4, focal: 1.0, horizon: 0.45}; see docs/camera.md",
+            hint=_meant(name)
+            + "describe another one: camera: {height_m: 1.4, focal: 1.0, horizon: 0.45}; see docs/camera.md",
         )
     return CAMERAS[name]

@@ -26,7 +26,7 @@ from poc_aug.errors import LabelPolicyError, RecipeError
 from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
 from poc_aug.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.keys import Keys, dataset_keys, key_advice
-from poc_aug.known import find_schema
+from poc_aug.known import explained, find_schema
 from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
 from poc_aug.manifests import type_name
@@ -181,15 +181,15 @@ class POCAugmentedDataset(Dataset[Any]):
         if self._live is not None and self.recipe.camera.calibration == "file":
             self._calibrations = FrameCalibrations(base)
         self._check_parameters()
-        stored = 0
+        self._stored = 0
         if self._live is None:
             # Those that the cache holds the samples under: what is drawn depends on it, whatever reads the files.
             self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
-            stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
+            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
         else:
             self.keys = continued_keys(base, own_keys, self.cache, adapt)
             if len(self.cache):
-                stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
+                self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
         schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
@@ -197,12 +197,12 @@ class POCAugmentedDataset(Dataset[Any]):
             highest = max((index for _, index in self.cache), default=0)
             self._per_sample = 1 + highest if self._live is None else schedule.variants
         names = {part for spec in self.recipe.objects for part in spec.parts}
-        self._ids = self.labels.resolve(sorted(names), self.base_schema)
-        self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
+        with explained(base, self.base_schema):
+            self._ids = self.labels.resolve(sorted(names), self.base_schema)
+            self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
         if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
             some = next(iter(self.base_schema.ids.values())) if self.base_schema is not None else 0
             self.labels.rewrite(torch.full((1, 1), some), self.base_schema)
-        self._stored = stored
         # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._ledger = Ledger(len(self))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch.utils.data import ConcatDataset, Subset
 
-from poc_aug.errors import SchemaError
+from poc_aug.errors import LabelPolicyError, RecipeError, SchemaError
 from poc_aug.schema import SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
@@ -70,12 +72,28 @@ def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None)
     found = find_schema(dataset, schema)
     if found is not None:
         return found
+    reason, hint, command = _why(dataset)
     raise SchemaError(
-        f"the label schema of {type(dataset).__name__} is not known{_why(dataset)}",
+        f"the label schema of {type(dataset).__name__} is not known{reason}",
         expected=f"a LabelSchema, a YAML file, or one of: {', '.join(SCHEMAS)}",
-        hint='pass schema="cityscapes-trainIds", say',
-        command="--schema cityscapes-trainIds, say, or --schema FILE.yaml",
+        hint=hint or 'pass schema="cityscapes-trainIds", say',
+        command=command or "--schema cityscapes-trainIds, say, or --schema FILE.yaml",
     )
+
+
+@contextmanager
+def explained(dataset: Any, schema: LabelSchema | None) -> Iterator[None]:
+    """Errors of what needs a label schema say why the dataset's is not known, where that can be told."""
+    try:
+        yield
+    except (SchemaError, LabelPolicyError, RecipeError) as error:
+        reason, hint, command = _why(dataset)
+        if schema is not None or not reason:
+            raise
+        problem = f"the label schema of {type(dataset).__name__} is not known{reason}; {error.problem}"
+        raise type(error)(
+            problem, expected=error.expected, hint=hint or error.hint, command=command or error.command
+        ) from error
 
 
 def _is_torchvisions(dataset: Any) -> TypeGuard[VisionDataset]:
@@ -110,13 +128,24 @@ def _cityscapes(dataset: Cityscapes) -> LabelSchema | None:
     return None
 
 
-def _why(dataset: Any) -> str:
+def _why(dataset: Any) -> tuple[str, str, str]:
+    """Why a dataset's schema is not known, and the next step in Python and on the command line; empty: not known."""
     if _is_torchvisions(dataset) and _may_change_ids(dataset):
-        return ": its target_transform or transforms may change the ids"
+        return (
+            ": its target_transform or transforms may change the ids",
+            "build the dataset without them and pass transforms= to POCAugmentedDataset; or pass the schema of what "
+            "they return: schema=",
+            "",
+        )
     if _is_torchvisions(dataset) and "target_type" in vars(dataset) and set(dataset.target_type) != {"semantic"}:
-        return f': its labels are target_type={dataset.target_type}, and class ids are target_type="semantic"'
+        return (
+            f': its labels are target_type={dataset.target_type}, and class ids are target_type="semantic"',
+            'build the dataset with target_type="semantic", or pass the schema of these labels: schema=',
+            "add target_type=semantic to the dataset's arguments, or give the schema of these labels: --schema NAME",
+        )
     if isinstance(dataset, ConcatDataset):
-        return ": its parts have different schemas, or unknown ones"
+        return ": its parts have different schemas, or unknown ones", "", ""
     if isinstance(dataset, Subset):
-        return f": it is a subset of {type(dataset.dataset).__name__}"
-    return ""
+        inner, hint, command = _why(dataset.dataset)
+        return f": it is a subset of {type(dataset.dataset).__name__}{inner}", hint, command
+    return "", "", ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, SupportsIndex
@@ -223,9 +224,13 @@ class LabelSchema:
             return SCHEMAS[str(name_or_file)]
         if Path(name_or_file).is_file():
             return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+        name = str(name_or_file)
+        folded = {known.casefold(): known for known in SCHEMAS}
+        close = [folded[found] for found in get_close_matches(name.casefold(), folded, n=2)]
         raise SchemaError(
-            f"no label schema {str(name_or_file)!r}",
+            f"no file {name!r} with a label schema" if Path(name).suffix else f"no label schema {name!r}",
             expected=f"a YAML file, or one of: {', '.join(SCHEMAS)}",
+            hint=f"did you mean {' or '.join(close)}?" if close else "check the name or the path",
         )
 
 

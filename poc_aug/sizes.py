@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
@@ -53,22 +53,33 @@ class RealSizes:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and class_key(name) in self._metres
 
+    def check(self, names: Iterable[str]) -> None:
+        """Check that the real sizes of all objects are known.
+
+        Raises:
+            RecipeError: some are not; the message names all of them.
+        """
+        unknown = [name for name in names if name not in self]
+        if unknown:
+            given = ", ".join(f"{name!r}: 0.5" for name in unknown)
+            lines = ", ".join(f"'{name}: 0.5'" for name in unknown)
+            raise RecipeError(
+                f"the real size of {', '.join(map(repr, unknown))} is not known",
+                expected="objects of poc_aug/sizes.yaml, sizes in metres, or sizes in pixels",
+                hint=f"give it: sizes={{{given}}} in metres; or sizes='40:120px' or '0.05:0.2' for sizes in pixels or "
+                "in parts of the frame",
+                command="--sizes 40:120px (pixels) or --sizes 0.05:0.2 (parts of the frame) for all; or write "
+                f"{lines} (metres), one per line, into a file, and give --sizes-file FILE.yaml",
+            )
+
     def rule(self, name: str, *, min_px: int = 16) -> PerspectiveSize:
         """The size rule of an object by its real size.
 
         Raises:
             RecipeError: the object's size is not in the table.
         """
-        known = self._metres.get(class_key(name))
-        if known is None:
-            raise RecipeError(
-                f"the real size of {name!r} is not known",
-                expected="an object of poc_aug/sizes.yaml, a size in metres, or sizes in pixels",
-                hint=f"give it: sizes={{{name!r}: 0.5}} in metres; or sizes='40:120px' or '0.05:0.2' for sizes in "
-                "pixels or in parts of the frame",
-                command=f"--sizes 40:120px (pixels) or --sizes 0.05:0.2 (parts of the frame) for all; or write "
-                f"'{name}: 0.5' (metres) into a file, and give --sizes-file FILE.yaml",
-            )
+        self.check([name])
+        known = self._metres[class_key(name)]
         return PerspectiveSize(size_m=known[0], measure=known[1], min_px=min_px)
 
     def aspect(self, name: str) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, PocAu
 from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.key_matching import continued_keys
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
-from poc_aug.known import find_schema
+from poc_aug.known import explained, find_schema
 from poc_aug.label_digest import check_labels
 from poc_aug.label_ids import distinct_ids
 from poc_aug.manifests import manifest_of, type_name
@@ -210,7 +210,8 @@ def warm_cache(
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
-    pipeline.check()
+    with explained(dataset, pipeline.schema):
+        pipeline.check()
     label_schema = pipeline.schema
     check_repeats(dataset, names, adapt)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))

@@ -12,7 +12,10 @@ from poc_aug.adapters import open_item
 from poc_aug.errors import SchemaError
 from poc_aug.keys import dataset_keys
 from poc_aug.known import find_schema, require_schema, schema_of
+from poc_aug.pipeline import InsertionPipeline
 from poc_aug.schema import SCHEMAS, LabelSchema
+from poc_aug.warming import warm_cache
+from tests.fakes import EllipseInserter, make_recipe
 from tests.small_files import put
 
 
@@ -148,3 +151,20 @@ def test_real_torchvision_cityscapes(real_data: Path, wrapped: bool) -> None:
     sample = open_item(dataset[0], key="0").sample()
     schema.check(sample.labels, "0")
     assert schema.mask(sample.labels, ["road"]).any()
+
+
+def test_what_needs_a_schema_says_why_it_is_not_known(tmp_path: Path) -> None:
+    instances = cityscapes(tmp_path, target_type="instance", mode="fine")
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    with pytest.raises(SchemaError, match=r"target_type=\['instance'\](?s:.*)target_type=\"semantic\"") as caught:
+        warm_cache(instances, tmp_path / "a.cache", pipeline, num_variants=1, workers=0)
+    assert "add target_type=semantic" in caught.value.on_command_line()
+    assert not (tmp_path / "a.cache").exists()
+
+
+@pytest.mark.parametrize("name", ["Cityscapes-trainids", "cityscapes-trainId"])
+def test_close_names_of_schemas_are_offered(name: str) -> None:
+    with pytest.raises(SchemaError, match="did you mean cityscapes-trainIds"):
+        LabelSchema.load(name)
+    with pytest.raises(SchemaError, match=r"no file 'none\.yaml'"):
+        LabelSchema.load("none.yaml")

@@ -38,6 +38,10 @@ def paste_recipe(
         RecipeError: the real size of a class is not known, rules for classes that the bank does not have, or
             overrides that are not valid.
     """
+    if not isinstance(bank, ObjectBank):
+        raise RecipeError(
+            f"bank={bank!r}", expected="an ObjectBank", hint=f"pass ObjectBank.from_folder({bank!r}), or from_coco"
+        )
     rules = _rules(bank, sizes)
     fields: dict[str, Any] = {
         "objects": [{"name": name, "size": rules[name].model_dump()} for name in bank.classes()],
@@ -60,6 +64,7 @@ def _rules(bank: ObjectBank, sizes: str | OneSize | RealSizes | Mapping[str, One
         return dict.fromkeys(bank.classes(), sizes)
     if isinstance(sizes, RealSizes):
         table = sizes.over(known_real_sizes())
+        table.check(bank.classes())
         return {name: table.rule(name) for name in bank.classes()}
     strange = sorted(set(sizes) - set(bank.classes()))
     if strange:
@@ -69,6 +74,7 @@ def _rules(bank: ObjectBank, sizes: str | OneSize | RealSizes | Mapping[str, One
     }
     table = (RealSizes.from_dict(metres) if metres else RealSizes({})).over(known_real_sizes())
     rules: dict[str, OneSize] = {}
+    table.check(name for name in bank.classes() if name not in sizes or name in metres)
     for name in bank.classes():
         given = sizes.get(name)
         rules[name] = given if isinstance(given, PixelSize | FrameSize | PerspectiveSize) else table.rule(name)
