@@ -66,7 +66,10 @@ class Ledger:
 
     def __setstate__(self, state: tuple[torch.Tensor, torch.Tensor]) -> None:
         # Worker processes are sent the shared numbers; any other copy has its own, to be shared with its workers.
-        self._outcomes, self._waits = (part if part.is_shared() else part.clone().share_memory_() for part in state)
+        self._outcomes, self._waits = (
+            part if part.is_shared() else part.clone().share_memory_()  # type: ignore[no-untyped-call]
+            for part in state
+        )
         self._open()
 
 
