@@ -107,8 +107,8 @@ class POCAugmentedDataset(Dataset[Any]):
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
             cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
         RecipeError: a parameter out of its range.
-        TransformError: ``transforms`` would transform images alone, or a torchvision transform in ``base`` interpolates
-            its label ids; when reading: ``transforms`` made ids that neither went in nor are ignore or fill ids.
+        TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
+            interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
