@@ -52,7 +52,7 @@ class JointTransforms:
         check: whether to compare the label ids before and after: of the first eight items in each process, then of
             one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels
             are not found in the output at their place before (field 1 of a tuple, the same field of a dict, what
-            ``adapt`` gets), or are no map of ids there, are not checked.
+            ``adapt`` gets) or where mmseg packs them, or are no map of ids there, are not checked.
         adapt: how to take items of another form apart.
         inserted: label ids of inserted objects, by name, which a known library's transforms must not fill with.
 

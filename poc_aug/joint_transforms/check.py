@@ -151,14 +151,21 @@ def count_pixels(labels: Any) -> int:
 
 
 def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
-    """The labels in what ``transforms`` returned, where they were before; ``None`` where they are not there."""
+    """The labels in what ``transforms`` returned, where they were before or mmseg packs them; else ``None``."""
     if isinstance(out, tuple | list):
         return out[1] if len(out) > 1 else None
     if isinstance(out, Mapping):
         names = (fields[1],) if fields is not None and fields[1] in out else LABEL_FIELDS
         maps = [out[name] for name in names if name in out]
+        if not maps:
+            return _packed_labels(out)
         return maps[0] if len(maps) == 1 else None
     return None
+
+
+def _packed_labels(out: Mapping[Any, Any]) -> Any:
+    """The labels where mmseg's ``PackSegInputs`` puts them: ``out["data_samples"].gt_sem_seg.data``."""
+    return getattr(getattr(out.get("data_samples"), "gt_sem_seg", None), "data", None)
 
 
 def check_ids(
