@@ -151,7 +151,7 @@ def test_255_of_a_class_is_no_ignore_id(cache_path: Path) -> None:
 
 
 def test_transforms_can_be_exchanged_and_are_refused_at_once(cache_path: Path) -> None:
-    ds = POCAugmentedDataset(Frames(2), cache_path, transforms=JOINT["v2"], redraw="epoch")
+    ds = POCAugmentedDataset(Frames(2), cache_path, redraw="epoch", transforms=JOINT["v2"])
     assert ds.transforms is JOINT["v2"]
     ds.transforms = None
     assert ds[0][0].mode == "RGB"
