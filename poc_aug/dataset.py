@@ -23,7 +23,7 @@ from poc_aug.cache import Cache
 from poc_aug.camera import FrameCalibrations
 from poc_aug.compose import compose_image, covered, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
-from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids
+from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.known import explained, find_schema
@@ -107,8 +107,8 @@ class POCAugmentedDataset(Dataset[Any]):
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
             cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
         RecipeError: a parameter out of its range.
-        TransformError: ``transforms`` would transform images alone, or a torchvision transform in ``base`` interpolates
-            its label ids; when reading: ``transforms`` made ids that neither went in nor are ignore or fill ids.
+        TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
+            interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
@@ -161,8 +161,6 @@ class POCAugmentedDataset(Dataset[Any]):
         own_keys = dataset_keys(base, keys)  # says so where it is no map-style dataset
         self._checks = BaseChecks(self.base_schema, self.labels, check_labels, key_advice(base))
         self.adapt = adapt
-        self.check_transforms = check_transforms
-        self.transforms = transforms
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:
@@ -200,6 +198,8 @@ class POCAugmentedDataset(Dataset[Any]):
         with explained(base, self.base_schema):
             self._ids = self.labels.resolve(sorted(names), self.base_schema)
             self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
+        self.check_transforms = check_transforms
+        self.transforms = transforms
         if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
             some = next(iter(self.base_schema.ids.values())) if self.base_schema is not None else 0
             self.labels.rewrite(torch.full((1, 1), some), self.base_schema)
@@ -209,7 +209,8 @@ class POCAugmentedDataset(Dataset[Any]):
         self.redraw: Redraw = redraw or "epoch"
         self._draws = DrawNumbers(len(self)) if redraw == "read" else None
         # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
-        drawn = 0 < self.p < 1 or (self.p > 0 and self._shown == "random")
+        several = schedule.variants > 1 if self._live is not None else len(self.cache) > len(self.cache.keys())
+        drawn = 0 < self.p < 1 or (self.p > 0 and (bool(refresh) or (self._shown == "random" and several)))
         self._warn_again = torch.tensor(redraw is None and drawn).share_memory_()  # type: ignore[no-untyped-call]
 
     @property
@@ -219,11 +220,10 @@ class POCAugmentedDataset(Dataset[Any]):
 
     @transforms.setter
     def transforms(self, transforms: Callable[..., Any] | None) -> None:
-        ignored = ignore_ids(self.labels, self.base_schema)
-        check = self.check_transforms
-        self._joint = (
-            None if transforms is None else JointTransforms(transforms, ignored, check=check, adapt=self.adapt)
-        )
+        objects = object_ids(self.labels, self._ids)
+        ignored = ignore_ids(self.labels, self.base_schema, objects.values())
+        settings: dict[str, Any] = {"check": self.check_transforms, "adapt": self.adapt, "inserted": objects}
+        self._joint = None if transforms is None else JointTransforms(transforms, ignored, **settings)
 
     @property
     def _shown(self) -> Shown:

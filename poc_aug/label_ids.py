@@ -48,9 +48,10 @@ def no_classes(ids: Collection[int], known: Collection[int] | None = None) -> tu
     Without ``known`` it is certain only of what no semantic map looks like:
 
     - Cityscapes' ``instanceIds``: all ids from 1000 on are those of its things (24 to 33) times 1000, and a number; all
-      others are its labelIds;
-    - KITTI's ``instance``: all ids are class * 256 + number; of three classes or more, and of four in five, the
-      numbers begin with 0 or 1 and stay below 128;
+      others are its labelIds. Other datasets' (IDD's), where two classes or more, and all, are numbered from 0 or 1,
+      and one of them has several;
+    - KITTI's and Mapillary's ``instance``: all ids are class * 256 + number; of three classes or more, and of four in
+      five, the numbers begin with 0 or 1 and stay below 128;
     - three or more ids over 65,535, such as COCO's panoptic ones;
     - over 4,096 ids in one frame, such as depth or disparity.
 
@@ -65,7 +66,7 @@ def no_classes(ids: Collection[int], known: Collection[int] | None = None) -> tu
     largest = max(ids, default=0)
     if largest <= 255:
         return None
-    base = 1000 if _of_cityscapes(ids) else 256 if _of_kitti(ids) else None
+    base = 1000 if _of_cityscapes(ids) or _of_idd(ids) else 256 if _of_kitti(ids) else None
     if base is None and known is not None:
         base = next((each for each in (1000, 256) if _numbered(ids, known, each)), None)
     if base is not None:
@@ -97,12 +98,26 @@ def _of_cityscapes(ids: Collection[int]) -> bool:
     return all(24 <= label_id // 1000 < 34 if label_id >= 1000 else -1 <= label_id < 34 for label_id in ids)
 
 
+def _of_idd(ids: Collection[int]) -> bool:
+    things = [label_id for label_id in ids if label_id >= 1000]
+    numbers = _numbers(things, 1000)
+    counted = all(min(found) < 2 and max(found) - min(found) == len(found) - 1 for found in numbers.values())
+    several = 2 <= len(numbers) < len(things)  # codes such as 1000, 2000 and 3000 are no numbers
+    return several and counted and all(-1 <= label_id < 256 for label_id in ids if label_id < 1000)
+
+
 def _of_kitti(ids: Collection[int]) -> bool:
+    numbers = _numbers(ids, 256)
+    begun = sum(min(found) < 2 and max(found) < _MOST_INSTANCES for found in numbers.values())
+    return begun >= 3 and begun >= 0.8 * len(numbers) and 0 <= min(numbers) and max(numbers) < 256
+
+
+def _numbers(ids: Collection[int], base: int) -> dict[int, list[int]]:
+    """The numbers of each class, where an id is class * base + number."""
     numbers: dict[int, list[int]] = defaultdict(list)
     for label_id in ids:
-        numbers[label_id // 256].append(label_id % 256)
-    begun = sum(min(found) < 2 and max(found) < _MOST_INSTANCES for found in numbers.values())
-    return begun >= 3 and begun >= 0.8 * len(numbers) and 0 <= min(numbers) and max(numbers) < 34
+        numbers[label_id // base].append(label_id % base)
+    return numbers
 
 
 def _numbered(ids: Collection[int], known: Collection[int], base: int) -> bool:

@@ -470,6 +470,25 @@ def test_invented_ids_in_dicts() -> None:
         apply(resize_both, {"image": Image.fromarray(RGB), "labels": COARSE})
 
 
+@pytest.mark.parametrize("shift", [0, 3])
+def test_invented_ids_in_what_mmseg_packs(shift: int) -> None:
+    structures = pytest.importorskip("mmengine.structures")
+
+    def pack(item: dict[str, Any]) -> dict[str, Any]:
+        data = torch.from_numpy(item["gt_seg_map"].astype(np.int64))[None] + shift
+        sample = structures.BaseDataElement(gt_sem_seg=structures.PixelData(data=data))
+        return {"inputs": torch.from_numpy(item["img"]).permute(2, 0, 1), "data_samples": sample}
+
+    ids = np.tile(np.arange(6, dtype=np.uint8), (12, 2))
+    item = open_item({"img": np.zeros((12, 12, 3), np.uint8), "gt_seg_map": ids}, key="k")
+    joint = JointTransforms(pack)
+    if shift:
+        with pytest.raises(TransformError, match="did not go in: 6, 7, 8"):
+            joint(item)
+    else:
+        assert joint(item)["data_samples"].gt_sem_seg.data.max() == 5
+
+
 def test_kornia_told_to_interpolate_labels() -> None:
     linear = kornia.AugmentationSequential(
         kornia.RandomAffine((30.0, 30.0), p=1.0), extra_args={DataKey.MASK: {"resample": "bilinear"}}

@@ -174,6 +174,26 @@ def test_no_warning_where_it_was_asked_for_or_nothing_is_drawn(cache_path: Path,
     assert reading_again(wrapped(cache_path, **settings)) == []
 
 
+def test_no_warning_where_each_sample_has_one_variant(tmp_path: Path) -> None:
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    warm_cache(Frames(LENGTH), tmp_path / "one.cache", pipeline, num_variants=1, workers=0)
+    assert reading_again(wrapped(tmp_path / "one.cache", p=1.0)) == []
+    assert len(reading_again(wrapped(tmp_path / "one.cache", p=0.5))) == 1
+    with wrapped(tmp_path / "one.cache", p=1.0, pipeline=pipeline, num_variants=1) as live:
+        assert reading_again(live) == []
+    with wrapped(tmp_path / "one.cache", p=1.0, pipeline=pipeline, num_variants=1, variant=0, refresh=1.0) as live:
+        assert len(reading_again(live)) == 1  # the next epoch shows another
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_pickled_copy_report_to_it(cache_path: Path, method: str) -> None:
+    copy = pickle.loads(pickle.dumps(wrapped(cache_path)))
+    for _ in DataLoader(copy, 3, num_workers=2, collate_fn=keep, multiprocessing_context=method):
+        pass
+    assert copy.stats().items == LENGTH
+    assert len(reading_again(copy, passes=1)) == 1
+
+
 def test_no_warning_where_epochs_are_announced(cache_path: Path) -> None:
     ds = wrapped(cache_path)
     for epoch in (0, 1, 0):

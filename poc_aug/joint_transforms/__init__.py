@@ -16,7 +16,7 @@ The first three would take a PIL or array pair for two images: labels would be s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from poc_aug.adapters import Adapt, OpenItem, open_item
@@ -25,6 +25,7 @@ from poc_aug.joint_transforms.base import check_base_transforms
 from poc_aug.joint_transforms.calls import call_albumentations, call_kornia, call_v2
 from poc_aug.joint_transforms.check import (
     Turns,
+    check_fills,
     check_ids,
     count_pixels,
     dark_labels_error,
@@ -32,11 +33,12 @@ from poc_aug.joint_transforms.check import (
     is_dark,
     label_ids,
     labels_in,
+    object_ids,
 )
 from poc_aug.joint_transforms.fills import fill_ids
 from poc_aug.joint_transforms.kinds import Kind, kind_of, name_of
 
-__all__ = ["JointTransforms", "check_base_transforms", "ignore_ids", "transform_pair"]
+__all__ = ["JointTransforms", "check_base_transforms", "ignore_ids", "object_ids", "transform_pair"]
 
 _logger = logging.getLogger("poc_aug")
 
@@ -50,11 +52,12 @@ class JointTransforms:
         check: whether to compare the label ids before and after: of the first eight items in each process, then of
             one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels
             are not found in the output at their place before (field 1 of a tuple, the same field of a dict, what
-            ``adapt`` gets), or are no map of ids there, are not checked.
+            ``adapt`` gets) or where mmseg packs them, or are no map of ids there, are not checked.
         adapt: how to take items of another form apart.
+        inserted: label ids of inserted objects, by name, which a known library's transforms must not fill with.
 
     Raises:
-        TransformError: ``transforms`` cannot be called, or transforms images alone.
+        TransformError: ``transforms`` cannot be called, transforms images alone, or fills labels with an object's id.
 
     Example:
         >>> from torchvision.transforms import v2
@@ -69,11 +72,14 @@ class JointTransforms:
         *,
         check: bool = True,
         adapt: Adapt | None = None,
+        inserted: Mapping[str, int] | None = None,
     ) -> None:
         self.transforms = transforms
         self.kind = kind_of(transforms)
         self.ignored = frozenset(ignored)
         self.fill_ids = fill_ids(transforms)
+        if self.kind is not Kind.OTHER:  # what a function does with the transforms that it refers to is not known
+            check_fills(self.fill_ids, inserted or {}, self.ignored, name_of(transforms))
         self.check = check
         self._adapt = adapt
         self._turns = Turns()

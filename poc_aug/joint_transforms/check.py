@@ -16,8 +16,9 @@ from poc_aug.adapters.canvas import AnyArray
 from poc_aug.adapters.container import LABEL_FIELDS
 from poc_aug.errors import LabelPolicyError, TransformError
 from poc_aug.joint_transforms.kinds import Kind
-from poc_aug.labels import LabelPolicy
+from poc_aug.labels import LabelPolicy, OodLabels
 from poc_aug.schema import LabelSchema
+from poc_aug.types import IGNORED
 
 _FIRST = 8
 _THEN_EVERY = 1000
@@ -66,14 +67,52 @@ def is_dark(before: AnyArray, after: AnyArray, kept: float) -> bool:
     return before.size >= _MANY_IDS and kept >= 0.5 and set(after.tolist()) <= {0, 1}
 
 
-def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None) -> frozenset[int]:
-    """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100, where no class has them."""
-    found = set(_USUAL_IGNORE_IDS)
-    if schema is not None:
+def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None, inserted: Iterable[int] = ()) -> frozenset[int]:
+    """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100, where no class has them.
+
+    Where the policy rewrites the base's labels, the schema's ids mean nothing any more.
+
+    Args:
+        policy: what writes into the labels.
+        schema: schema of the base's labels, where it is known.
+        inserted: see `object_ids`.
+    """
+    found = set(_USUAL_IGNORE_IDS).difference(inserted)
+    if schema is not None and not policy.rewrites_base:
         found = found.difference(schema.ids.values()).union(schema.ignore)
     with contextlib.suppress(LabelPolicyError):  # a policy need not have an ignore id
         found.add(policy.ring_id(schema))
     return frozenset(found)
+
+
+def object_ids(policy: LabelPolicy, ids: Mapping[str, int]) -> dict[str, int]:
+    """Those of a policy's ids, by name, that mean an inserted object: not the ignore id, nor void on purpose."""
+    void = policy.ood_id if isinstance(policy, OodLabels) and policy.void else None
+    return {name: label_id for name, label_id in ids.items() if name != IGNORED and label_id != void}
+
+
+def check_fills(fills: Iterable[int], inserted: Mapping[str, int], ignored: Iterable[int], name: str) -> None:
+    """Check that transforms do not fill labels with the id of an inserted object: padding would be objects.
+
+    0 is left out: all three libraries fill with it where nothing is said, also where nothing is ever filled.
+
+    Args:
+        fills: what the transforms fill labels with.
+        inserted: see `object_ids`.
+        ignored: ids that mean "ignored".
+        name: name of the transforms, for messages.
+
+    Raises:
+        TransformError: they do; the message names the object.
+    """
+    for fill in sorted({*fills} - {0, *ignored}):
+        for object_name, label_id in inserted.items():
+            if label_id == fill:
+                raise TransformError(
+                    f"transforms={name} fills labels with {fill}, which is the id of inserted {object_name!r}",
+                    expected=f"an ignore id to fill with, such as {_listed(ignored)}",
+                    hint="fill labels with an ignore id, or choose another id in the label policy",
+                )
 
 
 def label_ids(labels: Any) -> AnyArray | None:
@@ -112,14 +151,21 @@ def count_pixels(labels: Any) -> int:
 
 
 def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
-    """The labels in what ``transforms`` returned, where they were before; ``None`` where they are not there."""
+    """The labels in what ``transforms`` returned, where they were before or mmseg packs them; else ``None``."""
     if isinstance(out, tuple | list):
         return out[1] if len(out) > 1 else None
     if isinstance(out, Mapping):
         names = (fields[1],) if fields is not None and fields[1] in out else LABEL_FIELDS
         maps = [out[name] for name in names if name in out]
+        if not maps:
+            return _packed_labels(out)
         return maps[0] if len(maps) == 1 else None
     return None
+
+
+def _packed_labels(out: Mapping[Any, Any]) -> Any:
+    """The labels where mmseg's ``PackSegInputs`` puts them: ``out["data_samples"].gt_sem_seg.data``."""
+    return getattr(getattr(out.get("data_samples"), "gt_sem_seg", None), "data", None)
 
 
 def check_ids(

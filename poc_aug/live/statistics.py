@@ -65,7 +65,11 @@ class Ledger:
         return self._outcomes, self._waits
 
     def __setstate__(self, state: tuple[torch.Tensor, torch.Tensor]) -> None:
-        self._outcomes, self._waits = state
+        # Worker processes are sent the shared numbers; any other copy has its own, to be shared with its workers.
+        self._outcomes, self._waits = (
+            part if part.is_shared() else part.clone().share_memory_()  # type: ignore[no-untyped-call]
+            for part in state
+        )
         self._open()
 
 
