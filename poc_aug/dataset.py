@@ -158,11 +158,11 @@ class POCAugmentedDataset(Dataset[Any]):
         self.base_schema = find_schema(base, schema)
         if self.base_schema is None and isinstance(pipeline, InsertionPipeline):
             self.base_schema = pipeline.schema
-        self._checks = BaseChecks(self.base_schema, self.labels, check_labels, key_advice(base))
         self.adapt = adapt
         self.check_transforms = check_transforms
         self.transforms = transforms
         own_keys = dataset_keys(base, keys)
+        self._checks = BaseChecks(self.base_schema, self.labels, check_labels, key_advice(base))
         self._live: Live | None = None
         waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:

@@ -14,7 +14,7 @@ from poc_aug.camera.calibration import Calibration
 from poc_aug.camera.files import read_calibration
 from poc_aug.errors import CalibrationError
 from poc_aug.keys.paths import PATH_LISTS, informed, listed
-from poc_aug.keys.wrappers import behind, wrapped
+from poc_aug.keys.wrappers import behind, own_attribute, wrapped
 
 _GIVE_IT = (
     "give the camera in the recipe (camera: cityscapes, or camera: {horizon: 0.42, height_m: 1.4}), or let the dataset "
@@ -148,7 +148,7 @@ def _candidates(image: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _sources(dataset: Any) -> list[_Source] | None:
-    own = getattr(dataset, "calibration", None)
+    own = own_attribute(dataset, "calibration")
     if callable(own):
         return [_Own(own, index) for index in range(len(dataset))]
     if isinstance(dataset, Subset):

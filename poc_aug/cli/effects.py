@@ -168,10 +168,12 @@ def check_camera_used(told: str, recipe: Recipe, inserter: Inserter | None, sche
         RecipeError: it would change nothing.
     """
     metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
-    horizon = recipe.camera.horizon is not None or (schema is not None and bool(schema.ground))
+    camera = recipe.camera
+    horizon = camera.horizon is not None or camera.pitch is not None or camera.calibration is not None
+    horizon |= schema is not None and bool(schema.ground)
     if not horizon and not metres and not (inserter is not None and inserter.needs_perspective):
         raise _no_effect(
-            f"{told}: no size is in metres, and the labels have no ground to find a horizon by",
+            f"{told}: no size is in metres, the camera has no known pose, and the labels no ground to find a horizon by",
             "a camera with its horizon: --set 'camera={horizon: 0.4}'",
         )
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from poc_aug.errors import DatasetKeyError
-from poc_aug.keys.paths import PATH_LISTS, as_list, is_table, path_of
-from poc_aug.keys.wrappers import is_hugging_face, parts, wrapped
+from poc_aug.keys.paths import PATH_LISTS, as_list, path_of
+from poc_aug.keys.wrappers import is_hugging_face, is_table, parts, wrapped
 
 _ROWS = 1000
 """Rows of a Hugging Face dataset that are looked at in one go: those with embedded pictures are large."""

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, StackDataset, Subset
 from poc_aug.errors import DatasetKeyError
 from poc_aug.keys.columns import GIVE_KEYS, column, no_column
 from poc_aug.keys.paths import as_list, informed, listed, relative
-from poc_aug.keys.wrappers import behind, is_dataset, parts, wrapped
+from poc_aug.keys.wrappers import behind, is_dataset, own_attribute, parts, wrapped
 
 Keys: TypeAlias = Sequence[str] | Callable[[int], str] | str
 """Explicit keys: one per sample, a function of the index, or the name of a column, field or attribute."""
@@ -176,7 +176,7 @@ def _own(dataset: Any, length: int) -> list[Any] | None:
             expected=f"a dataset whose items are dataset[0] to dataset[{length - 1}]",
             hint="wrap it in a Dataset whose __getitem__(index) reads the item, and whose keys() lists these names",
         )
-    own = getattr(dataset, "keys", None)
+    own = own_attribute(dataset, "keys")
     source = f"{kind}.keys"
     if callable(own):
         source += "()"
