@@ -7,6 +7,7 @@ import logging
 from poc_aug import digest
 from poc_aug.adapters import OpenItem
 from poc_aug.cache import Cache
+from poc_aug.errors import NextStep
 from poc_aug.label_digest import check_labels
 from poc_aug.labels import ChecksBase, LabelPolicy, OodLabels
 from poc_aug.schema import LabelSchema, check_label_ids
@@ -25,7 +26,7 @@ class BaseChecks:
         advice: the next step if an image is another one, see `poc_aug.keys.key_advice`.
     """
 
-    def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: str = "") -> None:
+    def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: NextStep) -> None:
         self._schema, self._policy, self._compare_labels, self._advice = schema, policy, compare_labels, advice
         self._told_incomparable = False
 

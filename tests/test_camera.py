@@ -281,9 +281,10 @@ def test_a_pipeline_without_any_evidence_names_the_choices() -> None:
     schema = LabelSchema("bare", {"road": 0, "sky": 1})
     recipe = make_recipe(size=PerspectiveSize(size_m=1.0).model_dump())
     with pytest.raises(
-        RecipeError, match=r"horizon: 0\.45(.|\n)*--camera NAME: cityscapes or kitti(.|\n)*--camera file"
-    ):
+        RecipeError, match=r"horizon: 0\.45(.|\n)*camera: NAME: cityscapes or kitti(.|\n)*camera: file"
+    ) as caught:
         InsertionPipeline(recipe, EllipseInserter(), schema=schema).check()
+    assert "--camera NAME (cityscapes or kitti) or file" in caught.value.on_command_line()
     for camera in ("cityscapes", "file", {"horizon": 0.4}):
         InsertionPipeline(recipe.with_changes(camera=camera), EllipseInserter(), schema=schema).check()
 
@@ -336,5 +337,5 @@ def test_a_cache_of_an_older_estimator_is_read_but_not_continued(tmp_path: Path)
     for number in range(2):
         _, before = Frames(2)[number]
         assert (np.asarray(dataset[number][1]) != np.asarray(before)).any()
-    with pytest.raises(CacheMismatchError, match=r"(?s)horizon.*estimator"):
+    with pytest.raises(CacheMismatchError, match=r"(?s)horizon.*estimator.*estimates horizons otherwise"):
         warm_cache(Frames(2), path, pipeline, num_variants=2, workers=0)
