@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from torch.utils.data import ConcatDataset, Subset
 
 from poc_aug.errors import SchemaError
+from poc_aug.keys.wrappers import wrapped
 from poc_aug.schema import SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
@@ -119,4 +120,8 @@ def _why(dataset: Any) -> str:
         return ": its parts have different schemas, or unknown ones"
     if isinstance(dataset, Subset):
         return f": it is a subset of {type(dataset.dataset).__name__}"
+    inner = wrapped(dataset)
+    known = None if inner is None else schema_of(inner)
+    if known is not None:
+        return f": it wraps {type(inner).__name__}, whose own is {known.name!r}, and may change the ids"
     return ""

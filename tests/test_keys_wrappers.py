@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, Dataset, StackDataset, Subset, random_split
 
-from poc_aug import POCAugmentedDataset, warm_cache
+from poc_aug import POCAugmentedDataset, SyntheticStreet, warm_cache
 from poc_aug.camera import Calibration, FrameCalibrations
-from poc_aug.errors import CacheDatasetMismatchError, DatasetKeyError
+from poc_aug.errors import CacheDatasetMismatchError, DatasetKeyError, SchemaError
 from poc_aug.keys import dataset_keys
+from poc_aug.known import require_schema
 from tests.fakes import SCHEMA, Frames
 from tests.key_cases import LENGTH, Chosen, HandsOn, Named, Repeat, Unnamed, augmented, pipeline, warm
 
@@ -186,3 +187,10 @@ def test_cameras_come_in_the_order_of_the_wrapper(wrapper: Any) -> None:
     for twice in (Repeat(base, 2), HandsOn(base, 2)):
         found = FrameCalibrations(twice)
         assert [found.of(i).height_m for i in range(2 * LENGTH)] == [1.0, 2.0, 3.0, 4.0] * 2
+
+
+def test_an_unknown_schema_of_a_wrapper_names_that_of_what_it_wraps() -> None:
+    with pytest.raises(
+        SchemaError, match=r"of Repeat is not known: it wraps SyntheticStreet, whose own is 'cityscapes"
+    ):
+        require_schema(Repeat(SyntheticStreet(size=(32, 64), length=2), 2))
