@@ -104,7 +104,7 @@ def warm_cache_command(
         str | None,
         typer.Option(
             "--exclude",
-            help="Not these objects (classes).  Cityscapes' own are always left out of a COCO file on streets, unless "
+            help="Not these objects (classes). Cityscapes' own are always left out of a COCO file on streets, unless "
             "--include names them.",
         ),
     ] = None,
