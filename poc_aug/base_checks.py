@@ -7,7 +7,7 @@ import logging
 from poc_aug import digest
 from poc_aug.adapters import OpenItem
 from poc_aug.cache import Cache
-from poc_aug.errors import LabelPolicyError
+from poc_aug.errors import LabelPolicyError, NextStep
 from poc_aug.label_digest import check_labels
 from poc_aug.labels import ChecksBase, LabelPolicy, OodLabels
 from poc_aug.schema import LabelSchema, check_label_ids
@@ -29,7 +29,7 @@ class BaseChecks:
         LabelPolicyError: ``policy`` is none.
     """
 
-    def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: str = "") -> None:
+    def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: NextStep) -> None:
         if not callable(getattr(policy, "resolve", None)):
             raise LabelPolicyError(
                 f"labels={policy!r}",

@@ -16,7 +16,7 @@ import xxhash
 
 from poc_aug.adapters import ImageCanvas
 from poc_aug.adapters.tensor import TensorImageCanvas
-from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError
+from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, NextStep
 from poc_aug.types import Sample
 
 GRID = 16
@@ -34,6 +34,11 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _MAX_LUMA = 20.0
 _MEAN_LUMA = 3.0
 _MEAN_RGB = 8.0
+
+
+_NAME_THEM = NextStep(
+    "name them with keys=[...], here and to warm_cache", "name them, here and in warm-cache: --keys NAME"
+)
 
 
 def digest_of(image: ImageCanvas) -> bytes:
@@ -98,7 +103,7 @@ def _parse(digest: bytes) -> tuple[tuple[int, int], np.ndarray]:
 
 
 def check_match(
-    stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any], advice: str = ""
+    stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any], advice: NextStep = _NAME_THEM
 ) -> None:
     """Check that a sample is the one that its insertions were made for.
 
@@ -108,7 +113,7 @@ def check_match(
         key: the sample's key.
         cache: path of the cache.
         made_from: what its manifest says of the dataset.
-        advice: what to pass as ``keys=``, see `poc_aug.keys.key_advice`.
+        advice: how to name the samples, see `poc_aug.keys.key_advice`.
 
     Raises:
         CacheDatasetMismatchError: the digests do not match; the message describes both.
@@ -119,6 +124,7 @@ def check_match(
             f"{describe(stored)} under that key",
             expected=f"the dataset that the cache was made from: {dict(made_from)}, in its order",
             hint="open the right cache or dataset; if the dataset transforms its items at random, move that to "
-            "POCAugmentedDataset(transforms=...); if the same frames come in another order, "
-            + (advice or "name them with keys=[...], here and to warm_cache"),
+            f"POCAugmentedDataset(transforms=...); if the same frames come in another order, {advice.hint}",
+            command="give the right cache or dataset; if the dataset transforms its items at random, leave that out "
+            f"here; if the same frames come in another order, {advice.command}",
         )

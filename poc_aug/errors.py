@@ -32,7 +32,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
+
+
+class NextStep(NamedTuple):
+    """What to do next, for whoever writes Python and for whoever is on the command line: see `PocAugError`."""
+
+    hint: str
+    command: str
 
 
 class PocAugError(Exception):

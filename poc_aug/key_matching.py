@@ -11,10 +11,16 @@ from typing import Any
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import Cache
 from poc_aug.digest import digest_of, matches
-from poc_aug.errors import CacheDatasetMismatchError
+from poc_aug.errors import CacheDatasetMismatchError, NextStep
 from poc_aug.keys import first_of_each, key_advice, number_keys
 
 _logger = logging.getLogger("poc_aug")
+_MEANT = NextStep(
+    'where the others are meant to come without insertions, say so: on_miss="original"; else make theirs: run '
+    "warm_cache on this dataset",
+    "else make theirs: poc-aug warm-cache on this dataset",
+)
+_OTHER_CACHE = NextStep("else choose another path for this dataset's cache", "else write another cache: --out")
 _BY_INDEX = re.compile(r"(?:\d+/)*\d{8}")
 
 
@@ -58,7 +64,7 @@ def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt
         return list(keys)  # other frames whose files have the same names
     missing = [key for key in first_of_each(found) if key not in held]
     if missing:
-        raise _partial(found, missing, held, cache, dataset)
+        raise _partial(found, missing, held, cache, dataset, _OTHER_CACHE)
     return found
 
 
@@ -97,7 +103,7 @@ def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: A
     # Caches made before do not say how many samples there were; keys by index then tell nothing.
     whole = made_from == len(distinct) if made_from is not None else not by_index
     if others or not whole or list(keys) != list(own):
-        raise _partial(keys, missing, held, cache, dataset)
+        raise _partial(keys, missing, held, cache, dataset, _MEANT)
     _logger.warning(
         "The cache %s holds %d of this dataset's %d samples: the others come without insertions. "
         'on_miss="original" says that this is meant; warm_cache fills it.',
@@ -159,28 +165,31 @@ def _none(own: Sequence[str], held: set[str], cache: Cache, dataset: Any) -> Cac
     names = Counter(_parts(key)[-1] for key in held)
     unclear = next((_parts(key)[-1] for key in own if names[_parts(key)[-1]] > 1), None)
     why = f"; file names do not tell which are the same ({unclear!r} is there several times)" if unclear else ""
+    advice = key_advice(dataset)
     return CacheDatasetMismatchError(
         f"the cache {str(cache.path)!r} holds none of this dataset's {len(set(own))} samples: the dataset's keys are "
         f"like {_some(dict.fromkeys(own))}, the cache's like {_some(sorted(held))}{why}",
         expected=f"the dataset that the cache was made from: {dict(cache.manifest.dataset)}",
-        hint=f"open the right cache, or {key_advice(dataset)}",
+        hint=f"open the right cache, or {advice.hint}",
+        command=f"give the right cache, or {advice.command}",
     )
 
 
 def _partial(
-    keys: Sequence[str], missing: Sequence[str], held: set[str], cache: Cache, dataset: Any
+    keys: Sequence[str], missing: Sequence[str], held: set[str], cache: Cache, dataset: Any, otherwise: NextStep
 ) -> CacheDatasetMismatchError:
     distinct = dict.fromkeys(keys)
     others = sorted(held - distinct.keys())
     made_from = cache.manifest.samples
     also = f"; it holds {len(others)} others, like {_some(others)}" if others else ""
+    advice, same = key_advice(dataset), "where they are the same samples, "
     count = f", made from {made_from} samples," if made_from is not None else ""
     return CacheDatasetMismatchError(
         f"the cache {str(cache.path)!r}{count} holds {len(distinct) - len(missing)} of this dataset's {len(distinct)} "
         f"samples: not {_some(missing)}{also}",
         expected="keys that mean the same samples as when the cache was made, or all of them in it",
-        hint=f"where they are the same samples, {key_advice(dataset)}; where the others are meant to come without "
-        'insertions, say so: on_miss="original"; else make theirs: run warm_cache on this dataset',
+        hint=f"{same}{advice.hint}; {otherwise.hint}",
+        command=f"{same}{advice.command}; {otherwise.command}",
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from torch.utils.data import ConcatDataset, Subset
 
 from poc_aug.errors import LabelPolicyError, RecipeError, SchemaError
+from poc_aug.keys.wrappers import wrapped
 from poc_aug.schema import SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
@@ -148,4 +149,8 @@ def _why(dataset: Any) -> tuple[str, str, str]:
     if isinstance(dataset, Subset):
         inner, hint, command = _why(dataset.dataset)
         return f": it is a subset of {type(dataset.dataset).__name__}{inner}", hint, command
+    inside = wrapped(dataset)
+    known = None if inside is None else schema_of(inside)
+    if known is not None:
+        return f": it wraps {type(inside).__name__}, whose own is {known.name!r}, and may change the ids", "", ""
     return "", "", ""

@@ -114,6 +114,7 @@ def check_labels(
     comparison = _Comparison(stored, seen)
     if comparison.same():
         return comparison.compared_any
+    known, again = ", ".join(SCHEMAS), "where the cache was made by a wrong schema, make it again"
     height, width = labels.size_hw
     rows, cols = grid_of(height), grid_of(width)
     shown = "".join(
@@ -124,9 +125,9 @@ def check_labels(
         f"labels of {key!r}, read by schema {schema.name!r}, show other classes than when the cache {str(cache)!r} was "
         f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{shown}",
         expected="the labels that the cache was made from, in any ids, and their schema",
-        hint=f"pass the schema of these labels: schema=FILE (--schema), or one of {', '.join(SCHEMAS)}; where they are "
-        "another annotation of the same images, such as predictions: check_labels=False; where the cache was made by a "
-        "wrong schema, make it again",
+        hint=f"pass the schema of these labels: schema=FILE, or one of {known}; where they are another annotation of "
+        f"the same images, such as predictions: check_labels=False; {again}",
+        command=f"give the schema of these labels: --schema FILE.yaml, or one of {known}; {again}",
     )
 
 

@@ -15,7 +15,7 @@ import torch
 
 from poc_aug import seeding
 from poc_aug.blame import extent_of
-from poc_aug.camera import ESTIMATOR, camera_of, check_known
+from poc_aug.camera import ESTIMATOR, camera_of, check_known, check_shape
 from poc_aug.engine import Engine, Job, Outcome
 from poc_aug.errors import CalibrationError, DatasetError, GenerationError, RecipeError, SchemaError
 from poc_aug.insertions import accept, cut_out
@@ -197,13 +197,15 @@ class InsertionPipeline:
 
         Raises:
             SchemaError: its labels hold ids that the schema does not know.
-            DatasetError: it is smaller than the crop of one of the recipe's objects.
+            DatasetError: it is smaller than the crop of one of the recipe's objects, or has not the shape of the frames
+                whose camera alone tells its horizon.
             CalibrationError: ``camera: file``, and its calibration is not there, or is of other frames.
         """
         if self.schema is not None:
             self.schema.check(sample.labels, sample.key)
         if self.recipe.camera.calibration is not None:
             self.view(sample)
+        check_shape(sample, self.recipe, self.inserter, self.schema)
         height, width = sample.size_hw
         for spec in self.recipe.objects:
             if spec.crop_px is not None and spec.crop_px > min(height, width):
@@ -224,7 +226,7 @@ class InsertionPipeline:
             return camera_of(self.recipe.camera, sample.labels, self.schema, sample.calibration)
         except CalibrationError as error:
             problem = f"sample {sample.key!r}: {error.problem}"
-            raise CalibrationError(problem, expected=error.expected, hint=error.hint) from error
+            raise CalibrationError(problem, expected=error.expected, hint=error.hint, command=error.command) from error
 
     def scene(self, sample: Sample, statistics: Statistics, locate: Locate) -> Scene:
         """What the variants of a sample share."""

@@ -18,7 +18,7 @@ from poc_aug.adapters import Adapt, open_item
 from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
 from poc_aug.camera import FrameCalibrations
 from poc_aug.digest import check_match, digest_of
-from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, PocAugError, RecipeError, SampleReadError
+from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, RecipeError
 from poc_aug.joint_transforms import check_base_transforms
 from poc_aug.key_matching import continued_keys
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
@@ -30,13 +30,13 @@ from poc_aug.pipeline import InsertionPipeline
 from poc_aug.schema import LabelSchema, check_label_ids
 from poc_aug.statistics import Statistics
 from poc_aug.types import Inserter, LeavesOut, Sample, Variant
+from poc_aug.unreadable import Unreadable, or_skip
 
 OnError = Literal["raise", "skip"]
 
 # A commit is a full sync, a few ms. What a kill can cost is at most this much work, never what was committed.
 _COMMIT_EVERY = 16
 _COMMIT_SECONDS = 2.0
-_OTHER_BANK = "without the file it is another bank, for a new cache"
 
 
 @dataclass
@@ -89,33 +89,6 @@ class WarmReport:
         self.failed += [(key, index, str(error)) for key, index, error in failures[len(self.failed) :]]
 
 
-@dataclass(frozen=True)
-class _Unreadable:
-    """What the dataset raised on a sample; an error of ours keeps its advice apart, for Python or the command line."""
-
-    key: str
-    error: str
-    expected: str = ""
-    hint: str = ""
-    command: str = ""
-
-    @classmethod
-    def of(cls, key: str, error: Exception) -> _Unreadable:
-        kind = type(error).__name__
-        if isinstance(error, PocAugError):
-            return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
-        return cls(key, f"{kind}: {error}")
-
-    def raised(self) -> SampleReadError:
-        skip = "repair or remove it, or go on without it: "
-        return SampleReadError(
-            f"sample {self.key!r} could not be read: {self.error}",
-            expected=self.expected,
-            hint="; ".join(filter(None, (self.hint, f"{skip}on_error='skip'"))),
-            command="; ".join(filter(None, (self.command or self.hint, f"{skip}--on-error skip"))),
-        )
-
-
 class _Frames(Dataset[Any]):
     """The samples that still lack variants, decoded in loader workers."""
 
@@ -134,7 +107,7 @@ class _Frames(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> Sample | _Unreadable:
+    def __getitem__(self, index: int) -> Sample | Unreadable:
         number = self.numbers[index]
         key = self.keys[number]
         try:
@@ -145,7 +118,7 @@ class _Frames(Dataset[Any]):
             return sample
         except Exception as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
-            return _Unreadable.of(key, error)
+            return Unreadable.of(key, error)
 
 
 def warm_cache(
@@ -261,8 +234,8 @@ def warm_cache(
         except GenerationError as error:
             if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
                 raise
-            without = f"{error.hint}, or go on without what it fails on: "
-            raise error.with_hint(f"{without}on_error='skip'", f"{without}--on-error skip") from error.__cause__
+            step = or_skip("or go on without what it fails on", error.hint, error.command)
+            raise error.with_hint(*step) from error.__cause__
         finally:
             # Also on Ctrl-C and on errors, also of `on_progress`: nothing that was generated is lost.
             try:
@@ -288,14 +261,14 @@ def _calibrations(
 
 
 def _jobs(
-    frames: Iterator[Sample | _Unreadable],
+    frames: Iterator[Sample | Unreadable],
     missing: dict[str, list[int]],
     report: WarmReport,
     on_error: OnError,
     pipeline: InsertionPipeline,
 ) -> Iterator[tuple[Sample, int]]:
     for frame in frames:
-        if isinstance(frame, _Unreadable):
+        if isinstance(frame, Unreadable):
             if on_error == "raise":
                 raise frame.raised()
             report.unreadable.append((frame.key, frame.error))
@@ -322,12 +295,10 @@ def _count_cutouts(variant: Variant, inserter: Inserter, report: WarmReport, on_
     for name in _bad_cutouts(variant):
         problem = why.get(name, "it cannot be read")
         if on_error == "raise":
-            raise ObjectBankError(
-                f"cut-out {name!r}: {problem}",
-                expected="cut-outs that can be read",
-                hint=f"restore the file, or reject what draws it: on_error='skip'; {_OTHER_BANK}",
-                command=f"restore the file, or reject what draws it: --on-error skip; {_OTHER_BANK}",
-            )
+            restore = "restore the file (without it, it is another bank, for a new cache)"
+            step = or_skip("or reject what draws it", restore)
+            problem = f"cut-out {name!r}: {problem}"
+            raise ObjectBankError(problem, expected="cut-outs that can be read", hint=step.hint, command=step.command)
         report.cutouts[f"{name}: {problem}"] += 1
 
 
@@ -361,7 +332,7 @@ def _check_same_samples(
             return
 
 
-def _start(loader: DataLoader[Any]) -> Iterator[Sample | _Unreadable]:
+def _start(loader: DataLoader[Any]) -> Iterator[Sample | Unreadable]:
     try:
         return iter(loader)
     except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -376,3 +376,8 @@ def test_ctrl_c_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
     assert "cache: a.cache" in done.stdout
     with Cache.open(tmp_path / "a.cache") as cache:
         assert len(cache) == 5
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "poc_aug", "--help"], capture_output=True, text=True, check=True)
+    assert "warm-cache" in done.stdout

@@ -19,7 +19,7 @@ from poc_aug.warming import warm_cache
 from tests.command_line import run
 from tests.fakes import EllipseInserter, Frames, make_recipe
 
-FRAMES = ["--dataset", "tests.fakes:Frames", "length=2", "size_hw=60,81", "--workers", "0", "--num-variants", "1"]
+FRAMES = ["--dataset", "tests.fakes:Frames", "length=2", "--workers", "0", "--num-variants", "1"]
 PAINTED = ["--objects", "poc-alt", "--backend", "tests.fakes:EllipseInserter"]
 
 
@@ -34,7 +34,8 @@ def cutouts(tmp_path: Path) -> Path:
 
 
 def warm(out: Path, *arguments: Any, fails: bool = False) -> str:
-    return run("warm-cache", *FRAMES, "--out", out, *arguments, fails=fails)
+    size = [] if any(str(argument).startswith("size_hw=") for argument in arguments) else ["size_hw=60,81"]
+    return run("warm-cache", *FRAMES, *size, "--out", out, *arguments, fails=fails)
 
 
 @pytest.mark.parametrize(("sizes", "least", "most"), [("10:14px", 10, 14), ("0.2:0.25", 16, 21)])
@@ -264,3 +265,24 @@ def test_the_command_prints_its_own_way_out(monkeypatch: pytest.MonkeyPatch, cap
     told = capsys.readouterr().err
     assert "--backend diffusion --model ID" in told
     assert "DiffusionInserter" not in told
+
+
+def test_a_camera_of_known_pose_needs_no_ground(cutouts: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.yaml").write_text("ids: {road: 0, sky: 1, car: 2}")
+    (tmp_path / "sizes.yaml").write_text("{dog: 0.5, gizmo: 0.5}")
+    bare = ("--objects", cutouts, "--schema", tmp_path / "schema.yaml", "--location", "anywhere")
+    pixels = (*bare, "--sizes", "10:20px")
+    warm(tmp_path / "a.cache", *pixels, "--camera", "cityscapes", "size_hw=60,120")
+    assert "preset" in run("info", tmp_path / "a.cache")
+    told = warm(tmp_path / "b.cache", *pixels, "--camera", "cityscapes", fails=True)
+    assert "no effect: --camera" in told
+    told = warm(tmp_path / "b.cache", *pixels, "--camera", "file", fails=True)  # used, but there are no files
+    assert "--set 'camera={horizon: 0.42" in told
+    metres = (*bare, "--sizes-file", tmp_path / "sizes.yaml", "--camera", "cityscapes")
+    warm(tmp_path / "c.cache", *metres, "size_hw=60,120")
+    told = warm(tmp_path / "d.cache", *metres, fails=True)
+    assert "60x81 pixels" in told
+    assert "2.00 times as wide as high" in told
+    assert "--sizes 40:120px" in told
+    told = warm(tmp_path / "d.cache", *metres, "--on-error", "skip")
+    assert told.count("60x81 pixels") == 2

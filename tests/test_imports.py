@@ -54,6 +54,7 @@ RANKS = [
         "closed_set",
         "evaluation",
         "evaluation_pictures",
+        "unreadable",
         "warming",
         "preview",
         "object_choice",
@@ -63,6 +64,7 @@ RANKS = [
         "trace_pictures",
     ),
     ("cli",),
+    ("__main__",),
 ]
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}
 

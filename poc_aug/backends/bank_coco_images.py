@@ -130,7 +130,10 @@ def not_there(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow])
         where = ", ".join(repr(str(folder)) for folder in looked)
         problem = f"the images of {str(instances)!r} ({some}) are in none of the folders {where}"
     return ObjectBankError(
-        problem, expected="the folder of the images that it names", hint="images_dir=DIR (--images DIR)"
+        problem,
+        expected="the folder of the images that it names",
+        hint="name it: images_dir=DIR",
+        command="name it: --images DIR",
     )
 
 

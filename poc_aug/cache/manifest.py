@@ -20,6 +20,11 @@ SCHEMA_VERSION = 1
 
 MANIFEST = "manifest.json"
 
+_OLDER = (
+    "this version estimates horizons otherwise than the one that made the cache: read it as it is, or write the whole "
+    "of it anew, to another path"
+)
+
 _FIELDS: dict[str, type] = {
     "fingerprint": str,
     "recipe": dict,
@@ -176,11 +181,14 @@ class Manifest:
         wanted = {"recipe": self.recipe, "backends": self.backends, "codec": self.codec}
         fields = list(_differences(made, wanted, ""))
         if self.fingerprint != stored.fingerprint or self.codec != stored.codec:
+            older = _OLDER if _is_of_older_estimator(fields) else ""
             raise CacheMismatchError(
                 f"cache {str(cache)!r} was made with fingerprint {stored.fingerprint}, this run has "
                 f"{self.fingerprint}; these fields differ:\n{_listed(fields)}",
                 expected="the recipe, backends and codec that the cache was made with",
-                hint="correct these fields, or write to another path; `poc-aug info --recipe` prints the cache's",
+                hint=older
+                or "correct these fields, or write to another path; `poc-aug info --recipe` prints the cache's",
+                command=f"{older}: --out" if older else "",
             )
         if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
             raise CacheDatasetMismatchError(
@@ -209,6 +217,13 @@ def _differences(stored: Any, wanted: Any, name: str) -> Iterator[tuple[str, Any
             yield from _differences(first, second, f"{name}[{i}]")
     elif stored != wanted:
         yield name, stored, wanted
+
+
+def _is_of_older_estimator(fields: list[tuple[str, Any, Any]]) -> bool:
+    names = [name for name, _, _ in fields]
+    horizon = [name for name in names if name.startswith("backends.horizon")]
+    # Presets of cameras told less, too.
+    return bool(horizon) and all(name in horizon or name.startswith("recipe.camera") for name in names)
 
 
 def _listed(fields: list[tuple[str, Any, Any]]) -> str:

@@ -16,10 +16,10 @@ The order of evidence for the horizon, recorded in each insertion as ``horizon_f
 from __future__ import annotations
 
 from poc_aug.camera.calibration import Calibration
-from poc_aug.camera.check import check_known
+from poc_aug.camera.check import check_known, check_shape
 from poc_aug.camera.files import read_calibration
 from poc_aug.camera.frames import FrameCalibrations, calibration_file
-from poc_aug.camera.view import ESTIMATOR, camera_of
+from poc_aug.camera.view import ESTIMATOR, camera_of, has_pose
 
 __all__ = [
     "ESTIMATOR",
@@ -28,5 +28,7 @@ __all__ = [
     "calibration_file",
     "camera_of",
     "check_known",
+    "check_shape",
+    "has_pose",
     "read_calibration",
 ]

@@ -12,13 +12,14 @@ from torch.utils.data import ConcatDataset, Subset
 
 from poc_aug.camera.calibration import Calibration
 from poc_aug.camera.files import read_calibration
-from poc_aug.errors import CalibrationError
+from poc_aug.errors import CalibrationError, NextStep
 from poc_aug.keys.paths import PATH_LISTS, informed, listed
-from poc_aug.keys.wrappers import behind, wrapped
+from poc_aug.keys.wrappers import behind, own_attribute, wrapped
 
-_GIVE_IT = (
-    "give the camera in the recipe (camera: cityscapes, or camera: {horizon: 0.42, height_m: 1.4}), or let the dataset "
-    "have a method calibration(index) that returns a poc_aug.camera.Calibration"
+_METHOD = "or let the dataset have a method calibration(index) that returns a poc_aug.camera.Calibration"
+_GIVE_IT = NextStep(
+    f"give the camera in the recipe (camera: cityscapes, or camera: {{horizon: 0.42, height_m: 1.4}}), {_METHOD}",
+    f"give the camera: --camera cityscapes, or --set 'camera={{horizon: 0.42, height_m: 1.4}}'; {_METHOD}",
 )
 _KITTI_CAMERA = re.compile(r"image_0?([0-3])")
 _Source = Path | Callable[[], Calibration]
@@ -46,7 +47,7 @@ class FrameCalibrations:
             raise CalibrationError(
                 f"camera 'file' on {self._name}, which does not say where its images are",
                 expected=f"a dataset with a list of image paths ({', '.join(PATH_LISTS[:4])}, ...)",
-                hint=_GIVE_IT,
+                **_GIVE_IT._asdict(),
             )
 
     def check(self, numbers: Iterable[int]) -> None:
@@ -58,7 +59,10 @@ class FrameCalibrations:
         missing = [error for number in numbers if (error := self._missing(number)) is not None]
         if missing:
             more = f"\n({len(missing)} frames of {self._name} have no camera file)" if len(missing) > 1 else ""
-            raise CalibrationError(missing[0].problem + more, expected=missing[0].expected, hint=missing[0].hint)
+            first = missing[0]
+            raise CalibrationError(
+                first.problem + more, expected=first.expected, hint=first.hint, command=first.command
+            )
 
     def _missing(self, number: int) -> CalibrationError | None:
         source = self._source(number)
@@ -118,13 +122,14 @@ def calibration_file(image: str | Path) -> tuple[Path, int]:
         raise CalibrationError(
             f"no camera file is known for image {str(image)!r}",
             expected="an image in the folders of Cityscapes (leftImg8bit/...) or KITTI (image_2/..., image_02/...)",
-            hint=_GIVE_IT,
+            **_GIVE_IT._asdict(),
         )
     raise CalibrationError(
         f"image {str(image)!r} has no camera file; looked for {', '.join(repr(str(path)) for path, _ in candidates)}",
         expected="the calibration as the dataset's archives unpack it: Cityscapes' camera_trainvaltest.zip, KITTI's "
         "calib_cam_to_cam",
-        hint=f"unpack it beside the images; or {_GIVE_IT}",
+        hint=f"unpack it beside the images; or {_GIVE_IT.hint}",
+        command=f"unpack it beside the images; or {_GIVE_IT.command}",
     )
 
 
@@ -148,7 +153,7 @@ def _candidates(image: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _sources(dataset: Any) -> list[_Source] | None:
-    own = getattr(dataset, "calibration", None)
+    own = own_attribute(dataset, "calibration")
     if callable(own):
         return [_Own(own, index) for index in range(len(dataset))]
     if isinstance(dataset, Subset):

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from poc_aug.adapters import open_item
+from poc_aug.camera import has_pose
 from poc_aug.cli.backends import PAINTERS, BackendOptions
 from poc_aug.cli.config import WarmConfig
 from poc_aug.errors import RecipeError
@@ -107,7 +109,9 @@ def check_fields(changes: Collection[str]) -> None:
             )
 
 
-def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+def check_effects(
+    job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None, dataset: Any
+) -> None:
     """Check that what was asked of the recipe reaches its objects.
 
     Args:
@@ -115,6 +119,7 @@ def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, sc
         recipe: the recipe with what they change.
         inserter: what pastes or draws the objects; ``None``: a model paints them.
         schema: the dataset's label schema.
+        dataset: the dataset.
 
     Raises:
         RecipeError: names the option, and what to give instead.
@@ -135,7 +140,7 @@ def check_effects(job: WarmConfig, recipe: Recipe, inserter: Inserter | None, sc
         names = ", ".join(spec.name for spec in recipe.objects)
         raise _no_effect(f"--sizes-file {job.sizes_file}: it names none of the objects", f"some of: {names}")
     if "camera" in asked:
-        check_camera_used(_told(job, "camera"), recipe, inserter, schema)
+        check_camera_used(_told(job, "camera"), recipe, inserter, schema, _first_size(dataset))
 
 
 def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter | None) -> None:
@@ -161,19 +166,43 @@ def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter
         raise _no_effect("--set foot_fraction=...: boxes are judged as a whole", "--set overlap_on=foot")
 
 
-def check_camera_used(told: str, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None) -> None:
+def check_camera_used(
+    told: str,
+    recipe: Recipe,
+    inserter: Inserter | None,
+    schema: LabelSchema | None,
+    size_hw: tuple[int, int] | None = None,
+) -> None:
     """Check that a camera that was asked for has a horizon to be seen by, or sizes in metres that ask for one.
+
+    Args:
+        told: how it was asked for.
+        recipe: as in `check_effects`.
+        inserter: as in `check_effects`.
+        schema: as in `check_effects`.
+        size_hw: height and width of the frames; ``None``: not known.
 
     Raises:
         RecipeError: it would change nothing.
     """
     metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
-    horizon = recipe.camera.horizon is not None or (schema is not None and bool(schema.ground))
+    camera = recipe.camera
+    posed = camera.pitch is not None and (size_hw is None or has_pose(camera, size_hw))
+    horizon = posed or camera.horizon is not None or camera.calibration is not None
+    horizon |= schema is not None and bool(schema.ground)
     if not horizon and not metres and not (inserter is not None and inserter.needs_perspective):
         raise _no_effect(
-            f"{told}: no size is in metres, and the labels have no ground to find a horizon by",
+            f"{told}: no size is in metres, its pose in such frames is not known, and the labels have no ground to "
+            "find a horizon by",
             "a camera with its horizon: --set 'camera={horizon: 0.4}'",
         )
+
+
+def _first_size(dataset: Any) -> tuple[int, int] | None:
+    try:
+        return open_item(dataset[0], key="0").size_hw
+    except Exception:  # an empty dataset, or whatever it raises: reported, or skipped, by the one who reads it next
+        return None
 
 
 def _no_effect(problem: str, instead: str) -> RecipeError:

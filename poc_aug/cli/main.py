@@ -104,7 +104,7 @@ def warm_cache_command(
         str | None,
         typer.Option(
             "--exclude",
-            help="Not these objects (classes).  Cityscapes' own are always left out of a COCO file on streets, unless "
+            help="Not these objects (classes). Cityscapes' own are always left out of a COCO file on streets, unless "
             "--include names them.",
         ),
     ] = None,
@@ -179,11 +179,11 @@ def warm_cache_command(
         recipe, inserter = load_objects(
             job.objects, asked, schema=known, paper_sizes=job.paper_sizes, say=console.print
         )
-        check_effects(job, recipe, inserter, known)
+        check_effects(job, recipe, inserter, known, base)
         pipeline = plain_pipeline(recipe, inserter, job)
     else:
         recipe = load_recipe(job.objects, asked, paper_sizes=job.paper_sizes)
-        check_effects(job, recipe, None, known)
+        check_effects(job, recipe, None, known, base)
         pipeline = build_pipeline(console, recipe, job)
     path = Path(job.out)
     print_objects(console, pipeline.inserter)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from poc_aug.errors import DatasetKeyError
-from poc_aug.keys.paths import PATH_LISTS, as_list, is_table, path_of
-from poc_aug.keys.wrappers import is_hugging_face, parts, wrapped
+from poc_aug.errors import DatasetKeyError, NextStep
+from poc_aug.keys.paths import PATH_LISTS, as_list, path_of
+from poc_aug.keys.wrappers import is_hugging_face, is_table, parts, wrapped
 
 _ROWS = 1000
 """Rows of a Hugging Face dataset that are looked at in one go: those with embedded pictures are large."""
@@ -18,7 +18,11 @@ _ROWS = 1000
 _DEPTH = 32
 """Wrappers around wrappers that are looked through for messages."""
 
-GIVE_KEYS = 'keys=[...] with one string per sample, keys=lambda index: ..., or keys="column"'
+GIVE_KEYS = NextStep(
+    'pass keys=[...] with one string per sample, keys=lambda index: ..., or keys="column"',
+    "name a column, field or attribute of the dataset that holds one string per sample: --keys NAME",
+)
+"""How to name samples."""
 
 
 def column(dataset: Any, name: str, length: int) -> list[str] | None:
@@ -35,11 +39,12 @@ def column(dataset: Any, name: str, length: int) -> list[str] | None:
         return None
     keys = [_key(value) for value in values]
     if None in keys:
-        number = keys.index(None)
+        number, columns = keys.index(None), _columns_of(dataset)
         raise DatasetKeyError(
             f"keys={name!r}: row {number} of {type(dataset).__name__} holds {_shown(values[number])} there",
             expected="a string, a whole number or a path in each row",
-            hint=f"name another column{_columns_of(dataset)}; else pass {GIVE_KEYS}",
+            hint=f"name another column{columns}; else {GIVE_KEYS.hint}",
+            command=f"name another column: --keys NAME{columns}",
         )
     return [key for key in keys if key is not None]
 
@@ -50,21 +55,23 @@ def no_column(dataset: Any, name: str) -> DatasetKeyError:
         f"keys={name!r}, but {type(dataset).__name__} has no column, field or attribute of that name that lists one "
         f"value per sample{_columns_of(dataset)}",
         expected="a column of a Hugging Face dataset or a pandas table, a field of get_data_info(), or a list",
-        hint=f"name one that is there; else pass {GIVE_KEYS}",
+        hint=f"name one that is there; else {GIVE_KEYS.hint}",
+        command=GIVE_KEYS.command,
     )
 
 
-def key_advice(dataset: Any) -> str:
-    """What to pass as ``keys=``, for messages: with the columns of a Hugging Face dataset, where it is one."""
+def key_advice(dataset: Any) -> NextStep:
+    """How to name samples, for messages: with the columns of a Hugging Face dataset, where it is one."""
     seen = _hugging_face_in(dataset)
     if seen is None:
-        return f"pass {GIVE_KEYS} (--keys NAME on the command line), the same here and to warm_cache"
+        return NextStep(f"{GIVE_KEYS.hint}, the same here and to warm_cache", f"{GIVE_KEYS.command}, each time")
     order = "its rows were shuffled or selected" if getattr(seen, "_indices", None) is not None else "it has no names"
-    names = _named_first(seen)
+    names, columns = _named_first(seen), _columns_of(seen)
     example = f'keys="{names[0]}"' if names else "keys=[...] with one string per sample"
-    return (
-        f"name the rows of the Hugging Face dataset, which are known by their number alone ({order}): pass {example} "
-        f"(--keys NAME on the command line), here and to warm_cache{_columns_of(seen)}"
+    why = f"name the rows of the Hugging Face dataset, which are known by their number alone ({order}): "
+    return NextStep(
+        f"{why}pass {example}, here and to warm_cache{columns}",
+        f"{why}--keys {names[0] if names else 'NAME'}, each time{columns}",
     )
 
 

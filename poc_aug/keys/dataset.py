@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, StackDataset, Subset
 from poc_aug.errors import DatasetKeyError
 from poc_aug.keys.columns import GIVE_KEYS, column, no_column
 from poc_aug.keys.paths import as_list, informed, listed, relative
-from poc_aug.keys.wrappers import behind, is_dataset, parts, wrapped
+from poc_aug.keys.wrappers import behind, is_dataset, own_attribute, parts, wrapped
 
 Keys: TypeAlias = Sequence[str] | Callable[[int], str] | str
 """Explicit keys: one per sample, a function of the index, or the name of a column, field or attribute."""
@@ -26,9 +26,6 @@ class _Asked:
 
     name: str | None = None
     numbered: bool = False
-
-
-_HINT = f"pass {GIVE_KEYS} (--keys NAME on the command line)"
 
 
 def dataset_keys(dataset: Any, keys: Keys | None = None) -> list[str]:
@@ -87,7 +84,8 @@ def _length(dataset: Any) -> int:
         raise DatasetKeyError(
             f"{name} holds {len(names)} datasets by name: {', '.join(map(str, names[:8]))}",
             expected="one of them",
-            hint=f"pass dataset[{names[0]!r}], say; on the command line, name a function that returns it",
+            hint=f"pass dataset[{names[0]!r}], say",
+            command=f"name a function that returns it: --dataset package.module:function, for dataset[{names[0]!r}]",
         )
     if getattr(dataset, "_fully_initialized", True) is False and callable(getattr(dataset, "full_init", None)):
         dataset.full_init()  # mmengine's lazy_init=True; workers would do it again, each of them
@@ -176,7 +174,7 @@ def _own(dataset: Any, length: int) -> list[Any] | None:
             expected=f"a dataset whose items are dataset[0] to dataset[{length - 1}]",
             hint="wrap it in a Dataset whose __getitem__(index) reads the item, and whose keys() lists these names",
         )
-    own = getattr(dataset, "keys", None)
+    own = own_attribute(dataset, "keys")
     source = f"{kind}.keys"
     if callable(own):
         source += "()"
@@ -185,7 +183,7 @@ def _own(dataset: Any, length: int) -> list[Any] | None:
         except TypeError as error:
             raise DatasetKeyError(
                 f"{source} failed: {error}", expected="a method without arguments that lists one string per sample",
-                hint=_HINT,
+                **GIVE_KEYS._asdict(),
             ) from error  # fmt: skip
     elif as_list(own) is None:
         return None
@@ -202,7 +200,7 @@ def _reads_by_index(dataset: Any) -> bool:
 
 def _listed(keys: Any, source: str) -> list[Any]:
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
-        raise DatasetKeyError(f"{source} gave {keys!r}", expected="a list of strings", hint=_HINT)
+        raise DatasetKeyError(f"{source} gave {keys!r}", expected="a list of strings", **GIVE_KEYS._asdict())
     return list(keys)
 
 
@@ -210,7 +208,7 @@ def _checked(keys: list[Any], length: int, dataset: Any) -> list[str]:
     name = type(dataset).__name__
     if len(keys) != length:
         raise DatasetKeyError(
-            f"{len(keys)} keys for the {length} samples of {name}", expected="one key per sample", hint=_HINT
+            f"{len(keys)} keys for the {length} samples of {name}", expected="one key per sample", **GIVE_KEYS._asdict()
         )
     texts = [str(os.fsdecode(key)) if isinstance(key, str | bytes | os.PathLike) else key for key in keys]
     strange = [key for key in texts if not isinstance(key, str) or not key]
@@ -219,6 +217,7 @@ def _checked(keys: list[Any], length: int, dataset: Any) -> list[str]:
         raise DatasetKeyError(
             f"key {strange[0]!r} of {name}",
             expected="a string that is not empty",
-            hint=_HINT + ("; numbers as text: keys=[str(key) for key in dataset.keys()]" if whole else ""),
+            hint=GIVE_KEYS.hint + ("; numbers as text: keys=[str(key) for key in dataset.keys()]" if whole else ""),
+            command=GIVE_KEYS.command,
         )
     return texts

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from poc_aug.keys.wrappers import is_table, own_attribute
+
 PATH_LISTS = (
     "images",
     "imgs",
@@ -42,11 +44,11 @@ def listed(dataset: Any, length: int) -> list[str] | None:
     if not length:
         return None
     for name in (*PATH_LISTS, *(f"_{name}" for name in PATH_LISTS)):
-        paths = _all_paths(as_list(getattr(dataset, name, None)), length)
+        paths = _all_paths(as_list(own_attribute(dataset, name)), length)
         if paths is not None:
             return paths
     for name in (*_TABLES, *(f"_{name}" for name in _TABLES)):
-        table: Any = getattr(dataset, name, None)
+        table: Any = own_attribute(dataset, name)
         columns = [column for column in PATH_FIELDS if column in table.columns] if is_table(table) else []
         for column in columns:
             paths = _all_paths(table[column].tolist(), length)
@@ -57,7 +59,7 @@ def listed(dataset: Any, length: int) -> list[str] | None:
 
 def informed(dataset: Any, length: int) -> list[str] | None:
     """The image paths that `mmengine`'s datasets tell of by index: by default they list none, to save memory."""
-    tell = getattr(dataset, "get_data_info", None)
+    tell = own_attribute(dataset, "get_data_info")
     if not callable(tell) or not length:
         return None
     try:
@@ -103,11 +105,6 @@ def as_list(entries: Any) -> list[Any] | None:
     if getattr(entries, "ndim", None) == 1 and hasattr(entries, "to_numpy"):
         return list(entries.to_numpy())
     return None
-
-
-def is_table(value: Any) -> bool:
-    """Whether a value is a table of pandas, or one that works as its."""
-    return hasattr(value, "columns") and hasattr(value, "iloc")
 
 
 def _all_paths(entries: list[Any] | None, length: int) -> list[str] | None:

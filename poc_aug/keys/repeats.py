@@ -30,10 +30,12 @@ def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> Non
             # Whatever the dataset raises: the one who reads the sample next reports it, or skips it, as asked for.
             continue
         if not matches(*seen):
+            advice = key_advice(dataset)
+            still = "if the dataset transforms its items at random, "
             raise DatasetKeyError(
                 f"samples {first[key]} and {number} of {type(dataset).__name__} have the same key {key!r}, but are "
                 "different images",
                 expected="one key per image; only a sample that is repeated has the same key again",
-                hint=f"{key_advice(dataset)}; if the dataset transforms its items at random, move that to "
-                "POCAugmentedDataset(transforms=...)",
+                hint=f"{advice.hint}; {still}move that to POCAugmentedDataset(transforms=...)",
+                command=f"{advice.command}; {still}leave that out here",
             )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, StackDataset
-
-from poc_aug.keys.paths import is_table
 
 WRAPPED = ("dataset", "_dataset", "base_dataset", "base", "ds", "inner", "source", "wrapped")
 """Attributes in which wrappers keep the one dataset that they wrap."""
@@ -39,6 +38,17 @@ def wrapped(dataset: Any) -> Any | None:
     return held[0] if len(held) == 1 and held[0] is not dataset else None
 
 
+def own_attribute(dataset: Any, name: str) -> Any:
+    """An attribute of a dataset; ``None`` where a wrapper hands on that of what it wraps, whose order may be another.
+
+    Hands on: by ``__getattr__``, as wrappers do that want to be used as what they wrap.
+    """
+    value = getattr(dataset, name, None)
+    if value is None or inspect.getattr_static(dataset, name, None) is not None:
+        return value
+    return None if wrapped(dataset) is not None else value
+
+
 def parts(dataset: Any) -> list[Any] | None:
     """The datasets that another one holds in ``datasets``, as `ConcatDataset` and `StackDataset` do."""
     held = getattr(dataset, "datasets", None)
@@ -62,10 +72,12 @@ def behind(dataset: Any, inner_length: int, length: int) -> list[int] | None:
             found = _checked(_integers(value), inner_length)
             if found is not None and len(found) == length:
                 return found
-    if inner_length and length % inner_length == 0:
-        return [index % inner_length for index in range(length)]
     lists = [_checked(_integers(value), inner_length) for value in getattr(dataset, "__dict__", {}).values()]
     fitting = [found for found in lists if found is not None and len(found) == length]
+    if inner_length and length % inner_length == 0:
+        whole = [index % inner_length for index in range(length)]
+        # Of lists of that length some are classes or groups; one that holds each number as often is the order.
+        return next((found for found in fitting if sorted(found) == sorted(whole)), whole)
     return fitting[0] if length and len(fitting) == 1 else None
 
 
@@ -77,6 +89,11 @@ def is_dataset(value: Any) -> bool:
     return readable and not isinstance(value, plain) and not is_table(value) and not hasattr(value, "iloc")
 
 
+def is_table(value: Any) -> bool:
+    """Whether a value is a table of pandas, or one that works like one."""
+    return hasattr(value, "columns") and hasattr(value, "iloc")
+
+
 def _is_surely_dataset(value: Any) -> bool:
     own = isinstance(value, Dataset) or hasattr(value, "get_data_info") or is_hugging_face(value)
     return own and is_dataset(value)
@@ -84,7 +101,8 @@ def _is_surely_dataset(value: Any) -> bool:
 
 def is_hugging_face(value: Any) -> bool:
     """Whether a value is a dataset of Hugging Face's `datasets`: it is not imported to find out."""
-    return type(value).__module__.startswith("datasets.") and hasattr(value, "column_names")
+    named = type(value).__module__.startswith("datasets.") and hasattr(value, "column_names")
+    return named and not isinstance(value, Mapping)  # `DatasetDict` holds several
 
 
 def _integers(value: Any) -> list[int] | None:

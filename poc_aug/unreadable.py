@@ -1,0 +1,38 @@
+"""What a run does not stop at with ``on_error="skip"``: samples that cannot be read, and how errors tell of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poc_aug.errors import NextStep, PocAugError, SampleReadError
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What the dataset raised on a sample; an error of ours keeps its advice apart, for Python or the command line."""
+
+    key: str
+    error: str
+    expected: str = ""
+    hint: str = ""
+    command: str = ""
+
+    @classmethod
+    def of(cls, key: str, error: Exception) -> Unreadable:
+        """What is reported of an error."""
+        kind = type(error).__name__
+        if isinstance(error, PocAugError):
+            return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
+        return cls(key, f"{kind}: {error}")
+
+    def raised(self) -> SampleReadError:
+        """The error to raise where nothing is skipped."""
+        step = or_skip("repair or remove it, or go on without it", self.hint, self.command)
+        problem = f"sample {self.key!r} could not be read: {self.error}"
+        return SampleReadError(problem, expected=self.expected, hint=step.hint, command=step.command)
+
+
+def or_skip(skip: str, hint: str, command: str = "") -> NextStep:
+    """A next step, or to go on without what failed, for Python and for the command line."""
+    steps = (hint, f"{skip}: on_error='skip'"), (command or hint, f"{skip}: --on-error skip")
+    return NextStep(*("; ".join(filter(None, step)) for step in steps))
