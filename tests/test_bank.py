@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from PIL import Image
 
 from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
 from poc_aug.backends.bank_folder import category_of
-from poc_aug.errors import ItemFormatError, ObjectBankError, RecipeError, SampleReadError, SchemaError
+from poc_aug.errors import ItemFormatError, ObjectBankError, PocAugError, RecipeError, SampleReadError, SchemaError
+from poc_aug.objects import load_objects
 from poc_aug.schema import LabelSchema
 from poc_aug.sizes import known_sizes, real_size
 
@@ -331,3 +334,38 @@ def test_real_sizes_are_known_for_the_whole_bank(real_data: Path) -> None:
     data = json.loads((real_data / "objects/coco_mini/instances.json").read_text())
     for row in data["categories"]:
         assert real_size(row["name"]).size_m is not None
+
+
+def test_links_to_folders_are_followed_once(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (folder / "cone").rename(elsewhere)
+    (folder / "cone").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    bank = ObjectBank.from_folder(folder)
+    assert [bank.name(i) for i in range(len(bank))] == ["cone/a.png", "cone/b.png", "potted_plant_000003.png"]
+
+
+def test_a_subfolder_that_may_not_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name in ("cone", ".trash"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    (folder / ".trash").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ObjectBankError, match=r"cannot list '.*cone': Permission denied"):
+        ObjectBank.from_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "file/bank", "a\0b"], ids=["long", "below a file", "nul"])
+def test_paths_at_which_no_bank_can_be(folder: Path, name: str) -> None:
+    (folder / "file").write_text("no folder")
+    path = folder / name
+    for make in (ObjectBank.from_folder, ObjectBank.from_coco):
+        with pytest.raises(ObjectBankError) as caught:
+            make(path)
+        assert repr(str(path)) in caught.value.problem
+    with pytest.raises(PocAugError, match="no objects"):
+        load_objects(str(path))

@@ -37,7 +37,7 @@ _LISTS = ("images", "categories", "annotations")
 def _parse(path: Path) -> Any:
     try:
         raw = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="check the path") from error
     try:
         try:
