@@ -74,7 +74,7 @@ def contact_sheet(
         for rejection in tile.variant.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
         rejected = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
-        title = f"{tile.sample.key}  variant {tile.variant.index}: {len(tile.variant.insertions)} objects"
+        title = f"{tile.sample.key}  variant {tile.variant.index}: {_objects(len(tile.variant.insertions))}"
         draw.text((_GAP_PX, y), title + (f"   rejected: {rejected}" if rejected else ""), _TEXT, font)
         y += line
         for number, cell in enumerate(row):
@@ -191,3 +191,7 @@ def _closeup_box(tile: Tile) -> tuple[int, int, int, int] | None:
     top = min(max(0, y + h // 2 - side // 2), height - side)
     left = min(max(0, x + w // 2 - across // 2), width - across)
     return left, top, left + across, top + side
+
+
+def _objects(count: int) -> str:
+    return f"{count} object{'' if count == 1 else 's'}"

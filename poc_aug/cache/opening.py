@@ -8,9 +8,9 @@ from collections.abc import Set
 from pathlib import Path
 
 from poc_aug.cache.manifest import MANIFEST, Manifest
-from poc_aug.cache.place import obstacle
 from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
+from poc_aug.outputs import obstacle
 
 
 def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:

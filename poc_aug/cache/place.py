@@ -1,9 +1,8 @@
-"""The path of a cache: made absolute, looked at, and what stands in its way."""
+"""The path of a cache: made absolute, and looked at."""
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from poc_aug.cache.manifest import MANIFEST
@@ -38,17 +37,3 @@ def has_manifest(cache: Path) -> bool:
         return (cache / MANIFEST).exists()
     except OSError as error:
         raise read_error(cache, error) from error
-
-
-def obstacle(path: Path) -> str:
-    """What stands where a folder is needed, on the way to a path or at it: a file, a link to nothing; else ""."""
-    for place in (*reversed(path.parents), path):
-        try:
-            mode = os.stat(place).st_mode
-        except OSError:
-            if os.path.islink(place):
-                return f"{str(place)!r} is a link to {os.readlink(place)!r}, which is not there"
-            return ""
-        if not stat.S_ISDIR(mode):
-            return f"{str(place)!r} is a file"
-    return ""

@@ -18,11 +18,12 @@ from poc_aug.cache import registry
 from poc_aug.cache.keys import encode_key
 from poc_aug.cache.lock import FileLock, directory_lock
 from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
-from poc_aug.cache.place import absolute_path, has_manifest, obstacle
+from poc_aug.cache.place import absolute_path, has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
+from poc_aug.outputs import unwritable
 from poc_aug.stray_files import is_litter
 from poc_aug.types import Variant
 
@@ -305,18 +306,8 @@ def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheE
             expected="a sound shard",
             hint=f"check it with `poc-aug verify {cache}`; delete it to have its records made again",
         )
-    if isinstance(error, OSError) and code == errno.ENAMETOOLONG:
-        return CacheDiskError(
-            f"{str(path)!r} cannot be written: a name in it is too long",
-            expected="names of up to 255 bytes, as file systems take them",
-            hint="give the cache a shorter path",
-        )
-    if in_the_way := obstacle(cache):
-        return CacheDiskError(
-            f"{str(path)!r} cannot be written: {in_the_way}",
-            expected="a folder, or nothing yet",
-            hint="choose another path, or remove what is in its way",
-        )
+    if isinstance(error, OSError) and (refused := unwritable(cache, cache, code, CacheDiskError)) is not None:
+        return refused
     folder = next(parent for parent in (path, *path.parents) if os.path.isdir(parent))
     problem = f"{str(path)!r} cannot be written: {error}; {shutil.disk_usage(folder).free} bytes are free there"
     # LMDB tells of a full disk as EIO where the last write was a short one.
