@@ -95,7 +95,7 @@ def open_picture(
     # Decoders of broken files raise nearly anything: struct.error, zlib.error, SyntaxError, IndexError.
     except Exception as caught:
         raise error(
-            f"{told}: {_reason(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
+            f"{told}: {why_unreadable(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
         ) from caught
     if refused is not None:
         raise refused
@@ -200,6 +200,25 @@ def untagged(picture: Image.Image) -> Image.Image:
     return picture
 
 
+def why_unreadable(path: Path, caught: Exception) -> str:
+    """What is wrong with a picture file: by what can be seen of the file itself, else by what was caught on it."""
+    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
+    try:
+        if path.is_symlink() and not path.exists():
+            return f"it is a link to {path.readlink()}, which is not there"
+        if path.is_dir():
+            return "it is a folder"
+        if not isinstance(caught, UnidentifiedImageError):
+            return told
+        with path.open("rb") as file:
+            head = file.read(32)
+    except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
+        return told
+    if not head:
+        return "it is empty"
+    return next((kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), told)
+
+
 def _frames(picture: Image.Image) -> int:
     """How many pictures of the first one's size the file holds: overviews and thumbnails are smaller."""
     count = getattr(picture, "n_frames", 1)
@@ -252,22 +271,3 @@ def _range(picture: Image.Image) -> str:
         return ""
     low, high = picture.getextrema()
     return f" with values from {low:g} to {high:g}"
-
-
-def _reason(path: Path, caught: Exception) -> str:
-    """What is wrong, by what can be seen of the file itself, else by what was caught."""
-    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
-    try:
-        if path.is_symlink() and not path.exists():
-            return f"it is a link to {path.readlink()}, which is not there"
-        if path.is_dir():
-            return "it is a folder"
-        if not isinstance(caught, UnidentifiedImageError):
-            return told
-        with path.open("rb") as file:
-            head = file.read(32)
-    except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
-        return told
-    if not head:
-        return "it is empty"
-    return next((kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), told)

@@ -127,6 +127,22 @@ def test_pictures_that_cannot_be_read_are_left_out_counted_and_named(folder: Pat
         ObjectBank.from_folder(folder, min_size_px=500)
 
 
+def test_links_to_nothing_and_pointers_are_told(folder: Path) -> None:
+    (folder / "cone" / "link.png").symlink_to(folder / "unmounted")
+    (folder / "cone" / "pointer.png").write_text("version https://git-lfs.github.com/spec/v1")
+    link, pointer = ObjectBank.from_folder(folder).dropped_names["unreadable"]
+    assert link.startswith("cone/link.png: it is a link to ")
+    assert link.endswith("unmounted, which is not there")
+    assert pointer.startswith("cone/pointer.png: a pointer of Git LFS")
+
+
+def test_a_folder_of_photographs_says_what_cutouts_are(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.jpg")
+    with pytest.raises(ObjectBankError, match="PNG or WebP with alpha") as caught:
+        ObjectBank.from_folder(tmp_path)
+    assert caught.value.hint == "check the path"  # there is no filter that could be loosened
+
+
 def test_an_index_that_names_a_file_that_is_not_there(folder: Path) -> None:
     rows = [{"file": "cone/a.png", "category": "cone"}, {"file": "cone/gone.png", "category": "cone"}]
     (folder / "objects.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(rows).encode())

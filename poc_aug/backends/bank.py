@@ -74,7 +74,7 @@ class ObjectBank:
             raise ObjectBankError(
                 f"the object bank is empty ({kind}{place and f' {place}'}): "
                 + (f"left out were {reasons}" if reasons else "nothing found"),
-                expected="at least one cut-out object",
+                expected="at least one cut-out object" + (" (PNG or WebP with alpha)" if kind == "folder" else ""),
                 hint=next_step(self.dropped),
             )
         self._by_class: dict[str, list[int]] = {}

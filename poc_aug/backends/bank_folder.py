@@ -20,6 +20,7 @@ from poc_aug.types import Json
 
 INDEX_FILE = "objects.json"
 SUFFIXES = (".png", ".webp")
+_EXPECTED = "a folder of cut-outs: PNG or WebP pictures with an alpha channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def folder_sources(
 ) -> tuple[list[FileSource], LeftOut]:
     """Find the cut-outs in a folder; see `ObjectBank.from_folder`. Reads headers, no pixels."""
     if not os.path.isdir(root):
-        raise ObjectBankError(f"no folder {str(root)!r}", hint="check the path")
+        raise ObjectBankError(f"no folder {str(root)!r}", expected=_EXPECTED, hint="check the path")
     listed = _read_index(root) if category is None else None
     if listed is None:
         files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES)

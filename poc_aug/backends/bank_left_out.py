@@ -56,7 +56,7 @@ class LeftOut:
 def next_step(counts: Mapping[str, int]) -> str:
     """What to do about a bank that is empty, by what most candidates were left out for, filters aside."""
     most = max((reason for reason in counts if reason in _STEPS), key=lambda reason: counts[reason], default="")
-    return _STEPS.get(most, "check the path, or loosen the filters named above")
+    return _STEPS.get(most, "loosen the filters named above, or check the path" if counts else "check the path")
 
 
 def told(counts: Mapping[str, int], names: Mapping[str, Sequence[str]] | None = None) -> str:
