@@ -15,6 +15,7 @@ from PIL import Image
 
 from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
 from poc_aug.backends.bank_folder import category_of
+from poc_aug.backends.bank_pictures import TOO_LARGE
 from poc_aug.errors import ItemFormatError, ObjectBankError, PocAugError, RecipeError, SampleReadError, SchemaError
 from poc_aug.objects import load_objects
 from poc_aug.schema import LabelSchema
@@ -134,6 +135,17 @@ def test_links_to_nothing_and_pointers_are_told(folder: Path) -> None:
     assert link.startswith("cone/link.png: it is a link to ")
     assert link.endswith("unmounted, which is not there")
     assert pointer.startswith("cone/pointer.png: a pointer of Git LFS")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_above_pillows_limit_is_left_out_by_that_reason(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1400)  # the plant has more than twice as many
+    bank = ObjectBank.from_folder(folder)
+    assert bank.classes() == ("cone",)
+    assert bank.dropped[TOO_LARGE] == 1
+    assert bank.dropped_names[TOO_LARGE][0].startswith("potted_plant_000003.png: Image size (3850 pixels)")
 
 
 def test_a_folder_of_photographs_says_what_cutouts_are(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from poc_aug.errors import ObjectBankError
 from poc_aug.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright, why_unreadable
 
 UNREADABLE = "unreadable"
+TOO_LARGE = "above Pillow's limit (where the file is trusted, PIL.Image.MAX_IMAGE_PIXELS = None lifts it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def read_header(path: Path, name: str) -> Header:
     """Read a picture's header, no pixels.
 
     Raises:
-        Unusable: no picture, or one of a mode that has no known white.
+        Unusable: no picture, one above Pillow's limit, or one of a mode that has no known white.
         ObjectBankError: the process is out of memory or of file descriptors.
     """
     try:
@@ -53,6 +54,8 @@ def read_header(path: Path, name: str) -> Header:
             return Header(size, orientation, picture.has_transparency_data)
     except Unusable:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unusable(TOO_LARGE, f"{name}: {error}") from error
     except Exception as error:  # decoders of broken files raise nearly anything
         if is_of_the_machine(error):
             raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="run it again") from error
