@@ -21,7 +21,7 @@ DEEP = RNG.integers(0, 65536, (H, W), dtype=np.uint16)
 
 
 def options(image: Path, labels: Path | None = None) -> TryOptions:
-    return TryOptions(image, "a sheep", "the road", None, labels, None, None, None, ObjectSource())
+    return TryOptions(image, "a sheep", "the road", None, labels, None, None, None, None, ObjectSource())
 
 
 def test_the_picture_is_turned_as_its_viewer_shows_it(tmp_path: Path) -> None:
