@@ -75,6 +75,8 @@ def open_picture(
     told = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
     try:
         with Image.open(path) as picture:
+            # Before EXIF is read: of a PNG, Pillow decodes the pixels for it and forgets how they were stored.
+            deep = any(";16" in str(tile[3]) for tile in picture.tile) and picture.mode not in _SIXTEEN_BITS
             refused = refuse(picture) if refuse is not None else None
             frames = _frames(picture)
             orientation = exif_orientation(picture)
@@ -111,6 +113,8 @@ def open_picture(
             expected="a TIFF with PhotometricInterpretation BlackIsZero",
             hint="save it again with 0 for black",
         )
+    if deep and what != "labels":
+        _check_sensor_bits(decoded, told, error)
     return decoded
 
 
@@ -249,6 +253,18 @@ def _as_stored(picture: Image.Image, orientation: int) -> Image.Image:
     stored.info["exif"] = exif.tobytes()
     stored.format = picture.format
     return stored
+
+
+def _check_sensor_bits(picture: Image.Image, told: str, error: type[PocAugError]) -> None:
+    """Refuse 16-bit colours that Pillow made 8-bit ones of, where they used 12 bits or fewer; as `to_rgb` of grey."""
+    highest = int(np.asarray(picture.convert("RGB")).max())
+    if 0 < highest < _LEAST_OF_16_BITS >> 8:
+        raise error(
+            f"{told}: 16-bit colours of which none is above {highest * 256 + 255} of 65535",
+            expected="values that use the 16 bits: at 8 bits this picture would be nearly black",
+            hint="take 8 bits of the sensor's once, with a library that reads 16-bit colours (cv2.imread(path, -1)), "
+            "the same for all pictures, and save that",
+        )
 
 
 def _upper_bits(picture: Image.Image, name: object, error: type[PocAugError]) -> Image.Image:
