@@ -184,5 +184,9 @@ class CacheDiskError(CacheError):
     """The disk is full, or a file cannot be written or read."""
 
 
+class OutputError(PocAugError):
+    """A file or folder of results cannot be written; the message names it."""
+
+
 class MissingDependencyError(PocAugError, ImportError):
     """An optional package is not installed; the message holds its exact install line."""

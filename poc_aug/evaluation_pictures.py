@@ -12,6 +12,7 @@ from PIL import Image
 
 from poc_aug.errors import MissingDependencyError
 from poc_aug.evaluation import EvaluationResult, Frame
+from poc_aug.outputs import make_folder, writing
 
 _WIDTH = 512
 _GAP = 6
@@ -37,9 +38,10 @@ def write_maps(frame: Frame, folder: Path) -> Path:
     for number, picture in enumerate(pictures):
         small = Image.fromarray(np.ascontiguousarray(picture)).resize((_WIDTH, height), Image.Resampling.BILINEAR)
         sheet.paste(small, (number * (_WIDTH + _GAP), 0))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{frame.key.replace('/', '_')}.png"
-    sheet.save(path)
+    with writing(path):
+        sheet.save(path)
     return path
 
 
@@ -53,7 +55,8 @@ def plot_precision_recall(results: Sequence[EvaluationResult], path: Path) -> No
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small")
-    figure.savefig(path, dpi=150)
+    with writing(path):
+        figure.savefig(path, dpi=150)
 
 
 def plot_boxes(results: Sequence[EvaluationResult], path: Path) -> None:
@@ -77,7 +80,8 @@ def plot_boxes(results: Sequence[EvaluationResult], path: Path) -> None:
         axes.set_ylabel(name)
         axes.tick_params(axis="x", labelsize="x-small")
         axes.grid(axis="y", alpha=0.3)
-    figure.savefig(path, dpi=150)
+    with writing(path):
+        figure.savefig(path, dpi=150)
 
 
 def _coloured(values: torch.Tensor) -> np.ndarray[Any, Any]:

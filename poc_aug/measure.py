@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import poc_aug
+from poc_aug.outputs import make_folder, writing
 
 _PACKAGES = ("torch", "torchvision", "numpy", "kornia", "lmdb", "pillow", "zstandard")
 _OPTIONAL = ("diffusers", "transformers", "peft", "accelerate", "groundingdino-py", "segment-anything")
@@ -110,10 +111,14 @@ def _version(distribution: str) -> str | None:
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
-    """Write a result as indented JSON, making its folder."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a result as indented JSON, making its folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = make_folder(Path(path).parent) / Path(path).name
+    with writing(target):
+        target.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _commit() -> str | None:

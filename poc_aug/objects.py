@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -61,10 +62,10 @@ def load_objects(
         _check_rendered(source, recipe)
         _with_images({}, source, changes)
         return _rendered(recipe, changes), make_inserter({"kind": "rendered"})
-    if path.is_dir() or path.suffix == ".json":
+    if os.path.isdir(path) or path.suffix == ".json":
         if paper_sizes:
             raise _no_paper_sizes(f"{source}: cut-outs")
-        settings = {"kind": "paste", "folder" if path.is_dir() else "coco": str(path)}
+        settings = {"kind": "paste", "folder" if os.path.isdir(path) else "coco": str(path)}
         return _paste(_with_images(settings, source, changes), changes, schema, say)
     if path.suffix in (".yaml", ".yml"):
         data = read_yaml(path)
@@ -110,7 +111,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
         source = _RENDERED
     if source in preset_names():
         return changes.apply(load_preset(source, paper_sizes=paper_sizes))
-    if path.is_dir() or path.suffix == ".json":
+    if os.path.isdir(path) or path.suffix == ".json":
         raise RecipeError(
             f"{source}: cut-outs, not a recipe",
             expected=_RECIPES,

@@ -75,6 +75,8 @@ def open_picture(
     told = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
     try:
         with Image.open(path) as picture:
+            # Before EXIF is read: of a PNG, Pillow decodes the pixels for it and forgets how they were stored.
+            deep = any(";16" in str(tile[3]) for tile in picture.tile) and picture.mode not in _SIXTEEN_BITS
             refused = refuse(picture) if refuse is not None else None
             frames = _frames(picture)
             orientation = exif_orientation(picture)
@@ -95,7 +97,7 @@ def open_picture(
     # Decoders of broken files raise nearly anything: struct.error, zlib.error, SyntaxError, IndexError.
     except Exception as caught:
         raise error(
-            f"{told}: {_reason(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
+            f"{told}: {why_unreadable(Path(path), caught)}", expected="a picture file that Pillow can decode", hint=hint
         ) from caught
     if refused is not None:
         raise refused
@@ -111,6 +113,8 @@ def open_picture(
             expected="a TIFF with PhotometricInterpretation BlackIsZero",
             hint="save it again with 0 for black",
         )
+    if deep and what != "labels":
+        _check_sensor_bits(decoded, told, error)
     return decoded
 
 
@@ -200,6 +204,25 @@ def untagged(picture: Image.Image) -> Image.Image:
     return picture
 
 
+def why_unreadable(path: Path, caught: Exception) -> str:
+    """What is wrong with a picture file: by what can be seen of the file itself, else by what was caught on it."""
+    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
+    try:
+        if path.is_symlink() and not path.exists():
+            return f"it is a link to {path.readlink()}, which is not there"
+        if path.is_dir():
+            return "it is a folder"
+        if not isinstance(caught, UnidentifiedImageError):
+            return told
+        with path.open("rb") as file:
+            head = file.read(32)
+    except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
+        return told
+    if not head:
+        return "it is empty"
+    return next((kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), told)
+
+
 def _frames(picture: Image.Image) -> int:
     """How many pictures of the first one's size the file holds: overviews and thumbnails are smaller."""
     count = getattr(picture, "n_frames", 1)
@@ -232,6 +255,18 @@ def _as_stored(picture: Image.Image, orientation: int) -> Image.Image:
     return stored
 
 
+def _check_sensor_bits(picture: Image.Image, told: str, error: type[PocAugError]) -> None:
+    """Refuse 16-bit colours that Pillow made 8-bit ones of, where they used 12 bits or fewer; as `to_rgb` of grey."""
+    highest = int(np.asarray(picture.convert("RGB")).max())
+    if 0 < highest < _LEAST_OF_16_BITS >> 8:
+        raise error(
+            f"{told}: 16-bit colours of which none is above {highest * 256 + 255} of 65535",
+            expected="values that use the 16 bits: at 8 bits this picture would be nearly black",
+            hint="take 8 bits of the sensor's once, with a library that reads 16-bit colours (cv2.imread(path, -1)), "
+            "the same for all pictures, and save that",
+        )
+
+
 def _upper_bits(picture: Image.Image, name: object, error: type[PocAugError]) -> Image.Image:
     values = np.asarray(picture)
     highest = int(values.max())
@@ -252,22 +287,3 @@ def _range(picture: Image.Image) -> str:
         return ""
     low, high = picture.getextrema()
     return f" with values from {low:g} to {high:g}"
-
-
-def _reason(path: Path, caught: Exception) -> str:
-    """What is wrong, by what can be seen of the file itself, else by what was caught."""
-    told = "there is no such file" if isinstance(caught, FileNotFoundError) else str(caught) or type(caught).__name__
-    try:
-        if path.is_symlink() and not path.exists():
-            return f"it is a link to {path.readlink()}, which is not there"
-        if path.is_dir():
-            return "it is a folder"
-        if not isinstance(caught, UnidentifiedImageError):
-            return told
-        with path.open("rb") as file:
-            head = file.read(32)
-    except (OSError, ValueError):  # a folder above that cannot be read, a name that cannot be: the same was caught
-        return told
-    if not head:
-        return "it is empty"
-    return next((kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,17 +71,21 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     y = _GAP_PX
     for tile, row in zip(tiles, rows, strict=True):
-        counts: dict[str, int] = {}
-        for rejection in tile.variant.rejections:
-            counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
-        rejected = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
-        title = f"{tile.sample.key}  variant {tile.variant.index}: {len(tile.variant.insertions)} objects"
-        draw.text((_GAP_PX, y), title + (f"   rejected: {rejected}" if rejected else ""), _TEXT, font)
+        draw.text((_GAP_PX, y), row_title(tile), _TEXT, font)
         y += line
         for number, cell in enumerate(row):
             sheet.paste(cell, (_GAP_PX + number * (tile_w + _GAP_PX), y))
         y += max(cell.height for cell in row) + _GAP_PX
     return sheet
+
+
+def row_title(tile: Tile) -> str:
+    """What stands above a row: the sample's key, how many objects the variant has, and what was rejected."""
+    count = len(tile.variant.insertions)
+    title = f"{tile.sample.key}  variant {tile.variant.index}: {count} object{'' if count == 1 else 's'}"
+    rejected = Counter(rejection.reason for rejection in tile.variant.rejections)
+    told = ", ".join(f"{number} x {reason}" for reason, number in rejected.items())
+    return title + (f"   rejected: {told}" if told else "")
 
 
 def tiles_of(

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from poc_aug.errors import MissingDependencyError, RecipeError
+from poc_aug.outputs import writing
 from poc_aug.seeding import generator
 
 Results: TypeAlias = Mapping[str, float]
@@ -124,7 +125,8 @@ class Reliability:
         axes.legend(fontsize="x-small", loc="lower right")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        with writing(path):
+            figure.savefig(path, dpi=150)
         return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -222,8 +223,13 @@ class LabelSchema:
         """
         if str(name_or_file) in SCHEMAS:
             return SCHEMAS[str(name_or_file)]
-        if Path(name_or_file).is_file():
-            return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+        if os.path.isfile(name_or_file):
+            try:
+                return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+            except SchemaError as error:
+                raise SchemaError(
+                    f"{str(name_or_file)!r}: {error.problem}", expected=error.expected, hint=error.hint
+                ) from error
         name = str(name_or_file)
         folded = {known.casefold(): known for known in SCHEMAS}
         close = [folded[found] for found in get_close_matches(name.casefold(), folded, n=2)]

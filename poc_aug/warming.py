@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.adapters import Adapt, open_item
-from poc_aug.cache import MANIFEST, Cache, CacheWriter, Codec
+from poc_aug.cache import Cache, CacheWriter, Codec, has_manifest
 from poc_aug.camera import FrameCalibrations
 from poc_aug.digest import check_match, digest_of
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, RecipeError
@@ -192,7 +192,7 @@ def warm_cache(
     with ExitStack() as stack:
         present: set[tuple[str, int]] = set()
         # A run that was killed before it wrote its manifest leaves a bare folder, which the writer goes on with.
-        if (Path(cache) / MANIFEST).exists():
+        if has_manifest(Path(cache)):
             with Cache.open(cache) as opened:
                 manifest.check_continues(opened.manifest, Path(cache))
                 present = set(opened)
@@ -208,6 +208,7 @@ def warm_cache(
         report.present = report.total - sum(len(indices) for indices in missing.values())
         numbers = [number for number in wanted if missing[names[number]]]
         calibrations = _calibrations(dataset, pipeline, numbers, on_error)
+        CacheWriter.create(cache, manifest)  # a path that cannot be written is found before any frame is read
         frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema, calibrations), workers))
         writer = stack.enter_context(CacheWriter(cache, manifest))
         pending: list[Variant] = []

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from PIL import Image
 
 from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
 from poc_aug.backends.bank_folder import category_of
-from poc_aug.errors import ItemFormatError, ObjectBankError, RecipeError, SampleReadError, SchemaError
+from poc_aug.backends.bank_pictures import TOO_LARGE
+from poc_aug.errors import ItemFormatError, ObjectBankError, PocAugError, RecipeError, SampleReadError, SchemaError
+from poc_aug.objects import load_objects
 from poc_aug.schema import LabelSchema
 from poc_aug.sizes import known_sizes, real_size
 
@@ -122,6 +126,33 @@ def test_pictures_that_cannot_be_read_are_left_out_counted_and_named(folder: Pat
         assert name in told
     with pytest.raises(ObjectBankError, match=r"3 unreadable \(cone/empty\.webp"):
         ObjectBank.from_folder(folder, min_size_px=500)
+
+
+def test_links_to_nothing_and_pointers_are_told(folder: Path) -> None:
+    (folder / "cone" / "link.png").symlink_to(folder / "unmounted")
+    (folder / "cone" / "pointer.png").write_text("version https://git-lfs.github.com/spec/v1")
+    link, pointer = ObjectBank.from_folder(folder).dropped_names["unreadable"]
+    assert link.startswith("cone/link.png: it is a link to ")
+    assert link.endswith("unmounted, which is not there")
+    assert pointer.startswith("cone/pointer.png: a pointer of Git LFS")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_above_pillows_limit_is_left_out_by_that_reason(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1400)  # the plant has more than twice as many
+    bank = ObjectBank.from_folder(folder)
+    assert bank.classes() == ("cone",)
+    assert bank.dropped[TOO_LARGE] == 1
+    assert bank.dropped_names[TOO_LARGE][0].startswith("potted_plant_000003.png: Image size (3850 pixels)")
+
+
+def test_a_folder_of_photographs_says_what_cutouts_are(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.jpg")
+    with pytest.raises(ObjectBankError, match="PNG or WebP with alpha") as caught:
+        ObjectBank.from_folder(tmp_path)
+    assert caught.value.hint == "check the path"  # there is no filter that could be loosened
 
 
 def test_an_index_that_names_a_file_that_is_not_there(folder: Path) -> None:
@@ -331,3 +362,38 @@ def test_real_sizes_are_known_for_the_whole_bank(real_data: Path) -> None:
     data = json.loads((real_data / "objects/coco_mini/instances.json").read_text())
     for row in data["categories"]:
         assert real_size(row["name"]).size_m is not None
+
+
+def test_links_to_folders_are_followed_once(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (folder / "cone").rename(elsewhere)
+    (folder / "cone").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    bank = ObjectBank.from_folder(folder)
+    assert [bank.name(i) for i in range(len(bank))] == ["cone/a.png", "cone/b.png", "potted_plant_000003.png"]
+
+
+def test_a_subfolder_that_may_not_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name in ("cone", ".trash"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    (folder / ".trash").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ObjectBankError, match=r"cannot list '.*cone': Permission denied"):
+        ObjectBank.from_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "file/bank", "a\0b"], ids=["long", "below a file", "nul"])
+def test_paths_at_which_no_bank_can_be(folder: Path, name: str) -> None:
+    (folder / "file").write_text("no folder")
+    path = folder / name
+    for make in (ObjectBank.from_folder, ObjectBank.from_coco):
+        with pytest.raises(ObjectBankError) as caught:
+            make(path)
+        assert repr(str(path)) in caught.value.problem
+    with pytest.raises(PocAugError, match="no objects"):
+        load_objects(str(path))

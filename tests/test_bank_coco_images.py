@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 
 from poc_aug.backends.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
-from poc_aug.backends.bank_coco_images import OTHER_SIZE, UNCLEAR_EXIF
+from poc_aug.backends.bank_left_out import OTHER_SIZE, UNCLEAR_EXIF
 from poc_aug.errors import ObjectBankError, RecipeError
 from tests.coco_cases import annotation, image, instances, is_red, picture, rectangle, write
 from tests.test_bank_coco import runs_of
@@ -68,6 +68,7 @@ def test_an_image_of_another_size_is_left_out_and_both_sizes_are_named(
         ObjectBank.from_coco(path)
     assert f"1 {OTHER_SIZE}" in str(caught.value)
     assert f"one.png: 130x90 in the annotations, {size_wh[0]}x{size_wh[1]} in the file" in str(caught.value)
+    assert "export the annotations again together with these images" in caught.value.hint
 
 
 def test_the_real_size_decides_what_is_cut_by_the_border(tmp_path: Path) -> None:
@@ -129,6 +130,7 @@ def test_what_sizes_do_not_settle_is_left_out_unless_the_caller_knows(
         ObjectBank.from_coco(path)
     width, height = size_wh[::-1] if orientation >= 5 else size_wh
     assert f"one.png: {width}x{height}, EXIF orientation {orientation}" in str(caught.value)
+    assert "exif='apply'" in caught.value.hint
     assert shows_the_object(ObjectBank.from_coco(path, exif="apply"))
     upright = write(tmp_path, instances(images=[image(**given)]), saved=picture(size_wh))
     exif = Image.Exif()

@@ -320,3 +320,13 @@ def test_any_file_gives_a_bank_or_an_error_that_is_ours(tmp_path: Path, data: st
             continue
         cutout.source.encode()
         assert cutout.alpha.shape == cutout.image.shape[1:]
+
+
+def test_the_mask_of_a_small_object_may_be_a_little_larger_than_its_box(tmp_path: Path) -> None:
+    """As masks are that tools draw from polygons: grown to whole pixels on each side."""
+    row = annotation(segmentation=[rectangle(20, 30, 30, 36)], bbox=[21.3, 31.2, 7.4, 3.7], area=...)
+    path = write(tmp_path, instances([row]))
+    assert len(ObjectBank.from_coco(path, min_area_px=0, min_size_px=0)) == 1
+    other = annotation(segmentation=[rectangle(20, 30, 30, 36)], bbox=[26, 31.2, 7.4, 3.7], area=...)
+    with pytest.raises(ObjectBankError, match="contradicts"):
+        ObjectBank.from_coco(write(tmp_path, instances([other])), min_area_px=0, min_size_px=0)

@@ -306,7 +306,7 @@ def test_nothing_that_is_told_is_markup(
     cache = Path("[/x]:cat:")
     cache.symlink_to(cache_path)
     assert f"{tmp_path / cache}samples" in "".join(run("info", cache).split())
-    assert f"1 variants: {cache}.png" in run("preview", cache, *FRAMES, "--count", 1, "--out", f"{cache}.png")
+    assert f"1 variant: {cache}.png" in run("preview", cache, *FRAMES, "--count", 1, "--out", f"{cache}.png")
     print_report(console, WarmReport(unreadable=[("[/data/x]", "[red]:cat:")]), "[/out]")
     told = capsys.readouterr().out
     assert "unreadable: [/data/x]: [red]:cat:" in told

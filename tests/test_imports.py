@@ -16,7 +16,7 @@ HEAVY = ("diffusers", "transformers", "segment_anything", "groundingdino", "ray"
 
 # A module may import from its own rank and below.
 RANKS = [
-    ("errors", "types", "stray_files", "blame"),
+    ("errors", "types", "stray_files", "blame", "outputs"),
     (
         *("seeding", "camera_spec", "recipe", "label_ids", "schema", "components", "sizes", "size_choice", "presets"),
         *("models", "measure", "statistics", "pictures", "label_files", "picture_pairs"),

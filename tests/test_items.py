@@ -192,7 +192,7 @@ BAD_ITEMS: dict[str, tuple[Any, str]] = {
         (np.full((H, W), 50000, np.uint16), IDS),
         "scale its 16 bits.*; return three colour channels",
     ),
-    "boolean image": ((np.zeros((H, W, 3), bool), IDS), "without scaling"),
+    "boolean image": ((np.zeros((H, W, 3), bool), IDS), "255"),
     "four bands": ((torch.zeros(4, H, W, dtype=torch.uint8), IDS), r"adapt=Adapt\(bands=0\).* three of the 4"),
     "four bands, array": ((np.zeros((H, W, 4), np.uint8), IDS), r"adapt=Adapt\(bands=0\)"),
     "four bands, the other way": ((np.zeros((4, 30, 31), np.uint8), IDS), r"transpose\(1, 2, 0\).*Adapt\(bands="),

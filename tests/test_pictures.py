@@ -237,3 +237,17 @@ def test_pictures_above_pillows_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.warns(Image.DecompressionBombWarning):
         assert open_picture(path).size == (W, H)
     assert Image.MAX_IMAGE_PIXELS == H * W - 1
+
+
+@pytest.mark.parametrize(("bits", "dark"), [(16, False), (13, False), (12, True), (10, True)])
+def test_sensor_bits_in_sixteen_bits_of_colour_are_an_error(tmp_path: Path, bits: int, dark: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 2**bits, (17, 11, 3)).astype(np.uint16)
+    values[0, 0] = 2**bits - 1
+    path = png(tmp_path / "a.png", values, 16, 2)
+    if dark:
+        with pytest.raises(SampleReadError, match=r"a\.png: 16-bit colours of which none is above"):
+            open_picture(path)
+    else:
+        assert np.array_equal(np.asarray(open_picture(path)), values >> 8)
+    black = png(tmp_path / "black.png", values * 0, 16, 2)
+    assert not np.asarray(open_picture(black)).any()

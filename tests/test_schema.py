@@ -72,3 +72,12 @@ def test_load_by_name_and_file(tmp_path: Path) -> None:
     path.write_text("ids: {road: 1}\nground: [street]\n")
     with pytest.raises(SchemaError, match="street"):
         LabelSchema.load(path)
+
+
+@pytest.mark.parametrize("text", ["classes: {road: 0}", "ids: {road: zero}", "ids: [road]", "name: street"])
+def test_a_file_that_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "street.yaml").write_text(text)
+    with pytest.raises(SchemaError, match=r"street\.yaml'"):
+        LabelSchema.load(tmp_path / "street.yaml")
+    with pytest.raises(SchemaError, match="no label schema"):
+        LabelSchema.load("x" * 256)

@@ -108,6 +108,8 @@ def _to_eight_bits(value: Any, is_tensor: bool) -> str:
     if high > 255:
         few = f"; a sensor's 12 bits: {wide} >> 4" if high < 4096 else ""
         return f"scale its 16 bits to 8 in the dataset: ({wide} >> 8){convert}{few}"
+    if value.dtype in (torch.bool, np.bool_):
+        return f"make black and white of it, in the dataset or adapt=: x{convert} * 255"
     if value.dtype in (torch.uint16, np.uint16):
         return (
             f"16 bits are scaled to 8 in the dataset, ({wide} >> 8){convert}; where they never hold more than 255 "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poc_aug.backends.bank_cutouts import Cutout, CutoutSource, is_of_the_machine
-from poc_aug.backends.bank_left_out import told
+from poc_aug.backends.bank_left_out import next_step, told
 from poc_aug.backends.matte import clean_cutout
 from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.recipe import fingerprint
@@ -74,8 +74,8 @@ class ObjectBank:
             raise ObjectBankError(
                 f"the object bank is empty ({kind}{place and f' {place}'}): "
                 + (f"left out were {reasons}" if reasons else "nothing found"),
-                expected="at least one cut-out object",
-                hint="check the path, or loosen the filters named above",
+                expected="at least one cut-out object" + (" (PNG or WebP with alpha)" if kind == "folder" else ""),
+                hint=next_step(self.dropped),
             )
         self._by_class: dict[str, list[int]] = {}
         for i, source in enumerate(self._sources):

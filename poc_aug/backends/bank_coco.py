@@ -22,9 +22,9 @@ from poc_aug.backends.bank_coco_images import (
     not_there,
 )
 from poc_aug.backends.bank_coco_json import read_coco
-from poc_aug.backends.bank_coco_outline import LARGER, given_area, given_box, read_outline
+from poc_aug.backends.bank_coco_outline import given_area, given_box, read_outline
 from poc_aug.backends.bank_coco_rows import ById, ImageRow, box_of, category_rows, id_of, image_rows, is_crowd
-from poc_aug.backends.bank_left_out import LeftOut, Unusable, printable
+from poc_aug.backends.bank_left_out import LARGER, LeftOut, Unusable, printable
 from poc_aug.backends.bank_pictures import read_photo
 from poc_aug.backends.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError, RecipeError

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from poc_aug.backends.bank_coco_rows import ImageRow
-from poc_aug.backends.bank_left_out import Unusable, printable
+from poc_aug.backends.bank_left_out import OTHER_SIZE, UNCLEAR_EXIF, Unusable, printable
 from poc_aug.backends.bank_pictures import Header, read_header
 from poc_aug.errors import ObjectBankError
 
@@ -20,8 +20,6 @@ Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 
 NO_NAME = "whose image has no file name"
 NO_FILE = "whose image is not there"
-OTHER_SIZE = "whose image has another size than the annotations say"
-UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not settle (exif=apply or exif=ignore does)"
 
 _PROBES = 24
 _FOLDERS = ("images", "data", "JPEGImages")
@@ -102,7 +100,7 @@ def find_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) 
     split = instances.stem.rpartition("_")[2]
     inside = (*_FOLDERS, split, f"images/{split}", "")
     looked = list(dict.fromkeys(root / name for root in _roots(instances) for name in inside))
-    hits = [(_hits(ImageFolder(folder, tails), probes), folder) for folder in looked if folder.is_dir()]
+    hits = [(_hits(ImageFolder(folder, tails), probes), folder) for folder in looked if os.path.isdir(folder)]
     if not any(count for count, _ in hits):  # a few of many images may have been fetched
         hits = [(sum(name in tails for name in os.listdir(folder)), folder) for _, folder in hits]
     most = max((count for count, _ in hits), default=0)
@@ -117,13 +115,13 @@ def check_folder(instances: Path, folder: Path, rows: Sequence[ImageRow]) -> Non
     Raises:
         ObjectBankError: it is not there.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise not_there(instances, [folder], [row for row in rows if row.file_name])
 
 
 def not_there(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow]) -> ObjectBankError:
     """The error where the images of a COCO file are not found."""
-    if len(looked) == 1 and not looked[0].is_dir():
+    if len(looked) == 1 and not os.path.isdir(looked[0]):
         problem = f"no folder {str(looked[0])!r}, where the images of {str(instances)!r} should be"
     else:
         some = ", ".join(repr(printable(row.file_name)) for row in rows[:3]) or "none that has a name"

@@ -37,7 +37,7 @@ _LISTS = ("images", "categories", "annotations")
 def _parse(path: Path) -> Any:
     try:
         raw = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="check the path") from error
     try:
         try:
@@ -46,7 +46,9 @@ def _parse(path: Path) -> Any:
             return json.loads(raw.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError, MemoryError) as error:
         told = "nested too deeply" if isinstance(error, RecursionError) else error or type(error).__name__
-        raise ObjectBankError(f"{str(path)!r} is not JSON: {told}", expected=_EXPECTED) from error
+        raise ObjectBankError(
+            f"{str(path)!r} is not JSON: {told}", expected=_EXPECTED, hint="export or copy the file again"
+        ) from error
 
 
 def _not_coco(path: Path, problem: str) -> ObjectBankError:

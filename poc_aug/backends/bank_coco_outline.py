@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from poc_aug.backends.bank_coco_rows import number
-from poc_aug.backends.bank_left_out import Unusable
+from poc_aug.backends.bank_left_out import LARGER, Unusable
 from poc_aug.backends.rle import counts_of
 from poc_aug.errors import ObjectBankError
 
@@ -22,7 +22,6 @@ BAD_NUMBERS = "whose outline has coordinates that are no pairs of finite numbers
 BAD_RUNS = "whose run lengths cannot be used"
 NO_INSIDE = "whose outline has no inside"
 OUTSIDE = "whose outline leaves its image"
-LARGER = "whose outline is of a larger picture than its image"
 OTHER_BOX = "whose bbox contradicts the outline"
 
 _SLACK = 0.01
@@ -34,6 +33,9 @@ _MOST_SCALE = 20
 
 _SAME_BOX = 0.7
 """Least intersection over union of an outline's box and the ``bbox`` beside it."""
+
+_SAME_EDGE_PX = 2.5
+"""Or their edges may be this far apart: a mask drawn from polygons grows to whole pixels, a small one by much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def given_box(outline: Outline, bbox: BoxF | None) -> BoxF:
     box = (x, y, x + w, y + h)
     if all(abs(a - b) <= 1 for a, b in zip(box, outline.box, strict=True)):
         return box
-    if max(_overlap(box, outline.box), _overlap(bbox, outline.box)) < _SAME_BOX:
+    close = all(abs(a - b) <= _SAME_EDGE_PX for a, b in zip(box, outline.box, strict=True))
+    if not close and max(_overlap(box, outline.box), _overlap(bbox, outline.box)) < _SAME_BOX:
         told = ", ".join(f"{value:g}" for value in bbox)
         own = ", ".join(f"{value:g}" for value in outline.box)
         raise Unusable(OTHER_BOX, f"bbox {told}, outline from {own}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from poc_aug.types import Json
 
 INDEX_FILE = "objects.json"
 SUFFIXES = (".png", ".webp")
+_EXPECTED = "a folder of cut-outs: PNG or WebP pictures with an alpha channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,12 @@ def folder_sources(
     root: Path, min_size_px: int, wanted: Callable[[str], bool], category: Callable[[Path], str] | None
 ) -> tuple[list[FileSource], LeftOut]:
     """Find the cut-outs in a folder; see `ObjectBank.from_folder`. Reads headers, no pixels."""
-    if not root.is_dir():
-        raise ObjectBankError(f"no folder {str(root)!r}", hint="check the path")
+    if not os.path.isdir(root):
+        raise ObjectBankError(f"no folder {str(root)!r}", expected=_EXPECTED, hint="check the path")
     listed = _read_index(root) if category is None else None
     if listed is None:
-        files = sorted(p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-        listed = [(p.as_posix(), (category or category_of)(p)) for p in files if not is_stray(p)]
+        files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES)
+        listed = [(path.as_posix(), (category or category_of)(path)) for path in files]
     left_out = LeftOut()
     sources = []
     for file, name in listed:
@@ -88,9 +90,32 @@ def category_of(path: Path) -> str:
     return re.sub(r"[_\W]+", " ", name).strip()
 
 
+def _files(root: Path) -> Iterator[Path]:
+    """All in a folder and its subfolders, relative, without strays; links to folders are followed, once each."""
+    seen: set[tuple[int, int]] = set()
+    for name, folders, files in os.walk(root, onerror=_not_listed, followlinks=True):
+        folder = Path(name).relative_to(root)
+        status = os.stat(name)
+        place = (status.st_dev, status.st_ino)
+        if place in seen:  # a link back
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(each for each in folders if not is_stray(each))
+        yield from (folder / each for each in (*folders, *files) if not is_stray(each))
+
+
+def _not_listed(error: OSError) -> None:
+    raise ObjectBankError(
+        f"cannot list {error.filename!r}: {error.strerror}",
+        expected="a folder of cut-outs whose subfolders this user may read",
+        hint="correct its permissions, or move that subfolder away",
+    ) from error
+
+
 def _read_index(root: Path) -> list[tuple[str, str]] | None:
     path = root / INDEX_FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     try:
         return sorted((str(row["file"]), str(row["category"])) for row in json.loads(path.read_bytes()))

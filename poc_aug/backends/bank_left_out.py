@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+OTHER_SIZE = "whose image has another size than the annotations say"
+LARGER = "whose outline is of a larger picture than its image"
+UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not settle (exif=apply or exif=ignore does)"
+
 _NAMED = 3
+_RESIZED = "take the images that were annotated, or export the annotations again together with these images"
+_STEPS = {
+    OTHER_SIZE: _RESIZED,
+    LARGER: _RESIZED,
+    UNCLEAR_EXIF: "look at one in a viewer that follows EXIF: exif='apply' where the outlines fit what is seen there, "
+    "else exif='ignore'",
+}
+"""What to do about a reason that empties a bank, where it is no filter."""
 
 
 class Unusable(Exception):
@@ -39,6 +51,12 @@ class LeftOut:
         names = self.names.setdefault(reason, [])
         if name and len(names) < _NAMED and name not in names:
             names.append(name)
+
+
+def next_step(counts: Mapping[str, int]) -> str:
+    """What to do about a bank that is empty, by what most candidates were left out for, filters aside."""
+    most = max((reason for reason in counts if reason in _STEPS), key=lambda reason: counts[reason], default="")
+    return _STEPS.get(most, "loosen the filters named above, or check the path" if counts else "check the path")
 
 
 def told(counts: Mapping[str, int], names: Mapping[str, Sequence[str]] | None = None) -> str:

@@ -12,9 +12,10 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from poc_aug.backends.bank_cutouts import is_of_the_machine
 from poc_aug.backends.bank_left_out import Unusable
 from poc_aug.errors import ObjectBankError
-from poc_aug.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright
+from poc_aug.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright, why_unreadable
 
 UNREADABLE = "unreadable"
+TOO_LARGE = "above Pillow's limit (where the file is trusted, PIL.Image.MAX_IMAGE_PIXELS = None lifts it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def read_header(path: Path, name: str) -> Header:
     """Read a picture's header, no pixels.
 
     Raises:
-        Unusable: no picture, or one of a mode that has no known white.
+        Unusable: no picture, one above Pillow's limit, or one of a mode that has no known white.
         ObjectBankError: the process is out of memory or of file descriptors.
     """
     try:
@@ -53,11 +54,12 @@ def read_header(path: Path, name: str) -> Header:
             return Header(size, orientation, picture.has_transparency_data)
     except Unusable:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unusable(TOO_LARGE, f"{name}: {error}") from error
     except Exception as error:  # decoders of broken files raise nearly anything
         if is_of_the_machine(error):
             raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="run it again") from error
-        empty = "it is empty" if _is_empty(path) else str(error) or type(error).__name__
-        raise Unusable(UNREADABLE, f"{name}: {empty}") from error
+        raise Unusable(UNREADABLE, f"{name}: {why_unreadable(path, error)}") from error
 
 
 def read_cutout(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,10 +109,3 @@ def _tensor(picture: Image.Image) -> torch.Tensor:
 
 def _told(size_wh: tuple[int, int], orientation: int) -> str:
     return f"{size_wh[0]}x{size_wh[1]} pixels (w x h) with EXIF orientation {orientation}"
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == 0
-    except (OSError, ValueError):
-        return False

@@ -10,13 +10,14 @@
 
 Rooms: ``codec`` (tensors to bytes), ``record`` (a `Variant` to bytes), ``keys`` (names inside a shard), ``shard``
 (files on disk), ``registry`` (open LMDB environments of this process), ``lock``, ``manifest``,
-``opening`` (checks), ``reader``, ``verify``, ``writer``.
+``place`` (paths), ``opening`` (checks), ``reader``, ``verify``, ``writer``.
 """
 
 from __future__ import annotations
 
 from poc_aug.cache.codec import CODECS, Codec
 from poc_aug.cache.manifest import MANIFEST, SCHEMA_VERSION, Manifest
+from poc_aug.cache.place import has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.verify import Problem, VerifyReport
@@ -34,5 +35,6 @@ __all__ = [
     "VerifyReport",
     "decode_record",
     "encode_record",
+    "has_manifest",
     "same_variant",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
+from poc_aug.outputs import obstacle
 
 
 def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
@@ -105,11 +106,18 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
 
 def _not_found(path: Path) -> CacheNotFoundError:
     folder = path.parent
+    if in_the_way := obstacle(path):
+        return CacheNotFoundError(
+            f"no cache at {str(path)!r}: {in_the_way}",
+            expected="a cache directory as warm_cache makes it",
+            hint="check the path; mount or restore what a link leads to",
+        )
     if not folder.is_dir():
         return CacheNotFoundError(
             f"no cache at {str(path)!r}: there is no folder {str(folder)!r}", hint="check the path"
         )
-    names = sorted(entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file())
+    # os.path, as folders beside it that may not be read (lost+found) are no caches.
+    names = sorted(entry.name for entry in folder.iterdir() if os.path.isfile(entry / MANIFEST))
     close = difflib.get_close_matches(path.name, names, n=1)
     found = f"the caches beside it are: {', '.join(names[:10])}" if names else "there is no cache beside it either"
     return CacheNotFoundError(

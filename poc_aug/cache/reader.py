@@ -15,6 +15,7 @@ from poc_aug.cache import registry
 from poc_aug.cache.keys import encode_key
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.opening import check_opening, check_still_there
+from poc_aug.cache.place import absolute_path
 from poc_aug.cache.record import RecordError, decode_record, record_name
 from poc_aug.cache.shard import read_error, read_meta, shard_paths
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
@@ -56,12 +57,13 @@ class Cache:
             fingerprint: the fingerprint that the cache must have; ``None`` takes any.
 
         Raises:
+            CacheError: no path that a file can have.
             CacheNotFoundError: nothing there; the message lists the caches beside it.
             CacheFormatError: not a cache, of another schema version, half-written, or a truncated shard.
             CacheMismatchError: another fingerprint.
             CacheDiskError: it cannot be read.
         """
-        where = Path(os.path.abspath(path))
+        where = absolute_path(path)
         manifest, shards = check_opening(where, fingerprint)
         return cls(where, manifest, shards)
 

@@ -110,6 +110,10 @@ def read_error(path: Path, error: OSError) -> CacheError:
     problem = f"{str(path)!r} cannot be read: {reason}"
     if error.filename is not None and str(error.filename) != str(path):
         problem += f" ({error.filename})"
+    if error.errno == errno.ENAMETOOLONG:
+        return CacheNotFoundError(
+            problem, expected="a path with names of up to 255 bytes, as file systems take them", hint="correct the path"
+        )
     # A file on a share that was detached is stale, or its device is gone.
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN):
         return CacheNotFoundError(

@@ -18,10 +18,12 @@ from poc_aug.cache import registry
 from poc_aug.cache.keys import encode_key
 from poc_aug.cache.lock import FileLock, directory_lock
 from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
+from poc_aug.cache.place import absolute_path, has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
+from poc_aug.outputs import unwritable
 from poc_aug.stray_files import is_litter
 from poc_aug.types import Variant
 
@@ -54,7 +56,7 @@ class CacheWriter:
             raise CacheError(
                 f"writer name {writer!r}", expected="up to 100 letters, digits, '.', '_' or '-', such as 'local-0'"
             )
-        self.path = Path(os.path.abspath(path))
+        self.path = absolute_path(path)
         self.writer = writer
         self._pid = os.getpid()
         self._shards: list[registry.Environment] = []  # this writer's one, once something is put
@@ -84,7 +86,7 @@ class CacheWriter:
         Raises:
             CacheError: as the constructor, but for a shard that is busy.
         """
-        where = Path(os.path.abspath(path))
+        where = absolute_path(path)
         try:
             return _create_or_continue(where, manifest)
         except OSError as error:
@@ -130,7 +132,7 @@ class CacheWriter:
             shard = self._opened()
             new = shard.write(change)
         except (OSError, lmdb.Error) as error:
-            if not (self.path / MANIFEST).exists():  # it was there when this writer was made
+            if not has_manifest(self.path):  # it was there when this writer was made
                 raise _gone(self._file) from error
             raise _write_error(self._file, error, self.path) from error
         # A file that has no name any more takes everything, and it is lost when it is closed.
@@ -265,7 +267,7 @@ def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
             for entry in path.iterdir()
             if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.") and not is_litter(entry.name)
         ]
-        if (path / MANIFEST).exists():
+        if has_manifest(path):
             stored = Manifest.read(path)
             manifest.check_continues(stored, path)
             return stored
@@ -304,7 +306,9 @@ def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheE
             expected="a sound shard",
             hint=f"check it with `poc-aug verify {cache}`; delete it to have its records made again",
         )
-    folder = next(parent for parent in (path, *path.parents) if parent.exists())
+    if isinstance(error, OSError) and (refused := unwritable(cache, cache, code, CacheDiskError)) is not None:
+        return refused
+    folder = next(parent for parent in (path, *path.parents) if os.path.isdir(parent))
     problem = f"{str(path)!r} cannot be written: {error}; {shutil.disk_usage(folder).free} bytes are free there"
     # LMDB tells of a full disk as EIO where the last write was a short one.
     if code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO) or isinstance(error, lmdb.PanicError):

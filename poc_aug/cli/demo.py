@@ -14,6 +14,7 @@ from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.labels import OodLabels
 from poc_aug.objects import load_objects
+from poc_aug.outputs import make_folder, writing
 from poc_aug.pipeline import InsertionPipeline
 from poc_aug.preview import contact_sheet, tiles_of
 from poc_aug.synthetic import SyntheticStreet
@@ -33,7 +34,7 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
         length: number of frames.
     """
     started = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / "street.cache"
     base = SyntheticStreet(size=size_hw, length=length)
     console.print(f"1. a dataset: {base!r}", markup=False)
@@ -53,7 +54,9 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
     )
     sheet = out / "contact_sheet.png"
     with Cache.open(path) as cache:
-        contact_sheet(tiles_of(base, cache, length), width_px=2000).save(sheet)
+        drawn = contact_sheet(tiles_of(base, cache, length), width_px=2000)
+    with writing(sheet):
+        drawn.save(sheet)
     console.print(f"5. look at it: {sheet}   ({time.perf_counter() - started:.0f} s in all)", markup=False)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.errors import ModelError, PocAugError, RecipeError
+from poc_aug.outputs import make_folder
 
 if TYPE_CHECKING:
     from poc_aug.closed_set import ClassResult
@@ -68,6 +69,8 @@ def evaluate_command(
 
     if out is None and maps is not None:
         raise RecipeError("--maps without --out", expected="a folder to draw them into: --out report")
+    if out is not None:
+        make_folder(out)  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
     size_hw = None if size is None else _size(size)
     channels = _channels(classes, labelled or [])

@@ -44,6 +44,7 @@ from poc_aug.cli.options import (
 from poc_aug.cli.progress import print_objects, print_report, warm_progress
 from poc_aug.cli.reliability import reliability_command
 from poc_aug.errors import PocAugError, RecipeError
+from poc_aug.outputs import make_folder, writing
 
 _INTERRUPTED = 130
 _FAILED = 1
@@ -288,11 +289,15 @@ def preview(
 
     if dataset is None:
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+    _check_picture_name(out)
+    make_folder(out.parent)
     base = load_dataset(dataset, parse_arguments(arguments or []))
     with Cache.open(cache) as opened:
         tiles = tiles_of(base, opened, count, keys=keys)
-        contact_sheet(tiles, width_px=width, sigma_px=sigma).save(out)
-    console.print(f"{len(tiles)} variants: {out}")
+        sheet = contact_sheet(tiles, width_px=width, sigma_px=sigma)
+    with writing(out):
+        sheet.save(out)
+    console.print(f"{len(tiles)} variant{'' if len(tiles) == 1 else 's'}: {out}", markup=False)
 
 
 @cli.command()
@@ -324,11 +329,23 @@ def bench(
 
     if dataset is None:
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+    if out is not None:
+        make_folder(out.parent)
     base = load_dataset(dataset, parse_arguments(arguments or []))
     result = bench_reading(base, cache, schema=schema, keys=keys, workers=workers, items=items, repeats=repeats)
     print_result(console, result)
     if out is not None:
         result.write(out)
+
+
+def _check_picture_name(path: Path) -> None:
+    from PIL import Image
+
+    kinds = Image.registered_extensions()
+    if kinds.get(path.suffix.lower()) not in Image.SAVE:
+        raise RecipeError(
+            f"--out {str(path)!r}", expected="the name of a picture: one that ends in .png, .jpg or .webp"
+        )
 
 
 def _size(value: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from poc_aug.cli.console import console
 from poc_aug.errors import RecipeError
+from poc_aug.outputs import make_folder
 
 
 def reliability_command(
@@ -28,6 +29,8 @@ def reliability_command(
 
     if label and out is None:
         raise RecipeError("--label without --out", expected="a folder for the plot that it labels: --out report")
+    if out is not None:
+        make_folder(out)
     report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
     table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("correlation")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,9 @@ from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
 from poc_aug.errors import DatasetError, RecipeError, SchemaError
 from poc_aug.known import find_schema
+from poc_aug.measure import write_json
 from poc_aug.object_choice import ObjectSource
+from poc_aug.outputs import make_folder, writing
 from poc_aug.picture_pairs import open_pair
 from poc_aug.pictures import open_picture, to_rgb, upright
 from poc_aug.recipe import Recipe
@@ -75,6 +76,7 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
 
     Raises:
         DatasetError: the picture or its labels cannot be read.
+        OutputError: the folder or a file in it cannot be written.
         RecipeError, ModelError, DeviceError: as in `poc_aug.cli.backends.build_pipeline`.
     """
     schema = find_schema(None, what.schema)
@@ -82,7 +84,7 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     sample = _read(what)
     if recipe.camera.calibration == "file":
         sample = replace(sample, calibration=read_calibration(*calibration_file(what.image)))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     started = time.perf_counter()
     pipeline = build_pipeline(console, recipe, options).with_schema(schema)
     try:
@@ -94,7 +96,9 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     seen = trace(pipeline, sample)
     done = time.perf_counter()
     for number, (name, picture) in enumerate(pictures_of(seen)):
-        picture.save(out / f"{number:02}_{name}.png")
+        path = out / f"{number:02}_{name}.png"
+        with writing(path):
+            picture.save(path)
     report = {
         "recipe": pipeline.recipe.to_dict(),
         "backends": pipeline.describe(),
@@ -105,7 +109,7 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
         "statistics": seen.statistics.to_dict(),
         "seconds": {"load": round(loaded - started, 2), "run": round(done - loaded, 2)},
     }
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "report.json", report)
     _print(console, seen, out, done - loaded)
     return bool(seen.variant.insertions)
 

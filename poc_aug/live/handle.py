@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug import seeding
-from poc_aug.cache import MANIFEST, CacheWriter
+from poc_aug.cache import CacheWriter, has_manifest
 from poc_aug.errors import GenerationError, GenerationProcessError, GenerationTimeoutError, PocAugError
 from poc_aug.live.board import Board
 from poc_aug.live.client import Client
@@ -67,7 +67,7 @@ class Live:
         self._keeper: Keeper | None = Keeper(work, self.board, warn=waiting.on_server_failure == "original")
         self._client = Client(self._keeper.address, settings.queue_size)
         self._given_up = False
-        if not (path / MANIFEST).exists():
+        if not has_manifest(path):
             self._keeper.start()
 
     def generate(self, asked: Sequence[tuple[Sample, int]]) -> list[Variant | None]:

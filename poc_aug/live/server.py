@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poc_aug.cache import Cache, CacheWriter, encode_record
-from poc_aug.cache.manifest import MANIFEST, Manifest
+from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manifest
 from poc_aug.errors import CacheBusyError, GenerationError, PocAugError
 from poc_aug.live.board import Board
 from poc_aug.live.claims import Claims
@@ -78,7 +77,7 @@ class Work:
         """The manifest of the cache that the pipeline fills; its codec is that of a cache that is there already."""
         codec = self.settings.codec
         if codec is None:
-            codec = Manifest.read(self.cache).codec if (self.cache / MANIFEST).exists() else "delta-zstd"
+            codec = Cache.open(self.cache).manifest.codec if has_manifest(self.cache) else "delta-zstd"
         return manifest_of(pipeline, self.dataset, pipeline.schema, codec, self.samples)
 
 
