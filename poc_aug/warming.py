@@ -186,7 +186,7 @@ def warm_cache(
     with explained(dataset, pipeline.schema):
         pipeline.check()
     label_schema = pipeline.schema
-    check_repeats(dataset, names, adapt)
+    check_repeats(dataset, names, adapt, keys)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     with ExitStack() as stack:

@@ -83,7 +83,7 @@ def dataset_sources(
     left_out = LeftOut()
     sources: list[ComponentSource] = []
     names = dataset_keys(dataset, keys)
-    check_repeats(dataset, names, adapt)
+    check_repeats(dataset, names, adapt, keys)
     for key, index in first_of_each(names).items():
         sample = _open(dataset, index, key, adapt).sample()
         schema.check(sample.labels, key)

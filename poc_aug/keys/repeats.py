@@ -7,15 +7,21 @@ from typing import Any
 
 from poc_aug.adapters import Adapt, open_item
 from poc_aug.digest import digest_of, matches
-from poc_aug.errors import DatasetKeyError
+from poc_aug.errors import DatasetKeyError, NextStep
 from poc_aug.keys.columns import key_advice
 from poc_aug.keys.dataset import first_of_each
 
 _PAIRS = 4
 
 
-def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> None:
+def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None, given: object = None) -> None:
     """Compare some of the samples that have the same key: a cache holds one sample under it.
+
+    Args:
+        dataset: the dataset.
+        keys: the key of each sample.
+        adapt: how to take image and labels out of items of another form.
+        given: what the caller passed as ``keys=``.
 
     Raises:
         DatasetKeyError: they are different images.
@@ -31,6 +37,9 @@ def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None) -> Non
             continue
         if not matches(*seen):
             advice = key_advice(dataset)
+            if isinstance(given, str):
+                unique = "names several images alike: choose a column with a value of its own for each image"
+                advice = NextStep(f"keys={given!r} {unique}", f"--keys {given} {unique}")
             still = "if the dataset transforms its items at random, "
             raise DatasetKeyError(
                 f"samples {first[key]} and {number} of {type(dataset).__name__} have the same key {key!r}, but are "
