@@ -336,6 +336,8 @@ def test_checkpoints_that_do_not_fit_are_told(
         make_detector(grounding_dino_files, checkpoint=path)
 
 
+# What is damaged may also name another protocol of pickle, which torch warns of.
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged.pth"

@@ -162,7 +162,11 @@ class Environment:
     def _open(self, **options: Any) -> lmdb.Environment:
         # lib_version=0: lmdb 3 bundles two formats that cannot read each other; 0 is LMDB 0.9's.
         env = lmdb.open(str(self.path), subdir=False, readahead=False, lib_version=0, **options)
-        self._inode = self._inode_now()
+        try:
+            self._inode = self._inode_now()
+        except BaseException:  # Ctrl-C too: an environment that nobody holds could not be opened again in this process
+            env.close()
+            raise
         return env
 
     def _close(self) -> None:
