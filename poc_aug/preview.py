@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from poc_aug.errors import RecipeError
 from poc_aug.key_matching import check_held, stored_keys
 from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
 from poc_aug.types import IGNORED, Insertion, Part, Sample, Variant
+
+Rectangle: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels, as PIL has it."""
 
 _GAP_PX = 6
 _BACKGROUND = (24, 26, 30)
@@ -174,14 +177,37 @@ def _classes(insertion: Insertion) -> list[Part]:
 def _captions(cell: Image.Image, tile: Tile, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> None:
     draw = ImageDraw.Draw(cell)
     scale = cell.width / tile.sample.size_hw[1]
+    taken: list[Rectangle] = []
     for insertion in tile.variant.insertions:
         y, x, _, w = insertion.box_yxhw
         text = "  ".join(f"{part.name} {part.score:.2f}" for part in _classes(insertion))
         left, top, right, bottom = draw.textbbox((0, 0), text, font)
         at_x = min(max(0.0, (x + w / 2) * scale - (right - left) / 2), max(0.0, cell.width - (right - left)))
         at_y = max(0.0, y * scale - (bottom - top) - 6)
-        draw.rectangle((at_x - 2, at_y, at_x + right - left + 2, at_y + bottom - top + 4), (0, 0, 0))
-        draw.text((at_x - left, at_y - top + 2), text, _TEXT, font)
+        tag = free_place((at_x - 2, at_y, at_x + right - left + 2, at_y + bottom - top + 4), taken)
+        taken.append(tag)
+        draw.rectangle(tag, (0, 0, 0))
+        draw.text((tag[0] + 2 - left, tag[1] - top + 2), text, _TEXT, font)
+
+
+def free_place(wanted: Rectangle, taken: Sequence[Rectangle]) -> Rectangle:
+    """The rectangle moved up past those that it would hide, or down if the picture ends there.
+
+    Args:
+        wanted: left, top, right, bottom in pixels.
+        taken: rectangles that are drawn already.
+    """
+    left, top, right, bottom = wanted
+    tried = sorted({top, *(other[1] - (bottom - top) - 1 for other in taken), *(other[3] + 1 for other in taken)})
+    for y in sorted((y for y in tried if y >= 0), key=lambda y: (y > top, abs(y - top))):
+        moved = (left, y, right, y + bottom - top)
+        if not any(_meet(moved, other) for other in taken):
+            return moved
+    return wanted
+
+
+def _meet(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _closeup_box(tile: Tile) -> tuple[int, int, int, int] | None:
