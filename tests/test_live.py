@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from collections import Counter
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from itertools import pairwise
@@ -371,6 +372,31 @@ def test_a_killed_server_is_told_or_borne(caplog: pytest.LogCaptureFixture) -> N
         assert sum(not equal(a, tensors(*Frames(LENGTH)[i])) for i, a in enumerate(items)) <= 1
         warned = [record for record in caplog.records if "SIGKILL" in record.getMessage()]
         assert len(warned) == 1
+
+
+@pytest.mark.parametrize(("refusals", "how"), [(1, "killed by SIGKILL"), (10**9, "exit code was collected")])
+def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A loader that starts workers collects every child that has ended; the kernel tells an exit code once.
+    real, refused = os.waitpid, Counter[int]()
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        if pid == server and refused[pid] < refusals:
+            refused[pid] += 1
+            raise ChildProcessError
+        return real(pid, options)
+
+    with live(on_server_failure="original") as ds:
+        ds[0]
+        server = ds._live.pid
+        monkeypatch.setattr(os, "waitpid", waitpid)
+        kill(server)
+        assert wait_until(lambda: ds._live._keeper.state == "failed")
+        assert how in str(ds._live._keeper._inside.why)
+        assert equal(ds[5], tensors(*Frames(LENGTH)[5]))
+    assert refused[server] >= 1
+    monkeypatch.undo()
+    with suppress(ChildProcessError):
+        real(server, 0)
 
 
 def test_a_server_that_runs_out_of_memory_is_told_with_its_traceback() -> None:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 import weakref
 from multiprocessing import connection, process, util
 from typing import Any, Literal
@@ -95,7 +96,10 @@ class _Inside:
         self.thread = threading.Thread(target=self._run, name="poc-aug-keeper", daemon=True)
 
     def close(self) -> None:
-        self._closing.send_bytes(b"close")
+        try:
+            self._closing.send_bytes(b"close")
+        except OSError:  # the thread has ended, and closed it
+            pass
         if threading.current_thread() is not self.thread:  # a collection may drop the keeper in any thread
             self.thread.join()
 
@@ -168,9 +172,7 @@ class _Inside:
                 else:
                     told = text
             elif self.process.sentinel in came:
-                self.process.join()
-                code = self.process.exitcode
-                self._fail(*((told, "") if told is not None else _how_it_ended(code)))
+                self._fail(*((told, "") if told is not None else _how_it_ended(_exit_code(self.process))))
                 return True
             elif self._closed_by in came:
                 self._end()
@@ -183,11 +185,10 @@ class _Inside:
             self._control.send_bytes(b"stop")
         except OSError:  # it has just ended by itself
             pass
-        self.process.join(grace_s)
-        if self.process.exitcode is None:
+        if not connection.wait([self.process.sentinel], grace_s):
             _logger.warning("The generation process did not finish its batch in %g s and is killed.", grace_s)
             self.process.kill()
-            self.process.join()
+        _exit_code(self.process)
 
     def _fail(self, why: str, hint: str = "") -> None:
         self.why = f"{why}\n{hint}" if hint else why
@@ -216,7 +217,23 @@ _UNPICKLED = (
 )
 
 
-def _how_it_ended(code: int) -> tuple[str, str]:
+def _exit_code(ended: Any) -> int | None:
+    """The exit code of a process that has ended or is about to; ``None`` where another part of the program took it.
+
+    Whoever starts a process also collects those that have ended (`multiprocessing` does, for the workers of a loader).
+    If that happens in another thread at this moment, the code is here as soon as that thread has noted it.
+    """
+    ended.join()
+    noted_by = time.monotonic() + 2.0
+    while ended.exitcode is None and time.monotonic() < noted_by:
+        time.sleep(0.001)
+    code: int | None = ended.exitcode
+    return code
+
+
+def _how_it_ended(code: int | None) -> tuple[str, str]:
+    if code is None:
+        return "it ended; its exit code was collected by another part of this program", ""
     if code < 0:
         name = signal.Signals(-code).name
         hint = "Often that is the kernel, out of memory: a smaller batch_size or queue_size" if -code == 9 else ""
