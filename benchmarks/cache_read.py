@@ -21,19 +21,19 @@ from frame_stores import PngPairs, write_lmdb, write_pngs
 from harness import SIZE_HW, Frames, cityscapes_frames, console, data_root, options, publish, show, synthetic_frames
 from torch.utils.data import Dataset
 
-from poc_aug.adapters import open_item
-from poc_aug.bench import bench_reading, load, reading_time
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
+from poc_aug.benchmarking.wrapper_cost import bench_reading, load, reading_time
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest
-from poc_aug.compose import dilate, feather_radius_px
+from poc_aug.cli.object_sources import ObjectSource, load_objects
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.digest import digest_of_sample
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.items.image_digest import digest_of_sample
+from poc_aug.items.open_item import open_item
 from poc_aug.keys import dataset_keys
-from poc_aug.measure import Spread, interleaved, ratios, significant
-from poc_aug.objects import ObjectSource, load_objects
-from poc_aug.pipeline import InsertionPipeline
+from poc_aug.reading.compose import dilate, feather_radius_px
 from poc_aug.recipe import Recipe
 from poc_aug.types import Insertion, Part, Sample, Variant
-from poc_aug.warming import warm_cache
 
 _VARIANTS = 3
 _OBJECTS = 3

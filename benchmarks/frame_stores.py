@@ -12,7 +12,7 @@ import lmdb
 from PIL import Image
 from torch.utils.data import Dataset
 
-from poc_aug.schema import LabelSchema
+from poc_aug.labels.schema import LabelSchema
 
 Pair = tuple[Image.Image, Image.Image]
 

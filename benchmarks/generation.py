@@ -20,18 +20,18 @@ from harness import console, options, publish, show
 from poc_procedure import PocProcedure
 from random_models import Models, build
 
-from poc_aug.backends.diffusion import DiffusionInserter
-from poc_aug.backends.finding import Detections, Masks
-from poc_aug.backends.grounded import GroundedFinder
-from poc_aug.backends.grounding_dino import GroundingDinoDetector
-from poc_aug.backends.prompt_annotator import PromptAnnotator
-from poc_aug.backends.prompt_locator import PromptLocator
-from poc_aug.backends.segment_anything import SegmentAnythingSegmenter
-from poc_aug.measure import Spread, interleaved, ratios, significant
-from poc_aug.pipeline import InsertionPipeline
+from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
+from poc_aug.backends.finders.finder_protocols import Detections, Masks
+from poc_aug.backends.finders.grounded_finder import GroundedFinder
+from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector
+from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
+from poc_aug.backends.finders.prompt_locator import PromptLocator
+from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.statistics import Statistics
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.recipe import Recipe
-from poc_aug.schema import LabelSchema
-from poc_aug.statistics import Statistics
 from poc_aug.types import Sample
 
 _SCHEMA = LabelSchema("benchmark", {"road": 0, "other": 1}, ground=("road",))

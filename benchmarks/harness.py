@@ -15,9 +15,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from poc_aug.measure import environment, write_json
-from poc_aug.schema import SCHEMAS, LabelSchema
-from poc_aug.synthetic import SyntheticStreet
+from poc_aug.benchmarking.timing import environment, write_json
+from poc_aug.datasets.synthetic import SyntheticStreet
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
 
 RESULTS = Path(__file__).parent / "results"
 SIZE_HW = (1024, 2048)

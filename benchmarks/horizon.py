@@ -27,9 +27,9 @@ from PIL import Image
 
 from poc_aug.camera import camera_of
 from poc_aug.camera.ground_end import ground_end, top_of_ground
+from poc_aug.datasets.synthetic import SyntheticStreet
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import CAMERAS, CameraSpec
-from poc_aug.schema import SCHEMAS, LabelSchema
-from poc_aug.synthetic import SyntheticStreet
 
 KINDS = ("preset", "preset and objects", "objects", "ground")
 _SYNTHETIC = 24

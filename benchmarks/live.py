@@ -27,17 +27,17 @@ from harness import SIZE_HW, Frames, cityscapes_frames, options, publish, show, 
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from poc_aug.adapters import open_item
-from poc_aug.adapters.ownership import is_unshared
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
 from poc_aug.cache import CODECS, Codec
-from poc_aug.compose import compose, compose_image, paint_labels
 from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.items.open_item import open_item
+from poc_aug.items.ownership import is_unshared
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.live import ServerSettings
-from poc_aug.measure import Spread, interleaved, ratios, significant
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.reading import OnMiss
+from poc_aug.reading.compose import compose, compose_image, paint_labels
+from poc_aug.reading.source import OnMiss
 from poc_aug.recipe import Recipe
-from poc_aug.schema import LabelSchema
 from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection, Sample, Variant
 
 THROUGHPUT_HW = ((512, 1024), (256, 512))

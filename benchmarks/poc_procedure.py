@@ -19,8 +19,8 @@ from PIL import Image
 from random_models import Models
 from torchvision.transforms.v2 import functional as tv
 
-from poc_aug.backends.device import require
-from poc_aug.backends.grounding_dino import GroundingDinoDetector
+from poc_aug.backends.common.device import require
+from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector
 
 Stage = Callable[[str], Any]
 
@@ -40,7 +40,7 @@ class PocProcedure:
     ) -> None:
         from segment_anything import SamPredictor
 
-        from poc_aug.backends.segment_anything import SegmentAnythingSegmenter
+        from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
 
         dtype = torch.float16 if device == "cuda" else torch.float32
         self.pipe: Any = require("diffusers").StableDiffusionInpaintPipeline.from_pretrained(

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from poc_aug.backends.device import require
+from poc_aug.backends.common.device import require
 
 Size = Literal["small", "full"]
 
@@ -150,7 +150,7 @@ def _bert(folder: Path, size: Size) -> Path:
 def _grounding_dino(folder: Path, text_encoder: Path, size: Size) -> tuple[Path, Path]:
     import groundingdino
 
-    from poc_aug.backends.grounding_dino import build_model
+    from poc_aug.backends.finders.grounding_dino import build_model
 
     text = (Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py").read_text()
     if size == "small":

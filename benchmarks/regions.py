@@ -30,10 +30,10 @@ import torch
 from harness import SIZE_HW, Frames, cityscapes_frames, console, options, publish, show, synthetic_frames
 
 from poc_aug import seeding
+from poc_aug.benchmarking.timing import Spread, seconds, significant
 from poc_aug.camera import camera_of
-from poc_aug.measure import Spread, seconds, significant
+from poc_aug.generation.regions import ValidArea, find_region
 from poc_aug.recipe import CAMERAS, Recipe
-from poc_aug.regions import ValidArea, find_region
 from poc_aug.types import Perspective, Region
 
 Mask = npt.NDArray[np.bool_]

@@ -26,11 +26,11 @@ from finetune_ood import KNOWN, ObjectCrop, finetune, load_model, save
 from ood_proof import StreetFrames
 
 from poc_aug import InsertionPipeline, NewClassLabels, ObjectBank, PasteInserter, POCAugmentedDataset, warm_cache
-from poc_aug.backends.paste_recipe import paste_recipe
-from poc_aug.closed_set import evaluate_classes
+from poc_aug.backends.paste.bank_recipe import paste_recipe
 from poc_aug.datasets import road_anomaly
+from poc_aug.evaluation.closed_set import evaluate_classes
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import CAMERAS
-from poc_aug.schema import SCHEMAS, LabelSchema
 
 ANIMAL = KNOWN
 """The new label id, and the channel of ERFNet's logits that nothing was taught."""

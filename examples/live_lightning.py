@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from train_camvid import OOD_ID, Crop, loss_of, small_model
 
 from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, SyntheticStreet
-from poc_aug.objects import load_objects
+from poc_aug.cli.object_sources import load_objects
 
 if importlib.util.find_spec("lightning") is None:
     sys.exit("examples/live_lightning.py needs Lightning: pip install lightning")

@@ -33,10 +33,10 @@ from poc_aug import (
     TransformersAnnotator,
     warm_cache,
 )
-from poc_aug.backends.mask_cleaning import clean_mask
+from poc_aug.backends.finders.mask_cleaning import clean_mask
+from poc_aug.cli.object_sources import load_objects, load_recipe
 from poc_aug.datasets import camvid
-from poc_aug.objects import load_objects, load_recipe
-from poc_aug.schema import SCHEMAS
+from poc_aug.labels.schema import SCHEMAS
 from poc_aug.types import Annotation, Annotator, Filled, Part, Rejection
 from poc_aug.types import Crop as SceneCrop
 

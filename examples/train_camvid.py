@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional
 
 from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, warm_cache
+from poc_aug.cli.object_sources import load_objects
 from poc_aug.datasets import camvid
-from poc_aug.objects import load_objects
 
 CLASSES = 11
 OOD_ID = 254

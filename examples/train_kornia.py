@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import Cityscapes
 
 from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, warm_cache
+from poc_aug.cli.object_sources import ObjectSource, load_objects
 from poc_aug.losses import outlier_exposure
-from poc_aug.objects import ObjectSource, load_objects
 
 OOD_ID, IGNORE_ID = 254, 255
 

@@ -9,53 +9,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poc_aug.adapters import Adapt
-    from poc_aug.backends.bank import ObjectBank
-    from poc_aug.backends.diffusion import DiffusionInserter
-    from poc_aug.backends.grounded_sam import GroundedSamAnnotator
-    from poc_aug.backends.paste import PasteInserter
-    from poc_aug.backends.prompt_locator import PromptLocator
-    from poc_aug.backends.rendered import RenderedInserter
-    from poc_aug.backends.sam3 import Sam3Annotator
-    from poc_aug.backends.text_to_image import TextToImageInserter
-    from poc_aug.backends.transformers_annotator import TransformersAnnotator
+    from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
+    from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
+    from poc_aug.backends.finders.grounded_sam import GroundedSamAnnotator
+    from poc_aug.backends.finders.prompt_locator import PromptLocator
+    from poc_aug.backends.finders.sam3 import Sam3Annotator
+    from poc_aug.backends.finders.transformers_annotator import TransformersAnnotator
+    from poc_aug.backends.paste.bank import ObjectBank
+    from poc_aug.backends.paste.paste_inserter import PasteInserter
+    from poc_aug.backends.rendered.rendered_inserter import RenderedInserter
     from poc_aug.cache import Cache
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
-    from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels
+    from poc_aug.datasets.synthetic import SyntheticStreet
+    from poc_aug.generation.pipeline import InsertionPipeline
+    from poc_aug.generation.warming import warm_cache
+    from poc_aug.items.open_item import Adapt
+    from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+    from poc_aug.labels.schema import LabelSchema
     from poc_aug.live import ServerSettings
-    from poc_aug.pipeline import InsertionPipeline
     from poc_aug.recipe import ObjectSpec, Recipe
-    from poc_aug.schema import LabelSchema
-    from poc_aug.synthetic import SyntheticStreet
-    from poc_aug.warming import warm_cache
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Adapt": "poc_aug.adapters",
-    "AnomalyLabels": "poc_aug.labels",
+    "Adapt": "poc_aug.items.open_item",
+    "AnomalyLabels": "poc_aug.labels.policies",
     "Cache": "poc_aug.cache",
-    "DiffusionInserter": "poc_aug.backends.diffusion",
-    "GroundedSamAnnotator": "poc_aug.backends.grounded_sam",
-    "InsertionPipeline": "poc_aug.pipeline",
-    "LabelSchema": "poc_aug.schema",
-    "NewClassLabels": "poc_aug.labels",
-    "ObjectBank": "poc_aug.backends.bank",
+    "DiffusionInserter": "poc_aug.backends.diffusion.diffusion_inserter",
+    "GroundedSamAnnotator": "poc_aug.backends.finders.grounded_sam",
+    "InsertionPipeline": "poc_aug.generation.pipeline",
+    "LabelSchema": "poc_aug.labels.schema",
+    "NewClassLabels": "poc_aug.labels.policies",
+    "ObjectBank": "poc_aug.backends.paste.bank",
     "ObjectSpec": "poc_aug.recipe",
-    "OodLabels": "poc_aug.labels",
+    "OodLabels": "poc_aug.labels.policies",
     "POCAugmentedDataset": "poc_aug.dataset",
     "PairedFolder": "poc_aug.datasets",
-    "PasteInserter": "poc_aug.backends.paste",
-    "PromptLocator": "poc_aug.backends.prompt_locator",
+    "PasteInserter": "poc_aug.backends.paste.paste_inserter",
+    "PromptLocator": "poc_aug.backends.finders.prompt_locator",
     "Recipe": "poc_aug.recipe",
-    "RenderedInserter": "poc_aug.backends.rendered",
-    "Sam3Annotator": "poc_aug.backends.sam3",
+    "RenderedInserter": "poc_aug.backends.rendered.rendered_inserter",
+    "Sam3Annotator": "poc_aug.backends.finders.sam3",
     "ServerSettings": "poc_aug.live",
-    "SyntheticStreet": "poc_aug.synthetic",
-    "TextToImageInserter": "poc_aug.backends.text_to_image",
-    "TransformersAnnotator": "poc_aug.backends.transformers_annotator",
-    "warm_cache": "poc_aug.warming",
+    "SyntheticStreet": "poc_aug.datasets.synthetic",
+    "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
+    "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
+    "warm_cache": "poc_aug.generation.warming",
 }
 
 __all__ = [

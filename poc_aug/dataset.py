@@ -16,25 +16,25 @@ import torch
 from torch.utils.data import Dataset
 
 from poc_aug import seeding
-from poc_aug.adapters import Adapt, OpenItem, open_item
-from poc_aug.adapters.ownership import is_unshared
-from poc_aug.base_checks import BaseChecks
 from poc_aug.cache import Cache
+from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.compose import compose_image, covered, paint_labels
 from poc_aug.errors import LabelPolicyError, RecipeError
-from poc_aug.joint_transforms import JointTransforms, check_base_transforms, ignore_ids, object_ids
-from poc_aug.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.generation.dataset_manifest import type_name
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.items.open_item import Adapt, OpenItem, open_item
+from poc_aug.items.ownership import is_unshared
+from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
-from poc_aug.known import explained, find_schema
-from poc_aug.labels import LabelPolicy, OodLabels
+from poc_aug.labels.detect import explained, find_schema
+from poc_aug.labels.policies import LabelPolicy, OodLabels
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
-from poc_aug.manifests import type_name
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.reading import OnMiss, Reading, Shown, VariantSource, check_source
+from poc_aug.reading.base_checks import BaseChecks
+from poc_aug.reading.compose import compose_image, covered, paint_labels
+from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
+from poc_aug.reading.source import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import Recipe
-from poc_aug.redraw import DrawNumbers, Redraw, check_redraw, read_again
-from poc_aug.schema import LabelSchema
 from poc_aug.types import IGNORED, Variant
 
 _logger = logging.getLogger("poc_aug")
@@ -48,7 +48,7 @@ class POCAugmentedDataset(Dataset[Any]):
     fields. Same seed, epoch and index give the same item, for any number of workers and any start method.
 
     Args:
-        base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.adapters`. It must return the
+        base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
         cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` takes one in a
             temporary folder.
@@ -80,7 +80,7 @@ class POCAugmentedDataset(Dataset[Any]):
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
             `AugmentationSequential` is given image and labels as its library wants them, see
-            `poc_aug.joint_transforms`; any other callable is called ``transforms(image, labels)``, or
+            `poc_aug.joint_transforms.joint_transform`; any other callable is called ``transforms(image, labels)``, or
             ``transforms(item)`` for dicts.
         check_transforms: whether the label ids that ``transforms`` returns are compared with those that went in: of
             the first eight items of each worker, then of one in a thousand. ``False`` for transforms that change ids

@@ -207,7 +207,7 @@ class Recipe(_Frozen):
         locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels where the
             schema knows every class of the location, else the locator.
         recover_shade: take what an inserter painted around the object as its shadow, and darken the base by it
-            (`poc_aug.shade`), where the inserter does not say itself how the object darkens the base.
+            (`poc_aug.generation.shade`), where the inserter does not say itself how the object darkens the base.
     """
 
     objects: tuple[ObjectSpec, ...] = Field(min_length=1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import torch
 
 if TYPE_CHECKING:
-    from poc_aug.camera.calibration import Calibration
+    from poc_aug.camera_model import Calibration
     from poc_aug.recipe import InpaintPass, Recipe
 
 Box: TypeAlias = tuple[int, int, int, int]
@@ -267,11 +267,11 @@ class Variant:
     Attributes:
         key: the sample's key.
         index: k, from 0.
-        digest: cheap digest of the base image, see `poc_aug.digest`.
+        digest: cheap digest of the base image, see `poc_aug.items.image_digest`.
         insertions: what was accepted; may be empty where every attempt was rejected.
         rejections: what was not, with reasons.
-        label_digest: cheap digest of the base labels by class name, see `poc_aug.label_digest`; empty where no schema
-            was known, or where the cache was made before there were any.
+        label_digest: cheap digest of the base labels by class name, see `poc_aug.labels.label_digest`; empty where no
+            schema was known, or where the cache was made before there were any.
     """
 
     key: str

@@ -11,7 +11,6 @@ from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from poc_aug.cache import Cache
-from poc_aug.compose import dilate, feather_radius_px
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import (
     CacheDatasetMismatchError,
@@ -21,10 +20,11 @@ from poc_aug.errors import (
     PocAugError,
     RecipeError,
 )
-from poc_aug.labels import AnomalyLabels, NewClassLabels, OodLabels
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.warming import warm_cache
-from tests.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+from poc_aug.reading.compose import dilate, feather_radius_px
+from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 6
 VARIANTS = 3

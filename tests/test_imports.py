@@ -88,7 +88,7 @@ def test_importing_poc_aug_loads_only_the_standard_library() -> None:
 def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
     code = """if True:
         import poc_aug
-        from poc_aug.known import schema_of
+        from poc_aug.labels.detect import schema_of
         assert schema_of(poc_aug.SyntheticStreet(size=(32, 64), length=1)) is not None
         assert schema_of([1, 2]) is None
         poc_aug.POCAugmentedDataset, poc_aug.InsertionPipeline, poc_aug.RenderedInserter, poc_aug.PasteInserter
@@ -98,7 +98,7 @@ def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
 
 
 def test_every_public_name_loads_without_optional_packages() -> None:
-    code = "import poc_aug\nfor name in poc_aug.__all__: getattr(poc_aug, name)\nimport poc_aug.cli, poc_aug.bench"
+    code = "import poc_aug\nfor name in poc_aug.__all__: getattr(poc_aug, name)\nimport poc_aug.cli"
     assert not modules_after(code) & set(HEAVY)
 
 
@@ -108,7 +108,7 @@ def test_public_names_are_sorted_and_real() -> None:
         assert getattr(poc_aug, name).__name__ == name
         assert name in dir(poc_aug)
     # The module's name must not hide the function's.
-    import poc_aug.warming as module
+    import poc_aug.generation.warming as module
 
     assert poc_aug.warm_cache is module.warm_cache
     with pytest.raises(AttributeError, match="no_such_name"):

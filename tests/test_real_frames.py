@@ -12,14 +12,14 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import Cityscapes
 
 from poc_aug.cache import Cache
-from poc_aug.compose import dilate, feather_radius_px
+from poc_aug.cli.object_sources import ObjectSource, load_objects
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import camvid
-from poc_aug.known import schema_of
-from poc_aug.labels import AnomalyLabels, OodLabels
-from poc_aug.objects import ObjectSource, load_objects
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.warming import warm_cache
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.labels.detect import schema_of
+from poc_aug.labels.policies import AnomalyLabels, OodLabels
+from poc_aug.reading.compose import dilate, feather_radius_px
 
 VARIANTS = 3
 SIGMA_PX = 1.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from poc_aug.render.noise import fbm_2d, fbm_3d, hash_unit, value_noise_2d, value_noise_3d
+from poc_aug.noise import fbm_2d, fbm_3d, hash_unit, value_noise_2d, value_noise_3d
 
 coordinates = st.floats(-1e4, 1e4, width=32)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
-from poc_aug.outputs import obstacle
+from poc_aug.files.outputs import obstacle
 
 
 def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import lmdb.verify
 
 from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
-from poc_aug.stray_files import is_stray
+from poc_aug.files.stray_files import is_stray
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"

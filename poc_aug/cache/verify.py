@@ -8,9 +8,9 @@ from itertools import islice
 
 import lmdb
 
-from poc_aug.cache.keys import decode_key, encode_key
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.record import RecordError, decode_record, record_hash, record_name
+from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import read_meta, structure_problems
 

@@ -15,16 +15,16 @@ from types import TracebackType
 import lmdb
 
 from poc_aug.cache import registry
-from poc_aug.cache.keys import encode_key
 from poc_aug.cache.lock import FileLock, directory_lock
 from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
 from poc_aug.cache.place import absolute_path, has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
+from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
-from poc_aug.outputs import unwritable
-from poc_aug.stray_files import is_litter
+from poc_aug.files.outputs import unwritable
+from poc_aug.files.stray_files import is_litter
 from poc_aug.types import Variant
 
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

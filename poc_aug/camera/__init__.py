@@ -15,11 +15,11 @@ The order of evidence for the horizon, recorded in each insertion as ``horizon_f
 
 from __future__ import annotations
 
-from poc_aug.camera.calibration import Calibration
-from poc_aug.camera.check import check_known, check_shape
-from poc_aug.camera.files import read_calibration
-from poc_aug.camera.frames import FrameCalibrations, calibration_file
-from poc_aug.camera.view import ESTIMATOR, camera_of, has_pose
+from poc_aug.camera.calibration_files import read_calibration
+from poc_aug.camera.camera_check import check_known, check_shape
+from poc_aug.camera.frame_calibrations import FrameCalibrations, calibration_file
+from poc_aug.camera.frame_camera import ESTIMATOR, camera_of, has_pose
+from poc_aug.camera_model import Calibration
 
 __all__ = [
     "ESTIMATOR",

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poc_aug.components import Runs, component_runs
-from poc_aug.schema import LabelSchema
-from poc_aug.sizes import known_sizes
+from poc_aug.labels.schema import LabelSchema
+from poc_aug.masks import Runs, component_runs
+from poc_aug.presets.object_sizes import known_sizes
 
 
 @dataclass(frozen=True, slots=True)

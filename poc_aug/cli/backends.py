@@ -9,11 +9,11 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rich.console import Console
 
+from poc_aug.backends.known_models import Task, default_model
 from poc_aug.cli.arguments import config_value, load_callable
+from poc_aug.cli.object_sources import build
 from poc_aug.errors import RecipeError
-from poc_aug.models import Task, default_model
-from poc_aug.objects import build
-from poc_aug.pipeline import InsertionPipeline
+from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.recipe import Recipe
 from poc_aug.types import Annotator, Inserter, Locator
 
@@ -91,7 +91,7 @@ def build_pipeline(console: Console, recipe: Recipe, options: BackendOptions) ->
     locator = _locator(annotator, options)
     inserter = _inserter(console, options)
     if options.backend == "text-to-image":
-        from poc_aug.backends.text_to_image import TextToImageInserter, text_to_image_recipe
+        from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, text_to_image_recipe
 
         assert isinstance(inserter, TextToImageInserter)
         recipe = text_to_image_recipe(recipe, size_px=inserter.size_px)
@@ -131,8 +131,8 @@ def _inserter(console: Console, options: BackendOptions) -> Inserter:
     if name not in PAINTERS:
         inserter: Inserter = build(load_callable(name, "backend"), options.backend_args, name)
         return inserter
-    from poc_aug.backends.diffusion import DiffusionInserter
-    from poc_aug.backends.text_to_image import TextToImageInserter
+    from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
+    from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
 
     model = _chosen(console, options.model, "inpaint" if name == "diffusion" else "text-to-image")
     make: Callable[..., Inserter] = DiffusionInserter if name == "diffusion" else TextToImageInserter
@@ -150,12 +150,12 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
     if name == "sam3":
-        from poc_aug.backends.sam3 import Sam3Annotator
+        from poc_aug.backends.finders.sam3 import Sam3Annotator
 
         model = _chosen(console, options.segmenter, "detector and segmenter")
         return build(Sam3Annotator, {"model": model, **settings}, name)
     if name == "grounded-sam":
-        from poc_aug.backends.grounded_sam import GroundedSamAnnotator
+        from poc_aug.backends.finders.grounded_sam import GroundedSamAnnotator
 
         for option, value in (("--detector", options.detector), ("--segmenter", options.segmenter)):
             if value is None:
@@ -166,7 +166,7 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
                 )
         files = {"detector_checkpoint": options.detector, "sam_checkpoint": options.segmenter}
         return build(GroundedSamAnnotator, {**files, **settings}, name)
-    from poc_aug.backends.transformers_annotator import TransformersAnnotator
+    from poc_aug.backends.finders.transformers_annotator import TransformersAnnotator
 
     models = {
         "detector": _chosen(console, options.detector, "detector"),
@@ -181,8 +181,8 @@ def _locator(annotator: Annotator | None, options: BackendOptions) -> Locator | 
     if options.locator not in LOCATORS:
         own: Locator = build(load_callable(options.locator, "locator"), {}, options.locator)
         return own
-    from poc_aug.backends.prompt_annotator import PromptAnnotator
-    from poc_aug.backends.prompt_locator import PromptLocator
+    from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
+    from poc_aug.backends.finders.prompt_locator import PromptLocator
 
     if isinstance(annotator, PromptAnnotator):
         return PromptLocator(annotator.finder)

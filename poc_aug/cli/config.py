@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.backends import BackendOptions, check_options
+from poc_aug.cli.object_choice import ObjectSource
 from poc_aug.errors import RecipeError
-from poc_aug.object_choice import ObjectSource
+from poc_aug.generation.warming import OnError
+from poc_aug.presets.object_sizes import RealSizes
+from poc_aug.presets.size_choice import parse_sizes
 from poc_aug.recipe import read_yaml
-from poc_aug.size_choice import parse_sizes
-from poc_aug.sizes import RealSizes
-from poc_aug.warming import OnError
 
 ANYWHERE = "anywhere"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -10,15 +10,15 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from poc_aug.cache import Cache
+from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.labels import OodLabels
-from poc_aug.objects import load_objects
-from poc_aug.outputs import make_folder, writing
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.preview import contact_sheet, tiles_of
-from poc_aug.synthetic import SyntheticStreet
-from poc_aug.warming import warm_cache
+from poc_aug.datasets.synthetic import SyntheticStreet
+from poc_aug.files.outputs import make_folder, writing
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
+from poc_aug.labels.policies import OodLabels
 
 _OOD_ID = 254
 _VARIANTS = 2

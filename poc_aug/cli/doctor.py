@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from poc_aug.models import known_models
+from poc_aug.backends.known_models import known_models
 
 Status = Literal["ok", "note", "fail"]
 _GENERATE = ("diffusers", "transformers", "accelerate", "peft", "segment_anything", "groundingdino")

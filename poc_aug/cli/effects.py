@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from poc_aug.adapters import open_item
 from poc_aug.camera import has_pose
 from poc_aug.cli.backends import PAINTERS, BackendOptions
 from poc_aug.cli.config import WarmConfig
 from poc_aug.errors import RecipeError
+from poc_aug.items.open_item import open_item
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.recipe import PerspectiveSize, Recipe
-from poc_aug.schema import LabelSchema
 from poc_aug.types import Inserter
 
 _LEAVE = "leave it out"

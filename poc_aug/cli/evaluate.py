@@ -13,11 +13,11 @@ from rich.table import Table
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.errors import ModelError, PocAugError, RecipeError
-from poc_aug.outputs import make_folder
+from poc_aug.files.outputs import make_folder
 
 if TYPE_CHECKING:
-    from poc_aug.closed_set import ClassResult
-    from poc_aug.evaluation import EvaluationResult
+    from poc_aug.evaluation.anomalies import EvaluationResult
+    from poc_aug.evaluation.closed_set import ClassResult
 
 _COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
 
@@ -64,8 +64,8 @@ def evaluate_command(
 
     The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
     """
-    from poc_aug.evaluation import Frame, evaluate
-    from poc_aug.measure import environment, write_json
+    from poc_aug.benchmarking.timing import environment, write_json
+    from poc_aug.evaluation.anomalies import Frame, evaluate
 
     if out is None and maps is not None:
         raise RecipeError("--maps without --out", expected="a folder to draw them into: --out report")
@@ -84,7 +84,7 @@ def evaluate_command(
 
         def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
             if out is not None and len(drawn) < drawn_maps and bool((frame.labels == 1).any()):
-                from poc_aug.evaluation_pictures import write_maps
+                from poc_aug.evaluation.plots import write_maps
 
                 drawn.append(frame)
                 write_maps(frame, out / "maps" / name)
@@ -108,7 +108,7 @@ def evaluate_command(
     console.print(_table(results))
     closed: list[ClassResult] = []
     for name, base in zip(_names(labelled or []), known, strict=True):
-        from poc_aug.closed_set import evaluate_classes
+        from poc_aug.evaluation.closed_set import evaluate_classes
 
         with console.status(f"evaluating on {name}"):
             closed.append(
@@ -117,7 +117,7 @@ def evaluate_command(
     if closed:
         console.print(_class_table(closed))
     if out is not None:
-        from poc_aug.evaluation_pictures import plot_boxes, plot_precision_recall
+        from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
         told = {"model": model, "results": [result.to_dict() for result in results]}
         if closed:
@@ -176,7 +176,7 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
             expected="a dataset of known classes to compare the channels with",
             hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
         )
-    from poc_aug.schema import LabelSchema
+    from poc_aug.labels.schema import LabelSchema
 
     schema = LabelSchema.load(classes)
     by_id = {label_id: name for name, label_id in reversed(list(schema.ids.items())) if label_id not in schema.ignore}

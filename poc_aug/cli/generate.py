@@ -70,9 +70,9 @@ def try_command(
     These are: valid area, posts of 1.7 m on the ground, region, crop, detections, mask, result.
     """
     from poc_aug.cli.effects import check_backend_options
+    from poc_aug.cli.object_choice import ObjectSource
     from poc_aug.cli.try_image import TryOptions, run_try
-    from poc_aug.object_choice import ObjectSource
-    from poc_aug.size_choice import parse_sizes
+    from poc_aug.presets.size_choice import parse_sizes
 
     given = {
         "backend": backend or "diffusion",
@@ -99,7 +99,7 @@ def try_command(
 
 def models_command() -> None:
     """List models that are known to fit: what for, size, licence. The default of each kind is marked."""
-    from poc_aug.models import known_models
+    from poc_aug.backends.known_models import known_models
 
     task = ""
     for model in known_models():
@@ -125,8 +125,8 @@ def doctor_command(
     out: Annotated[Path, typer.Option("--out", help="Where caches will be written.")] = Path(),
 ) -> None:
     """Check CUDA, package versions, disk, and that the chosen weights are there or can be fetched."""
+    from poc_aug.backends.known_models import default_model
     from poc_aug.cli.doctor import examine
-    from poc_aug.models import default_model
 
     chosen = models or [default_model("inpaint"), default_model("detector"), default_model("segmenter")]
     failed = 0

@@ -42,9 +42,9 @@ from poc_aug.cli.options import (
     Workers,
 )
 from poc_aug.cli.progress import print_objects, print_report, warm_progress
-from poc_aug.cli.reliability import reliability_command
+from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.errors import PocAugError, RecipeError
-from poc_aug.outputs import make_folder, writing
+from poc_aug.files.outputs import make_folder, writing
 
 _INTERRUPTED = 130
 _FAILED = 1
@@ -123,9 +123,9 @@ def warm_cache_command(
     annotator_args: AnnotatorArguments = None,
 ) -> None:
     """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
-    from poc_aug.known import find_schema
-    from poc_aug.objects import load_objects, load_recipe
-    from poc_aug.warming import warm_cache
+    from poc_aug.cli.object_sources import load_objects, load_recipe
+    from poc_aug.generation.warming import warm_cache
+    from poc_aug.labels.detect import find_schema
 
     chosen: dict[str, Any] = read_config(config) if config is not None else {}
     given = {
@@ -285,7 +285,7 @@ def preview(
 ) -> None:
     """Draw a contact sheet: before, after, masks with class and score, close-up."""
     from poc_aug.cache import Cache
-    from poc_aug.preview import contact_sheet, tiles_of
+    from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 
     if dataset is None:
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
@@ -325,7 +325,7 @@ def bench(
     out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
 ) -> None:
     """Measure your dataset with and without the wrapper: samples/s, time per stage, MB a sample."""
-    from poc_aug.bench import bench_reading, print_result
+    from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
 
     if dataset is None:
         raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from poc_aug.backends.paste import PasteInserter
-from poc_aug.statistics import Statistics
+from poc_aug.backends.paste.paste_inserter import PasteInserter
+from poc_aug.generation.statistics import Statistics
+from poc_aug.generation.warming import WarmReport
 from poc_aug.types import Inserter
-from poc_aug.warming import WarmReport
 
 
 @contextmanager

@@ -11,24 +11,24 @@ from typing import Any
 from PIL import Image
 from rich.console import Console
 
-from poc_aug.adapters import open_item
+from poc_aug.benchmarking.timing import write_json
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
+from poc_aug.cli.object_choice import ObjectSource
 from poc_aug.errors import DatasetError, RecipeError, SchemaError
-from poc_aug.known import find_schema
-from poc_aug.measure import write_json
-from poc_aug.object_choice import ObjectSource
-from poc_aug.outputs import make_folder, writing
-from poc_aug.picture_pairs import open_pair
-from poc_aug.pictures import open_picture, to_rgb, upright
+from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.picture_pairs import open_pair
+from poc_aug.files.pictures import open_picture, to_rgb, upright
+from poc_aug.inspection.trace import Attempt, Trace, trace
+from poc_aug.inspection.trace_pictures import pictures_of
+from poc_aug.items.open_item import open_item
+from poc_aug.labels.detect import find_schema
+from poc_aug.labels.schema import LabelSchema
+from poc_aug.presets.object_sizes import known_aspects, known_real_sizes, known_sizes
+from poc_aug.presets.size_choice import SizeChoice
 from poc_aug.recipe import Recipe
-from poc_aug.schema import LabelSchema
-from poc_aug.size_choice import SizeChoice
-from poc_aug.sizes import known_aspects, known_real_sizes, known_sizes
-from poc_aug.trace import Attempt, Trace, trace
-from poc_aug.trace_pictures import pictures_of
 from poc_aug.types import Filled, Region, Sample
 
 _ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)

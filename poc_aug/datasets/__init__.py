@@ -5,8 +5,8 @@ torchvision's own `Cityscapes` and `VOCSegmentation` are used as they are.
 
 from __future__ import annotations
 
-from poc_aug.datasets.named import acdc, camvid, fishyscapes, idd, road_anomaly, segment_me_if_you_can
-from poc_aug.datasets.paired import PairedFolder
+from poc_aug.datasets.named_datasets import acdc, camvid, fishyscapes, idd, road_anomaly, segment_me_if_you_can
+from poc_aug.datasets.paired_folder import PairedFolder
 
 __all__ = [
     "PairedFolder",

@@ -8,13 +8,13 @@ Keys need not be unique: a sample that is repeated has its key each time. What i
 read, by the digest that is stored with each insertion.
 
 Rooms: ``dataset`` (the keys of a dataset), ``paths``, ``columns`` (``keys="column"``), ``wrappers`` (what is behind
-an index), ``repeats``. How a cache calls the same samples: `poc_aug.key_matching`.
+an index), ``repeats``. How a cache calls the same samples: `poc_aug.cache.key_matching`.
 """
 
 from __future__ import annotations
 
-from poc_aug.keys.columns import key_advice
-from poc_aug.keys.dataset import Keys, dataset_keys, first_of_each, number_keys
-from poc_aug.keys.repeats import check_repeats
+from poc_aug.keys.column_keys import key_advice
+from poc_aug.keys.dataset_keys import Keys, dataset_keys, first_of_each, number_keys
+from poc_aug.keys.repeated_keys import check_repeats
 
 __all__ = ["Keys", "check_repeats", "dataset_keys", "first_of_each", "key_advice", "number_keys"]

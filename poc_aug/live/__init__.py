@@ -15,8 +15,8 @@ on one cache), ``messages``, ``board`` and ``statistics`` (shared memory), ``set
 from __future__ import annotations
 
 from poc_aug.live.handle import Live, Schedule
-from poc_aug.live.settings import OnTrouble, ServerSettings, WaitSettings
-from poc_aug.live.statistics import Ledger, Outcome, ReadingStatistics
+from poc_aug.live.live_settings import OnTrouble, ServerSettings, WaitSettings
+from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
 
 __all__ = [
     "Ledger",

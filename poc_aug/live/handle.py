@@ -13,13 +13,13 @@ from typing import Any
 from poc_aug import seeding
 from poc_aug.cache import CacheWriter, has_manifest
 from poc_aug.errors import GenerationError, GenerationProcessError, GenerationTimeoutError, PocAugError
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.board import Board
 from poc_aug.live.client import Client
 from poc_aug.live.keeper import Keeper
+from poc_aug.live.live_settings import ServerSettings, WaitSettings
 from poc_aug.live.server import Work
-from poc_aug.live.settings import ServerSettings, WaitSettings
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.schema import LabelSchema
 from poc_aug.types import Sample, Variant
 
 

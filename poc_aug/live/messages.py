@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from poc_aug.camera.calibration import Calibration
+from poc_aug.camera_model import Calibration
 from poc_aug.errors import PocAugError
 from poc_aug.types import Sample
 

@@ -22,16 +22,16 @@ import torch
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manifest
 from poc_aug.errors import CacheBusyError, GenerationError, PocAugError
+from poc_aug.generation.dataset_manifest import manifest_of
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.statistics import Statistics
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.board import Board
 from poc_aug.live.claims import Claims
 from poc_aug.live.doorman import Doorman
 from poc_aug.live.feed import Feed, Request, Stopped
+from poc_aug.live.live_settings import ServerSettings
 from poc_aug.live.messages import Failed, Made, Message
-from poc_aug.live.settings import ServerSettings
-from poc_aug.manifests import manifest_of
-from poc_aug.pipeline import InsertionPipeline
-from poc_aug.schema import LabelSchema
-from poc_aug.statistics import Statistics
 from poc_aug.types import Sample, Variant
 
 _logger = logging.getLogger("poc_aug")

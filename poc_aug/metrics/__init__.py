@@ -8,7 +8,7 @@ mIoU is torchmetrics' own: ``torchmetrics.classification.MulticlassJaccardIndex`
 from __future__ import annotations
 
 from poc_aug.metrics.anomaly import AnomalySegmentation
-from poc_aug.metrics.calibration import SegmentationCalibration
+from poc_aug.metrics.calibration_error import SegmentationCalibration
 from poc_aug.metrics.component import Components, ComponentSegmentation
 
 __all__ = ["AnomalySegmentation", "ComponentSegmentation", "Components", "SegmentationCalibration"]

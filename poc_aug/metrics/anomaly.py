@@ -9,8 +9,8 @@ import torch
 
 from poc_aug.errors import RecipeError
 from poc_aug.metrics import ranked
-from poc_aug.metrics.inputs import check_scores
-from poc_aug.metrics.states import RankedMetric
+from poc_aug.metrics.metric_inputs import check_scores
+from poc_aug.metrics.metric_states import RankedMetric
 
 
 class AnomalySegmentation(RankedMetric):

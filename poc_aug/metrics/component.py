@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from poc_aug.components import connected_components
 from poc_aug.errors import RecipeError
-from poc_aug.metrics.inputs import check_scores
-from poc_aug.metrics.need import require_torchmetrics
+from poc_aug.masks import connected_components
+from poc_aug.metrics.metric_inputs import check_scores
+from poc_aug.metrics.metric_needs import require_torchmetrics
 
 torchmetrics = require_torchmetrics()
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.errors import RecipeError
+from poc_aug.labels.schema import SCHEMAS
+from poc_aug.presets.object_sizes import known_aspects, real_size
 from poc_aug.recipe import Recipe, read_yaml
-from poc_aug.schema import SCHEMAS
-from poc_aug.sizes import known_aspects, real_size
 
 _FOLDER = Path(__file__).parent
 
@@ -57,7 +57,7 @@ def load_preset(name: str, *, paper_sizes: bool = False) -> Recipe:
 
 
 def preset_ids(name: str, start: int = 19) -> dict[str, int]:
-    """Label ids of a preset's new classes, for `poc_aug.labels.NewClassLabels`.
+    """Label ids of a preset's new classes, for `poc_aug.labels.policies.NewClassLabels`.
 
     Ids count up in the recipe's order, which is the paper's. Classes that Cityscapes has are left out, since they
     keep the ids of the dataset's schema; COCO's "train" leaves its number unused, as it is Cityscapes' train.

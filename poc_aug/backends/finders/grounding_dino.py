@@ -1,0 +1,159 @@
+"""Grounding DINO with its original checkpoints, by groundingdino-py (Liu et al., ECCV 2024)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import xxhash
+
+from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.common.halving import Halving
+from poc_aug.backends.common.limits import check_counts, check_thresholds
+from poc_aug.backends.common.model_files import identity_of
+from poc_aug.backends.finders.finder_protocols import Detections
+from poc_aug.backends.finders.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
+from poc_aug.errors import RecipeError
+
+__all__ = ["GroundingDinoDetector", "build_model", "caption_of"]
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LONGEST = 1333 / 800
+_TOKENS = 256
+
+
+class GroundingDinoDetector:
+    """Text to boxes.
+
+    Args:
+        checkpoint: a ``.pth`` file of Grounding DINO.
+        config: its ``.py`` configuration; ``None``: groundingdino-py's own for Swin-T.
+        text_encoder: folder of BERT, for its tokenizer and shape; or "bert-base-uncased", fetched from the model hub.
+        box_threshold: least score of a box (paper: 0.3).
+        text_threshold: least score of a token that counts as named (paper: 0.25).
+        size_px: shorter side of the model's input; the longer one is at most 1333 / 800 of it.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: "float32" (default), or "bfloat16" and "float16" by autocasting.
+        batch_size: most images in one run of the model.
+
+    Raises:
+        MissingDependencyError: groundingdino-py is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: a file is not there, is not such a checkpoint, or does not fit the configuration.
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        config: str | Path | None = None,
+        *,
+        text_encoder: str | Path = "bert-base-uncased",
+        box_threshold: float = 0.3,
+        text_threshold: float = 0.25,
+        size_px: int = 800,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
+        check_counts(size_px=size_px, batch_size=batch_size)
+        require("groundingdino")
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(dtype or "float32", self.device)
+        self.box_threshold, self.text_threshold, self.size_px = box_threshold, text_threshold, size_px
+        weights = read_tensors(checkpoint)
+        self.model = fill(build_model(config, text_encoder), weights, checkpoint).to(self.device)
+        self._check_size()
+        self._told = {
+            "checkpoint": identity_of(checkpoint),
+            "config": xxhash.xxh3_64_hexdigest(config_path(config).read_bytes()),
+            "text_encoder": identity_of(text_encoder),
+        }
+        self._halving = Halving("GroundingDinoDetector", batch_size)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found."""
+        return {
+            "detector": "groundingdino",
+            **self._told,
+            "box_threshold": self.box_threshold,
+            "text_threshold": self.text_threshold,
+            "size_px": self.size_px,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def text_limit(self, text: str) -> tuple[int, int]:
+        """Tokens that the text takes, and tokens there are."""
+        return len(self.model.tokenizer(caption_of(text), verbose=False).input_ids), _TOKENS
+
+    def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
+        """Boxes over the thresholds for one text an image, best first.
+
+        Images of one size and texts of one length run together: the model looks at the padding of shorter texts too,
+        so that what is found would depend on what shares the batch.
+        """
+        groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
+        for i, image in enumerate(images):
+            tokens, _ = self.text_limit(texts[i])
+            groups.setdefault((tokens, self._input_hw(image.shape[-2], image.shape[-1])), []).append(i)
+        results: dict[int, Detections] = {}
+        for (_, size_hw), members in groups.items():
+            pairs = [(images[i], texts[i], size_hw) for i in members]
+            results.update(zip(members, self._halving.run(self._run, pairs), strict=True))
+        return [results[i] for i in range(len(images))]
+
+    def _check_size(self) -> None:
+        """Each of the model's queries begins at a place of its own, of maps at 1/8, 1/16, ... of the input's size."""
+        strides = [8 * 2**level for level in range(self.model.num_feature_levels)]
+        side = 8
+        while sum(math.ceil(side / stride) ** 2 for stride in strides) < self.model.num_queries:
+            side += 8
+        if self.size_px < side - 7:
+            queries = self.model.num_queries
+            raise RecipeError(
+                f"size_px={self.size_px}", expected=f"at least {side - 7}: the model has {queries} queries"
+            )
+
+    def _input_hw(self, h: int, w: int) -> tuple[int, int]:
+        """Size of the model's input, rounded as groundingdino-py's own `RandomResize` does."""
+        short, long = min(h, w), max(h, w)
+        side, longest = self.size_px, round(self.size_px * _LONGEST)
+        if long / short * side > longest:
+            side = max(1, round(longest * short / long))
+        other = int(side * long / short)
+        return (side, other) if h <= w else (other, side)
+
+    @torch.no_grad()
+    def _run(self, pairs: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
+        inputs = torch.stack([self._input(image, size_hw) for image, _, size_hw in pairs])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32), older_spellings():
+            output = self.model(inputs, captions=[caption_of(text) for _, text, _ in pairs])
+        scores = output["pred_logits"].float().sigmoid().amax(dim=-1).cpu()
+        boxes = output["pred_boxes"].float().cpu()
+        return [self._select(own, box, image) for own, box, (image, _, _) in zip(scores, boxes, pairs, strict=True)]
+
+    def _select(self, scores: torch.Tensor, boxes: torch.Tensor, image: torch.Tensor) -> Detections:
+        # A box whose tokens are all under the text threshold names nothing.
+        keep = (scores > max(self.box_threshold, self.text_threshold)).nonzero()[:, 0]
+        keep = keep[scores[keep].argsort(descending=True, stable=True)]
+        h, w = image.shape[-2:]
+        centre, size = boxes[keep, :2], boxes[keep, 2:]
+        corners = torch.cat([centre - size / 2, centre + size / 2], dim=1) * torch.tensor([w, h, w, h])
+        return Detections(corners.clamp(min=0).minimum(torch.tensor([w, h, w, h])), scores[keep])
+
+    def _input(self, image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+        values = image.to(self.device).float()[None] / 255
+        values = F.interpolate(values, size=size_hw, mode="bilinear", antialias=True)[0]
+        mean, std = (torch.tensor(each, device=self.device)[:, None, None] for each in (_MEAN, _STD))
+        return (values - mean) / std
+
+
+def caption_of(text: str) -> str:
+    """A text in the form that the model was trained on: lower case, a full stop at its end."""
+    caption = text.lower().strip()
+    return caption if caption.endswith(".") else f"{caption}."

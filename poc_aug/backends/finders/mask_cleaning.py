@@ -1,0 +1,52 @@
+"""Masks without specks and pinholes."""
+
+from __future__ import annotations
+
+import torch
+
+from poc_aug.errors import RecipeError
+from poc_aug.masks import connected_components
+
+
+def clean_mask(mask: torch.Tensor, *, speck_fraction: float = 0.02, hole_fraction: float = 0.01) -> torch.Tensor:
+    """Drop small islands and fill small holes, until none is left: cleaning a clean mask changes nothing.
+
+    Islands may touch at a corner, the background may not, so that a closed line of pixels encloses a hole.
+
+    Args:
+        mask: bool ``[h, w]``.
+        speck_fraction: islands smaller than this share of the largest one are dropped; the largest never is.
+        hole_fraction: enclosed holes smaller than this share of the largest island are filled.
+
+    Returns:
+        bool ``[h, w]``.
+
+    Raises:
+        RecipeError: a fraction outside 0 to 1.
+    """
+    for name, value in (("speck_fraction", speck_fraction), ("hole_fraction", hole_fraction)):
+        if not 0 <= value <= 1:
+            raise RecipeError(f"{name}={value}", expected="0 to 1")
+    # A filled hole makes its island larger, and with it what counts as a speck or a pinhole. This ends: no step makes
+    # a new island, and one that drops none only adds pixels.
+    while True:
+        cleaned = _step(mask, speck_fraction, hole_fraction)
+        if torch.equal(cleaned, mask):
+            return cleaned
+        mask = cleaned
+
+
+def _step(mask: torch.Tensor, speck_fraction: float, hole_fraction: float) -> torch.Tensor:
+    if not bool(mask.any()):
+        return mask.clone()
+    islands, count = connected_components(mask)
+    areas = torch.bincount(islands.flatten(), minlength=count + 1)
+    areas[0] = 0
+    largest = int(areas.max())
+    cleaned = (areas >= max(1.0, speck_fraction * largest))[islands]
+    holes, count = connected_components(~cleaned, diagonal=False)
+    fill = torch.bincount(holes.flatten(), minlength=count + 1) < hole_fraction * largest
+    # What reaches the border is not enclosed, and number 0 is the mask itself.
+    fill[torch.cat([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+    fill[0] = False
+    return cleaned | fill[holes]

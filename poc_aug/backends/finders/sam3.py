@@ -1,0 +1,223 @@
+"""SAM 3 in transformers: text to masks in one model, without a detector before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.ops import nms
+
+from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.common.halving import Halving
+from poc_aug.backends.common.limits import check_counts, check_nms, check_thresholds
+from poc_aug.backends.finders.finder_protocols import Masks
+from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
+from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.errors import RecipeError
+
+SAM3 = Role(
+    "finder",
+    {
+        "sam3": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+        # A checkpoint of the video model holds the image model.
+        "sam3_video": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+    },
+    "facebook/sam3",
+)
+_KEPT_TEXTS = 1024
+
+
+class Sam3Finder:
+    """Texts to scored masks.
+
+    Args:
+        model: folder of a saved model, or hub id.
+        score_threshold: least score of a mask.
+        mask_threshold: least probability of a mask's pixel.
+        nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
+        max_masks: most masks kept for one text.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: by autocasting: bfloat16 on CUDA by default (the whole model runs in it, and its range is float32's),
+            float32 on the CPU.
+        batch_size: most images in one run of the image encoder.
+
+    Raises:
+        MissingDependencyError: transformers is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: not there, not reachable, of another kind, or incomplete.
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        score_threshold: float = 0.5,
+        mask_threshold: float = 0.5,
+        nms_iou: float = 0.8,
+        max_masks: int = 20,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 4,
+    ) -> None:
+        check_thresholds(score_threshold=score_threshold, mask_threshold=mask_threshold)
+        check_nms(nms_iou)
+        check_counts(max_masks=max_masks, batch_size=batch_size)
+        require("transformers")
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(dtype or ("bfloat16" if self.device.type == "cuda" else None), self.device)
+        self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
+        self.nms_iou, self.max_masks = nms_iou, max_masks
+        loaded = load_model(model, SAM3, self.device)
+        self.model, self.processor = loaded.model, loaded.processor
+        self._identity = loaded.identity
+        self._tokens = int(self.model.config.text_config.max_position_embeddings)
+        self._texts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._halving = Halving("Sam3Finder", batch_size)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found."""
+        return {
+            "finder": "sam3",
+            "model": self._identity,
+            "score_threshold": self.score_threshold,
+            "mask_threshold": self.mask_threshold,
+            "nms_iou": self.nms_iou,
+            "max_masks": self.max_masks,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def text_limit(self, text: str) -> tuple[int, int]:
+        """Tokens that the text takes, and tokens there are."""
+        return len(self.processor.tokenizer(text, verbose=False).input_ids), self._tokens
+
+    def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
+        """For each image and each of its texts: what was found, best first; each image is encoded once.
+
+        Raises:
+            RecipeError: a text over the limit.
+        """
+        for text in dict.fromkeys(text for own in texts for text in own):
+            used, limit = self.text_limit(text)
+            if used > limit:
+                raise RecipeError(f"the text to find, {text!r}, takes {used} tokens", expected=f"at most {limit}")
+        return self._halving.run(self._run, list(zip(images, texts, strict=True)))
+
+    @torch.no_grad()
+    def _run(self, batch: Sequence[tuple[torch.Tensor, Sequence[str]]]) -> list[list[Masks]]:
+        pixels = torch.cat([self._prepare(image) for image, _ in batch])
+        results: list[list[Masks]] = [[] for _ in batch]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            seen = self.model.get_vision_features(pixel_values=pixels)
+            # Round by round: each image with its first text, then those that have a second one, and so on.
+            for turn in range(max(len(own) for _, own in batch)):
+                members = [i for i, (_, own) in enumerate(batch) if len(own) > turn]
+                output = self._ask(seen, members, [batch[i][1][turn] for i in members])
+                sizes = [tuple(batch[i][0].shape[-2:]) for i in members]
+                for i, masks in zip(members, self._select(output, sizes), strict=True):
+                    results[i].append(masks)
+        return results
+
+    def _prepare(self, image: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.processor.image_processor(
+            images=image.to(self.device), input_data_format="channels_first", return_tensors="pt"
+        )["pixel_values"]
+        return values
+
+    def _ask(self, seen: Any, members: Sequence[int], texts: Sequence[str]) -> Any:
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        rows = torch.tensor(members, device=self.device)
+        levels = {
+            name: tuple(level[rows] for level in seen[name]) for name in ("fpn_hidden_states", "fpn_position_encoding")
+        }
+        features, masks = zip(*(self._text(text) for text in texts), strict=True)
+        return self.model(
+            vision_embeds=type(seen)(**levels),
+            text_embeds=BaseModelOutputWithPooling(pooler_output=torch.cat(features)),
+            attention_mask=torch.cat(masks),
+        )
+
+    def _text(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features ``[1, T, C]`` of a text and which of its tokens are filled, kept for the next time."""
+        if text not in self._texts:
+            # As Sam3Processor does it: every text is filled up to the full length.
+            encoded = self.processor.tokenizer(
+                [text], padding="max_length", max_length=self._tokens, return_tensors="pt"
+            ).to(self.device)
+            features = self.model.get_text_features(**encoded).pooler_output
+            if len(self._texts) >= _KEPT_TEXTS:
+                self._texts.pop(next(iter(self._texts)))
+            self._texts[text] = (features, encoded["attention_mask"])
+        return self._texts[text]
+
+    def _select(self, output: Any, sizes: Sequence[tuple[int, ...]]) -> list[Masks]:
+        for name in ("pred_logits", "pred_boxes", "pred_masks", "presence_logits"):
+            output[name] = output[name].float()
+        scores = output.pred_logits.sigmoid() * output.presence_logits.sigmoid()
+        # All but the best are hidden from the processor, which would enlarge every mask over the threshold.
+        keep = torch.zeros_like(scores, dtype=torch.bool)
+        for row, (own, boxes) in enumerate(zip(scores, output.pred_boxes, strict=True)):
+            h, w = sizes[row]
+            scale = boxes.new_tensor([w, h, w, h])
+            keep[row, nms(boxes * scale, own, self.nms_iou)[: self.max_masks]] = True
+        output["pred_logits"] = output.pred_logits.masked_fill(~keep, -torch.inf)
+        found = self.processor.post_process_instance_segmentation(
+            output, threshold=self.score_threshold, mask_threshold=self.mask_threshold, target_sizes=list(sizes)
+        )
+        return [_sorted(one, size_hw) for one, size_hw in zip(found, sizes, strict=True)]
+
+
+class Sam3Annotator(PromptAnnotator):
+    """Annotates with SAM 3.
+
+    Args:
+        model: folder or hub id of SAM 3.
+        score_threshold: least score of a mask.
+        mask_threshold: least probability of a mask's pixel.
+        nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: of the model; ``None``: bfloat16 on CUDA.
+        batch_size: most images in one run of the model.
+        options: further arguments of `PromptAnnotator`.
+
+    Raises:
+        MissingDependencyError: transformers is not installed; the message holds the install line.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: the model is not there, not reachable, of another kind, or incomplete.
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        score_threshold: float = 0.5,
+        mask_threshold: float = 0.5,
+        nms_iou: float = 0.8,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 4,
+        **options: Any,
+    ) -> None:
+        finder = Sam3Finder(
+            model,
+            score_threshold=score_threshold,
+            mask_threshold=mask_threshold,
+            nms_iou=nms_iou,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+        super().__init__(finder, **options)
+
+
+def _sorted(found: dict[str, torch.Tensor], size_hw: tuple[int, ...]) -> Masks:
+    h, w = size_hw
+    order = found["scores"].argsort(descending=True, stable=True)
+    boxes = found["boxes"][order].clamp(min=0).cpu().float()
+    # Without masks the processor leaves them in the model's own size.
+    masks = found["masks"][order].bool().cpu() if len(order) else torch.zeros(0, h, w, dtype=torch.bool)
+    return Masks(masks, found["scores"][order].cpu(), boxes.minimum(torch.tensor([w, h, w, h], dtype=boxes.dtype)))

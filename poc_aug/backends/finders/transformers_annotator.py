@@ -1,0 +1,64 @@
+"""Annotation with models of transformers: a zero-shot detector and one of the Segment Anything family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from poc_aug.backends.common.device import resolve_device, resolve_dtype
+from poc_aug.backends.finders.grounded_finder import GroundedFinder
+from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
+from poc_aug.backends.finders.transformers_detector import TransformersDetector
+from poc_aug.backends.finders.transformers_load import kind_of
+from poc_aug.backends.finders.transformers_segmenter import SEGMENTER, TransformersSegmenter
+
+
+class TransformersAnnotator(PromptAnnotator):
+    """Annotates with a detector and a segmenter of transformers.
+
+    Args:
+        detector: folder or hub id of Grounding DINO, MM-Grounding-DINO, LLMDet, OWLv2 or OWL-ViT.
+        segmenter: folder or hub id of SAM, SAM-HQ, SAM 2 or SAM 2.1.
+        box_threshold: least score of a box (paper: 0.3 for Grounding DINO; the scores of the OWLs are lower).
+        text_threshold: least score of a token (paper: 0.25), of the Grounding DINOs only.
+        nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: of the segmenter's encoder; ``None``: float16 on CUDA.
+        detector_dtype: of the detector; float32 unless told.
+        batch_size: most images in one run of the detector.
+        options: further arguments of `PromptAnnotator`.
+
+    Raises:
+        MissingDependencyError: transformers is not installed; the message holds the install line.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: a model is not there, not reachable, of another kind, or incomplete.
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        detector: str | Path,
+        segmenter: str | Path,
+        *,
+        box_threshold: float = 0.3,
+        text_threshold: float = 0.25,
+        nms_iou: float = 0.8,
+        device: str | None = None,
+        dtype: str | None = None,
+        detector_dtype: str | None = None,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> None:
+        # What would fail only after the detector's weights were read fails first.
+        resolve_dtype(dtype, resolve_device(device))
+        kind_of(segmenter, SEGMENTER)
+        boxes = TransformersDetector(
+            detector,
+            box_threshold=box_threshold,
+            text_threshold=text_threshold,
+            device=device,
+            dtype=detector_dtype,
+            batch_size=batch_size,
+        )
+        masks = TransformersSegmenter(segmenter, device=device, dtype=dtype)
+        super().__init__(GroundedFinder(boxes, masks, nms_iou=nms_iou), **options)

@@ -1,0 +1,181 @@
+"""Zero-shot detectors of transformers: Grounding DINO, MM-Grounding-DINO, LLMDet, OWLv2, OWL-ViT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.common.halving import Halving
+from poc_aug.backends.common.limits import check_counts, check_thresholds
+from poc_aug.backends.finders.finder_protocols import Detections
+from poc_aug.backends.finders.grounding_dino import caption_of
+from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.errors import RecipeError
+
+_GROUNDED = ("grounding-dino", "mm-grounding-dino")
+DETECTOR = Role(
+    "detector",
+    {
+        "grounding-dino": Kind("Grounding DINO", "GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
+        "mm-grounding-dino": Kind(
+            "MM-Grounding-DINO, LLMDet", "MMGroundingDinoForObjectDetection", "GroundingDinoProcessor"
+        ),
+        "owlv2": Kind("OWLv2", "Owlv2ForObjectDetection", "Owlv2Processor"),
+        "owlvit": Kind("OWL-ViT", "OwlViTForObjectDetection", "OwlViTProcessor"),
+    },
+    "IDEA-Research/grounding-dino-tiny",
+)
+
+
+class TransformersDetector:
+    """Text to boxes.
+
+    The Grounding DINOs get a text in lower case with a full stop; the OWLs get it as it is.
+
+    Args:
+        model: folder of a saved model, or hub id.
+        box_threshold: least score of a box (paper: 0.3 for Grounding DINO; the scores of the OWLs are lower).
+        text_threshold: least score of a token that counts as named (paper: 0.25); of the Grounding DINOs only.
+        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        dtype: "float32" (default), or "bfloat16" and "float16" by autocasting.
+        batch_size: most images in one run of the model.
+
+    Raises:
+        MissingDependencyError: transformers is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: not there, not reachable, of another kind, or incomplete.
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        box_threshold: float = 0.3,
+        text_threshold: float = 0.25,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
+        check_counts(batch_size=batch_size)
+        require("transformers")
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(dtype or "float32", self.device)
+        self.box_threshold, self.text_threshold = box_threshold, text_threshold
+        loaded = load_model(model, DETECTOR, self.device)
+        self.model, self.processor, self.kind = loaded.model, loaded.processor, loaded.kind
+        self._identity = loaded.identity
+        self._grounded = self.kind in _GROUNDED
+        self._tokens = _text_tokens(self.model.config, self._grounded)
+        self._window = 4 * batch_size
+        self._halving = Halving("TransformersDetector", batch_size)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found."""
+        return {
+            "detector": "transformers",
+            "kind": self.kind,
+            "model": self._identity,
+            "box_threshold": self.box_threshold,
+            "text_threshold": self.text_threshold if self._grounded else None,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def text_limit(self, text: str) -> tuple[int, int]:
+        """Tokens that the text takes, and tokens there are."""
+        return len(self._ids(text)), self._tokens
+
+    def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
+        """Boxes over the thresholds for one text an image, best first.
+
+        Inputs of one size run together: the Grounding DINOs look at the padding of smaller images too, so that what is
+        found would depend on what shares the batch. They do not look at that of shorter texts.
+
+        Raises:
+            RecipeError: a text over the limit.
+        """
+        if len(images) != len(texts):
+            raise ValueError(f"{len(images)} images and {len(texts)} texts")
+        results: list[Detections] = []
+        # Windows bound how many prepared images are held at once.
+        for start in range(0, len(images), self._window):
+            stop = start + self._window
+            results += self._detect(images[start:stop], texts[start:stop])
+        return results
+
+    def _detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
+        prepared: dict[int, torch.Tensor] = {}
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, (image, text) in enumerate(zip(images, texts, strict=True)):
+            self._check(text)
+            # Several texts for one image come as the same tensor several times.
+            if id(image) not in prepared:
+                prepared[id(image)] = self._prepare(image)
+            groups.setdefault(tuple(prepared[id(image)].shape), []).append(i)
+        results: dict[int, Detections] = {}
+        for members in groups.values():
+            items = [(prepared[id(images[i])], texts[i], (images[i].shape[-2], images[i].shape[-1])) for i in members]
+            results.update(zip(members, self._halving.run(self._run, items), strict=True))
+        return [results[i] for i in range(len(images))]
+
+    def _check(self, text: str) -> None:
+        used, limit = self.text_limit(text)
+        if used > limit:
+            raise RecipeError(f"the text to detect, {text!r}, takes {used} tokens", expected=f"at most {limit}")
+
+    def _prepare(self, image: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.processor.image_processor(
+            images=image.to(self.device), input_data_format="channels_first", return_tensors="pt"
+        )["pixel_values"][0]
+        return values
+
+    def _ids(self, text: str) -> list[int]:
+        form = caption_of(text) if self._grounded else text
+        return list(self.processor.tokenizer(form, verbose=False).input_ids)
+
+    @torch.no_grad()
+    def _run(self, items: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
+        inputs = {"pixel_values": torch.stack([values for values, _, _ in items])}
+        forms = [caption_of(text) if self._grounded else text for _, text, _ in items]
+        # The OWLs were trained on texts filled up to their full length.
+        owl = {"padding": "max_length", "max_length": self._tokens}
+        fill: dict[str, Any] = {"padding": True} if self._grounded else owl
+        encoded = self.processor.tokenizer(forms, return_tensors="pt", **fill).to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.model(**inputs, **encoded)
+        output.logits, output.pred_boxes = output.logits.float().cpu(), output.pred_boxes.float().cpu()
+        sizes = [size_hw for _, _, size_hw in items]
+        if self._grounded:
+            # A box whose tokens are all under the text threshold names nothing.
+            found = self.processor.post_process_grounded_object_detection(
+                output,
+                input_ids=encoded["input_ids"].cpu(),
+                threshold=max(self.box_threshold, self.text_threshold),
+                text_threshold=self.text_threshold,
+                target_sizes=sizes,
+            )
+        else:
+            found = self.processor.post_process_grounded_object_detection(
+                output, threshold=self.box_threshold, target_sizes=sizes
+            )
+        return [_sorted(one["boxes"], one["scores"], size_hw) for one, size_hw in zip(found, sizes, strict=True)]
+
+
+def _text_tokens(config: Any, grounded: bool) -> int:
+    """Tokens that a text may take, marks included."""
+    limit = int(config.text_config.max_position_embeddings)
+    return min(int(config.max_text_len), limit) if grounded else limit
+
+
+def _sorted(boxes: torch.Tensor, scores: torch.Tensor, size_hw: tuple[int, int]) -> Detections:
+    """Boxes cut to the image, those outside of it (in a detector's padding) left out, best first."""
+    h, w = size_hw
+    boxes = boxes.clamp(min=0).minimum(torch.tensor([w, h, w, h], dtype=boxes.dtype))
+    seen = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0]
+    order = seen[scores[seen].argsort(descending=True, stable=True)]
+    return Detections(boxes[order], scores[order])

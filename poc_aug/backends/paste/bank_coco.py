@@ -1,0 +1,215 @@
+"""Cut-outs from a COCO instances file and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import torch.nn.functional as F
+
+from poc_aug.backends.paste.bank_coco_images import (
+    NO_FILE,
+    Exif,
+    ImageFile,
+    ImageFolder,
+    check_folder,
+    count_tails,
+    find_folder,
+    measure,
+    not_there,
+)
+from poc_aug.backends.paste.bank_coco_json import read_coco
+from poc_aug.backends.paste.bank_coco_outline import given_area, given_box, read_outline
+from poc_aug.backends.paste.bank_coco_rows import ById, ImageRow, box_of, category_rows, id_of, image_rows, is_crowd
+from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, printable
+from poc_aug.backends.paste.bank_pictures import read_photo
+from poc_aug.backends.paste.rle import decode_segmentation
+from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.types import Json
+
+BORDER_PX = 2
+"""Annotators stop a little short of the image's border."""
+
+
+@dataclass(frozen=True, slots=True)
+class CocoSource:
+    """One annotation of a COCO file.
+
+    Attributes:
+        image: the file of its image.
+        name: name of the image in the COCO file, and id of the annotation.
+        category: class name.
+        segmentation: its outline, cleaned.
+    """
+
+    image: ImageFile
+    name: str
+    category: str
+    segmentation: Any
+
+    def identity(self) -> Json:
+        """Image file, its size in bytes, class and outline; and how the image is turned, if it is."""
+        path = self.image.path
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise ObjectBankError(
+                f"cannot read {str(path)!r}: {error}", hint="restore the file, or make the bank again"
+            ) from error
+        turned: list[Json] = [self.image.header.orientation] if self.image.turn else []
+        return [self.name, size, self.category, self.segmentation, *turned]
+
+    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Raw image and alpha, cropped to the object and one pixel around it."""
+        header = self.image.header
+        image = read_photo(self.image.path, header.size_wh, header.orientation, self.image.turn)
+        try:
+            mask = decode_segmentation(self.segmentation, (image.shape[1], image.shape[2]))
+        except ObjectBankError as error:
+            raise ObjectBankError(f"cut-out {self.name!r}: {error.problem}", expected=error.expected) from error
+        return crop_to_mask(image, mask)
+
+
+def crop_to_mask(image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crop an image to a mask's bounding box plus 1 px (zero beyond the frame); alpha is 255 in the mask."""
+    rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+    if not len(rows):
+        return image[:, :1, :1], torch.zeros((1, 1), dtype=torch.uint8)
+    window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
+    return F.pad(image[:, *window], (1, 1, 1, 1)), F.pad(mask[window].to(torch.uint8) * 255, (1, 1, 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class CocoFilter:
+    """Which objects of a COCO file are wanted; see `ObjectBank.from_coco`."""
+
+    wanted: Callable[[str], bool]
+    named: Collection[str]
+    min_area_px: int
+    min_size_px: int
+    drop_crowd: bool
+    drop_truncated: bool
+    exif: Exif
+
+
+def coco_sources(
+    instances_json: Path, images_dir: Path | None, choice: CocoFilter
+) -> tuple[list[CocoSource], LeftOut, Path]:
+    """Find the usable objects, and the folder of the images; decodes no image.
+
+    Each annotation becomes a cut-out or is counted with the reason why not.
+
+    Raises:
+        ObjectBankError: a file that is missing or not COCO's, no images, or an unknown class name.
+    """
+    if choice.exif not in get_args(Exif):
+        raise RecipeError(f"exif={choice.exif!r}", expected=f"one of {', '.join(get_args(Exif))}")
+    image_list, category_list, annotations = read_coco(instances_json)
+    images, categories = image_rows(image_list), category_rows(category_list)
+    known = sorted(set(categories.rows()) - {""})
+    unknown = sorted(set(choice.named) - set(known))
+    if unknown:
+        raise ObjectBankError(f"{str(instances_json)!r} has no classes {unknown}", expected=f"names of: {known}")
+    rows = images.rows()
+    tails = count_tails(rows)
+    if images_dir is None:
+        images_dir = find_folder(instances_json, rows, tails)
+    check_folder(instances_json, images_dir, rows)
+    reader = _Annotations(images, categories, ImageFolder(images_dir, tails), choice)
+    sources = reader.sources(annotations)
+    if not sources and not reader.images_found and reader.left_out.counts[NO_FILE]:
+        raise not_there(instances_json, [images_dir], rows)
+    return sources, reader.left_out, images_dir
+
+
+class _Annotations:
+    """Turns annotations into sources, or into counted reasons."""
+
+    def __init__(self, images: ById[ImageRow], categories: ById[str], folder: ImageFolder, choice: CocoFilter) -> None:
+        self._images, self._categories, self._folder, self._choice = images, categories, folder, choice
+        self._files: dict[ImageRow, ImageFile | Unusable] = {}
+        self._doubtful: set[ImageFile] = set()
+        self.left_out = LeftOut()
+
+    @property
+    def images_found(self) -> bool:
+        """Whether any image could be used."""
+        return any(isinstance(found, ImageFile) for found in self._files.values())
+
+    def sources(self, annotations: list[Any]) -> list[CocoSource]:
+        """The sources, in the order of their ids."""
+        found: list[tuple[tuple[Any, ...], CocoSource]] = []
+        seen: dict[str, CocoSource] = {}
+        for number, row in enumerate(annotations):
+            try:
+                if not isinstance(row, Mapping):
+                    raise Unusable("that are no annotations", f"row {number}")
+                source = self._source(row, number)
+                twin = seen.setdefault(source.name, source)
+                if twin is not source:
+                    if twin == source:
+                        raise Unusable("given twice", source.name)
+                    source = CocoSource(source.image, f"{source.name}@{number}", source.category, source.segmentation)
+            except Unusable as why:
+                self.left_out.add(why.reason, why.name)
+                continue
+            found.append((_order(row.get("id"), number), source))
+        found.sort(key=lambda pair: pair[0])
+        sources = [source for _, source in found if source.image not in self._doubtful]
+        for _, source in found:
+            if source.image in self._doubtful:
+                self.left_out.add("beside outlines of a larger picture than their image", source.name)
+        return sources
+
+    def _source(self, row: Mapping[str, Any], number: int) -> CocoSource:
+        choice = self._choice
+        category = self._categories.find(row.get("category_id"))
+        if not category:
+            raise Unusable("of a category without a name", f"category_id {row.get('category_id')!r}")
+        if not choice.wanted(category):
+            raise Unusable("of a class that is excluded")
+        if choice.drop_crowd and is_crowd(row.get("iscrowd")):
+            raise Unusable("crowds")
+        image_row = self._images.find(row.get("image_id"))
+        image = self._file(image_row)
+        name = f"{printable(image_row.file_name)}#{_told(row.get('id'), number)}"
+        try:
+            outline = read_outline(row.get("segmentation"), image.size_wh)
+            left, top, right, bottom = given_box(outline, box_of(row.get("bbox")))
+        except Unusable as why:
+            if why.reason == LARGER:  # then the image's other outlines may be, and only happen to fit into it
+                self._doubtful.add(image)
+            raise Unusable(why.reason, f"{name}: {why.name}" if why.name else name) from None
+        width, height = image.size_wh
+        if choice.drop_truncated and min(left, top, width - right, height - bottom) <= BORDER_PX:
+            raise Unusable("cut by their image's border")
+        if given_area(outline, row.get("area")) < choice.min_area_px:
+            raise Unusable(f"smaller than {choice.min_area_px} px of area")
+        if max(right - left, bottom - top) < choice.min_size_px:
+            raise Unusable(f"smaller than {choice.min_size_px} px")
+        return CocoSource(image, name, printable(category), outline.segmentation)
+
+    def _file(self, row: ImageRow) -> ImageFile:
+        """The file of an image; its header is read once."""
+        if row not in self._files:
+            try:
+                self._files[row] = measure(self._folder.find(row), row, self._choice.exif)
+            except Unusable as why:
+                self._files[row] = why
+        found = self._files[row]
+        if isinstance(found, Unusable):
+            raise Unusable(found.reason, found.name)
+        return found
+
+
+def _order(value: Any, number: int) -> tuple[Any, ...]:
+    found = id_of(value)
+    return (2, number) if found is None else (0 if found[0] == "number" else 1, found[1], number)
+
+
+def _told(value: Any, number: int) -> str:
+    found = id_of(value)
+    return f"row {number}" if found is None else printable(str(found[1]))

@@ -1,0 +1,201 @@
+"""Outlines of a COCO file: polygons and run lengths, checked and cleaned without drawing them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from poc_aug.backends.paste.bank_coco_rows import number
+from poc_aug.backends.paste.bank_left_out import LARGER, Unusable
+from poc_aug.backends.paste.rle import counts_of
+from poc_aug.errors import ObjectBankError
+
+BoxF: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+NO_OUTLINE = "without an outline"
+BAD_NUMBERS = "whose outline has coordinates that are no pairs of finite numbers"
+BAD_RUNS = "whose run lengths cannot be used"
+NO_INSIDE = "whose outline has no inside"
+OUTSIDE = "whose outline leaves its image"
+OTHER_BOX = "whose bbox contradicts the outline"
+
+_SLACK = 0.01
+_SLACK_PX = 5.0
+"""How far an outline may go beyond its image: annotators and rounding go a little, another scale goes far."""
+
+_MOST_SCALE = 20
+"""An outline that goes further is of nothing; up to there it may be of the picture before it was made smaller."""
+
+_SAME_BOX = 0.7
+"""Least intersection over union of an outline's box and the ``bbox`` beside it."""
+
+_SAME_EDGE_PX = 2.5
+"""Or their edges may be this far apart: a mask drawn from polygons grows to whole pixels, a small one by much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A usable outline.
+
+    Attributes:
+        segmentation: polygons, or ``{"size": [h, w], "counts": ...}``; what `decode_segmentation` takes.
+        box: its bounding box.
+        area: its area in pixels (of overlapping polygons: their sum).
+    """
+
+    segmentation: Any
+    box: BoxF
+    area: float
+
+
+def read_outline(segmentation: Any, size_wh: tuple[int, int]) -> Outline:
+    """Check and clean a ``segmentation`` field.
+
+    Pieces without an inside (no, one or two points) are left out. An outline with a piece that cannot be read is not
+    used at all: what is missing of it is not known.
+
+    Args:
+        segmentation: whatever the file has there.
+        size_wh: width and height of the image.
+
+    Raises:
+        Unusable: it holds no outline that can be drawn in this image.
+    """
+    if isinstance(segmentation, Mapping):
+        return _runs(segmentation, size_wh)
+    if isinstance(segmentation, list):
+        return _polygons(segmentation, size_wh)
+    raise Unusable(NO_OUTLINE)
+
+
+def given_area(outline: Outline, area: Any) -> float:
+    """The ``area`` field where it can be that of the outline; else the outline's own."""
+    found = number(area)
+    left, top, right, bottom = outline.box
+    if found is None or not 0 < found <= (right - left + 2) * (bottom - top + 2):
+        return outline.area
+    return found
+
+
+def given_box(outline: Outline, bbox: BoxF | None) -> BoxF:
+    """The ``bbox`` field (x, y, w, h) where it agrees with the outline to a pixel; else the outline's own box.
+
+    Raises:
+        Unusable: it is the box of something else, whether its last two numbers are a size or a corner.
+    """
+    if bbox is None:
+        return outline.box
+    x, y, w, h = bbox
+    box = (x, y, x + w, y + h)
+    if all(abs(a - b) <= 1 for a, b in zip(box, outline.box, strict=True)):
+        return box
+    close = all(abs(a - b) <= _SAME_EDGE_PX for a, b in zip(box, outline.box, strict=True))
+    if not close and max(_overlap(box, outline.box), _overlap(bbox, outline.box)) < _SAME_BOX:
+        told = ", ".join(f"{value:g}" for value in bbox)
+        own = ", ".join(f"{value:g}" for value in outline.box)
+        raise Unusable(OTHER_BOX, f"bbox {told}, outline from {own}")
+    return outline.box
+
+
+def _polygons(pieces: list[Any], size_wh: tuple[int, int]) -> Outline:
+    if pieces and not any(isinstance(piece, list) for piece in pieces):
+        pieces = [pieces]  # one polygon, not in a list of polygons
+    polygons = [polygon for polygon in map(_polygon, pieces) if len(polygon) >= 6]
+    if not polygons:
+        raise Unusable(NO_INSIDE if pieces else NO_OUTLINE)
+    columns = [value for polygon in polygons for value in polygon[::2]]
+    rows = [value for polygon in polygons for value in polygon[1::2]]
+    box = (min(columns), min(rows), max(columns), max(rows))
+    _check_inside(box, size_wh)  # before huge numbers are multiplied
+    area = sum(_area(polygon) for polygon in polygons)
+    if not area > 0 or not math.isfinite(area):
+        raise Unusable(NO_INSIDE)
+    return Outline(polygons, box, area)
+
+
+def _polygon(piece: Any) -> list[float]:
+    """One polygon as a flat list x, y, x, y, ...; as it stands, where it is one already."""
+    if not isinstance(piece, list):
+        raise Unusable(BAD_NUMBERS)
+    values: list[Any] = piece
+    if piece and all(isinstance(point, list) and len(point) == 2 for point in piece):
+        values = [value for point in piece for value in point]  # [[x, y], [x, y], ...]
+    if len(values) % 2:
+        raise Unusable(BAD_NUMBERS)
+    if set(map(type, values)) <= {int, float}:  # quicker than to turn each into a number
+        try:
+            # Finite only where each is.
+            if math.isfinite(sum(values)):
+                return values
+        except OverflowError:
+            raise Unusable(BAD_NUMBERS) from None
+    found = [number(value) for value in values]
+    if any(value is None for value in found):
+        raise Unusable(BAD_NUMBERS)
+    return [value for value in found if value is not None]
+
+
+def _area(polygon: Sequence[float]) -> float:
+    columns, rows = polygon[::2], polygon[1::2]
+    x, y = columns[-1], rows[-1]
+    twice = 0.0
+    for column, row in zip(columns, rows, strict=True):
+        twice += x * row - column * y
+        x, y = column, row
+    return abs(twice) / 2
+
+
+def _runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Outline:
+    width, height = size_wh
+    try:
+        counts = counts_of(rle.get("counts"))
+    except ObjectBankError as error:
+        raise Unusable(BAD_RUNS, error.problem) from error
+    size = rle.get("size")
+    if size is not None and size != [height, width]:
+        raise Unusable(BAD_RUNS, f"size {str(size)[:40]}, image [{height}, {width}] (h, w)")
+    if sum(counts) != height * width:
+        raise Unusable(BAD_RUNS, f"{sum(counts)} pixels, image {height * width}")
+    ends = np.cumsum(np.asarray(counts, dtype=np.int64))
+    starts = ends[:-1:2]
+    stops = ends[1::2][: len(starts)]
+    seen = stops > starts
+    starts, last = starts[seen], stops[seen] - 1
+    if not len(starts):
+        raise Unusable(NO_INSIDE)
+    whole = (starts // height != last // height).any()  # a run that goes on in the next column
+    top = 0 if whole else int((starts % height).min())
+    bottom = height if whole else int((last % height).max()) + 1
+    box = (float(starts[0] // height), float(top), float(last[-1] // height + 1), float(bottom))
+    return Outline({"size": [height, width], "counts": rle["counts"]}, box, float((last - starts + 1).sum()))
+
+
+def _check_inside(box: BoxF, size_wh: tuple[int, int]) -> None:
+    left, top, right, bottom = box
+    width, height = size_wh
+    slack_x, slack_y = (max(_SLACK_PX, _SLACK * side) for side in size_wh)
+    before = left < -slack_x or top < -slack_y
+    behind = right > width + slack_x or bottom > height + slack_y
+    if before or behind or right <= 0 or bottom <= 0 or left >= width or top >= height:
+        told = ", ".join(f"{value:.6g}" for value in box)
+        scaled = behind and not before and right <= _MOST_SCALE * width and bottom <= _MOST_SCALE * height
+        raise Unusable(LARGER if scaled else OUTSIDE, f"from {told} in {width}x{height}")
+
+
+def _overlap(a: BoxF, b: BoxF) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    inside = width * height
+    return inside / (_size(a) + _size(b) - inside)
+
+
+def _size(box: BoxF) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

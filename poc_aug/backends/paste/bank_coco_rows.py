@@ -1,0 +1,161 @@
+"""The rows of a COCO file as tools write them, turned into values that can be relied on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from poc_aug.backends.paste.bank_left_out import Unusable
+
+Id: TypeAlias = tuple[str, int | str]
+"""An id that can be compared: ("number", 12) or ("text", "12")."""
+
+_MOST_DIGITS = 30
+_Row = TypeVar("_Row")
+_NO = frozenset({"", "0", "0.0", "false", "no", "none", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """An image as the file tells of it.
+
+    Attributes:
+        file_name: its file; a path, maybe of another machine.
+        size_wh: width and height; ``None`` where the file gives none that is usable.
+    """
+
+    file_name: str
+    size_wh: tuple[float, float] | None
+
+
+class ById(Generic[_Row]):
+    """Rows by id: by the id itself, else by its value ("12" for 12) where only one row has that.
+
+    Args:
+        what: "image" or "category", for reasons.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._exact: dict[Id, _Row | None] = {}
+        self._by_value: dict[Id, set[Id]] = {}
+
+    def add(self, value: Any, row: _Row) -> None:
+        """Add a row; without a usable id it cannot be named by any annotation, and is left."""
+        found = id_of(value)
+        if found is None:
+            return
+        if found in self._exact and self._exact[found] != row:
+            self._exact[found] = None  # two different rows: which one is meant is not known
+            return
+        self._exact[found] = row
+        self._by_value.setdefault(_by_value(found), set()).add(found)
+
+    def find(self, value: Any) -> _Row:
+        """The row of an id.
+
+        Raises:
+            Unusable: there is none, or more than one.
+        """
+        wanted = id_of(value)
+        if wanted is None:
+            raise Unusable(f"without {_a(self._what)} id")
+        if wanted not in self._exact:
+            alike = self._by_value.get(_by_value(wanted), set())
+            if not alike:
+                raise Unusable(f"of {_a(self._what)} that the file does not list", f"{self._what}_id {value!r}")
+            if len(alike) > 1:
+                raise Unusable(f"whose {self._what} id fits several rows", f"{self._what}_id {value!r}")
+            (wanted,) = alike
+        row = self._exact[wanted]
+        if row is None:
+            raise Unusable(f"whose {self._what} id is given to different rows", f"{self._what}_id {value!r}")
+        return row
+
+    def rows(self) -> list[_Row]:
+        """All rows that can be found."""
+        return [row for row in self._exact.values() if row is not None]
+
+
+def image_rows(rows: Iterable[Any]) -> ById[ImageRow]:
+    """Images by id."""
+    found: ById[ImageRow] = ById("image")
+    for row in rows:
+        if isinstance(row, Mapping):
+            width, height = number(row.get("width")), number(row.get("height"))
+            size = (width, height) if width and height and width > 0 and height > 0 else None
+            found.add(row.get("id"), ImageRow(_file_name(row), size))
+    return found
+
+
+def category_rows(rows: Iterable[Any]) -> ById[str]:
+    """Class names by id; "" where a category has none."""
+    found: ById[str] = ById("category")
+    for row in rows:
+        if isinstance(row, Mapping):
+            name = row.get("name")
+            usable = isinstance(name, str | int | float) and not isinstance(name, bool)
+            found.add(row.get("id"), str(name).strip() if usable else "")
+    return found
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also one that is written as text; else ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def is_crowd(value: Any) -> bool:
+    """Whether ``iscrowd`` says so; missing, ``null`` and "0" do not."""
+    return value.strip().lower() not in _NO if isinstance(value, str) else bool(value)
+
+
+def box_of(bbox: Any) -> tuple[float, float, float, float] | None:
+    """``bbox`` as x, y, w, h; ``None`` where it is no four numbers of a box with an inside."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return None
+    x, y, w, h = (number(value) for value in bbox)
+    if x is None or y is None or w is None or h is None or w <= 0 or h <= 0:
+        return None
+    return x, y, w, h
+
+
+def id_of(value: Any) -> Id | None:
+    """An id that can be compared; ``None`` where it is none (null, NaN, a list)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str):
+        return ("text", value)
+    if isinstance(value, float):
+        return ("number", int(value)) if value.is_integer() else None
+    return ("number", value)
+
+
+def _by_value(found: Id) -> Id:
+    kind, value = found
+    if isinstance(value, str):
+        text = value.strip()
+        if text.removeprefix("-").isdecimal() and len(text) <= _MOST_DIGITS:
+            return ("number", int(text))
+        return (kind, text)
+    return found
+
+
+def _file_name(row: Mapping[str, Any]) -> str:
+    """``file_name``, else the address that LVIS gives instead; "" where there is neither."""
+    for field in ("file_name", "coco_url"):
+        name = row.get(field)
+        if isinstance(name, str) and name.strip():
+            return name
+    return ""
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"

@@ -1,0 +1,63 @@
+"""One cut-out, and where it can be read."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from poc_aug.types import Json
+
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """One object, trimmed to its visible part.
+
+    Attributes:
+        image: uint8 ``[3, h, w]``: its colours, which go on beyond its edge (see `poc_aug.backends.paste.matte`).
+        alpha: uint8 ``[h, w]``, 255 opaque; only 0 and 255 where it is not ``soft``.
+        soft: whether ``alpha`` is a soft matte.
+        category: class name.
+        source: where it comes from, relative to the bank.
+    """
+
+    image: torch.Tensor
+    alpha: torch.Tensor
+    soft: bool
+    category: str
+    source: str
+
+
+class CutoutSource(Protocol):
+    """Where one cut-out can be read: a few values, and no pixels."""
+
+    @property
+    def category(self) -> str:
+        """Class name."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Where it comes from, relative to the bank."""
+        ...
+
+    def identity(self) -> Json:
+        """JSON values that change when the cut-out does; independent of where the bank lies."""
+        ...
+
+    def read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Raw image uint8 ``[3, h, w]`` and alpha uint8 ``[h, w]``; raises `ObjectBankError` naming the file."""
+        ...
+
+
+def is_of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, says nothing about the file: out of memory, or of file descriptors."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,113 @@
+"""Clean cut-outs: no fringe of the old background, and object colours beyond the object's edge.
+
+A hand-drawn mask lies a pixel or so outside the object, and the pixels at an edge mix object and background.
+Pasted as they are, they draw a halo. So the mask is pulled in, the colours at its rim are trusted less than those
+inside, and the inner colours are spread outwards: whatever is feathered or resampled later then finds colours of
+the object there, and never the old background.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from poc_aug.masks import connected_components
+
+RIM_TRUST = 0.25
+"""Weight of the colours in the outermost pixel ring: enough to keep legs two pixels wide, too little to show."""
+
+SPECK_FRACTION = 0.01
+"""Pieces smaller than this fraction of the largest one are dropped: strays that would lift the object's foot."""
+
+
+def erode(mask: torch.Tensor, radius_px: int = 1) -> torch.Tensor:
+    """Pull a mask (bool ``[h, w]``) in by ``radius_px`` (4 neighbours); outside the picture counts as outside."""
+    for _ in range(radius_px):
+        padded = F.pad(mask, (1, 1, 1, 1))
+        mask = mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask
+
+
+def extend_colours(colours: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
+    """Fill what is not trusted from what is, by push-pull (Gortler et al., "The Lumigraph", 1996, section 3.4).
+
+    Args:
+        colours: float ``[3, h, w]``.
+        trust: float ``[h, w]`` in [0, 1]; somewhere above 0. Pixels trusted fully keep their colour.
+
+    Returns:
+        float ``[3, h, w]``.
+    """
+    levels = [(colours * trust, trust[None])]
+    while max(levels[-1][1].shape[-2:]) > 1:
+        weighted, weight = levels[-1]
+        pad = (0, weight.shape[-1] % 2, 0, weight.shape[-2] % 2)
+        total = F.avg_pool2d(F.pad(weight, pad)[None], 2)[0] * 4
+        mean = F.avg_pool2d(F.pad(weighted, pad)[None], 2)[0] * 4 / total.clamp(min=1e-12)
+        weight = total.clamp(max=1)
+        levels.append((mean * weight, weight))
+    weighted, weight = levels.pop()
+    filled = weighted / weight.clamp(min=1e-12)
+    for weighted, weight in reversed(levels):
+        size = (weight.shape[-2] + weight.shape[-2] % 2, weight.shape[-1] + weight.shape[-1] % 2)
+        coarse = F.interpolate(filled[None], size, mode="bilinear", align_corners=False)[0]
+        filled = weighted + (1 - weight) * coarse[:, : weight.shape[-2], : weight.shape[-1]]
+    return filled
+
+
+def clean_cutout(
+    image: torch.Tensor, alpha: torch.Tensor, *, erode_px: int = 1
+) -> tuple[torch.Tensor, torch.Tensor, bool] | None:
+    """Trim a raw cut-out to its object, pull a hard mask in, and spread the object's colours.
+
+    A mask so thin that pulling it in would take more than half of it stays as it is.
+
+    Args:
+        image: uint8 ``[3, h, w]``.
+        alpha: uint8 ``[h, w]``; only 0 and 255: a hard mask, else a soft matte.
+        erode_px: how far a hard mask is pulled in.
+
+    Returns:
+        Colours uint8 ``[3, h, w]``, alpha uint8 ``[h, w]`` and whether it is soft; ``None`` where nothing of the
+        object is at least half opaque.
+    """
+    soft = bool(((alpha > 0) & (alpha < 255)).any())
+    if not soft:
+        mask = alpha > 0
+        pulled = erode(mask, erode_px)
+        if int(pulled.sum()) * 2 >= int(mask.sum()):
+            mask = pulled
+        alpha = mask.to(torch.uint8) * 255
+    alpha = _without_specks(alpha)
+    seen = alpha > 8 if soft else alpha > 0
+    if not bool((alpha >= 128).any()):
+        return None
+    rows, cols = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
+    window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
+    alpha, image = alpha[window], image[:, *window]
+    if soft:
+        # A matte's rim mixes in the old background, up to where it is nearly opaque: look a little inwards.
+        radius = max(1, round(0.006 * max(alpha.shape)))
+        side = 2 * radius + 1
+        inward = F.max_pool2d(-alpha[None, None].float(), (side, 1), stride=1, padding=(radius, 0))
+        inward = -F.max_pool2d(inward, (1, side), stride=1, padding=(0, radius))[0, 0]
+        trust = ((inward / 255 - 0.75) / 0.2).clamp(0, 1)
+        trust = torch.maximum(trust, (alpha >= 128) * 0.002)
+    else:
+        mask = alpha > 0
+        trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask
+    # float64: see `poc_aug.backends.paste.resample.pose`.
+    colours = extend_colours(image.double(), trust.double())
+    # Means of neighbours are often a half exactly, which the last bit must not decide.
+    return (colours + 1e-6).round().clamp(0, 255).to(torch.uint8), alpha, soft
+
+
+def _without_specks(alpha: torch.Tensor) -> torch.Tensor:
+    labels, count = connected_components(alpha >= 128)
+    if count < 2:
+        return alpha
+    areas = torch.bincount(labels.flatten(), minlength=count + 1)
+    areas[0] = 0
+    speck = areas < SPECK_FRACTION * areas.max()
+    speck[0] = False
+    return torch.where(speck[labels.long()], 0, alpha)

@@ -1,0 +1,251 @@
+"""Copy-paste of real cut-out objects: the inserter that needs no weights.
+
+The "COCO stitching" that anomaly-segmentation papers fine-tune on, with what it usually lacks: edges without a
+halo, the scene's light, colour, sharpness and grain, and a contact shadow.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from poc_aug.backends.paste.bank import ObjectBank
+from poc_aug.backends.paste.bank_cutouts import Cutout, is_of_the_machine
+from poc_aug.backends.paste.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
+from poc_aug.backends.paste.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
+from poc_aug.backends.paste.resample import BAND_PX, Placed, fit, pose
+from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.reading.compose import dilate
+from poc_aug.seeding import generator, integer, uniform
+from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejection
+
+PASTE_VERSION = 1
+"""Raised whenever equal settings would draw other pixels."""
+
+_logger = logging.getLogger("poc_aug")
+
+LEAST_ALPHA = 4
+"""Weaker alpha of a soft matte is cut to 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Which cut-out a seed draws, and how it is turned."""
+
+    index: int
+    flip: bool
+    rotate_deg: float
+
+
+class PasteInserter:
+    """Pastes cut-outs of an `ObjectBank`; an object's name is its class in the bank.
+
+    An attempt that draws a cut-out which cannot be read is rejected ("unreadable cut-out"); each such cut-out is
+    logged once.
+
+    Args:
+        bank: the cut-outs.
+        flip: mirror half of them.
+        rotate_deg: turn each by up to so many degrees either way, at most 180 (things seen from above).
+        harmonise: how far light and colour move towards the scene's, 0 to 1 (0: not at all).
+        shadow: draw a soft contact shadow, and darken the object towards its foot.
+        sharpness: blur objects that are sharper than the scene.
+        grain: add the scene's noise.
+        edge: ``"antialias"``: hard cut-outs bring the alpha of their own resampling, whatever feather is chosen when
+            reading; ``"feather"``: they are feathered when composed (POC section 3.1), which leaves stairs on
+            outlines of high contrast. Soft mattes always bring their own alpha.
+        max_upscale: cut-outs that would be enlarged more than this are rejected: they would look blurred.
+
+    Raises:
+        RecipeError: a setting outside its limits.
+    """
+
+    def __init__(
+        self,
+        bank: ObjectBank,
+        *,
+        flip: bool = True,
+        rotate_deg: float = 0.0,
+        harmonise: float = 0.6,
+        shadow: bool = True,
+        sharpness: bool = True,
+        grain: bool = True,
+        edge: Literal["feather", "antialias"] = "antialias",
+        max_upscale: float = 2.0,
+    ) -> None:
+        limits = (
+            ("rotate_deg", rotate_deg, 0, 180),
+            ("harmonise", harmonise, 0, 1),
+            ("max_upscale", max_upscale, 1, 8),
+        )
+        for name, value, low, high in limits:
+            if not low <= value <= high:
+                raise RecipeError(f"PasteInserter: {name}={value}", expected=f"{low} to {high}")
+        if edge not in ("feather", "antialias"):
+            raise RecipeError(f"PasteInserter: edge={edge!r}", expected="'feather' or 'antialias'")
+        self.bank = bank
+        self.flip = flip
+        self.rotate_deg = rotate_deg
+        self.harmonise = harmonise
+        self.shadow = shadow
+        self.sharpness = sharpness
+        self.grain = grain
+        self.edge = edge
+        self.max_upscale = max_upscale
+        self._logged: set[str] = set()
+
+    needs_perspective = False
+
+    def __repr__(self) -> str:
+        return f"PasteInserter({self.bank!r})"
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is drawn."""
+        settings = {name: value for name, value in vars(self).items() if name not in ("bank", "_logged")}
+        return {"inserter": "paste", "version": PASTE_VERSION, **settings, "bank": self.bank.describe()}
+
+    def left_out(self) -> Mapping[str, int]:
+        """What the bank left out when it was made: how many, by reason."""
+        return self.bank.dropped
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Cut-outs that could not be read when they were drawn: why, by name."""
+        return self.bank.unreadable
+
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection:
+        """Aspect of the silhouette that ``insert`` draws for this seed, and how far it may be enlarged.
+
+        A `Rejection` where its cut-out cannot be read.
+
+        Raises:
+            RecipeError: a class that the bank does not have.
+        """
+        drawn = self._draw_pose(object_name, seed)
+        cutout = self._read(drawn, object_name)
+        if isinstance(cutout, Rejection):
+            return cutout
+        _, opacity = _posed(cutout, drawn)
+        _, _, h, w = opaque_box(opacity)
+        return Extent(aspect=w / h, max_height_px=max(1, int(h * self.max_upscale)))
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        """Paste one object into each crop, as large as its box allows, standing on the box's bottom row.
+
+        Raises:
+            RecipeError: a class that the bank does not have, or an object of several parts.
+        """
+        return [self._insert(crop) for crop in crops]
+
+    def _insert(self, crop: Crop) -> Filled | Rejection:
+        if len(crop.parts) != 1:
+            raise RecipeError(
+                f"object {crop.object_name!r} has the parts {list(crop.parts)}, but a cut-out shows one part",
+                expected="objects of one part for PasteInserter",
+                hint="give the object one part in the recipe, or use an inserter whose annotator tells parts apart",
+            )
+        drawn = self._draw_pose(crop.object_name, crop.seed)
+        cutout = self._read(drawn, crop.object_name)
+        if isinstance(cutout, Rejection):
+            return cutout
+        colours, opacity = _posed(cutout, drawn)
+        _, _, h, w = opaque_box(opacity)
+        _, _, box_h, box_w = crop.box_yxhw
+        scale = min(box_h / h, box_w / w)
+        if scale > self.max_upscale:
+            detail = f"{cutout.source} would be enlarged {scale:.1f} times, at most {self.max_upscale:g} is allowed"
+            return Rejection("not drawable", crop.object_name, detail=detail)
+        placed = fit(colours, opacity, crop.box_yxhw, soft=cutout.soft)
+        if placed is None:
+            return Rejection("too small", crop.object_name, detail=f"{cutout.source} vanishes in {box_h}x{box_w} px")
+        placed, done = self._harmonised(crop, placed)
+        provenance: dict[str, Json] = {
+            "inserter": "paste",
+            "category": cutout.category,
+            "source": cutout.source,
+            "scale": round(scale, 4),
+            "flip": drawn.flip,
+            "rotate_deg": round(drawn.rotate_deg, 2),
+            "harmonise": done,
+        }
+        return self._compose(crop, placed, cutout, provenance)
+
+    def _draw_pose(self, object_name: str, seed: int) -> Pose:
+        choices = self.bank.by_class(object_name)
+        rng = generator(seed, "paste", object_name)
+        index = choices[integer(rng, 0, len(choices))]
+        flip = uniform(rng, 0, 1) < 0.5 and self.flip
+        return Pose(index, flip, uniform(rng, -1, 1) * self.rotate_deg)
+
+    def _read(self, drawn: Pose, object_name: str) -> Cutout | Rejection:
+        try:
+            return self.bank.cutout(drawn.index)
+        except ObjectBankError as error:
+            if is_of_the_machine(error):  # another time the same cut-out can be read
+                raise
+            name = self.bank.name(drawn.index)
+            if name not in self._logged:
+                self._logged.add(name)
+                _logger.warning("Attempts that draw the cut-out %s are rejected: %s", name, error.problem)
+            # Not the reason, which has the bank's place in it: equal attempts have equal records.
+            return Rejection("unreadable cut-out", object_name, detail=name)
+
+    def _harmonised(self, crop: Crop, placed: Placed) -> tuple[Placed, dict[str, Json]]:
+        rng = generator(crop.seed, "paste", crop.object_name, "light")
+        draw = draw_harmonise(rng, self.harmonise)
+        scene = crop.image.float() / 255
+        colours, mask, alpha = placed.colours, placed.mask, placed.opacity
+        done: dict[str, Json] = {}
+        if self.harmonise > 0:
+            y, _, h, _ = crop.box_yxhw
+            view = crop.perspective
+            distance = None if view is None or y + h <= view.horizon_row else view.distance_m(y + h)
+            colours, told = match_colours(colours, mask, scene, crop.box_yxhw, distance, draw)
+            done |= told
+        if self.shadow:
+            colours = ground_light(colours, mask, draw)
+        if self.sharpness:
+            colours, alpha, told = match_sharpness(colours, alpha, scene)
+            done |= told
+        if self.grain:
+            noise = generator(crop.seed, "paste", crop.object_name, "grain")
+            colours, told = add_grain(colours, mask, scene, draw, noise)
+            done |= told
+        return replace(placed, colours=colours, alpha=alpha), done
+
+    def _compose(self, crop: Crop, placed: Placed, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
+        height, width = crop.image.shape[1:]
+        inner, outer = placed.windows(height, width)
+        opacity, alpha = torch.zeros((2, height, width), dtype=torch.float64)
+        opacity[outer], alpha[outer] = placed.opacity[inner], placed.alpha[inner]
+        mask = opacity >= 0.5
+        image = crop.image.clone()
+        levels = (placed.colours[:, *inner] * 255).round().clamp(0, 255).to(torch.uint8)
+        # A feather reads object colours next to the mask; further out, the crop stays as it was.
+        image[:, *outer] = torch.where(dilate(mask, BAND_PX)[outer], levels, image[:, *outer])
+        matte = None
+        if cutout.soft or self.edge == "antialias":
+            matte = (alpha * 255).round().to(torch.uint8)
+            # Stray haze of a matte is not seen, but would make the patch large.
+            matte[matte < LEAST_ALPHA] = 0
+        shade = None
+        if self.shadow:
+            rng = generator(crop.seed, "paste", crop.object_name, "shadow")
+            draw = draw_shadow(rng)
+            y, _, h, _ = crop.box_yxhw
+            shade = contact_shadow(opacity, flatness(crop.perspective, y + h), draw)
+            provenance["shadow"] = {name: round(value, 3) for name, value in asdict(draw).items()}
+        return Filled(
+            image=image,
+            annotation=Annotation((Part(crop.parts[0], mask),)),
+            alpha=matte,
+            shade=shade,
+            provenance=provenance,
+        )
+
+
+def _posed(cutout: Cutout, drawn: Pose) -> tuple[torch.Tensor, torch.Tensor]:
+    return pose(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)

@@ -1,0 +1,170 @@
+"""The scene's pinhole camera, seen from the frame of the object that stands in it.
+
+That frame has its origin on the ground under the object, ``y`` up, ``z`` horizontally away from the camera and ``x``
+to the right. Its yaw follows the line of sight, so that an object shows the same side wherever it stands, and its
+width in metres does not depend on the place (what `Extent` promises to region search).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from poc_aug.noise import FloatArray
+from poc_aug.types import Box, Extent, Perspective
+
+_NEAREST_M = 0.3
+# Objects off the axis are drawn at most this much smaller in a step, of which there are at most three.
+_LEAST_SHRINK = 0.88
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera and the object's place in front of it.
+
+    Attributes:
+        perspective: the camera in crop coordinates, its height in the object's metres.
+        centre_xz: the object's origin on the ground: right of the optical axis, and ahead.
+        turn: how far the object's frame follows the line of sight: 1 wholly, 0 keeps the camera's axes.
+    """
+
+    perspective: Perspective
+    centre_xz: tuple[float, float]
+    turn: float = 1.0
+
+    @property
+    def distance_m(self) -> float:
+        """From the camera's foot to the object's origin."""
+        return float(np.hypot(*self.centre_xz))
+
+    @property
+    def eye(self) -> FloatArray:
+        """The camera in the object's frame: float32 ``[3]``."""
+        right, ahead = self.centre_xz
+        foot = np.array([-right, self.perspective.camera_height_m, -ahead], dtype=np.float32)
+        return np.asarray(self.from_camera @ foot, dtype=np.float32)
+
+    @property
+    def texel_m(self) -> float:
+        """Size of a pixel at the object's origin."""
+        return float(np.hypot(self.distance_m, self.perspective.camera_height_m)) / self.perspective.focal_px
+
+    @property
+    def from_camera(self) -> FloatArray:
+        """Rotation from the camera's axes to the object's: float32 ``[3, 3]``."""
+        angle = self.turn * np.arctan2(self.centre_xz[0], self.centre_xz[1])
+        s, c = np.sin(angle), np.cos(angle)
+        return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], dtype=np.float32)
+
+    def rays(self, row: FloatArray, col: FloatArray) -> FloatArray:
+        """Unit directions ``[3, N]`` through the picture's points (pixel ``(0, 0)`` spans 0 to 1)."""
+        camera = self.perspective
+        x = (col - camera.centre_col) / camera.focal_px
+        y = (camera.horizon_row - row) / camera.focal_px
+        ray = np.stack([x, y, np.ones_like(x)]).astype(np.float32)
+        ray /= np.sqrt((ray * ray).sum(axis=0))
+        return np.asarray(self.from_camera @ ray, dtype=np.float32)
+
+    def project(self, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Rows, columns and depth ahead of points ``[3, K]``."""
+        camera = self.perspective
+        offset = np.array([self.centre_xz[0], 0, self.centre_xz[1]], dtype=np.float32)[:, None]
+        x, y, z = self.from_camera.T @ p + offset
+        depth = np.maximum(z, 1e-3)
+        row = camera.horizon_row + camera.focal_px * (camera.camera_height_m - y) / depth
+        return row, camera.centre_col + camera.focal_px * x / depth, z
+
+    def ground(self, row: FloatArray, col: FloatArray) -> FloatArray:
+        """Points of the ground ``[3, N]`` seen at rows below the horizon."""
+        ray = self.rays(row, col)
+        reach = self.eye[1] / np.maximum(-ray[1], 1e-6)
+        p = self.eye[:, None] + ray * reach
+        p[1] = 0
+        return np.asarray(p, dtype=np.float32)
+
+
+def extent_of(points: FloatArray) -> Extent:
+    """Size of an object from its hull points ``[3, K]``, as region search needs it."""
+    width, height, depth = (float(v) for v in np.ptp(points, axis=1))
+    height = float(points[1].max())
+    return Extent(aspect=width / height, height_m=height, depth_m=depth)
+
+
+def box_size(extent: Extent, camera: Perspective, foot_row: float) -> tuple[float, float]:
+    """Height and width in pixels of the box of an object whose nearest contact is seen at ``foot_row``."""
+    height_m = extent.height_m or 0.0
+    near = camera.distance_m(foot_row)
+    top = min(camera.row_of(near, height_m), camera.row_of(near + extent.depth_m, height_m))
+    return foot_row - top, extent.aspect * height_m * camera.px_per_m(foot_row)
+
+
+def stand(points: FloatArray, camera: Perspective, box_yxhw: Box) -> View | None:
+    """Place an object into a box: its lowest visible point at the bottom row, its silhouette centred.
+
+    Where the box is larger or smaller than the object would be there, the object is scaled to it (a recipe may ask
+    for sizes of its own); within the rounding of boxes to pixels it keeps its true size. Far from the optical axis a
+    pinhole camera stretches what it sees, which a box does not know: there, the object's frame follows the line of
+    sight less, or the object is drawn a little smaller, so that it stays in its box.
+
+    Args:
+        points: hull points ``[3, K]`` in the object's frame.
+        camera: the camera in crop coordinates.
+        box_yxhw: the box in crop coordinates.
+
+    Returns:
+        The view, its camera height divided by the object's scale; ``None`` where the box's foot is not below the
+        horizon, or the camera would be in the object.
+    """
+    y, _, h, _ = box_yxhw
+    if y + h <= camera.horizon_row + 0.5:
+        return None
+    camera = _scaled_to_box(extent_of(points), camera, box_yxhw)
+    views = [_placed(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
+    # The first that fits as well as any: max() keeps the earliest of equals.
+    room, view = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])
+    for _ in range(3):
+        if room >= 0.995:
+            break
+        smaller = max(room, _LEAST_SHRINK)
+        camera = replace(camera, camera_height_m=camera.camera_height_m / smaller)
+        view = _placed(points, camera, box_yxhw, view.turn)
+        room = _room(points, view, box_yxhw)
+    row, _, depth = view.project(points)
+    fits = float(depth.min()) >= _NEAREST_M and abs(float(row.max()) - (y + h)) < 2 + 0.02 * h
+    return view if fits else None
+
+
+def _scaled_to_box(extent: Extent, camera: Perspective, box_yxhw: Box) -> Perspective:
+    y, _, h, w = box_yxhw
+    for _ in range(8):
+        want_h, want_w = box_size(extent, camera, y + h)
+        if abs(want_h - h) <= 1.5 and abs(want_w - w) <= 1.5:
+            break
+        scale = float(np.sqrt(h * w / (want_h * want_w)))
+        camera = replace(camera, camera_height_m=camera.camera_height_m / scale)
+    return camera
+
+
+def _placed(points: FloatArray, camera: Perspective, box_yxhw: Box, turn: float) -> View:
+    y, x, h, w = box_yxhw
+    near, middle = camera.distance_m(y + h), x + w / 2
+    ahead = near + float(np.ptp(points[2])) / 2
+    right = (middle - camera.centre_col) * ahead / camera.focal_px
+    for _ in range(8):
+        row, col, depth = View(camera, (right, ahead), turn).project(points)
+        if float(depth.min()) < _NEAREST_M:
+            ahead += _NEAREST_M - float(depth.min()) + 0.2
+            continue
+        # The ground distances of both rows differ by what the object has to be moved.
+        ahead += near - camera.distance_m(float(row.max()))
+        right += (middle - (float(col.min()) + float(col.max())) / 2) * ahead / camera.focal_px
+    return View(camera, (right, ahead), turn)
+
+
+def _room(points: FloatArray, view: View, box_yxhw: Box) -> float:
+    """The box's size over the silhouette's, in the direction that is tighter; a fraction of a pixel is not seen."""
+    row, col, _ = view.project(points)
+    _, _, h, w = box_yxhw
+    tall, wide = float(np.ptp(row)), float(np.ptp(col))
+    return min((h + 0.4) / max(tall, 1e-3), (w + 0.4) / max(wide, 1e-3))

@@ -1,0 +1,301 @@
+"""What ``--objects`` names: a preset, a recipe file, a folder of cut-outs or COCO instances -> recipe + inserter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from poc_aug.cli.object_choice import ObjectSource, choose
+from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.labels.schema import LabelSchema, class_key
+from poc_aug.presets.size_choice import sizes_text
+from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.types import Inserter
+
+if TYPE_CHECKING:
+    from poc_aug.backends.paste.bank import ObjectBank
+
+__all__ = ["ObjectSource", "build", "load_objects", "load_recipe", "make_inserter"]
+
+_SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
+_RECIPES = "the name of a preset, or a recipe .yaml"
+_Made = TypeVar("_Made")
+_FILE_FIELDS = {"recipe", "inserter"}
+_RENDERED = "obstacles"  # the preset behind the source "rendered"
+_STREET = "road"  # a schema that knows it is one of streets
+
+
+def load_objects(
+    source: str,
+    changes: ObjectSource | None = None,
+    *,
+    schema: LabelSchema | None = None,
+    paper_sizes: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Recipe, Inserter]:
+    """Recipe and inserter of an object source.
+
+    Args:
+        source: "rendered", the name of a preset, a YAML file ``{recipe: {...}, inserter: {kind: ...}}``, a folder of
+            RGBA cut-outs, or a COCO instances JSON (its images in ``changes.images``, else found near it).
+        changes: which objects, and changes to the recipe.
+        schema: the dataset's label schema. On streets (it knows "road") Cityscapes' own classes are left out of a
+            COCO file, unless they are included by name: they are no anomalies there.
+        paper_sizes: see `poc_aug.presets.load_preset`.
+        say: told what was left out, and why.
+
+    Raises:
+        RecipeError: an unknown source, a recipe that is not valid, a preset whose objects cannot be rendered, or
+            paper sizes of objects of no paper.
+        ObjectBankError: a bank without a usable cut-out.
+    """
+    from poc_aug.presets import load_preset, preset_names
+
+    changes = changes or ObjectSource()
+    path = Path(source)
+    if source == "rendered":
+        source = _RENDERED
+    if source in preset_names():
+        recipe = load_preset(source, paper_sizes=paper_sizes)
+        _check_rendered(source, recipe)
+        _with_images({}, source, changes)
+        return _rendered(recipe, changes), make_inserter({"kind": "rendered"})
+    if os.path.isdir(path) or path.suffix == ".json":
+        if paper_sizes:
+            raise _no_paper_sizes(f"{source}: cut-outs")
+        settings = {"kind": "paste", "folder" if os.path.isdir(path) else "coco": str(path)}
+        return _paste(_with_images(settings, source, changes), changes, schema, say)
+    if path.suffix in (".yaml", ".yml"):
+        data = read_yaml(path)
+        if set(data) - _FILE_FIELDS or "inserter" not in data:
+            raise RecipeError(
+                f"{source}: fields {sorted(data)}",
+                expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
+                hint="a recipe alone says what, not how: add its inserter, or read it with load_recipe",
+                command="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
+            )
+        if paper_sizes:
+            raise _no_paper_sizes(source)
+        settings = _with_images(dict(data["inserter"]), source, changes)
+        if "recipe" not in data and settings.get("kind") == "paste":
+            return _paste(settings, changes, schema, say)
+        recipe = Recipe.from_dict(data.get("recipe") or {})
+        if settings.get("kind") == "rendered":
+            return _rendered(recipe, changes), make_inserter(settings)
+        recipe = changes.apply(recipe)
+        return recipe, make_inserter(settings, recipe)
+    raise _unknown(source, _SOURCES)
+
+
+def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes: bool = False) -> Recipe:
+    """The recipe of an object source alone, for backends that are given separately.
+
+    Args:
+        source: the name of a preset, or a YAML file that holds a recipe, bare or as ``{recipe: {...}, ...}``; what a
+            file says about an inserter is left out.
+        changes: which objects, and changes to the recipe.
+        paper_sizes: see `poc_aug.presets.load_preset`.
+
+    Raises:
+        RecipeError: an unknown source, one without a recipe (cut-outs), one without paper sizes where they are asked
+            for, or a recipe that is not valid.
+    """
+    from poc_aug.presets import load_preset, preset_names
+
+    changes = changes or ObjectSource()
+    _with_images({}, source, changes)
+    path = Path(source)
+    if source == "rendered":
+        source = _RENDERED
+    if source in preset_names():
+        return changes.apply(load_preset(source, paper_sizes=paper_sizes))
+    if os.path.isdir(path) or path.suffix == ".json":
+        raise RecipeError(
+            f"{source}: cut-outs, not a recipe",
+            expected=_RECIPES,
+            hint="load_objects reads cut-outs",
+            command="leave --backend out to paste cut-outs",
+        )
+    if path.suffix not in (".yaml", ".yml"):
+        raise _unknown(source, _RECIPES)
+    if paper_sizes:
+        raise _no_paper_sizes(source)
+    data = read_yaml(path)
+    if not set(data) & _FILE_FIELDS:
+        return changes.apply(Recipe.from_dict(data))
+    recipe = data.get("recipe")
+    if set(data) - _FILE_FIELDS or not isinstance(recipe, dict):
+        raise RecipeError(
+            f"{source}: fields {sorted(data)}, recipe of type {type(recipe).__name__}",
+            expected="a recipe's fields, or recipe: {...} with inserter: {...} beside it",
+        )
+    return changes.apply(Recipe.from_dict(recipe))
+
+
+def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
+    """The recipe of rendered objects: drawn true to size, so their sizes cannot be in pixels."""
+    if isinstance(changes.sizes, PixelSize | FrameSize):
+        raise RecipeError(
+            f"rendered objects in sizes of {sizes_text(changes.sizes)}",
+            expected="sizes in metres: they are drawn in the scene's perspective, true to size, and need its camera",
+            hint="leave sizes= out; for sizes in pixels paste cut-outs",
+            command="leave --sizes out (or --sizes metres) and give the camera, --camera NAME or "
+            "--set 'camera={horizon: 0.45}'; for sizes in pixels paste cut-outs: --objects FOLDER",
+        )
+    return changes.apply(recipe, inherent=True)
+
+
+def _no_paper_sizes(source: str) -> RecipeError:
+    return RecipeError(
+        f"{source}: no paper sizes",
+        expected="a preset of a paper, such as poc-alt",
+        hint="leave paper_sizes out, and choose sizes: ObjectSource(sizes=PixelSize(min_px=200, max_px=500))",
+        command="leave --paper-sizes out, and choose sizes: --sizes 200:500px",
+    )
+
+
+def _unknown(source: str, expected: str) -> RecipeError:
+    from poc_aug.presets import preset_names
+
+    presets = ", ".join(preset_names())
+    return RecipeError(f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path")
+
+
+def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -> dict[str, Any]:
+    """The settings of an inserter, with the folder of images that was given; only COCO has one."""
+    if changes.images is None:
+        return settings
+    if "coco" not in settings:
+        raise RecipeError(
+            f"images = {str(changes.images)!r} (--images) with objects {source!r}",
+            expected="a COCO instances .json, whose images they are",
+            hint="leave it out; a folder of cut-outs is given as --objects itself",
+        )
+    return {**settings, "images": str(changes.images)}
+
+
+def _check_rendered(source: str, recipe: Recipe) -> None:
+    """Check that the rendered inserter can draw every object."""
+    from poc_aug.backends.rendered.catalogue import KINDS
+
+    unknown = [spec.name for spec in recipe.objects if spec.name not in KINDS]
+    if unknown:
+        raise RecipeError(
+            f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"
+            f"{', ...' if len(unknown) > 5 else ''}",
+            expected="a backend that paints objects by name",
+            hint="give its recipe, load_recipe(...), to one such as DiffusionInserter; or load 'rendered'",
+            command="choose one: --backend diffusion --model ID; or take --objects rendered",
+        )
+
+
+def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> Inserter:
+    """An inserter from its settings: ``{kind: rendered, ...}`` or ``{kind: paste, folder: ...}``.
+
+    The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images`` and ``exif``, see
+    `ObjectBank.from_coco`), and ``include`` and ``exclude`` for its classes (if neither is given, Cityscapes' own are
+    left out of a COCO file, but for those that the recipe names). All other settings are the inserter's own keyword
+    arguments.
+
+    Raises:
+        RecipeError: an unknown kind, setting or class.
+        ObjectBankError: a bank without a usable cut-out.
+    """
+    from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
+    from poc_aug.backends.paste.paste_inserter import PasteInserter
+    from poc_aug.backends.rendered.rendered_inserter import RenderedInserter
+
+    own = dict(settings)
+    kind = own.pop("kind", None)
+    if kind == "rendered":
+        return build(RenderedInserter, own, f"inserter {dict(settings)!r}")
+    if kind == "paste":
+        named = {spec.name for spec in recipe.objects} if recipe is not None else set()
+        bank = _bank(own, settings, [name for name in CITYSCAPES_COCO_CLASSES if name not in named])
+        return build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
+    raise RecipeError(f"inserter kind {kind!r}", expected="rendered or paste")
+
+
+def _bank(
+    own: dict[str, Any],
+    settings: Mapping[str, Any],
+    left_out: Sequence[str],
+    changes: ObjectSource | None = None,
+    say: Callable[[str], None] | None = None,
+) -> ObjectBank:
+    """The bank that the settings name, with the classes that are wanted; its settings are taken out of ``own``.
+
+    Args:
+        own: the settings that are not read yet.
+        settings: all of them, for errors.
+        left_out: classes to leave out of a COCO file where none are asked for by name.
+        changes: classes that are asked for beside the settings'.
+        say: told what was left out so.
+    """
+    from poc_aug.backends.paste.bank import ObjectBank
+
+    folder, coco = own.pop("folder", None), own.pop("coco", None)
+    if (folder is None) == (coco is None):
+        raise RecipeError(f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json")
+    include, exclude = _names(own, "include"), _names(own, "exclude")
+    if folder is not None:
+        bank = ObjectBank.from_folder(folder)
+    else:
+        images, exif = own.pop("images", None), own.pop("exif", "auto")
+        bank = ObjectBank.from_coco(coco, images, exclude=(), exif=exif)
+    changes = changes or ObjectSource()
+    where = str(folder or coco)
+    chosen = choose(bank.classes(), include, exclude or (), where)
+    chosen = choose(chosen, changes.include, changes.exclude, where)
+    if coco is not None and include is None and exclude is None and changes.include is None:
+        known = {class_key(name) for name in left_out}
+        dropped = [name for name in chosen if class_key(name) in known]
+        told = ", ".join(dropped)
+        if len(dropped) == len(chosen):
+            raise ObjectBankError(
+                f"{where}: all of its classes are labelled in street datasets: {told}",
+                expected="objects that streets do not have",
+                hint=f"include them by name: include=({dropped[0]!r},)",
+                command=f"include them by name: --include {','.join(dropped[:3])}",
+            )
+        chosen = [name for name in chosen if name not in dropped]
+        if dropped and say is not None:
+            say(f"left out, since street datasets label them already: {told} (--include takes classes by name)")
+    return bank if len(chosen) == len(bank.classes()) else bank.keep(chosen)
+
+
+def _names(own: dict[str, Any], field: str) -> list[str] | None:
+    """A list of class names among the settings; ``None``: not given."""
+    given = own.pop(field, None)
+    if given is None:
+        return None
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"paste inserter: {field} = {given!r}", expected="class names: [car, dog]")
+    return list(names)
+
+
+def _paste(
+    settings: dict[str, Any], changes: ObjectSource, schema: LabelSchema | None, say: Callable[[str], None] | None
+) -> tuple[Recipe, Inserter]:
+    from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
+    from poc_aug.backends.paste.paste_inserter import PasteInserter
+
+    own = {name: value for name, value in settings.items() if name != "kind"}
+    street = schema is not None and _STREET in schema
+    bank = _bank(own, settings, CITYSCAPES_COCO_CLASSES if street else (), changes, say)
+    return changes.paste(bank), build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
+
+
+def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -> _Made:
+    """Call a class with arguments that a user named; ``told`` is what the error calls them.
+
+    Raises:
+        RecipeError: they are not its arguments; and whatever the class itself raises.
+    """
+    try:
+        return make(**arguments)
+    except TypeError as error:
+        raise RecipeError(f"{told}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}") from error

@@ -1,0 +1,49 @@
+"""``poc-aug reliability``: do models' results on synthetic data agree with those on real data?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from poc_aug.cli.console import console
+from poc_aug.errors import RecipeError
+from poc_aug.files.outputs import make_folder
+
+
+def reliability_command(
+    results: Annotated[
+        Path, typer.Argument(help="A .csv with the columns model, synthetic, real, or .json with those keys.")
+    ],
+    label: Annotated[str, typer.Option("--label", help="What was measured, for the plot's axes: mIoU.")] = "",
+    confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.")] = 0.95,
+    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of the models.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for reliability.json and the scatter plot.")] = None,
+) -> None:
+    """Correlate models' results on synthetic and on real data: Pearson, Spearman, Kendall, with intervals (GenVal)."""
+    from poc_aug.evaluation.reliability import reliability
+
+    if label and out is None:
+        raise RecipeError("--label without --out", expected="a folder for the plot that it labels: --out report")
+    if out is not None:
+        make_folder(out)
+    report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
+    table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("correlation")
+    table.add_column("value", justify="right")
+    table.add_column(f"{report.confidence:.0%} interval", justify="right")
+    for name, found in report.correlations.items():
+        table.add_row(name, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}")
+    console.print(table)
+    if report.degenerate:
+        console.print(f"{report.degenerate} of {report.resamples} resamples left out: all models in them were alike")
+    if out is not None:
+        from poc_aug.benchmarking.timing import write_json
+
+        picture = report.plot(out / "reliability.png", label=label)
+        write_json(out / "reliability.json", report.to_dict())
+        console.print(f"written: {out}/reliability.json, {picture.name}")

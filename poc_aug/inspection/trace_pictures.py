@@ -1,0 +1,166 @@
+"""Pictures of a `Trace`: every stage of an insertion, to be looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, posts
+from poc_aug.inspection.contact_sheet import PALETTE, overlay, to_pil
+from poc_aug.inspection.trace import Attempt, Trace
+from poc_aug.reading.compose import compose
+from poc_aug.types import Box, Filled, Perspective, Region
+
+if TYPE_CHECKING:
+    from poc_aug.backends.finders.finder_protocols import Masks
+
+_BOX, _CROP = (255, 214, 10), (255, 255, 255)
+_VALID = (0, 158, 115)
+_HORIZON = (255, 64, 64)
+_POSTS_WIDTH = 1600
+
+
+def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
+    """Name and picture of each stage, in the order in which they happened.
+
+    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
+    ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``, ``_detections`` (what was looked for,
+    with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage that was not reached has no picture.
+
+    Args:
+        trace: what happened.
+        sigma_px: feather of the result's edges, in pixels.
+    """
+    frame = trace.sample.image
+    yield "valid_area", _tinted(frame, trace.valid_area)
+    if trace.view is not None:
+        yield "posts", with_posts(frame, trace.view)
+    for attempt in trace.attempts:
+        yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _stages(trace, attempt))
+    if trace.variant.insertions:
+        names = {part.name for insertion in trace.variant.insertions for part in insertion.parts}
+        # The label ids do not matter here: only the composed image is shown.
+        after = compose(trace.sample, trace.variant.insertions, dict.fromkeys(names, 0), sigma_px=sigma_px)
+        yield "result", to_pil(after.image)
+        yield "result_mask", overlay(after.image, trace.variant.insertions)
+
+
+def with_posts(image: torch.Tensor, view: Perspective) -> Image.Image:
+    """The frame with posts of a person's height on the ground, and the horizon's row and what it is known from.
+
+    People and cars beside a post have to be as high as it says; the picture is enlarged to 1600 columns at least.
+
+    Args:
+        image: uint8 ``[3, H, W]``.
+        view: its camera.
+    """
+    shown = to_pil(image)
+    scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
+    shown = shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(shown)
+    font = ImageFont.load_default(max(12, min(shown.width // 100, shown.height // 20)))
+    thin = max(1, min(shown.width // 1000, shown.height // 200))
+    horizon = (view.horizon_row + 0.5) * scale
+    draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
+    told = f"horizon: row {view.horizon_row:.0f} of {image.shape[1]} (from: {view.horizon_from})"
+    _write(draw, shown, (4, horizon), told, _HORIZON, font)
+    for post in posts(view):
+        col, foot, top = ((value + 0.5) * scale for value in (post.col, post.foot_row, post.top_row))
+        colour = PALETTE[DISTANCES_M.index(post.distance_m) % len(PALETTE)]
+        bar = (foot - top) / 12
+        draw.line((col, foot, col, top), colour, thin)
+        for row in (foot, top):
+            draw.line((col - bar, row, col + bar, row), colour, thin)
+        if post.offset_m == 0:
+            _write(draw, shown, (col + bar + 2, foot), f"{post.distance_m:g} m, {HEIGHT_M:g} m high", colour, font)
+    return shown
+
+
+def _stages(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]:
+    if isinstance(attempt.region, Region):
+        yield "region", _with_region(trace, attempt.region)
+    if attempt.crop is None:
+        return
+    yield "crop", _boxed(to_pil(attempt.crop.image), [attempt.crop.box_yxhw], [""], _BOX)
+    if not isinstance(attempt.filled, Filled):
+        return
+    yield "filled", to_pil(attempt.filled.image)
+    if attempt.found:
+        texts = attempt.crop.detect or attempt.crop.parts
+        yield "detections", _detections(attempt.filled.image, attempt.found, texts)
+        yield "mask", _masks(attempt.filled.image, attempt.found)
+    elif attempt.filled.annotation is not None:
+        masks = [part.mask for part in attempt.filled.annotation.parts]
+        yield "mask", _coloured(attempt.filled.image, masks)
+
+
+def _with_region(trace: Trace, region: Region) -> Image.Image:
+    picture = _tinted(trace.sample.image, trace.valid_area, strength=0.25)
+    picture = _boxed(picture, [region.crop_yxhw], [""], _CROP)
+    return _boxed(picture, [region.box_yxhw], [f"rung {region.rung}"], _BOX)
+
+
+def _tinted(image: torch.Tensor, mask: torch.Tensor, strength: float = 0.5) -> Image.Image:
+    shown = image.clone()
+    for channel, colour in zip(shown, _VALID, strict=True):
+        # By a table: floats of a frame of 20,000 by 5,000 pixels would take gigabytes.
+        mixed = ((1 - strength) * np.arange(256) + strength * colour).round().astype(np.uint8)
+        channel[mask] = torch.from_numpy(mixed[channel[mask].numpy()])
+    return to_pil(shown)
+
+
+def _coloured(image: torch.Tensor, masks: Sequence[torch.Tensor]) -> Image.Image:
+    shown = image.float() * 0.55 + 40
+    for number, mask in enumerate(masks):
+        colour = torch.tensor(PALETTE[number % len(PALETTE)], dtype=torch.float32)[:, None]
+        shown[:, mask] = 0.35 * image.float()[:, mask] + 0.65 * colour
+    return to_pil(shown.clamp(0, 255).round().to(torch.uint8))
+
+
+def _masks(image: torch.Tensor, found: Sequence[Masks]) -> Image.Image:
+    """The united masks of each text, as they were found: before cleaning and before any is dropped."""
+    return _coloured(image, [one.masks.any(dim=0) for one in found if len(one.scores)])
+
+
+def _detections(image: torch.Tensor, found: Sequence[Masks], texts: Sequence[str]) -> Image.Image:
+    picture = to_pil(image)
+    for number, (one, text) in enumerate(zip(found, texts, strict=True)):
+        boxes = [(int(y0), int(x0), int(y1 - y0), int(x1 - x0)) for x0, y0, x1, y1 in one.boxes_xyxy.tolist()]
+        names = [f"{text} {score:.2f}" for score in one.scores.tolist()]
+        picture = _boxed(picture, boxes, names, PALETTE[number % len(PALETTE)])
+    return picture
+
+
+def _boxed(
+    picture: Image.Image, boxes: Sequence[Box], names: Sequence[str], colour: tuple[int, int, int]
+) -> Image.Image:
+    shown = picture.copy()
+    draw = ImageDraw.Draw(shown)
+    font = ImageFont.load_default(max(12, max(shown.size) // 80))
+    width = max(1, round(max(shown.size) / 400))
+    for (y, x, h, w), name in zip(boxes, names, strict=True):
+        draw.rectangle((x, y, x + w - 1, y + h - 1), outline=colour, width=width)
+        if name:
+            _write(draw, shown, (x, y), name, colour, font)
+    return shown
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    shown: Image.Image,
+    above_xy: tuple[float, float],
+    text: str,
+    colour: tuple[int, int, int],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    """Text on black, its lower left corner at a point, wholly inside the picture."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font)
+    x = min(max(0, above_xy[0]), max(0, shown.width - right))
+    y = min(max(0, above_xy[1] - bottom - 4), max(0, shown.height - bottom - 6))
+    draw.rectangle((x, y, x + right - left + 4, y + bottom - top + 6), fill=(0, 0, 0))
+    draw.text((x + 2, y + 2 - top), text, colour, font)

@@ -1,0 +1,263 @@
+"""From any dataset's item to our form and back, touching nothing but the patch's rectangle.
+
+===================================  ============================================================
+an item may be                       with
+===================================  ============================================================
+``(image, labels, ...)``             tuple, list or namedtuple; further fields stay the same objects
+``{"image": ..., "mask": ...}``      dict: image, img or pixel_values; labels, label, mask, annotation,
+                                     gt_seg_map, gt_semantic_seg or segmentation_map
+``{"img", "gt_seg_map"}``            arrays as mmseg has them, in BGR
+anything else                        ``adapt=Adapt(get=..., put=...)``
+an image of more than three bands    ``adapt=Adapt(bands=...)``
+===================================  ============================================================
+
+An image is a PIL image (RGB), a uint8 tensor ``[3, H, W]`` (tv_tensors too) or a uint8 array ``[H, W, 3]``;
+labels are a PIL image (L, P, I;16, I;16B, I), an integer tensor ``[H, W]`` or ``[1, H, W]``, or an integer array
+``[H, W]`` or ``[H, W, 1]``.
+
+Pixels count as the dataset returns them, for they are what a model is trained on: an EXIF orientation that a PIL image
+still carries is neither followed nor lost. Where that leaves open whether the labels lie on it, one warning is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from poc_aug.errors import ItemFormatError
+from poc_aug.files.pictures import exif_orientation, upright_size
+from poc_aug.items.array_canvas import ArrayImageCanvas, ArrayLabelCanvas
+from poc_aug.items.bands import Bands, check_nothing_further, covered_like, fill_values
+from poc_aug.items.canvas import ImageCanvas, LabelCanvas
+from poc_aug.items.container import Adapt, Leaves, describe_value, leaves_of
+from poc_aug.items.pil_canvas import PilImageCanvas, PilLabelCanvas
+from poc_aug.items.tensor_canvas import TensorImageCanvas, TensorLabelCanvas
+from poc_aug.types import Sample
+
+_orientations_seen: set[str] = set()
+
+__all__ = ["Adapt", "ImageCanvas", "LabelCanvas", "OpenItem", "image_canvas", "label_canvas", "open_item"]
+
+
+class OpenItem:
+    """One item of the base dataset, open for reading and writing rectangles.
+
+    Attributes:
+        item: what the dataset returned; never modified.
+        key: the item's key.
+        image: canvas of the image.
+        labels: canvas of the labels.
+    """
+
+    def __init__(
+        self, item: Any, key: str, image: ImageCanvas, labels: LabelCanvas, leaves: Leaves, bands: Bands | None = None
+    ) -> None:
+        self.item = item
+        self.key = key
+        self.image = image
+        self.labels = labels
+        self._leaves = leaves
+        self._bands = bands
+        self._fill = fill_values(bands, image.more_bands, key, leaves.image_name)
+        self._covered: Callable[[], torch.Tensor] | None = None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.size_hw
+
+    def cover(self, covered: Callable[[], torch.Tensor]) -> None:
+        """Tell where objects stand, for the bands besides red, green and blue.
+
+        Args:
+            covered: returns bool ``[H, W]``; called where there are such bands to be changed only.
+        """
+        self._covered = covered
+
+    @property
+    def has_bands_to_change(self) -> bool:
+        """Whether an object was put into it, and its further bands are not done yet: `close` does that."""
+        return self._covered is not None and (bool(self._fill) or callable(self._bands))
+
+    def close(self) -> Any:
+        """The item in the form it came in; the very same object where nothing was written.
+
+        Raises:
+            ItemFormatError: the function ``Adapt.bands`` returned nothing.
+        """
+        covered = self._covered() if self._covered is not None and self.has_bands_to_change else None
+        if covered is not None and self._fill:
+            self.image.fill_bands(covered, self._fill)
+        image, labels = self.image.value, self.labels.value
+        if image is self._leaves.image and labels is self._leaves.labels:
+            return self.item
+        new = self._leaves.put(image, labels)
+        if covered is None or not callable(self._bands):
+            return new
+        changed = self._bands(new, covered_like(covered, image))
+        if changed is None:
+            raise ItemFormatError(
+                f"item {self.key!r}: the function Adapt.bands returned None",
+                expected="the item with its other bands changed",
+                hint="end it with return",
+            )
+        return changed
+
+    @property
+    def bgr(self) -> bool:
+        """Whether an array or tensor image has its channels as blue, green, red."""
+        return self._leaves.bgr
+
+    @property
+    def fields(self) -> tuple[Any, Any] | None:
+        """Index or name of image and labels in the item; ``None`` where only ``adapt=`` knows."""
+        return self._leaves.fields
+
+    def put(self, image: Any, labels: Any) -> Any:
+        """A new item with ``image`` and ``labels`` of any form in their places; other fields are the same objects."""
+        return self._leaves.put(image, labels)
+
+    def sample(self, key: str | None = None) -> Sample:
+        """The whole item as a `Sample` that shares no memory with it; for generation, not for reading.
+
+        Args:
+            key: key of the sample, if not that of the item.
+        """
+        box = (0, 0, *self.size_hw)
+        return Sample(self.image.whole(), self.labels.read(box), self.key if key is None else key)
+
+
+def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool = False) -> OpenItem:
+    """Open an item of any supported form.
+
+    Args:
+        item: what the dataset returned.
+        adapt: how to take an item of another form apart, and put it together.
+        key: the item's key, named in every error.
+        unshared: nobody else holds the item (`poc_aug.items.ownership`): its PIL images are edited where they lie.
+
+    Raises:
+        ItemFormatError: a form, dtype, mode or shape that is not supported; the message says what to change.
+        SampleReadError: a lazily opened image whose file cannot be decoded.
+    """
+    leaves = leaves_of(item, adapt, key)
+    bands = None if adapt is None else adapt.bands
+    more = bands is not None
+    image = image_canvas(leaves.image, key, leaves.image_name, bgr=leaves.bgr, unshared=unshared, more_bands=more)
+    labels = label_canvas(leaves.labels, key, leaves.labels_name, unshared=unshared)
+    if image.size_hw != labels.size_hw:
+        raise ItemFormatError(
+            f"item {key!r}: {leaves.image_name} is {_size(image)} pixels (h x w), "
+            f"but {leaves.labels_name} are {_size(labels)}",
+            expected="image and labels of one size",
+            hint=_size_hint(leaves.image, labels.size_hw),
+        )
+    if "exif" in getattr(leaves.image, "info", ()):
+        _warn_of_orientation(leaves.image, key, leaves.image_name)
+    if adapt is not None and adapt.get is not None and not more:
+        check_nothing_further(item, image, key)
+    return OpenItem(item, key, image, labels, leaves, bands)
+
+
+def image_canvas(
+    value: Any,
+    key: str,
+    where: str = "the image",
+    *,
+    bgr: bool = False,
+    unshared: bool = False,
+    more_bands: bool = False,
+) -> ImageCanvas:
+    """Canvas of an image.
+
+    Args:
+        value: PIL image, uint8 tensor ``[3, H, W]``, or uint8 array ``[H, W, 3]``.
+        key: the item's key, for messages.
+        where: what messages call the image.
+        bgr: whether the channels of a tensor or array are blue, green, red.
+        unshared: see `open_item`.
+        more_bands: whether a tensor or array may have more bands than three.
+
+    Raises:
+        ItemFormatError: any other form.
+        SampleReadError: a lazily opened image whose file cannot be decoded.
+    """
+    if isinstance(value, Image.Image):
+        if bgr:
+            raise ItemFormatError(
+                f"item {key!r}: {where} is a PIL image, but bgr=True was given",
+                expected="bgr=True for tensors and arrays only: PIL images are RGB",
+                hint="leave bgr out of Adapt(...)",
+            )
+        return PilImageCanvas(value, key, where, unshared=unshared)
+    if isinstance(value, torch.Tensor):
+        return TensorImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
+    if isinstance(value, np.ndarray):
+        return ArrayImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
+    raise ItemFormatError(
+        f"item {key!r}: {where} is {describe_value(value)}",
+        expected="a PIL image, a uint8 tensor [3, H, W] or a uint8 array [H, W, 3]",
+        hint="decode the image in the dataset, or say where it is with adapt=Adapt(get=..., put=...)",
+        command="decode the image in the dataset, or let --dataset name one of yours that gives (image, label ids)",
+    )
+
+
+def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: bool = False) -> LabelCanvas:
+    """Canvas of a label map.
+
+    Args:
+        value: PIL image of ids, integer tensor ``[H, W]`` or ``[1, H, W]``, or integer array ``[H, W]``.
+        key: the item's key, for messages.
+        where: what messages call the labels.
+        unshared: see `open_item`.
+
+    Raises:
+        ItemFormatError: any other form.
+        SampleReadError: a lazily opened image whose file cannot be decoded.
+    """
+    if isinstance(value, Image.Image):
+        return PilLabelCanvas(value, key, where, unshared=unshared)
+    if isinstance(value, torch.Tensor):
+        return TensorLabelCanvas(value, key, where)
+    if isinstance(value, np.ndarray):
+        return ArrayLabelCanvas(value, key, where)
+    raise ItemFormatError(
+        f"item {key!r}: {where} are {describe_value(value)}",
+        expected="a PIL image of ids, an integer tensor [H, W] or [1, H, W], or an integer array [H, W]",
+        hint='choose one label map (torchvision Cityscapes: target_type="semantic"), '
+        "or say where it is with adapt=Adapt(get=..., put=...)",
+        command="choose one label map (torchvision Cityscapes: target_type=semantic), or let --dataset name one of "
+        "yours that gives (image, label ids)",
+    )
+
+
+def _warn_of_orientation(image: Image.Image, key: str, where: str) -> None:
+    """Log, once in a process, that the sizes do not say whether labels were drawn on a picture as stored or turned."""
+    orientation = exif_orientation(image)
+    if orientation == 1 or upright_size(image) != image.size or _orientations_seen:
+        return
+    _orientations_seen.add(key)
+    logging.getLogger("poc_aug").warning(
+        "item %r: %s carries EXIF orientation %d, which nothing has followed. If its labels were drawn on the picture "
+        "as viewers show it, they do not lie on these pixels: PIL.ImageOps.exif_transpose(image), in the dataset",
+        key, where, orientation,
+    )  # fmt: skip
+
+
+def _size_hint(image: Any, labels_hw: tuple[int, int]) -> str:
+    """The next step where sizes differ; for a photograph that EXIF says to turn, that."""
+    if isinstance(image, Image.Image) and upright_size(image) == labels_hw[::-1]:
+        return (
+            f"the labels were drawn on the picture as its EXIF orientation {exif_orientation(image)} turns it: "
+            "PIL.ImageOps.exif_transpose(image), in the dataset"
+        )
+    return "check that the dataset pairs the right files, and that no transform resizes only one"
+
+
+def _size(canvas: ImageCanvas | LabelCanvas) -> str:
+    return "x".join(str(side) for side in canvas.size_hw)

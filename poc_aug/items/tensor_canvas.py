@@ -1,0 +1,141 @@
+"""Canvases over tensors, tv_tensors included: slices, type and dtype kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from poc_aug.errors import ItemFormatError
+from poc_aug.items.canvas import check_box, check_ids, check_pixels
+from poc_aug.items.item_hints import image_hint, label_hint
+from poc_aug.items.label_ids import distinct_ids
+from poc_aug.types import Box
+
+# torch computes little with uint16 and uint32, so these are read as the next wider signed dtype.
+_READ_AS = {
+    torch.uint8: torch.uint8,
+    torch.int8: torch.int8,
+    torch.int16: torch.int16,
+    torch.int32: torch.int32,
+    torch.int64: torch.int64,
+    torch.uint16: torch.int32,
+    torch.uint32: torch.int64,
+}
+
+
+class _TensorCanvas:
+    def __init__(self, value: torch.Tensor) -> None:
+        self._came = value
+        self._value = value
+        # Slices of a tv_tensor go through its dispatch; the plain view of the same memory does not.
+        self._plain = value.as_subclass(torch.Tensor)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._plain.shape[-2], self._plain.shape[-1]
+
+    @property
+    def value(self) -> torch.Tensor:
+        return self._value
+
+    def _own(self) -> torch.Tensor:
+        if self._value is self._came:
+            self._value = self._came.clone()  # a tv_tensor's clone is one too
+            self._plain = self._value.as_subclass(torch.Tensor)
+        return self._plain
+
+    def _slice(self, box_yxhw: Box) -> torch.Tensor:
+        y, x, h, w = check_box(box_yxhw, self.size_hw)
+        return self._plain[..., y : y + h, x : x + w]
+
+
+class TensorImageCanvas(_TensorCanvas):
+    """A uint8 ``[3, H, W]`` tensor; ``bgr`` tells that its channels are blue, green, red.
+
+    With ``more_bands`` it may be ``[C, H, W]``, of which the first three are the colours.
+
+    Raises:
+        ItemFormatError: another dtype or shape.
+    """
+
+    def __init__(
+        self, value: torch.Tensor, key: str, where: str, *, bgr: bool = False, more_bands: bool = False
+    ) -> None:
+        bands = value.shape[0] if value.ndim == 3 else 0
+        if value.dtype != torch.uint8 or not (bands == 3 or (more_bands and bands > 3)):
+            raise ItemFormatError(
+                f"item {key!r}: {where} is a {value.dtype} tensor of shape {list(value.shape)}",
+                expected="a torch.uint8 tensor of shape [3, H, W]",
+                hint=image_hint(value),
+            )
+        super().__init__(value)
+        self.more_bands = bands - 3
+        self._order = (2, 1, 0) if bgr else (0, 1, 2)
+
+    def read(self, box_yxhw: Box) -> torch.Tensor:
+        """See `ImageCanvas.read`."""
+        return self._slice(box_yxhw)[list(self._order)].cpu().contiguous()
+
+    def whole(self) -> torch.Tensor:
+        """See `ImageCanvas.whole`."""
+        return self.read((0, 0, *self.size_hw))
+
+    def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
+        """See `ImageCanvas.write`."""
+        y, x, h, w = check_box(box_yxhw, self.size_hw)
+        check_pixels(pixels, box_yxhw)
+        self._own()[:3, y : y + h, x : x + w] = pixels[list(self._order)].to(self._plain.device)
+
+    def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
+        """See `ImageCanvas.fill_bands`."""
+        where, bands = covered.to(self._plain.device), self._own()[3:]
+        for band, value in zip(bands, values, strict=True):
+            band[where] = value
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
+        """See `ImageCanvas.probe`."""
+        channels = torch.tensor(self._order)
+        grid = self._plain[channels[:, None, None], torch.tensor(rows)[:, None], torch.tensor(cols)]
+        return grid.permute(1, 2, 0).cpu().contiguous()
+
+
+class TensorLabelCanvas(_TensorCanvas):
+    """An integer ``[H, W]`` or ``[1, H, W]`` tensor.
+
+    Raises:
+        ItemFormatError: another dtype or shape.
+    """
+
+    def __init__(self, value: torch.Tensor, key: str, where: str) -> None:
+        fits = value.ndim == 2 or (value.ndim == 3 and value.shape[0] == 1)
+        if value.dtype not in _READ_AS or not fits:
+            raise ItemFormatError(
+                f"item {key!r}: {where} are a {value.dtype} tensor of shape {list(value.shape)}",
+                expected="label ids: an integer tensor of shape [H, W] or [1, H, W]",
+                hint=label_hint(floating=value.is_floating_point(), boolean=value.dtype == torch.bool),
+            )
+        super().__init__(value)
+        limits = torch.iinfo(value.dtype)
+        self.min_id, self.max_id = int(limits.min), int(limits.max)
+
+    def read(self, box_yxhw: Box) -> torch.Tensor:
+        """See `LabelCanvas.read`."""
+        _, _, h, w = box_yxhw
+        ids = self._slice(box_yxhw).reshape(h, w)
+        return ids.to(device="cpu", dtype=_READ_AS[ids.dtype], copy=True).contiguous()
+
+    def write(self, box_yxhw: Box, labels: torch.Tensor) -> None:
+        """See `LabelCanvas.write`."""
+        y, x, h, w = check_box(box_yxhw, self.size_hw)
+        check_ids(labels, box_yxhw, self.min_id, self.max_id)
+        self._own()[..., y : y + h, x : x + w] = labels.to(self._plain.device, self._plain.dtype)
+
+    def ids(self) -> frozenset[int]:
+        """See `LabelCanvas.ids`."""
+        return distinct_ids(self._plain.numpy(force=True))
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """See `LabelCanvas.probe`."""
+        grid: list[int] = self._plain[..., torch.tensor(rows)[:, None], torch.tensor(cols)].reshape(-1).tolist()
+        return grid

@@ -1,7 +1,0 @@
-"""Street scenes made by code, for the demo, the documentation and the tests."""
-
-from __future__ import annotations
-
-from poc_aug.synthetic.dataset import SyntheticStreet
-
-__all__ = ["SyntheticStreet"]

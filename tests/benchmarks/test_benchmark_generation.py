@@ -1,0 +1,97 @@
+"""`benchmarks/generation.py` with small models: every arm runs, accepts everything and tells where its time went."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ARMS = ("poc", "ours", "ours-located", "ours-lcm")
+PROMPTS = 4
+
+for _package in ("diffusers", "groundingdino", "segment_anything", "peft"):
+    pytest.importorskip(_package)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "benchmarks/generation.py", "--models", "small", "--smoke", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("generation") / "result.json"
+    # 7 insertions in batches of 4: the last batch is not full.
+    counts = ("--inserts", "7", "--batch", "4", "--poc-inserts", "2")
+    done = _run("--arms", ",".join(ARMS), *counts, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(out.read_text())
+    return result
+
+
+def test_the_result_carries_what_it_was_measured_with(told: dict[str, Any]) -> None:
+    assert told["benchmark"] == "generation"
+    assert told["models"] == "small"
+    assert told["device"]
+    assert told["environment"]["cpu"]
+    assert told["environment"]["torch"]
+    assert told["environment"]["diffusers"]
+    assert tuple(told["arms"]) == ARMS
+
+
+def test_the_procedure_runs_every_stage_for_every_insertion(told: dict[str, Any]) -> None:
+    poc = told["arms"]["poc"]
+    stages = poc["seconds_per_insert"]
+    assert set(stages) == {"location", "region", "insert", "annotate", "blend"}
+    assert min(stages.values()) > 0
+    # One after the other: the stages add up to the whole, but for what lies between them.
+    whole = 1 / poc["inserts_per_s"]["median"]
+    assert 0.8 * whole <= sum(stages.values()) <= whole * 1.001
+    assert poc["inserts_per_s"]["runs"] == 1
+    assert poc["ratio_to_poc"]["median"] == 1
+
+
+@pytest.mark.parametrize("arm", ["ours", "ours-located", "ours-lcm"])
+def test_ours_accepts_every_attempt(told: dict[str, Any], arm: str) -> None:
+    ours = told["arms"][arm]
+    assert ours["inserts"] == 7
+    classes = ours["statistics"]["classes"].values()
+    assert sum(one["attempts"] for one in classes) == 7
+    assert all(one["attempts"] == one["accepted"] and not one["rejections"] for one in classes)
+    assert sum(int(size) * count for size, count in ours["statistics"]["batches"].items()) == 7
+    assert ours["inserts_per_s"]["median"] > 0
+    ratio = ours["inserts_per_s"]["median"] / told["arms"]["poc"]["inserts_per_s"]["median"]
+    assert ours["ratio_to_poc"]["median"] == pytest.approx(ratio, rel=1e-4)
+    assert min(ours["seconds_per_insert"][stage] for stage in ("region", "insert", "annotate")) > 0
+
+
+@pytest.mark.parametrize("arm", ["ours", "ours-located", "ours-lcm"])
+def test_ours_encodes_each_text_once(told: dict[str, Any], arm: str) -> None:
+    assert 1 <= told["arms"][arm]["texts_encoded"] <= PROMPTS
+
+
+def test_arms_compare_at_equal_steps(told: dict[str, Any]) -> None:
+    arms = told["arms"]
+    assert arms["ours"]["steps"] == arms["ours-located"]["steps"] == told["steps"]
+    assert arms["ours-lcm"]["steps"] == 4
+
+
+def test_only_the_locator_pays_for_the_location(told: dict[str, Any]) -> None:
+    arms = told["arms"]
+    # Three variants a sample: 7 insertions see 3 samples, once while warming up and once measured.
+    assert arms["ours-located"]["locations_searched"] == 6
+    assert arms["ours"]["locations_searched"] == 0
+
+
+def test_an_unknown_arm_is_named_before_any_work(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    done = _run("--arms", "poc,theirs", "--out", str(out))
+    assert done.returncode == 2
+    assert "theirs" in done.stderr
+    assert "ours-located" in done.stderr
+    assert not out.exists()

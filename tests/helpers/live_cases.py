@@ -1,0 +1,129 @@
+"""What the tests of generation while training share: inserters that wait, fail or die, and looking for what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.types import Crop, Filled, Rejection
+from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+
+LENGTH = 12
+
+
+def tensors(image: Image.Image, labels: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(np.array(image)), torch.from_numpy(np.array(labels))
+
+
+def keep(batch: list[Any]) -> list[Any]:
+    return batch
+
+
+def equal(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> bool:
+    return torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+
+
+class LoggedInserter(EllipseInserter):
+    """Writes a line for each crop into a file: what was really generated, by which process. May be slow."""
+
+    def __init__(self, log: Path, *, seconds: float = 0.0, reject: float = 0.0) -> None:
+        super().__init__(reject=reject)
+        self.log, self.seconds = log, seconds
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        time.sleep(self.seconds)
+        with self.log.open("a") as file:
+            file.write("".join(f"{os.getpid()} {crop.seed}\n" for crop in crops))
+        return super().insert(crops)
+
+
+class FailingInserter(EllipseInserter):
+    """Raises for every crop whose seed is even."""
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        if any(crop.seed % 2 == 0 for crop in crops):
+            raise ArithmeticError("the model overflowed")
+        return super().insert(crops)
+
+
+class MemoryInserter(EllipseInserter):
+    """Runs out of memory."""
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def pipeline(inserter: EllipseInserter | None = None, **recipe: Any) -> InsertionPipeline:
+    return InsertionPipeline(make_recipe(**recipe), inserter or EllipseInserter(reject=0.3), batch_size=4)
+
+
+def build_pipeline() -> InsertionPipeline:
+    return pipeline()
+
+
+def build_nothing() -> InsertionPipeline:
+    raise FileNotFoundError("no weights at model.safetensors")
+
+
+def live(cache: Path | None = None, **changes: Any) -> POCAugmentedDataset:
+    settings = {"pipeline": pipeline(), "p": 1.0, "transforms": tensors, "redraw": "epoch", **changes}
+    return POCAugmentedDataset(Frames(LENGTH), cache, **settings)
+
+
+def read_all(ds: POCAugmentedDataset) -> list[Any]:
+    return [ds[i] for i in range(len(ds))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not collected yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def traces(*pids: int) -> set[str]:
+    """Everything with a name that these processes have left: shared memory, temporary folders, sockets."""
+    named = {entry.name for folder in ("/dev/shm", tempfile.gettempdir()) for entry in Path(folder).iterdir()}
+    named |= {line.rpartition("@")[2] for line in Path("/proc/net/unix").read_text().splitlines()}
+    starts = tuple(f"{what}{pid}{end}" for pid in pids for what, end in (("poc_aug-", "-"), ("torch_", "_")))
+    return {name for name in named if name.startswith(starts)}
+
+
+def shared_memory_of(pid: int) -> int:
+    """How many segments of ours a process has mapped or open."""
+    maps = Path(f"/proc/{pid}/maps").read_text().count("memfd:poc_aug")
+    opened = sum(1 for fd in Path(f"/proc/{pid}/fd").iterdir() if "memfd:poc_aug" in _target(fd))
+    return maps + opened
+
+
+def _target(fd: Path) -> str:
+    try:
+        return os.readlink(fd)
+    except FileNotFoundError:  # closed meanwhile
+        return ""

@@ -1,0 +1,58 @@
+"""A training program for tests that kill it: tells its processes, then trains until it is stopped.
+
+python -m tests.helpers.live_program fork|spawn|none what-it-does
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from multiprocessing import active_children
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from tests.helpers.fakes import EllipseInserter
+from tests.helpers.live_cases import keep, live, pipeline
+
+
+class SteadyInserter(EllipseInserter):
+    """Takes a while for each batch."""
+
+    def insert(self, crops: Any) -> Any:
+        import time
+
+        time.sleep(0.05)
+        return super().insert(crops)
+
+
+def main() -> None:
+    start, what = sys.argv[1:3]
+    warnings.simplefilter("ignore")
+    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", num_variants=50)
+    workers = {} if start == "none" else {"num_workers": 2, "multiprocessing_context": start}
+    loader = DataLoader(ds, batch_size=2, collate_fn=keep, **workers)
+    batches = iter(loader)
+    next(batches)
+    assert ds._live is not None
+    told = {
+        "server": ds._live.pid,
+        "workers": [child.pid for child in active_children() if child.pid != ds._live.pid],
+        "cache": str(ds.cache.path),
+        "parent": os.getpid(),
+    }
+    print(json.dumps(told), flush=True)
+    if what == "raise":
+        raise RuntimeError("the loss is NaN")
+    if what == "return":
+        return
+    if what == "exit":
+        os._exit(3)
+    for _ in batches:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Whatever ends a training program: no process, no shared memory, no folder and no socket is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.live_cases import is_alive, kill, traces, wait_until
+
+pytestmark = pytest.mark.timeout(120)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.live_program", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    line = program.stdout.readline()
+    assert line, program.communicate()[1]
+    return program, json.loads(line)
+
+
+def all_gone(told: dict[str, Any]) -> bool:
+    return not any(is_alive(pid) for pid in (told["server"], told["parent"], *told["workers"]))
+
+
+def left_by(told: dict[str, Any]) -> set[str]:
+    return traces(told["server"], told["parent"], *told["workers"])
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "none"])
+def test_a_killed_training_leaves_nothing(start_method: str) -> None:
+    program, told = start(start_method, "train")
+    assert is_alive(told["server"])
+    assert len(told["workers"]) == (0 if start_method == "none" else 2)
+    kill(program.pid)
+    program.communicate()
+    assert wait_until(lambda: all_gone(told))
+    assert wait_until(lambda: not left_by(told))
+    assert not Path(told["cache"]).exists()
+
+
+def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory() -> None:
+    program, told = start("fork", "train")
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
+    assert wait_until(lambda: all_gone(told))
+    folder = Path(told["cache"]).parent
+    assert left_by(told) <= {folder.name}  # on disk: nobody was left to delete it
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_killed_server_ends_the_training_with_the_reason() -> None:
+    program, told = start("fork", "train")
+    kill(told["server"])
+    _, errors = program.communicate()
+    assert program.returncode == 1
+    assert "GenerationProcessError" in errors
+    assert "killed by SIGKILL" in errors
+    assert wait_until(lambda: all_gone(told))
+
+
+def test_a_killed_worker_ends_the_training_and_the_server() -> None:
+    program, told = start("fork", "train")
+    kill(told["workers"][0])
+    _, errors = program.communicate()
+    assert program.returncode == 1
+    assert "killed by signal" in errors
+    assert wait_until(lambda: all_gone(told))
+
+
+@pytest.mark.parametrize("start_method", ["fork", "none"])
+def test_ctrl_c_ends_everything_quietly(start_method: str) -> None:
+    program, told = start(start_method, "train")
+    os.killpg(program.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, errors = program.communicate()
+    assert program.returncode in (1, 130, -signal.SIGINT)
+    assert "KeyboardInterrupt" in errors
+    assert "poc-aug-generation" not in errors  # no traceback of the generation process
+    assert wait_until(lambda: all_gone(told))
+    assert wait_until(lambda: not left_by(told))
+
+
+@pytest.mark.parametrize(("what", "code"), [("raise", 1), ("return", 0), ("exit", 3)])
+def test_training_that_ends_ends_the_server(what: str, code: int) -> None:
+    program, told = start("fork", what)
+    _, errors = program.communicate()
+    assert program.returncode == code
+    assert ("the loss is NaN" in errors) == (what == "raise")
+    assert wait_until(lambda: all_gone(told))
+    assert wait_until(lambda: not left_by(told))
+
+
+def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from tests.helpers.live_cases import live\nds = live()\nds[0]\n",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__":' in done.stderr

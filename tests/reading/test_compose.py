@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kornia.filters import gaussian_blur2d
+
+from poc_aug import seeding
+from poc_aug.errors import RecipeError
+from poc_aug.reading.compose import compose, dilate, feather, feather_radius_px, support
+from poc_aug.types import Insertion, Part, Sample
+
+
+def blob(rng: torch.Generator, h: int, w: int, share: float = 0.5) -> torch.Tensor:
+    mask = torch.rand(h, w, generator=rng) < share
+    mask[h // 2, w // 2] = True
+    return mask
+
+
+def make_insertion(
+    seed: int, box: tuple[int, int, int, int], *, alpha: bool = False, shade: bool = False, parts: int = 1
+) -> Insertion:
+    rng = seeding.generator(seed)
+    _, _, h, w = box
+    union = blob(rng, h, w)
+    owner = torch.randint(0, parts, (h, w), generator=rng)
+    return Insertion(
+        box_yxhw=box,
+        patch=torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8),
+        parts=tuple(Part(f"part{k}", union & (owner == k), 0.9) for k in range(parts)),
+        alpha=torch.where(union, 255, torch.randint(0, 128, (h, w), generator=rng)).to(torch.uint8) if alpha else None,
+        shade=torch.randint(0, 100, (h, w), generator=rng, dtype=torch.uint8) if shade else None,
+        object_name="thing",
+        max_sigma_px=3.0,
+    )
+
+
+def make_sample(seed: int, h: int, w: int) -> Sample:
+    rng = seeding.generator(seed, "sample")
+    image = torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8)
+    return Sample(image, torch.randint(0, 19, (h, w), generator=rng, dtype=torch.uint8), f"s{seed}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    sigma=st.sampled_from([0.0, 0.4, 1.0, 2.5]),
+    alpha=st.booleans(),
+    shade=st.booleans(),
+    parts=st.integers(1, 3),
+)
+def test_nothing_outside_the_support_changes(seed: int, sigma: float, alpha: bool, shade: bool, parts: int) -> None:
+    sample = make_sample(seed, 17, 11)
+    insertion = make_insertion(seed, (3, 2, 9, 7), alpha=alpha, shade=shade, parts=parts)
+    before = sample.image.clone(), sample.labels.clone()
+    ids = {"part0": 100, "part1": 101, "part2": 102}
+    after = compose(sample, [insertion], ids, sigma_px=sigma)
+
+    assert torch.equal(sample.image, before[0])
+    assert torch.equal(sample.labels, before[1])
+    touched = torch.zeros(17, 11, dtype=torch.bool)
+    touched[3:12, 2:9] = support(insertion, sigma)
+    assert torch.equal(after.image[:, ~touched], sample.image[:, ~touched])
+    masked = torch.zeros(17, 11, dtype=torch.bool)
+    masked[3:12, 2:9] = insertion.mask
+    assert torch.equal(after.labels[~masked], sample.labels[~masked])
+    for part in insertion.parts:
+        assert (after.labels[3:12, 2:9][part.mask] == ids[part.name]).all()
+    # The object itself is opaque.
+    assert torch.equal(after.image[:, 3:12, 2:9][:, insertion.mask], insertion.patch[:, insertion.mask])
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0, 5.0])
+def test_feather_is_the_papers_formula_and_bounded(sigma: float) -> None:
+    mask = torch.zeros(40, 33, dtype=torch.bool)
+    mask[14:25, 15:19] = True
+    alpha = feather(mask, sigma)
+    size = 2 * feather_radius_px(sigma) + 1
+    blurred = gaussian_blur2d(
+        mask[None, None].float(), (size, size), (sigma, sigma), border_type="constant", separable=False
+    )[0, 0]
+    assert torch.allclose(alpha, torch.maximum(mask.float(), blurred), atol=1e-5)
+    assert (alpha[mask] == 1).all()
+    assert (alpha[~dilate(mask, feather_radius_px(sigma))] == 0).all()
+
+
+def test_feathering_the_rectangle_equals_feathering_the_frame() -> None:
+    whole = torch.zeros(50, 61, dtype=torch.bool)
+    whole[20:31, 24:40] = blob(seeding.generator(1), 11, 16)
+    radius = feather_radius_px(2.0)
+    box = slice(20 - radius, 31 + radius), slice(24 - radius, 40 + radius)
+    assert torch.allclose(feather(whole, 2.0)[box], feather(whole[box], 2.0), atol=1e-6)
+
+
+def test_zero_sigma_is_the_mask_itself() -> None:
+    mask = blob(seeding.generator(0), 17, 11)
+    assert torch.equal(feather(mask, 0.0), mask.float())
+
+
+@given(radius=st.integers(0, 4), seed=st.integers(0, 99))
+def test_dilate_is_the_maximum_over_a_square(radius: int, seed: int) -> None:
+    mask = torch.rand(17, 11, generator=seeding.generator(seed)) > 0.95
+    grown = dilate(mask, radius)
+    for y in range(17):
+        for x in range(11):
+            window = mask[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+            assert bool(grown[y, x]) == bool(window.any())
+
+
+def test_a_ring_surrounds_the_object_also_beyond_its_patch() -> None:
+    sample = make_sample(0, 17, 11)
+    insertion = make_insertion(0, (0, 4, 5, 7))  # touches the frame's top and right border
+    after = compose(sample, [insertion], {"part0": 100}, ring_px=2, ring_id=255)
+    mask = torch.zeros(17, 11, dtype=torch.bool)
+    mask[0:5, 4:11] = insertion.mask
+    ring = dilate(mask, 2) & ~mask
+    assert (after.labels[ring] == 255).all()
+    assert (after.labels[mask] == 100).all()
+    rest = ~ring & ~mask
+    assert torch.equal(after.labels[rest], sample.labels[rest])
+
+
+def test_a_ring_covers_no_other_object() -> None:
+    sample = make_sample(0, 17, 11)
+    near, far = make_insertion(1, (8, 2, 8, 7)), make_insertion(2, (1, 2, 7, 7))
+    after = compose(sample, [far, near], {"part0": 100}, ring_px=3)
+    for insertion in (near, far):
+        y, x, h, w = insertion.box_yxhw
+        assert (after.labels[y : y + h, x : x + w][insertion.mask] == 100).all()
+    assert (after.labels == 255).any()
+
+
+def test_a_feather_beyond_the_patchs_pixels_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"sigma_px=4\.0"):
+        compose(make_sample(0, 17, 11), [make_insertion(0, (3, 2, 9, 7))], {"part0": 1}, sigma_px=4.0)
+
+
+def test_ignored_pixels_under_an_object_become_the_object() -> None:
+    sample = make_sample(0, 17, 11)
+    ignored = Sample(sample.image, torch.full((17, 11), 255, dtype=torch.uint8), "s")
+    insertion = make_insertion(0, (3, 2, 9, 7))
+    after = compose(ignored, [insertion], {"part0": 100})
+    assert (after.labels[3:12, 2:9][insertion.mask] == 100).all()
+
+
+def test_a_shadow_only_darkens() -> None:
+    sample = make_sample(5, 17, 11)
+    insertion = make_insertion(5, (3, 2, 9, 7), shade=True, alpha=True)
+    after = compose(sample, [insertion], {"part0": 1})
+    free = (insertion.alpha == 0) & (insertion.shade > 0)
+    seen, base = after.image[:, 3:12, 2:9][:, free].float(), sample.image[:, 3:12, 2:9][:, free].float()
+    assert (seen <= base).all()
+    assert torch.allclose(seen, base * (1 - insertion.shade[free].float() / 255), atol=0.51)
