@@ -31,7 +31,7 @@ from poc_aug.generation.warming import warm_cache
 from poc_aug.items.image_digest import digest_of_sample
 from poc_aug.items.open_item import open_item
 from poc_aug.keys import dataset_keys
-from poc_aug.reading.compose import dilate, feather_radius_px
+from poc_aug.masks import dilate, feather_radius_px
 from poc_aug.recipe import Recipe
 from poc_aug.types import Insertion, Part, Sample, Variant
 

@@ -15,8 +15,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from poc_aug.benchmarking.timing import environment, write_json
 from poc_aug.datasets.synthetic import SyntheticStreet
+from poc_aug.environment import environment, write_json
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 
 RESULTS = Path(__file__).parent / "results"

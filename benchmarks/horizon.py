@@ -25,7 +25,7 @@ import torch
 from harness import SIZE_HW, console, data_root, options, publish, show
 from PIL import Image
 
-from poc_aug.camera import camera_of
+from poc_aug.camera import find_camera
 from poc_aug.camera.ground_end import ground_end, top_of_ground
 from poc_aug.datasets.synthetic import SyntheticStreet
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
@@ -62,11 +62,11 @@ def horizons(frame: Frame) -> dict[str, Any]:
     spec = frame.camera
     unposed = CameraSpec(height_m=spec.height_m, focal=spec.focal)
     started = time.perf_counter()
-    view = camera_of(spec, frame.labels, frame.schema)
+    view = find_camera(spec, frame.labels, frame.schema)
     took_s = time.perf_counter() - started
-    alone = camera_of(unposed, frame.labels, frame.schema)
+    alone = find_camera(unposed, frame.labels, frame.schema)
     top = top_of_ground(frame.schema.mask(frame.labels, frame.schema.ground))
-    posed = camera_of(spec, frame.labels) if spec.pitch is not None else None
+    posed = find_camera(spec, frame.labels) if spec.pitch is not None else None
     rows = {
         "preset": None if posed is None else posed.horizon_row,
         "preset and objects": view.horizon_row if view is not None and posed is not None else None,
@@ -116,7 +116,7 @@ def synthetic_frames(size_hw: tuple[int, int], count: int) -> Iterator[Frame]:
     """Rendered streets, whose true horizon is known; the camera's height is given, its pose is not."""
     street = SyntheticStreet(size=size_hw, length=count)
     for number in range(count):
-        view = street.perspective(number)
+        view = street.camera(number)
         labels = torch.from_numpy(np.array(street[number][1]))
         camera = CameraSpec(height_m=view.camera_height_m, focal=view.focal_px / size_hw[1])
         name = f"street {number}"
@@ -144,7 +144,7 @@ def predictor(root: Path) -> Callable[[Path], torch.Tensor]:
 
 
 def _calibrated(group: str, name: str, labels: torch.Tensor, schema: LabelSchema, camera: CameraSpec) -> Frame:
-    nominal = camera_of(camera, labels)
+    nominal = find_camera(camera, labels)
     assert nominal is not None  # it has a pose
     return Frame(group, name, labels, schema, camera, nominal.horizon_row)
 

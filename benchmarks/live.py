@@ -89,7 +89,7 @@ class KnownCost:
         item_s: seconds a crop.
     """
 
-    needs_perspective = False
+    needs_camera = False
 
     def __init__(self, device: Device, call_s: float, item_s: float) -> None:
         self.device, self.call_s, self.item_s = device, call_s, item_s

@@ -31,10 +31,11 @@ from harness import SIZE_HW, Frames, cityscapes_frames, console, options, publis
 
 from poc_aug import seeding
 from poc_aug.benchmarking.timing import Spread, seconds, significant
-from poc_aug.camera import camera_of
+from poc_aug.camera import find_camera
+from poc_aug.camera_model import Camera
 from poc_aug.generation.regions import ValidArea, find_region
 from poc_aug.recipe import CAMERAS, Recipe
-from poc_aug.types import Perspective, Region
+from poc_aug.types import Region
 
 Mask = npt.NDArray[np.bool_]
 SizeAt = Callable[[int], tuple[int, int]]
@@ -65,7 +66,7 @@ class Case:
     margin: int
     foot: bool
     places: int
-    view: Perspective | None = None
+    view: Camera | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def ours(case: Case, seed: int) -> bool:
     """Table and search; whether a place was found."""
     area = ValidArea(case.mask, (case.mask.shape[0], case.mask.shape[1]))
     spec = case.recipe.objects[0]
-    found = find_region(area, spec, case.recipe, seeding.generator(seed), perspective=case.view)
+    found = find_region(area, spec, case.recipe, seeding.generator(seed), camera=case.view)
     return isinstance(found, Region)
 
 
@@ -167,7 +168,7 @@ def cases_of(frames: Frames, scale: float) -> list[Case]:
         _pixel_case("none at all: 300 px on the sidewalk", sidewalk, round(300 * scale), margin),
     ]
     camera = CAMERAS["cityscapes" if frames.name == "cityscapes" else "generic"]
-    view = camera_of(camera, labels, frames.schema)
+    view = find_camera(camera, labels, frames.schema)
     if view is not None:
         cases.append(_metre_case("perspective: 0.6 m on the road", road, 0.6, 16, view))
         cases.append(_metre_case("perspective, none: 3 m and 600 px", road, 3.0, round(600 * scale), view))
@@ -188,7 +189,7 @@ def _pixel_case(name: str, mask: torch.Tensor, size: int, margin: int) -> Case:
     return Case(name, mask, recipe, lambda _: (size, size), margin, False, _places(mask.numpy(), size, margin))
 
 
-def _metre_case(name: str, mask: torch.Tensor, size_m: float, min_px: int, view: Perspective) -> Case:
+def _metre_case(name: str, mask: torch.Tensor, size_m: float, min_px: int, view: Camera) -> Case:
     size = {"kind": "perspective", "size_m": size_m, "jitter": 0, "min_px": min_px, "max_fraction": 0.6}
     recipe = Recipe.from_dict(
         {

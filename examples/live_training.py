@@ -37,7 +37,8 @@ from poc_aug.backends.finders.mask_cleaning import clean_mask
 from poc_aug.cli.object_sources import load_objects, load_recipe
 from poc_aug.datasets import camvid
 from poc_aug.labels.schema import SCHEMAS
-from poc_aug.types import Annotation, Annotator, Filled, Part, Rejection
+from poc_aug.protocols import Annotator
+from poc_aug.types import Annotation, Filled, Part, Rejection
 from poc_aug.types import Crop as SceneCrop
 
 VARIANTS = 3

@@ -33,8 +33,8 @@ from finetune_ood import BATCH, CROP_HW, ObjectCrop, finetune, load_model, save
 from poc_aug import InsertionPipeline, ObjectBank, OodLabels, PasteInserter, POCAugmentedDataset, warm_cache
 from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
 from poc_aug.backends.paste.bank_recipe import paste_recipe
-from poc_aug.benchmarking.timing import environment, write_json
 from poc_aug.datasets import PairedFolder, camvid, fishyscapes, road_anomaly
+from poc_aug.environment import environment, write_json
 from poc_aug.evaluation.anomalies import Frame, evaluate
 from poc_aug.evaluation.closed_set import evaluate_classes
 from poc_aug.labels.schema import SCHEMAS

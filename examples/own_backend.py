@@ -28,7 +28,7 @@ class TriangleInserter:
         thickness: width of the red border over the triangle's height.
     """
 
-    needs_perspective = False  # True: only frames with a known horizon can be filled
+    needs_camera = False  # True: only frames with a known horizon can be filled
 
     def __init__(self, thickness: float = 0.22) -> None:
         self.thickness = thickness

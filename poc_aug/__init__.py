@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from poc_aug.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
     from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from poc_aug.labels.schema import LabelSchema
     from poc_aug.live import ServerSettings
     from poc_aug.recipe import ObjectSpec, Recipe
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Adapt": "poc_aug.items.open_item",

@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from poc_aug.errors import CalibrationError
-from poc_aug.types import Perspective
 
 # Sides in pixels are rounded when a frame is resized: a half-size 1242x375 is 621x188.
 _ROUNDING_PX = 1.0
 _LARGEST_PITCH = 0.5
 _LARGEST_HEIGHT_M = 20.0
+
+
+HorizonSource: TypeAlias = Literal["given", "calibration file", "preset and objects", "preset", "objects", "ground"]
+"""Where a horizon is known from, best first; see `poc_aug.camera`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole camera over a flat ground, looking along it: enough to turn metres into pixels.
+
+    A point of the ground at distance ``z`` is seen at row ``horizon_row + focal_px * camera_height_m / z``;
+    hence one metre upright at foot row ``r`` is ``(r - horizon_row) / camera_height_m`` pixels high, whatever
+    the focal length.
+
+    Attributes:
+        horizon_row: row of the horizon in pixels (may lie outside the picture).
+        camera_height_m: height of the camera over the ground.
+        focal_px: focal length in pixels.
+        centre_col: column of the optical axis.
+        horizon_from: where the horizon is known from.
+    """
+
+    horizon_row: float
+    camera_height_m: float
+    focal_px: float
+    centre_col: float
+    horizon_from: HorizonSource = "given"
+
+    def px_per_m(self, foot_row: float) -> float:
+        """Pixels of one upright metre whose foot is seen at ``foot_row`` (negative above the horizon)."""
+        return (foot_row - self.horizon_row) / self.camera_height_m
+
+    def distance_m(self, foot_row: float) -> float:
+        """Distance along the ground, in metres, of what is seen at ``foot_row`` (below the horizon)."""
+        return self.focal_px * self.camera_height_m / max(foot_row - self.horizon_row, 1e-6)
+
+    def row_of(self, distance_m: float, height_m: float = 0.0) -> float:
+        """Row at which a point ``height_m`` over the ground, ``distance_m`` away, is seen."""
+        return self.horizon_row + self.focal_px * (self.camera_height_m - height_m) / distance_m
+
+    def shifted(self, y: int, x: int) -> Camera:
+        """The same camera in the coordinates of a crop whose corner is at ``(y, x)``."""
+        return replace(self, horizon_row=self.horizon_row - y, centre_col=self.centre_col - x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +88,10 @@ class Calibration:
         if self.size_hw is not None:
             self._check_centre(self.size_hw)
 
-    def perspective(self, size_hw: tuple[int, int]) -> Perspective:
+    def camera(self, size_hw: tuple[int, int]) -> Camera:
         """The camera of a frame of ``(h, w)`` pixels: as calibrated, or resized as a whole.
 
-        The horizon lies at ``v0 - fy * tan(pitch)``. Below it, `Perspective` takes a plane that the camera looks along;
+        The horizon lies at ``v0 - fy * tan(pitch)``. Below it, `Camera` takes a plane that the camera looks along;
         for a camera that looks down 0.038 rad this is off by 4 px of 1024 at 5 m and less farther away, and an
         upright object's height by 0.4%.
 
@@ -67,7 +110,7 @@ class Calibration:
                 "height_m: 1.22, focal: 1.1}), or a calibration(index) of the dataset; see docs/camera.md",
             )
         horizon = self.centre_xy[1] - self.focal_xy[1] * math.tan(self.pitch)
-        return Perspective(
+        return Camera(
             horizon_row=(horizon + 0.5) * scale_y - 0.5,
             camera_height_m=self.height_m,
             focal_px=self.focal_xy[0] * scale_x,

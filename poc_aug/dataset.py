@@ -19,7 +19,7 @@ from poc_aug import seeding
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import LabelPolicyError, RecipeError
+from poc_aug.errors import LabelPolicyError, SettingError
 from poc_aug.generation.dataset_manifest import type_name
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.items.open_item import Adapt, OpenItem, open_item
@@ -34,8 +34,8 @@ from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.compose import compose_image, covered, paint_labels
 from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
 from poc_aug.reading.source import OnMiss, Reading, Shown, VariantSource, check_source
-from poc_aug.recipe import Recipe
-from poc_aug.types import IGNORED, Variant
+from poc_aug.recipe import IGNORED, Recipe
+from poc_aug.types import Variant
 
 _logger = logging.getLogger("poc_aug")
 _NUM_VARIANTS = 3  # as `warm_cache`
@@ -106,7 +106,7 @@ class POCAugmentedDataset(Dataset[Any]):
             does not fit the labels' dtype.
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
             cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
-        RecipeError: a parameter out of its range.
+        SettingError: a parameter out of its range.
         TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
             interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
@@ -171,7 +171,7 @@ class POCAugmentedDataset(Dataset[Any]):
             self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings, len(set(own_keys)))
             self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
         elif cache is None:
-            raise RecipeError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
+            raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
         else:
             self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
@@ -253,11 +253,11 @@ class POCAugmentedDataset(Dataset[Any]):
         """With ``pipeline``: start the generation process now; else the first item that needs it does.
 
         Raises:
-            RecipeError: there is no pipeline.
+            SettingError: there is no pipeline.
             GenerationProcessError: it could not start; the message holds its traceback.
         """
         if self._live is None:
-            raise RecipeError("start() on a dataset without pipeline=", expected="a dataset that generates")
+            raise SettingError("start() on a dataset without pipeline=", expected="a dataset that generates")
         self._live.start()
 
     def close(self) -> None:
@@ -367,14 +367,14 @@ class POCAugmentedDataset(Dataset[Any]):
 
     def _check_parameters(self) -> None:
         if not 0 <= self.p <= 1:
-            raise RecipeError(f"p={self.p}", expected="a share in [0, 1]")
+            raise SettingError(f"p={self.p}", expected="a share in [0, 1]")
         absent = self.variant is not None and all(index != self.variant for _, index in self.cache)
         if absent and self._live is None:
             held = sorted({index for _, index in self.cache})
-            raise RecipeError(f"variant={self.variant}", expected=f"a variant that the cache holds: {held}")
+            raise SettingError(f"variant={self.variant}", expected=f"a variant that the cache holds: {held}")
         most = self.recipe.max_sigma_px
         if not 0 <= self.sigma_px <= most:
-            raise RecipeError(
+            raise SettingError(
                 f"sigma_px={self.sigma_px}",
                 expected=f"0 to {most}: the cache holds no pixels beyond that feather",
                 hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",

@@ -121,7 +121,11 @@ class TransformError(PocAugError):
 
 
 class RecipeError(PocAugError):
-    """A recipe that is not valid, or does not fit the dataset."""
+    """A recipe that is not valid, or does not fit the dataset or the backends."""
+
+
+class SettingError(PocAugError, ValueError):
+    """An argument, option or setting out of its range, or one that does not go with another."""
 
 
 class ObjectBankError(PocAugError):

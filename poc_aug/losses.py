@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 
 OOD_ID = 254
 IGNORE = (255,)
@@ -70,10 +70,10 @@ def energy_margin(
         ignore: label ids of pixels that do not count.
 
     Raises:
-        RecipeError: a temperature that is not positive.
+        SettingError: a temperature that is not positive.
     """
     if not temperature > 0:
-        raise RecipeError(f"temperature={temperature}", expected="over 0")
+        raise SettingError(f"temperature={temperature}", expected="over 0")
     logits, ood, known = _split(logits, labels, ood_id, ignore)
     values = -temperature * (logits / temperature).logsumexp(dim=1)
     return _mean((values - margin_in).relu().square(), known) + _mean((margin_out - values).relu().square(), ood)
@@ -112,7 +112,7 @@ def _split(
             hint="resize the logits to the labels' size",
         )
     if ood_id in ignore:
-        raise RecipeError(f"ood_id={ood_id} is one of ignore={tuple(ignore)}", expected="an id that counts")
+        raise SettingError(f"ood_id={ood_id} is one of ignore={tuple(ignore)}", expected="an id that counts")
     integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool)
     if not logits.dtype.is_floating_point or not integer:
         raise ItemFormatError(f"logits of {logits.dtype}, labels of {labels.dtype}", expected="floating point, integer")

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validato
 from poc_aug.camera_spec import CAMERAS as CAMERAS
 from poc_aug.camera_spec import CameraSpec as CameraSpec
 from poc_aug.errors import RecipeError
-from poc_aug.types import IGNORED
+
+IGNORED = "(ignored)"
+"""Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
 
 
 class _Frozen(BaseModel):

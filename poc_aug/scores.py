@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import torch
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 
 Score: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -47,10 +47,10 @@ def energy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Free energy, ``-T logsumexp(logits / T)`` (Liu et al., NeurIPS 2020).
 
     Raises:
-        RecipeError: a temperature that is not positive.
+        SettingError: a temperature that is not positive.
     """
     if not temperature > 0:
-        raise RecipeError(f"temperature={temperature}", expected="over 0")
+        raise SettingError(f"temperature={temperature}", expected="over 0")
     return _told(-temperature * (checked_logits(logits) / temperature).logsumexp(dim=1))
 
 
@@ -63,7 +63,7 @@ def void_probability(logits: torch.Tensor, void_index: int) -> torch.Tensor:
     """Softmax probability of a void class.
 
     Raises:
-        RecipeError: a channel that the logits do not have.
+        SettingError: a channel that the logits do not have.
     """
     logits = checked_logits(logits)
     return _told(logits.softmax(dim=1)[:, _channel(logits, void_index)])
@@ -83,11 +83,11 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
         void_index: channel of a void class: for "void", and left out of the logits for all other scores.
 
     Raises:
-        RecipeError: an unknown name, or "void" without a channel.
+        SettingError: an unknown name, or "void" without a channel.
     """
     if name == "void":
         if void_index is None:
-            raise RecipeError(
+            raise SettingError(
                 "score 'void' without void_index",
                 expected="the channel of the void class",
                 hint="void_index=19",
@@ -95,7 +95,7 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
             )
         return lambda logits: void_probability(logits, void_index)
     if name not in SCORES:
-        raise RecipeError(f"score {name!r}", expected=f"one of: {', '.join(SCORES)}, void")
+        raise SettingError(f"score {name!r}", expected=f"one of: {', '.join(SCORES)}, void")
     function = SCORES[name]
     return function if void_index is None else lambda logits: function(known_logits(logits, void_index))
 
@@ -104,7 +104,7 @@ def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:
     """The logits without a void channel, ``[B, C - 1, H, W]``.
 
     Raises:
-        RecipeError: a channel that the logits do not have.
+        SettingError: a channel that the logits do not have.
     """
     place = _channel(logits, void_index)
     return torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
@@ -127,7 +127,7 @@ def checked_logits(logits: torch.Tensor) -> torch.Tensor:
 def _channel(logits: torch.Tensor, index: int) -> int:
     count = logits.shape[1]
     if not -count <= index < count:
-        raise RecipeError(f"void_index={index}", expected=f"a channel of the model's {count}: 0 to {count - 1}")
+        raise SettingError(f"void_index={index}", expected=f"a channel of the model's {count}: 0 to {count - 1}")
     return index % count
 
 

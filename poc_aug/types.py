@@ -1,4 +1,4 @@
-"""The nouns that every stage shares: frozen data, and the protocols of what is handed in.
+"""The nouns that every stage shares, as frozen data; the protocols of what is handed in are in `poc_aug.protocols`.
 
 Boxes are ``(y, x, h, w)`` integers in pixels, named ``*_yxhw``; sizes are ``(h, w)``, named ``*_hw``.
 A ``mask`` is boolean; a map of label ids is ``labels``.
@@ -6,24 +6,18 @@ A ``mask`` is boolean; a map of label ids is ``labels``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import torch
 
-if TYPE_CHECKING:
-    from poc_aug.camera_model import Calibration
-    from poc_aug.recipe import InpaintPass, Recipe
+from poc_aug.camera_model import Calibration, Camera
+from poc_aug.recipe import IGNORED, InpaintPass
 
 Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
 
-IGNORED = "(ignored)"
-"""Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
-
-HorizonSource: TypeAlias = Literal["given", "calibration file", "preset and objects", "preset", "objects", "ground"]
-"""Where a horizon is known from, best first; see `poc_aug.camera`."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -51,45 +45,6 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Perspective:
-    """A pinhole camera over a flat ground, looking along it: enough to turn metres into pixels.
-
-    A point of the ground at distance ``z`` is seen at row ``horizon_row + focal_px * camera_height_m / z``;
-    hence one metre upright at foot row ``r`` is ``(r - horizon_row) / camera_height_m`` pixels high, whatever
-    the focal length.
-
-    Attributes:
-        horizon_row: row of the horizon in pixels (may lie outside the picture).
-        camera_height_m: height of the camera over the ground.
-        focal_px: focal length in pixels.
-        centre_col: column of the optical axis.
-        horizon_from: where the horizon is known from.
-    """
-
-    horizon_row: float
-    camera_height_m: float
-    focal_px: float
-    centre_col: float
-    horizon_from: HorizonSource = "given"
-
-    def px_per_m(self, foot_row: float) -> float:
-        """Pixels of one upright metre whose foot is seen at ``foot_row`` (negative above the horizon)."""
-        return (foot_row - self.horizon_row) / self.camera_height_m
-
-    def distance_m(self, foot_row: float) -> float:
-        """Distance along the ground, in metres, of what is seen at ``foot_row`` (below the horizon)."""
-        return self.focal_px * self.camera_height_m / max(foot_row - self.horizon_row, 1e-6)
-
-    def row_of(self, distance_m: float, height_m: float = 0.0) -> float:
-        """Row at which a point ``height_m`` over the ground, ``distance_m`` away, is seen."""
-        return self.horizon_row + self.focal_px * (self.camera_height_m - height_m) / distance_m
-
-    def shifted(self, y: int, x: int) -> Perspective:
-        """The same camera in the coordinates of a crop whose corner is at ``(y, x)``."""
-        return replace(self, horizon_row=self.horizon_row - y, centre_col=self.centre_col - x)
-
-
-@dataclass(frozen=True, slots=True)
 class Extent:
     """How large the object is that an inserter would draw for a seed; what region search needs to know.
 
@@ -114,13 +69,13 @@ class Region:
         box_yxhw: the box to fill.
         crop_yxhw: the square around it that an inserter sees (smaller than square only where the frame is).
         rung: which rung of the recipe's ladder found the place: 0 is what was asked for.
-        perspective: the frame's camera, where one is known.
+        camera: the frame's camera, where one is known.
     """
 
     box_yxhw: Box
     crop_yxhw: Box
     rung: int = 0
-    perspective: Perspective | None = None
+    camera: Camera | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +89,7 @@ class Crop:
         prompt: the prompt drawn for this attempt, in the recipe's template.
         parts: class names of the object's parts; most objects have one, their own name.
         seed: the attempt's seed: equal seeds give equal insertions.
-        perspective: the frame's camera in crop coordinates, where one is known.
+        camera: the frame's camera in crop coordinates, where one is known.
         detect: what an annotator is asked to find, one text for each of ``parts``.
         passes: the recipe's inpainting passes, for inserters that paint.
         object_prompt: the drawn prompt without the template, for passes with one of their own.
@@ -146,7 +101,7 @@ class Crop:
     prompt: str
     parts: tuple[str, ...]
     seed: int
-    perspective: Perspective | None = None
+    camera: Camera | None = None
     detect: tuple[str, ...] = ()
     passes: tuple[InpaintPass, ...] = ()
     object_prompt: str = ""
@@ -280,76 +235,3 @@ class Variant:
     insertions: tuple[Insertion, ...]
     rejections: tuple[Rejection, ...] = ()
     label_digest: bytes = b""
-
-
-@runtime_checkable
-class Inserter(Protocol):
-    """Fills crops with objects. Must be a pure function of each crop: batching changes nothing."""
-
-    @property
-    def needs_perspective(self) -> bool:
-        """Whether it can fill only crops whose camera is known."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """JSON values of everything that decides what is drawn; part of a cache's fingerprint."""
-        ...
-
-    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
-        """Size of what ``insert`` will draw for this seed.
-
-        ``None``: it fills whatever box it is given. A `Rejection`: it cannot draw this seed at all.
-        """
-        ...
-
-    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        """Fill each crop; one result a crop, in order."""
-        ...
-
-
-@runtime_checkable
-class Annotator(Protocol):
-    """Finds the masks of what was inserted."""
-
-    def describe(self) -> dict[str, Any]:
-        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
-        ...
-
-    def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        """Annotate each filled crop; one result a crop, in order."""
-        ...
-
-
-@runtime_checkable
-class Locator(Protocol):
-    """Finds where objects may stand in a full image."""
-
-    def describe(self) -> dict[str, Any]:
-        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
-        ...
-
-    def locate(self, sample: Sample, location: str) -> torch.Tensor:
-        """Valid area, bool ``[H, W]``, for a location such as "the road"."""
-        ...
-
-
-@runtime_checkable
-class LeavesOut(Protocol):
-    """A backend that goes on without some of what it was given, and says without which."""
-
-    def left_out(self) -> Mapping[str, int]:
-        """What it could not use from the start: how many, by reason."""
-        ...
-
-    def unreadable(self) -> Mapping[str, str]:
-        """What turned out to be unreadable so far: why, by the name that its rejections have as their detail."""
-        ...
-
-
-@runtime_checkable
-class ChecksRecipe(Protocol):
-    """A backend that can tell, before any long work, that it cannot do what a recipe asks for."""
-
-    def check_recipe(self, recipe: Recipe) -> None:
-        """Raise a `PocAugError` that names the recipe's value: a prompt over the text limit, a missing setting."""
-        ...

@@ -23,7 +23,7 @@ from poc_aug.errors import (
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
-from poc_aug.reading.compose import dilate, feather_radius_px
+from poc_aug.masks import dilate, feather_radius_px
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 6

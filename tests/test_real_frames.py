@@ -19,7 +19,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import schema_of
 from poc_aug.labels.policies import AnomalyLabels, OodLabels
-from poc_aug.reading.compose import dilate, feather_radius_px
+from poc_aug.masks import dilate, feather_radius_px
 
 VARIANTS = 3
 SIGMA_PX = 1.0

@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from poc_aug.benchmarking.timing import Spread, environment, interleaved, ratios, seconds, significant, write_json
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, seconds, significant
 from poc_aug.cache import Cache
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.errors import CacheDatasetMismatchError, RecipeError
+from poc_aug.environment import environment, write_json
+from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.items import image_digest as digest
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys
@@ -184,13 +185,13 @@ def bench_reading(
         repeats: measurements of each; one more of each is the warm-up.
 
     Raises:
-        RecipeError: a parameter out of its range.
+        SettingError: a parameter out of its range.
         CacheError: as `POCAugmentedDataset`.
         CacheDatasetMismatchError: the cache holds no objects for any sample of the dataset.
     """
     for name, value, least in (("workers", workers, 0), ("items", items, 1), ("repeats", repeats, 1)):
         if value < least:
-            raise RecipeError(f"{name}={value}", expected=f"at least {least}")
+            raise SettingError(f"{name}={value}", expected=f"at least {least}")
     # Only samples that the cache holds are measured.
     wrapped = POCAugmentedDataset(
         dataset, cache, p=1.0, redraw="epoch", on_miss="original", schema=schema, keys=keys, adapt=adapt

@@ -18,7 +18,7 @@ from __future__ import annotations
 from poc_aug.camera.calibration_files import read_calibration
 from poc_aug.camera.camera_check import check_known, check_shape
 from poc_aug.camera.frame_calibrations import FrameCalibrations, calibration_file
-from poc_aug.camera.frame_camera import ESTIMATOR, camera_of, has_pose
+from poc_aug.camera.frame_camera import ESTIMATOR, find_camera, has_pose
 from poc_aug.camera_model import Calibration
 
 __all__ = [
@@ -26,9 +26,9 @@ __all__ = [
     "Calibration",
     "FrameCalibrations",
     "calibration_file",
-    "camera_of",
     "check_known",
     "check_shape",
+    "find_camera",
     "has_pose",
     "read_calibration",
 ]

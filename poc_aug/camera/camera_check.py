@@ -6,8 +6,9 @@ from poc_aug.camera.frame_camera import has_pose
 from poc_aug.camera_spec import CAMERAS
 from poc_aug.errors import DatasetError, RecipeError
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import ObjectSpec, PerspectiveSize, Recipe
-from poc_aug.types import Inserter, Sample
+from poc_aug.types import Sample
 
 
 def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: LabelSchema | None) -> None:
@@ -25,7 +26,7 @@ def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: La
         return
     posed = " or ".join(name for name, preset in CAMERAS.items() if preset.pitch is not None)
     drawn = ""
-    if inserter.needs_perspective:
+    if inserter.needs_camera:
         drawn = f": {type(inserter).__name__} draws in the scene's perspective, in metres, and needs a camera"
     raise RecipeError(
         f"object {spec.name!r} needs a horizon: the recipe's camera gives none and has no known pose, and schema "
@@ -64,4 +65,4 @@ def check_shape(sample: Sample, recipe: Recipe, inserter: Inserter, schema: Labe
 
 
 def _needs_horizon(spec: ObjectSpec, recipe: Recipe, inserter: Inserter) -> bool:
-    return inserter.needs_perspective or isinstance(spec.size or recipe.size, PerspectiveSize)
+    return inserter.needs_camera or isinstance(spec.size or recipe.size, PerspectiveSize)

@@ -9,11 +9,10 @@ import torch
 from poc_aug.camera.ground_end import ground_end, top_of_ground
 from poc_aug.camera.horizon_fit import Guess, combine, robust_row
 from poc_aug.camera.known_heights import find_sightings
-from poc_aug.camera_model import Calibration
+from poc_aug.camera_model import Calibration, Camera, HorizonSource
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CalibrationError
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.types import HorizonSource, Perspective
 
 ESTIMATOR = 2
 """Grows whenever the same labels give another horizon; part of the fingerprint of caches whose horizon is estimated."""
@@ -42,12 +41,12 @@ def _of_these_frames(spec: CameraSpec, size_hw: tuple[int, int]) -> bool:
     return spec.aspect is None or abs(size_hw[1] / size_hw[0] / spec.aspect - 1) <= _ASPECT
 
 
-def camera_of(
+def find_camera(
     spec: CameraSpec,
     labels: torch.Tensor,
     schema: LabelSchema | None = None,
     calibration: Calibration | None = None,
-) -> Perspective | None:
+) -> Camera | None:
     """The camera of one frame.
 
     Args:
@@ -74,17 +73,17 @@ def camera_of(
     centre_col = (width - 1) / 2
     if spec.centre_yx is not None and _of_these_frames(spec, (height, width)):
         centre_col = spec.centre_yx[1] * width
-    return Perspective(row, spec.height_m, focal_px, centre_col, source)
+    return Camera(row, spec.height_m, focal_px, centre_col, source)
 
 
-def _calibrated(calibration: Calibration | None, size_hw: tuple[int, int]) -> Perspective:
+def _calibrated(calibration: Calibration | None, size_hw: tuple[int, int]) -> Camera:
     if calibration is None:
         raise CalibrationError(
             "camera 'file', and the sample has no calibration",
             expected="Sample(..., calibration=...), as warm_cache and POCAugmentedDataset fill it in",
             hint="poc_aug.camera.read_calibration(path) reads a file; or name a preset: camera: cityscapes",
         )
-    return calibration.perspective(size_hw)
+    return calibration.camera(size_hw)
 
 
 def _horizon(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from poc_aug.types import Perspective
+from poc_aug.camera_model import Camera
 
 HEIGHT_M = 1.7
 DISTANCES_M = (5.0, 10.0, 20.0, 40.0, 80.0)
@@ -31,7 +31,7 @@ class Post:
     top_row: float
 
 
-def posts(view: Perspective) -> Iterator[Post]:
+def posts(view: Camera) -> Iterator[Post]:
     """The grid of posts, far to near: `HEIGHT_M` high at all `DISTANCES_M` and `OFFSETS_M`."""
     for distance_m in sorted(DISTANCES_M, reverse=True):
         for offset_m in OFFSETS_M:

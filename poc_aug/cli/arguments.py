@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import yaml
 
-from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, RecipeError
+from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, SettingError
 
 _INT = r"-?(?:0|[1-9][0-9]*)"
 _NUMBER = rf"{_INT}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|-?\.[0-9]+"
@@ -29,7 +29,7 @@ def parse_value(text: str) -> Any:
     ``[...]`` and ``{...}`` are read as YAML. All else stays text: ``0016``, ``no``, ``12:30``, ``2024-01-05``.
 
     Raises:
-        RecipeError: brackets or braces around what is not YAML.
+        SettingError: brackets or braces around what is not YAML.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -39,7 +39,7 @@ def parse_value(text: str) -> Any:
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise RecipeError(f"cannot read the value {text!r}: {error}", expected="YAML such as [a, b]") from error
+            raise SettingError(f"cannot read the value {text!r}: {error}", expected="YAML such as [a, b]") from error
     return _numbers(text)
 
 
@@ -62,15 +62,15 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     """``["key=value", ...]`` to keyword arguments.
 
     Raises:
-        RecipeError: an argument without ``=``, or one that comes twice.
+        SettingError: an argument without ``=``, or one that comes twice.
     """
     arguments: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name.isidentifier():
-            raise RecipeError(f"argument {pair!r}", expected="key=value, for example split=train")
+            raise SettingError(f"argument {pair!r}", expected="key=value, for example split=train")
         if name in arguments:
-            raise RecipeError(f"argument {name!r} is given twice", expected="each argument once")
+            raise SettingError(f"argument {name!r} is given twice", expected="each argument once")
         arguments[name] = parse_value(value)
     return arguments
 

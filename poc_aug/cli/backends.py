@@ -12,10 +12,10 @@ from rich.console import Console
 from poc_aug.backends.known_models import Task, default_model
 from poc_aug.cli.arguments import config_value, load_callable
 from poc_aug.cli.object_sources import build
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.protocols import Annotator, Inserter, Locator
 from poc_aug.recipe import Recipe
-from poc_aug.types import Annotator, Inserter, Locator
 
 PAINTERS = ("diffusion", "text-to-image")
 ANNOTATORS = ("transformers", "grounded-sam", "sam3", "none")
@@ -59,17 +59,17 @@ def check_options(kind: type[_Options], values: Mapping[str, Any], where: str) -
     """Check options by their names; ``where`` names their source in errors.
 
     Raises:
-        RecipeError: an unknown field, or a value that does not fit; names field, value and expectation.
+        SettingError: an unknown field, or a value that does not fit; names field, value and expectation.
     """
     fields = {field.alias or name: str(field.description) for name, field in kind.model_fields.items()}
     unknown = sorted(str(name) for name in values if name not in fields)
     if unknown:
-        raise RecipeError(f"{where}: unknown fields {unknown}", expected=f"some of: {', '.join(fields)}")
+        raise SettingError(f"{where}: unknown fields {unknown}", expected=f"some of: {', '.join(fields)}")
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
         wrong = list(dict.fromkeys(str(item["loc"][0]) for item in error.errors()))
-        raise RecipeError(
+        raise SettingError(
             f"{where}: " + "; ".join(f"{name} = {values[name]!r}" for name in wrong),
             expected="; ".join(f"{name}: {fields[name]}" for name in wrong),
         ) from error
@@ -81,7 +81,7 @@ def build_pipeline(console: Console, recipe: Recipe, options: BackendOptions) ->
     The annotator is loaded first: its models are the smaller ones.
 
     Raises:
-        RecipeError: an unknown name, or arguments that do not fit.
+        SettingError: an unknown name, or arguments that do not fit.
         MissingDependencyError: a package is not installed.
         ModelError: a model is not there, or not of the kind needed.
         DeviceError: the device is not there.
@@ -106,7 +106,7 @@ def plain_pipeline(recipe: Recipe, inserter: Inserter, options: BackendOptions) 
     """The pipeline of objects that need no model, with a locator of one's own where one is named.
 
     Raises:
-        RecipeError: an unknown locator.
+        SettingError: an unknown locator.
     """
     _check_names(options)
     locator: Locator | None = None
@@ -123,7 +123,7 @@ def _check_names(options: BackendOptions) -> None:
         ("locator", options.locator, LOCATORS),
     ):
         if value is not None and value not in known and ":" not in value:
-            raise RecipeError(f"--{name} {value}", expected=f"one of {', '.join(known)}, or {_OWN}")
+            raise SettingError(f"--{name} {value}", expected=f"one of {', '.join(known)}, or {_OWN}")
 
 
 def _inserter(console: Console, options: BackendOptions) -> Inserter:
@@ -159,7 +159,7 @@ def _annotator(console: Console, recipe: Recipe, options: BackendOptions) -> Ann
 
         for option, value in (("--detector", options.detector), ("--segmenter", options.segmenter)):
             if value is None:
-                raise RecipeError(
+                raise SettingError(
                     f"--annotator grounded-sam without {option}",
                     expected="--detector groundingdino_swint_ogc.pth --segmenter sam_vit_h_4b8939.pth",
                     hint="or take --annotator transformers, which finds its models on the hub",
@@ -187,7 +187,7 @@ def _locator(annotator: Annotator | None, options: BackendOptions) -> Locator | 
     if isinstance(annotator, PromptAnnotator):
         return PromptLocator(annotator.finder)
     if options.locator == "prompt":
-        raise RecipeError(
+        raise SettingError(
             f"--locator prompt with --annotator {options.annotator}",
             expected="an annotator whose models can look for a place: transformers, grounded-sam or sam3",
             hint="choose one of these, or --locator labels",

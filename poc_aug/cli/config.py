@@ -12,7 +12,7 @@ from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.backends import BackendOptions, check_options
 from poc_aug.cli.object_choice import ObjectSource
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.generation.warming import OnError
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
@@ -85,7 +85,7 @@ class WarmConfig(BackendOptions):
         """The class names of ``location``, none of them for anywhere; ``None``: the recipe's.
 
         Raises:
-            RecipeError: no name, or "anywhere" beside names.
+            SettingError: no name, or "anywhere" beside names.
         """
         if self.location is None:
             return None
@@ -93,14 +93,14 @@ class WarmConfig(BackendOptions):
         if ANYWHERE not in (name.lower() for name in names):
             return names
         if len(names) > 1:
-            raise RecipeError(f"location = {self.location!r}", expected=f"class names, or {ANYWHERE} alone")
+            raise SettingError(f"location = {self.location!r}", expected=f"class names, or {ANYWHERE} alone")
         return ()
 
     def source(self) -> ObjectSource:
         """Which objects, and what is changed in their recipe.
 
         Raises:
-            RecipeError: sizes, names or numbers that cannot be read.
+            SettingError: sizes, names or numbers that cannot be read.
         """
         return ObjectSource(
             seed=self.seed,
@@ -120,13 +120,13 @@ class WarmConfig(BackendOptions):
         """Least and most objects in one variant; ``None``: the recipe's.
 
         Raises:
-            RecipeError: neither one nor two numbers.
+            SettingError: neither one nor two numbers.
         """
         if self.per_variant is None:
             return None
         parts = [part.strip() for part in str(self.per_variant).strip("[]() ").split(",") if part.strip()]
         if len(parts) not in (1, 2) or not all(part.isdecimal() for part in parts):
-            raise RecipeError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
+            raise SettingError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
         return int(parts[0]), int(parts[-1])
 
 
@@ -134,12 +134,12 @@ def class_names(option: str, given: str | Sequence[str]) -> tuple[str, ...]:
     """Class names, as text with commas or as a list.
 
     Raises:
-        RecipeError: there is none; names the option.
+        SettingError: there is none; names the option.
     """
     names = given.split(",") if isinstance(given, str) else given
     found = tuple(name.strip() for name in names if name.strip())
     if not found:
-        raise RecipeError(f"{option} = {given!r}", expected="one name or more: dog,cat")
+        raise SettingError(f"{option} = {given!r}", expected="one name or more: dog,cat")
     return found
 
 
@@ -147,7 +147,7 @@ def check_config(values: Mapping[str, Any], where: str) -> WarmConfig:
     """Check options by their names in YAML; ``where`` names their source in errors.
 
     Raises:
-        RecipeError: an unknown field, or a value that does not fit; names field, value and expectation.
+        SettingError: an unknown field, or a value that does not fit; names field, value and expectation.
     """
     return check_options(WarmConfig, values, where)
 
@@ -156,7 +156,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read the YAML form of the options, and check it; the dataset is ``{type: ..., args: {...}}`` or its name.
 
     Raises:
-        RecipeError: not a readable YAML file, or as in `check_config`.
+        SettingError: not a readable YAML file, or as in `check_config`.
     """
     values = read_yaml(path)
     check_config(values, str(path))

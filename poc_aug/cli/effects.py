@@ -9,11 +9,11 @@ from typing import Any
 from poc_aug.camera import has_pose
 from poc_aug.cli.backends import PAINTERS, BackendOptions
 from poc_aug.cli.config import WarmConfig
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.items.open_item import open_item
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize, Recipe
-from poc_aug.types import Inserter
 
 _LEAVE = "leave it out"
 _MODELS = ("model", "annotator", "detector", "segmenter", "device", "dtype", "backend_args", "annotator_args")
@@ -28,7 +28,7 @@ def check_backend_options(options: BackendOptions) -> None:
     """Check that the chosen backend uses every option about models.
 
     Raises:
-        RecipeError: names the option.
+        SettingError: names the option.
     """
     given = {name for name in _MODELS if getattr(options, name)}
     if options.backend is None:
@@ -79,17 +79,17 @@ def check_given_once(job: WarmConfig) -> None:
     """Check that no two options decide the same thing.
 
     Raises:
-        RecipeError: names both.
+        SettingError: names both.
     """
     for name, field in _TWICE.items():
         if field in job.changes and getattr(job, name) not in (None, False):
-            raise RecipeError(f"--set {field}=... with {_option(name)}", expected="one of the two")
+            raise SettingError(f"--set {field}=... with {_option(name)}", expected="one of the two")
     if job.paper_sizes and (job.sizes is not None or job.sizes_file is not None):
-        raise RecipeError(
+        raise SettingError(
             f"--paper-sizes with {_option('sizes' if job.sizes else 'sizes_file')}", expected="one of the two"
         )
     if "locate_by" in job.changes and job.locator != "auto":
-        raise RecipeError(f"--set locate_by=... with --locator {job.locator}", expected="one of the two")
+        raise SettingError(f"--set locate_by=... with --locator {job.locator}", expected="one of the two")
     check_fields(job.changes)
 
 
@@ -122,12 +122,12 @@ def check_effects(
         dataset: the dataset.
 
     Raises:
-        RecipeError: names the option, and what to give instead.
+        SettingError: names the option, and what to give instead.
     """
     asked = {field for name, field in _TWICE.items() if getattr(job, name) not in (None, False)} | set(job.changes)
     if job.backend == "text-to-image" and (job.paper_sizes or asked & _SQUARES):
         told = "--paper-sizes" if job.paper_sizes else _told(job, min(asked & _SQUARES))
-        raise RecipeError(
+        raise SettingError(
             f"{told} with --backend text-to-image",
             expected="nothing about sizes and places: it pastes squares of a fixed size, anywhere",
             hint="leave it out; --backend-arg size_px=512 sets the square's side",
@@ -147,7 +147,7 @@ def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter
     """Check that fields that ``--set`` changed reach the objects of the recipe; arguments as in `check_effects`.
 
     Raises:
-        RecipeError: names the field, and what to give instead.
+        SettingError: names the field, and what to give instead.
     """
     specs = recipe.objects
     if "size" in changes and all(spec.size is not None for spec in specs):
@@ -183,14 +183,14 @@ def check_camera_used(
         size_hw: height and width of the frames; ``None``: not known.
 
     Raises:
-        RecipeError: it would change nothing.
+        SettingError: it would change nothing.
     """
     metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
     camera = recipe.camera
     posed = camera.pitch is not None and (size_hw is None or has_pose(camera, size_hw))
     horizon = posed or camera.horizon is not None or camera.calibration is not None
     horizon |= schema is not None and bool(schema.ground)
-    if not horizon and not metres and not (inserter is not None and inserter.needs_perspective):
+    if not horizon and not metres and not (inserter is not None and inserter.needs_camera):
         raise _no_effect(
             f"{told}: no size is in metres, its pose in such frames is not known, and the labels have no ground to "
             "find a horizon by",
@@ -205,12 +205,12 @@ def _first_size(dataset: Any) -> tuple[int, int] | None:
         return None
 
 
-def _no_effect(problem: str, instead: str) -> RecipeError:
-    return RecipeError(f"no effect: {problem}", expected=instead, hint="give that, or leave it out")
+def _no_effect(problem: str, instead: str) -> SettingError:
+    return SettingError(f"no effect: {problem}", expected=instead, hint="give that, or leave it out")
 
 
-def _unused(options: BackendOptions, name: str, where: str, expected: str, hint: str) -> RecipeError:
-    return RecipeError(f"{_option(name)} {getattr(options, name)!r} {where}", expected=expected, hint=hint)
+def _unused(options: BackendOptions, name: str, where: str, expected: str, hint: str) -> SettingError:
+    return SettingError(f"{_option(name)} {getattr(options, name)!r} {where}", expected=expected, hint=hint)
 
 
 def _told(job: WarmConfig, field: str) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
 from poc_aug.cli.console import console
-from poc_aug.errors import ModelError, PocAugError, RecipeError
+from poc_aug.errors import ModelError, PocAugError, SettingError
 from poc_aug.files.outputs import make_folder
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def evaluate_command(
 
     The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
     """
-    from poc_aug.benchmarking.timing import environment, write_json
+    from poc_aug.environment import environment, write_json
     from poc_aug.evaluation.anomalies import Frame, evaluate
 
     if out is None and maps is not None:
-        raise RecipeError("--maps without --out", expected="a folder to draw them into: --out report")
+        raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
     if out is not None:
         make_folder(out)  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
@@ -164,14 +164,14 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
     """Names of the model's channels; of several names of an id the first."""
     if classes is None:
         if labelled:
-            raise RecipeError(
+            raise SettingError(
                 "--labelled without --classes",
                 expected="a label schema whose names, by id, are the model's channels",
                 hint="--classes cityscapes-trainIds",
             )
         return []
     if not labelled:
-        raise RecipeError(
+        raise SettingError(
             f"--classes {classes} without --labelled",
             expected="a dataset of known classes to compare the channels with",
             hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
@@ -181,7 +181,7 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
     schema = LabelSchema.load(classes)
     by_id = {label_id: name for name, label_id in reversed(list(schema.ids.items())) if label_id not in schema.ignore}
     if sorted(by_id) != list(range(len(by_id))):
-        raise RecipeError(
+        raise SettingError(
             f"--classes {classes}: ids {sorted(by_id)}",
             expected="ids from 0 on, without a gap: the model's channels",
         )
@@ -191,7 +191,7 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
 def _size(text: str) -> tuple[int, int]:
     sides = text.split(",")
     if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
-        raise RecipeError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
+        raise SettingError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
     return int(sides[0]), int(sides[1])
 
 

@@ -43,7 +43,7 @@ from poc_aug.cli.options import (
 )
 from poc_aug.cli.progress import print_objects, print_report, warm_progress
 from poc_aug.cli.reliability_command import reliability_command
-from poc_aug.errors import PocAugError, RecipeError
+from poc_aug.errors import PocAugError, SettingError
 from poc_aug.files.outputs import make_folder, writing
 
 _INTERRUPTED = 130
@@ -166,11 +166,11 @@ def warm_cache_command(
     chosen.update({name: value for name, value in given.items() if value is not None})
     job = check_config(chosen, "options")
     if job.dataset is None:
-        raise RecipeError("--dataset is missing", expected="--dataset poc_aug:SyntheticStreet size=256,512")
+        raise SettingError("--dataset is missing", expected="--dataset poc_aug:SyntheticStreet size=256,512")
     if job.objects is None:
-        raise RecipeError("--objects is missing", expected="--objects rendered")
+        raise SettingError("--objects is missing", expected="--objects rendered")
     if job.out is None:
-        raise RecipeError("--out is missing", expected="--out street.cache")
+        raise SettingError("--out is missing", expected="--out street.cache")
     check_backend_options(job)
     check_given_once(job)
     asked = job.source()
@@ -288,7 +288,7 @@ def preview(
     from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 
     if dataset is None:
-        raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+        raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
     _check_picture_name(out)
     make_folder(out.parent)
     base = load_dataset(dataset, parse_arguments(arguments or []))
@@ -328,7 +328,7 @@ def bench(
     from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
 
     if dataset is None:
-        raise RecipeError("--dataset is missing", expected="the dataset that the cache was made from")
+        raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
     if out is not None:
         make_folder(out.parent)
     base = load_dataset(dataset, parse_arguments(arguments or []))
@@ -343,7 +343,7 @@ def _check_picture_name(path: Path) -> None:
 
     kinds = Image.registered_extensions()
     if kinds.get(path.suffix.lower()) not in Image.SAVE:
-        raise RecipeError(
+        raise SettingError(
             f"--out {str(path)!r}", expected="the name of a picture: one that ends in .png, .jpg or .webp"
         )
 
@@ -351,7 +351,7 @@ def _check_picture_name(path: Path) -> None:
 def _size(value: str) -> tuple[int, int]:
     parts = value.split(",")
     if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
-        raise RecipeError(f"--size {value}", expected="height and width as in 384,768")
+        raise SettingError(f"--size {value}", expected="height and width as in 384,768")
     return int(parts[0]), int(parts[1])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poc_aug.camera_spec import named_camera
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.labels.schema import class_key
 from poc_aug.presets.object_sizes import RealSizes, known_real_sizes
 from poc_aug.presets.size_choice import SizeChoice, sizes_text, with_sizes
@@ -50,7 +50,7 @@ class ObjectSource:
 
     def __post_init__(self) -> None:
         if self.real_sizes is not None and self.sizes is not None and self.sizes != "metres":
-            raise RecipeError(
+            raise SettingError(
                 f"real sizes (in metres) with sizes of {sizes_text(self.sizes)}",
                 expected="one of the two",
                 hint="leave real_sizes out, or choose sizes='metres'",
@@ -70,7 +70,7 @@ class ObjectSource:
             inherent: whether the inserter brings real sizes of its own.
 
         Raises:
-            RecipeError: an unknown object or camera, an unknown real size, or a value that does not fit.
+            SettingError: an unknown object or camera, an unknown real size, or a value that does not fit.
         """
         names = [spec.name for spec in recipe.objects]
         chosen = choose(names, self.include, self.exclude, "the recipe")
@@ -84,7 +84,7 @@ class ObjectSource:
         """The recipe that pastes every class of a bank, in the chosen sizes and with these changes.
 
         Raises:
-            RecipeError: as in `apply`.
+            SettingError: as in `apply`.
         """
         from poc_aug.backends.paste.bank_recipe import paste_recipe
 
@@ -104,7 +104,7 @@ class ObjectSource:
             changes["objects_per_variant"] = tuple(self.per_variant)
         twice = sorted(set(self.extra) & set(changes))
         if twice:
-            raise RecipeError(f"{', '.join(twice)} of the recipe given twice", expected="each field once")
+            raise SettingError(f"{', '.join(twice)} of the recipe given twice", expected="each field once")
         return recipe.with_changes(**self.extra, **changes) if self.extra or changes else recipe
 
 
@@ -112,7 +112,7 @@ def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequenc
     """The names that are included and not excluded, in their order.
 
     Raises:
-        RecipeError: a name that is not among them, with the closest ones; or nothing is left.
+        SettingError: a name that is not among them, with the closest ones; or nothing is left.
     """
     known = {class_key(name): name for name in names}
     for option, asked in (("include", include or ()), ("exclude", exclude)):
@@ -120,7 +120,7 @@ def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequenc
             # What is no typing error may be excluded everywhere: one list serves many sources.
             if class_key(name) not in known and not (option == "exclude" and name in known_real_sizes()):
                 close = get_close_matches(class_key(name), known, n=3)
-                raise RecipeError(
+                raise SettingError(
                     f"{option}: {where} has no {name!r}",
                     expected=f"some of: {', '.join(names)}",
                     hint=f"did you mean {', '.join(repr(known[key]) for key in close)}?"
@@ -131,7 +131,7 @@ def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequenc
     wanted = set(known) if include is None else {class_key(name) for name in include}
     chosen = [name for key, name in known.items() if key in wanted - {class_key(name) for name in exclude}]
     if not chosen:
-        raise RecipeError(
+        raise SettingError(
             f"no object of {where} is left: include={include}, exclude={list(exclude)}",
             expected=f"at least one of: {', '.join(names)}",
             hint="exclude fewer of them",

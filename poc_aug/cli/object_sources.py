@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectSource, choose
-from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.errors import ObjectBankError, RecipeError, SettingError
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
-from poc_aug.types import Inserter
 
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
@@ -47,8 +47,9 @@ def load_objects(
         say: told what was left out, and why.
 
     Raises:
-        RecipeError: an unknown source, a recipe that is not valid, a preset whose objects cannot be rendered, or
-            paper sizes of objects of no paper.
+        SettingError: an unknown source.
+        RecipeError: a recipe that is not valid, a preset whose objects cannot be rendered, or paper sizes of objects of
+            no paper.
         ObjectBankError: a bank without a usable cut-out.
     """
     from poc_aug.presets import load_preset, preset_names
@@ -99,7 +100,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
         paper_sizes: see `poc_aug.presets.load_preset`.
 
     Raises:
-        RecipeError: an unknown source, one without a recipe (cut-outs), one without paper sizes where they are asked
+        SettingError: an unknown source, one without a recipe (cut-outs), one without paper sizes where they are asked
             for, or a recipe that is not valid.
     """
     from poc_aug.presets import load_preset, preset_names
@@ -137,7 +138,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
 def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
     """The recipe of rendered objects: drawn true to size, so their sizes cannot be in pixels."""
     if isinstance(changes.sizes, PixelSize | FrameSize):
-        raise RecipeError(
+        raise SettingError(
             f"rendered objects in sizes of {sizes_text(changes.sizes)}",
             expected="sizes in metres: they are drawn in the scene's perspective, true to size, and need its camera",
             hint="leave sizes= out; for sizes in pixels paste cut-outs",
@@ -147,8 +148,8 @@ def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
     return changes.apply(recipe, inherent=True)
 
 
-def _no_paper_sizes(source: str) -> RecipeError:
-    return RecipeError(
+def _no_paper_sizes(source: str) -> SettingError:
+    return SettingError(
         f"{source}: no paper sizes",
         expected="a preset of a paper, such as poc-alt",
         hint="leave paper_sizes out, and choose sizes: ObjectSource(sizes=PixelSize(min_px=200, max_px=500))",
@@ -156,11 +157,13 @@ def _no_paper_sizes(source: str) -> RecipeError:
     )
 
 
-def _unknown(source: str, expected: str) -> RecipeError:
+def _unknown(source: str, expected: str) -> SettingError:
     from poc_aug.presets import preset_names
 
     presets = ", ".join(preset_names())
-    return RecipeError(f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path")
+    return SettingError(
+        f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path"
+    )
 
 
 def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -
     if changes.images is None:
         return settings
     if "coco" not in settings:
-        raise RecipeError(
+        raise SettingError(
             f"images = {str(changes.images)!r} (--images) with objects {source!r}",
             expected="a COCO instances .json, whose images they are",
             hint="leave it out; a folder of cut-outs is given as --objects itself",
@@ -200,7 +203,7 @@ def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> 
     arguments.
 
     Raises:
-        RecipeError: an unknown kind, setting or class.
+        SettingError: an unknown kind, setting or class.
         ObjectBankError: a bank without a usable cut-out.
     """
     from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
@@ -215,7 +218,7 @@ def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> 
         named = {spec.name for spec in recipe.objects} if recipe is not None else set()
         bank = _bank(own, settings, [name for name in CITYSCAPES_COCO_CLASSES if name not in named])
         return build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
-    raise RecipeError(f"inserter kind {kind!r}", expected="rendered or paste")
+    raise SettingError(f"inserter kind {kind!r}", expected="rendered or paste")
 
 
 def _bank(
@@ -238,7 +241,9 @@ def _bank(
 
     folder, coco = own.pop("folder", None), own.pop("coco", None)
     if (folder is None) == (coco is None):
-        raise RecipeError(f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json")
+        raise SettingError(
+            f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json"
+        )
     include, exclude = _names(own, "include"), _names(own, "exclude")
     if folder is not None:
         bank = ObjectBank.from_folder(folder)
@@ -273,7 +278,7 @@ def _names(own: dict[str, Any], field: str) -> list[str] | None:
         return None
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RecipeError(f"paste inserter: {field} = {given!r}", expected="class names: [car, dog]")
+        raise SettingError(f"paste inserter: {field} = {given!r}", expected="class names: [car, dog]")
     return list(names)
 
 
@@ -293,9 +298,11 @@ def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -
     """Call a class with arguments that a user named; ``told`` is what the error calls them.
 
     Raises:
-        RecipeError: they are not its arguments; and whatever the class itself raises.
+        SettingError: they are not its arguments; and whatever the class itself raises.
     """
     try:
         return make(**arguments)
     except TypeError as error:
-        raise RecipeError(f"{told}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}") from error
+        raise SettingError(
+            f"{told}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
+        ) from error

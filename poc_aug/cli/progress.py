@@ -14,7 +14,7 @@ from rich.text import Text
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.generation.statistics import Statistics
 from poc_aug.generation.warming import WarmReport
-from poc_aug.types import Inserter
+from poc_aug.protocols import Inserter
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.cli.console import console
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.files.outputs import make_folder
 
 
@@ -28,7 +28,7 @@ def reliability_command(
     from poc_aug.evaluation.reliability import reliability
 
     if label and out is None:
-        raise RecipeError("--label without --out", expected="a folder for the plot that it labels: --out report")
+        raise SettingError("--label without --out", expected="a folder for the plot that it labels: --out report")
     if out is not None:
         make_folder(out)
     report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
@@ -42,7 +42,7 @@ def reliability_command(
     if report.degenerate:
         console.print(f"{report.degenerate} of {report.resamples} resamples left out: all models in them were alike")
     if out is not None:
-        from poc_aug.benchmarking.timing import write_json
+        from poc_aug.environment import write_json
 
         picture = report.plot(out / "reliability.png", label=label)
         write_json(out / "reliability.json", report.to_dict())

@@ -11,13 +11,13 @@ from typing import Any
 from PIL import Image
 from rich.console import Console
 
-from poc_aug.benchmarking.timing import write_json
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.backends import BackendOptions, build_pipeline
 from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
 from poc_aug.cli.object_choice import ObjectSource
-from poc_aug.errors import DatasetError, RecipeError, SchemaError
+from poc_aug.environment import write_json
+from poc_aug.errors import DatasetError, SchemaError, SettingError
 from poc_aug.files.outputs import make_folder, writing
 from poc_aug.files.picture_pairs import open_pair
 from poc_aug.files.pictures import open_picture, to_rgb, upright
@@ -102,7 +102,7 @@ def run_try(console: Console, what: TryOptions, options: BackendOptions, out: Pa
     report = {
         "recipe": pipeline.recipe.to_dict(),
         "backends": pipeline.describe(),
-        "camera": None if seen.view is None else asdict(seen.view),
+        "camera": None if seen.camera is None else asdict(seen.camera),
         "valid_share": round(float(seen.valid_area.float().mean()), 4),
         "attempts": [_told(attempt) for attempt in seen.attempts],
         "insertions": [dict(insertion.provenance) for insertion in seen.variant.insertions],
@@ -130,15 +130,15 @@ def _open(path: Path) -> Image.Image:
 def _recipe(console: Console, what: TryOptions, schema: LabelSchema | None) -> Recipe:
     name = _ARTICLE.sub("", what.object.strip())
     if not name:
-        raise RecipeError(f"--object {what.object!r}", expected="what to insert, such as 'a sheep'")
+        raise SettingError(f"--object {what.object!r}", expected="what to insert, such as 'a sheep'")
     if what.labels is not None and schema is None:
-        raise RecipeError(
+        raise SettingError(
             f"--labels {str(what.labels)!r} without --schema",
             expected="the schema of its ids",
             hint="name one (--schema cityscapes-labelIds), or leave the labels out: --on is then looked for by prompt",
         )
     if what.labels is None and what.schema is not None:
-        raise RecipeError(
+        raise SettingError(
             f"--schema {what.schema} without --labels",
             expected="the label map that it is the schema of",
             hint="give it (--labels PICTURE.png), or leave the schema out",
@@ -175,7 +175,7 @@ def _camera(what: TryOptions) -> CameraSpec:
     if what.horizon is None:
         return camera
     if camera.calibration is not None:
-        raise RecipeError(
+        raise SettingError(
             f"--camera {what.camera} with --horizon {what.horizon:g}",
             expected="one of them: the file says where the horizon is",
             hint="leave --camera out, or name a preset with --horizon: --camera cityscapes",
@@ -187,9 +187,9 @@ def _size(
     console: Console, what: TryOptions, name: str, schema: LabelSchema | None, camera: CameraSpec
 ) -> dict[str, Any]:
     if what.sizes is not None and what.size_m is not None:
-        raise RecipeError("--sizes with --size-m", expected="one of the two")
+        raise SettingError("--sizes with --size-m", expected="one of the two")
     if what.sizes == "metres" and name not in known_real_sizes():
-        raise RecipeError(
+        raise SettingError(
             f"the real size of {name!r} is not known",
             expected="its height in metres, or sizes in pixels or parts of the picture",
             hint="--size-m 0.5, --sizes 40:120px or --sizes 0.05:0.2",
@@ -238,8 +238,8 @@ def _told(attempt: Attempt) -> dict[str, Any]:
 
 
 def _print(console: Console, seen: Trace, out: Path, seconds: float) -> None:
-    if seen.view is not None:
-        console.print(f"horizon: row {seen.view.horizon_row:.0f} (from: {seen.view.horizon_from})", markup=False)
+    if seen.camera is not None:
+        console.print(f"horizon: row {seen.camera.horizon_row:.0f} (from: {seen.camera.horizon_from})", markup=False)
     share = float(seen.valid_area.float().mean())
     console.print(f"valid area: {share:.1%} of the picture")
     for attempt in seen.attempts:

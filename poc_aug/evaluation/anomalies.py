@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset
 
-from poc_aug.errors import DatasetError, ModelError, RecipeError
+from poc_aug.errors import DatasetError, ModelError, SettingError
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -136,14 +136,14 @@ def evaluate(
         on_frame: called with each frame.
 
     Raises:
-        RecipeError: no score, or an unknown one.
+        SettingError: no score, or an unknown one.
         SchemaError, LabelPolicyError: it is not known which labels are anomalies.
         TransformError: a torchvision transform in the dataset interpolates its label ids.
         ModelError: what the model returns is no map of logits.
         DatasetError: no frame is left.
     """
     if not scores:
-        raise RecipeError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
+        raise SettingError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
     functions = {each: score_named(each, void_index=void_index) for each in dict.fromkeys(scores)}
     check_base_transforms(dataset)
     found_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)

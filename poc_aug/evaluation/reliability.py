@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from poc_aug.errors import MissingDependencyError, RecipeError
+from poc_aug.errors import MissingDependencyError, SettingError
 from poc_aug.files.outputs import writing
 from poc_aug.seeding import generator
 
@@ -152,24 +152,24 @@ def reliability(
         seed: of the draws; the models' order does not matter.
 
     Raises:
-        RecipeError: fewer than three models, models with one result only, results that are constant or not finite, a
+        SettingError: fewer than three models, models with one result only, results that are constant or not finite, a
             file that cannot be read, a confidence or number of resamples that is none.
         MissingDependencyError: SciPy is not installed.
     """
     if not 0 < confidence < 1:
-        raise RecipeError(
+        raise SettingError(
             f"confidence={confidence}", expected="between 0 and 1", hint="confidence=0.95", command="--confidence 0.95"
         )
     if resamples < 1:
-        raise RecipeError(f"resamples={resamples}", expected="1 or more")
+        raise SettingError(f"resamples={resamples}", expected="1 or more")
     if isinstance(synthetic, (str, Path)):
         if real is not None:
-            raise RecipeError(
+            raise SettingError(
                 f"synthetic={str(synthetic)!r} with real results", expected="a file of both, or two mappings"
             )
         synthetic, real = read_results(synthetic)
     elif real is None:
-        raise RecipeError("real=None", expected="results by model on the real data too")
+        raise SettingError("real=None", expected="results by model on the real data too")
     models = _common_models(synthetic, real)
     x, y = _values("synthetic", synthetic, models), _values("real", real, models)
     stats = _module("scipy.stats")
@@ -180,7 +180,7 @@ def reliability(
     varied = (np.ptp(xs, axis=1) > 0) & (np.ptp(ys, axis=1) > 0)
     xs, ys = xs[varied], ys[varied]
     if not len(xs):
-        raise RecipeError(
+        raise SettingError(
             f"all of {resamples} resamples of {len(models)} models are constant", expected="more resamples or models"
         )
     over_draws = (_pearson(xs, ys), _pearson(_ranks(xs), _ranks(ys)), _kendall(xs, ys))
@@ -212,26 +212,26 @@ def read_results(path: str | Path) -> tuple[dict[str, float], dict[str, float]]:
             means that there is no result.
 
     Raises:
-        RecipeError: no such file, another form, a model named twice, or a value that is no number.
+        SettingError: no such file, another form, a model named twice, or a value that is no number.
     """
     path = Path(path)
     readers: Mapping[str, Callable[[str], Any]] = {".csv": _csv_rows, ".json": json.loads}
     if path.suffix.lower() not in readers:
-        raise RecipeError(f"results in {path.name!r}", expected="a .csv or .json file")
+        raise SettingError(f"results in {path.name!r}", expected="a .csv or .json file")
     try:
         rows = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, csv.Error) as error:
-        raise RecipeError(f"{path} cannot be read: {error}", expected="a .csv or .json file") from error
+        raise SettingError(f"{path} cannot be read: {error}", expected="a .csv or .json file") from error
     if isinstance(rows, Mapping):
         rows = rows.get("results")
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and set(_COLUMNS) <= set(row) for row in rows):
-        raise RecipeError(f"{path} is a table of another form", expected=f"the columns {', '.join(_COLUMNS)}")
+        raise SettingError(f"{path} is a table of another form", expected=f"the columns {', '.join(_COLUMNS)}")
     sides: tuple[dict[str, float], dict[str, float]] = {}, {}
     names: set[str] = set()
     for row in rows:
         name = str(row["model"])
         if name in names:
-            raise RecipeError(f"{path} holds the model {name!r} twice", expected="one row a model")
+            raise SettingError(f"{path} holds the model {name!r} twice", expected="one row a model")
         names.add(name)
         for column, side in zip(_COLUMNS[1:], sides, strict=True):
             if row[column] is not None and row[column] != "":
@@ -247,7 +247,7 @@ def _number(value: Any, what: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"{what} is {value!r}", expected="a number") from error
+        raise SettingError(f"{what} is {value!r}", expected="a number") from error
 
 
 def _common_models(synthetic: Results, real: Results) -> list[str]:
@@ -257,11 +257,11 @@ def _common_models(synthetic: Results, real: Results) -> list[str]:
     }
     if any(lone.values()):
         told = "; ".join(f"{where}: {', '.join(names)}" for where, names in lone.items() if names)
-        raise RecipeError(
+        raise SettingError(
             f"models with one result only, {told}", expected="both results of each model", hint="leave those out"
         )
     if len(synthetic) < _LEAST_MODELS:
-        raise RecipeError(
+        raise SettingError(
             f"results of {len(synthetic)} models ({', '.join(sorted(synthetic)) or 'none'})",
             expected=f"at least {_LEAST_MODELS}: any two points lie on a line",
         )
@@ -272,7 +272,7 @@ def _values(side: str, results: Results, models: Iterable[str]) -> _Array:
     by_name = {name: _number(results[name], f"the {side} result of {name!r}") for name in models}
     strange = [f"{name}: {value}" for name, value in by_name.items() if not math.isfinite(value)]
     if strange:
-        raise RecipeError(
+        raise SettingError(
             f"{side} results that are not finite: {', '.join(strange)}",
             expected="numbers",
             hint="leave those models out",
@@ -280,7 +280,7 @@ def _values(side: str, results: Results, models: Iterable[str]) -> _Array:
     values = np.array(list(by_name.values()), dtype=np.float64)
     # Differences of a few roundings are none: a coefficient of them would be noise.
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
-        raise RecipeError(
+        raise SettingError(
             f"all {side} results are {values[0]:g} ({', '.join(by_name)})",
             expected="results that differ between models",
         )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import DatasetError, ItemFormatError, MissingDependencyError, ModelError, RecipeError
+from poc_aug.errors import DatasetError, ItemFormatError, MissingDependencyError, ModelError, SettingError
 from poc_aug.scores import checked_logits
 from poc_aug.seeding import derive_seed, generator
 
@@ -126,7 +126,7 @@ class ClusteredTemperatureScaling(nn.Module):
         A cluster without a labelled pixel gets the temperature of all.
 
         Raises:
-            RecipeError: fewer different images than clusters.
+            SettingError: fewer different images than clusters.
             MissingDependencyError: scikit-learn is not installed.
             ItemFormatError, ModelError, DatasetError: as `TemperatureScaling.fit`; features that are not ``[B, F]``.
         """
@@ -134,7 +134,7 @@ class ClusteredTemperatureScaling(nn.Module):
         pixels = _draw(model, loader, ignore, device, self.pixels_per_batch, self.max_pixels, self.seed, self.features)
         different = len(torch.unique(pixels.features, dim=0))
         if different < self.clusters:
-            raise RecipeError(
+            raise SettingError(
                 f"clusters={self.clusters} for {different} images of different features",
                 expected="at least one image a cluster",
                 hint="fewer clusters, or more images",
@@ -160,11 +160,11 @@ class ClusteredTemperatureScaling(nn.Module):
         """Number of each image's cluster, int64 ``[B]``.
 
         Raises:
-            RecipeError: nothing was fitted or loaded.
+            SettingError: nothing was fitted or loaded.
             ItemFormatError: features of another number than fitted.
         """
         if not len(self.temperatures):
-            raise RecipeError("no temperatures", expected="fit or load_state_dict first", hint="fit(model, loader)")
+            raise SettingError("no temperatures", expected="fit or load_state_dict first", hint="fit(model, loader)")
         features = _features_of(images, self.features).to(self.centres)
         if features.shape[1] != self.centres.shape[1]:
             raise ItemFormatError(
@@ -338,4 +338,4 @@ def _kmeans() -> Any:
 def _check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
-            raise RecipeError(f"{name}={count}", expected="1 or more")
+            raise SettingError(f"{name}={count}", expected="1 or more")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from poc_aug.errors import GenerationError, PocAugError
-from poc_aug.types import Extent, Inserter, Rejection
+from poc_aug.protocols import Inserter
+from poc_aug.types import Extent, Rejection
 
 
 def blame(where: str, error: Exception) -> GenerationError:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from poc_aug.errors import GenerationError, PocAugError, RecipeError
+from poc_aug.errors import GenerationError, PocAugError, SettingError
 from poc_aug.generation.accelerator import Accelerator
 from poc_aug.generation.blame import blame
 from poc_aug.generation.scene import Found, Scene
@@ -301,7 +301,7 @@ class Engine:
                 unknown.append(i)
         if unknown:
             if pipeline.annotator is None:
-                raise RecipeError(
+                raise SettingError(
                     f"{type(pipeline.inserter).__name__} does not know the masks of what it inserts",
                     expected="an annotator",
                     hint="InsertionPipeline(recipe, inserter, annotator=...)",

@@ -8,9 +8,9 @@ import torch
 
 from poc_aug.errors import RecipeError
 from poc_aug.generation.parts import resolve_parts
-from poc_aug.reading.compose import dilate, feather_radius_px
-from poc_aug.recipe import Recipe
-from poc_aug.types import IGNORED, Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
+from poc_aug.masks import dilate, feather_radius_px
+from poc_aug.recipe import IGNORED, Recipe
+from poc_aug.types import Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
 
 
 def accept(recipe: Recipe, crop: Crop, annotation: Annotation) -> tuple[Part, ...] | Rejection:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from poc_aug import seeding
-from poc_aug.camera import ESTIMATOR, camera_of, check_known, check_shape
-from poc_aug.errors import CalibrationError, DatasetError, GenerationError, RecipeError, SchemaError
+from poc_aug.camera import ESTIMATOR, check_known, check_shape, find_camera
+from poc_aug.camera_model import Camera
+from poc_aug.errors import CalibrationError, DatasetError, GenerationError, RecipeError, SchemaError, SettingError
 from poc_aug.generation.blame import extent_of
 from poc_aug.generation.engine import Engine, Job, Outcome
 from poc_aug.generation.insertions import accept, cut_out
@@ -26,24 +27,9 @@ from poc_aug.generation.scene import Locate, Scene
 from poc_aug.generation.shade import with_recovered_shade
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.protocols import Annotator, ChecksRecipe, Inserter, Locator
 from poc_aug.recipe import ObjectSpec, Recipe, fingerprint
-from poc_aug.types import (
-    Annotation,
-    Annotator,
-    Box,
-    ChecksRecipe,
-    Crop,
-    Filled,
-    Inserter,
-    Insertion,
-    Json,
-    Locator,
-    Perspective,
-    Region,
-    Rejection,
-    Sample,
-    Variant,
-)
+from poc_aug.types import Annotation, Box, Crop, Filled, Insertion, Json, Region, Rejection, Sample, Variant
 
 
 class InsertionPipeline:
@@ -72,7 +58,7 @@ class InsertionPipeline:
         batch_size: int = 8,
     ) -> None:
         if batch_size < 1:
-            raise RecipeError(f"batch_size={batch_size}", expected="at least 1")
+            raise SettingError(f"batch_size={batch_size}", expected="at least 1")
         self.recipe = recipe
         self.inserter = inserter
         self.annotator = annotator
@@ -204,7 +190,7 @@ class InsertionPipeline:
         if self.schema is not None:
             self.schema.check(sample.labels, sample.key)
         if self.recipe.camera.calibration is not None:
-            self.view(sample)
+            self.camera(sample)
         check_shape(sample, self.recipe, self.inserter, self.schema)
         height, width = sample.size_hw
         for spec in self.recipe.objects:
@@ -216,14 +202,14 @@ class InsertionPipeline:
                     hint=f"set crop_px to {min(height, width)} or less in the recipe, or to null: crops by crop_scale",
                 )
 
-    def view(self, sample: Sample) -> Perspective | None:
+    def camera(self, sample: Sample) -> Camera | None:
         """The camera of a sample, see `poc_aug.camera`; ``None`` where nothing tells its horizon.
 
         Raises:
             CalibrationError: as in `check_sample`, with the sample's key.
         """
         try:
-            return camera_of(self.recipe.camera, sample.labels, self.schema, sample.calibration)
+            return find_camera(self.recipe.camera, sample.labels, self.schema, sample.calibration)
         except CalibrationError as error:
             problem = f"sample {sample.key!r}: {error.problem}"
             raise CalibrationError(problem, expected=error.expected, hint=error.hint, command=error.command) from error
@@ -297,7 +283,7 @@ class InsertionPipeline:
                 spec,
                 self.recipe,
                 rng,
-                perspective=scene.view,
+                camera=scene.camera,
                 extent=extent,
                 occupied=occupied,
             )
@@ -323,8 +309,8 @@ class InsertionPipeline:
             "rung": region.rung,
             "box_yxhw": list(region.box_yxhw),
             "crop_yxhw": list(region.crop_yxhw),
-            "horizon_row": None if scene.view is None else round(scene.view.horizon_row, 2),
-            "horizon_from": None if scene.view is None else scene.view.horizon_from,
+            "horizon_row": None if scene.camera is None else round(scene.camera.horizon_row, 2),
+            "horizon_from": None if scene.camera is None else scene.camera.horizon_from,
         }
         filled = with_recovered_shade(self.recipe, crop, filled, parts)
         return region, cut_out(self.recipe, region, crop, filled, parts, provenance)
@@ -390,7 +376,7 @@ def _crop(sample: Sample, region: Region, spec: ObjectSpec, recipe: Recipe, draw
         object_prompt=drawn,
         parts=spec.parts,
         seed=seed,
-        perspective=None if region.perspective is None else region.perspective.shifted(top, left),
+        camera=None if region.camera is None else region.camera.shifted(top, left),
         detect=spec.detect,
         passes=recipe.passes,
     )

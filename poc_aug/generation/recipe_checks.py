@@ -6,8 +6,9 @@ from difflib import get_close_matches
 
 from poc_aug.errors import RecipeError, SchemaError
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize, Recipe
-from poc_aug.types import Extent, Inserter
+from poc_aug.types import Extent
 
 
 def check_sizes(recipe: Recipe, inserter: Inserter) -> None:

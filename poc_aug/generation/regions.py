@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 
 from poc_aug import seeding
+from poc_aug.camera_model import Camera
 from poc_aug.recipe import FrameSize, ObjectSpec, PerspectiveSize, PixelSize, Recipe, Rung, SizeRule
-from poc_aug.types import Box, Extent, Perspective, Region, Rejection
+from poc_aug.types import Box, Extent, Region, Rejection
 
 _SMALLEST_SIDE_PX = 4
 _BLOCK_ROWS = 32  # positions of 32 rows of 2048 stay in the processor's cache
@@ -111,7 +112,7 @@ def find_region(
     recipe: Recipe,
     rng: torch.Generator,
     *,
-    perspective: Perspective | None = None,
+    camera: Camera | None = None,
     extent: Extent | None = None,
     occupied: Sequence[Box] = (),
 ) -> Region | Rejection:
@@ -122,7 +123,7 @@ def find_region(
         spec: the object.
         recipe: limits, ladder, margins.
         rng: the attempt's generator.
-        perspective: the frame's camera; needed by perspective sizes.
+        camera: the frame's camera; needed by perspective sizes.
         extent: what the inserter will draw; without it the box's aspect is drawn from the recipe's limits.
         occupied: boxes ``(y, x, h, w)`` of the variant's other objects.
 
@@ -130,7 +131,7 @@ def find_region(
         The region, or a `Rejection` with reason "no room".
     """
     rule = spec.size or recipe.size
-    if isinstance(rule, PerspectiveSize) and perspective is None:
+    if isinstance(rule, PerspectiveSize) and camera is None:
         return Rejection("no room", spec.name, detail="no ground in sight to estimate the horizon from")
     if area.empty and all(rung.min_overlap > 0 for rung in recipe.ladder):
         return Rejection("no room", spec.name, detail="the valid area is empty")
@@ -139,11 +140,11 @@ def find_region(
     narrowest, widest = spec.aspect or (recipe.aspect_min, recipe.aspect_max)
     aspect = extent.aspect if extent else narrowest + aspect_draw * (widest - narrowest)
     for number, rung in enumerate(recipe.ladder):
-        groups = _row_groups(area.size_hw, rule, recipe, rung, size_draw, aspect, extent, perspective)
+        groups = _row_groups(area.size_hw, rule, recipe, rung, size_draw, aspect, extent, camera)
         box = _draw_place(area, groups, recipe, rung, place_draw, occupied)
         if box is not None:
             crop = crop_around(box, recipe.crop_scale, area.size_hw, spec.crop_px)
-            return Region(box, crop, number, perspective)
+            return Region(box, crop, number, camera)
     return Rejection("no room", spec.name, detail=f"no place on any of {len(recipe.ladder)} rungs")
 
 
@@ -218,11 +219,11 @@ def _row_groups(
     draw: float,
     aspect: float,
     extent: Extent | None,
-    perspective: Perspective | None,
+    camera: Camera | None,
 ) -> Iterator[_Rows]:
     if isinstance(rule, PerspectiveSize):
-        assert perspective is not None
-        yield from _perspective_rows(size_hw, rule, recipe.margin_px, draw, aspect, extent, perspective)
+        assert camera is not None
+        yield from _perspective_rows(size_hw, rule, recipe.margin_px, draw, aspect, extent, camera)
         return
     height, width = _pixel_size(rule, rung.size_scale, draw, aspect, extent, max(size_hw))
     start = recipe.margin_px + height
@@ -262,20 +263,20 @@ def _perspective_rows(
     draw: float,
     aspect: float,
     extent: Extent | None,
-    view: Perspective,
+    camera: Camera,
 ) -> Iterator[_Rows]:
     frame_h = size_hw[0]
     heights_m, widths_m, depth_m = _metres(rule, draw, aspect, extent)
-    first = max(margin_px + 1, int(np.floor(view.horizon_row)) + 1)
+    first = max(margin_px + 1, int(np.floor(camera.horizon_row)) + 1)
     foot = np.arange(first, frame_h - margin_px + 1, dtype=np.float64)
-    below = foot - view.horizon_row
+    below = foot - camera.horizon_row
     # Seen from above, the far end of a deep object lies higher in the picture than its near end.
-    near = view.focal_px * view.camera_height_m / below
+    near = camera.focal_px * camera.camera_height_m / below
     far = near + depth_m
-    rise = view.focal_px * (view.camera_height_m - heights_m)
-    top = view.horizon_row + np.minimum(rise / near, rise / far)
+    rise = camera.focal_px * (camera.camera_height_m - heights_m)
+    top = camera.horizon_row + np.minimum(rise / near, rise / far)
     height = np.maximum(1, np.rint(foot - top)).astype(np.int64)
-    width = np.maximum(1, np.rint(widths_m * below / view.camera_height_m)).astype(np.int64)
+    width = np.maximum(1, np.rint(widths_m * below / camera.camera_height_m)).astype(np.int64)
     rows = foot.astype(np.int64)
     most = rule.max_fraction * frame_h
     if extent is not None and extent.max_height_px is not None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from poc_aug.camera_model import Camera
 from poc_aug.generation.regions import ValidArea
 from poc_aug.generation.statistics import Statistics
 from poc_aug.items.image_digest import digest_of_sample
 from poc_aug.labels.label_digest import label_digest_of_sample
-from poc_aug.types import Perspective, Sample
+from poc_aug.types import Sample
 
 if TYPE_CHECKING:
     from poc_aug.generation.pipeline import InsertionPipeline
@@ -43,7 +44,7 @@ class Scene:
         self.statistics = statistics
         with statistics.stage("scene"):
             pipeline.check_sample(sample)
-            self.view: Perspective | None = pipeline.view(sample)
+            self.camera: Camera | None = pipeline.view(sample)
             self.digest = digest_of_sample(sample)
             self.label_digest = label_digest_of_sample(sample, pipeline.schema)
         self._locate = locate

@@ -15,9 +15,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from poc_aug.errors import RecipeError
-from poc_aug.masks import connected_components
-from poc_aug.reading.compose import dilate
+from poc_aug.errors import SettingError
+from poc_aug.masks import connected_components, dilate
 from poc_aug.recipe import Recipe
 from poc_aug.types import Crop, Filled, Part
 
@@ -82,15 +81,15 @@ def recover_shade(
         nothing became darker, and everywhere for an empty mask.
 
     Raises:
-        RecipeError: pictures and mask of different sizes, or a negative reach.
+        SettingError: pictures and mask of different sizes, or a negative reach.
     """
     if original.shape != filled.shape or original.shape[-2:] != mask.shape:
-        raise RecipeError(
+        raise SettingError(
             f"recover_shade: pictures of {list(original.shape)} and {list(filled.shape)}, mask of {list(mask.shape)}",
             expected="two pictures [3, h, w] and a mask [h, w] of the same size",
         )
     if reach < 0:
-        raise RecipeError(f"recover_shade: reach={reach}", expected="0 or more")
+        raise SettingError(f"recover_shade: reach={reach}", expected="0 or more")
     shade = torch.zeros(mask.shape, dtype=torch.uint8)
     if not bool(mask.any()):
         return shade

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from poc_aug.cache import Cache, CacheWriter, Codec, has_manifest
 from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, RecipeError
+from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.statistics import Statistics
@@ -30,7 +30,8 @@ from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_a
 from poc_aug.labels.detect import explained, find_schema
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema, check_label_ids
-from poc_aug.types import Inserter, LeavesOut, Sample, Variant
+from poc_aug.protocols import Inserter, LeavesOut
+from poc_aug.types import Sample, Variant
 
 OnError = Literal["raise", "skip"]
 
@@ -164,7 +165,7 @@ def warm_cache(
         What was done.
 
     Raises:
-        RecipeError: a parameter out of its range.
+        SettingError: a parameter out of its range.
         SchemaError: the recipe names a class to stand on that the schema does not know.
         TransformError: a torchvision transform in the dataset interpolates its label ids.
         CacheMismatchError: the cache was made with another recipe.
@@ -362,10 +363,10 @@ def _loader(frames: _Frames, workers: int) -> DataLoader[Any]:
 
 def _check(num_variants: int, limit: int | None, workers: int, on_error: str) -> None:
     if num_variants < 1:
-        raise RecipeError(f"num_variants={num_variants}", expected="at least 1")
+        raise SettingError(f"num_variants={num_variants}", expected="at least 1")
     if limit is not None and limit < 1:
-        raise RecipeError(f"limit={limit}", expected="at least 1, or None for all samples")
+        raise SettingError(f"limit={limit}", expected="at least 1, or None for all samples")
     if workers < 0:
-        raise RecipeError(f"workers={workers}", expected="0 or more")
+        raise SettingError(f"workers={workers}", expected="0 or more")
     if on_error not in get_args(OnError):
-        raise RecipeError(f"on_error={on_error!r}", expected=f"one of {get_args(OnError)}")
+        raise SettingError(f"on_error={on_error!r}", expected=f"one of {get_args(OnError)}")

@@ -14,12 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import check_held, stored_keys
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
 from poc_aug.reading.compose import compose
-from poc_aug.types import IGNORED, Insertion, Part, Sample, Variant
+from poc_aug.recipe import IGNORED
+from poc_aug.types import Insertion, Part, Sample, Variant
 
 Rectangle: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels, as PIL has it."""
@@ -63,7 +64,7 @@ def contact_sheet(
         An RGB picture.
     """
     if not tiles:
-        raise RecipeError("no variant to show", expected="at least one", hint="warm the cache first")
+        raise SettingError("no variant to show", expected="at least one", hint="warm the cache first")
     columns = 4 if zoom else 3
     tile_w = (width_px - _GAP_PX * (columns + 1)) // columns
     font = ImageFont.load_default(size=max(11, tile_w // 32))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from poc_aug.camera_model import Camera
 from poc_aug.errors import RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.scene import Scene
 from poc_aug.generation.statistics import Statistics
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import ObjectSpec
-from poc_aug.types import Box, Crop, Extent, Filled, Inserter, Perspective, Region, Rejection, Sample, Variant
+from poc_aug.types import Box, Crop, Extent, Filled, Region, Rejection, Sample, Variant
 
 if TYPE_CHECKING:
     from poc_aug.backends.finders.finder_protocols import Finder, Masks
@@ -53,7 +55,7 @@ class Trace:
         attempts: in order; the last one was accepted, or all were rejected.
         variant: what the pipeline made of them.
         statistics: counts and stage times.
-        view: the frame's camera; ``None`` where it is not known.
+        camera: the frame's camera; ``None`` where it is not known.
     """
 
     sample: Sample
@@ -61,7 +63,7 @@ class Trace:
     attempts: list[Attempt]
     variant: Variant
     statistics: Statistics
-    view: Perspective | None = None
+    camera: Camera | None = None
 
 
 def trace(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trace:
@@ -141,7 +143,7 @@ class _SeenInserter:
 
     def __init__(self, inner: Inserter) -> None:
         self.inner = inner
-        self.needs_perspective = inner.needs_perspective
+        self.needs_camera = inner.needs_camera
         self.crops: dict[int, Crop] = {}
         self.filled: dict[int, Filled | Rejection] = {}
 

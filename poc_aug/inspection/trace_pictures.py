@@ -11,10 +11,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, posts
+from poc_aug.camera_model import Camera
 from poc_aug.inspection.contact_sheet import PALETTE, overlay, to_pil
 from poc_aug.inspection.trace import Attempt, Trace
 from poc_aug.reading.compose import compose
-from poc_aug.types import Box, Filled, Perspective, Region
+from poc_aug.types import Box, Filled, Region
 
 if TYPE_CHECKING:
     from poc_aug.backends.finders.finder_protocols import Masks
@@ -38,8 +39,8 @@ def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, I
     """
     frame = trace.sample.image
     yield "valid_area", _tinted(frame, trace.valid_area)
-    if trace.view is not None:
-        yield "posts", with_posts(frame, trace.view)
+    if trace.camera is not None:
+        yield "posts", with_posts(frame, trace.camera)
     for attempt in trace.attempts:
         yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _stages(trace, attempt))
     if trace.variant.insertions:
@@ -50,14 +51,14 @@ def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, I
         yield "result_mask", overlay(after.image, trace.variant.insertions)
 
 
-def with_posts(image: torch.Tensor, view: Perspective) -> Image.Image:
+def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     """The frame with posts of a person's height on the ground, and the horizon's row and what it is known from.
 
     People and cars beside a post have to be as high as it says; the picture is enlarged to 1600 columns at least.
 
     Args:
         image: uint8 ``[3, H, W]``.
-        view: its camera.
+        camera: its camera.
     """
     shown = to_pil(image)
     scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
@@ -65,11 +66,11 @@ def with_posts(image: torch.Tensor, view: Perspective) -> Image.Image:
     draw = ImageDraw.Draw(shown)
     font = ImageFont.load_default(max(12, min(shown.width // 100, shown.height // 20)))
     thin = max(1, min(shown.width // 1000, shown.height // 200))
-    horizon = (view.horizon_row + 0.5) * scale
+    horizon = (camera.horizon_row + 0.5) * scale
     draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
-    told = f"horizon: row {view.horizon_row:.0f} of {image.shape[1]} (from: {view.horizon_from})"
+    told = f"horizon: row {camera.horizon_row:.0f} of {image.shape[1]} (from: {camera.horizon_from})"
     _write(draw, shown, (4, horizon), told, _HORIZON, font)
-    for post in posts(view):
+    for post in posts(camera):
         col, foot, top = ((value + 0.5) * scale for value in (post.col, post.foot_row, post.top_row))
         colour = PALETTE[DISTANCES_M.index(post.distance_m) % len(PALETTE)]
         bar = (foot - top) / 12

@@ -18,7 +18,7 @@ from poc_aug.items.container import LABEL_FIELDS
 from poc_aug.joint_transforms.transform_kinds import Kind
 from poc_aug.labels.policies import LabelPolicy, OodLabels
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.types import IGNORED
+from poc_aug.recipe import IGNORED
 
 _FIRST = 8
 _THEN_EVERY = 1000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch.utils.data import ConcatDataset, Subset
 
-from poc_aug.errors import LabelPolicyError, RecipeError, SchemaError
+from poc_aug.errors import LabelPolicyError, RecipeError, SchemaError, SettingError
 from poc_aug.keys.dataset_wrappers import wrapped
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 
@@ -87,7 +87,7 @@ def explained(dataset: Any, schema: LabelSchema | None) -> Iterator[None]:
     """Errors of what needs a label schema say why the dataset's is not known, where that can be told."""
     try:
         yield
-    except (SchemaError, LabelPolicyError, RecipeError) as error:
+    except (SchemaError, LabelPolicyError, RecipeError, SettingError) as error:
         reason, hint, command = _why(dataset)
         if schema is not None or not reason:
             raise

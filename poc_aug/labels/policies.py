@@ -11,7 +11,7 @@ import torch
 from poc_aug.errors import LabelPolicyError
 from poc_aug.labels.label_parameters import check_id, check_names, check_ring
 from poc_aug.labels.schema import LabelSchema, class_key, is_any
-from poc_aug.types import IGNORED
+from poc_aug.recipe import IGNORED
 
 
 class LabelPolicy(Protocol):
@@ -23,7 +23,7 @@ class LabelPolicy(Protocol):
         ...
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Label id of each class name; of `poc_aug.types.IGNORED`, which is no class, the ignore id.
+        """Label id of each class name; of `poc_aug.recipe.IGNORED`, which is no class, the ignore id.
 
         Raises:
             LabelPolicyError: a class name without an id.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from poc_aug.cache import CODECS, Codec
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 
 OnTrouble = Literal["raise", "original"]
 
@@ -27,7 +27,7 @@ class ServerSettings:
             ``on_miss="background"``, so that it takes what loader and training leave, else 0.
 
     Raises:
-        RecipeError: a value outside its limits.
+        SettingError: a value outside its limits.
     """
 
     max_wait_s: float = 0.01
@@ -39,17 +39,17 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_wait_s <= 10:
-            raise RecipeError(f"max_wait_s={self.max_wait_s}", expected="over 0, at most 10 seconds")
+            raise SettingError(f"max_wait_s={self.max_wait_s}", expected="over 0, at most 10 seconds")
         if self.queue_size < 1:
-            raise RecipeError(f"queue_size={self.queue_size}", expected="1 or more")
+            raise SettingError(f"queue_size={self.queue_size}", expected="1 or more")
         if self.threads < 1:
-            raise RecipeError(f"threads={self.threads}", expected="1 or more")
+            raise SettingError(f"threads={self.threads}", expected="1 or more")
         if self.nice is not None and not 0 <= self.nice <= 19:
-            raise RecipeError(f"nice={self.nice}", expected="0 to 19, or None")
+            raise SettingError(f"nice={self.nice}", expected="0 to 19, or None")
         if self.grace_s <= 0:
-            raise RecipeError(f"grace_s={self.grace_s}", expected="over 0 seconds")
+            raise SettingError(f"grace_s={self.grace_s}", expected="over 0 seconds")
         if self.codec is not None and self.codec not in CODECS:
-            raise RecipeError(f"codec={self.codec!r}", expected=f"one of: {', '.join(CODECS)}, or None")
+            raise SettingError(f"codec={self.codec!r}", expected=f"one of: {', '.join(CODECS)}, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class WaitSettings:
         on_server_failure: when the generation process has died, or could not make a variant: the same.
 
     Raises:
-        RecipeError: a value outside its limits.
+        SettingError: a value outside its limits.
     """
 
     timeout_s: float = 600.0
@@ -71,7 +71,7 @@ class WaitSettings:
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
-            raise RecipeError(f"timeout_s={self.timeout_s}", expected="over 0 seconds")
+            raise SettingError(f"timeout_s={self.timeout_s}", expected="over 0 seconds")
         for name in ("on_timeout", "on_server_failure"):
             if getattr(self, name) not in get_args(OnTrouble):
-                raise RecipeError(f"{name}={getattr(self, name)!r}", expected=f"one of {get_args(OnTrouble)}")
+                raise SettingError(f"{name}={getattr(self, name)!r}", expected=f"one of {get_args(OnTrouble)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.metrics import ranked
 from poc_aug.metrics.metric_inputs import check_scores
 from poc_aug.metrics.metric_states import RankedMetric
@@ -47,7 +47,7 @@ class AnomalySegmentation(RankedMetric):
 
     def __init__(self, *, tpr: float = 0.95, ignore_index: int = 255, **options: Any) -> None:
         if not 0 < tpr <= 1:
-            raise RecipeError(f"tpr={tpr}", expected="over 0, at most 1")
+            raise SettingError(f"tpr={tpr}", expected="over 0, at most 1")
         super().__init__("known", "anomalous", **options)
         self.tpr, self.ignore_index = tpr, ignore_index
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics.metric_states import RankedMetric
 
 
@@ -34,7 +34,7 @@ class SegmentationCalibration(RankedMetric):
 
     def __init__(self, *, bins: int = 15, from_logits: bool = True, ignore_index: int = 255, **options: Any) -> None:
         if bins < 1:
-            raise RecipeError(f"bins={bins}", expected="1 or more")
+            raise SettingError(f"bins={bins}", expected="1 or more")
         super().__init__("right", "wrong", **options)
         self.bins, self.from_logits, self.ignore_index = bins, from_logits, ignore_index
 

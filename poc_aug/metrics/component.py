@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.masks import connected_components
 from poc_aug.metrics.metric_inputs import check_scores
 from poc_aug.metrics.metric_needs import require_torchmetrics
@@ -75,7 +75,7 @@ class ComponentSegmentation(torchmetrics.Metric):  # type: ignore[misc, name-def
         **options: Any,
     ) -> None:
         if track not in _SIZES:
-            raise RecipeError(f"track={track!r}", expected=f"one of {tuple(_SIZES)}")
+            raise SettingError(f"track={track!r}", expected=f"one of {tuple(_SIZES)}")
         super().__init__(**options)
         self.threshold, self.ignore_index = threshold, ignore_index
         predicted_px, true_px = _SIZES[track]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.presets.object_sizes import known_aspects, real_size
 from poc_aug.recipe import Recipe, read_yaml
@@ -70,10 +70,11 @@ def preset_ids(name: str, start: int = 19) -> dict[str, int]:
         Label id by class name, for example ``{"stroller": 19, "trolley": 20, ...}``.
 
     Raises:
-        RecipeError: no such preset, or a negative start.
+        RecipeError: no such preset.
+        SettingError: a negative start.
     """
     if start < 0:
-        raise RecipeError(f"start={start}", expected="a label id, 0 or more", hint="use 19, or 100 on labelIds")
+        raise SettingError(f"start={start}", expected="a label id, 0 or more", hint="use 19, or 100 on labelIds")
     known = SCHEMAS["cityscapes-trainIds"]
     # The last part is the one that has to be there: the class of the whole.
     classes = [spec.parts[-1] for spec in load_preset(name).objects]

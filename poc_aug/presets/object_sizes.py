@@ -13,7 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.labels.schema import class_key
 from poc_aug.recipe import PerspectiveSize, read_yaml
 
@@ -57,13 +57,13 @@ class RealSizes:
         """Check that the real sizes of all objects are known.
 
         Raises:
-            RecipeError: some are not; the message names all of them.
+            SettingError: some are not; the message names all of them.
         """
         unknown = [name for name in names if name not in self]
         if unknown:
             given = ", ".join(f"{name!r}: 0.5" for name in unknown)
             lines = ", ".join(f"'{name}: 0.5'" for name in unknown)
-            raise RecipeError(
+            raise SettingError(
                 f"the real size of {', '.join(map(repr, unknown))} is not known",
                 expected="objects of poc_aug/sizes.yaml, sizes in metres, or sizes in pixels",
                 hint=f"give it: sizes={{{given}}} in metres; or sizes='40:120px' or '0.05:0.2' for sizes in pixels or "
@@ -76,7 +76,7 @@ class RealSizes:
         """The size rule of an object by its real size.
 
         Raises:
-            RecipeError: the object's size is not in the table.
+            SettingError: the object's size is not in the table.
         """
         self.check([name])
         known = self._metres[class_key(name)]
@@ -99,14 +99,14 @@ class RealSizes:
             where: what errors call it.
 
         Raises:
-            RecipeError: another form, a name that comes twice, or a value that is not a positive number.
+            SettingError: another form, a name that comes twice, or a value that is not a positive number.
         """
         tables: Mapping[str, Any] = data
         if not any(isinstance(data.get(name), Mapping) for name in _TABLES):
             tables = {"height": data}
         strange = sorted(str(name) for name in tables if name not in _TABLES)
         if strange or not all(isinstance(table, Mapping) for table in tables.values()):
-            raise RecipeError(f"{where}: {strange or dict(tables)}", expected=_FORMS)
+            raise SettingError(f"{where}: {strange or dict(tables)}", expected=_FORMS)
         metres: dict[str, tuple[float, Measure]] = {}
         for measure in get_args(Measure):
             for name, value in tables.get(measure, {}).items():
@@ -115,13 +115,13 @@ class RealSizes:
         for name, value in tables.get("aspect", {}).items():
             told = f"{where}: aspect of {name}"
             if not isinstance(value, list | tuple) or len(value) != 2:
-                raise RecipeError(f"{told} = {value!r}", expected="least and greatest width over height: [0.8, 1.4]")
+                raise SettingError(f"{told} = {value!r}", expected="least and greatest width over height: [0.8, 1.4]")
             low, high = (_positive(limit, told) for limit in value)
             if high < low:
-                raise RecipeError(f"{told} = {value!r}", expected="the least first, then the greatest")
+                raise SettingError(f"{told} = {value!r}", expected="the least first, then the greatest")
             _add(aspects, name, (low, high), where)
         if not metres and not aspects:
-            raise RecipeError(f"{where}: no sizes", expected=_FORMS)
+            raise SettingError(f"{where}: no sizes", expected=_FORMS)
         return cls(metres, aspects)
 
     @classmethod
@@ -129,22 +129,22 @@ class RealSizes:
         """Read sizes from a YAML file; see `from_dict`.
 
         Raises:
-            RecipeError: no such file, not YAML, or as in `from_dict`.
+            SettingError: no such file, not YAML, or as in `from_dict`.
         """
         return cls.from_dict(read_yaml(path), str(path))
 
 
 def _add(table: dict[str, Any], name: object, value: object, where: str) -> None:
     if not isinstance(name, str) or not name.strip():
-        raise RecipeError(f"{where}: the name {name!r} is not text", expected=_FORMS, hint="put it in quotes")
+        raise SettingError(f"{where}: the name {name!r} is not text", expected=_FORMS, hint="put it in quotes")
     if class_key(name) in map(class_key, table):
-        raise RecipeError(f"{where}: {name!r} comes twice", expected="one size for each name")
+        raise SettingError(f"{where}: {name!r} comes twice", expected="one size for each name")
     table[name] = value
 
 
 def _positive(value: object, told: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise RecipeError(f"{told} = {value!r}", expected="a number greater than 0, such as 0.1")
+        raise SettingError(f"{told} = {value!r}", expected="a number greater than 0, such as 0.1")
     return float(value)
 
 
@@ -173,6 +173,6 @@ def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:
         min_px: see `PerspectiveSize`.
 
     Raises:
-        RecipeError: the object's size is not known.
+        SettingError: the object's size is not known.
     """
     return known_real_sizes().rule(name, min_px=min_px)

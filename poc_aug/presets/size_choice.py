@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, TypeAlias
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.presets.object_sizes import RealSizes, known_real_sizes
 from poc_aug.recipe import FrameSize, ObjectSpec, PerspectiveSize, PixelSize, Recipe
 
@@ -24,7 +24,7 @@ def parse_sizes(text: str) -> SizeChoice:
         `PixelSize`, `FrameSize`, or ``"metres"``: each object's real size.
 
     Raises:
-        RecipeError: another form, or limits that are out of order or range.
+        SettingError: another form, or limits that are out of order or range.
 
     Example:
         >>> parse_sizes("40:120px")
@@ -67,8 +67,8 @@ def _ordered(low: str, high: str, unit: str) -> str:
     return f"{high}:{low}{unit}" if low != high else "the limits must differ a little"
 
 
-def _wrong(text: str, why: str, hint: str = "") -> RecipeError:
-    return RecipeError(f"sizes {text!r}" + (f": {why}" if why else ""), expected=_FORMS, hint=hint)
+def _wrong(text: str, why: str, hint: str = "") -> SettingError:
+    return SettingError(f"sizes {text!r}" + (f": {why}" if why else ""), expected=_FORMS, hint=hint)
 
 
 def with_sizes(recipe: Recipe, choice: SizeChoice, own: RealSizes | None = None, *, inherent: bool = False) -> Recipe:
@@ -82,7 +82,7 @@ def with_sizes(recipe: Recipe, choice: SizeChoice, own: RealSizes | None = None,
         inherent: whether the inserter brings a real size for objects without one (rendered ones).
 
     Raises:
-        RecipeError: the real size of an object is not known.
+        SettingError: the real size of an object is not known.
     """
     if choice != "metres":
         objects = [{**spec.model_dump(), "size": None} for spec in recipe.objects]

@@ -7,18 +7,16 @@ blended with that instead: its edge is known already. Its shadow (``shade``) dar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import get_gaussian_kernel1d
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
+from poc_aug.masks import dilate, feather
 from poc_aug.types import Box, Insertion, Sample
 
 
@@ -57,71 +55,16 @@ class Fills(Protocol):
         ...
 
 
-def feather_radius_px(sigma_px: float) -> int:
-    """How far beyond the mask a feather of ``sigma_px`` reaches, in pixels."""
-    return math.ceil(3 * sigma_px)
-
-
-def feather(mask: torch.Tensor, sigma_px: float) -> torch.Tensor:
-    """``max(mask, G_sigma(mask))``: 1 on the object, falling to 0 within `feather_radius_px` around it.
-
-    Args:
-        mask: bool ``[h, w]``.
-        sigma_px: standard deviation of the Gaussian in pixels; 0 gives the mask itself.
-
-    Returns:
-        float32 ``[h, w]`` in [0, 1].
-    """
-    hard = mask.to(torch.float32)
-    if sigma_px == 0:
-        return hard
-    weights = _half_kernel(sigma_px)
-    return torch.maximum(hard, _blurred(_blurred(hard, weights, 0), weights, 1))
-
-
-@lru_cache(maxsize=16)
-def _half_kernel(sigma_px: float) -> tuple[float, ...]:
-    """The Gaussian's weights from its centre to its end; they sum to 1 with those of the other half."""
-    radius = feather_radius_px(sigma_px)
-    return tuple(get_gaussian_kernel1d(2 * radius + 1, sigma_px)[0, radius:].tolist())
-
-
-def _blurred(values: torch.Tensor, weights: tuple[float, ...], dim: int) -> torch.Tensor:
-    # Shifted sums: on patches 2 to 5x faster than kornia's filter2d, whose convolution has one channel to work on.
-    size = values.shape[dim]
-    out = values * weights[0]
-    for shift, weight in enumerate(weights[1:size], start=1):
-        rest = size - shift
-        out.narrow(dim, shift, rest).add_(values.narrow(dim, 0, rest), alpha=weight)
-        out.narrow(dim, 0, rest).add_(values.narrow(dim, shift, rest), alpha=weight)
-    return out
-
-
-def dilate(mask: torch.Tensor, radius_px: int) -> torch.Tensor:
-    """Grow a mask by a square of ``radius_px``: bool ``[h, w]``."""
-    if radius_px == 0:
-        return mask
-    grown = mask
-    for dim in (0, 1):  # separable: 2 k instead of k^2 reads
-        source, size = grown, mask.shape[dim]
-        grown = source.clone()
-        for shift in range(1, min(radius_px, size - 1) + 1):
-            rest = size - shift
-            grown.narrow(dim, shift, rest).logical_or_(source.narrow(dim, 0, rest))
-            grown.narrow(dim, 0, rest).logical_or_(source.narrow(dim, shift, rest))
-    return grown
-
-
 def opacity(insertion: Insertion, sigma_px: float) -> torch.Tensor:
     """How much of the patch shows: uint8 ``[h, w]``, 255 is opaque; its own matte, else its feathered mask.
 
     Raises:
-        RecipeError: a feather wider than the patch holds pixels for.
+        SettingError: a feather wider than the patch holds pixels for.
     """
     if insertion.alpha is not None:
         return insertion.alpha
     if not 0 <= sigma_px <= insertion.max_sigma_px:
-        raise RecipeError(
+        raise SettingError(
             f"sigma_px={sigma_px}",
             expected=f"0 to {insertion.max_sigma_px}: the insertion holds no pixels beyond that feather",
             hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",

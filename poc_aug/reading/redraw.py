@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 
 Redraw = Literal["epoch", "read"]
 
@@ -51,10 +51,10 @@ def check_redraw(redraw: str | None) -> None:
     """Check the value of ``redraw=``; ``None`` stands for ``"epoch"``, with a warning if items are read again.
 
     Raises:
-        RecipeError: it is none of them.
+        SettingError: it is none of them.
     """
     if redraw is not None and redraw not in get_args(Redraw):
-        raise RecipeError(
+        raise SettingError(
             f"redraw={redraw!r}",
             expected=f"one of {get_args(Redraw)}",
             hint='"epoch" for loops that call set_epoch before each pass over the data, "read" for all others',

@@ -13,7 +13,7 @@ import torch
 from poc_aug import seeding
 from poc_aug.cache import Cache
 from poc_aug.camera import Calibration
-from poc_aug.errors import CacheMissError, RecipeError
+from poc_aug.errors import CacheMissError, SettingError
 from poc_aug.items.open_item import OpenItem
 from poc_aug.live import Live, Outcome, Schedule
 from poc_aug.types import Sample, Variant
@@ -185,33 +185,33 @@ def check_source(
     """Check what decides where variants come from, before anything is opened.
 
     Raises:
-        RecipeError: a parameter out of its range, or one that needs another.
+        SettingError: a parameter out of its range, or one that needs another.
     """
     if on_miss not in get_args(OnMiss):
-        raise RecipeError(f"on_miss={on_miss!r}", expected=f"one of {get_args(OnMiss)}")
+        raise SettingError(f"on_miss={on_miss!r}", expected=f"one of {get_args(OnMiss)}")
     if (on_miss in GENERATING) != (pipeline is not None):
-        raise RecipeError(
+        raise SettingError(
             f"on_miss={on_miss!r} {'with' if pipeline is not None else 'without'} pipeline=",
             expected=f"pipeline= with one of {GENERATING}, and only with them",
         )
     if pipeline is None and (num_variants is not None or refresh):
-        raise RecipeError(
+        raise SettingError(
             f"num_variants={num_variants}, refresh={refresh} without pipeline=",
             expected="these with pipeline= only: without it, what the cache holds is read",
         )
     if not 0 <= refresh <= 1:
-        raise RecipeError(f"refresh={refresh}", expected="a share in [0, 1]")
+        raise SettingError(f"refresh={refresh}", expected="a share in [0, 1]")
     if num_variants is not None and num_variants < 1:
-        raise RecipeError(f"num_variants={num_variants}", expected="1 or more")
+        raise SettingError(f"num_variants={num_variants}", expected="1 or more")
     if variants not in ("random", "all"):
-        raise RecipeError(
+        raise SettingError(
             f"variants={variants!r}",
             expected="'random' or 'all'",
             hint="variant=0 shows one of them; with pipeline=, num_variants=3 says how many there are",
         )
     if variant is not None and variants != "random":
-        raise RecipeError(
+        raise SettingError(
             f"variant={variant!r} with variants={variants!r}", expected="one of the two", hint="leave variants= out"
         )
     if variant is not None and (not isinstance(variant, SupportsIndex) or operator.index(variant) < 0):
-        raise RecipeError(f"variant={variant!r}", expected="the number of a variant, from 0")
+        raise SettingError(f"variant={variant!r}", expected="the number of a variant, from 0")

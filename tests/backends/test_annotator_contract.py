@@ -12,7 +12,7 @@ from poc_aug.backends.finders.grounded_sam import GroundedSamAnnotator
 from poc_aug.backends.finders.sam3 import Sam3Annotator
 from poc_aug.backends.finders.transformers_annotator import TransformersAnnotator
 from poc_aug.cli.arguments import load_callable
-from poc_aug.types import Annotator
+from poc_aug.protocols import Annotator
 from tests.helpers.annotator_contract import AnnotatorContract
 from tests.helpers.tiny_grounded_sam import grounding_dino_files, segment_anything_path  # noqa: F401
 from tests.helpers.tiny_transformers import tiny_models  # noqa: F401

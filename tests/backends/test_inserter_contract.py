@@ -11,7 +11,9 @@ import torch
 
 from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
 from poc_aug.backends.rendered.rendered_inserter import RenderedInserter
-from poc_aug.types import Crop, Inserter, Perspective
+from poc_aug.camera_model import Camera
+from poc_aug.protocols import Inserter
+from poc_aug.types import Crop
 from tests.helpers.fakes import EllipseInserter
 from tests.helpers.inserter_contract import InserterContract
 from tests.helpers.tiny_diffusion import sd_text_to_image_path  # noqa: F401
@@ -25,7 +27,7 @@ def crops_of(names: tuple[str, ...], sizes: tuple[tuple[int, int], ...]) -> list
         rng = torch.Generator().manual_seed(number)
         image = torch.randint(60, 180, (3, h, w), dtype=torch.uint8, generator=rng)
         box = (h // 5, w // 5, h // 2, w // 2)
-        view = Perspective(horizon_row=-float(h), camera_height_m=1.4, focal_px=2.0 * w, centre_col=w / 2)
+        view = Camera(horizon_row=-float(h), camera_height_m=1.4, focal_px=2.0 * w, centre_col=w / 2)
         crops.append(Crop(image, box, name, f"A good photo of a {name}", (name,), 1000 + number, view, (name,)))
     return crops
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from poc_aug.benchmarking.timing import Spread, environment, interleaved, ratios, significant, write_json
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
 from poc_aug.benchmarking.wrapper_cost import STAGES, bench_reading, load, print_result, reading_time
+from poc_aug.environment import environment, write_json
 from poc_aug.errors import CacheDatasetMismatchError, RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache

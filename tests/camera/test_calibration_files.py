@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision.datasets import Cityscapes
 
 from poc_aug.cache import Cache
-from poc_aug.camera import Calibration, FrameCalibrations, calibration_file, camera_of, read_calibration
+from poc_aug.camera import Calibration, FrameCalibrations, calibration_file, find_camera, read_calibration
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import PairedFolder
 from poc_aug.errors import CalibrationError
@@ -94,7 +94,7 @@ def test_cityscapes_file(tmp_path: Path) -> None:
     assert found.focal_xy == (2262.52, 2265.3017905988554)
     assert found.centre_xy == (1096.98, 513.137)
     assert (found.height_m, found.pitch, found.size_hw) == (1.22, 0.038, (1024, 2048))
-    whole = found.perspective((1024, 2048))
+    whole = found.camera((1024, 2048))
     assert whole.horizon_row == pytest.approx(427.0, abs=0.1)
     assert (whole.focal_px, whole.centre_col, whole.camera_height_m) == (2262.52, 1096.98, 1.22)
     assert whole.horizon_from == "calibration file"
@@ -102,17 +102,17 @@ def test_cityscapes_file(tmp_path: Path) -> None:
 
 def test_a_resized_frame_is_scaled_and_a_crop_is_an_error(tmp_path: Path) -> None:
     found = read_calibration(write_json(tmp_path / "a_camera.json"))
-    whole, half = found.perspective((1024, 2048)), found.perspective((512, 1024))
+    whole, half = found.camera((1024, 2048)), found.camera((512, 1024))
     assert half.focal_px == whole.focal_px / 2
     assert half.horizon_row + 0.5 == pytest.approx((whole.horizon_row + 0.5) / 2)
     assert half.centre_col + 0.5 == pytest.approx((whole.centre_col + 0.5) / 2)
     assert half.camera_height_m == whole.camera_height_m
     # One metre at one place of the picture is half as many pixels.
     assert half.px_per_m(299.75) == pytest.approx(whole.px_per_m(600) / 2)
-    assert found.perspective((342, 683)).focal_px == pytest.approx(2262.52 / 3, abs=1)  # rounded sides
+    assert found.camera((342, 683)).focal_px == pytest.approx(2262.52 / 3, abs=1)  # rounded sides
     for crop in ((1024, 1024), (768, 2048), (512, 900), (500, 1024)):
         with pytest.raises(CalibrationError, match=rf"a_camera(.|\n)*{crop[0]}x{crop[1]}: a crop"):
-            found.perspective(crop)
+            found.camera(crop)
 
 
 def test_kitti_files(tmp_path: Path) -> None:
@@ -123,15 +123,15 @@ def test_kitti_files(tmp_path: Path) -> None:
         assert found.focal_xy == (721.5377, 721.5377)
         assert found.centre_xy == (609.5593, 172.854)
         assert (found.height_m, found.pitch, found.size_hw) == (1.65, 0.0, (375, 1242))
-        assert found.perspective((375, 1242)).horizon_row == 172.854
+        assert found.camera((375, 1242)).horizon_row == 172.854
     plain = tmp_path / "000000.txt"
     numbers = "7.070493e+02 0 6.040814e+02 4.575831e+01 0 7.070493e+02 1.805066e+02 -3.454157e-01 0 0 1 4.981016e-03"
     plain.write_text(f"P0: {numbers}\r\nP2: {numbers}\r\n", encoding="utf-8")
     found = read_calibration(plain)
     assert found.size_hw is None
-    assert found.perspective((370, 1224)).horizon_row == pytest.approx(180.5066)
+    assert found.camera((370, 1224)).horizon_row == pytest.approx(180.5066)
     with pytest.raises(CalibrationError, match=r"000000\.txt(.|\n)*column u0 604\.081(.|\n)*in frames of 185x612"):
-        found.perspective((185, 612))  # whose size is not in the file: a resized frame shows by its principal point
+        found.camera((185, 612))  # whose size is not in the file: a resized frame shows by its principal point
     with pytest.raises(CalibrationError, match="no line 'P1'; it has P0, P2"):
         read_calibration(plain, 1)
 
@@ -320,7 +320,7 @@ def test_a_sample_without_its_calibration_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"sample 'a': camera 'file'(.|\n)*read_calibration"):
         pipeline.generate(sample)
     with pytest.raises(CalibrationError, match="no calibration"):
-        camera_of(CameraSpec(calibration="file"), labels)
+        find_camera(CameraSpec(calibration="file"), labels)
 
 
 def test_requests_to_the_generation_process_carry_the_calibration(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torchvision.datasets import Cityscapes
 
-from poc_aug.camera import ESTIMATOR, Calibration, camera_of
+from poc_aug.camera import ESTIMATOR, Calibration, find_camera
 from poc_aug.camera.horizon_fit import Guess, combine, robust_row
 from poc_aug.camera.known_heights import find_sightings
 from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, OFFSETS_M, posts
+from poc_aug.camera_model import Camera
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import PairedFolder
 from poc_aug.datasets.synthetic import SyntheticStreet
@@ -24,7 +25,6 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import CAMERAS, CameraSpec, PerspectiveSize, Recipe
-from poc_aug.types import Perspective
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 TRAIN_IDS = SCHEMAS["cityscapes-trainIds"]
@@ -36,7 +36,7 @@ NOMINAL = (513.137 - 2262.52 * math.tan(0.038)) / 2
 
 def street(horizon: float, objects: list[tuple[int, float, float]] | None = None) -> torch.Tensor:
     """Sky over road from ``horizon`` + 8 px, with blocks of ``(label, distance m, metres to the right)``."""
-    view = Perspective(horizon, CITY.height_m, CITY.focal * HW[1], HW[1] / 2)
+    view = Camera(horizon, CITY.height_m, CITY.focal * HW[1], HW[1] / 2)
     labels = torch.full(HW, SKY, dtype=torch.uint8)
     labels[round(horizon) + 8 :] = ROAD
     for label, distance_m, right_m in sorted(objects or [], key=lambda each: -each[1]):
@@ -52,7 +52,7 @@ TRAFFIC = [(CAR, 18.0, -3.0), (CAR, 30.0, 3.0), (PERSON, 25.0, 6.5), (CAR, 45.0,
 
 def test_a_given_horizon_counts_before_everything_else() -> None:
     spec = CITY.model_copy(update={"horizon": 0.3})
-    view = camera_of(spec, street(230, TRAFFIC), TRAIN_IDS)
+    view = find_camera(spec, street(230, TRAFFIC), TRAIN_IDS)
     assert view is not None
     assert (view.horizon_row, view.horizon_from) == (0.3 * HW[0], "given")
 
@@ -60,7 +60,7 @@ def test_a_given_horizon_counts_before_everything_else() -> None:
 @pytest.mark.parametrize("shift", [-14, -5, 0, 9, 14])
 def test_objects_correct_the_pose(shift: int) -> None:
     true = NOMINAL + shift
-    view = camera_of(CITY, street(true, TRAFFIC), TRAIN_IDS)
+    view = find_camera(CITY, street(true, TRAFFIC), TRAIN_IDS)
     assert view is not None
     assert view.horizon_from == "preset and objects"
     assert abs(view.horizon_row - true) <= 0.55 * abs(shift) + 2
@@ -71,12 +71,12 @@ def test_objects_correct_the_pose(shift: int) -> None:
 @pytest.mark.parametrize("horizon", [190.0, 213.0, 231.0, 260.0])
 def test_objects_alone_find_the_horizon(horizon: float) -> None:
     spec = CameraSpec(height_m=CITY.height_m, focal=CITY.focal)
-    view = camera_of(spec, street(horizon, TRAFFIC), TRAIN_IDS)
+    view = find_camera(spec, street(horizon, TRAFFIC), TRAIN_IDS)
     assert view is not None
     assert view.horizon_from == "objects"
     assert abs(view.horizon_row - horizon) < 2
     # The old estimate: where the ground ends, less what 60 m are.
-    ended = camera_of(spec, street(horizon), TRAIN_IDS)
+    ended = find_camera(spec, street(horizon), TRAIN_IDS)
     assert ended is not None
     assert ended.horizon_from == "ground"
     assert abs(ended.horizon_row - horizon) > 10
@@ -84,17 +84,17 @@ def test_objects_alone_find_the_horizon(horizon: float) -> None:
 
 def test_without_objects_and_pose_the_ground_tells_and_without_ground_nothing() -> None:
     labels = street(213)
-    assert camera_of(CITY, labels, TRAIN_IDS) == camera_of(CITY, labels)  # the preset, whatever the labels
-    view = camera_of(CITY, labels)
+    assert find_camera(CITY, labels, TRAIN_IDS) == find_camera(CITY, labels)  # the preset, whatever the labels
+    view = find_camera(CITY, labels)
     assert view is not None
     assert view.horizon_from == "preset"
     assert view.horizon_row == pytest.approx(NOMINAL, abs=0.1)
-    assert camera_of(CameraSpec(), labels) is None
-    assert camera_of(CameraSpec(), torch.full(HW, SKY, dtype=torch.uint8), TRAIN_IDS) is None
+    assert find_camera(CameraSpec(), labels) is None
+    assert find_camera(CameraSpec(), torch.full(HW, SKY, dtype=torch.uint8), TRAIN_IDS) is None
 
 
 def test_objects_far_from_the_pose_are_not_believed() -> None:
-    view = camera_of(CITY, street(NOMINAL - 90, TRAFFIC), TRAIN_IDS)
+    view = find_camera(CITY, street(NOMINAL - 90, TRAFFIC), TRAIN_IDS)
     assert view is not None
     assert view.horizon_from == "preset"
 
@@ -107,7 +107,7 @@ def test_no_labels_move_a_pose_by_more_than_its_limit(seed: int) -> None:
         ((CAR, PERSON)[int(rng.integers(2))], float(rng.uniform(8, 60)), float(rng.uniform(-8, 8)))
         for _ in range(int(rng.integers(1, 9)))
     ]
-    view = camera_of(CITY, street(float(rng.uniform(120, 300)), objects), TRAIN_IDS)
+    view = find_camera(CITY, street(float(rng.uniform(120, 300)), objects), TRAIN_IDS)
     assert view is not None
     assert abs(view.horizon_row - NOMINAL) * 2 <= 45
 
@@ -151,7 +151,7 @@ def test_a_schema_without_ground_or_kinds_and_odd_sizes() -> None:
         assert find_sightings(small, TRAIN_IDS, 1.22) == []
         small[:] = CAR
         assert find_sightings(small, TRAIN_IDS, 1.22) == []
-        assert camera_of(CITY, small, TRAIN_IDS) is None or hw == (1, 1)
+        assert find_camera(CITY, small, TRAIN_IDS) is None or hw == (1, 1)
     pedestrian = SCHEMAS["camvid"]
     ids = labels.clone()
     for name, other in (("road", ROAD), ("car", CAR), ("pedestrian", PERSON), ("sky", SKY)):
@@ -180,17 +180,17 @@ def test_the_pose_and_the_objects_meet_by_their_precision() -> None:
 
 def test_a_preset_is_for_frames_of_its_shape() -> None:
     crop = street(213, TRAFFIC)[100:400]
-    view = camera_of(CITY, crop, TRAIN_IDS)
+    view = find_camera(CITY, crop, TRAIN_IDS)
     assert view is not None
     assert view.horizon_from == "objects"
     assert abs(view.horizon_row - 113) < 3
     assert view.centre_col == (HW[1] - 1) / 2
     anywhere = CITY.model_copy(update={"aspect": None})
-    posed = camera_of(anywhere, crop)
+    posed = find_camera(anywhere, crop)
     assert posed is not None
     assert posed.horizon_from == "preset"
     for h, w in ((375, 1242), (376, 1241), (374, 1238), (370, 1226), (370, 1224), (188, 621)):
-        kitti = camera_of(CAMERAS["kitti"], torch.zeros((h, w), dtype=torch.uint8))
+        kitti = find_camera(CAMERAS["kitti"], torch.zeros((h, w), dtype=torch.uint8))
         assert kitti is not None
         assert kitti.horizon_from == "preset"
         assert kitti.horizon_row == pytest.approx(172.854 / 375 * h)
@@ -199,7 +199,7 @@ def test_a_preset_is_for_frames_of_its_shape() -> None:
 def test_the_flat_formula_is_close_for_a_camera_that_looks_down() -> None:
     """What the docstring of `Calibration.perspective` says."""
     focal, height_m, pitch, centre = 2265.3, 1.22, 0.038, 513.137
-    view = Calibration((focal, focal), (1024.0, centre), height_m, pitch, (1024, 2048)).perspective((1024, 2048))
+    view = Calibration((focal, focal), (1024.0, centre), height_m, pitch, (1024, 2048)).camera((1024, 2048))
 
     def exact(distance_m: float, above_m: float) -> float:
         return centre + focal * math.tan(math.atan2(height_m - above_m, distance_m) - pitch)
@@ -213,14 +213,14 @@ def test_the_flat_formula_is_close_for_a_camera_that_looks_down() -> None:
 @pytest.mark.parametrize("index", range(6))
 def test_objects_alone_on_rendered_streets_of_known_horizon(index: int) -> None:
     dataset = SyntheticStreet((512, 1024), 6)
-    true = dataset.perspective(index)
+    true = dataset.camera(index)
     labels = torch.from_numpy(np.array(dataset[index][1]))
     spec = CameraSpec(height_m=true.camera_height_m, focal=true.focal_px / 1024)
-    view = camera_of(spec, labels, TRAIN_IDS)
+    view = find_camera(spec, labels, TRAIN_IDS)
     assert view is not None
     if view.horizon_from == "objects":
         assert abs(view.horizon_row - true.horizon_row) <= 12
-    posed = camera_of(
+    posed = find_camera(
         spec.model_copy(update={"pitch": 0.0, "centre_yx": (true.horizon_row / 512, 0.5)}), labels, TRAIN_IDS
     )
     assert posed is not None
@@ -231,7 +231,7 @@ def test_cityscapes_frames_lie_near_the_nominal_row(real_data: Path) -> None:
     base = Cityscapes(str(real_data / "scenes" / "cityscapes"), "train", target_type="semantic")
     errors = []
     for _, target in base:
-        view = camera_of(CITY, torch.from_numpy(np.array(target)), SCHEMAS["cityscapes-labelIds"])
+        view = find_camera(CITY, torch.from_numpy(np.array(target)), SCHEMAS["cityscapes-labelIds"])
         assert view is not None
         assert view.horizon_from == "preset and objects"
         errors.append(abs(view.horizon_row - 427))
@@ -245,7 +245,7 @@ def test_kitti_frames_lie_near_their_calibration(real_data: Path) -> None:
     base = PairedFolder(root, "image_2/*.png", "semantic/*.png", schema="cityscapes-labelIds")
     errors = []
     for _, target in base:
-        view = camera_of(CAMERAS["kitti"], torch.from_numpy(np.array(target)), base.schema)
+        view = find_camera(CAMERAS["kitti"], torch.from_numpy(np.array(target)), base.schema)
         assert view is not None
         errors.append(abs(view.horizon_row - 172.854 / 375 * 370))
     assert len(errors) == 5
@@ -258,7 +258,7 @@ def test_camvid_needs_no_pose(real_data: Path) -> None:
     for path in sorted((real_data / "scenes" / "camvid" / "trainannot").glob("0016E5*.png")):
         with Image.open(path) as opened:
             labels = torch.from_numpy(np.array(opened))
-        view = camera_of(CAMERAS["generic"], labels, SCHEMAS["camvid"])
+        view = find_camera(CAMERAS["generic"], labels, SCHEMAS["camvid"])
         assert view is not None
         if view.horizon_from == "objects":
             rows.append(view.horizon_row)
@@ -314,7 +314,7 @@ def test_recipes_that_give_their_horizon_keep_their_fingerprint() -> None:
 
 
 def test_posts_are_as_high_as_the_camera_says() -> None:
-    view = Perspective(200.0, 1.4, 800.0, 512.0)
+    view = Camera(200.0, 1.4, 800.0, 512.0)
     grid = list(posts(view))
     assert len(grid) == len(DISTANCES_M) * len(OFFSETS_M)
     for post in grid:

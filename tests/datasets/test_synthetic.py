@@ -143,7 +143,7 @@ def test_keys_are_stable_unique_and_tell_the_seed() -> None:
 @given(index=st.integers(0, 999), height=st.integers(8, 90), width=st.integers(8, 120))
 def test_ground_lies_below_the_true_horizon(index: int, height: int, width: int) -> None:
     dataset = SyntheticStreet((height, width), 1000)
-    camera = dataset.perspective(index)
+    camera = dataset.camera(index)
     labels = torch.from_numpy(np.array(dataset[index][1]))
     rows = torch.nonzero(dataset.schema.mask(labels, dataset.schema.ground))[:, 0]
     assert 0 < camera.horizon_row < height
@@ -154,7 +154,7 @@ def test_ground_lies_below_the_true_horizon(index: int, height: int, width: int)
 
 
 def test_the_camera_scales_with_the_picture() -> None:
-    small, large = SyntheticStreet((64, 128), 8).perspective(3), SyntheticStreet((256, 512), 8).perspective(3)
+    small, large = SyntheticStreet((64, 128), 8).camera(3), SyntheticStreet((256, 512), 8).camera(3)
     assert large.horizon_row == pytest.approx(4 * small.horizon_row)
     assert large.focal_px == pytest.approx(4 * small.focal_px)
     assert large.centre_col == pytest.approx(4 * small.centre_col)
@@ -165,7 +165,7 @@ def test_the_camera_scales_with_the_picture() -> None:
 def test_kerbs_stand_where_the_camera_says() -> None:
     dataset = SyntheticStreet((256, 512), 8)
     for index in range(8):
-        camera, labels = dataset.perspective(index), np.array(dataset[index][1])
+        camera, labels = dataset.camera(index), np.array(dataset[index][1])
         street = dataset._scene(index).street
         kerb, openings = street.kerb_m[1], street.side_streets[1]
         for row in range(int(camera.horizon_row) + 12, 256, 10):
@@ -184,7 +184,7 @@ def test_an_index_outside_is_an_index_error(index: int) -> None:
     with pytest.raises(IndexError, match="5 items"):
         dataset[index]
     with pytest.raises(IndexError, match=str(index)):
-        dataset.perspective(index)
+        dataset.camera(index)
 
 
 def test_it_can_be_iterated_like_a_sequence() -> None:

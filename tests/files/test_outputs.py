@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from poc_aug.benchmarking.timing import write_json
+from poc_aug.environment import write_json
 from poc_aug.errors import OutputError
 from poc_aug.files.outputs import make_folder, writing
 from tests.cache.test_cache_place import PLACES

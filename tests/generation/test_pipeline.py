@@ -10,7 +10,8 @@ import torch
 from poc_aug.errors import RecipeError, SchemaError
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.reading.compose import compose, dilate, feather_radius_px
+from poc_aug.masks import dilate, feather_radius_px
+from poc_aug.reading.compose import compose
 from poc_aug.types import Sample, Variant
 from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample
 

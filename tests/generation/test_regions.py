@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc_aug import seeding
+from poc_aug.camera_model import Camera
 from poc_aug.generation.regions import ValidArea, crop_around, find_region
 from poc_aug.recipe import PAPER_LADDER, Recipe
-from poc_aug.types import Extent, Perspective, Region, Rejection
+from poc_aug.types import Extent, Region, Rejection
 
 
 def recipe_of(**changes: object) -> Recipe:
@@ -108,7 +109,7 @@ def test_places_are_uniform_over_all_valid_ones() -> None:
 
 
 def test_perspective_sizes_follow_the_foot_row() -> None:
-    view = Perspective(horizon_row=40, camera_height_m=1.5, focal_px=200, centre_col=100)
+    view = Camera(horizon_row=40, camera_height_m=1.5, focal_px=200, centre_col=100)
     mask = torch.zeros(121, 201, dtype=torch.bool)
     mask[45:] = True
     recipe = recipe_of(
@@ -123,7 +124,7 @@ def test_perspective_sizes_follow_the_foot_row() -> None:
             recipe.objects[0],
             recipe,
             seeding.generator(seed),
-            perspective=view,
+            camera=view,
             extent=Extent(aspect=2.0),
         )
         assert isinstance(region, Region)
@@ -131,13 +132,13 @@ def test_perspective_sizes_follow_the_foot_row() -> None:
         foot = y + h
         assert abs(h - 0.6 * (foot - 40) / 1.5) <= 0.51
         assert abs(w - 1.2 * (foot - 40) / 1.5) <= 0.51
-        assert region.perspective == view
+        assert region.camera == view
         feet.add(foot)
     assert len(feet) > 30
 
 
 def test_longest_side_is_measured_where_asked() -> None:
-    view = Perspective(10, 1.0, 100, 50)
+    view = Camera(10, 1.0, 100, 50)
     mask = torch.ones(90, 101, dtype=torch.bool)
     recipe = recipe_of(
         size={"kind": "perspective", "size_m": 0.8, "measure": "longest", "jitter": 0, "min_px": 4},
@@ -149,7 +150,7 @@ def test_longest_side_is_measured_where_asked() -> None:
             recipe.objects[0],
             recipe,
             seeding.generator(seed),
-            perspective=view,
+            camera=view,
             extent=Extent(aspect=4.0),
         )
         assert isinstance(region, Region)
@@ -159,7 +160,7 @@ def test_longest_side_is_measured_where_asked() -> None:
 
 
 def test_deep_objects_reach_higher() -> None:
-    view = Perspective(10, 1.5, 100, 50)
+    view = Camera(10, 1.5, 100, 50)
     mask = torch.ones(90, 101, dtype=torch.bool)
     recipe = recipe_of(size={"kind": "perspective", "min_px": 4}, overlap_on="foot")
 
@@ -170,7 +171,7 @@ def test_deep_objects_reach_higher() -> None:
             recipe.objects[0],
             recipe,
             seeding.generator(3),
-            perspective=view,
+            camera=view,
             extent=extent,
         )
         assert isinstance(region, Region)
@@ -282,7 +283,7 @@ def test_crops_are_square_where_the_frame_allows(y: int, x: int, h: int, w: int,
     "size", [{"kind": "pixels", "min_px": 10, "max_px": 60}, {"kind": "perspective", "size_m": 0.8, "min_px": 4}]
 )
 def test_no_box_is_larger_than_the_inserter_can_draw(size: dict[str, object]) -> None:
-    view = Perspective(10, 1.0, 100, 50)
+    view = Camera(10, 1.0, 100, 50)
     recipe = recipe_of(size=size, overlap_on="foot")
     area = ValidArea(None, (90, 101))
     for aspect in (0.5, 2.0):
@@ -290,10 +291,10 @@ def test_no_box_is_larger_than_the_inserter_can_draw(size: dict[str, object]) ->
         for seed in range(60):
             extent = Extent(aspect=aspect, max_height_px=21)
             rng = seeding.generator(seed)
-            region = find_region(area, recipe.objects[0], recipe, rng, perspective=view, extent=extent)
+            region = find_region(area, recipe.objects[0], recipe, rng, camera=view, extent=extent)
             assert isinstance(region, Region)
             heights.append(region.box_yxhw[2])
         assert 16 < max(heights) <= 21
     tiny = Extent(aspect=1.0, max_height_px=3)
-    rejected = find_region(area, recipe.objects[0], recipe, seeding.generator(0), perspective=view, extent=tiny)
+    rejected = find_region(area, recipe.objects[0], recipe, seeding.generator(0), camera=view, extent=tiny)
     assert isinstance(rejected, Rejection)

@@ -18,9 +18,11 @@ from poc_aug.errors import RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.shade import MAX_SHADE, recover_shade, with_recovered_shade
 from poc_aug.labels.schema import SCHEMAS
-from poc_aug.reading.compose import compose, dilate
+from poc_aug.masks import dilate
+from poc_aug.protocols import Inserter
+from poc_aug.reading.compose import compose
 from poc_aug.recipe import CAMERAS
-from poc_aug.types import Annotation, Crop, Extent, Filled, Inserter, Part, Rejection, Sample
+from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection, Sample
 from tests.helpers.fakes import SCHEMA, EllipseInserter, ellipse, make_recipe, make_sample
 
 SIZES = ((97, 131), (61, 43), (160, 160), (201, 90))
@@ -290,7 +292,7 @@ class _Watch:
         self.inner: Inserter = RenderedInserter()
         self.seen: list[tuple[Crop, Filled]] = []
 
-    needs_perspective = True
+    needs_camera = True
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()

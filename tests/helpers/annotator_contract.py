@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from poc_aug.types import Annotation, Annotator, Crop, Filled, Rejection
+from poc_aug.protocols import Annotator
+from poc_aug.types import Annotation, Crop, Filled, Rejection
 
 Pairs = Sequence[tuple[Crop, Filled]]
 

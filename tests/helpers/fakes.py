@@ -31,7 +31,7 @@ class EllipseInserter:
         self.reject, self.exact, self.spill = reject, exact, spill
         self.batches: list[int] = []
 
-    needs_perspective = False
+    needs_camera = False
 
     def describe(self) -> dict[str, Any]:
         return {"inserter": "ellipse", "reject": self.reject, "exact": self.exact, "spill": self.spill}

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from poc_aug.types import Crop, Extent, Filled, Inserter, Rejection
+from poc_aug.protocols import Inserter
+from poc_aug.types import Crop, Extent, Filled, Rejection
 
 
 class InserterContract:
@@ -26,7 +27,7 @@ class InserterContract:
 
     def test_it_keeps_the_protocol(self, inserter: Inserter, crops: Sequence[Crop]) -> None:
         assert isinstance(inserter, Inserter)
-        assert isinstance(inserter.needs_perspective, bool)
+        assert isinstance(inserter.needs_camera, bool)
         for crop in crops:
             extent = inserter.extent(crop.object_name, crop.seed)
             assert extent is None or isinstance(extent, Rejection) or (isinstance(extent, Extent) and extent.aspect > 0)

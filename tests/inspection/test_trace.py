@@ -11,11 +11,12 @@ import torch
 from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.cache.record import same_variant
+from poc_aug.camera_model import Camera
 from poc_aug.errors import RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.inspection.trace import trace
 from poc_aug.inspection.trace_pictures import pictures_of, with_posts
-from poc_aug.types import Filled, Perspective, Region, Sample
+from poc_aug.types import Filled, Region, Sample
 from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
 
 
@@ -101,7 +102,7 @@ def test_several_objects_cannot_be_traced() -> None:
 def test_posts_stand_where_the_camera_says() -> None:
     """Each is drawn from foot to top in its place, the horizon across the frame, small frames enlarged."""
     image = torch.full((3, 100, 200), 128, dtype=torch.uint8)
-    view = Perspective(40.0, 1.4, 220.0, 99.5, "objects")
+    view = Camera(40.0, 1.4, 220.0, 99.5, "objects")
     picture = np.asarray(with_posts(image, view)).astype(int)
     assert picture.shape == (800, 1600, 3)
     drawn = np.abs(picture - 128).max(axis=2) > 40

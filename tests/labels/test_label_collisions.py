@@ -20,7 +20,7 @@ from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import preset_ids, preset_names
-from poc_aug.types import IGNORED
+from poc_aug.recipe import IGNORED
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 
 TRAIN_IDS, LABEL_IDS = SCHEMAS["cityscapes-trainIds"], SCHEMAS["cityscapes-labelIds"]

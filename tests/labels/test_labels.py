@@ -9,8 +9,8 @@ from poc_aug.errors import LabelPolicyError
 from poc_aug.generation.parts import resolve_parts
 from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
 from poc_aug.labels.schema import SCHEMAS
-from poc_aug.recipe import ObjectSpec
-from poc_aug.types import IGNORED, Part
+from poc_aug.recipe import IGNORED, ObjectSpec
+from poc_aug.types import Part
 
 TRAIN_IDS = SCHEMAS["cityscapes-trainIds"]
 

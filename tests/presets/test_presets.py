@@ -15,7 +15,8 @@ from torchvision.datasets import Cityscapes
 
 from poc_aug import presets, seeding
 from poc_aug.cache import Cache
-from poc_aug.camera import camera_of
+from poc_aug.camera import find_camera
+from poc_aug.camera_model import Camera
 from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import RecipeError
@@ -27,7 +28,7 @@ from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import load_preset, preset_ids, preset_names
 from poc_aug.presets.object_sizes import known_aspects, known_sizes
 from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, PixelSize, Recipe, Rung
-from poc_aug.types import Perspective, Region
+from poc_aug.types import Region
 from tests.helpers.fakes import EllipseInserter
 
 ALT = """stroller, trolley, garbage bag, wheelie bin, suitcase, skateboard, chair dumped on the street,
@@ -436,7 +437,7 @@ def label_maps(root: Path) -> list[torch.Tensor]:
 
 def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[str, list[Region]]:
     """What is found for each object in four attempts."""
-    view = camera_of(recipe.camera, labels, schema)
+    view = find_camera(recipe.camera, labels, schema)
     size_hw = (labels.shape[0], labels.shape[1])
     areas = {
         ("road",): ValidArea(schema.mask(labels, ["road"]), size_hw),
@@ -446,8 +447,7 @@ def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[st
     for spec in recipe.objects:
         area = areas[recipe.location if spec.location is None else spec.location]
         drawn = [
-            find_region(area, spec, recipe, seeding.generator(number, spec.name), perspective=view)
-            for number in range(4)
+            find_region(area, spec, recipe, seeding.generator(number, spec.name), camera=view) for number in range(4)
         ]
         found[spec.name] = [region for region in drawn if isinstance(region, Region)]
     return found
@@ -500,10 +500,10 @@ def test_boxes_follow_from_metres_and_depth(real_data: Path) -> None:
             continue
         assert rule.size_m is not None
         for region in regions:
-            assert region.perspective is not None
+            assert region.camera is not None
             y, _, h, w = region.box_yxhw
-            metres = (h if rule.measure == "height" else max(h, w)) / region.perspective.px_per_m(y + h)
-            pixel_m = 1 / region.perspective.px_per_m(y + h)
+            metres = (h if rule.measure == "height" else max(h, w)) / region.camera.px_per_m(y + h)
+            pixel_m = 1 / region.camera.px_per_m(y + h)
             low, high = rule.size_m * (1 - rule.jitter), rule.size_m * (1 + rule.jitter)
             assert low - pixel_m <= metres <= high + pixel_m, name
             checked += 1
@@ -580,10 +580,10 @@ def test_low_wide_objects_get_low_wide_boxes() -> None:
     recipe = load_preset("poc-alt")
     spec = recipe.spec("alligator")
     size_hw = (512, 1024)
-    view = Perspective(horizon_row=200.0, camera_height_m=1.4, focal_px=1024.0, centre_col=512.0)
+    view = Camera(horizon_row=200.0, camera_height_m=1.4, focal_px=1024.0, centre_col=512.0)
     for seed in range(20):
         rng = seeding.generator(seed, "shape")
-        region = find_region(ValidArea(None, size_hw), spec, recipe, rng, perspective=view)
+        region = find_region(ValidArea(None, size_hw), spec, recipe, rng, camera=view)
         assert isinstance(region, Region)
         _, _, h, w = region.box_yxhw
         assert 2.0 < w / h < 4.3

@@ -8,7 +8,8 @@ from kornia.filters import gaussian_blur2d
 
 from poc_aug import seeding
 from poc_aug.errors import RecipeError
-from poc_aug.reading.compose import compose, dilate, feather, feather_radius_px, support
+from poc_aug.masks import dilate, feather, feather_radius_px
+from poc_aug.reading.compose import compose, support
 from poc_aug.types import Insertion, Part, Sample
 
 

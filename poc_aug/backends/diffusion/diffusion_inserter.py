@@ -75,7 +75,7 @@ class DiffusionInserter(PipelineInserter):
         MissingDependencyError: diffusers is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, or does not inpaint.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     _inserter = "diffusion"
@@ -88,7 +88,7 @@ class DiffusionInserter(PipelineInserter):
         """Check that every prompt fits the model's text limit.
 
         Raises:
-            RecipeError: a prompt that is too long; the message names its object, its tokens and the limit.
+            SettingError: a prompt that is too long; the message names its object, its tokens and the limit.
         """
         check_prompts(self.loaded, recipe, self.negative_prompt)
 

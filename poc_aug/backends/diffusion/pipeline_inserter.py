@@ -15,7 +15,7 @@ from poc_aug.backends.common.model_files import identity_of
 from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, Offload
 from poc_aug.backends.diffusion.text_embeddings import TextEmbeddings
 from poc_aug.backends.diffusion.upcast import vae_in_float32
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.types import Crop, Extent, Rejection
 
 _BLACK_LEVEL = 2 / 255
@@ -28,30 +28,30 @@ def check_settings(
     """Check the settings of an inserter named ``who``.
 
     Raises:
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
     if steps is not None and steps < 1:
-        raise RecipeError(f"{who}: steps={steps}", expected="1 or more")
+        raise SettingError(f"{who}: steps={steps}", expected="1 or more")
     if guidance is not None and guidance < 0:
-        raise RecipeError(f"{who}: guidance={guidance}", expected="0 or more")
+        raise SettingError(f"{who}: guidance={guidance}", expected="0 or more")
     if batch_size is not None and batch_size < 1:
-        raise RecipeError(f"{who}: batch_size={batch_size}", expected="1 or more, or None")
+        raise SettingError(f"{who}: batch_size={batch_size}", expected="1 or more, or None")
     if compile and batch_size is None:
-        raise RecipeError(f"{who}: compile=True without batch_size", expected="a fixed batch_size")
+        raise SettingError(f"{who}: compile=True without batch_size", expected="a fixed batch_size")
 
 
 def input_size(who: str, loaded: Loaded, size_px: int | None) -> int:
     """Side of the model's input in pixels; ``None``: what it was trained on.
 
     Raises:
-        RecipeError: not a multiple of what the model needs.
+        SettingError: not a multiple of what the model needs.
     """
     family, pipe = loaded.family, loaded.pipe
     if size_px is None:
         sample = getattr(getattr(pipe, family.denoiser).config, "sample_size", None)
         size_px = family.size_px if family.denoiser != "unet" or sample is None else sample * pipe.vae_scale_factor
     if size_px < family.multiple_of or size_px % family.multiple_of:
-        raise RecipeError(
+        raise SettingError(
             f"{who}: size_px={size_px}", expected=f"a multiple of {family.multiple_of} for {family.pipeline}"
         )
     return int(size_px)
@@ -139,7 +139,7 @@ class PipelineInserter(abc.ABC):
     The arguments are documented where they are used: `poc_aug.backends.diffusion.diffusion_inserter.DiffusionInserter`.
     """
 
-    needs_perspective = False
+    needs_camera = False
     _inserter: ClassVar[str]
     _version: ClassVar[int]
 

@@ -22,7 +22,7 @@ from poc_aug.backends.diffusion.pipeline_inserter import (
     resized,
 )
 from poc_aug.backends.diffusion.text_limits import check_prompts
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.recipe import InpaintPass, PixelSize, Recipe, Rung
 from poc_aug.seeding import generator
 from poc_aug.types import Crop, Filled, Json, Rejection
@@ -52,7 +52,7 @@ class TextToImageInserter(PipelineInserter):
         MissingDependencyError: diffusers is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, or is an inpainting model.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     _inserter = "text-to-image"
@@ -60,7 +60,7 @@ class TextToImageInserter(PipelineInserter):
 
     def __init__(self, model: str | Path, *, paste: Paste = "crop", **options: Any) -> None:
         if paste not in ("full", "crop"):
-            raise RecipeError(f"TextToImageInserter: paste={paste!r}", expected="'full' or 'crop'")
+            raise SettingError(f"TextToImageInserter: paste={paste!r}", expected="'full' or 'crop'")
         super().__init__(model, **options)
         self.paste: Paste = paste
         # There are no passes that could leave these open.
@@ -163,10 +163,10 @@ def text_to_image_recipe(recipe: Recipe, *, size_px: int = 512) -> Recipe:
         size_px: side of the pasted picture (paper: 512).
 
     Raises:
-        RecipeError: a side of less than 16 px.
+        SettingError: a side of less than 16 px.
     """
     if size_px < 16:
-        raise RecipeError(f"text_to_image_recipe: size_px={size_px}", expected="16 or more")
+        raise SettingError(f"text_to_image_recipe: size_px={size_px}", expected="16 or more")
     return recipe.with_changes(
         objects=[spec.model_copy(update={"size": None, "location": None, "crop_px": None}) for spec in recipe.objects],
         location=(),

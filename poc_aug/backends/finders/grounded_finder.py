@@ -23,7 +23,7 @@ class GroundedFinder:
         max_boxes: most boxes kept for one text.
 
     Raises:
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(self, detector: Detector, segmenter: Segmenter, *, nms_iou: float = 0.8, max_boxes: int = 20) -> None:

@@ -33,7 +33,7 @@ class GroundedSamAnnotator(PromptAnnotator):
         MissingDependencyError: a package is not installed; the message holds the install line.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a checkpoint is not there, or is not what it should be.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from poc_aug.backends.common.limits import check_counts, check_thresholds
 from poc_aug.backends.common.model_files import identity_of
 from poc_aug.backends.finders.finder_protocols import Detections
 from poc_aug.backends.finders.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 
 __all__ = ["GroundingDinoDetector", "build_model", "caption_of"]
 
@@ -44,7 +44,7 @@ class GroundingDinoDetector:
         MissingDependencyError: groundingdino-py is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a file is not there, is not such a checkpoint, or does not fit the configuration.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class GroundingDinoDetector:
             side += 8
         if self.size_px < side - 7:
             queries = self.model.num_queries
-            raise RecipeError(
+            raise SettingError(
                 f"size_px={self.size_px}", expected=f"at least {side - 7}: the model has {queries} queries"
             )
 

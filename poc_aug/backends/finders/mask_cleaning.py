@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.masks import connected_components
 
 
@@ -22,11 +22,11 @@ def clean_mask(mask: torch.Tensor, *, speck_fraction: float = 0.02, hole_fractio
         bool ``[h, w]``.
 
     Raises:
-        RecipeError: a fraction outside 0 to 1.
+        SettingError: a fraction outside 0 to 1.
     """
     for name, value in (("speck_fraction", speck_fraction), ("hole_fraction", hole_fraction)):
         if not 0 <= value <= 1:
-            raise RecipeError(f"{name}={value}", expected="0 to 1")
+            raise SettingError(f"{name}={value}", expected="0 to 1")
     # A filled hole makes its island larger, and with it what counts as a speck or a pinhole. This ends: no step makes
     # a new island, and one that drops none only adds pixels.
     while True:

@@ -10,7 +10,7 @@ import torch
 from poc_aug.backends.finders.answer_checks import check_count, check_masks
 from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.backends.finders.mask_cleaning import clean_mask
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.recipe import Recipe
 from poc_aug.types import Annotation, Crop, Filled, Part, Rejection
 
@@ -36,7 +36,7 @@ class PromptAnnotator:
             only: a part among several may be small (a ball at a child's foot), and the recipe judges the whole.
 
     Raises:
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class PromptAnnotator:
         min_area_of_crop: float = 0.01,
     ) -> None:
         if keep not in ("all", "best"):
-            raise RecipeError(f"keep={keep!r}", expected="'all' or 'best'")
+            raise SettingError(f"keep={keep!r}", expected="'all' or 'best'")
         for name, value in (("min_inside_box", min_inside_box), ("min_area_of_crop", min_area_of_crop)):
             if not 0 <= value <= 1:
-                raise RecipeError(f"{name}={value}", expected="0 to 1")
+                raise SettingError(f"{name}={value}", expected="0 to 1")
         self.finder = finder
         self.keep: Keep = keep
         self.clean = clean

@@ -33,7 +33,7 @@ class PromptLocator:
         searched: how many searches were run; a result that was kept does not count.
 
     Raises:
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(self, finder: Finder, *, cache_size: int = 256) -> None:

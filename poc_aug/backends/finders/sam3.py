@@ -47,7 +47,7 @@ class Sam3Finder:
         MissingDependencyError: transformers is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: not there, not reachable, of another kind, or incomplete.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Sam3Annotator(PromptAnnotator):
         MissingDependencyError: transformers is not installed; the message holds the install line.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, of another kind, or incomplete.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class SegmentAnythingSegmenter:
         MissingDependencyError: segment-anything is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the file is not there, or is not such a checkpoint.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class TransformersAnnotator(PromptAnnotator):
         MissingDependencyError: transformers is not installed; the message holds the install line.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a model is not there, not reachable, of another kind, or incomplete.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class TransformersDetector:
         MissingDependencyError: transformers is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: not there, not reachable, of another kind, or incomplete.
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(

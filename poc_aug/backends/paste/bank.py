@@ -157,7 +157,7 @@ class ObjectBank:
         Raises:
             ObjectBankError: a file that is missing or not COCO's, images that are not found, an unknown class in
                 ``include``, or nothing left.
-            RecipeError: another value of ``exif``.
+            SettingError: another value of ``exif``.
         """
         from poc_aug.backends.paste.bank_coco import CocoFilter, coco_sources
 

@@ -27,7 +27,7 @@ from poc_aug.backends.paste.bank_coco_rows import ById, ImageRow, box_of, catego
 from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, printable
 from poc_aug.backends.paste.bank_pictures import read_photo
 from poc_aug.backends.paste.rle import decode_segmentation
-from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.errors import ObjectBankError, SettingError
 from poc_aug.types import Json
 
 BORDER_PX = 2
@@ -106,7 +106,7 @@ def coco_sources(
         ObjectBankError: a file that is missing or not COCO's, no images, or an unknown class name.
     """
     if choice.exif not in get_args(Exif):
-        raise RecipeError(f"exif={choice.exif!r}", expected=f"one of {', '.join(get_args(Exif))}")
+        raise SettingError(f"exif={choice.exif!r}", expected=f"one of {', '.join(get_args(Exif))}")
     image_list, category_list, annotations = read_coco(instances_json)
     images, categories = image_rows(image_list), category_rows(category_list)
     known = sorted(set(categories.rows()) - {""})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from poc_aug.backends.paste.bank import ObjectBank
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.presets.object_sizes import RealSizes, known_real_sizes
 from poc_aug.presets.size_choice import parse_sizes
 from poc_aug.recipe import FrameSize, PerspectiveSize, PixelSize, Recipe, Rung
@@ -35,11 +35,11 @@ def paste_recipe(
         overrides: other fields of `Recipe`: ``location=("table",)``, or ``location=()`` for anywhere.
 
     Raises:
-        RecipeError: the real size of a class is not known, rules for classes that the bank does not have, or
+        SettingError: the real size of a class is not known, rules for classes that the bank does not have, or
             overrides that are not valid.
     """
     if not isinstance(bank, ObjectBank):
-        raise RecipeError(
+        raise SettingError(
             f"bank={bank!r}", expected="an ObjectBank", hint=f"pass ObjectBank.from_folder({bank!r}), or from_coco"
         )
     rules = _rules(bank, sizes)
@@ -68,7 +68,7 @@ def _rules(bank: ObjectBank, sizes: str | OneSize | RealSizes | Mapping[str, One
         return {name: table.rule(name) for name in bank.classes()}
     strange = sorted(set(sizes) - set(bank.classes()))
     if strange:
-        raise RecipeError(f"sizes for {strange}, which the bank does not have", expected=f"{list(bank.classes())}")
+        raise SettingError(f"sizes for {strange}, which the bank does not have", expected=f"{list(bank.classes())}")
     metres = {
         name: size for name, size in sizes.items() if not isinstance(size, PixelSize | FrameSize | PerspectiveSize)
     }

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from poc_aug.camera_model import Camera
 from poc_aug.seeding import uniform
-from poc_aug.types import Box, Perspective
+from poc_aug.types import Box
 
 MAX_STRENGTH = 0.6
 LEAST_SHADE = 4
@@ -51,14 +52,14 @@ def draw_shadow(rng: torch.Generator) -> ShadowDraw:
     )
 
 
-def flatness(perspective: Perspective | None, foot_row: float) -> float:
+def flatness(camera: Camera | None, foot_row: float) -> float:
     """How high a length on the ground away from the viewer is seen, over how wide it is seen sideways.
 
     For a pinhole camera over a flat ground this is (foot row - horizon) / focal length.
     """
-    if perspective is None:
+    if camera is None:
         return _DEFAULT_FLATNESS
-    return min(max((foot_row - perspective.horizon_row) / perspective.focal_px, 0.06), 0.5)
+    return min(max((foot_row - camera.horizon_row) / camera.focal_px, 0.06), 0.5)
 
 
 def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torch.Tensor:

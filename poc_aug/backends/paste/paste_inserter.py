@@ -18,8 +18,8 @@ from poc_aug.backends.paste.bank_cutouts import Cutout, is_of_the_machine
 from poc_aug.backends.paste.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
 from poc_aug.backends.paste.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
 from poc_aug.backends.paste.resample import BAND_PX, Placed, fit, pose
-from poc_aug.errors import ObjectBankError, RecipeError
-from poc_aug.reading.compose import dilate
+from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.masks import dilate
 from poc_aug.seeding import generator, integer, uniform
 from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejection
 
@@ -61,7 +61,7 @@ class PasteInserter:
         max_upscale: cut-outs that would be enlarged more than this are rejected: they would look blurred.
 
     Raises:
-        RecipeError: a setting outside its limits.
+        SettingError: a setting outside its limits.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class PasteInserter:
         )
         for name, value, low, high in limits:
             if not low <= value <= high:
-                raise RecipeError(f"PasteInserter: {name}={value}", expected=f"{low} to {high}")
+                raise SettingError(f"PasteInserter: {name}={value}", expected=f"{low} to {high}")
         if edge not in ("feather", "antialias"):
-            raise RecipeError(f"PasteInserter: edge={edge!r}", expected="'feather' or 'antialias'")
+            raise SettingError(f"PasteInserter: edge={edge!r}", expected="'feather' or 'antialias'")
         self.bank = bank
         self.flip = flip
         self.rotate_deg = rotate_deg
@@ -98,7 +98,7 @@ class PasteInserter:
         self.max_upscale = max_upscale
         self._logged: set[str] = set()
 
-    needs_perspective = False
+    needs_camera = False
 
     def __repr__(self) -> str:
         return f"PasteInserter({self.bank!r})"
@@ -201,8 +201,8 @@ class PasteInserter:
         done: dict[str, Json] = {}
         if self.harmonise > 0:
             y, _, h, _ = crop.box_yxhw
-            view = crop.perspective
-            distance = None if view is None or y + h <= view.horizon_row else view.distance_m(y + h)
+            camera = crop.camera
+            distance = None if camera is None or y + h <= camera.horizon_row else camera.distance_m(y + h)
             colours, told = match_colours(colours, mask, scene, crop.box_yxhw, distance, draw)
             done |= told
         if self.shadow:
@@ -236,7 +236,7 @@ class PasteInserter:
             rng = generator(crop.seed, "paste", crop.object_name, "shadow")
             draw = draw_shadow(rng)
             y, _, h, _ = crop.box_yxhw
-            shade = contact_shadow(opacity, flatness(crop.perspective, y + h), draw)
+            shade = contact_shadow(opacity, flatness(crop.camera, y + h), draw)
             provenance["shadow"] = {name: round(value, 3) for name, value in asdict(draw).items()}
         return Filled(
             image=image,

@@ -62,7 +62,7 @@ class Picture:
 
 def pixel_rectangle(stage: Stage, size_hw: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Rows and columns ``(top, left, bottom, right)`` that the object may touch; ``None``: outside the crop."""
-    row, col, _ = stage.view.project(stage.model.points())
+    row, col, _ = stage.pose.project(stage.model.points())
     pad = 3 + int(np.ceil(3 * stage.exposure.blur_px))
     top, left = max(0, int(row.min()) - pad), max(0, int(col.min()) - pad)
     bottom, right = min(size_hw[0], int(row.max()) + pad + 1), min(size_hw[1], int(col.max()) + pad + 1)
@@ -116,9 +116,9 @@ def _sample(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray |
 
 
 def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray | None) -> Samples:
-    model, view, bounds = stage.model, stage.view, stage.bounds
-    ray = view.rays(rows, cols)
-    hits = trace(model, view.eye, ray, bounds, 1 / view.perspective.focal_px)
+    model, pose, bounds = stage.model, stage.pose, stage.bounds
+    ray = pose.rays(rows, cols)
+    hits = trace(model, pose.eye, ray, bounds, 1 / pose.camera.focal_px)
     count = rows.size
     rgb, normal = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
     visible = np.zeros((2, count), np.float32)
@@ -126,8 +126,8 @@ def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatA
     found = np.flatnonzero(hits.hit)
     if found.size:
         along = ray[:, found]
-        p = np.asarray(view.eye[:, None] + along * hits.t[found], dtype=np.float32)
-        n = surface_normals(model, p, view.texel_m)
+        p = np.asarray(pose.eye[:, None] + along * hits.t[found], dtype=np.float32)
+        n = surface_normals(model, p, pose.texel_m)
         part[found], normal[:, found] = model.part_at(p), n
         visible[:, found] = _visibility(stage, p, n) if seen is None else seen[:, found]
         rgb[:, found] = developed(_shade(stage, p, n, along, part[found], visible[:, found]), stage.exposure)
@@ -136,7 +136,7 @@ def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatA
 
 def _visibility(stage: Stage, p: FloatArray, n: FloatArray) -> FloatArray:
     """Share of the sky and of the sun that surface points see: ``[2, N]``."""
-    bounds, texel = stage.bounds, stage.view.texel_m
+    bounds, texel = stage.bounds, stage.pose.texel_m
     size = float((bounds[1] - bounds[0]).max())
     lifted = p + n * np.float32(max(0.002, 0.6 * texel))
     open_sky = ambient_occlusion(stage.model, p, n, float(np.clip(0.45 * size, 0.08, 0.5)))
@@ -157,7 +157,7 @@ def _shade(
             chosen = np.flatnonzero((part == number) & (flat == group))
             if not chosen.size:
                 continue
-            texel = stage.view.texel_m * stretch
+            texel = stage.pose.texel_m * stretch
             q, m = p[:, chosen], n[:, chosen]
             local_n = m if own.rotation is None else np.asarray(own.rotation.T @ m, dtype=np.float32)
             surface = own.material.look(own.local(q), local_n, texel)

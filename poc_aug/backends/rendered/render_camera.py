@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from poc_aug.camera_model import Camera
 from poc_aug.noise import FloatArray
-from poc_aug.types import Box, Extent, Perspective
+from poc_aug.types import Box, Extent
 
 _NEAREST_M = 0.3
 # Objects off the axis are drawn at most this much smaller in a step, of which there are at most three.
@@ -20,16 +21,16 @@ _LEAST_SHRINK = 0.88
 
 
 @dataclass(frozen=True)
-class View:
+class ObjectPose:
     """A camera and the object's place in front of it.
 
     Attributes:
-        perspective: the camera in crop coordinates, its height in the object's metres.
+        camera: the camera in crop coordinates, its height in the object's metres.
         centre_xz: the object's origin on the ground: right of the optical axis, and ahead.
         turn: how far the object's frame follows the line of sight: 1 wholly, 0 keeps the camera's axes.
     """
 
-    perspective: Perspective
+    camera: Camera
     centre_xz: tuple[float, float]
     turn: float = 1.0
 
@@ -42,13 +43,13 @@ class View:
     def eye(self) -> FloatArray:
         """The camera in the object's frame: float32 ``[3]``."""
         right, ahead = self.centre_xz
-        foot = np.array([-right, self.perspective.camera_height_m, -ahead], dtype=np.float32)
+        foot = np.array([-right, self.camera.camera_height_m, -ahead], dtype=np.float32)
         return np.asarray(self.from_camera @ foot, dtype=np.float32)
 
     @property
     def texel_m(self) -> float:
         """Size of a pixel at the object's origin."""
-        return float(np.hypot(self.distance_m, self.perspective.camera_height_m)) / self.perspective.focal_px
+        return float(np.hypot(self.distance_m, self.camera.camera_height_m)) / self.camera.focal_px
 
     @property
     def from_camera(self) -> FloatArray:
@@ -59,7 +60,7 @@ class View:
 
     def rays(self, row: FloatArray, col: FloatArray) -> FloatArray:
         """Unit directions ``[3, N]`` through the picture's points (pixel ``(0, 0)`` spans 0 to 1)."""
-        camera = self.perspective
+        camera = self.camera
         x = (col - camera.centre_col) / camera.focal_px
         y = (camera.horizon_row - row) / camera.focal_px
         ray = np.stack([x, y, np.ones_like(x)]).astype(np.float32)
@@ -68,7 +69,7 @@ class View:
 
     def project(self, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Rows, columns and depth ahead of points ``[3, K]``."""
-        camera = self.perspective
+        camera = self.camera
         offset = np.array([self.centre_xz[0], 0, self.centre_xz[1]], dtype=np.float32)[:, None]
         x, y, z = self.from_camera.T @ p + offset
         depth = np.maximum(z, 1e-3)
@@ -91,7 +92,7 @@ def extent_of(points: FloatArray) -> Extent:
     return Extent(aspect=width / height, height_m=height, depth_m=depth)
 
 
-def box_size(extent: Extent, camera: Perspective, foot_row: float) -> tuple[float, float]:
+def box_size(extent: Extent, camera: Camera, foot_row: float) -> tuple[float, float]:
     """Height and width in pixels of the box of an object whose nearest contact is seen at ``foot_row``."""
     height_m = extent.height_m or 0.0
     near = camera.distance_m(foot_row)
@@ -99,7 +100,7 @@ def box_size(extent: Extent, camera: Perspective, foot_row: float) -> tuple[floa
     return foot_row - top, extent.aspect * height_m * camera.px_per_m(foot_row)
 
 
-def stand(points: FloatArray, camera: Perspective, box_yxhw: Box) -> View | None:
+def stand(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPose | None:
     """Place an object into a box: its lowest visible point at the bottom row, its silhouette centred.
 
     Where the box is larger or smaller than the object would be there, the object is scaled to it (a recipe may ask
@@ -122,20 +123,20 @@ def stand(points: FloatArray, camera: Perspective, box_yxhw: Box) -> View | None
     camera = _scaled_to_box(extent_of(points), camera, box_yxhw)
     views = [_placed(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
     # The first that fits as well as any: max() keeps the earliest of equals.
-    room, view = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])
+    room, pose = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])
     for _ in range(3):
         if room >= 0.995:
             break
         smaller = max(room, _LEAST_SHRINK)
         camera = replace(camera, camera_height_m=camera.camera_height_m / smaller)
-        view = _placed(points, camera, box_yxhw, view.turn)
-        room = _room(points, view, box_yxhw)
-    row, _, depth = view.project(points)
+        pose = _placed(points, camera, box_yxhw, pose.turn)
+        room = _room(points, pose, box_yxhw)
+    row, _, depth = pose.project(points)
     fits = float(depth.min()) >= _NEAREST_M and abs(float(row.max()) - (y + h)) < 2 + 0.02 * h
-    return view if fits else None
+    return pose if fits else None
 
 
-def _scaled_to_box(extent: Extent, camera: Perspective, box_yxhw: Box) -> Perspective:
+def _scaled_to_box(extent: Extent, camera: Camera, box_yxhw: Box) -> Camera:
     y, _, h, w = box_yxhw
     for _ in range(8):
         want_h, want_w = box_size(extent, camera, y + h)
@@ -146,25 +147,25 @@ def _scaled_to_box(extent: Extent, camera: Perspective, box_yxhw: Box) -> Perspe
     return camera
 
 
-def _placed(points: FloatArray, camera: Perspective, box_yxhw: Box, turn: float) -> View:
+def _placed(points: FloatArray, camera: Camera, box_yxhw: Box, turn: float) -> ObjectPose:
     y, x, h, w = box_yxhw
     near, middle = camera.distance_m(y + h), x + w / 2
     ahead = near + float(np.ptp(points[2])) / 2
     right = (middle - camera.centre_col) * ahead / camera.focal_px
     for _ in range(8):
-        row, col, depth = View(camera, (right, ahead), turn).project(points)
+        row, col, depth = ObjectPose(camera, (right, ahead), turn).project(points)
         if float(depth.min()) < _NEAREST_M:
             ahead += _NEAREST_M - float(depth.min()) + 0.2
             continue
         # The ground distances of both rows differ by what the object has to be moved.
         ahead += near - camera.distance_m(float(row.max()))
         right += (middle - (float(col.min()) + float(col.max())) / 2) * ahead / camera.focal_px
-    return View(camera, (right, ahead), turn)
+    return ObjectPose(camera, (right, ahead), turn)
 
 
-def _room(points: FloatArray, view: View, box_yxhw: Box) -> float:
+def _room(points: FloatArray, pose: ObjectPose, box_yxhw: Box) -> float:
     """The box's size over the silhouette's, in the direction that is tighter; a fraction of a pixel is not seen."""
-    row, col, _ = view.project(points)
+    row, col, _ = pose.project(points)
     _, _, h, w = box_yxhw
     tall, wide = float(np.ptp(row)), float(np.ptp(col))
     return min((h + 0.4) / max(tall, 1e-3), (w + 0.4) / max(wide, 1e-3))

@@ -24,7 +24,7 @@ from poc_aug.backends.rendered.model import Model
 from poc_aug.backends.rendered.render_camera import extent_of, stand
 from poc_aug.backends.rendered.shadow import ground_shade
 from poc_aug.backends.rendered.stage import Stage
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset
 from poc_aug.recipe import Recipe
 from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection
@@ -50,7 +50,7 @@ class RenderedInserter:
         sun_share: range of the share of light that has a direction; the rest comes from all of the sky.
 
     Raises:
-        RecipeError: an unknown kind, or a number out of its range.
+        SettingError: an unknown kind, or a number out of its range.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class RenderedInserter:
         self.kinds = tuple(sorted(KINDS)) if kinds is None else tuple(kinds)
         unknown = sorted(set(self.kinds) - set(KINDS))
         if unknown or not self.kinds:
-            raise RecipeError(
+            raise SettingError(
                 f"unknown kinds of rendered objects: {unknown}" if unknown else "kinds is empty",
                 expected=f"some of: {', '.join(sorted(KINDS))}",
             )
         if not 1 <= supersample <= 8:
-            raise RecipeError(f"supersample={supersample}", expected="1 to 8")
+            raise SettingError(f"supersample={supersample}", expected="1 to 8")
         for name, (low, high), top in (("shadow_strength", shadow_strength, 1.0), ("sun_share", sun_share, 0.9)):
             if not 0 <= low <= high <= top:
-                raise RecipeError(f"{name}={(low, high)}", expected=f"0 <= low <= high <= {top}")
+                raise SettingError(f"{name}={(low, high)}", expected=f"0 <= low <= high <= {top}")
         if not 15 <= sun_elevation_deg <= 85:
-            raise RecipeError(f"sun_elevation_deg={sun_elevation_deg}", expected="15 to 85")
+            raise SettingError(f"sun_elevation_deg={sun_elevation_deg}", expected="15 to 85")
         self.supersample = supersample
         self.shadow_strength = shadow_strength
         self.sun_azimuth_deg = sun_azimuth_deg
@@ -96,7 +96,7 @@ class RenderedInserter:
             "sun_share": list(self.sun_share),
         }
 
-    needs_perspective = True
+    needs_camera = True
 
     def extent(self, object_name: str, seed: int) -> Extent:
         """Size of the object that ``seed`` draws, as it is turned.
@@ -130,7 +130,7 @@ class RenderedInserter:
                 expected="objects of one part for RenderedInserter",
                 hint="give the object one part in the recipe",
             )
-        if crop.perspective is None:
+        if crop.camera is None:
             detail = "the frame's camera is not known: no ground in sight to estimate the horizon from"
             return Rejection("not drawable", crop.object_name, detail=detail)
         model, yaw = self._build(crop.object_name, crop.seed)
@@ -143,14 +143,14 @@ class RenderedInserter:
         )
         strength = seeding.uniform(rng, *self.shadow_strength)
         grime_seed, noise_seed = seeding.integer(rng, 0, 2**31), seeding.derive_seed(crop.seed, "rendered noise")
-        view = stand(model.points(), crop.perspective, crop.box_yxhw)
-        if view is None:
+        pose = stand(model.points(), crop.camera, crop.box_yxhw)
+        if pose is None:
             detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
             return Rejection("not drawable", crop.object_name, detail=detail)
-        scale = crop.perspective.camera_height_m / view.perspective.camera_height_m
+        scale = crop.camera.camera_height_m / pose.camera.camera_height_m
         image = crop.image.numpy()
         size_hw = (image.shape[1], image.shape[2])
-        stage = Stage(model, view, light, estimate(image, crop.box_yxhw), grime_seed)
+        stage = Stage(model, pose, light, estimate(image, crop.box_yxhw), grime_seed)
         picture = draw(stage, size_hw, self.supersample)
         if picture is None or int((picture.alpha >= 0.5).sum()) < _LEAST_AREA_PX:
             return Rejection("too small", crop.object_name, detail="the object covers hardly a pixel")

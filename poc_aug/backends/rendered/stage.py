@@ -11,7 +11,7 @@ from poc_aug.backends.rendered.exposure import Exposure
 from poc_aug.backends.rendered.light import Light
 from poc_aug.backends.rendered.model import Model
 from poc_aug.backends.rendered.raycast import Bounds, bounds_of
-from poc_aug.backends.rendered.render_camera import View
+from poc_aug.backends.rendered.render_camera import ObjectPose
 from poc_aug.noise import FloatArray
 
 
@@ -28,7 +28,7 @@ class Stage:
     """
 
     model: Model
-    view: View
+    pose: ObjectPose
     light: Light
     exposure: Exposure
     grime_seed: int
@@ -41,4 +41,4 @@ class Stage:
     @cached_property
     def to_sun(self) -> FloatArray:
         """Direction of the sun in the object's frame: ``[3]``."""
-        return np.asarray(self.view.from_camera @ self.light.direction(), dtype=np.float32)
+        return np.asarray(self.pose.from_camera @ self.light.direction(), dtype=np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from poc_aug.datasets.synthetic.filters import band, blend, mix, smooth, srgb, stripes, tint
 from poc_aug.datasets.synthetic.fronts import Wall, wall_colours
-from poc_aug.datasets.synthetic.street_camera import NEAR_M, Camera, Canvas, Layer
+from poc_aug.datasets.synthetic.street_camera import NEAR_M, Canvas, Layer, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import Building
 from poc_aug.noise import fbm_2d
@@ -16,7 +16,7 @@ _DEPTH_M = 11.0
 _DARK = srgb("14171a")
 
 
-def draw_building(canvas: Canvas, camera: Camera, house: Building, light: Light, label: int) -> None:
+def draw_building(canvas: Canvas, camera: StreetCamera, house: Building, light: Light, label: int) -> None:
     """Draw a house; houses farther away must have been drawn before."""
     for layer in (_end_wall, _roof, _front):
         drawn = layer(camera, house, light, label)
@@ -24,8 +24,8 @@ def draw_building(canvas: Canvas, camera: Camera, house: Building, light: Light,
             canvas.over(drawn)
 
 
-def _front(camera: Camera, house: Building, light: Light, label: int) -> Layer | None:
-    view, x = camera.view, house.side * house.front_m
+def _front(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
+    pinhole, x = camera.pinhole, house.side * house.front_m
     near = max(house.near_m, NEAR_M * 2)
     if house.far_m <= near:
         return None
@@ -35,12 +35,12 @@ def _front(camera: Camera, house: Building, light: Light, label: int) -> Layer |
     right, down = camera.rays(rect)
     facing = right * house.side
     z = (house.front_m / np.maximum(facing, np.float32(1e-4))).astype(np.float32)
-    fs = z * z / np.float32(view.focal_px * house.front_m)
-    y = np.float32(view.camera_height_m) - down * z
-    fy = z / np.float32(view.focal_px)
+    fs = z * z / np.float32(pinhole.focal_px * house.front_m)
+    y = np.float32(pinhole.camera_height_m) - down * z
+    fy = z / np.float32(pinhole.focal_px)
     edges = np.abs(np.array([near, house.far_m + 0.02 * house.far_m]))
-    u_near, u_far = (house.front_m / edges * view.focal_px).astype(np.float32)
-    coverage = band(facing * np.float32(view.focal_px), u_far, u_near, 1.0)
+    u_near, u_far = (house.front_m / edges * pinhole.focal_px).astype(np.float32)
+    coverage = band(facing * np.float32(pinhole.focal_px), u_far, u_near, 1.0)
     coverage = coverage * band(y, 0.02, house.height_m, fy)
     ratio = np.float32((house.front_m + _INSET_M) / house.front_m)
     wall = Wall(
@@ -49,7 +49,7 @@ def _front(camera: Camera, house: Building, light: Light, label: int) -> Layer |
         fs=fs,
         fy=fy,
         pane_s=z * ratio - np.float32(house.near_m),
-        pane_y=np.float32(view.camera_height_m) + (y - np.float32(view.camera_height_m)) * ratio,
+        pane_y=np.float32(pinhole.camera_height_m) + (y - np.float32(pinhole.camera_height_m)) * ratio,
         z=z,
     )
     normal = np.array([-house.side, 0, 0], np.float32)
@@ -59,9 +59,9 @@ def _front(camera: Camera, house: Building, light: Light, label: int) -> Layer |
     return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
-def _end_wall(camera: Camera, house: Building, light: Light, label: int) -> Layer | None:
+def _end_wall(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
     """The gable towards the camera, seen over a lower neighbour or across a gap."""
-    view, z = camera.view, house.near_m
+    pinhole, z = camera.pinhole, house.near_m
     if z < 2:
         return None
     inner, outer = house.front_m, house.front_m + _DEPTH_M
@@ -71,8 +71,8 @@ def _end_wall(camera: Camera, house: Building, light: Light, label: int) -> Laye
         return None
     right, down = camera.rays(rect)
     s = right * np.float32(house.side * z) - np.float32(inner)
-    y = np.float32(view.camera_height_m) - down * np.float32(z)
-    pixel = np.float32(z / view.focal_px)
+    y = np.float32(pinhole.camera_height_m) - down * np.float32(z)
+    pixel = np.float32(z / pinhole.focal_px)
     eaves = house.height_m + np.minimum(np.minimum(s, _DEPTH_M - s) * house.roof_slope, house.roof_m)
     coverage = band(s, 0, _DEPTH_M, pixel) * np.clip((eaves - y) / pixel + np.float32(0.5), 0, 1)
     coverage = coverage * np.clip(y / pixel + np.float32(0.5), 0, 1)
@@ -86,9 +86,9 @@ def _end_wall(camera: Camera, house: Building, light: Light, label: int) -> Laye
     return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
-def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | None:
+def _roof(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
     """The slope above the eaves, visible where it is steeper than the line of sight."""
-    view, near = camera.view, max(house.near_m, NEAR_M * 2)
+    pinhole, near = camera.pinhole, max(house.near_m, NEAR_M * 2)
     if house.roof_m <= 0 or house.far_m <= near:
         return None
     run = house.roof_m / house.roof_slope
@@ -101,7 +101,7 @@ def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | 
         return None
     right, down = camera.rays(rect)
     slope = np.float32(house.roof_slope)
-    start = np.float32(house.front_m + (view.camera_height_m - house.height_m) / house.roof_slope)
+    start = np.float32(house.front_m + (pinhole.camera_height_m - house.height_m) / house.roof_slope)
     bottom = right * house.side + down / slope
     if start <= 0:
         # The eaves hide it from below.
@@ -109,8 +109,8 @@ def _roof(camera: Camera, house: Building, light: Light, label: int) -> Layer | 
     else:
         z = np.where(bottom > 0, start / np.maximum(bottom, np.float32(1e-4)), np.float32(1e6))
     z = z.astype(np.float32)
-    rise = np.float32(view.camera_height_m) - down * z - np.float32(house.height_m)
-    fy = np.maximum(np.abs(z), np.float32(0.5)) / np.float32(view.focal_px)
+    rise = np.float32(pinhole.camera_height_m) - down * z - np.float32(house.height_m)
+    fy = np.maximum(np.abs(z), np.float32(0.5)) / np.float32(pinhole.focal_px)
     fz = fy * np.maximum(z / np.float32(house.front_m), 1)
     s = z - np.float32(house.near_m)
     length = house.far_m - house.near_m

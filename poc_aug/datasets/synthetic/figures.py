@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from poc_aug.datasets.synthetic.filters import srgb
-from poc_aug.datasets.synthetic.street_camera import Camera, Canvas, Layer
+from poc_aug.datasets.synthetic.street_camera import Canvas, Layer, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import Figure
 from poc_aug.datasets.synthetic.strokes import Ring, Sprite, Stroke, paint
@@ -18,7 +18,7 @@ _RED = srgb("c01812")
 Parts = list[Stroke | Ring]
 
 
-def draw_figure(canvas: Canvas, camera: Camera, figure: Figure, light: Light, ids: dict[str, int]) -> None:
+def draw_figure(canvas: Canvas, camera: StreetCamera, figure: Figure, light: Light, ids: dict[str, int]) -> None:
     """Draw a figure that stands at ``figure.base_m`` over the road."""
     half = 1.05 if figure.kind != "person" else 0.75
     top = figure.height_m + 0.1
@@ -29,7 +29,7 @@ def draw_figure(canvas: Canvas, camera: Camera, figure: Figure, light: Light, id
         return
     right, down = camera.rays(rect)
     x = right[0] * np.float32(figure.z) - np.float32(figure.x)
-    y = np.float32(camera.view.camera_height_m - figure.base_m) - down[:, 0] * np.float32(figure.z)
+    y = np.float32(camera.pinhole.camera_height_m - figure.base_m) - down[:, 0] * np.float32(figure.z)
     if figure.mirrored:
         x = -x
     lit = float(light.sunlit(figure.x, figure.base_m + 1.0, figure.z))
@@ -42,7 +42,7 @@ def draw_figure(canvas: Canvas, camera: Camera, figure: Figure, light: Light, id
     else:
         vehicle = ids["motorcycle"] if figure.kind == "motorcyclist" else ids["bicycle"]
         parts = _rider_from_behind(figure, vehicle, ids["rider"])
-    sprite = Sprite.over(x, y, figure.z / camera.view.focal_px, parts[-1].label)
+    sprite = Sprite.over(x, y, figure.z / camera.pinhole.focal_px, parts[-1].label)
     paint(sprite, parts, light, lit)
     canvas.over(Layer(rect, light.haze(sprite.rgb, figure.z, sprite.alpha), sprite.alpha, sprite.labels))
 

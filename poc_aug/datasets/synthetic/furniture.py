@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from poc_aug.datasets.synthetic.filters import band, blend, srgb, stripes, tint
-from poc_aug.datasets.synthetic.street_camera import F32, NEAR_M, Camera, Canvas, Layer, Rect
+from poc_aug.datasets.synthetic.street_camera import F32, NEAR_M, Canvas, Layer, Rect, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import KERB_HEIGHT_M, Post, Scene
 from poc_aug.datasets.synthetic.strokes import Sprite, Stroke, paint
@@ -21,7 +21,7 @@ _SIGNALS = (srgb("ff3018"), srgb("ffb020"), srgb("30ff9a"))
 _LAMP = srgb("ffd9a0")
 
 
-def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dict[str, int]) -> None:
+def draw_post(canvas: Canvas, camera: StreetCamera, post: Post, light: Light, ids: dict[str, int]) -> None:
     """Draw a post and what hangs on it, facing the camera."""
     if post.z < 2:
         return
@@ -32,7 +32,7 @@ def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dic
         return
     right, down = camera.rays(rect)
     x = right[0] * np.float32(post.z) - np.float32(post.x)
-    y = np.float32(camera.view.camera_height_m - post.base_m) - down[:, 0] * np.float32(post.z)
+    y = np.float32(camera.pinhole.camera_height_m - post.base_m) - down[:, 0] * np.float32(post.z)
     pole, sign, signal = ids["pole"], ids["traffic sign"], ids["traffic light"]
     steel = _DARK_STEEL if post.kind == "lamp" else _STEEL
     lit = float(light.sunlit(post.x, 2.5, post.z))
@@ -47,7 +47,7 @@ def draw_post(canvas: Canvas, camera: Camera, post: Post, light: Light, ids: dic
         ]
     else:
         strokes.append(Stroke((0, 0.0), (0, top), 0.055, 0.055, steel, pole))
-    sprite = Sprite.over(x, y, post.z / camera.view.focal_px, pole)
+    sprite = Sprite.over(x, y, post.z / camera.pinhole.focal_px, pole)
     paint(sprite, strokes, light, lit)
     if post.kind == "signal":
         _signal(post, sprite, signal)
@@ -119,12 +119,14 @@ def _rungs(y: F32, pixel: float) -> F32:
     return band(y, 0.065, 0.1, pixel) + band(y, -0.017, 0.017, pixel) + band(y, -0.1, -0.065, pixel)
 
 
-def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, light: Light, ids: dict[str, int]) -> None:
+def draw_boundary(
+    canvas: Canvas, camera: StreetCamera, scene: Scene, number: int, light: Light, ids: dict[str, int]
+) -> None:
     """A fence or a wall along the left (0) or right (1) building line, where no houses stand."""
     kind = scene.street.boundary[number]
     if kind == "houses":
         return
-    view, side, front = camera.view, -1 if number == 0 else 1, scene.street.front_m[number]
+    pinhole, side, front = camera.pinhole, -1 if number == 0 else 1, scene.street.front_m[number]
     height, near, far = (1.15 if kind == "fence" else 1.9), 2 * NEAR_M, 170.0
     base = KERB_HEIGHT_M
     rect: Rect = camera.rect((side * front, y, z) for y in (base, base + height) for z in (near, far))
@@ -133,8 +135,8 @@ def draw_boundary(canvas: Canvas, camera: Camera, scene: Scene, number: int, lig
     right, down = camera.rays(rect)
     facing = right * side
     z = (front / np.maximum(facing, np.float32(1e-4))).astype(np.float32)
-    y = np.float32(view.camera_height_m - base) - down * z
-    fy, fz = z / np.float32(view.focal_px), z * z / np.float32(view.focal_px * front)
+    y = np.float32(pinhole.camera_height_m - base) - down * z
+    fy, fz = z / np.float32(pinhole.focal_px), z * z / np.float32(pinhole.focal_px * front)
     within = ((z > near) & (z < far)).astype(np.float32)
     lit = light.sunlit(np.float32(side * (front - 0.05)), y, z)
     normal = np.array([-side, 0, 0], np.float32)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from poc_aug.datasets.synthetic.filters import band, blend, detail, mix, smooth, srgb, stripes, tint
-from poc_aug.datasets.synthetic.street_camera import F32, Camera, Canvas, Layer, Rect
+from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, Rect, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import END_M, KERB_HEIGHT_M, VEHICLE_SIZE_M, Scene, Street
 from poc_aug.noise import fbm_2d, hash_unit, value_noise_2d
@@ -19,26 +19,26 @@ _DRY_GRASS = srgb("8a8450")
 _KERB = srgb("a7a39b")
 
 
-def draw_ground(canvas: Canvas, camera: Camera, scene: Scene, light: Light, ids: dict[str, int]) -> None:
+def draw_ground(canvas: Canvas, camera: StreetCamera, scene: Scene, light: Light, ids: dict[str, int]) -> None:
     """Fill the picture below the horizon."""
-    view, street = camera.view, scene.street
-    top = int(np.clip(np.ceil(view.horizon_row + 0.3), 0, camera.height_px))
+    pinhole, street = camera.pinhole, scene.street
+    top = int(np.clip(np.ceil(pinhole.horizon_row + 0.3), 0, camera.height_px))
     rect = Rect(top, 0, camera.height_px, camera.width_px)
     if rect.empty:
         return
     right, down = camera.rays(rect)
-    road_z = np.minimum(view.camera_height_m / down, np.float32(4 * END_M))
+    road_z = np.minimum(pinhole.camera_height_m / down, np.float32(4 * END_M))
     side = np.where(right < 0, 0, 1)
     kerb_m = np.asarray(street.kerb_m, np.float32)[side]
     # Where the ray passes over the kerb: below its foot it sees road, above its edge the pavement.
     kerb_z = kerb_m / np.maximum(np.abs(right), np.float32(1e-4))
-    kerb_y = np.float32(view.camera_height_m) - down * kerb_z
-    row_m = kerb_z / np.float32(view.focal_px)
+    kerb_y = np.float32(pinhole.camera_height_m) - down * kerb_z
+    row_m = kerb_z / np.float32(pinhole.focal_px)
     on_road = 1 - np.clip(kerb_y / row_m + np.float32(0.5), 0, 1)
     off_road = np.clip((kerb_y - KERB_HEIGHT_M) / row_m + np.float32(0.5), 0, 1)
     for number in (0, 1):
         for near, far in street.side_streets[number]:
-            open_here = band(road_z, near, far, road_z * road_z / (view.focal_px * view.camera_height_m))
+            open_here = band(road_z, near, far, road_z * road_z / (pinhole.focal_px * pinhole.camera_height_m))
             open_here = open_here * (side == number)
             on_road = np.maximum(on_road, open_here)
             off_road = off_road * (1 - open_here)
@@ -54,7 +54,7 @@ def draw_ground(canvas: Canvas, camera: Camera, scene: Scene, light: Light, ids:
     where = off_road > 0
     if where.any():
         flat = np.broadcast_to(down, where.shape)[where]
-        z = np.minimum((view.camera_height_m - KERB_HEIGHT_M) / flat, np.float32(4 * END_M))
+        z = np.minimum((pinhole.camera_height_m - KERB_HEIGHT_M) / flat, np.float32(4 * END_M))
         x = np.broadcast_to(right, where.shape)[where] * z
         colour, grass = _pavement(x, z, camera, scene, light)
         rgb[where] = blend(rgb[where], light.haze(colour, z), off_road[where])
@@ -67,17 +67,17 @@ def draw_ground(canvas: Canvas, camera: Camera, scene: Scene, light: Light, ids:
     canvas.over(Layer(rect, rgb, np.ones(on_road.shape, np.float32), labels))
 
 
-def _footprints(x: F32, z: F32, camera: Camera, height_m: float) -> tuple[F32, F32]:
+def _footprints(x: F32, z: F32, camera: StreetCamera, height_m: float) -> tuple[F32, F32]:
     """Size of a pixel on the ground along ``x`` and ``z``, in metres."""
-    focal = np.float32(camera.view.focal_px)
+    focal = np.float32(camera.pinhole.focal_px)
     along = z * z / (focal * np.float32(height_m))
     across = z / focal * np.maximum(1, np.abs(x) / np.float32(height_m))
     return across, along
 
 
-def _road(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> F32:
+def _road(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> F32:
     street, seed = scene.street, scene.street.seed
-    fx, fz = _footprints(x, z, camera, camera.view.camera_height_m)
+    fx, fz = _footprints(x, z, camera, camera.pinhole.camera_height_m)
     foot = np.sqrt(fx * fz)
     tone = np.float32(0.80) + np.float32(0.4) * fbm_2d(z * np.float32(0.10), x * np.float32(0.35), seed, 3)
     tone += (fbm_2d(z * np.float32(0.8), x * np.float32(1.6), seed + 7, 2) - 0.5) * (0.30 * detail(1.2, fz))
@@ -205,9 +205,9 @@ def _kerb_face(x: F32, y: F32, z: F32, street: Street, light: Light) -> F32:
     return light.shade(rgb, normals, light.sunlit(x, 0.05, z), np.float32(0.8))
 
 
-def _pavement(x: F32, z: F32, camera: Camera, scene: Scene, light: Light) -> tuple[F32, np.ndarray]:
+def _pavement(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> tuple[F32, np.ndarray]:
     street, seed = scene.street, scene.street.seed
-    fx, fz = _footprints(x, z, camera, camera.view.camera_height_m - KERB_HEIGHT_M)
+    fx, fz = _footprints(x, z, camera, camera.pinhole.camera_height_m - KERB_HEIGHT_M)
     number = np.where(x < 0, 0, 1)
     behind = np.abs(x) - np.asarray(street.kerb_m, np.float32)[number]
     front = np.asarray(street.front_m, np.float32)[number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from poc_aug.datasets.synthetic.filters import blend, smooth, srgb, tint
-from poc_aug.datasets.synthetic.street_camera import F32, Camera, Canvas, Layer
+from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import Tree
 from poc_aug.noise import hash_unit, value_noise_2d
@@ -14,7 +14,7 @@ _BARK = srgb("4f4438")
 _MOST_BALLS = 46
 
 
-def draw_tree(canvas: Canvas, camera: Camera, tree: Tree, light: Light, label: int) -> None:
+def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, label: int) -> None:
     """Draw a tree that stands on the pavement."""
     if tree.z < 1.5:
         return
@@ -24,8 +24,8 @@ def draw_tree(canvas: Canvas, camera: Camera, tree: Tree, light: Light, label: i
         return
     right, down = camera.rays(rect)
     x = right[0] * np.float32(tree.z) - np.float32(tree.x)
-    y = np.float32(camera.view.camera_height_m) - down[:, 0] * np.float32(tree.z)
-    pixel = tree.z / camera.view.focal_px
+    y = np.float32(camera.pinhole.camera_height_m) - down[:, 0] * np.float32(tree.z)
+    pixel = tree.z / camera.pinhole.focal_px
     shape = (len(y), len(x))
     rgb, alpha = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
     if tree.trunk_m > 0:

@@ -13,7 +13,7 @@ from poc_aug.datasets.synthetic.furniture import draw_boundary, draw_post
 from poc_aug.datasets.synthetic.ground import draw_ground
 from poc_aug.datasets.synthetic.plants import draw_tree
 from poc_aug.datasets.synthetic.sky import draw_sky
-from poc_aug.datasets.synthetic.street_camera import F32, U8, Camera, Canvas
+from poc_aug.datasets.synthetic.street_camera import F32, U8, Canvas, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import Scene
 from poc_aug.datasets.synthetic.vehicles import draw_vehicle
@@ -26,7 +26,7 @@ _COARSEST_M = 0.45
 """Vehicles, people and posts of which a pixel would hold more than this are left out."""
 
 
-def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8]:
+def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
     """Render a scene.
 
     Args:
@@ -49,7 +49,7 @@ def render(scene: Scene, camera: Camera, ids: Mapping[str, int]) -> tuple[U8, U8
         jobs.append((far + tree.z, partial(draw_tree, canvas, camera, tree, light, known["vegetation"])))
     for number in (0, 1):
         jobs.append((_BOUNDARIES, partial(draw_boundary, canvas, camera, scene, number, light, known)))
-    reach = _COARSEST_M * camera.view.focal_px
+    reach = _COARSEST_M * camera.pinhole.focal_px
     for vehicle in (v for v in scene.vehicles if v.z < reach):
         label = known[vehicle.kind if vehicle.kind in ("bus", "truck") else "car"]
         jobs.append((vehicle.z, partial(draw_vehicle, canvas, camera, vehicle, light, label)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from poc_aug.datasets.synthetic.filters import blend, mix, smooth
-from poc_aug.datasets.synthetic.street_camera import Camera, Canvas, Rect
+from poc_aug.datasets.synthetic.street_camera import Canvas, Rect, StreetCamera
 from poc_aug.datasets.synthetic.street_scene import Sky
 from poc_aug.noise import fbm_2d
 
 
-def draw_sky(canvas: Canvas, camera: Camera, sky: Sky, label: int) -> None:
+def draw_sky(canvas: Canvas, camera: StreetCamera, sky: Sky, label: int) -> None:
     """Fill the picture from its top to just below the horizon."""
-    bottom = int(np.clip(np.ceil(camera.view.horizon_row) + 2, 0, camera.height_px))
+    bottom = int(np.clip(np.ceil(camera.pinhole.horizon_row) + 2, 0, camera.height_px))
     rect = Rect(0, 0, bottom, camera.width_px)
     if rect.empty:
         return

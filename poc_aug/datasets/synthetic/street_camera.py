@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from poc_aug.types import Perspective
+from poc_aug.camera_model import Camera
 
 F32: TypeAlias = NDArray[np.floating[Any]]
 """Floats; float32 wherever there is one per pixel."""
@@ -44,21 +44,21 @@ class Rect:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
-    """Picture size in pixels and the `Perspective` it is seen with."""
+class StreetCamera:
+    """Picture size in pixels and the `Camera` it is seen with."""
 
     height_px: int
     width_px: int
-    view: Perspective
+    pinhole: Camera
 
     def rect(self, points: Iterable[tuple[float, float, float]]) -> Rect:
         """Pixels that may show the hull of ``points`` ``(x, y, z)``, a pixel wider on each side, clipped."""
-        view = self.view
+        pinhole = self.pinhole
         rows, cols = [], []
         for x, y, z in points:
             z = max(z, NEAR_M)
-            rows.append(view.row_of(z, y))
-            cols.append(view.centre_col + view.focal_px * x / z)
+            rows.append(pinhole.row_of(z, y))
+            cols.append(pinhole.centre_col + pinhole.focal_px * x / z)
         return Rect(
             max(int(np.floor(min(rows))) - 1, 0),
             max(int(np.floor(min(cols))) - 1, 0),
@@ -73,11 +73,11 @@ class Camera:
             rect: the pixels.
             samples: rays per pixel along each axis.
         """
-        view = self.view
+        pinhole = self.pinhole
         cols = np.arange(rect.left * samples, rect.right * samples) + 0.5
         rows = np.arange(rect.top * samples, rect.bottom * samples) + 0.5
-        right = (cols / samples - view.centre_col) / view.focal_px
-        down = (rows / samples - view.horizon_row) / view.focal_px
+        right = (cols / samples - pinhole.centre_col) / pinhole.focal_px
+        down = (rows / samples - pinhole.horizon_row) / pinhole.focal_px
         return right[None, :].astype(np.float32), down[:, None].astype(np.float32)
 
 

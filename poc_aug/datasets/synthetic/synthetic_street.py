@@ -10,14 +10,14 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from poc_aug import seeding
+from poc_aug.camera_model import Camera
 from poc_aug.datasets.synthetic.layout import draw_scene
 from poc_aug.datasets.synthetic.render import render
-from poc_aug.datasets.synthetic.street_camera import Camera
+from poc_aug.datasets.synthetic.street_camera import StreetCamera
 from poc_aug.datasets.synthetic.street_scene import Scene
 from poc_aug.errors import DatasetError
 from poc_aug.joint_transforms.joint_transform import transform_pair
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
-from poc_aug.types import Perspective
 
 # Any name would do. With this one the first pictures of seed 0 show what there is: sun, dusk, an overcast day.
 _STREAM = "street-148"
@@ -99,30 +99,30 @@ class SyntheticStreet(Dataset[Any]):
         prefix = "street" if self.seed == 0 else f"street-s{self.seed}"
         return [f"{prefix}-{index:06d}" for index in range(self.length)]
 
-    def perspective(self, index: int) -> Perspective:
+    def camera(self, index: int) -> Camera:
         """The true camera of an item, in pixels and metres.
 
         Raises:
             IndexError: ``index`` is outside ``[-len, len)``.
         """
-        return self._camera(self._scene(index)).view
+        return self._camera(self._scene(index)).pinhole
 
     def _scene(self, index: int) -> Scene:
         if not -self.length <= index < self.length:
             raise IndexError(f"index {index} is outside a SyntheticStreet of {self.length} items")
         return draw_scene(seeding.generator(self.seed, _STREAM, index % self.length))
 
-    def _camera(self, scene: Scene) -> Camera:
+    def _camera(self, scene: Scene) -> StreetCamera:
         height, width = self.size_hw
         # Of an upright picture the height decides, or its field of view would leave no street to see.
         focal = _FOCAL_PER_WIDTH * max(width, 1.4 * height)
-        view = Perspective(
+        pinhole = Camera(
             horizon_row=scene.horizon * height,
             camera_height_m=scene.camera_height_m,
             focal_px=focal,
             centre_col=scene.centre * width,
         )
-        return Camera(height, width, view)
+        return StreetCamera(height, width, pinhole)
 
 
 def _is_int(value: object) -> bool:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from poc_aug.datasets.synthetic.bodies import Shape, shape_of
 from poc_aug.datasets.synthetic.filters import blend, smooth, srgb
-from poc_aug.datasets.synthetic.street_camera import F32, Camera, Canvas, Layer
+from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, StreetCamera
 from poc_aug.datasets.synthetic.street_light import Light
 from poc_aug.datasets.synthetic.street_scene import VEHICLE_SIZE_M, Vehicle
 from poc_aug.datasets.synthetic.street_solids import intersect, rounded_normals
@@ -17,7 +17,7 @@ _SAMPLES = 2
 _GLASS = srgb("101417")
 
 
-def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light, label: int) -> None:
+def draw_vehicle(canvas: Canvas, camera: StreetCamera, vehicle: Vehicle, light: Light, label: int) -> None:
     """Draw a vehicle that stands on the road."""
     length, width, height = VEHICLE_SIZE_M[vehicle.kind]
     reach = 0.5 * width + 0.5 * length * abs(np.sin(vehicle.yaw)) + 0.25
@@ -31,14 +31,14 @@ def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light,
         return
     cos, sin = np.cos(vehicle.yaw) * vehicle.heading, np.sin(vehicle.yaw) * vehicle.heading
     axes = np.array([[sin, 0, cos], [0, 1, 0], [cos, 0, -sin]], np.float32)
-    origin = axes @ np.array([-vehicle.x, camera.view.camera_height_m, -vehicle.z], np.float32)
+    origin = axes @ np.array([-vehicle.x, camera.pinhole.camera_height_m, -vehicle.z], np.float32)
     solid = shape_of(vehicle.kind)
     right, down = camera.rays(rect)
     shape = (len(down), right.shape[1])
     rays = _directions(np.broadcast_to(right, shape).ravel(), np.broadcast_to(down, shape).ravel(), axes)
     distance, part = _cast(solid, origin, rays)
     # Only pixels on an outline need more than one ray; far away all are.
-    fine = vehicle.z / camera.view.focal_px < FINE_M
+    fine = vehicle.z / camera.pinhole.focal_px < FINE_M
     rough = _outline(part.reshape(shape)).ravel() if fine else np.ones(len(part), np.bool_)
     inner = np.flatnonzero((part > 0) & ~rough)
     fringe = np.flatnonzero(rough)
@@ -48,7 +48,7 @@ def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light,
         local = origin + some.T * reach[:, None]
         normal = _normals(solid, local, which)
         view = some.T / np.linalg.norm(some.T, axis=1, keepdims=True)
-        pixel = reach / np.float32(camera.view.focal_px)
+        pixel = reach / np.float32(camera.pinhole.focal_px)
         return light.haze(_shaded(vehicle, solid, local, normal, view, which, pixel, axes, light), reach)
 
     if len(inner):
@@ -56,7 +56,7 @@ def draw_vehicle(canvas: Canvas, camera: Camera, vehicle: Vehicle, light: Light,
         alpha[inner] = 1
     if len(fringe):
         steps = (np.arange(_SAMPLES, dtype=np.float32) + 0.5) / _SAMPLES - 0.5
-        offset = steps / np.float32(camera.view.focal_px)
+        offset = steps / np.float32(camera.pinhole.focal_px)
         row, col = np.divmod(fringe, shape[1])
         sub_right = (right[0][col][:, None, None] + offset[None, None, :] + 0 * offset[None, :, None]).ravel()
         sub_down = (down[:, 0][row][:, None, None] + offset[None, :, None] + 0 * offset[None, None, :]).ravel()

@@ -13,8 +13,9 @@ import torch
 from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
 from poc_aug.backends.diffusion.upcast import vae_in_float32
 from poc_aug.errors import DeviceError, ModelError, RecipeError
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import InpaintPass
-from poc_aug.types import Crop, Filled, Inserter, Rejection
+from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import make_recipe
 from tests.helpers.inserter_contract import InserterContract
 from tests.helpers.tiny_diffusion import (  # noqa: F401

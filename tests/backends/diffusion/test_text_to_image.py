@@ -21,9 +21,10 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import Tile, contact_sheet
 from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
-from poc_aug.reading.compose import compose, dilate
-from poc_aug.recipe import InpaintPass, ObjectSpec, PixelSize
-from poc_aug.types import IGNORED, Annotation, Crop, Filled, Part, Region, Rejection
+from poc_aug.masks import dilate
+from poc_aug.reading.compose import compose
+from poc_aug.recipe import IGNORED, InpaintPass, ObjectSpec, PixelSize
+from poc_aug.types import Annotation, Crop, Filled, Part, Region, Rejection
 from tests.helpers.fakes import SCHEMA, Frames, ellipse, make_recipe, make_sample
 from tests.helpers.tiny_diffusion import (  # noqa: F401
     sd3_path,

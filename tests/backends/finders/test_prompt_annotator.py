@@ -12,7 +12,8 @@ from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.errors import GenerationError, RecipeError
 from poc_aug.generation.insertions import accept
-from poc_aug.types import Annotation, Annotator, ChecksRecipe, Crop, Filled, Rejection
+from poc_aug.protocols import Annotator, ChecksRecipe
+from poc_aug.types import Annotation, Crop, Filled, Rejection
 from tests.helpers.fake_finders import FakeFinder, box_mask
 from tests.helpers.fakes import make_recipe
 

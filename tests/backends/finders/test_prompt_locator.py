@@ -13,7 +13,8 @@ import torch
 from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_locator import PromptLocator, text_of
 from poc_aug.errors import GenerationError, RecipeError
-from poc_aug.types import ChecksRecipe, Locator, Sample
+from poc_aug.protocols import ChecksRecipe, Locator
+from poc_aug.types import Sample
 from tests.helpers.fake_finders import FakeFinder, box_mask
 from tests.helpers.fakes import make_recipe
 

@@ -19,12 +19,14 @@ from poc_aug.backends.paste.contact_shadow import MAX_STRENGTH
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.backends.paste.resample import BAND_PX, pose
 from poc_aug.backends.paste.scene_quality import gaussian_blur
+from poc_aug.camera_model import Camera
 from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import SCHEMAS
-from poc_aug.reading.compose import dilate
+from poc_aug.masks import dilate
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import CAMERAS, PerspectiveSize, PixelSize
-from poc_aug.types import Annotation, Crop, Filled, Inserter, Perspective, Rejection, Sample
+from poc_aug.types import Annotation, Crop, Filled, Rejection, Sample
 
 
 def table(height: int, width: int) -> np.ndarray:
@@ -65,12 +67,12 @@ def crop_of(
     size: tuple[int, int] = (131, 117),
     box: tuple[int, int, int, int] = (40, 25, 61, 67),
     parts: tuple[str, ...] | None = None,
-    perspective: Perspective | None = None,
+    camera: Camera | None = None,
 ) -> Crop:
     rng = torch.Generator().manual_seed(11)
     scene = gaussian_blur(torch.rand((3, *size), generator=rng) * 0.25 + 0.3, 1.5)
     image = (scene * 255).round().to(torch.uint8)
-    return Crop(image, box, name, name, parts or (name,), seed, perspective)
+    return Crop(image, box, name, name, parts or (name,), seed, camera)
 
 
 def one(inserter: PasteInserter, crop: Crop) -> Filled:
@@ -244,8 +246,8 @@ def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -
 
 
 def test_provenance_is_json(bank: ObjectBank) -> None:
-    view = Perspective(-40.0, 1.3, 300.0, 50.0)
-    told = dict(one(PasteInserter(bank), crop_of(perspective=view)).provenance)
+    view = Camera(-40.0, 1.3, 300.0, 50.0)
+    told = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
     assert json.loads(json.dumps(told)) == told
     assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= told.keys()
 

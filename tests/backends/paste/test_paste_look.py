@@ -7,8 +7,8 @@ from poc_aug.backends.paste.contact_shadow import ShadowDraw, contact_shadow, dr
 from poc_aug.backends.paste.harmonise import draw_harmonise, match_colours, match_sharpness
 from poc_aug.backends.paste.resample import fit
 from poc_aug.backends.paste.scene_quality import edge_blur_px, gaussian_blur, noise_level
+from poc_aug.camera_model import Camera
 from poc_aug.seeding import generator
-from poc_aug.types import Perspective
 
 # ---------------------------------------------------------------- shadow
 
@@ -45,7 +45,7 @@ def test_shadow_is_soft() -> None:
 
 
 def test_shadow_is_flatter_farther_away() -> None:
-    view = Perspective(horizon_row=20, camera_height_m=1.3, focal_px=500, centre_col=85)
+    view = Camera(horizon_row=20, camera_height_m=1.3, focal_px=500, centre_col=85)
     near, far = flatness(view, 220), flatness(view, 60)
     assert near == pytest.approx(0.4)
     assert far == pytest.approx(0.08)

@@ -11,7 +11,7 @@ from poc_aug.backends.rendered.catalogue import KINDS, build
 from poc_aug.backends.rendered.materials import Plain
 from poc_aug.backends.rendered.model import Model, Part
 from poc_aug.backends.rendered.raycast import bounds_of, normals, soft_visibility, trace
-from poc_aug.backends.rendered.render_camera import View, box_size, extent_of, stand
+from poc_aug.backends.rendered.render_camera import ObjectPose, box_size, extent_of, stand
 from poc_aug.backends.rendered.solids import (
     Box,
     Capsule,
@@ -27,7 +27,7 @@ from poc_aug.backends.rendered.solids import (
     directions,
     turned,
 )
-from poc_aug.types import Perspective
+from poc_aug.camera_model import Camera
 
 SOLIDS: dict[str, Solid] = {
     "box": Box((0.3, 0.2, 0.1)),
@@ -44,7 +44,7 @@ SOLIDS: dict[str, Solid] = {
     "bitten": Cut(Box((0.3, 0.2, 0.1)), Ellipsoid((0.1, 0.1, 0.1))),
     "pair": Union((Box((0.1, 0.1, 0.1)), Ellipsoid((0.2, 0.2, 0.2)))),
 }
-CAMERA = Perspective(horizon_row=100.0, camera_height_m=1.4, focal_px=600.0, centre_col=200.0)
+CAMERA = Camera(horizon_row=100.0, camera_height_m=1.4, focal_px=600.0, centre_col=200.0)
 
 
 def cloud(scale: float, count: int = 4000) -> np.ndarray:
@@ -126,9 +126,9 @@ def test_silhouette_fits_the_box(foot: int, middle: int, kind: str, seed: int) -
     if near < 1.5 * extent.depth_m or max(h, w) < 16:
         return
     box = (foot - h, middle - w // 2, h, w)
-    view = stand(points, CAMERA, box)
-    assert view is not None
-    row, col, _ = view.project(points)
+    pose = stand(points, CAMERA, box)
+    assert pose is not None
+    row, col, _ = pose.project(points)
     assert row.max() == pytest.approx(foot, abs=1.5 + 0.01 * h)
     assert (col.max() + col.min()) / 2 == pytest.approx(box[1] + w / 2, abs=1)
     assert np.ptp(row) <= h * 1.03 + 1
@@ -137,19 +137,19 @@ def test_silhouette_fits_the_box(foot: int, middle: int, kind: str, seed: int) -
 
 def test_rays_and_projection_are_inverse() -> None:
     for turn in (0.0, 0.5, 1.0):
-        view = View(CAMERA, (1.5, 6.0), turn)
+        pose = ObjectPose(CAMERA, (1.5, 6.0), turn)
         p = cloud(0.4, 50)
-        row, col, _ = view.project(p)
-        ray = view.rays(row, col)
-        towards = p - view.eye[:, None]
+        row, col, _ = pose.project(p)
+        ray = pose.rays(row, col)
+        towards = p - pose.eye[:, None]
         towards /= np.linalg.norm(towards, axis=0)
         assert np.allclose(ray, towards, atol=1e-4)
 
 
 def test_ground_points_project_back() -> None:
-    view = View(CAMERA, (-1.0, 5.0))
+    pose = ObjectPose(CAMERA, (-1.0, 5.0))
     row, col = np.array([150.0, 300.0], dtype=np.float32), np.array([10.0, 250.0], dtype=np.float32)
-    again = view.project(view.ground(row, col))
+    again = pose.project(pose.ground(row, col))
     assert np.allclose(again[0], row, atol=0.05)
     assert np.allclose(again[1], col, atol=0.05)
 

@@ -13,12 +13,14 @@ from PIL import Image
 from poc_aug.backends.rendered.catalogue import KINDS
 from poc_aug.backends.rendered.render_camera import box_size
 from poc_aug.backends.rendered.rendered_inserter import RenderedInserter, default_recipe
+from poc_aug.camera_model import Camera
 from poc_aug.errors import RecipeError
 from poc_aug.presets import load_preset, preset_names
+from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize
-from poc_aug.types import Crop, Filled, Inserter, Perspective, Rejection
+from poc_aug.types import Crop, Filled, Rejection
 
-CAMERA = Perspective(horizon_row=38.0, camera_height_m=1.3, focal_px=300.0, centre_col=70.0)
+CAMERA = Camera(horizon_row=38.0, camera_height_m=1.3, focal_px=300.0, centre_col=70.0)
 
 
 def ground(height: int = 131, width: int = 147, level: int = 104) -> torch.Tensor:
@@ -169,7 +171,7 @@ def test_a_larger_box_gets_a_larger_object() -> None:
 @pytest.mark.parametrize("size", [(17, 11), (11, 17)])
 def test_tiny_odd_crops(size: tuple[int, int]) -> None:
     image = torch.full((3, *size), 90, dtype=torch.uint8)
-    crop = Crop(image, (4, 2, 6, 6), "ball", "ball", ("ball",), 1, Perspective(1.0, 0.3, 20.0, 6.0))
+    crop = Crop(image, (4, 2, 6, 6), "ball", "ball", ("ball",), 1, Camera(1.0, 0.3, 20.0, 6.0))
     (result,) = RenderedInserter().insert([crop])
     assert isinstance(result, Filled)
     assert result.image.shape == image.shape
@@ -262,7 +264,7 @@ def test_on_real_frames_the_object_is_as_bright_as_its_street(real_data: Path, n
     path = sorted((real_data / "scenes" / name).glob("*.png"))[0]
     image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
     height, width = image.shape[1:]
-    camera = Perspective(0.46 * height, 1.5, 0.8 * width, width / 2)
+    camera = Camera(0.46 * height, 1.5, 0.8 * width, width / 2)
     foot = int(0.85 * height)
     box_h, box_w = box_size(RenderedInserter().extent("cardboard box", 1), camera, foot)
     box = (foot - round(box_h), int(0.55 * width), round(box_h), round(box_w))

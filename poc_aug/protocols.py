@@ -1,0 +1,84 @@
+"""The protocols of what is handed in: inserters, annotators, locators, and what they may offer besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from poc_aug.recipe import Recipe
+from poc_aug.types import Annotation, Crop, Extent, Filled, Rejection, Sample
+
+
+@runtime_checkable
+class Inserter(Protocol):
+    """Fills crops with objects. Must be a pure function of each crop: batching changes nothing."""
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether it can fill only crops whose camera is known."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is drawn; part of a cache's fingerprint."""
+        ...
+
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
+        """Size of what ``insert`` will draw for this seed.
+
+        ``None``: it fills whatever box it is given. A `Rejection`: it cannot draw this seed at all.
+        """
+        ...
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        """Fill each crop; one result a crop, in order."""
+        ...
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Finds the masks of what was inserted."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
+        ...
+
+    def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
+        """Annotate each filled crop; one result a crop, in order."""
+        ...
+
+
+@runtime_checkable
+class Locator(Protocol):
+    """Finds where objects may stand in a full image."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values of everything that decides what is found; part of a cache's fingerprint."""
+        ...
+
+    def locate(self, sample: Sample, location: str) -> torch.Tensor:
+        """Valid area, bool ``[H, W]``, for a location such as "the road"."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A backend that goes on without some of what it was given, and says without which."""
+
+    def left_out(self) -> Mapping[str, int]:
+        """What it could not use from the start: how many, by reason."""
+        ...
+
+    def unreadable(self) -> Mapping[str, str]:
+        """What turned out to be unreadable so far: why, by the name that its rejections have as their detail."""
+        ...
+
+
+@runtime_checkable
+class ChecksRecipe(Protocol):
+    """A backend that can tell, before any long work, that it cannot do what a recipe asks for."""
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise a `PocAugError` that names the recipe's value: a prompt over the text limit, a missing setting."""
+        ...
