@@ -44,7 +44,7 @@ class Scene:
         self.statistics = statistics
         with statistics.stage("scene"):
             pipeline.check_sample(sample)
-            self.camera: Camera | None = pipeline.view(sample)
+            self.camera: Camera | None = pipeline.camera(sample)
             self.digest = digest_of_sample(sample)
             self.label_digest = label_digest_of_sample(sample, pipeline.schema)
         self._locate = locate
