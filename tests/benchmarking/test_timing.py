@@ -1,0 +1,41 @@
+"""Arms that take turns, ratios round by round, spreads, and the environment of a measurement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
+from poc_aug.environment import environment, write_json
+
+
+def test_arms_take_turns_forward_and_back_after_the_warm_up() -> None:
+    calls: list[str] = []
+
+    def arm(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    found = interleaved({"a": lambda: arm("a"), "b": lambda: arm("b")}, repeats=3)
+    assert "".join(calls) == "ba" + "ab" + "ba" + "ab"
+    assert found == {"a": [3, 6, 7], "b": [4, 5, 8]}
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    # The machine is ten times slower in the second round, the ratio is not.
+    assert ratios([2.0, 20.0, 2.2], [1.0, 10.0, 1.0]).median == 2.0
+
+
+@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 3.0, 2.0, 4.0]])
+def test_spread_is_ordered_and_counts_its_runs(values: list[float]) -> None:
+    spread = Spread.of(values)
+    assert min(values) <= spread.low <= spread.median <= spread.high <= max(values)
+    assert spread.runs == len(values)
+    assert spread.to_dict()["median"] == significant(spread.median)
+
+
+def test_environment_is_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "environment.json", environment())
+    assert json.loads((tmp_path / "environment.json").read_text())["torch"]
