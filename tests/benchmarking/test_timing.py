@@ -1,14 +1,10 @@
-"""Arms that take turns, ratios round by round, spreads, and the environment of a measurement."""
+"""Arms that take turns, ratios round by round, and spreads."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import pytest
 
 from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
-from poc_aug.environment import environment, write_json
 
 
 def test_arms_take_turns_forward_and_back_after_the_warm_up() -> None:
@@ -34,8 +30,3 @@ def test_spread_is_ordered_and_counts_its_runs(values: list[float]) -> None:
     assert min(values) <= spread.low <= spread.median <= spread.high <= max(values)
     assert spread.runs == len(values)
     assert spread.to_dict()["median"] == significant(spread.median)
-
-
-def test_environment_is_json(tmp_path: Path) -> None:
-    write_json(tmp_path / "environment.json", environment())
-    assert json.loads((tmp_path / "environment.json").read_text())["torch"]

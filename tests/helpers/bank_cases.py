@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from poc_aug.backends.paste.bank import ObjectBank
+from poc_aug.backends.paste.scene_quality import gaussian_blur
 
 
 def disc(height: int, width: int, colour: tuple[int, int, int], margin: int = 4) -> np.ndarray:
@@ -68,3 +70,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> ObjectBank:
     (root / "dog").mkdir()
     Image.fromarray(soft).save(root / "dog" / "soft.png")
     return ObjectBank.from_folder(root)
+
+
+def edges(sigma: float, low: float = 0.2, high: float = 0.7) -> torch.Tensor:
+    plane = torch.full((3, 64, 97), low)
+    for x in range(8, 90, 16):
+        plane[:, :, x : x + 8] = high
+    return gaussian_blur(plane, sigma) if sigma else plane
