@@ -1,3 +1,5 @@
+"""`POCAugmentedDataset` on a full cache: what its items are, and that nothing else changes."""
+
 from __future__ import annotations
 
 import pickle
@@ -7,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from poc_aug.cache import Cache
@@ -24,6 +25,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.masks import dilate, feather_radius_px
+from tests.helpers.dataset_cases import equal, keep, tensors
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 6
@@ -38,14 +40,6 @@ def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def tensors(image: Image.Image, labels: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(np.array(image)), torch.from_numpy(np.array(labels))
-
-
-def keep(batch: list[Any]) -> list[Any]:
-    return batch
-
-
 def augmented(cache_path: Path, **changes: Any) -> POCAugmentedDataset:
     return POCAugmentedDataset(
         Frames(LENGTH), cache_path, **{"p": 1.0, "transforms": tensors, "redraw": "epoch", **changes}
@@ -54,10 +48,6 @@ def augmented(cache_path: Path, **changes: Any) -> POCAugmentedDataset:
 
 def read_all(ds: POCAugmentedDataset) -> list[Any]:
     return [ds[i] for i in range(len(ds))]
-
-
-def equal(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> bool:
-    return torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
 
 
 def test_nothing_changes_outside_the_supports(cache_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Inserters keep `InserterContract`; those that inpaint are in ``test_diffusion.py``."""
+"""Inserters keep `InserterContract`; those that inpaint are in ``test_diffusion_inserter.py``."""
 
 from __future__ import annotations
 

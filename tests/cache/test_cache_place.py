@@ -14,60 +14,8 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import CacheError, CacheNotFoundError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from tests.helpers.cache_cases import make_cache, make_manifest
+from tests.helpers.cache_cases import PLACES, make_cache, make_manifest
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
-
-
-def long_name(folder: Path) -> Path:
-    return folder / ("x" * 256)
-
-
-def below_a_long_name(folder: Path) -> Path:
-    return long_name(folder) / "a.cache"
-
-
-def long_path(folder: Path) -> Path:
-    return folder.joinpath(*["y" * 200] * 30)
-
-
-def below_a_file(folder: Path) -> Path:
-    (folder / "file").write_text("no folder")
-    return folder / "file" / "deep" / "a.cache"
-
-
-def link_to_nothing(folder: Path) -> Path:
-    (folder / "link").symlink_to(folder / "unmounted")
-    return folder / "link"
-
-
-def below_a_link_to_nothing(folder: Path) -> Path:
-    return link_to_nothing(folder) / "a.cache"
-
-
-def link_to_itself(folder: Path) -> Path:
-    (folder / "link").symlink_to(folder / "link")
-    return folder / "link"
-
-
-def with_a_nul(folder: Path) -> Path:
-    return folder / "a\0b.cache"
-
-
-def no_letters(folder: Path) -> Path:
-    return folder / "\ud800.cache"
-
-
-PLACES: dict[Callable[[Path], Path], str] = {
-    long_name: "too long",
-    below_a_long_name: "too long",
-    long_path: "too long",
-    below_a_file: "file' is a file",
-    link_to_nothing: "is a link to '.*unmounted', which is not there",
-    below_a_link_to_nothing: "is a link to '.*unmounted', which is not there",
-    link_to_itself: "is a link to ",
-    with_a_nul: "no file can have the path",
-    no_letters: "no file can have the path",
-}
 
 each_place = pytest.mark.parametrize(("place", "told"), PLACES.items(), ids=[place.__name__ for place in PLACES])
 

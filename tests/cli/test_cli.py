@@ -15,199 +15,19 @@ import yaml
 from PIL import Image
 
 from poc_aug.cache import Cache
-from poc_aug.cli.arguments import load_dataset, parse_arguments, parse_value
-from poc_aug.cli.config import check_config, read_config
 from poc_aug.cli.main import app, console
 from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report
-from poc_aug.errors import DatasetError, MissingDependencyError, RecipeError, SchemaError
 from poc_aug.generation.warming import WarmReport
 from poc_aug.recipe import Recipe
-from tests.helpers.command_line import run
-
-FRAMES = ["--dataset", "tests.helpers.fakes:Frames", "length=3", "size_hw=60,81"]
+from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 
 
-@pytest.fixture(scope="module")
-def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("cli") / "frames.cache"
-    run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 2, "--out", path, "--workers", 0)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("96,160", (96, 160)),
-        ("0.5,1", (0.5, 1)),
-        ("1, -2", (1, -2)),
-        ("3", 3),
-        ("-1", -1),
-        ("0.5", 0.5),
-        ("1e-3", 0.001),
-        ("true", True),
-        ("false", False),
-        ("null", None),
-        ("[a, b]", ["a", "b"]),
-        ("{a: 1}", {"a": 1}),
-    ],
-)
-def test_plain_values_are_read(text: str, value: object) -> None:
-    read = parse_value(text)
-    assert read == value
-    assert type(read) is type(value)
-
-
-_TEXTS = "train;a,b;0016;1,016;-007;12:30;2024-01-05;/data/my #1 set;no;on;'7';;[1;a: b;1_000;0x10;nan;.inf;1.2.3;1,;1٣"
-
-
-@pytest.mark.parametrize("text", _TEXTS.split(";"))
-def test_all_else_stays_text(text: str) -> None:
-    assert parse_value(text) == text
-
-
-def test_bad_arguments_are_named() -> None:
-    assert parse_arguments(["split=train", "size=1,2"]) == {"split": "train", "size": (1, 2)}
-    with pytest.raises(RecipeError, match="'train'"):
-        parse_arguments(["train"])
-    with pytest.raises(RecipeError, match="twice"):
-        parse_arguments(["a=1", "a=2"])
-    with pytest.raises(RecipeError, match="cannot read"):
-        parse_arguments(["a=[1: 2: 3]"])
-
-
-@pytest.mark.parametrize("error", [KeyError, AssertionError, ZeroDivisionError, TypeError])
-def test_whatever_a_dataset_raises_is_told(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
-    def factory(**arguments: object) -> None:
-        raise error("no such split")
-
-    monkeypatch.setattr("tests.helpers.fakes.Frames", factory)
-    with pytest.raises(DatasetError, match=rf"split='x'.*{error.__name__}.*no such split"):
-        load_dataset("tests.helpers.fakes:Frames", {"split": "x"})
-
-
-def test_a_dataset_may_raise_errors_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    def factory() -> None:
-        raise SchemaError("no class 'unicorn'")
-
-    monkeypatch.setattr("tests.helpers.fakes.Frames", factory)
-    with pytest.raises(SchemaError, match="unicorn"):
-        load_dataset("tests.helpers.fakes:Frames", {})
-
-
-def test_a_module_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "failing_module.py").write_text("1 / 0")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DatasetError, match=r"failing_module.*ZeroDivisionError"):
-        load_dataset("failing_module:Thing", {})
-
-
-def test_bad_datasets_are_named() -> None:
-    with pytest.raises(DatasetError, match=r"package.module:callable"):
-        load_dataset("cityscapes", {})
-    with pytest.raises(DatasetError, match="':x'"):
-        load_dataset(":x", {})
-    with pytest.raises(MissingDependencyError, match="no_such_package"):
-        load_dataset("no_such_package:Thing", {})
-    with pytest.raises(DatasetError, match="no callable 'Nothing'"):
-        load_dataset("tests.helpers.fakes:Nothing", {})
-    with pytest.raises(DatasetError, match="colour"):
-        load_dataset("tests.helpers.fakes:Frames", {"colour": 1})
-    with pytest.raises(DatasetError, match="gave a object"):
-        load_dataset("builtins:object", {})
-
-
-def test_the_second_run_does_nothing(cache_path: Path) -> None:
+def test_the_second_run_does_nothing(cache_path: Path) -> None:  # noqa: F811
     output = run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 2, "--out", cache_path)
     assert "nothing to do" in output
     with Cache.open(cache_path) as cache:
         assert len(cache) == 6
-
-
-def test_yaml_gives_the_same_cache(cache_path: Path, tmp_path: Path) -> None:
-    config = tmp_path / "job.yaml"
-    config.write_text(
-        "dataset: {type: 'tests.helpers.fakes:Frames', args: {length: 3, size_hw: '60,81'}}\n"
-        f"objects: rendered\nnum_variants: 2\nworkers: 0\nout: {tmp_path / 'yaml.cache'}\n"
-    )
-    run("warm-cache", "--config", config)
-    with Cache.open(tmp_path / "yaml.cache") as made, Cache.open(cache_path) as expected:
-        assert list(made) == list(expected)
-        assert all(made.raw(*name) == expected.raw(*name) for name in expected)
-    # What the command line says wins.
-    assert "3 variants" in run("warm-cache", "--config", config, "--num-variants", "1", "--out", tmp_path / "one.cache")
-
-
-def test_bad_configs_are_named(tmp_path: Path) -> None:
-    config = tmp_path / "job.yaml"
-    config.write_text("datset: x\n")
-    with pytest.raises(RecipeError, match="datset"):
-        read_config(config)
-    with pytest.raises(RecipeError, match="cannot read"):
-        read_config(tmp_path)
-
-
-_WRONG = """
-dataset: ['a']
-dataset: {'type': 3}
-dataset: {'type': 'a:b', 'arg': 1}
-objects: 3
-out: true
-num_variants: null
-num_variants: 'three'
-num_variants: true
-num_variants: 0
-limit: 0
-limit: 1.5
-seed: 'x'
-schema: 7
-camera: ['kitti']
-location: [1]
-per_variant: 1.5
-workers: -1
-workers: null
-codec: 'tiff'
-on_error: 'ignore'
-"""
-
-
-@pytest.mark.parametrize("line", _WRONG.split("\n")[1:-1])
-def test_values_of_configs_are_checked(line: str, tmp_path: Path) -> None:
-    config = tmp_path / "job.yaml"
-    config.write_text(line)
-    name, _, value = line.partition(": ")
-    with pytest.raises(RecipeError) as caught:
-        read_config(config)
-    shown = {"null": "None", "true": "True"}.get(value, value)
-    assert f"{config}: {name} = {shown}" in caught.value.problem
-    assert caught.value.expected.startswith(f"{name}: ")
-
-
-@pytest.mark.parametrize("value", ["[1, 3]", "'1,3'", "1,3"])
-def test_two_forms_of_a_range(value: str) -> None:
-    assert check_config(yaml.safe_load(f"per_variant: {value}"), "here").objects_range == (1, 3)
-    assert check_config({"per_variant": 2}, "here").objects_range == (2, 2)
-    assert check_config({"location": ["road", "car"]}, "here").classes == ("road", "car")
-
-
-def test_arguments_in_configs_are_taken_as_they_are() -> None:
-    text = "{a: '0016', b: 'no', c: '7', d: 7, e: '96,160', f: [1, 2], g: null, h: 'a,b'}"
-    dataset = check_config(yaml.safe_load(f"dataset: {{type: 'a:b', args: {text}}}"), "here").dataset
-    assert dataset is not None
-    expected = {"a": "0016", "b": "no", "c": "7", "d": 7, "e": (96, 160), "f": (1, 2), "g": None, "h": "a,b"}
-    assert dataset.args == expected
-    empty = check_config({"dataset": {"type": "a:b", "args": None}}, "here").dataset
-    assert empty is not None
-    assert empty.args == {}
-
-
-def test_another_dataset_gets_no_arguments_of_the_configs(tmp_path: Path) -> None:
-    config = tmp_path / "job.yaml"
-    config.write_text(
-        "dataset: {type: 'no_such:Thing', args: {colour: red}}\n"
-        f"objects: rendered\nnum_variants: 1\nworkers: 0\nout: {tmp_path / 'a.cache'}\n"
-    )
-    assert "3 variants" in run("warm-cache", "--config", config, *FRAMES)
 
 
 @pytest.mark.parametrize("missing", ["dataset", "objects", "out"])
@@ -237,7 +57,7 @@ def test_bad_options_are_named(option: str, value: str, named: str, tmp_path: Pa
     assert named in run(*arguments, fails=True)
 
 
-def test_info_verify_preview(cache_path: Path, tmp_path: Path) -> None:
+def test_info_verify_preview(cache_path: Path, tmp_path: Path) -> None:  # noqa: F811
     told = run("info", cache_path)
     for part in ("Frames", "variants", "fingerprint", "rendered"):
         assert part in told
@@ -293,13 +113,16 @@ def test_cut_outs_from_a_folder(tmp_path: Path) -> None:
     assert names == {"dog"}
 
 
-def test_info_prints_the_recipe(cache_path: Path) -> None:
+def test_info_prints_the_recipe(cache_path: Path) -> None:  # noqa: F811
     recipe, _ = load_objects("rendered")
     assert Recipe.from_dict(yaml.safe_load(run("info", cache_path, "--recipe"))) == recipe
 
 
 def test_nothing_that_is_told_is_markup(
-    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cache_path: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("[").mkdir()
@@ -321,7 +144,7 @@ def exit_of(*arguments: object) -> object:
     return caught.value.code or 0
 
 
-def test_exit_codes(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     assert exit_of("verify", cache_path) == 0
     assert exit_of("--help") == 0
     capsys.readouterr()

@@ -12,7 +12,7 @@ import pytest
 from poc_aug.environment import write_json
 from poc_aug.errors import OutputError
 from poc_aug.files.outputs import make_folder, writing
-from tests.cache.test_cache_place import PLACES
+from tests.helpers.cache_cases import PLACES
 from tests.helpers.command_line import run
 
 FOLDERS = [place for place in PLACES if place.__name__ not in ("with_a_nul", "no_letters")]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from poc_aug.backends.paste.bank import ObjectBank
+
 SIZE_WH = (130, 90)
 
 
@@ -67,3 +69,28 @@ def is_red(colours: Any, alpha: Any) -> bool:
     """Whether a cut-out shows the object, and nothing else."""
     seen = colours[:, alpha > 0].float()
     return bool((seen[0] > 230).all() and (seen[1:] < 50).all())
+
+
+def encode_counts(counts: list[int]) -> str:
+    """COCO's compressed counts, written from the format's description."""
+    text = []
+    for i, count in enumerate(counts):
+        value = count - counts[i - 2] if i > 2 else count
+        while True:
+            bits, value = value & 0x1F, value >> 5
+            done = value == (-1 if bits & 0x10 else 0)
+            text.append(chr(48 + (bits if done else bits | 0x20)))
+            if done:
+                break
+    return "".join(text)
+
+
+def runs_of(mask: np.ndarray) -> list[int]:
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flat.astype(int)))))
+    return np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+
+
+def shows_the_object(bank: ObjectBank) -> bool:
+    cutout = bank.cutout(0)
+    return len(bank) == 1 and is_red(cutout.image, cutout.alpha) and abs(cutout.alpha.shape[1] - 48) <= 2

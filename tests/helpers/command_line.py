@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from poc_aug.cli.main import cli
@@ -18,3 +20,13 @@ def run(*arguments: Any, fails: bool = False) -> str:
         raise result.exception
     assert (result.exit_code != 0) == fails, result.output
     return result.output
+
+
+FRAMES = ["--dataset", "tests.helpers.fakes:Frames", "length=3", "size_hw=60,81"]
+
+
+@pytest.fixture(scope="module")
+def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "frames.cache"
+    run("warm-cache", *FRAMES, "--objects", "rendered", "--num-variants", 2, "--out", path, "--workers", 0)
+    return path

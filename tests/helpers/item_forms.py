@@ -85,3 +85,6 @@ def patch_for(box: tuple[int, int, int, int], seed: int = 1) -> tuple[torch.Tens
     h, w = box[2:]
     pixels = torch.from_numpy(rng.integers(0, 256, (3, h, w), dtype=np.uint8))
     return pixels, torch.from_numpy(rng.integers(0, 100, (h, w)))
+
+
+EXTRA = object()

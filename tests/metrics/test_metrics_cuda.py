@@ -15,7 +15,7 @@ from poc_aug.evaluation.closed_set import evaluate_classes
 from poc_aug.evaluation.temperature import ClusteredTemperatureScaling, TemperatureScaling
 from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation, SegmentationCalibration
 from poc_aug.seeding import generator
-from tests.evaluation.test_evaluate import Brightness, Streets
+from tests.helpers.evaluation_cases import Brightness, Streets
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="compares CUDA with the CPU")
 

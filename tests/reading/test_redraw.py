@@ -14,8 +14,8 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
+from tests.helpers.dataset_cases import equal, keep, tensors
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
-from tests.test_dataset import equal, keep, tensors
 
 LENGTH = 6
 PASSES = 3

@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.errors import ObjectBankError
-from tests.backends.paste.test_bank_coco import encode_counts, runs_of
-from tests.helpers.coco_cases import SIZE_WH, annotation, image, instances, is_red, rectangle, write
+from tests.helpers.coco_cases import (
+    SIZE_WH,
+    annotation,
+    encode_counts,
+    image,
+    instances,
+    is_red,
+    rectangle,
+    runs_of,
+    write,
+)
 
 NAN, INF = float("nan"), float("inf")
 WIDTH, HEIGHT = SIZE_WH

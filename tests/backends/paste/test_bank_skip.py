@@ -23,9 +23,9 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import WarmReport, warm_cache
 from poc_aug.labels.policies import OodLabels
 from poc_aug.types import Crop, Extent, Filled, Rejection
-from tests.generation.test_warming import content
 from tests.helpers.coco_cases import annotation, image, instances, picture, write
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.warming_cases import content
 
 
 def noise(seed: int = 0, side: int = 48) -> np.ndarray:

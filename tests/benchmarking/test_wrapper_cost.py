@@ -1,3 +1,5 @@
+"""What the wrapper adds to reading: both arms, the tables, and the scripts."""
+
 from __future__ import annotations
 
 import io
@@ -11,9 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
 from poc_aug.benchmarking.wrapper_cost import STAGES, bench_reading, load, print_result, reading_time
-from poc_aug.environment import environment, write_json
 from poc_aug.errors import CacheDatasetMismatchError, RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -107,36 +107,6 @@ def test_reading_time_can_be_asked_again(tmp_path: Path) -> None:
     assert measure() > 0
     assert measure() > 0
     assert base.read == [2, 0, 2, 2, 0, 2]
-
-
-def test_arms_take_turns_forward_and_back_after_the_warm_up() -> None:
-    calls: list[str] = []
-
-    def arm(name: str) -> float:
-        calls.append(name)
-        return float(len(calls))
-
-    found = interleaved({"a": lambda: arm("a"), "b": lambda: arm("b")}, repeats=3)
-    assert "".join(calls) == "ba" + "ab" + "ba" + "ab"
-    assert found == {"a": [3, 6, 7], "b": [4, 5, 8]}
-
-
-def test_ratios_are_taken_round_by_round() -> None:
-    # The machine is ten times slower in the second round, the ratio is not.
-    assert ratios([2.0, 20.0, 2.2], [1.0, 10.0, 1.0]).median == 2.0
-
-
-@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 3.0, 2.0, 4.0]])
-def test_spread_is_ordered_and_counts_its_runs(values: list[float]) -> None:
-    spread = Spread.of(values)
-    assert min(values) <= spread.low <= spread.median <= spread.high <= max(values)
-    assert spread.runs == len(values)
-    assert spread.to_dict()["median"] == significant(spread.median)
-
-
-def test_environment_is_json(tmp_path: Path) -> None:
-    write_json(tmp_path / "environment.json", environment())
-    assert json.loads((tmp_path / "environment.json").read_text())["torch"]
 
 
 @pytest.mark.parametrize("script", ["regions", "cache_read"])

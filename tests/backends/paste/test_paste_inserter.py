@@ -1,3 +1,5 @@
+"""`PasteInserter`: geometry, matte, rejections, and what it says about itself."""
+
 from __future__ import annotations
 
 import errno
@@ -25,39 +27,9 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.masks import dilate
 from poc_aug.protocols import Inserter
-from poc_aug.recipe import CAMERAS, PerspectiveSize, PixelSize
+from poc_aug.recipe import CAMERAS
 from poc_aug.types import Annotation, Crop, Filled, Rejection, Sample
-
-
-def table(height: int, width: int) -> np.ndarray:
-    """A table, its legs at both ends, off-centre stripes so that mirroring shows: RGBA, hard alpha."""
-    pixels = np.zeros((height, width, 4), dtype=np.uint8)
-    pixels[...] = (255, 0, 255, 0)
-    solid = np.zeros((height, width), dtype=bool)
-    solid[4 : height // 3, 4:-4] = True
-    solid[4:-4, 4 : width // 5] = True
-    solid[4:-4, -width // 5 : -4] = True
-    pixels[solid] = (150, 90, 40, 255)
-    stripes = solid.copy()
-    stripes[:, width // 3 :] = False
-    pixels[stripes] = (60, 90, 160, 255)
-    return pixels
-
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> ObjectBank:
-    root = tmp_path_factory.mktemp("objects")
-    for name, pixels in (("table/a.png", table(83, 121)), ("table/b.png", table(97, 71))):
-        (root / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(root / name)
-    rows, cols = np.mgrid[:90, :70]
-    radius = np.hypot((rows - 45) / 40, (cols - 35) / 30)
-    soft = np.empty((90, 70, 4), dtype=np.uint8)
-    soft[...] = (200, 180, 90, 0)
-    soft[..., 3] = (np.clip((1 - radius) * 4, 0, 1) * 255).round()
-    (root / "dog").mkdir()
-    Image.fromarray(soft).save(root / "dog" / "soft.png")
-    return ObjectBank.from_folder(root)
+from tests.helpers.bank_cases import bank, table  # noqa: F401
 
 
 def crop_of(
@@ -94,10 +66,7 @@ def same(a: Filled | Rejection, b: Filled | Rejection) -> bool:
     return equal and a.provenance == b.provenance
 
 
-# ---------------------------------------------------------------- the inserter
-
-
-def test_is_an_inserter_and_describes_itself_in_json(bank: ObjectBank) -> None:
+def test_is_an_inserter_and_describes_itself_in_json(bank: ObjectBank) -> None:  # noqa: F811
     inserter = PasteInserter(bank)
     assert isinstance(inserter, Inserter)
     described = inserter.describe()
@@ -107,7 +76,7 @@ def test_is_an_inserter_and_describes_itself_in_json(bank: ObjectBank) -> None:
     assert repr(inserter).startswith("PasteInserter(ObjectBank(")
 
 
-def test_alone_equals_batched_equals_pickled(bank: ObjectBank) -> None:
+def test_alone_equals_batched_equals_pickled(bank: ObjectBank) -> None:  # noqa: F811
     inserter = PasteInserter(bank, rotate_deg=3)
     crops = [crop_of(seed, name=name) for seed in range(4) for name in ("table", "dog")]
     before = [crop.image.clone() for crop in crops]
@@ -123,7 +92,7 @@ def test_alone_equals_batched_equals_pickled(bank: ObjectBank) -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_number_of_threads_changes_nothing(bank: ObjectBank) -> None:
+def test_number_of_threads_changes_nothing(bank: ObjectBank) -> None:  # noqa: F811
     crops = [
         crop_of(seed, name=name, size=(231, 217), box=(40, 25, 141, 137))
         for seed in range(3)
@@ -150,7 +119,7 @@ def test_number_of_threads_changes_nothing(bank: ObjectBank) -> None:
     rotate=st.sampled_from([0.0, 4.0]),
     edge=st.sampled_from(["feather", "antialias"]),
 )
-def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: int, rotate: float, edge: Any) -> None:
+def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: int, rotate: float, edge: Any) -> None:  # noqa: F811
     crop = crop_of(seed, name=name, size=(height + 70, width + 61), box=(33, 31, height, width))
     filled = one(PasteInserter(bank, rotate_deg=rotate, edge=edge), crop)
     mask = mask_of(filled)
@@ -174,7 +143,7 @@ def test_geometry(bank: ObjectBank, seed: int, name: str, height: int, width: in
 
 
 @pytest.mark.parametrize("rotate", [0.0, 5.0])
-def test_extent_is_what_is_inserted(bank: ObjectBank, rotate: float) -> None:
+def test_extent_is_what_is_inserted(bank: ObjectBank, rotate: float) -> None:  # noqa: F811
     inserter = PasteInserter(bank, rotate_deg=rotate)
     aspects = set()
     for seed in range(8):
@@ -188,7 +157,7 @@ def test_extent_is_what_is_inserted(bank: ObjectBank, rotate: float) -> None:
     assert len(aspects) >= 2  # both tables are drawn
 
 
-def test_flip_mirrors_half(bank: ObjectBank) -> None:
+def test_flip_mirrors_half(bank: ObjectBank) -> None:  # noqa: F811
     flips = [one(PasteInserter(bank), crop_of(seed)).provenance["flip"] for seed in range(16)]
     assert 3 <= sum(map(bool, flips)) <= 13
     assert not any(one(PasteInserter(bank, flip=False), crop_of(seed)).provenance["flip"] for seed in range(16))
@@ -199,7 +168,7 @@ def test_flip_mirrors_half(bank: ObjectBank) -> None:
     assert bool((colours[0, :, -1] == 1).all())
 
 
-def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:
+def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:  # noqa: F811
     inserter = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
     for seed in range(4):
         filled = one(inserter, crop_of(seed, box=(30, 20, 50, 70)))
@@ -209,7 +178,7 @@ def test_no_background_of_the_cutout_shows(bank: ObjectBank) -> None:
         assert int((green - 90).abs().max()) <= 2
 
 
-def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:
+def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:  # noqa: F811
     plain = PasteInserter(bank, harmonise=0, shadow=False, sharpness=False, grain=False, edge="feather")
     filled = one(plain, crop_of(3))
     assert filled.shade is None
@@ -219,7 +188,7 @@ def test_plain_paste_changes_nothing_but_the_object(bank: ObjectBank) -> None:
     assert "shadow" not in filled.provenance
 
 
-def test_soft_matte_brings_its_alpha(bank: ObjectBank) -> None:
+def test_soft_matte_brings_its_alpha(bank: ObjectBank) -> None:  # noqa: F811
     filled = one(PasteInserter(bank, sharpness=False), crop_of(name="dog"))
     assert filled.alpha is not None
     assert torch.equal(filled.alpha >= 128, mask_of(filled))
@@ -230,7 +199,7 @@ def test_soft_matte_brings_its_alpha(bank: ObjectBank) -> None:
     assert 0 < int(((hard.alpha > 0) & (hard.alpha < 255)).sum()) < int(mask_of(hard).sum())
 
 
-def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -> None:
+def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -> None:  # noqa: F811
     inserter = PasteInserter(bank, max_upscale=1.5)
     for seed in range(6):
         extent = inserter.extent("table", seed)
@@ -245,23 +214,20 @@ def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -
         assert rejected.reason == "not drawable"
 
 
-def test_provenance_is_json(bank: ObjectBank) -> None:
+def test_provenance_is_json(bank: ObjectBank) -> None:  # noqa: F811
     view = Camera(-40.0, 1.3, 300.0, 50.0)
     told = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
     assert json.loads(json.dumps(told)) == told
     assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= told.keys()
 
 
-def test_box_at_the_frames_corner(bank: ObjectBank) -> None:
+def test_box_at_the_frames_corner(bank: ObjectBank) -> None:  # noqa: F811
     for box in ((0, 0, 40, 40), (60, 0, 57, 91), (0, 51, 30, 40)):
         filled = one(PasteInserter(bank), crop_of(size=(117, 91), box=box))
         assert int(mask_of(filled).sum()) > 100
 
 
-# ---------------------------------------------------------------- refusals
-
-
-def test_enlarging_too_much_is_a_rejection(bank: ObjectBank) -> None:
+def test_enlarging_too_much_is_a_rejection(bank: ObjectBank) -> None:  # noqa: F811
     crop = crop_of(size=(400, 400), box=(20, 20, 330, 330))
     (result,) = PasteInserter(bank).insert([crop])
     assert isinstance(result, Rejection)
@@ -280,19 +246,19 @@ def test_vanishing_is_a_rejection(tmp_path: Path) -> None:
     assert result.reason == "too small"
 
 
-def test_unknown_object_lists_the_known(bank: ObjectBank) -> None:
+def test_unknown_object_lists_the_known(bank: ObjectBank) -> None:  # noqa: F811
     with pytest.raises(RecipeError, match="dog, table"):
         PasteInserter(bank).extent("dragon", 0)
     with pytest.raises(RecipeError, match="dog, table"):
         PasteInserter(bank).insert([crop_of(name="dragon")])
 
 
-def test_two_parts_are_refused(bank: ObjectBank) -> None:
+def test_two_parts_are_refused(bank: ObjectBank) -> None:  # noqa: F811
     with pytest.raises(RecipeError, match="one part"):
         PasteInserter(bank).insert([crop_of(parts=("rider", "bicycle"))])
 
 
-def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:
+def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:  # noqa: F811
     annotation = one(PasteInserter(bank), crop_of(parts=("furniture",))).annotation
     assert isinstance(annotation, Annotation)
     assert [part.name for part in annotation.parts] == ["furniture"]
@@ -301,7 +267,7 @@ def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:
 @pytest.mark.parametrize(
     "setting", [{"rotate_deg": -1}, {"rotate_deg": 181}, {"harmonise": 1.5}, {"max_upscale": 0.5}, {"edge": "torn"}]
 )
-def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:
+def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:  # noqa: F811
     (name, value), *_ = setting.items()
     with pytest.raises(RecipeError, match=f"{name}={value!r}"):
         PasteInserter(bank, **setting)  # type: ignore[arg-type]
@@ -338,48 +304,13 @@ def test_a_machine_in_need_is_no_fault_of_the_cutout(
     assert isinstance(inserter.insert([crop_of()])[0], Filled)
 
 
-# ---------------------------------------------------------------- recipe
-
-
-def test_paste_recipe_uses_real_sizes(bank: ObjectBank) -> None:
-    recipe = paste_recipe(bank, seed=4)
-    assert [spec.name for spec in recipe.objects] == ["dog", "table"]
-    assert recipe.spec("dog").size == PerspectiveSize(size_m=0.6)
-    assert recipe.seed == 4
-    assert recipe.overlap_on == "foot"
-    assert recipe.location == ("road",)
-    sized = paste_recipe(bank, sizes=PixelSize(min_px=20, max_px=40), objects_per_variant=(2, 2))
-    assert sized.spec("dog").size == PixelSize(min_px=20, max_px=40)
-    assert sized.objects_per_variant == (2, 2)
-    mixed = paste_recipe(bank, sizes={"dog": PerspectiveSize(size_m=1.0)})
-    assert mixed.spec("dog").size == PerspectiveSize(size_m=1.0)
-    assert mixed.spec("table").size == PerspectiveSize(size_m=0.75)
-
-
-def test_paste_recipe_errors(bank: ObjectBank, tmp_path: Path) -> None:
-    Image.fromarray(table(83, 121)).save(tmp_path / "gizmo.png")
-    strange = ObjectBank.from_folder(tmp_path)
-    with pytest.raises(RecipeError, match="'gizmo' is not known"):
-        paste_recipe(strange)
-    assert paste_recipe(strange, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
-    with pytest.raises(RecipeError, match=r"sizes for \['dragon'\]"):
-        paste_recipe(bank, sizes={"dragon": PerspectiveSize(size_m=0.4)})
-    with pytest.raises(RecipeError, match=r"sizes 'huge'(.|\n)*40:120px(.|\n)*0.05:0.2(.|\n)*metres"):
-        paste_recipe(bank, sizes="huge")
-    with pytest.raises(RecipeError, match="crop_scale"):
-        paste_recipe(bank, crop_scale=0.1)
-
-
-# ---------------------------------------------------------------- real data
-
-
 @pytest.mark.parametrize("frame", ["aachen_000000_000019", "aachen_000003_000019"])
 def test_real_frames_through_the_pipeline(real_data: Path, frame: str) -> None:
     root = real_data / "scenes/cityscapes"
     image = np.array(Image.open(root / f"leftImg8bit/train/aachen/{frame}_leftImg8bit.png"))
     labels = np.array(Image.open(root / f"gtFine/train/aachen/{frame}_gtFine_labelIds.png"))
     sample = Sample(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels).long(), frame)
-    bank = ObjectBank.from_folder(real_data / "objects")
+    bank = ObjectBank.from_folder(real_data / "objects")  # noqa: F811
     recipe = paste_recipe(bank, camera=CAMERAS["cityscapes"].model_dump(), objects_per_variant=(3, 3))
     pipeline = InsertionPipeline(recipe, PasteInserter(bank), schema=SCHEMAS["cityscapes-labelIds"])
     variant = pipeline.generate(sample)

@@ -1,0 +1,106 @@
+"""``on_miss='background'``: never waits, and shows what is there; refreshed variants."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from poc_aug.cache import Cache, same_variant
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.generation.warming import warm_cache
+from poc_aug.live import Schedule, ServerSettings
+from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
+from tests.helpers.live_cases import (
+    LENGTH,
+    LoggedInserter,
+    equal,
+    live,
+    pipeline,
+    read_all,
+    tensors,
+    wait_until,
+)
+
+pytestmark = [
+    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
+]
+
+
+def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuilt: Path) -> None:
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, variant=1, transforms=tensors)
+    base = [tensors(*Frames(LENGTH)[i]) for i in range(LENGTH)]
+    with live(tmp_path / "a.cache", on_miss="background", variant=1) as ds:
+        assert all(equal(a, b) for a, b in zip(read_all(ds), base, strict=True))  # nothing is there yet
+        assert ds.stats().missed == LENGTH
+        assert ds.stats().wait_s == 0
+        assert wait_until(lambda: ds.stats().made == LENGTH)
+        assert os.getpriority(os.PRIO_PROCESS, ds._live.pid) == 19  # it takes what training leaves
+        ds.set_epoch(1)
+        assert all(equal(a, b) for a, b in zip(read_all(ds), read_all(reference), strict=True))
+        stats = ds.stats()
+        assert stats.missed == 0
+        assert stats.hits + stats.empty == LENGTH
+
+
+def test_background_shows_another_variant_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    whole = pipeline(EllipseInserter())
+    warm_cache(Frames(LENGTH), path, whole, num_variants=1, workers=0)
+    first = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, variant=0, transforms=tensors)
+    slow = LoggedInserter(tmp_path / "log", seconds=30)
+    slow.describe = EllipseInserter().describe  # type: ignore[method-assign]
+    with live(path, on_miss="background", pipeline=pipeline(slow), server=ServerSettings(grace_s=0.2)) as ds:
+        assert all(equal(a, b) for a, b in zip(read_all(ds), read_all(first), strict=True))
+        assert ds.stats().hits == LENGTH
+
+
+def test_a_full_queue_is_no_wait(tmp_path: Path) -> None:
+    slow = pipeline(LoggedInserter(tmp_path / "log", seconds=0.2))
+    with live(pipeline=slow, on_miss="background", server=ServerSettings(queue_size=2)) as ds:
+        read_all(ds)
+        assert wait_until(lambda: ds.stats().made == 2)
+        assert ds.stats().queue == 0  # the rest was never queued
+
+
+def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
+    with live(tmp_path / "a.cache", variant=0, num_variants=2, refresh=0.5) as ds:
+        seen = []
+        for epoch in range(5):
+            ds.set_epoch(epoch)
+            seen.append([item[0].numpy().tobytes() for item in read_all(ds)])
+        held = Counter(index % 2 for _, index in ds.cache)
+        assert wait_until(lambda: ds.stats().queue == 0)
+    changes = [sum(a != b for a, b in zip(one, other, strict=True)) for one, other in pairwise(seen)]
+    assert 0.25 * LENGTH * 4 < sum(changes) < 0.75 * LENGTH * 4
+    assert held[0] > LENGTH
+    # The same in another run, cached or not: what an epoch shows is a function of seed, epoch and index.
+    with live(variant=0, num_variants=2, refresh=0.5) as again:
+        again.set_epoch(3)
+        assert [item[0].numpy().tobytes() for item in read_all(again)] == seen[3]
+    stored = Cache.open(tmp_path / "a.cache")
+    for key, index in stored:
+        number = int(key.removeprefix("frame-"))
+        made = pipeline().with_schema(SCHEMA).generate(make_sample(number), index)
+        assert same_variant(made, stored.get(key, index))
+
+
+def test_the_schedule_changes_its_share_each_epoch_for_ever() -> None:
+    schedule = Schedule(3, 0.1, seed=5)
+    keys = [f"frame-{i}" for i in range(400)]
+    for epoch in (0, 1, 7, 30):
+        coming = sum(len(schedule.coming(key, epoch)) for key in keys)
+        assert 80 < coming < 160
+        for key in keys[:50]:
+            now = [schedule.index(key, slot, epoch) for slot in range(3)]
+            assert [index % 3 for index in now] == [0, 1, 2]
+            after = [schedule.index(key, slot, epoch + 1) for slot in range(3)]
+            assert schedule.coming(key, epoch) == [b for a, b in zip(now, after, strict=True) if a != b]
+            assert all(b - a in (0, 3) for a, b in zip(now, after, strict=True))
+    assert [Schedule(3, 0.0, 0).index("a", slot, 99) for slot in range(3)] == [0, 1, 2]
+    assert list(schedule.older(7)) == [4, 1]

@@ -1,0 +1,94 @@
+"""Several processes on one cache: loaders, ranks and pickled copies make nothing twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from poc_aug.cache import Cache
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.errors import GenerationProcessError
+from tests.helpers.fakes import Frames
+from tests.helpers.live_cases import LENGTH, LoggedInserter, equal, keep, live, pipeline, tensors
+
+pytestmark = [
+    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
+]
+
+
+def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
+    path, log = tmp_path / "shared.cache", tmp_path / "log"
+    logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
+    with live(path, pipeline=logged, variant=0) as one, live(path, pipeline=logged, variant=0) as other:
+        one.start()
+        other.start()
+        # The same keys at the same time: one forwards, the other backwards.
+        backwards = Subset(other, list(reversed(range(LENGTH))))
+        loaders = [
+            iter(DataLoader(ds, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=keep))
+            for ds in (one, backwards)
+        ]
+        mine, theirs = ([item for batch in loader for item in batch] for loader in loaders)
+        assert all(equal(a, b) for a, b in zip(mine, reversed(theirs), strict=True))
+        assert one.stats().made + other.stats().made == LENGTH
+    seeds = [line.split()[1] for line in log.read_text().splitlines()]
+    assert len(seeds) == len(set(seeds)) == LENGTH
+    assert len({line.split()[0] for line in log.read_text().splitlines()}) == 2  # both took their part
+    assert Cache.open(path).verify().ok
+
+
+def _rank(rank: int, world: int, path: Path, log: Path, port: int, told: Any) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
+    with live(path, pipeline=logged, variant=0) as ds:
+        sampler = torch.utils.data.DistributedSampler(ds, world, rank, shuffle=True)
+        loader = DataLoader(ds, batch_size=2, sampler=sampler, collate_fn=keep)
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            ds.set_epoch(epoch)
+            for _ in loader:
+                pass
+            torch.distributed.barrier()
+        told.put((rank, ds.stats().made))
+        torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    told = context.SimpleQueue()
+    path, log = tmp_path / "ddp.cache", tmp_path / "log"
+    ranks = [context.Process(target=_rank, args=(rank, 2, path, log, port, told)) for rank in range(2)]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join(100)
+    assert [each.exitcode for each in ranks] == [0, 0]
+    assert sum(made for _, made in (told.get(), told.get())) == LENGTH
+    seeds = [line.split()[1] for line in log.read_text().splitlines()]
+    assert len(seeds) == len(set(seeds)) == LENGTH
+
+
+def test_a_pickled_copy_asks_the_same_process(prebuilt: Path) -> None:
+    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
+    with live() as ds:
+        copy = pickle.loads(pickle.dumps(ds))
+        assert equal(copy[1], reference[1])
+        assert ds.stats().made >= 1
+        with pytest.raises(GenerationProcessError, match="copy"):
+            copy.start()
+        copy.close()
+        assert equal(ds[1], reference[1])

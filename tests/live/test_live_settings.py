@@ -1,0 +1,68 @@
+"""Settings of live generation: what is wrong is named at once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from poc_aug.errors import GenerationProcessError, LabelPolicyError, PocAugError, RecipeError, SchemaError
+from poc_aug.labels.policies import NewClassLabels
+from poc_aug.live import ServerSettings
+from tests.helpers.fakes import EllipseInserter
+from tests.helpers.live_cases import live, pipeline, traces, wait_until
+
+pytestmark = [
+    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "named"),
+    [
+        ({"on_miss": "original"}, RecipeError, "original' with pipeline"),
+        ({"on_miss": "sometimes"}, RecipeError, "sometimes"),
+        ({"refresh": 1.5}, RecipeError, r"refresh=1\.5"),
+        ({"num_variants": 0}, RecipeError, "num_variants=0"),
+        ({"timeout_s": 0}, RecipeError, "timeout_s=0"),
+        ({"on_timeout": "wait"}, RecipeError, "on_timeout='wait'"),
+        ({"on_server_failure": "ignore"}, RecipeError, "on_server_failure='ignore'"),
+        ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
+        ({"schema": "mars"}, PocAugError, "mars"),
+        ({"pipeline": pipeline(location=["grass"])}, SchemaError, "grass"),
+        ({"pipeline": None}, RecipeError, "cache=None"),
+        ({"pipeline": None, "on_miss": "background"}, RecipeError, "background' without pipeline"),
+        ({"pipeline": None, "refresh": 0.1}, RecipeError, r"refresh=0\.1 without pipeline"),
+    ],
+)
+def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, named: str) -> None:
+    with pytest.raises(error, match=named):
+        live(**changes)
+    assert wait_until(lambda: not traces(os.getpid()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"max_wait_s": 0}, "max_wait_s=0"),
+        ({"queue_size": 0}, "queue_size=0"),
+        ({"grace_s": 0}, "grace_s=0"),
+        ({"threads": 0}, "threads=0"),
+        ({"nice": 20}, "nice=20"),
+        ({"codec": "jpeg"}, "codec='jpeg'"),
+    ],
+)
+def test_bad_server_settings_are_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(RecipeError, match=named):
+        ServerSettings(**changes)
+
+
+def test_a_pipeline_that_cannot_be_sent_says_what_to_pass() -> None:
+    inserter = EllipseInserter()
+    inserter.hook = lambda: None  # type: ignore[attr-defined]
+    with live(pipeline=pipeline(inserter)) as ds:
+        with pytest.raises(GenerationProcessError, match=r"(?s)could not be started.*pipeline=make_pipeline"):
+            ds[0]

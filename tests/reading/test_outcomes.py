@@ -1,0 +1,51 @@
+"""The ledger of outcomes, shared with other processes, counts an epoch's items once."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from poc_aug.live.board import CELLS, Board
+from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
+from tests.helpers.live_cases import is_alive, wait_until
+
+
+def test_the_ledger_counts_an_epochs_items_once() -> None:
+    ledger = Ledger(5)
+    for index, outcome in enumerate([Outcome.HIT, Outcome.PLAIN, Outcome.GENERATED]):
+        ledger.write(index, 4, outcome, 0.5)
+    ledger.write(0, 4, Outcome.GENERATED, 0.25)
+    ledger.write(3, 3, Outcome.MISSED, 9.0)
+    counts, wait_s = ledger.count(4)
+    assert (counts[Outcome.GENERATED], counts[Outcome.PLAIN], counts[Outcome.HIT], counts[Outcome.MISSED]) == (
+        2,
+        1,
+        0,
+        0,
+    )
+    assert wait_s == 1.25
+    board = Board()
+    board["made"], board["attempts"], board["accepted"] = 3, 4, 1
+    stats = ReadingStatistics.of(ledger, 4, board)
+    assert (stats.items, stats.augmented, stats.made, stats.acceptance) == (3, 2 / 3, 3, 0.25)
+    assert set(stats.to_dict()) >= {"augmented", "wait_s", "queue"}
+    assert np.isnan(ReadingStatistics.of(ledger, 9, None).augmented)
+
+
+def _write(ledger: Ledger, board: Board) -> None:
+    ledger.write(2, 0, Outcome.MISSED, 1.0)
+    board["queue"] = 7
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_ledger_and_board_are_shared_with_other_processes(method: str) -> None:
+    ledger, board = Ledger(3), Board()
+    process = multiprocessing.get_context(method).Process(target=_write, args=(ledger, board))
+    process.start()
+    process.join()
+    assert ledger.count(0)[0][Outcome.MISSED] == 1
+    assert board["queue"] == 7
+    assert all(board[name] == 0 for name in CELLS if name != "queue")
+    assert wait_until(lambda: not is_alive(process.pid or 0))
