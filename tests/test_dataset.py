@@ -19,7 +19,7 @@ from poc_aug.errors import (
     CacheNotFoundError,
     LabelPolicyError,
     PocAugError,
-    RecipeError,
+    SettingError,
 )
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -240,13 +240,13 @@ def test_a_cache_of_other_keys_is_noticed_at_once(cache_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "named"),
     [
-        ({"p": 1.5}, RecipeError, r"p=1\.5"),
-        ({"on_miss": "generate"}, RecipeError, "generate"),
-        ({"variants": "some"}, RecipeError, "some"),
-        ({"variants": 3}, RecipeError, "num_variants=3"),
-        ({"variant": -1}, RecipeError, "variant=-1"),
-        ({"variant": 0, "variants": "all"}, RecipeError, "one of the two"),
-        ({"sigma_px": 9.0}, RecipeError, r"sigma_px=9\.0"),
+        ({"p": 1.5}, SettingError, r"p=1\.5"),
+        ({"on_miss": "generate"}, SettingError, "generate"),
+        ({"variants": "some"}, SettingError, "some"),
+        ({"variants": 3}, SettingError, "num_variants=3"),
+        ({"variant": -1}, SettingError, "variant=-1"),
+        ({"variant": 0, "variants": "all"}, SettingError, "one of the two"),
+        ({"sigma_px": 9.0}, SettingError, r"sigma_px=9\.0"),
         ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
         ({"schema": "mars"}, PocAugError, "mars"),
     ],

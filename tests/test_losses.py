@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.losses import energy_margin, entropy_maximisation, outlier_exposure, rba_hinge
 from poc_aug.scores import energy, entropy, rba
 from poc_aug.seeding import generator
@@ -79,9 +79,9 @@ def test_bad_input_of_losses_is_named() -> None:
             loss(torch.zeros(2, 5, 3, 4, dtype=torch.long), labels())
         with pytest.raises(ItemFormatError, match="two classes"):
             loss(logits(0, (2, 1, 3, 4)), labels())
-        with pytest.raises(RecipeError, match=r"ood_id=254 is one of ignore=\(254, 255\)"):
+        with pytest.raises(SettingError, match=r"ood_id=254 is one of ignore=\(254, 255\)"):
             loss(logits(0, (2, 5, 3, 4)), labels(), ignore=(254, 255))
-    with pytest.raises(RecipeError, match="temperature=0"):
+    with pytest.raises(SettingError, match="temperature=0"):
         energy_margin(logits(0, (2, 5, 3, 4)), labels(), temperature=0)
 
 

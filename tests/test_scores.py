@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.scores import SCORES, energy, entropy, known_logits, max_logit, msp, rba, score_named, void_probability
 from poc_aug.seeding import generator
 
@@ -56,13 +56,13 @@ def test_msp_keeps_its_digits_where_the_model_is_sure() -> None:
 
 
 def test_bad_scores_are_named() -> None:
-    with pytest.raises(RecipeError, match=r"'margin'(?s:.*)max-logit"):
+    with pytest.raises(SettingError, match=r"'margin'(?s:.*)max-logit"):
         score_named("margin")
-    with pytest.raises(RecipeError, match="void_index"):
+    with pytest.raises(SettingError, match="void_index"):
         score_named("void")
-    with pytest.raises(RecipeError, match=r"void_index=9(?s:.*)0 to 4"):
+    with pytest.raises(SettingError, match=r"void_index=9(?s:.*)0 to 4"):
         void_probability(logits(), 9)
-    with pytest.raises(RecipeError, match="temperature=0"):
+    with pytest.raises(SettingError, match="temperature=0"):
         energy(logits(), 0)
     for bad in (torch.zeros(5, 4, 4), torch.zeros(1, 1, 4, 4), torch.zeros(1, 5, 4, 4, dtype=torch.long)):
         with pytest.raises(ItemFormatError, match=r"\[B, C, H, W\]"):

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from poc_aug.benchmarking.wrapper_cost import STAGES, bench_reading, load, print_result, reading_time
-from poc_aug.errors import CacheDatasetMismatchError, RecipeError
+from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
@@ -59,7 +59,7 @@ def test_the_tables_show_both_rates_and_every_stage(cache_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("workers", -1), ("items", 0), ("repeats", 0)])
 def test_numbers_out_of_range_are_named(cache_path: Path, name: str, value: int) -> None:
-    with pytest.raises(RecipeError, match=f"{name}={value}"):
+    with pytest.raises(SettingError, match=f"{name}={value}"):
         bench_reading(Frames(LENGTH), cache_path, **{name: value})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cli.arguments import load_dataset, parse_arguments, parse_value
-from poc_aug.errors import DatasetError, MissingDependencyError, RecipeError, SchemaError
+from poc_aug.errors import DatasetError, MissingDependencyError, SchemaError, SettingError
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_all_else_stays_text(text: str) -> None:
 
 def test_bad_arguments_are_named() -> None:
     assert parse_arguments(["split=train", "size=1,2"]) == {"split": "train", "size": (1, 2)}
-    with pytest.raises(RecipeError, match="'train'"):
+    with pytest.raises(SettingError, match="'train'"):
         parse_arguments(["train"])
-    with pytest.raises(RecipeError, match="twice"):
+    with pytest.raises(SettingError, match="twice"):
         parse_arguments(["a=1", "a=2"])
-    with pytest.raises(RecipeError, match="cannot read"):
+    with pytest.raises(SettingError, match="cannot read"):
         parse_arguments(["a=[1: 2: 3]"])
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from poc_aug.cache import Cache
 from poc_aug.cli.main import app
-from poc_aug.errors import MissingDependencyError, PocAugError, RecipeError
+from poc_aug.errors import MissingDependencyError, PocAugError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.recipe import PixelSize
@@ -241,7 +241,7 @@ def test_a_backend_that_fails_names_the_callers_way_out(tmp_path: Path) -> None:
     assert "on_error=" not in caught.value.on_command_line()
 
 
-@pytest.mark.parametrize("kind", [RecipeError, MissingDependencyError])
+@pytest.mark.parametrize("kind", [SettingError, MissingDependencyError])
 def test_both_ways_out_travel_between_processes(kind: type[PocAugError]) -> None:
     error = kind("a problem", expected="a value", hint="value=1", command="--value 1")
     copy = pickle.loads(pickle.dumps(error))

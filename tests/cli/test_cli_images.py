@@ -12,7 +12,7 @@ from PIL import Image
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from tests.helpers.coco_cases import annotation, image, instances, picture
 from tests.helpers.command_line import run
 
@@ -86,9 +86,9 @@ def test_images_for_what_has_none_are_refused(tmp_path: Path, source: str) -> No
     elif source.endswith(".yaml"):
         source = str(tmp_path / source)
         Path(source).write_text(yaml.safe_dump({"recipe": {"objects": ["ball"]}, "inserter": {"kind": "rendered"}}))
-    with pytest.raises(RecipeError, match=r"\(--images\) with objects .*"):
+    with pytest.raises(SettingError, match=r"\(--images\) with objects .*"):
         load_objects(source, changes)
-    with pytest.raises(RecipeError, match=r"\(--images\) with objects 'poc-alt'"):
+    with pytest.raises(SettingError, match=r"\(--images\) with objects 'poc-alt'"):
         load_recipe("poc-alt", changes)
 
 

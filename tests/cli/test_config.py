@@ -9,7 +9,7 @@ import yaml
 
 from poc_aug.cache import Cache
 from poc_aug.cli.config import check_config, read_config
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 
 
@@ -65,7 +65,7 @@ def test_values_of_configs_are_checked(line: str, tmp_path: Path) -> None:
     config = tmp_path / "job.yaml"
     config.write_text(line)
     name, _, value = line.partition(": ")
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingError) as caught:
         read_config(config)
     shown = {"null": "None", "true": "True"}.get(value, value)
     assert f"{config}: {name} = {shown}" in caught.value.problem

@@ -14,7 +14,7 @@ from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.backends.paste.bank_recipe import paste_recipe
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe, make_inserter
-from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.errors import ObjectBankError, SettingError
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import load_preset
 from poc_aug.presets.object_sizes import RealSizes, real_size
@@ -72,7 +72,7 @@ def test_cut_outs_of_any_name_come_in_pixels(folder: Path, coco: Path, rule: Pix
 
 def test_cut_outs_in_metres_need_known_names(folder: Path) -> None:
     for changes in (ObjectSource(), ObjectSource(sizes="metres")):
-        with pytest.raises(RecipeError, match="'gizmo' is not known"):
+        with pytest.raises(SettingError, match="'gizmo' is not known"):
             load_objects(str(folder), changes)
     recipe, _ = load_objects(str(folder), ObjectSource(real_sizes=RealSizes.from_dict({"Gizmo": 0.4, "dog": 1.0})))
     assert recipe.spec("gizmo").size == PerspectiveSize(size_m=0.4)
@@ -91,7 +91,7 @@ def test_paste_recipe_takes_text_tables_and_metres_by_class(folder: Path) -> Non
     )
     known = bank.keep(["dog", "car"])
     assert paste_recipe(known, sizes="metres") == paste_recipe(known, sizes="perspective") == paste_recipe(known)
-    with pytest.raises(RecipeError, match="gizmo = -1"):
+    with pytest.raises(SettingError, match="gizmo = -1"):
         paste_recipe(bank, sizes={"gizmo": -1})
 
 
@@ -111,7 +111,7 @@ def test_presets_and_recipe_files_come_in_pixels(tmp_path: Path, folder: Path) -
 
 def test_rendered_objects_cannot_be_in_pixels() -> None:
     for rule in (PIXELS, FrameSize()):
-        with pytest.raises(RecipeError, match=r"metres(.|\n)*need its camera") as caught:
+        with pytest.raises(SettingError, match=r"metres(.|\n)*need its camera") as caught:
             load_objects("rendered", ObjectSource(sizes=rule))
         assert "kind pixels" not in caught.value.on_command_line()
         assert "camera={horizon: 0.45}" in caught.value.on_command_line()
@@ -119,13 +119,13 @@ def test_rendered_objects_cannot_be_in_pixels() -> None:
 
 
 def test_real_sizes_beside_pixels_are_an_error() -> None:
-    with pytest.raises(RecipeError, match=r"real sizes .* with sizes of 6:12px"):
+    with pytest.raises(SettingError, match=r"real sizes .* with sizes of 6:12px"):
         ObjectSource(sizes=PIXELS, real_sizes=RealSizes.from_dict({"dog": 1}))
 
 
 @pytest.mark.parametrize("source", ["folder", "coco"])
 def test_cut_outs_have_no_paper_sizes(source: str, request: pytest.FixtureRequest) -> None:
-    with pytest.raises(RecipeError, match="no paper sizes") as caught:
+    with pytest.raises(SettingError, match="no paper sizes") as caught:
         load_objects(str(request.getfixturevalue(source)), paper_sizes=True)
     assert "--sizes 200:500px" in caught.value.on_command_line()
     assert "--" not in str(caught.value)
@@ -145,11 +145,11 @@ def test_classes_of_a_bank(source: str, request: pytest.FixtureRequest) -> None:
     ):
         assert names_of(load_objects(path, ObjectSource(sizes=PIXELS, **changes))) == expected
     for changes, word in (({"include": ["gismo"]}, "gismo"), ({"exclude": ["gismo"]}, "gismo")):
-        with pytest.raises(RecipeError, match=word) as caught:
+        with pytest.raises(SettingError, match=word) as caught:
             load_objects(path, ObjectSource(sizes=PIXELS, **changes))
         assert "did you mean 'gizmo'?" in caught.value.hint
         assert "car, dog, gizmo" in caught.value.expected
-    with pytest.raises(RecipeError, match="no object"):
+    with pytest.raises(SettingError, match="no object"):
         load_objects(path, ObjectSource(sizes=PIXELS, include=["dog"], exclude=["dog"]))
 
 
@@ -161,7 +161,7 @@ def test_objects_of_recipes() -> None:
     whole = load_preset("poc-alt")
     left = load_recipe("poc-alt", ObjectSource(exclude=["dog"]))
     assert left.objects == tuple(spec for spec in whole.objects if spec.name != "dog")
-    with pytest.raises(RecipeError, match="has no 'bal'") as caught:
+    with pytest.raises(SettingError, match="has no 'bal'") as caught:
         load_objects("rendered", ObjectSource(include=["bal"]))
     assert "'ball'" in caught.value.hint
 
@@ -206,10 +206,10 @@ def test_a_recipe_file_names_classes_and_may_name_cars(tmp_path: Path, coco: Pat
         made = make_inserter({"kind": "paste", "coco": str(coco), **settings})
         assert isinstance(made, PasteInserter)
         assert made.bank.classes() == expected
-    with pytest.raises(RecipeError, match="include = 3"):
+    with pytest.raises(SettingError, match="include = 3"):
         make_inserter({"kind": "paste", "coco": str(coco), "include": 3})
 
 
 def test_a_field_is_given_once() -> None:
-    with pytest.raises(RecipeError, match="seed of the recipe given twice"):
+    with pytest.raises(SettingError, match="seed of the recipe given twice"):
         load_recipe("poc-alt", ObjectSource(seed=1, extra={"seed": 2}))

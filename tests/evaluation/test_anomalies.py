@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from poc_aug.errors import DatasetError, ModelError, RecipeError
+from poc_aug.errors import DatasetError, ModelError, SettingError
 from poc_aug.evaluation.anomalies import Frame, evaluate
 from tests.helpers.evaluation_cases import Brightness, Streets
 
@@ -57,5 +57,5 @@ def test_bad_models_and_sets_are_named() -> None:
         evaluate(Across(), Streets())
     with pytest.raises(DatasetError, match="left of 1"):
         evaluate(Brightness(), Streets(1), anomalous_only=True)
-    with pytest.raises(RecipeError, match="scores="):
+    with pytest.raises(SettingError, match="scores="):
         evaluate(Brightness(), Streets(), ())

@@ -12,7 +12,7 @@ import scipy.stats
 import torch
 from PIL import Image
 
-from poc_aug.errors import MissingDependencyError, RecipeError
+from poc_aug.errors import MissingDependencyError, SettingError
 from poc_aug.evaluation.reliability import _kendall, _pearson, _ranks, read_results, reliability
 from poc_aug.seeding import generator
 from tests.helpers.command_line import run
@@ -114,7 +114,7 @@ def test_degenerate_resamples_are_counted() -> None:
         for s in range(200)
         if int(torch.randint(3, (1, 3), generator=generator("reliability", s)).unique().numel()) == 1
     )
-    with pytest.raises(RecipeError, match="all of 1 resamples of 3 models"):
+    with pytest.raises(SettingError, match="all of 1 resamples of 3 models"):
         reliability(synthetic, real, resamples=1, seed=seed)
 
 
@@ -151,7 +151,7 @@ def test_files_and_json(tmp_path: Path) -> None:
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, text: str, named: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(RecipeError, match=named):
+    with pytest.raises(SettingError, match=named):
         reliability(tmp_path / name)
 
 
@@ -177,7 +177,7 @@ X = {"a": 1.0, "b": 2.0, "c": 3.0}
     ],
 )
 def test_bad_arguments_are_named(arguments: tuple[Any, ...], options: dict[str, Any], named: str) -> None:
-    with pytest.raises(RecipeError, match=named):
+    with pytest.raises(SettingError, match=named):
         reliability(*arguments, **options)
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import DatasetError, ItemFormatError, MissingDependencyError, ModelError, RecipeError
+from poc_aug.errors import DatasetError, ItemFormatError, MissingDependencyError, ModelError, SettingError
 from poc_aug.evaluation.temperature import (
     TEMPERATURES,
     ClusteredTemperatureScaling,
@@ -201,16 +201,16 @@ def test_other_errors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = batches(1)
     with pytest.raises(ModelError, match=r"Flatten returned shape \[2, 18330\]"):
         TemperatureScaling().fit(nn.Flatten(), data)
-    with pytest.raises(RecipeError, match="pixels_per_batch=0"):
+    with pytest.raises(SettingError, match="pixels_per_batch=0"):
         TemperatureScaling(pixels_per_batch=0)
-    with pytest.raises(RecipeError, match="clusters=0"):
+    with pytest.raises(SettingError, match="clusters=0"):
         ClusteredTemperatureScaling(0)
-    with pytest.raises(RecipeError, match="clusters=3 for 2 images"):
+    with pytest.raises(SettingError, match="clusters=3 for 2 images"):
         ClusteredTemperatureScaling(3).fit(Scaled(1.0), data)
     with pytest.raises(ItemFormatError, match=r"features of shape \[2, 6, 65, 47\]"):
         ClusteredTemperatureScaling(1, lambda images: images).fit(Scaled(1.0), data)
     images = data[0][0]
-    with pytest.raises(RecipeError, match="no temperatures"):
+    with pytest.raises(SettingError, match="no temperatures"):
         ClusteredTemperatureScaling()(images, images)
     fitted = ClusteredTemperatureScaling(1).fit(Scaled(1.0), data)
     with pytest.raises(ItemFormatError, match="1 images with logits of 2"):

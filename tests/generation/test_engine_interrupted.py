@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poc_aug.errors import DatasetError, RecipeError
+from poc_aug.errors import DatasetError, SettingError
 from poc_aug.generation.statistics import Statistics
 from poc_aug.types import Crop, Filled, Rejection, Sample, Variant
 from tests.helpers.engine_cases import (
@@ -70,11 +70,11 @@ def test_a_batch_that_runs_while_reading_raises_comes_out(ordered: bool) -> None
 def test_nothing_generated_is_lost_when_a_backend_raises(ordered: bool, failing: int) -> None:
     def fail(number: int) -> None:
         if number == failing:
-            raise RecipeError("no such thing")
+            raise SettingError("no such thing")
 
     inserter = Recording(fail)
     made: list[Variant] = []
-    with pytest.raises(RecipeError, match="no such thing"):
+    with pytest.raises(SettingError, match="no such thing"):
         take(pipeline_of(inserter).run(jobs_of(25), ordered=ordered), made)
     assert seeds_of(made) == sorted(inserter.filled)
     assert inserter.batches[: failing + 1] == [4] * (failing + 1)
@@ -99,7 +99,7 @@ def test_nothing_else_is_lost_when_jobs_raise(ordered: bool, places: tuple[int, 
 
     inserter = Strange()
     made: list[Variant] = []
-    with pytest.raises(RecipeError, match="wing"):
+    with pytest.raises(SettingError, match="wing"):
         take(pipeline_of(inserter).run(jobs_of(25), ordered=ordered), made)
     assert seeds_of(made) == sorted(inserter.sound)
 
@@ -123,7 +123,7 @@ def test_a_second_error_is_noted_at_the_first() -> None:
 
     def fail(number: int) -> None:
         wait_for(raising)
-        raise RecipeError("no such thing")
+        raise SettingError("no such thing")
 
     def jobs() -> Iterator[tuple[Sample, int]]:
         yield from jobs_of(4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from poc_aug.errors import RecipeError, SchemaError
+from poc_aug.errors import RecipeError, SchemaError, SettingError
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.masks import dilate, feather_radius_px
@@ -137,7 +137,7 @@ def test_an_annotator_finds_the_masks() -> None:
     reasons = {r.reason for v in variants for r in v.rejections}
     assert scores == {0.25}
     assert reasons == {"black", "not detected"}
-    with pytest.raises(RecipeError, match="annotator"):
+    with pytest.raises(SettingError, match="annotator"):
         pipeline_of(EllipseInserter(exact=False)).generate(make_sample())
 
 

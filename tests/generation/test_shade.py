@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torchvision.datasets import Cityscapes
 
 from poc_aug.backends.rendered.rendered_inserter import RenderedInserter, default_recipe
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.shade import MAX_SHADE, recover_shade, with_recovered_shade
 from poc_aug.labels.schema import SCHEMAS
@@ -236,9 +236,9 @@ def test_it_is_pure() -> None:
 def test_bad_input_is_named() -> None:
     image, mask = ground(20, 30), standing(20, 30)
     for changed in ((image[:, 1:], image, mask), (image, image[:, :, 1:], mask), (image, image, mask[1:])):
-        with pytest.raises(RecipeError, match="of the same size"):
+        with pytest.raises(SettingError, match="of the same size"):
             recover_shade(*changed)
-    with pytest.raises(RecipeError, match=r"reach=-0\.5"):
+    with pytest.raises(SettingError, match=r"reach=-0\.5"):
         recover_shade(image, image, mask, reach=-0.5)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.cache import Cache
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.errors import CacheMismatchError, PocAugError, RecipeError, SchemaError
+from poc_aug.errors import CacheMismatchError, PocAugError, SchemaError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.schema import LabelSchema
@@ -88,7 +88,7 @@ def test_an_unknown_schema_is_an_error_before_any_work(tmp_path: Path) -> None:
     ],
 )
 def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(RecipeError, match=named):
+    with pytest.raises(SettingError, match=named):
         warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), **changes)
     with pytest.raises(PocAugError, match="tiff"):
         warm_cache(Frames(2), tmp_path / "a.cache", pipeline(), codec="tiff")  # type: ignore[arg-type]

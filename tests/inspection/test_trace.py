@@ -12,7 +12,7 @@ from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.cache.record import same_variant
 from poc_aug.camera_model import Camera
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.inspection.trace import trace
 from poc_aug.inspection.trace_pictures import pictures_of, with_posts
@@ -95,7 +95,7 @@ def test_no_place_and_exact_masks_have_pictures_too() -> None:
 
 
 def test_several_objects_cannot_be_traced() -> None:
-    with pytest.raises(RecipeError, match="one object"):
+    with pytest.raises(SettingError, match="one object"):
         trace(pipeline_of(objects_per_variant=[1, 2]), make_sample(0))
 
 

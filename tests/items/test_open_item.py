@@ -85,7 +85,7 @@ BAD_ITEMS: dict[str, tuple[Any, str]] = {
     "grey PIL": ((Image.new("L", (W, H)), IDS), r'convert\("RGB"\)'),
     "CMYK": ((Image.new("CMYK", (W, H)), IDS), r'convert\("RGB"\)'),
     "NIR in alpha": ((Image.new("RGBA", (W, H)), IDS), r"Adapt\(bands="),
-    "16-bit PIL": ((Image.new("I;16", (W, H)), IDS), r"poc_aug\.pictures\.to_rgb"),
+    "16-bit PIL": ((Image.new("I;16", (W, H)), IDS), r"poc_aug\.files\.pictures\.to_rgb"),
     "32-bit PIL": ((Image.new("I", (W, H)), IDS), "one range for all"),
     "float PIL": ((Image.new("F", (W, H)), IDS), "one range for all"),
     "path as image": (("a.png", IDS), "str 'a.png'"),

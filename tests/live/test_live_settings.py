@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poc_aug.errors import GenerationProcessError, LabelPolicyError, PocAugError, RecipeError, SchemaError
+from poc_aug.errors import GenerationProcessError, LabelPolicyError, PocAugError, SchemaError, SettingError
 from poc_aug.labels.policies import NewClassLabels
 from poc_aug.live import ServerSettings
 from tests.helpers.fakes import EllipseInserter
@@ -23,19 +23,19 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("changes", "error", "named"),
     [
-        ({"on_miss": "original"}, RecipeError, "original' with pipeline"),
-        ({"on_miss": "sometimes"}, RecipeError, "sometimes"),
-        ({"refresh": 1.5}, RecipeError, r"refresh=1\.5"),
-        ({"num_variants": 0}, RecipeError, "num_variants=0"),
-        ({"timeout_s": 0}, RecipeError, "timeout_s=0"),
-        ({"on_timeout": "wait"}, RecipeError, "on_timeout='wait'"),
-        ({"on_server_failure": "ignore"}, RecipeError, "on_server_failure='ignore'"),
+        ({"on_miss": "original"}, SettingError, "original' with pipeline"),
+        ({"on_miss": "sometimes"}, SettingError, "sometimes"),
+        ({"refresh": 1.5}, SettingError, r"refresh=1\.5"),
+        ({"num_variants": 0}, SettingError, "num_variants=0"),
+        ({"timeout_s": 0}, SettingError, "timeout_s=0"),
+        ({"on_timeout": "wait"}, SettingError, "on_timeout='wait'"),
+        ({"on_server_failure": "ignore"}, SettingError, "on_server_failure='ignore'"),
         ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
         ({"schema": "mars"}, PocAugError, "mars"),
         ({"pipeline": pipeline(location=["grass"])}, SchemaError, "grass"),
-        ({"pipeline": None}, RecipeError, "cache=None"),
-        ({"pipeline": None, "on_miss": "background"}, RecipeError, "background' without pipeline"),
-        ({"pipeline": None, "refresh": 0.1}, RecipeError, r"refresh=0\.1 without pipeline"),
+        ({"pipeline": None}, SettingError, "cache=None"),
+        ({"pipeline": None, "on_miss": "background"}, SettingError, "background' without pipeline"),
+        ({"pipeline": None, "refresh": 0.1}, SettingError, r"refresh=0\.1 without pipeline"),
     ],
 )
 def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, named: str) -> None:
@@ -56,7 +56,7 @@ def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, 
     ],
 )
 def test_bad_server_settings_are_named(changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(RecipeError, match=named):
+    with pytest.raises(SettingError, match=named):
         ServerSettings(**changes)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from poc_aug.errors import ItemFormatError, RecipeError
+from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation, ranked
 from poc_aug.seeding import generator
 from tests.helpers.metric_cases import frames, measured
@@ -151,7 +151,7 @@ def test_bad_input_is_named(scores: torch.Tensor, labels: torch.Tensor, named: s
     for metric in (AnomalySegmentation(), ComponentSegmentation(0.5)):
         with pytest.raises(ItemFormatError, match=named):
             metric.update(scores, labels)
-    with pytest.raises(RecipeError, match="tpr=0"):
+    with pytest.raises(SettingError, match="tpr=0"):
         AnomalySegmentation(tpr=0)
-    with pytest.raises(RecipeError, match="track='road'"):
+    with pytest.raises(SettingError, match="track='road'"):
         ComponentSegmentation(0.5, track="road")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.presets.object_sizes import known_sizes, real_size
 
 
@@ -22,7 +22,7 @@ def test_sizes_cover_coco_and_the_papers_lists() -> None:
 
 
 def test_unknown_size_says_how_to_give_it() -> None:
-    with pytest.raises(RecipeError, match=r"'unicorn' is not known(.|\n)*sizes=\{'unicorn': 0.5\}") as caught:
+    with pytest.raises(SettingError, match=r"'unicorn' is not known(.|\n)*sizes=\{'unicorn': 0.5\}") as caught:
         real_size("unicorn")
     assert "--sizes-file FILE.yaml" in caught.value.on_command_line()
     assert "sizes=" not in caught.value.on_command_line()

@@ -11,7 +11,7 @@ import yaml
 from poc_aug import presets, seeding
 from poc_aug.camera_model import Camera
 from poc_aug.cli.object_sources import load_recipe
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.generation.regions import ValidArea, find_region
 from poc_aug.presets import load_preset
 from poc_aug.presets.object_sizes import known_aspects, known_sizes
@@ -118,7 +118,7 @@ def test_real_sizes_of_a_preset_have_to_be_known(tmp_path: Path, monkeypatch: py
     data: dict[str, Any] = {"objects": [{"name": "unicorn"}], "size": {"kind": "perspective", "min_px": 30}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**data, "real_sizes": {}}))
     monkeypatch.setattr(presets, "_FOLDER", tmp_path)
-    with pytest.raises(RecipeError, match=r"'unicorn' is not known"):
+    with pytest.raises(SettingError, match=r"'unicorn' is not known"):
         load_preset("mine")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**data, "real_sizes": {"unicorn": "horse"}}))
     assert load_preset("mine").objects[0].size == PerspectiveSize(size_m=known_sizes()["horse"][0], min_px=30)

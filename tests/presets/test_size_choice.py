@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset
 from poc_aug.presets.object_sizes import RealSizes, known_real_sizes, known_sizes, real_size
 from poc_aug.presets.size_choice import parse_sizes, sizes_text, with_sizes
@@ -44,7 +44,7 @@ _WRONG = """40:120|40px|px|120:40px|80:80px|-40:120px|3:9px|40.5:120px|40:120 px
 
 @pytest.mark.parametrize("text", ["", *_WRONG.replace("\n", "").split("|")])
 def test_other_sizes_are_errors_that_show_the_three_forms(text: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingError) as caught:
         parse_sizes(text)
     assert repr(text) in caught.value.problem
     for form in ("40:120px", "0.05:0.2", "metres"):
@@ -55,7 +55,7 @@ def test_other_sizes_are_errors_that_show_the_three_forms(text: str) -> None:
     ("text", "meant"), [("40:120", "40:120px"), ("120:40px", "40:120px"), ("0.2:0.05", "0.05:0.2")]
 )
 def test_what_was_meant_is_offered(text: str, meant: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingError) as caught:
         parse_sizes(text)
     assert meant in caught.value.hint
 
@@ -116,7 +116,7 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_size_names_each_callers_ways_out() -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingError) as caught:
         real_size("unicorn")
     assert "sizes={'unicorn': 0.5}" in str(caught.value)
     assert "--" not in str(caught.value)

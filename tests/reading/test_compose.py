@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kornia.filters import gaussian_blur2d
 
 from poc_aug import seeding
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.masks import dilate, feather, feather_radius_px
 from poc_aug.reading.compose import compose, support
 from poc_aug.types import Insertion, Part, Sample
@@ -133,7 +133,7 @@ def test_a_ring_covers_no_other_object() -> None:
 
 
 def test_a_feather_beyond_the_patchs_pixels_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"sigma_px=4\.0"):
+    with pytest.raises(SettingError, match=r"sigma_px=4\.0"):
         compose(make_sample(0, 17, 11), [make_insertion(0, (3, 2, 9, 7))], {"part0": 1}, sigma_px=4.0)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from tests.helpers.dataset_cases import equal, keep, tensors
@@ -221,7 +221,7 @@ def show_warnings(_: int) -> None:
 
 
 def test_an_unknown_value_is_named(cache_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"redraw='always'(?s:.*)\"read\""):
+    with pytest.raises(SettingError, match=r"redraw='always'(?s:.*)\"read\""):
         wrapped(cache_path, redraw="always")
 
 

@@ -12,7 +12,7 @@ import torch
 
 from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
 from poc_aug.backends.diffusion.upcast import vae_in_float32
-from poc_aug.errors import DeviceError, ModelError, RecipeError
+from poc_aug.errors import DeviceError, ModelError, RecipeError, SettingError
 from poc_aug.protocols import Inserter
 from poc_aug.recipe import InpaintPass
 from poc_aug.types import Crop, Filled, Rejection
@@ -179,11 +179,11 @@ def test_bad_settings_are_named(sd_inpaint_path: Path) -> None:  # noqa: F811
     for settings, error, message in (
         ({"family": "Magic"}, ModelError, "family 'Magic'"),
         ({"scheduler": "Magic"}, ModelError, "scheduler 'Magic'"),
-        ({"size_px": 63}, RecipeError, "size_px=63"),
-        ({"steps": 0}, RecipeError, "steps=0"),
-        ({"guidance": -1.0}, RecipeError, "guidance=-1.0"),
-        ({"batch_size": 0}, RecipeError, "batch_size=0"),
-        ({"compile": True}, RecipeError, "compile=True without batch_size"),
+        ({"size_px": 63}, SettingError, "size_px=63"),
+        ({"steps": 0}, SettingError, "steps=0"),
+        ({"guidance": -1.0}, SettingError, "guidance=-1.0"),
+        ({"batch_size": 0}, SettingError, "batch_size=0"),
+        ({"compile": True}, SettingError, "compile=True without batch_size"),
         ({"offload": "model"}, ModelError, "offload='model' on the CPU"),
         ({"lora": "no/such/lora here"}, ModelError, "no/such/lora here"),
         ({"dtype": "float16"}, DeviceError, "float16 on the CPU"),

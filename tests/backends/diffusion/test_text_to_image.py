@@ -15,7 +15,7 @@ from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, middle
 from poc_aug.cache import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.errors import DeviceError, LabelPolicyError, ModelError, RecipeError
+from poc_aug.errors import DeviceError, LabelPolicyError, ModelError, RecipeError, SettingError
 from poc_aug.generation.insertions import cut_out
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -216,7 +216,7 @@ def test_the_recipe_of_the_baselines_is_a_fixed_square_anywhere() -> None:
     recipe = text_to_image_recipe(make_recipe(objects=["dog", sheep.model_dump()], recover_shade=True, seed=5))
     assert (recipe.seed, recipe.location, recipe.margin_px, recipe.recover_shade) == (5, (), 50, False)
     assert recipe.spec("sheep") == ObjectSpec(name="sheep", prompts=("s",))
-    with pytest.raises(RecipeError, match="size_px=15"):
+    with pytest.raises(SettingError, match="size_px=15"):
         text_to_image_recipe(make_recipe(), size_px=15)
 
 
@@ -275,13 +275,13 @@ def test_a_class_that_needs_a_picture_is_refused(tmp_path: Path) -> None:
 
 def test_bad_settings_are_named(sd_text_to_image_path: Path) -> None:  # noqa: F811
     for settings, error, message in (
-        ({"paste": "half"}, RecipeError, "paste='half'"),
+        ({"paste": "half"}, SettingError, "paste='half'"),
         ({"family": "StableDiffusionInpaintPipeline"}, ModelError, "text-to-image family 'StableDiffusionInpaint"),
-        ({"size_px": 63}, RecipeError, "TextToImageInserter: size_px=63"),
-        ({"steps": 0}, RecipeError, "TextToImageInserter: steps=0"),
-        ({"guidance": -1.0}, RecipeError, "guidance=-1.0"),
-        ({"batch_size": 0}, RecipeError, "batch_size=0"),
-        ({"compile": True}, RecipeError, "compile=True without batch_size"),
+        ({"size_px": 63}, SettingError, "TextToImageInserter: size_px=63"),
+        ({"steps": 0}, SettingError, "TextToImageInserter: steps=0"),
+        ({"guidance": -1.0}, SettingError, "guidance=-1.0"),
+        ({"batch_size": 0}, SettingError, "batch_size=0"),
+        ({"compile": True}, SettingError, "compile=True without batch_size"),
         ({"dtype": "float16"}, DeviceError, "float16 on the CPU"),
     ):
         with pytest.raises(error, match=message):

@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.backends.finders.finder_protocols import Detector, Finder, Segmenter
 from poc_aug.backends.finders.grounded_finder import GroundedFinder
-from poc_aug.errors import GenerationError, RecipeError
+from poc_aug.errors import GenerationError, SettingError
 from tests.helpers.fake_finders import FakeDetector, FakeFinder, FakeSegmenter, box_mask
 
 A = (10.0, 10.0, 50.0, 30.0)
@@ -142,5 +142,5 @@ def test_describe_and_limits_are_those_of_the_parts() -> None:
     ],
 )
 def test_settings_outside_their_limits_are_named(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(SettingError, match=message):
         GroundedFinder(FakeDetector({}), FakeSegmenter(), **settings)

@@ -15,7 +15,7 @@ from poc_aug.backends.finders.grounded_sam import GroundedSamAnnotator
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.backends.finders.prompt_locator import PromptLocator
 from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
-from poc_aug.errors import DeviceError, MissingDependencyError, RecipeError
+from poc_aug.errors import DeviceError, MissingDependencyError, RecipeError, SettingError
 from poc_aug.types import Annotation, Crop, Filled, Rejection, Sample
 from tests.helpers.fakes import make_recipe
 from tests.helpers.grounded_sam_cases import Files, make_detector, picture
@@ -37,7 +37,7 @@ def test_settings_outside_their_limits_are_named(
     settings: dict[str, Any],
     message: str,
 ) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(SettingError, match=message):
         make_detector(grounding_dino_files, **settings)
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from poc_aug.backends.finders.mask_cleaning import clean_mask
-from poc_aug.errors import RecipeError
+from poc_aug.errors import SettingError
 from poc_aug.masks import connected_components
 
 
@@ -129,5 +129,5 @@ def test_a_speck_in_a_hole_counts_as_part_of_the_hole() -> None:
 @pytest.mark.parametrize("name", ["speck_fraction", "hole_fraction"])
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
 def test_fractions_outside_their_limits_are_named(name: str, value: float) -> None:
-    with pytest.raises(RecipeError, match=rf"{name}={value}(.|\n)*0 to 1"):
+    with pytest.raises(SettingError, match=rf"{name}={value}(.|\n)*0 to 1"):
         clean_mask(torch.ones(3, 3, dtype=torch.bool), **{name: value})

@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
-from poc_aug.errors import GenerationError, RecipeError
+from poc_aug.errors import GenerationError, RecipeError, SettingError
 from poc_aug.generation.insertions import accept
 from poc_aug.protocols import Annotator, ChecksRecipe
 from poc_aug.types import Annotation, Crop, Filled, Rejection
@@ -209,7 +209,7 @@ def test_describe_names_its_fields_alone() -> None:
     ],
 )
 def test_settings_outside_their_limits_are_named(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(SettingError, match=message):
         PromptAnnotator(FakeFinder({}), **settings)
 
 

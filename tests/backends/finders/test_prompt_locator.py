@@ -12,7 +12,7 @@ import torch
 
 from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_locator import PromptLocator, text_of
-from poc_aug.errors import GenerationError, RecipeError
+from poc_aug.errors import GenerationError, RecipeError, SettingError
 from poc_aug.protocols import ChecksRecipe, Locator
 from poc_aug.types import Sample
 from tests.helpers.fake_finders import FakeFinder, box_mask
@@ -157,7 +157,7 @@ def test_describe_is_json_and_settings_are_checked() -> None:
     told = PromptLocator(road()).describe()
     assert told["finder"] == road().describe()
     assert json.loads(json.dumps(told)) == told
-    with pytest.raises(RecipeError, match=r"cache_size=0(.|\n)*1 or more"):
+    with pytest.raises(SettingError, match=r"cache_size=0(.|\n)*1 or more"):
         PromptLocator(road(), cache_size=0)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.backends.finders.finder_protocols import Segmenter
 from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter, build_sam
-from poc_aug.errors import ModelError, RecipeError
+from poc_aug.errors import ModelError, SettingError
 from tests.helpers.grounded_sam_cases import Files, picture, segmenter  # noqa: F401
 from tests.helpers.tiny_grounded_sam import grounding_dino_files, segment_anything_path  # noqa: F401
 
@@ -81,5 +81,5 @@ def test_what_is_not_segment_anything_is_told(grounding_dino_files: Files, tmp_p
     torch.save({"image_encoder.pos_embed": 3}, tmp_path / "number.pth")
     with pytest.raises(ModelError, match="is not a Segment Anything checkpoint"):
         SegmentAnythingSegmenter(tmp_path / "number.pth", device="cpu")
-    with pytest.raises(RecipeError, match=r"batch_size=0(.|\n)*1 or more"):
+    with pytest.raises(SettingError, match=r"batch_size=0(.|\n)*1 or more"):
         SegmentAnythingSegmenter(tmp_path / "number.pth", device="cpu", batch_size=0)

@@ -14,7 +14,7 @@ from poc_aug.backends.finders.sam3 import Sam3Annotator, Sam3Finder
 from poc_aug.backends.finders.transformers_annotator import TransformersAnnotator
 from poc_aug.backends.finders.transformers_detector import TransformersDetector
 from poc_aug.backends.finders.transformers_segmenter import TransformersSegmenter
-from poc_aug.errors import DeviceError, RecipeError
+from poc_aug.errors import DeviceError, SettingError
 from poc_aug.types import Annotation, Rejection, Sample
 from tests.helpers.annotator_contract import pair, picture
 from tests.helpers.tiny_transformers import tiny_models  # noqa: F401
@@ -120,17 +120,17 @@ def test_settings_outside_their_limits_are_named(tiny_models: Models) -> None:  
     detector, segmenter, sam3 = (tiny_models(name) for name in ("owlv2", "sam2", "sam3"))
     for setting in ({"box_threshold": 1.0}, {"text_threshold": -0.1}, {"nms_iou": 0.0}, {"batch_size": 0}):
         ((name, value),) = setting.items()
-        with pytest.raises(RecipeError, match=f"{name}={value}"):
+        with pytest.raises(SettingError, match=f"{name}={value}"):
             TransformersAnnotator(detector, segmenter, device="cpu", **setting)
-    with pytest.raises(RecipeError, match="keep='some'"):
+    with pytest.raises(SettingError, match="keep='some'"):
         TransformersAnnotator(detector, segmenter, device="cpu", keep="some")
-    with pytest.raises(RecipeError, match="batch_size=0"):
+    with pytest.raises(SettingError, match="batch_size=0"):
         TransformersSegmenter(segmenter, device="cpu", batch_size=0)
     for setting in ({"score_threshold": 1.0}, {"mask_threshold": -1.0}, {"nms_iou": 2.0}, {"batch_size": 0}):
         ((name, value),) = setting.items()
-        with pytest.raises(RecipeError, match=f"{name}={value}"):
+        with pytest.raises(SettingError, match=f"{name}={value}"):
             Sam3Annotator(sam3, device="cpu", **setting)
-    with pytest.raises(RecipeError, match="max_masks=0"):
+    with pytest.raises(SettingError, match="max_masks=0"):
         Sam3Finder(sam3, device="cpu", max_masks=0)
     for settings in ({"dtype": "fp16"}, {"detector_dtype": "fp16"}, {"dtype": "int8"}):
         with pytest.raises(DeviceError, match="dtype"):

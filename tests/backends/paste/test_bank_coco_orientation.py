@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES, ObjectBank
 from poc_aug.backends.paste.bank_left_out import OTHER_SIZE, UNCLEAR_EXIF
-from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.errors import ObjectBankError, SettingError
 from tests.helpers.coco_cases import annotation, image, instances, picture, runs_of, shows_the_object, write
 
 _BACK = {
@@ -102,7 +102,7 @@ def test_how_an_image_is_turned_is_part_of_the_fingerprint(tmp_path: Path) -> No
     path = turned(tmp_path, 3, instances())
     apply, ignore = (ObjectBank.from_coco(path, exif=exif) for exif in ("apply", "ignore"))
     assert apply.describe()["fingerprint"] != ignore.describe()["fingerprint"]
-    with pytest.raises(RecipeError, match="exif='always'"):
+    with pytest.raises(SettingError, match="exif='always'"):
         ObjectBank.from_coco(path, exif="always")  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.backends.paste.resample import BAND_PX, pose
 from poc_aug.backends.paste.scene_quality import gaussian_blur
 from poc_aug.camera_model import Camera
-from poc_aug.errors import ObjectBankError, RecipeError
+from poc_aug.errors import ObjectBankError, RecipeError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.masks import dilate
@@ -269,7 +269,7 @@ def test_part_takes_its_name_from_the_recipe(bank: ObjectBank) -> None:  # noqa:
 )
 def test_bad_settings(bank: ObjectBank, setting: dict[str, object]) -> None:  # noqa: F811
     (name, value), *_ = setting.items()
-    with pytest.raises(RecipeError, match=f"{name}={value!r}"):
+    with pytest.raises(SettingError, match=f"{name}={value!r}"):
         PasteInserter(bank, **setting)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from poc_aug.backends.rendered.catalogue import KINDS
 from poc_aug.backends.rendered.render_camera import box_size
 from poc_aug.backends.rendered.rendered_inserter import RenderedInserter, default_recipe
 from poc_aug.camera_model import Camera
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset, preset_names
 from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize
@@ -239,7 +239,7 @@ def test_unknown_kinds_list_the_known_ones() -> None:
     ],
 )
 def test_settings_out_of_range(settings: dict[str, object], word: str) -> None:
-    with pytest.raises(RecipeError, match=word):
+    with pytest.raises(SettingError, match=word):
         RenderedInserter(**settings)  # type: ignore[arg-type]
 
 
