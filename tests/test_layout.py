@@ -197,3 +197,8 @@ def test_every_module_imports_alone() -> None:
     modules = [module for module in MODULES if not module.endswith("__main__")]
     run = subprocess.run([sys.executable, "-c", ALONE, "1", *modules], capture_output=True, text=True, timeout=280)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", ["dataset", "generation", "reading", "live", "cache"])
+def test_the_core_imports_no_backend(name: str) -> None:
+    assert not {other for other in unit_imports()[name] if other.startswith("backends")}
