@@ -1,7 +1,7 @@
 """A cheap digest of base labels by class name, to notice labels that are read with a wrong schema.
 
 It holds the classes of the schema that warmed, and which of them 256 points show (the grid of the image's digest), or
-that they are ignored there. It holds names, not ids: a cache that was warmed on Cityscapes' labelIds can be read on trainIds.
+that they are ignored there. Names, not ids, so a cache that was warmed on Cityscapes' labelIds can be read on trainIds.
 
 It takes 0.04 ms to make, and 0.05 ms to compare if both are equal, 0.2 to 0.4 ms if not, on a frame of any size. It
 adds 225 bytes to the record of a Cityscapes frame (19 classes), and under 900 to one with 150 classes.
@@ -53,8 +53,8 @@ _UNNAMED = ""  # no class of a schema is called so
 
 _Names: TypeAlias = frozenset[str]
 _Agreement: TypeAlias = Literal["agree", "both", "reader", "stored", "lost"]
-"""The classes at a point agree; or they differ, and both schemas, only the reader's or only the stored one know them; or
-the point is ignored now."""
+"""The classes at a point agree; or differ, and both schemas, only the reader's or only the stored one know them; or the
+point is ignored now."""
 
 
 def label_digest_of(labels: LabelCanvas, schema: LabelSchema, key: str, *, checked: bool = False) -> bytes:

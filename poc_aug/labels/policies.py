@@ -129,7 +129,7 @@ class OodLabels(_KeepBase):
 
     @property
     def known_schema(self) -> LabelSchema | None:
-        """The part of the base's schema that ``known`` gives, for a base of unknown schema; ``None`` without ``known``."""
+        """The part of the base's schema that ``known`` gives, for a base of unknown schema; ``None`` without it."""
         return LabelSchema("known=", self.known, ignore=()) if self.known else None
 
     def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
