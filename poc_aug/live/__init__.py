@@ -15,16 +15,16 @@ Nothing of CUDA ever crosses into a worker, whatever its start method; requests 
 from __future__ import annotations
 
 from poc_aug.live.handle import Live, Schedule
-from poc_aug.live.live_settings import OnTrouble, ServerSettings, WaitSettings
+from poc_aug.reading.live_settings import LiveSettings, OnTrouble, ServerSettings
 from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
 
 __all__ = [
     "Ledger",
     "Live",
+    "LiveSettings",
     "OnTrouble",
     "Outcome",
     "ReadingStatistics",
     "Schedule",
     "ServerSettings",
-    "WaitSettings",
 ]
