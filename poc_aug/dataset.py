@@ -26,8 +26,9 @@ from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
-from poc_aug.labels.detect import explained, find_schema
-from poc_aug.labels.policies import LabelPolicy, OodLabels
+from poc_aug.labels.detect import find_schema, unknown_schema_explained
+from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
 from poc_aug.reading.base_checks import BaseChecks
@@ -195,7 +196,7 @@ class POCAugmentedDataset(Dataset[Any]):
             highest = max((index for _, index in self.cache), default=0)
             self._per_sample = 1 + highest if self._live is None else schedule.variants
         names = {part for spec in self.recipe.objects for part in spec.parts}
-        with explained(base, self.base_schema):
+        with unknown_schema_explained(base, self.base_schema):
             self._ids = self.labels.resolve(sorted(names), self.base_schema)
             self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
         self.check_transforms = check_transforms

@@ -27,7 +27,7 @@ from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
-from poc_aug.labels.detect import explained, find_schema
+from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.protocols import Inserter, LeavesOut
@@ -184,7 +184,7 @@ def warm_cache(
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
-    with explained(dataset, pipeline.schema):
+    with unknown_schema_explained(dataset, pipeline.schema):
         pipeline.check()
     label_schema = pipeline.schema
     check_repeats(dataset, names, adapt, keys)

@@ -17,6 +17,7 @@ import xxhash
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, NextStep
 from poc_aug.items.open_item import ImageCanvas
 from poc_aug.items.tensor_canvas import TensorImageCanvas
+from poc_aug.luma import LUMA_WEIGHTS
 from poc_aug.types import Sample
 
 GRID = 16
@@ -30,7 +31,7 @@ DIGEST_BYTES = _HEADER.size + GRID * GRID * 3
 # real JPEGs against plain chroma upsampling, and against a second JPEG at quality 95: luma off by at most 11
 # anywhere and 1.3 in the mean, RGB by 5.3 in the mean. Frames that must not match are off by 55 somewhere: the
 # video of a waiting car (CamVid), one street with another object in it (Fishyscapes Static, 0.5 in the mean).
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA_WEIGHTS = np.array(LUMA_WEIGHTS)
 _MAX_LUMA = 20.0
 _MEAN_LUMA = 3.0
 _MEAN_RGB = 8.0
@@ -69,7 +70,7 @@ def matches(a: bytes, b: bytes) -> bool:
     if size_a != size_b:
         return False
     off = grid_a.astype(np.float64) - grid_b
-    luma = np.abs(off @ _LUMA)
+    luma = np.abs(off @ _LUMA_WEIGHTS)
     close = luma.max() <= _MAX_LUMA and luma.mean() <= _MEAN_LUMA and np.abs(off).mean() <= _MEAN_RGB
     return bool(close)
 
