@@ -64,6 +64,7 @@ class Scene:
         if location not in self._areas:
             results = [future.result() for future in self.search([location])]
             with self.statistics.stage("locate"):
+                area: torch.Tensor | None
                 if results:
                     area = torch.stack([mask for mask, _ in results]).any(dim=0)
                 else:
