@@ -23,7 +23,7 @@ class PromptAnnotator:
     Of an object's parts the last one has to be found: an attempt without it is rejected, for that part's own reason
     (POC §3.1). A mask outside the box, or a tiny one, is dropped; what is left of one text is united, as in the paper.
     How parts share pixels and the limits of the whole object are the recipe's, see
-    `poc_aug.generation.insertions.accept`.
+    `poc_aug.generation.acceptance.accept`.
 
     Args:
         finder: text to masks.
