@@ -8,9 +8,9 @@ import torch
 
 from poc_aug.errors import RecipeError
 from poc_aug.generation.parts import resolve_parts
-from poc_aug.masks import dilate, feather_radius_px
+from poc_aug.masks import bounds, dilate, feather_radius_px, window
 from poc_aug.recipe import IGNORED, Recipe
-from poc_aug.types import Annotation, Box, Crop, Filled, Insertion, Json, Part, Region, Rejection
+from poc_aug.types import Annotation, Crop, Filled, Insertion, Json, Part, Region, Rejection
 
 
 def accept(recipe: Recipe, crop: Crop, annotation: Annotation) -> tuple[Part, ...] | Rejection:
@@ -70,7 +70,7 @@ def cut_out(
         parts = (*parts, Part(IGNORED, rest))
     touched = seen | union if filled.shade is None else seen | union | (filled.shade > 0)
     y, x, h, w = bounds(touched)
-    rows, cols = slice(y, y + h), slice(x, x + w)
+    rows, cols = window((y, x, h, w))
     shade = None
     if filled.shade is not None and bool((filled.shade > 0).any()):
         shade = filled.shade[rows, cols].clone()
@@ -84,11 +84,3 @@ def cut_out(
         max_sigma_px=recipe.max_sigma_px,
         provenance={**provenance, **filled.provenance},
     )
-
-
-def bounds(mask: torch.Tensor) -> Box:
-    """Bounding box ``(y, x, h, w)`` of a mask that has at least one pixel."""
-    rows = mask.any(dim=1).nonzero()
-    cols = mask.any(dim=0).nonzero()
-    y, x = int(rows[0]), int(cols[0])
-    return y, x, int(rows[-1]) - y + 1, int(cols[-1]) - x + 1
