@@ -200,6 +200,7 @@ def _unsure(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
 
 def blurred(stack: FloatArray, sigma: float) -> FloatArray:
     """Gaussian blur of ``[C, h, w]`` over the last two axes, zero beyond the border."""
+    # Not `poc_aug.gaussian`: the renderer is NumPy throughout, and its weights are computed in float64.
     # The pixel's own square already is a blur of sigma 0.29.
     rest = float(np.sqrt(max(sigma**2 - 0.29**2, 0)))
     if rest < 0.15:
