@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-Task = Literal["inpaint", "text-to-image", "detector", "segmenter", "detector and segmenter"]
+ModelTask = Literal["inpaint", "text-to-image", "detector", "segmenter", "detector and segmenter"]
 
 
 class KnownModel(BaseModel):
@@ -30,7 +30,7 @@ class KnownModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Task
+    task: ModelTask
     id: str
     family: str
     weights_gb: float
@@ -46,9 +46,9 @@ class KnownModel(BaseModel):
 def known_models() -> tuple[KnownModel, ...]:
     """All rows, by task."""
     tables = yaml.safe_load(resources.files("poc_aug").joinpath("models.yaml").read_text("utf-8"))
-    return tuple(KnownModel(task=task, **row) for task in get_args(Task) for row in tables[task])
+    return tuple(KnownModel(task=task, **row) for task in get_args(ModelTask) for row in tables[task])
 
 
-def default_model(task: Task) -> str:
+def default_model(task: ModelTask) -> str:
     """Id of the model that is taken for a task where none is named."""
     return next(model.id for model in known_models() if model.task == task and model.default)

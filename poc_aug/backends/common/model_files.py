@@ -13,7 +13,7 @@ _SAMPLES = 8
 _TEXTS = (".json", ".txt", ".py")
 
 
-def identity_of(model: str | Path) -> str:
+def model_identity(model: str | Path) -> str:
     """What a model is called in provenance and fingerprints, without the path to it.
 
     A hub id is itself. A file is its name and a hash of its size and of eight pieces of 1 MiB, spread over it: two

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, load_inpainting
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettings, load_inpainting
 from poc_aug.backends.diffusion.inpaint_mask import box_mask, paste_mask
 from poc_aug.backends.diffusion.pipeline_inserter import (
     PipelineInserter,
-    filled_up,
-    judged,
-    levels,
-    pictures_of,
-    resized,
+    output_images,
+    padded_batch,
+    paint_and_check,
+    resize_bicubic,
+    to_uint8,
 )
 from poc_aug.backends.diffusion.text_limits import check_prompts
 from poc_aug.recipe import InpaintPass, Recipe
@@ -32,7 +32,7 @@ DIFFUSION_VERSION = 1
 
 
 @dataclass(frozen=True)
-class _Setting:
+class _PassSettings:
     """A pass with nothing left open."""
 
     steps: int
@@ -81,7 +81,7 @@ class DiffusionInserter(PipelineInserter):
     _inserter = "diffusion"
     _version = DIFFUSION_VERSION
 
-    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded:
+    def _load(self, model: str | Path, settings: LoadSettings) -> LoadedPipeline:
         return load_inpainting(model, settings)
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -110,7 +110,7 @@ class DiffusionInserter(PipelineInserter):
 
     def _input_hw(self, crop: Crop) -> tuple[int, int]:
         """Height and width of the model's input for a crop."""
-        h, w = _hw(crop)
+        h, w = _size_hw(crop)
         step = self.loaded.family.multiple_of
         shorter = max(step, round(self.size_px * min(h, w) / max(h, w) / step) * step)
         return (self.size_px, shorter) if h >= w else (shorter, self.size_px)
@@ -118,7 +118,7 @@ class DiffusionInserter(PipelineInserter):
     def _fill(
         self, crops: Sequence[Crop], size_hw: tuple[int, int], passes: tuple[InpaintPass, ...]
     ) -> list[Filled | Rejection]:
-        inputs = [resized(crop.image.float() / 255, size_hw) for crop in crops]
+        inputs = [resize_bicubic(crop.image.float() / 255, size_hw) for crop in crops]
         pictures = [crop.image.float() / 255 for crop in crops]
         lost: dict[int, Rejection] = {}
         settings = [self._setting(each) for each in passes]
@@ -126,29 +126,31 @@ class DiffusionInserter(PipelineInserter):
             alive = [i for i in range(len(crops)) if i not in lost]
             if not alive:
                 break
-            masks = [box_mask(crops[i].box_yxhw, setting.pass_, _hw(crops[i]), size_hw) for i in alive]
+            masks = [box_mask(crops[i].box_yxhw, setting.pass_, _size_hw(crops[i]), size_hw) for i in alive]
             painted = self._paint([crops[i] for i in alive], [inputs[i] for i in alive], masks, setting, number)
             for i, mask, result in zip(alive, masks, painted, strict=True):
                 if isinstance(result, Rejection):
                     lost[i] = result
                     continue
                 inputs[i] = torch.lerp(inputs[i], result, mask)
-                hw = _hw(crops[i])
+                hw = _size_hw(crops[i])
                 here = paste_mask(crops[i].box_yxhw, setting.pass_, hw, mask)
-                pictures[i] = torch.lerp(pictures[i], resized(inputs[i], hw), here)
+                pictures[i] = torch.lerp(pictures[i], resize_bicubic(inputs[i], hw), here)
         told: dict[str, Json] = {
             "inserter": "diffusion",
             "model": self.loaded.identity,
             "passes": [{name: value for name, value in asdict(each).items() if name != "pass_"} for each in settings],
         }
-        return [lost[i] if i in lost else Filled(levels(pictures[i]), provenance=dict(told)) for i in range(len(crops))]
+        return [
+            lost[i] if i in lost else Filled(to_uint8(pictures[i]), provenance=dict(told)) for i in range(len(crops))
+        ]
 
-    def _setting(self, each: InpaintPass) -> _Setting:
+    def _setting(self, each: InpaintPass) -> _PassSettings:
         def first(*values: Any) -> Any:
             return next(value for value in values if value is not None)
 
         family = self.loaded.family
-        return _Setting(
+        return _PassSettings(
             steps=first(each.steps, self.steps, family.steps),
             guidance=float(first(each.guidance, self.guidance, family.guidance)),
             strength=each.strength,
@@ -161,7 +163,7 @@ class DiffusionInserter(PipelineInserter):
         crops: Sequence[Crop],
         images: Sequence[torch.Tensor],
         masks: Sequence[torch.Tensor],
-        setting: _Setting,
+        setting: _PassSettings,
         number: int,
     ) -> list[torch.Tensor | Rejection]:
         """Run one pass: float32 pictures ``[3, H, W]`` in [0, 1], or why there is none."""
@@ -170,7 +172,7 @@ class DiffusionInserter(PipelineInserter):
             chosen = [crops[i] for i in numbers]
             return self._run(chosen, [images[i] for i in numbers], [masks[i] for i in numbers], setting, number)
 
-        return judged(self.loaded, crops, run)
+        return paint_and_check(self.loaded, crops, run)
 
     @torch.no_grad()
     def _run(
@@ -178,11 +180,11 @@ class DiffusionInserter(PipelineInserter):
         crops: Sequence[Crop],
         images: Sequence[torch.Tensor],
         masks: Sequence[torch.Tensor],
-        setting: _Setting,
+        setting: _PassSettings,
         number: int,
     ) -> tuple[list[torch.Tensor], list[bool]]:
         family = self.loaded.family
-        chosen = filled_up(len(crops), self._fill_up_to)
+        chosen = padded_batch(len(crops), self._fill_up_to)
         height, width = images[0].shape[-2:]
         texts = [(_prompt(crops[i], setting.pass_), setting.negative) for i in chosen]
         arguments = self.texts.arguments(texts, guided=setting.guidance > 1)
@@ -199,10 +201,10 @@ class DiffusionInserter(PipelineInserter):
             output_type="pt",
             **arguments,
         )
-        return pictures_of(output, len(crops))
+        return output_images(output, len(crops))
 
 
-def _hw(crop: Crop) -> tuple[int, int]:
+def _size_hw(crop: Crop) -> tuple[int, int]:
     return crop.image.shape[-2], crop.image.shape[-1]
 
 
@@ -211,4 +213,4 @@ def _prompt(crop: Crop, each: InpaintPass) -> str:
 
 
 def _pil(image: torch.Tensor) -> Image.Image:
-    return Image.fromarray(levels(image).permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(to_uint8(image).permute(1, 2, 0).contiguous().numpy())

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 
 from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.model_files import hub_file, identity_of
-from poc_aug.backends.diffusion.families import Family, Task, family_of
+from poc_aug.backends.common.model_files import hub_file, model_identity
+from poc_aug.backends.diffusion.families import DiffusionTask, Family, family_of
 from poc_aug.errors import ModelError
 
 Offload = Literal["none", "model", "sequential"]
@@ -58,7 +58,7 @@ class LoadSettings:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPipeline:
     """A pipeline that is ready to run.
 
     Attributes:
@@ -76,7 +76,7 @@ class Loaded:
     identity: str
 
 
-def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
+def load_inpainting(model: str | Path, settings: LoadSettings) -> LoadedPipeline:
     """Load an inpainting pipeline.
 
     Raises:
@@ -87,7 +87,7 @@ def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
     return _load(model, settings, "inpainting")
 
 
-def load_text_to_image(model: str | Path, settings: LoadSettings) -> Loaded:
+def load_text_to_image(model: str | Path, settings: LoadSettings) -> LoadedPipeline:
     """Load a text-to-image pipeline.
 
     Raises:
@@ -98,7 +98,7 @@ def load_text_to_image(model: str | Path, settings: LoadSettings) -> Loaded:
     return _load(model, settings, "text-to-image")
 
 
-def _load(model: str | Path, settings: LoadSettings, task: Task) -> Loaded:
+def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> LoadedPipeline:
     diffusers = require("diffusers")
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
@@ -112,7 +112,7 @@ def _load(model: str | Path, settings: LoadSettings, task: Task) -> Loaded:
     pipe = _from_pretrained(getattr(diffusers, name), model, dtype, absent, settings)
     _check_task(pipe, family, task, str(model))
     _apply(diffusers, pipe, family, device, dtype, scheduler, settings)
-    return Loaded(pipe, family, device, dtype, identity_of(model))
+    return LoadedPipeline(pipe, family, device, dtype, model_identity(model))
 
 
 def _index(model: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _index(model: str) -> dict[str, Any]:
     return found
 
 
-def _class_for(task: Task, saved: str, model: str) -> str:
+def _class_for(task: DiffusionTask, saved: str, model: str) -> str:
     """The class that does the task with a checkpoint of a saved class, by diffusers' own tables where they have it."""
     from diffusers.pipelines import auto_pipeline
 
@@ -166,7 +166,7 @@ def _class_for(task: Task, saved: str, model: str) -> str:
     return saved
 
 
-def _article(task: Task) -> str:
+def _article(task: DiffusionTask) -> str:
     return "an inpainting" if task == "inpainting" else "a text-to-image"
 
 
@@ -209,12 +209,12 @@ def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
         ) from error
 
 
-def _check_task(pipe: Any, family: Family, task: Task, model: str) -> None:
+def _check_task(pipe: Any, family: Family, task: DiffusionTask, model: str) -> None:
     if family.in_channels is None:
         return
     channels = getattr(pipe, family.denoiser).config.in_channels
     if channels != family.in_channels:
-        other: Task = "text-to-image" if task == "inpainting" else "inpainting"
+        other: DiffusionTask = "text-to-image" if task == "inpainting" else "inpainting"
         takes = "latents, mask and masked image" if task == "inpainting" else "latents alone"
         raise ModelError(
             f"the model {model!r} is {_article(other)} model: its {family.denoiser} takes {channels} channels",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from poc_aug.errors import ModelError
 
-Task = Literal["inpainting", "text-to-image"]
+DiffusionTask = Literal["inpainting", "text-to-image"]
 
 _CLIP = ("prompt_embeds", "negative_prompt_embeds")
 _CLIP_POOLED = (*_CLIP, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -119,7 +119,7 @@ _TEXT_TO_IMAGE_ROWS = (
 TEXT_TO_IMAGE_FAMILIES: dict[str, Family] = {row.pipeline: row for row in _TEXT_TO_IMAGE_ROWS}
 
 
-def family_of(pipeline: str, task: Task = "inpainting") -> Family:
+def family_of(pipeline: str, task: DiffusionTask = "inpainting") -> Family:
     """The family of a pipeline class.
 
     Raises:

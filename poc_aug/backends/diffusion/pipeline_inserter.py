@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.backends.common.halving import Halving
-from poc_aug.backends.common.model_files import identity_of
-from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, Offload
+from poc_aug.backends.common.model_files import model_identity
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettings, Offload
 from poc_aug.backends.diffusion.text_embeddings import TextEmbeddings
 from poc_aug.backends.diffusion.upcast import vae_in_float32
 from poc_aug.errors import SettingError
@@ -40,7 +40,7 @@ def check_settings(
         raise SettingError(f"{who}: compile=True without batch_size", expected="a fixed batch_size")
 
 
-def input_size(who: str, loaded: Loaded, size_px: int | None) -> int:
+def input_size(who: str, loaded: LoadedPipeline, size_px: int | None) -> int:
     """Side of the model's input in pixels; ``None``: what it was trained on.
 
     Raises:
@@ -57,22 +57,22 @@ def input_size(who: str, loaded: Loaded, size_px: int | None) -> int:
     return int(size_px)
 
 
-def describe_loaded(loaded: Loaded, settings: LoadSettings) -> dict[str, Any]:
+def describe_loaded(loaded: LoadedPipeline, settings: LoadSettings) -> dict[str, Any]:
     """JSON values of everything about the model that decides what is painted."""
     return {
         "model": loaded.identity,
         "family": loaded.family.pipeline,
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "scheduler": type(loaded.pipe.scheduler).__name__,
-        "lora": None if settings.lora is None else identity_of(settings.lora),
+        "lora": None if settings.lora is None else model_identity(settings.lora),
         "lora_weight_name": settings.lora_weight_name,
         "lora_scale": settings.lora_scale,
-        "vae": None if settings.vae is None else identity_of(settings.vae),
+        "vae": None if settings.vae is None else model_identity(settings.vae),
         "safety_checker": settings.safety_checker,
     }
 
 
-def filled_up(count: int, fill_up_to: int | None) -> list[int]:
+def padded_batch(count: int, fill_up_to: int | None) -> list[int]:
     """Numbers of a batch's items, the last one again and again up to ``fill_up_to``.
 
     A compiled denoiser is compiled for one batch size; what the additional items give is thrown away.
@@ -80,15 +80,15 @@ def filled_up(count: int, fill_up_to: int | None) -> list[int]:
     return [*range(count), *([count - 1] * max(0, (fill_up_to or 0) - count))]
 
 
-def pictures_of(output: Any, count: int) -> tuple[list[torch.Tensor], list[bool]]:
+def output_images(output: Any, count: int) -> tuple[list[torch.Tensor], list[bool]]:
     """The first ``count`` pictures of a pipeline's output, and whether its safety checker blanked them."""
     pictures = output.images.float().cpu()[:count]
     flags = getattr(output, "nsfw_content_detected", None) or [False] * count
     return list(pictures), [bool(flag) for flag in flags[:count]]
 
 
-def judged(
-    loaded: Loaded,
+def paint_and_check(
+    loaded: LoadedPipeline,
     crops: Sequence[Crop],
     run: Callable[[Sequence[int]], tuple[list[torch.Tensor], list[bool]]],
 ) -> list[torch.Tensor | Rejection]:
@@ -121,14 +121,14 @@ def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Re
     return picture
 
 
-def resized(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+def resize_bicubic(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
     """float32 ``[3, h, w]`` in [0, 1] to another size, bicubic without aliasing."""
     if image.shape[-2:] == size_hw:
         return image
     return F.interpolate(image[None], size=size_hw, mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
-def levels(image: torch.Tensor) -> torch.Tensor:
+def to_uint8(image: torch.Tensor) -> torch.Tensor:
     """float32 in [0, 1] to uint8."""
     return (image * 255).round().clamp(0, 255).to(torch.uint8)
 
@@ -192,7 +192,7 @@ class PipelineInserter(abc.ABC):
         self._fill_up_to = batch_size if compile else None
 
     @abc.abstractmethod
-    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded: ...
+    def _load(self, model: str | Path, settings: LoadSettings) -> LoadedPipeline: ...
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.loaded.identity!r}, {self.loaded.family.pipeline}, {self.loaded.device})"

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline
 
 Text: TypeAlias = tuple[str, str]
 """Prompt and negative prompt."""
@@ -25,7 +25,7 @@ class TextEmbeddings:
         encoded: how many texts were encoded so far.
     """
 
-    def __init__(self, loaded: Loaded, size: int = 512) -> None:
+    def __init__(self, loaded: LoadedPipeline, size: int = 512) -> None:
         self.loaded = loaded
         self.size = size
         self.encoded = 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline
 from poc_aug.errors import RecipeError
 from poc_aug.recipe import Recipe
 
 
-def tokens_of(loaded: Loaded, text: str) -> tuple[int, int]:
+def tokens_of(loaded: LoadedPipeline, text: str) -> tuple[int, int]:
     """Tokens that the text takes with the tokenizer whose limit counts, and tokens there are."""
     family = loaded.family
     tokenizer = getattr(loaded.pipe, family.tokenizer, None) or loaded.pipe.tokenizer
@@ -15,7 +15,7 @@ def tokens_of(loaded: Loaded, text: str) -> tuple[int, int]:
     return len(tokenizer(text, truncation=False, verbose=False).input_ids), int(limit or tokenizer.model_max_length)
 
 
-def check_prompts(loaded: Loaded, recipe: Recipe, negative_prompt: str | None = None) -> None:
+def check_prompts(loaded: LoadedPipeline, recipe: Recipe, negative_prompt: str | None = None) -> None:
     """Check every prompt that a recipe can ask for.
 
     Raises:

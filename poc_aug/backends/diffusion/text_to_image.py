@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, load_text_to_image
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettings, load_text_to_image
 from poc_aug.backends.diffusion.pipeline_inserter import (
     PipelineInserter,
-    filled_up,
-    judged,
-    levels,
-    pictures_of,
-    resized,
+    output_images,
+    padded_batch,
+    paint_and_check,
+    resize_bicubic,
+    to_uint8,
 )
 from poc_aug.backends.diffusion.text_limits import check_prompts
 from poc_aug.errors import RecipeError, SettingError
@@ -30,7 +30,7 @@ from poc_aug.types import Crop, Filled, Json, Rejection
 TEXT_TO_IMAGE_VERSION = 1
 """Raised whenever equal settings would paint other pixels."""
 
-Paste = Literal["full", "crop"]
+PasteMode = Literal["full", "crop"]
 
 
 class TextToImageInserter(PipelineInserter):
@@ -58,11 +58,11 @@ class TextToImageInserter(PipelineInserter):
     _inserter = "text-to-image"
     _version = TEXT_TO_IMAGE_VERSION
 
-    def __init__(self, model: str | Path, *, paste: Paste = "crop", **options: Any) -> None:
+    def __init__(self, model: str | Path, *, paste: PasteMode = "crop", **options: Any) -> None:
         if paste not in ("full", "crop"):
             raise SettingError(f"TextToImageInserter: paste={paste!r}", expected="'full' or 'crop'")
         super().__init__(model, **options)
-        self.paste: Paste = paste
+        self.paste: PasteMode = paste
         # There are no passes that could leave these open.
         family = self.loaded.family
         self.steps = family.steps if self.steps is None else self.steps
@@ -72,7 +72,7 @@ class TextToImageInserter(PipelineInserter):
         """JSON values of everything that decides what is painted."""
         return {**super().describe(), "paste": self.paste}
 
-    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded:
+    def _load(self, model: str | Path, settings: LoadSettings) -> LoadedPipeline:
         return load_text_to_image(model, settings)
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -101,7 +101,7 @@ class TextToImageInserter(PipelineInserter):
         def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
             return self._run([crops[i] for i in numbers])
 
-        painted = judged(self.loaded, crops, run)
+        painted = paint_and_check(self.loaded, crops, run)
         return [
             picture if isinstance(picture, Rejection) else self._filled(crop, picture)
             for crop, picture in zip(crops, painted, strict=True)
@@ -117,7 +117,7 @@ class TextToImageInserter(PipelineInserter):
             "guidance": self.guidance,
             "negative_prompt": self.negative_prompt,
         }
-        image = levels(resized(middle(picture, (h, w)), (h, w)))
+        image = to_uint8(resize_bicubic(centre_crop(picture, (h, w)), (h, w)))
         if self.paste == "crop":
             return Filled(image, provenance=told)
         whole = torch.full((h, w), 255, dtype=torch.uint8)
@@ -126,7 +126,7 @@ class TextToImageInserter(PipelineInserter):
     @torch.no_grad()
     def _run(self, crops: Sequence[Crop]) -> tuple[list[torch.Tensor], list[bool]]:
         family = self.loaded.family
-        chosen = filled_up(len(crops), self._fill_up_to)
+        chosen = padded_batch(len(crops), self._fill_up_to)
         texts = [(crops[i].prompt, self.negative_prompt or "") for i in chosen]
         guidance = self.guidance
         assert guidance is not None  # `__init__` has set it
@@ -140,10 +140,10 @@ class TextToImageInserter(PipelineInserter):
             output_type="pt",
             **arguments,
         )
-        return pictures_of(output, len(crops))
+        return output_images(output, len(crops))
 
 
-def middle(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+def centre_crop(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
     """The largest part of a picture ``[3, H, W]`` around its centre that has the aspect of ``size_hw``."""
     height, width = picture.shape[-2:]
     scale = min(height / size_hw[0], width / size_hw[1])

@@ -103,7 +103,7 @@ class Finder(Protocol):
         ...
 
 
-def segment_wanted(
+def segment_nonempty(
     run: Callable[[list[tuple[torch.Tensor, torch.Tensor]]], Sequence[torch.Tensor]],
     images: Sequence[torch.Tensor],
     boxes_xyxy: Sequence[torch.Tensor],

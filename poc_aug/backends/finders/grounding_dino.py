@@ -14,12 +14,18 @@ import xxhash
 from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts, check_thresholds
-from poc_aug.backends.common.model_files import identity_of
+from poc_aug.backends.common.model_files import model_identity
 from poc_aug.backends.finders.finder_protocols import Detections
-from poc_aug.backends.finders.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
+from poc_aug.backends.finders.grounding_dino_load import (
+    build_model,
+    config_path,
+    load_weights,
+    read_tensors,
+    silence_deprecations,
+)
 from poc_aug.errors import SettingError
 
-__all__ = ["GroundingDinoDetector", "build_model", "caption_of"]
+__all__ = ["GroundingDinoDetector", "build_model", "grounding_caption"]
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LONGEST = 1333 / 800
@@ -67,12 +73,12 @@ class GroundingDinoDetector:
         self.dtype = resolve_dtype(dtype or "float32", self.device)
         self.box_threshold, self.text_threshold, self.size_px = box_threshold, text_threshold, size_px
         weights = read_tensors(checkpoint)
-        self.model = fill(build_model(config, text_encoder), weights, checkpoint).to(self.device)
+        self.model = load_weights(build_model(config, text_encoder), weights, checkpoint).to(self.device)
         self._check_size()
-        self._told = {
-            "checkpoint": identity_of(checkpoint),
+        self._identities = {
+            "checkpoint": model_identity(checkpoint),
             "config": xxhash.xxh3_64_hexdigest(config_path(config).read_bytes()),
-            "text_encoder": identity_of(text_encoder),
+            "text_encoder": model_identity(text_encoder),
         }
         self._halving = Halving("GroundingDinoDetector", batch_size)
 
@@ -80,7 +86,7 @@ class GroundingDinoDetector:
         """JSON values of everything that decides what is found."""
         return {
             "detector": "groundingdino",
-            **self._told,
+            **self._identities,
             "box_threshold": self.box_threshold,
             "text_threshold": self.text_threshold,
             "size_px": self.size_px,
@@ -89,7 +95,7 @@ class GroundingDinoDetector:
 
     def text_limit(self, text: str) -> tuple[int, int]:
         """Tokens that the text takes, and tokens there are."""
-        return len(self.model.tokenizer(caption_of(text), verbose=False).input_ids), _TOKENS
+        return len(self.model.tokenizer(grounding_caption(text), verbose=False).input_ids), _TOKENS
 
     def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
         """Boxes over the thresholds for one text an image, best first.
@@ -131,8 +137,8 @@ class GroundingDinoDetector:
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
         inputs = torch.stack([self._input(image, size_hw) for image, _, size_hw in pairs])
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32), older_spellings():
-            output = self.model(inputs, captions=[caption_of(text) for _, text, _ in pairs])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32), silence_deprecations():
+            output = self.model(inputs, captions=[grounding_caption(text) for _, text, _ in pairs])
         scores = output["pred_logits"].float().sigmoid().amax(dim=-1).cpu()
         boxes = output["pred_boxes"].float().cpu()
         return [self._select(own, box, image) for own, box, (image, _, _) in zip(scores, boxes, pairs, strict=True)]
@@ -153,7 +159,7 @@ class GroundingDinoDetector:
         return (values - mean) / std
 
 
-def caption_of(text: str) -> str:
+def grounding_caption(text: str) -> str:
     """A text in the form that the model was trained on: lower case, a full stop at its end."""
     caption = text.lower().strip()
     return caption if caption.endswith(".") else f"{caption}."

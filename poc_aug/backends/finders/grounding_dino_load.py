@@ -112,7 +112,7 @@ def read_tensors(checkpoint: str | Path) -> dict[str, torch.Tensor]:
     return {str(name).removeprefix("module."): value for name, value in held.items()}
 
 
-def fill(model: Any, weights: dict[str, torch.Tensor], checkpoint: str | Path) -> Any:
+def load_weights(model: Any, weights: dict[str, torch.Tensor], checkpoint: str | Path) -> Any:
     """The model with a checkpoint's tensors, ready to run.
 
     Raises:
@@ -139,12 +139,12 @@ def fill(model: Any, weights: dict[str, torch.Tensor], checkpoint: str | Path) -
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what groundingdino-py prints while its model is built, nor its dependencies' warnings."""
-    with contextlib.redirect_stdout(io.StringIO()), older_spellings():
+    with contextlib.redirect_stdout(io.StringIO()), silence_deprecations():
         yield
 
 
 @contextlib.contextmanager
-def older_spellings() -> Iterator[None]:
+def silence_deprecations() -> Iterator[None]:
     """Without the warnings of three names that groundingdino-py 0.4.0 uses; all still do what it means by them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Importing from timm.models.layers", category=FutureWarning)

@@ -64,7 +64,7 @@ class PromptLocator:
             return
         own = [spec.location for spec in recipe.objects if spec.location is not None]
         for location in dict.fromkeys(name for names in (recipe.location, *own) for name in names):
-            used, limit = self.finder.text_limit(text_of(location))
+            used, limit = self.finder.text_limit(location_prompt(location))
             if used > limit:
                 raise RecipeError(
                     f"the text of location {location!r} takes {used} tokens",
@@ -84,7 +84,7 @@ class PromptLocator:
         key = (sample.key, location, pixels, sample.size_hw)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = np.packbits(self._search(sample, text_of(location)).numpy())
+                self._kept[key] = np.packbits(self._search(sample, location_prompt(location)).numpy())
                 self.searched += 1
                 if len(self._kept) > self.cache_size:
                     self._kept.popitem(last=False)
@@ -101,6 +101,6 @@ class PromptLocator:
         return found[0][0].masks.any(dim=0)
 
 
-def text_of(location: str) -> str:
+def location_prompt(location: str) -> str:
     """A class name as the text to look for: "road" is "the road"."""
     return location if location.lower().startswith("the ") else f"the {location}"

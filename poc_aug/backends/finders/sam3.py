@@ -14,15 +14,15 @@ from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts, check_nms, check_thresholds
 from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
-from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole, load_model
 from poc_aug.errors import RecipeError
 
-SAM3 = Role(
+SAM3 = ModelRole(
     "finder",
     {
-        "sam3": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+        "sam3": ModelKind("SAM 3", "Sam3Model", "Sam3Processor"),
         # A checkpoint of the video model holds the image model.
-        "sam3_video": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+        "sam3_video": ModelKind("SAM 3", "Sam3Model", "Sam3Processor"),
     },
     "facebook/sam3",
 )

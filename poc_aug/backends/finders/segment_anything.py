@@ -14,8 +14,8 @@ from poc_aug.backends.common.checkpoints import load_checkpoint
 from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts
-from poc_aug.backends.common.model_files import identity_of
-from poc_aug.backends.finders.finder_protocols import segment_wanted
+from poc_aug.backends.common.model_files import model_identity
+from poc_aug.backends.finders.finder_protocols import segment_nonempty
 from poc_aug.errors import ModelError
 
 _EXPECTED = "a Segment Anything checkpoint such as sam_vit_h_4b8939.pth"
@@ -54,7 +54,7 @@ class SegmentAnythingSegmenter:
         self.dtype = resolve_dtype(dtype, self.device)
         self.model = build_sam(load_checkpoint(checkpoint, _EXPECTED), str(checkpoint)).to(self.device)
         self.model.image_encoder.to(self.dtype)
-        self._checkpoint = identity_of(checkpoint)
+        self._checkpoint = model_identity(checkpoint)
         self._halving = Halving("SegmentAnythingSegmenter", batch_size)
 
     def describe(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class SegmentAnythingSegmenter:
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The best mask of each box: one bool ``[N, h, w]`` an image; an image without boxes is not encoded."""
-        return segment_wanted(partial(self._halving.run, self._run), images, boxes_xyxy)
+        return segment_nonempty(partial(self._halving.run, self._run), images, boxes_xyxy)
 
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:

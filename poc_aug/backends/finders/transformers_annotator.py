@@ -9,7 +9,7 @@ from poc_aug.backends.common.device import resolve_device, resolve_dtype
 from poc_aug.backends.finders.grounded_finder import GroundedFinder
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.backends.finders.transformers_detector import TransformersDetector
-from poc_aug.backends.finders.transformers_load import kind_of
+from poc_aug.backends.finders.transformers_load import model_kind
 from poc_aug.backends.finders.transformers_segmenter import SEGMENTER, TransformersSegmenter
 
 
@@ -51,7 +51,7 @@ class TransformersAnnotator(PromptAnnotator):
     ) -> None:
         # What would fail only after the detector's weights were read fails first.
         resolve_dtype(dtype, resolve_device(device))
-        kind_of(segmenter, SEGMENTER)
+        model_kind(segmenter, SEGMENTER)
         boxes = TransformersDetector(
             detector,
             box_threshold=box_threshold,

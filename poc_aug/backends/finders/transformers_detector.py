@@ -12,20 +12,20 @@ from poc_aug.backends.common.device import require, resolve_device, resolve_dtyp
 from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts, check_thresholds
 from poc_aug.backends.finders.finder_protocols import Detections
-from poc_aug.backends.finders.grounding_dino import caption_of
-from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.backends.finders.grounding_dino import grounding_caption
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole, load_model
 from poc_aug.errors import RecipeError
 
 _GROUNDED = ("grounding-dino", "mm-grounding-dino")
-DETECTOR = Role(
+DETECTOR = ModelRole(
     "detector",
     {
-        "grounding-dino": Kind("Grounding DINO", "GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
-        "mm-grounding-dino": Kind(
+        "grounding-dino": ModelKind("Grounding DINO", "GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
+        "mm-grounding-dino": ModelKind(
             "MM-Grounding-DINO, LLMDet", "MMGroundingDinoForObjectDetection", "GroundingDinoProcessor"
         ),
-        "owlv2": Kind("OWLv2", "Owlv2ForObjectDetection", "Owlv2Processor"),
-        "owlvit": Kind("OWL-ViT", "OwlViTForObjectDetection", "OwlViTProcessor"),
+        "owlv2": ModelKind("OWLv2", "Owlv2ForObjectDetection", "Owlv2Processor"),
+        "owlvit": ModelKind("OWL-ViT", "OwlViTForObjectDetection", "OwlViTProcessor"),
     },
     "IDEA-Research/grounding-dino-tiny",
 )
@@ -135,13 +135,13 @@ class TransformersDetector:
         return values
 
     def _ids(self, text: str) -> list[int]:
-        form = caption_of(text) if self._grounded else text
+        form = grounding_caption(text) if self._grounded else text
         return list(self.processor.tokenizer(form, verbose=False).input_ids)
 
     @torch.no_grad()
     def _run(self, items: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
         inputs = {"pixel_values": torch.stack([values for values, _, _ in items])}
-        forms = [caption_of(text) if self._grounded else text for _, text, _ in items]
+        forms = [grounding_caption(text) if self._grounded else text for _, text, _ in items]
         # The OWLs were trained on texts filled up to their full length.
         owl = {"padding": "max_length", "max_length": self._tokens}
         fill: dict[str, Any] = {"padding": True} if self._grounded else owl

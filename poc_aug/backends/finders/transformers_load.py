@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from poc_aug.backends.common.device import require
-from poc_aug.backends.common.model_files import hub_file, identity_of
+from poc_aug.backends.common.model_files import hub_file, model_identity
 from poc_aug.errors import ModelError
 
 _CONFIG = "config.json"
@@ -20,7 +20,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     """A family of models.
 
     Attributes:
@@ -35,7 +35,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Role:
+class ModelRole:
     """What a model is needed for.
 
     Attributes:
@@ -45,7 +45,7 @@ class Role:
     """
 
     name: str
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, ModelKind]
     example: str
 
     @property
@@ -72,7 +72,7 @@ class LoadedModel:
     identity: str
 
 
-def load_model(model: str | Path, role: Role, device: torch.device) -> LoadedModel:
+def load_model(model: str | Path, role: ModelRole, device: torch.device) -> LoadedModel:
     """Load a model and its processor.
 
     Args:
@@ -85,7 +85,7 @@ def load_model(model: str | Path, role: Role, device: torch.device) -> LoadedMod
         ModelError: not there, not reachable, of another kind, or incomplete.
     """
     transformers = require("transformers")
-    kind = kind_of(model, role)
+    kind = model_kind(model, role)
     classes = role.kinds[kind]
     # Before the weights: a processor is a few small files.
     processor = _from_pretrained(getattr(transformers, classes.processor), model, role, "processor")
@@ -100,10 +100,10 @@ def load_model(model: str | Path, role: Role, device: torch.device) -> LoadedMod
             expected=role.expected,
             hint="the weights do not belong to the configuration: fetch them again",
         )
-    return LoadedModel(found.eval().requires_grad_(False).to(device), processor, kind, identity_of(model))
+    return LoadedModel(found.eval().requires_grad_(False).to(device), processor, kind, model_identity(model))
 
 
-def kind_of(model: str | Path, role: Role) -> str:
+def model_kind(model: str | Path, role: ModelRole) -> str:
     """The ``model_type`` that a model's configuration names, read before anything else is loaded.
 
     Raises:
@@ -129,7 +129,7 @@ def kind_of(model: str | Path, role: Role) -> str:
     return str(kind)
 
 
-def _config(model: str, role: Role) -> Path:
+def _config(model: str, role: ModelRole) -> Path:
     path = Path(model)
     if path.is_dir():
         if not (path / _CONFIG).is_file():
@@ -149,7 +149,7 @@ def _config(model: str, role: Role) -> Path:
     return hub_file(model, _CONFIG, what=role.name, expected=role.expected)
 
 
-def _from_pretrained(cls: Any, model: str | Path, role: Role, part: str, **how: Any) -> Any:
+def _from_pretrained(cls: Any, model: str | Path, role: ModelRole, part: str, **how: Any) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 

@@ -12,17 +12,17 @@ import torch
 from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
 from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts
-from poc_aug.backends.finders.finder_protocols import segment_wanted
-from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.backends.finders.finder_protocols import segment_nonempty
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole, load_model
 
-SEGMENTER = Role(
+SEGMENTER = ModelRole(
     "segmenter",
     {
-        "sam": Kind("SAM", "SamModel", "SamProcessor"),
-        "sam_hq": Kind("SAM-HQ", "SamHQModel", "SamHQProcessor"),
-        "sam2": Kind("SAM 2", "Sam2Model", "Sam2Processor"),
+        "sam": ModelKind("SAM", "SamModel", "SamProcessor"),
+        "sam_hq": ModelKind("SAM-HQ", "SamHQModel", "SamHQProcessor"),
+        "sam2": ModelKind("SAM 2", "Sam2Model", "Sam2Processor"),
         # A checkpoint of the video model holds the image model.
-        "sam2_video": Kind("SAM 2", "Sam2Model", "Sam2Processor"),
+        "sam2_video": ModelKind("SAM 2", "Sam2Model", "Sam2Processor"),
     },
     "facebook/sam2.1-hiera-large",
 )
@@ -73,7 +73,7 @@ class TransformersSegmenter:
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The best mask of each box: one bool ``[N, h, w]`` an image; an image without boxes is not encoded."""
-        return segment_wanted(partial(self._halving.run, self._run), images, boxes_xyxy)
+        return segment_nonempty(partial(self._halving.run, self._run), images, boxes_xyxy)
 
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
