@@ -1,4 +1,4 @@
-"""Inpainting with a diffusion model: any object that can be named, painted into the scene's own light (POC §3.1)."""
+"""Inpainting with a diffusion model: any object that can be named, painted in the scene's own light (POC §3.1)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DIFFUSION_VERSION = 1
 
 @dataclass(frozen=True)
 class _PassSettings:
-    """A pass with nothing left open."""
+    """An inpainting pass with every default filled in."""
 
     steps: int
     guidance: float
@@ -46,29 +46,29 @@ class DiffusionInserter(PipelineInserter):
     """Fills crops with an inpainting model of diffusers.
 
     Each crop is resized to the model's input, its box is inpainted, and the result is resized back. Outside the
-    box's mask every pixel stays the original's: the VAE would degrade it. A crop that is not square (where the frame
-    is smaller than the crop) keeps its aspect; its longer side becomes the model's size.
+    box's mask every pixel stays the original's, because the VAE would degrade it. A crop that is not square (the frame
+    is smaller than the crop) keeps its aspect ratio; its longer side becomes the model's size.
 
     Args:
         model: hub id, or folder of a saved pipeline.
-        family: pipeline class of diffusers; ``None``: found from the checkpoint.
-        steps: denoising steps of passes that do not say; ``None``: the family's.
-        guidance: guidance scale of passes that do not say; ``None``: the family's.
-        negative_prompt: of passes that do not say; ``None``: none.
+        family: pipeline class of diffusers; ``None``: read from the checkpoint.
+        steps: denoising steps of passes that do not set them; ``None``: the family's.
+        guidance: guidance scale of passes that do not set it; ``None``: the family's.
+        negative_prompt: of passes that do not set one; ``None``: none.
         scheduler: class name of another scheduler in diffusers ("LCMScheduler").
         lora: hub id or path of LoRA weights, merged into the model (LCM or Hyper-SD: few steps).
-        lora_weight_name: their file's name, where a repository holds several.
+        lora_weight_name: the file's name, if the repository holds several.
         lora_scale: weight of the LoRA.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: "float16" (default on CUDA), "bfloat16" or "float32" (default on the CPU).
-        batch_size: most crops in one run of the model; ``None``: as many as are given.
+        batch_size: most crops per run of the model; ``None``: as many as are given.
         size_px: side of the model's input; ``None``: what the model was trained on.
-        safety_checker: keep the model's safety checker, if it has one; what it blanks is rejected as "unsafe".
-        compile: compile the denoiser; batches are then filled up to ``batch_size``, so that it compiles once.
+        safety_checker: keep the model's safety checker, if it has one; images that it blanks are rejected as "unsafe".
+        compile: compile the denoiser; batches are then padded to ``batch_size``, so that it compiles once.
         channels_last: memory format of the convolutions.
         vae_slicing: decode one image at a time.
         vae_tiling: decode in tiles.
-        offload: keep "model" parts, or "sequential"ly each layer, in CPU memory while unused.
+        offload: keep parts in CPU memory while unused: "model" moves whole networks, "sequential" single layers.
         vae: hub id or path of another VAE.
 
     Raises:
@@ -93,9 +93,9 @@ class DiffusionInserter(PipelineInserter):
         check_prompts(self.loaded, recipe, self.negative_prompt)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        """Inpaint each crop's box; one result a crop, in order.
+        """Inpaint each crop's box; one result per crop, in order.
 
-        Crops of equal passes and input size run together. Results do not depend on that, up to the order of
+        Crops with equal passes and input size share a batch. Results do not depend on that, up to the order of
         floating-point sums.
         """
         groups: dict[Any, list[int]] = {}
@@ -120,42 +120,45 @@ class DiffusionInserter(PipelineInserter):
     ) -> list[Filled | Rejection]:
         inputs = [resize_bicubic(crop.image.float() / 255, size_hw) for crop in crops]
         pictures = [crop.image.float() / 255 for crop in crops]
-        lost: dict[int, Rejection] = {}
-        settings = [self._setting(each) for each in passes]
+        rejected: dict[int, Rejection] = {}
+        settings = [self._setting(pass_) for pass_ in passes]
         for number, setting in enumerate(settings):
-            alive = [i for i in range(len(crops)) if i not in lost]
-            if not alive:
+            remaining = [i for i in range(len(crops)) if i not in rejected]
+            if not remaining:
                 break
-            masks = [box_mask(crops[i].box_yxhw, setting.pass_, _size_hw(crops[i]), size_hw) for i in alive]
-            painted = self._paint([crops[i] for i in alive], [inputs[i] for i in alive], masks, setting, number)
-            for i, mask, result in zip(alive, masks, painted, strict=True):
+            masks = [box_mask(crops[i].box_yxhw, setting.pass_, _size_hw(crops[i]), size_hw) for i in remaining]
+            painted = self._paint([crops[i] for i in remaining], [inputs[i] for i in remaining], masks, setting, number)
+            for i, mask, result in zip(remaining, masks, painted, strict=True):
                 if isinstance(result, Rejection):
-                    lost[i] = result
+                    rejected[i] = result
                     continue
                 inputs[i] = torch.lerp(inputs[i], result, mask)
                 hw = _size_hw(crops[i])
-                here = paste_mask(crops[i].box_yxhw, setting.pass_, hw, mask)
-                pictures[i] = torch.lerp(pictures[i], resize_bicubic(inputs[i], hw), here)
-        told: dict[str, Json] = {
+                pasted = paste_mask(crops[i].box_yxhw, setting.pass_, hw, mask)
+                pictures[i] = torch.lerp(pictures[i], resize_bicubic(inputs[i], hw), pasted)
+        provenance: dict[str, Json] = {
             "inserter": "diffusion",
             "model": self.loaded.identity,
-            "passes": [{name: value for name, value in asdict(each).items() if name != "pass_"} for each in settings],
+            "passes": [
+                {name: value for name, value in asdict(setting).items() if name != "pass_"} for setting in settings
+            ],
         }
         return [
-            lost[i] if i in lost else Filled(to_uint8(pictures[i]), provenance=dict(told)) for i in range(len(crops))
+            rejected[i] if i in rejected else Filled(to_uint8(pictures[i]), provenance=dict(provenance))
+            for i in range(len(crops))
         ]
 
-    def _setting(self, each: InpaintPass) -> _PassSettings:
+    def _setting(self, pass_: InpaintPass) -> _PassSettings:
         def first(*values: Any) -> Any:
             return next(value for value in values if value is not None)
 
         family = self.loaded.family
         return _PassSettings(
-            steps=first(each.steps, self.steps, family.steps),
-            guidance=float(first(each.guidance, self.guidance, family.guidance)),
-            strength=each.strength,
-            negative=first(each.negative_prompt, self.negative_prompt, ""),
-            pass_=each,
+            steps=first(pass_.steps, self.steps, family.steps),
+            guidance=float(first(pass_.guidance, self.guidance, family.guidance)),
+            strength=pass_.strength,
+            negative=first(pass_.negative_prompt, self.negative_prompt, ""),
+            pass_=pass_,
         )
 
     def _paint(
@@ -166,7 +169,7 @@ class DiffusionInserter(PipelineInserter):
         setting: _PassSettings,
         number: int,
     ) -> list[torch.Tensor | Rejection]:
-        """Run one pass: float32 pictures ``[3, H, W]`` in [0, 1], or why there is none."""
+        """Run one pass: float32 pictures ``[3, H, W]`` in [0, 1], or the rejection."""
 
         def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
             chosen = [crops[i] for i in numbers]
@@ -208,8 +211,8 @@ def _size_hw(crop: Crop) -> tuple[int, int]:
     return crop.image.shape[-2], crop.image.shape[-1]
 
 
-def _prompt(crop: Crop, each: InpaintPass) -> str:
-    return crop.prompt if each.prompt is None else each.prompt.replace("{object}", crop.object_prompt)
+def _prompt(crop: Crop, pass_: InpaintPass) -> str:
+    return crop.prompt if pass_.prompt is None else pass_.prompt.replace("{object}", crop.object_prompt)
 
 
 def _pil(image: torch.Tensor) -> Image.Image:

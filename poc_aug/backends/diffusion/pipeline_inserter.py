@@ -1,4 +1,4 @@
-"""What the inserters that run a pipeline of diffusers share: settings, sizes, and judging what came out."""
+"""What the inserters that run a pipeline of diffusers share: settings, sizes, and checks of the output."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from poc_aug.errors import SettingError
 from poc_aug.types import Crop, Extent, Rejection
 
 _BLACK_LEVEL = 2 / 255
-"""A picture without one brighter value is black: what overflows and safety checkers leave."""
+"""A picture whose values are all at or below this is black, as after an overflow or a safety checker."""
 
 
 def check_settings(
     who: str, *, steps: int | None, guidance: float | None, batch_size: int | None, compile: bool
 ) -> None:
-    """Check the settings of an inserter named ``who``.
+    """Check the settings of an inserter; ``who`` is its class name, for errors.
 
     Raises:
         SettingError: a setting outside its limits.
@@ -73,9 +73,9 @@ def describe_loaded(loaded: LoadedPipeline, settings: LoadSettings) -> dict[str,
 
 
 def padded_batch(count: int, fill_up_to: int | None) -> list[int]:
-    """Numbers of a batch's items, the last one again and again up to ``fill_up_to``.
+    """Indices of a batch's items, the last one repeated up to ``fill_up_to``.
 
-    A compiled denoiser is compiled for one batch size; what the additional items give is thrown away.
+    A compiled denoiser is compiled for one batch size; the results of the repeated items are discarded.
     """
     return [*range(count), *([count - 1] * max(0, (fill_up_to or 0) - count))]
 
@@ -92,28 +92,28 @@ def paint_and_check(
     crops: Sequence[Crop],
     run: Callable[[Sequence[int]], tuple[list[torch.Tensor], list[bool]]],
 ) -> list[torch.Tensor | Rejection]:
-    """Run a model over a batch: float32 pictures ``[3, H, W]`` in [0, 1], or why there is none.
+    """Run a model over a batch: float32 pictures ``[3, H, W]`` in [0, 1], or the rejection.
 
     Args:
         loaded: the model.
-        crops: what is painted for.
-        run: pictures of the items of these numbers, and whether each was blanked as unsafe.
+        crops: the crops to paint.
+        run: returns the pictures of the items with these indices, and whether each was blanked as unsafe.
     """
     painted, unsafe = run(range(len(crops)))
     broken = [i for i, picture in enumerate(painted) if not bool(torch.isfinite(picture).all())]
     if broken and loaded.dtype == torch.float16:
-        # Half precision overflows in some VAEs: once more, with that part in single precision.
+        # Some VAEs overflow in half precision: try again with the VAE in single precision.
         with vae_in_float32(loaded.pipe.vae):
-            again, flags = run(broken)
-        for i, picture, flag in zip(broken, again, flags, strict=True):
+            repainted, flags = run(broken)
+        for i, picture, flag in zip(broken, repainted, flags, strict=True):
             painted[i], unsafe[i] = picture, flag
     return [_judge(crop, picture, flag) for crop, picture, flag in zip(crops, painted, unsafe, strict=True)]
 
 
 def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Rejection:
     if not bool(torch.isfinite(picture).all()):
-        share = float((~torch.isfinite(picture)).float().mean())
-        return Rejection("not finite", crop.object_name, detail=f"{share:.0%} of the painted values are not finite")
+        fraction = float((~torch.isfinite(picture)).float().mean())
+        return Rejection("not finite", crop.object_name, detail=f"{fraction:.0%} of the painted values are not finite")
     if unsafe:
         return Rejection("unsafe", crop.object_name, detail="blanked by the model's safety checker")
     if float(picture.max()) <= _BLACK_LEVEL:
@@ -134,9 +134,9 @@ def to_uint8(image: torch.Tensor) -> torch.Tensor:
 
 
 class PipelineInserter(abc.ABC):
-    """What inserters that run a pipeline of diffusers share: loading it, and what they tell of it.
+    """Base of the inserters that run a pipeline of diffusers: loads it and describes it.
 
-    The arguments are documented where they are used: `poc_aug.backends.diffusion.diffusion_inserter.DiffusionInserter`.
+    The arguments are documented in `poc_aug.backends.diffusion.diffusion_inserter.DiffusionInserter`.
     """
 
     needs_camera = False
@@ -210,5 +210,5 @@ class PipelineInserter(abc.ABC):
         }
 
     def extent(self, object_name: str, seed: int) -> Extent | None:
-        """``None``: it fills whatever it is given."""
+        """Always ``None``: it fills any box."""
         return None

@@ -1,4 +1,4 @@
-"""Loading a model of transformers: by hub id or path, of the kind that is needed, checked before its weights."""
+"""Loading a model of transformers by hub id or path; its kind is checked before its weights are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ModelKind:
     """A family of models.
 
     Attributes:
-        name: its name for people.
+        name: its display name.
         model: class of transformers that loads it.
         processor: class of transformers that loads its processor.
     """
@@ -39,9 +39,9 @@ class ModelRole:
     """What a model is needed for.
 
     Attributes:
-        name: for messages: "detector".
-        kinds: what will do, by the ``model_type`` that a configuration names.
-        example: a hub id that will do.
+        name: for messages, such as "detector".
+        kinds: the accepted kinds, by the ``model_type`` that a configuration names.
+        example: a suitable hub id.
     """
 
     name: str
@@ -63,7 +63,7 @@ class LoadedModel:
         model: in float32 and evaluation mode, on its device.
         processor: its own processor.
         kind: its ``model_type``.
-        identity: name of the model for provenance and fingerprints, without the path to it.
+        identity: the model's name in provenance and fingerprints, without the path to it.
     """
 
     model: Any
@@ -77,7 +77,7 @@ def load_model(model: str | Path, role: ModelRole, device: torch.device) -> Load
 
     Args:
         model: folder of a saved model, or hub id.
-        role: which kinds will do.
+        role: which kinds are accepted.
         device: where it runs.
 
     Raises:
@@ -87,20 +87,20 @@ def load_model(model: str | Path, role: ModelRole, device: torch.device) -> Load
     transformers = require("transformers")
     kind = model_kind(model, role)
     classes = role.kinds[kind]
-    # Before the weights: a processor is a few small files.
+    # Loaded before the weights: a processor is a few small files.
     processor = _from_pretrained(getattr(transformers, classes.processor), model, role, "processor")
-    found, report = _from_pretrained(
+    network, report = _from_pretrained(
         getattr(transformers, classes.model), model, role, "weights", dtype=torch.float32, output_loading_info=True
     )
-    # transformers gives such tensors random values, and goes on.
-    absent = sorted(report["missing_keys"]) + sorted(str(each[0]) for each in report["mismatched_keys"])
+    # transformers fills such tensors with random values and continues.
+    absent = sorted(report["missing_keys"]) + sorted(str(key) for key, *_ in report["mismatched_keys"])
     if absent:
         raise ModelError(
             f"the {role.name} {str(model)!r} lacks {len(absent)} of the model's tensors, {absent[0]!r} first",
             expected=role.expected,
             hint="the weights do not belong to the configuration: fetch them again",
         )
-    return LoadedModel(found.eval().requires_grad_(False).to(device), processor, kind, model_identity(model))
+    return LoadedModel(network.eval().requires_grad_(False).to(device), processor, kind, model_identity(model))
 
 
 def model_kind(model: str | Path, role: ModelRole) -> str:
@@ -111,18 +111,18 @@ def model_kind(model: str | Path, role: ModelRole) -> str:
     """
     config = _config(str(model), role)
     try:
-        told = json.loads(config.read_text(encoding="utf-8"))
+        content = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(
             f"{_CONFIG} of the {role.name} {str(model)!r} is not JSON: {error}",
             expected=role.expected,
             hint="fetch the model again",
         ) from error
-    kind = told.get("model_type") if isinstance(told, dict) else None
+    kind = content.get("model_type") if isinstance(content, dict) else None
     if kind not in role.kinds:
-        what = "names no model_type" if kind is None else f"is of kind {kind!r}, which is no {role.name}"
+        problem = "names no model_type" if kind is None else f"is of kind {kind!r}, which is no {role.name}"
         raise ModelError(
-            f"the {role.name} {str(model)!r} {what}",
+            f"the {role.name} {str(model)!r} {problem}",
             expected=role.expected,
             hint=f"its {_CONFIG} must name one of: {', '.join(map(repr, role.kinds))}",
         )
@@ -149,7 +149,7 @@ def _config(model: str, role: ModelRole) -> Path:
     return hub_file(model, _CONFIG, what=role.name, expected=role.expected)
 
 
-def _from_pretrained(cls: Any, model: str | Path, role: ModelRole, part: str, **how: Any) -> Any:
+def _from_pretrained(cls: Any, model: str | Path, role: ModelRole, part: str, **options: Any) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -165,7 +165,7 @@ def _from_pretrained(cls: Any, model: str | Path, role: ModelRole, part: str, **
         StrictDataclassError,
     )
     try:
-        return cls.from_pretrained(str(model), **how)
+        return cls.from_pretrained(str(model), **options)
     except failures as error:
         raise ModelError(
             f"the {part} of the {role.name} {str(model)!r} cannot be loaded: {type(error).__name__}: "
