@@ -18,7 +18,7 @@ from poc_aug.seeding import uniform
 from poc_aug.types import Box
 
 MAX_STRENGTH = 0.6
-LEAST_SHADE = 4
+MIN_SHADE_LEVEL = 4
 """Weaker shade is cut to 0, so that patches stay small; a step of 3 in 255 is not seen."""
 
 _DEFAULT_FLATNESS = 0.16
@@ -73,7 +73,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
         draw: the random numbers.
 
     Returns:
-        uint8 ``[h, w]``; 0 above the object's mid-height, where weaker than `LEAST_SHADE`, and at the crop's
+        uint8 ``[h, w]``; 0 above the object's mid-height, where weaker than `MIN_SHADE_LEVEL`, and at the crop's
         border.
     """
     opacity = opacity.float()
@@ -106,7 +106,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
     levels = torch.zeros_like(opacity)
     levels[top:] = (shade * fade[:, None] * 255).round()
     levels = (levels * _window(*opacity.shape)).round()
-    return torch.where(levels >= LEAST_SHADE, levels, 0).to(torch.uint8)
+    return torch.where(levels >= MIN_SHADE_LEVEL, levels, 0).to(torch.uint8)
 
 
 def opaque_box(opacity: torch.Tensor) -> Box:

@@ -113,7 +113,7 @@ def match_colours(
     return kornia.color.lab_to_rgb(tinted[None])[0].clamp(0, 1), done
 
 
-def ground_light(colours: torch.Tensor, mask: torch.Tensor, draw: HarmoniseDraw) -> torch.Tensor:
+def darken_foot(colours: torch.Tensor, mask: torch.Tensor, draw: HarmoniseDraw) -> torch.Tensor:
     """Darken an object's colours (float ``[3, h, w]``) towards the foot of ``mask``, where the ground hides the sky."""
     top, _, height, _ = bounds(mask)
     foot = top + height - 1

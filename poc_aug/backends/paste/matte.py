@@ -95,7 +95,7 @@ def clean_cutout(
     else:
         mask = alpha > 0
         trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask
-    # float64: see `poc_aug.backends.paste.resample.pose`.
+    # float64: see `poc_aug.backends.paste.resample.flip_and_rotate`.
     colours = extend_colours(image.double(), trust.double())
     # Means of neighbours are often a half exactly, which the last bit must not decide.
     return (colours + 1e-6).round().clamp(0, 255).to(torch.uint8), alpha, soft
