@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from poc_aug.backends.paste.bank_left_out import printable
 from poc_aug.errors import ObjectBankError
 
 _EXPECTED = "a COCO instances file: an object with the lists images, categories and annotations"
@@ -80,7 +81,7 @@ def _looks_like(data: Any) -> str:
     if all(isinstance(data.get(name), list) for name in ("images", "categories")):
         return "it lists images without annotations (as COCO's image_info files do)"
     missing = [name for name in _LISTS if not isinstance(data.get(name), list)]
-    found = ", ".join(str(name)[:40] for name in list(data)[:8]) or "nothing"
+    found = ", ".join(printable(str(name)[:40]) for name in list(data)[:8]) or "nothing"
     return f"it has no list {' and no list '.join(missing)}; it holds: {found}"
 
 

@@ -47,6 +47,7 @@ class LeftOut:
 
     def add(self, reason: str, name: str = "") -> None:
         """Count one candidate."""
+        reason, name = printable(reason), printable(name)  # JSON may hold text that cannot be encoded
         self.counts[reason] += 1
         names = self.names.setdefault(reason, [])
         if name and len(names) < _NAMED and name not in names:

@@ -296,6 +296,18 @@ def change(data: Any, path: tuple[Any, ...], value: Any) -> None:
         data[path[-1]] = value
 
 
+def test_text_that_cannot_be_encoded_can_be_printed(tmp_path: Path) -> None:
+    lone = {"size": "\udce9", "counts": encode_counts(runs())}
+    bank = ObjectBank.from_coco(
+        write(tmp_path, instances([annotation(), annotation(id=2, segmentation=lone)])), min_area_px=0, min_size_px=0
+    )
+    assert "\\udce9" in bank.summary()
+    bank.summary().encode()
+    with pytest.raises(ObjectBankError, match="not a COCO instances file") as caught:
+        ObjectBank.from_coco(write(tmp_path, {"\udce9": []}))
+    str(caught.value).encode()
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_file_gives_a_bank_or_an_error_that_is_ours(tmp_path: Path, data: st.DataObject) -> None:
