@@ -9,7 +9,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rich.console import Console
 
-from poc_aug.backends.known_models import Task, default_model
+from poc_aug.backends.known_models import ModelTask, default_model
 from poc_aug.cli.arguments import config_value, load_callable
 from poc_aug.cli.object_sources import build
 from poc_aug.errors import SettingError
@@ -200,7 +200,7 @@ def _hardware(options: BackendOptions) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _chosen(console: Console, model: str | None, task: Task) -> str:
+def _chosen(console: Console, model: str | None, task: ModelTask) -> str:
     if model is not None:
         return model
     default = default_model(task)

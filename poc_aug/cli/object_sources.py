@@ -182,9 +182,9 @@ def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -
 
 def _check_rendered(source: str, recipe: Recipe) -> None:
     """Check that the rendered inserter can draw every object."""
-    from poc_aug.backends.rendered.catalogue import KINDS
+    from poc_aug.backends.rendered.catalogue import CATALOGUE
 
-    unknown = [spec.name for spec in recipe.objects if spec.name not in KINDS]
+    unknown = [spec.name for spec in recipe.objects if spec.name not in CATALOGUE]
     if unknown:
         raise RecipeError(
             f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"
