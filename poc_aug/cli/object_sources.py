@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectSource, choose
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
 from poc_aug.protocols import Inserter
-from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.recipe import FrameSize, PixelSize, Recipe
 
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
