@@ -38,7 +38,7 @@ class BaseChecks:
                 hint=f"pass label_policy=OodLabels({policy})" if isinstance(policy, int) else "pass one of them",
             )
         self._schema, self._policy, self._compare_labels, self._advice = schema, policy, compare_labels, advice
-        self._told_incomparable = False
+        self._warned = False
 
     def check_ids(self, item: OpenItem) -> None:
         """Check an item's ids, whether it will show insertions or not: 0.5 to 1.3 ms of 2048×1024 labels, PIL's 0.9 ms.
@@ -72,8 +72,8 @@ class BaseChecks:
         compared = check_labels(
             variant.label_digest, item.labels, schema, item.key, cache.path, made_by, partial=partial
         )
-        if not (compared or partial or self._told_incomparable):
-            self._told_incomparable = True
+        if not (compared or partial or self._warned):
+            self._warned = True
             _logger.warning(
                 "The labels of %r, read by schema %r, cannot be compared with those that the cache %r was made from: "
                 "they share no class name with what schema %r showed. Whether they are read right is not known, here "
