@@ -48,14 +48,15 @@ _logger = logging.getLogger("poc_aug")
 class POCAugmentedDataset(Dataset[Any]):
     """A segmentation dataset with inserted objects and rewritten labels.
 
-    What comes out has the form of what went in: PIL stays PIL, tensors stay tensors, dicts keep their other
-    fields. Same seed, epoch and index give the same item, for any number of workers and any start method.
+    Items are returned in the form in which the base dataset returns them: PIL stays PIL, tensors stay tensors, dicts
+    keep their other fields. Same seed, epoch and index give the same item, for any number of workers and any start
+    method.
 
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` takes one in a
-            temporary folder.
+        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` stands for one
+            in a temporary folder.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
@@ -66,28 +67,28 @@ class POCAugmentedDataset(Dataset[Any]):
             (Lightning, mmengine, detectron2): the n-th read shows what epoch n would show. ``None`` (default):
             ``"epoch"``, with one warning if an item is read again before the epoch changes. See
             ``docs/training_loops.md``.
-        pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, where
-            it holds models, a function without arguments that builds it there.
-        on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
-            as it is; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
-            ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
-            drawn is made meanwhile. A variant in which every attempt was rejected is no miss. Where the cache holds
-            only some of the samples, and it does not follow from the cache why, ``on_miss`` has to be given.
-        live: with ``pipeline``: how many variants per sample there are, how many are made anew each epoch, how long an
-            item waits for its insertions and what happens then, and how the generation process works.
+        pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, if it
+            holds models, a function without arguments that builds it there.
+        on_miss: what happens if the cache does not hold what was drawn. ``"original"`` (default): the base's item is
+            returned; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
+            ``"background"``: it is returned at once, with another of its variants if there is one, and what was drawn
+            is generated meanwhile. A variant in which every attempt was rejected is not a miss. If the cache holds
+            only some of the samples, and does not say why, ``on_miss`` has to be given.
+        live: with ``pipeline``: how many variants per sample there are, how many are generated anew each epoch, how
+            long an item waits for its insertions and what happens then, and how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
-            `AugmentationSequential` is given image and labels as its library wants them, see
+            `AugmentationSequential` is given image and labels as its library expects them, see
             `poc_aug.joint_transforms.joint_transform`; any other callable is called ``transforms(image, labels)``, or
             ``transforms(item)`` for dicts.
-        check_transforms: whether the label ids that ``transforms`` returns are compared with those that went in: of
-            the first eight items of each worker, then of one in a thousand. ``False`` for transforms that change ids
-            on purpose.
+        check_transforms: whether the label ids that ``transforms`` returns are compared with those that it was given:
+            for the first eight items of each worker, then for one in a thousand. ``False`` for transforms that change
+            ids on purpose.
         seed: seed of what is drawn when reading.
-        schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets, else the
-            pipeline's.
+        schema: label schema of ``base``, its name, or a YAML file; ``None``: detected for known datasets, otherwise
+            the pipeline's.
         keys: stable names of the samples: one string per sample, a function of the index, or the name of a column
-            or field of the dataset; ``None``: found, see `poc_aug.keys`.
+            or field of the dataset; ``None``: detected, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
         check_labels: compare the labels, by class name, with those that the insertions were made for; ``False`` for
             another annotation of the same images, such as predictions. That a schema knows all their ids is checked
@@ -96,20 +97,38 @@ class POCAugmentedDataset(Dataset[Any]):
     Raises:
         CacheError: no cache at the path, or one that cannot be read.
         CacheDatasetMismatchError: the cache holds no sample of this dataset, or only some, and neither ``on_miss`` nor
-            the cache says that this is meant; later, when reading, that a stored sample's content differs from this
-            dataset's.
-        DatasetKeyError: no map-style dataset, or keys that are no strings.
+            the cache says that this is intended; when reading: a stored sample's content differs from this dataset's.
+        DatasetKeyError: not a map-style dataset, or keys that are not strings.
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
-        LabelPolicyError: an inserted class without a label id, an id that the base has for something else, or one that
-            does not fit the labels' dtype.
+        LabelPolicyError: an inserted class without a label id, an id that the base uses for something else, or one
+            that does not fit the labels' dtype.
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
-            cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
+            cache was made, so that it is not their schema; or they are not class ids but instances or depth.
         SettingError: a parameter out of its range.
         TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
-            interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
+            interpolates label ids; when reading: it returned ids that it was not given and that are neither ignore nor
+            fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see `LiveSettings`.
+
+    Example:
+        >>> import tempfile
+        >>> from poc_aug import InsertionPipeline, OodLabels, RenderedInserter, SyntheticStreet, warm_cache
+        >>> from poc_aug.presets import load_preset
+        >>> base = SyntheticStreet(size=(64, 128), length=1)
+        >>> recipe = load_preset("obstacles").with_changes(objects_per_variant=(1, 1))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> cache = f"{folder.name}/street.cache"
+        >>> report = warm_cache(base, cache, InsertionPipeline(recipe, RenderedInserter()), num_variants=1, workers=0)
+        >>> train = POCAugmentedDataset(base, cache, OodLabels(254), p=1.0)
+        >>> train.set_epoch(0)
+        >>> image, labels = train[0]
+        >>> image.size, labels.getextrema()
+        ((128, 64), (0, 254))
+        >>> print(train.stats())
+        epoch 0: 1 items, 100% augmented; 1 from the cache; ...
+        >>> folder.cleanup()
     """
 
     def __init__(
@@ -238,11 +257,11 @@ class POCAugmentedDataset(Dataset[Any]):
         return self.variants if self.variant is None else self.variant
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
-
-        With ``redraw="read"`` it is the least number of the next draw: what a training that is resumed has to call.
+        """Set the epoch, on which depends what is drawn; takes effect in persistent workers too.
 
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
+
+        With ``redraw="read"`` items go on at the draw of this number at least: call it when a training is resumed.
         """
         if epoch != self.epoch:
             self._log_epoch()
@@ -258,7 +277,7 @@ class POCAugmentedDataset(Dataset[Any]):
         return ReadingStatistics.of(self._ledger, self.epoch, None if self._live is None else self._live.counters)
 
     def start(self) -> None:
-        """With ``pipeline``: start the generation process now; else the first item that needs it does.
+        """With ``pipeline``: start the generation process now; otherwise the first item that needs it starts it.
 
         Raises:
             SettingError: there is no pipeline.
@@ -269,7 +288,7 @@ class POCAugmentedDataset(Dataset[Any]):
         self._live.start()
 
     def close(self) -> None:
-        """End the generation process, if there is one; it also ends with this object, and with the program."""
+        """End the generation process, if there is one. It also ends when this object is deleted or the program ends."""
         self._log_epoch()
         if self._live is not None:
             self._live.close()
@@ -315,10 +334,10 @@ class POCAugmentedDataset(Dataset[Any]):
         unshared = is_unshared(base_item)  # on a line of its own: another argument of the call would count as a holder
         item = open_item(base_item, self.adapt, key=key, unshared=unshared)
         self._checks.check_ids(item)
+        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
         reading = Reading(index, place, key, item)
         if self._calibrations is not None:
             reading.calibrate = partial(self._calibrations.of, number)
-        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
         self._source.draw(reading, draw, self.p)
         return reading
 

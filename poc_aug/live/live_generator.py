@@ -160,7 +160,8 @@ class LiveGenerator:
         timed_out = isinstance(error, GenerationTimeoutError)
         if (self.settings.on_timeout if timed_out else self.settings.on_server_failure) == "raise":
             if isinstance(error, GenerationError):  # of one variant; those of the process say what to do
-                raise error.with_hint(f"{error.hint}, or train on without this variant: on_server_failure='original'")
+                go_on = "train on without this variant: live=LiveSettings(on_server_failure='original')"
+                raise error.with_hint(f"{error.hint}, or {go_on}" if error.hint else go_on)
             raise error
         if isinstance(error, GenerationProcessError) and not timed_out:
             self._given_up = True

@@ -34,7 +34,8 @@ class LabelWriter:
         self._policy, self._schema = policy, schema
         self.ids = policy.resolve(sorted(names), schema)
         self._ring_id = policy.ring_id(schema) if policy.ring_px else 0
-        if policy.rewrites_base:  # asks for a schema before the first item is read, not after
+        self._rewrites_base = policy.rewrites_base
+        if self._rewrites_base:  # asks for a schema before the first item is read, not after
             known_id = next(iter(schema.ids.values())) if schema is not None else 0
             policy.rewrite(torch.full((1, 1), known_id), schema)
 
@@ -44,7 +45,7 @@ class LabelWriter:
         Raises:
             LabelPolicyError: an id that does not fit their dtype.
         """
-        if self._policy.rewrites_base:
+        if self._rewrites_base:
             whole = (0, 0, *labels.size_hw)
             labels.write(whole, self._policy.rewrite(labels.read(whole), self._schema, checked=True))
         if insertions:

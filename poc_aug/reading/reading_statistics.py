@@ -41,7 +41,19 @@ class ReadingStatistics:
         failed: variants that it could not make.
         acceptance: share of its attempts that placed an object; NaN before the first one.
         queue: variants that are requested and not there yet.
-        batch_size: mean number of crops in a run of the inserter; NaN before the first one.
+        batch_size: mean number of crops in a batch of the inserter; NaN before the first one.
+
+    Example:
+        `POCAugmentedDataset.stats` returns it.
+
+        >>> ledger = Ledger(4)
+        >>> for index, outcome in enumerate([Outcome.HIT, Outcome.HIT, Outcome.PLAIN]):
+        ...     _ = ledger.write(index, 0, outcome, 0.0)
+        >>> statistics = ReadingStatistics.of(ledger, epoch=0, counters=None)
+        >>> statistics.items, statistics.hits, round(statistics.augmented, 2)
+        (3, 2, 0.67)
+        >>> print(statistics)
+        epoch 0: 3 items, 67% augmented; 2 from the cache; ...
     """
 
     epoch: int

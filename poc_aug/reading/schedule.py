@@ -17,6 +17,13 @@ class Schedule:
         variants: slots per sample.
         refresh: share of the slots that change each epoch, 0 to 1.
         seed: seed of the draw.
+
+    Example:
+        >>> schedule = Schedule(variants=3, refresh=0.5, seed=0)
+        >>> [schedule.index("frame-0", slot, epoch=0) for slot in range(3)]
+        [0, 1, 2]
+        >>> [schedule.index("frame-0", slot, epoch=2) for slot in range(3)]
+        [3, 4, 5]
     """
 
     def __init__(self, variants: int, refresh: float, seed: int) -> None:
