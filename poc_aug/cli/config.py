@@ -13,7 +13,7 @@ from poc_aug.cli.arguments import config_value
 from poc_aug.cli.backends import BackendOptions, check_options
 from poc_aug.cli.object_choice import ObjectSource
 from poc_aug.errors import SettingError
-from poc_aug.generation.warming import OnError
+from poc_aug.generation.warm_report import OnError
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 from poc_aug.recipe import read_yaml
