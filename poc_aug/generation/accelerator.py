@@ -57,6 +57,6 @@ class Accelerator:
                 future.cancel()
 
     def close(self) -> None:
-        """Cancel calls that have not begun, and wait for the one that runs: a thread cannot be stopped inside a model."""
+        """Cancel calls that have not begun, and wait for the one that runs: no thread can be stopped inside a model."""
         self.cancel_waiting()
         self._executor.shutdown(wait=True, cancel_futures=True)

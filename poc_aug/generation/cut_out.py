@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from poc_aug.masks import dilate, feather_radius_px
+from poc_aug.masks import bounds, dilate, feather_radius_px, window
 from poc_aug.recipe import IGNORED, Recipe
-from poc_aug.types import Box, Crop, Filled, Insertion, Json, Part, Region
+from poc_aug.types import Crop, Filled, Insertion, Json, Part, Region
 
 
 def cut_out(
@@ -33,7 +33,7 @@ def cut_out(
         parts = (*parts, Part(IGNORED, rest))
     touched = visible | union if filled.shade is None else visible | union | (filled.shade > 0)
     y, x, h, w = bounds(touched)
-    rows, cols = slice(y, y + h), slice(x, x + w)
+    rows, cols = window((y, x, h, w))
     shade = None
     if filled.shade is not None and bool((filled.shade > 0).any()):
         shade = filled.shade[rows, cols].clone()
@@ -47,11 +47,3 @@ def cut_out(
         max_sigma_px=recipe.max_sigma_px,
         provenance={**provenance, **filled.provenance},
     )
-
-
-def bounds(mask: torch.Tensor) -> Box:
-    """Bounding box ``(y, x, h, w)`` of a mask that has at least one pixel."""
-    rows = mask.any(dim=1).nonzero()
-    cols = mask.any(dim=0).nonzero()
-    y, x = int(rows[0]), int(cols[0])
-    return y, x, int(rows[-1]) - y + 1, int(cols[-1]) - x + 1

@@ -25,7 +25,7 @@ from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
-from poc_aug.labels.detect import explained, find_schema
+from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.protocols import Inserter, LeavesOut
@@ -113,7 +113,7 @@ def warm_cache(
     names = dataset_keys(dataset, keys)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
     label_schema = pipeline.schema
-    with explained(dataset, label_schema):
+    with unknown_schema_explained(dataset, label_schema):
         pipeline.check()
     check_repeats(dataset, names, adapt, keys)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
@@ -211,7 +211,8 @@ def _check_same_dataset(
             check_match(variant.digest, digest_of(item.image), key, cache.path, made_from, key_advice(dataset))
             if schema is not None:
                 schema.check_ids(item.labels.ids(), key)
-                check_labels(variant.label_digest, item.labels, schema, key, cache.path, made_from.get("schema"))
+                made_by = made_from.get("schema")
+                check_labels(variant.label_digest, item.labels, schema, key, cache.path, made_by, checked=True)
             return
 
 

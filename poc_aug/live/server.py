@@ -31,8 +31,8 @@ from poc_aug.live.board import Board
 from poc_aug.live.claims import Claims
 from poc_aug.live.doorman import Doorman
 from poc_aug.live.feed import Feed, Request, Stopped
-from poc_aug.live.live_settings import ServerSettings
 from poc_aug.live.messages import Failed, Made, Message
+from poc_aug.reading.live_settings import ServerSettings
 from poc_aug.types import Variant
 
 _logger = logging.getLogger("poc_aug")

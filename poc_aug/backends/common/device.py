@@ -1,4 +1,4 @@
-"""Which device and dtype a model runs with, and the exact install line where its library is missing."""
+"""Which device and dtype a model runs with, and the exact install line if its library is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name; ``None``: CUDA where there is one, else the CPU.
+    """The device of that name; ``None``: CUDA if available, otherwise the CPU.
 
     Raises:
         DeviceError: not a device, or not on this machine.
@@ -22,18 +22,18 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except RuntimeError as error:
         raise DeviceError(f"device {device!r}", expected="cpu, cuda or cuda:0") from error
-    if found.type == "cuda":
+    if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
+        if (resolved.index or 0) >= count:
             raise DeviceError(
-                f"device {str(found)!r} was asked for, and this machine has {count} usable CUDA devices",
+                f"device {str(resolved)!r} was asked for, but this machine has {count} usable CUDA devices",
                 expected="cpu" if count == 0 else f"cpu, or cuda:0 to cuda:{count - 1}",
-                hint="leave the device out to take what is there; torch.cuda.is_available() must be true for CUDA",
+                hint="leave the device out to use what is there; torch.cuda.is_available() must be true for CUDA",
             )
-    return found
+    return resolved
 
 
 def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:

@@ -7,6 +7,7 @@ from typing import Any
 
 from poc_aug.backends.finders.grounded_finder import GroundedFinder
 from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector
+from poc_aug.backends.finders.paper_settings import BOX_THRESHOLD, NMS_IOU, TEXT_THRESHOLD
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
 
@@ -23,10 +24,10 @@ class GroundedSamAnnotator(PromptAnnotator):
         text_threshold: least score of a token (paper: 0.25).
         nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
         size_px: shorter side of Grounding DINO's input.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: of Segment Anything's encoder; ``None``: float16 on CUDA.
-        detector_dtype: of Grounding DINO; float32 unless told.
-        batch_size: most images in one run of Grounding DINO.
+        detector_dtype: of Grounding DINO; ``None``: float32.
+        batch_size: most images per run of Grounding DINO.
         options: further arguments of `PromptAnnotator`.
 
     Raises:
@@ -43,9 +44,9 @@ class GroundedSamAnnotator(PromptAnnotator):
         *,
         detector_config: str | Path | None = None,
         text_encoder: str | Path = "bert-base-uncased",
-        box_threshold: float = 0.3,
-        text_threshold: float = 0.25,
-        nms_iou: float = 0.8,
+        box_threshold: float = BOX_THRESHOLD,
+        text_threshold: float = TEXT_THRESHOLD,
+        nms_iou: float = NMS_IOU,
         size_px: int = 800,
         device: str | None = None,
         dtype: str | None = None,

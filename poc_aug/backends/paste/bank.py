@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poc_aug.backends.paste.bank_cutouts import Cutout, CutoutSource, is_of_the_machine
-from poc_aug.backends.paste.bank_left_out import next_step, told
+from poc_aug.backends.paste.bank_cutouts import Cutout, CutoutSource, is_resource_error
+from poc_aug.backends.paste.bank_left_out import counts_text, next_step
 from poc_aug.backends.paste.matte import clean_cutout
 from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.recipe import fingerprint
@@ -70,7 +70,7 @@ class ObjectBank:
         self.unreadable: dict[str, str] = {}
         self._sources = tuple(sources)
         if not self._sources:
-            reasons = told(self.dropped, self.dropped_names)
+            reasons = counts_text(self.dropped, self.dropped_names)
             raise ObjectBankError(
                 f"the object bank is empty ({kind}{place and f' {place}'}): "
                 + (f"left out were {reasons}" if reasons else "nothing found"),
@@ -224,12 +224,12 @@ class ObjectBank:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(self._by_class[name])}" for name in self.classes())
-        left_out = f"; left out: {told(self.dropped)}" if self.dropped else ""
+        left_out = f"; left out: {counts_text(self.dropped)}" if self.dropped else ""
         return f"ObjectBank({self.kind}, {len(self)} objects: {counts}{left_out})"
 
     def summary(self) -> str:
         """One line for people: how much of what from where, and what was left out, with examples."""
-        left_out = told(self.dropped, self.dropped_names)
+        left_out = counts_text(self.dropped, self.dropped_names)
         where = f"{self.kind} {self.place}" if self.place else self.kind
         held = f"{_count(len(self), 'cut-out')} of {_count(len(self._by_class), 'class')} ({where})"
         return held + (f"; left out: {left_out}" if left_out else "")
@@ -302,7 +302,7 @@ class ObjectBank:
         try:
             result = self._read(source)
         except ObjectBankError as error:
-            if not is_of_the_machine(error):
+            if not is_resource_error(error):
                 with self._lock:
                     self.unreadable[source.name] = error.problem
             raise

@@ -15,19 +15,28 @@ from poc_aug.backends.paste.bank_coco_images import (
     Exif,
     ImageFile,
     ImageFolder,
-    check_folder,
+    check_image_folder,
     count_tails,
-    find_folder,
-    measure,
-    not_there,
+    find_image_folder,
+    images_missing,
+    match_image,
 )
 from poc_aug.backends.paste.bank_coco_json import read_coco
-from poc_aug.backends.paste.bank_coco_outline import given_area, given_box, read_outline
-from poc_aug.backends.paste.bank_coco_rows import ById, ImageRow, box_of, category_rows, id_of, image_rows, is_crowd
+from poc_aug.backends.paste.bank_coco_outline import read_outline, usable_area, usable_box
+from poc_aug.backends.paste.bank_coco_rows import (
+    ImageRow,
+    RowsById,
+    category_rows,
+    comparable_id,
+    image_rows,
+    is_crowd,
+    parse_bbox,
+)
 from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, printable
 from poc_aug.backends.paste.bank_pictures import read_photo
 from poc_aug.backends.paste.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError, SettingError
+from poc_aug.masks import bounds, window
 from poc_aug.types import Json
 
 BORDER_PX = 2
@@ -75,11 +84,11 @@ class CocoSource:
 
 def crop_to_mask(image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Crop an image to a mask's bounding box plus 1 px (zero beyond the frame); alpha is 255 in the mask."""
-    rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
-    if not len(rows):
+    box_yxhw = bounds(mask)
+    if box_yxhw[2] == 0:
         return image[:, :1, :1], torch.zeros((1, 1), dtype=torch.uint8)
-    window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-    return F.pad(image[:, *window], (1, 1, 1, 1)), F.pad(mask[window].to(torch.uint8) * 255, (1, 1, 1, 1))
+    inner = window(box_yxhw)
+    return F.pad(image[:, *inner], (1, 1, 1, 1)), F.pad(mask[inner].to(torch.uint8) * 255, (1, 1, 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +125,21 @@ def coco_sources(
     rows = images.rows()
     tails = count_tails(rows)
     if images_dir is None:
-        images_dir = find_folder(instances_json, rows, tails)
-    check_folder(instances_json, images_dir, rows)
+        images_dir = find_image_folder(instances_json, rows, tails)
+    check_image_folder(instances_json, images_dir, rows)
     reader = _Annotations(images, categories, ImageFolder(images_dir, tails), choice)
     sources = reader.sources(annotations)
     if not sources and not reader.images_found and reader.left_out.counts[NO_FILE]:
-        raise not_there(instances_json, [images_dir], rows)
+        raise images_missing(instances_json, [images_dir], rows)
     return sources, reader.left_out, images_dir
 
 
 class _Annotations:
     """Turns annotations into sources, or into counted reasons."""
 
-    def __init__(self, images: ById[ImageRow], categories: ById[str], folder: ImageFolder, choice: CocoFilter) -> None:
+    def __init__(
+        self, images: RowsById[ImageRow], categories: RowsById[str], folder: ImageFolder, choice: CocoFilter
+    ) -> None:
         self._images, self._categories, self._folder, self._choice = images, categories, folder, choice
         self._files: dict[ImageRow, ImageFile | Unusable] = {}
         self._doubtful: set[ImageFile] = set()
@@ -178,7 +189,7 @@ class _Annotations:
         name = f"{printable(image_row.file_name)}#{_told(row.get('id'), number)}"
         try:
             outline = read_outline(row.get("segmentation"), image.size_wh)
-            left, top, right, bottom = given_box(outline, box_of(row.get("bbox")))
+            left, top, right, bottom = usable_box(outline, parse_bbox(row.get("bbox")))
         except Unusable as why:
             if why.reason == LARGER:  # then the image's other outlines may be, and only happen to fit into it
                 self._doubtful.add(image)
@@ -186,7 +197,7 @@ class _Annotations:
         width, height = image.size_wh
         if choice.drop_truncated and min(left, top, width - right, height - bottom) <= BORDER_PX:
             raise Unusable("cut by their image's border")
-        if given_area(outline, row.get("area")) < choice.min_area_px:
+        if usable_area(outline, row.get("area")) < choice.min_area_px:
             raise Unusable(f"smaller than {choice.min_area_px} px of area")
         if max(right - left, bottom - top) < choice.min_size_px:
             raise Unusable(f"smaller than {choice.min_size_px} px")
@@ -196,7 +207,7 @@ class _Annotations:
         """The file of an image; its header is read once."""
         if row not in self._files:
             try:
-                self._files[row] = measure(self._folder.find(row), row, self._choice.exif)
+                self._files[row] = match_image(self._folder.find(row), row, self._choice.exif)
             except Unusable as why:
                 self._files[row] = why
         found = self._files[row]
@@ -206,10 +217,10 @@ class _Annotations:
 
 
 def _order(value: Any, number: int) -> tuple[Any, ...]:
-    found = id_of(value)
+    found = comparable_id(value)
     return (2, number) if found is None else (0 if found[0] == "number" else 1, found[1], number)
 
 
 def _told(value: Any, number: int) -> str:
-    found = id_of(value)
+    found = comparable_id(value)
     return f"row {number}" if found is None else printable(str(found[1]))

@@ -85,7 +85,7 @@ def count_tails(rows: Iterable[ImageRow]) -> Counter[str]:
     return Counter(tail for name in {row.file_name for row in rows} for tail in _tails(name))
 
 
-def find_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) -> Path:
+def find_image_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) -> Path:
     """The folder with the images of a COCO file, where none is given: the one that has most of some named files.
 
     Looked in are, beside the file and one folder above: ``images``, ``data``, ``JPEGImages``, the split that the
@@ -105,21 +105,21 @@ def find_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) 
         hits = [(sum(name in tails for name in os.listdir(folder)), folder) for _, folder in hits]
     most = max((count for count, _ in hits), default=0)
     if most == 0:
-        raise not_there(instances, looked, probes)
+        raise images_missing(instances, looked, probes)
     return next(folder for count, folder in hits if count == most)
 
 
-def check_folder(instances: Path, folder: Path, rows: Sequence[ImageRow]) -> None:
+def check_image_folder(instances: Path, folder: Path, rows: Sequence[ImageRow]) -> None:
     """Check that a folder that was given is one.
 
     Raises:
         ObjectBankError: it is not there.
     """
     if not os.path.isdir(folder):
-        raise not_there(instances, [folder], [row for row in rows if row.file_name])
+        raise images_missing(instances, [folder], [row for row in rows if row.file_name])
 
 
-def not_there(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow]) -> ObjectBankError:
+def images_missing(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow]) -> ObjectBankError:
     """The error where the images of a COCO file are not found."""
     if len(looked) == 1 and not os.path.isdir(looked[0]):
         problem = f"no folder {str(looked[0])!r}, where the images of {str(instances)!r} should be"
@@ -135,7 +135,7 @@ def not_there(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow])
     )
 
 
-def measure(path: Path, row: ImageRow, exif: Exif) -> ImageFile:
+def match_image(path: Path, row: ImageRow, exif: Exif) -> ImageFile:
     """Compare an image with its row: its size as stored, and turned where that is what makes them agree.
 
     Args:

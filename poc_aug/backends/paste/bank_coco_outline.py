@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from poc_aug.backends.paste.bank_coco_rows import number
+from poc_aug.backends.paste.bank_coco_rows import finite_number
 from poc_aug.backends.paste.bank_left_out import LARGER, Unusable
-from poc_aug.backends.paste.rle import counts_of
+from poc_aug.backends.paste.rle import run_lengths
 from poc_aug.errors import ObjectBankError
 
 BoxF: TypeAlias = tuple[float, float, float, float]
@@ -73,16 +73,16 @@ def read_outline(segmentation: Any, size_wh: tuple[int, int]) -> Outline:
     raise Unusable(NO_OUTLINE)
 
 
-def given_area(outline: Outline, area: Any) -> float:
+def usable_area(outline: Outline, area: Any) -> float:
     """The ``area`` field where it can be that of the outline; else the outline's own."""
-    found = number(area)
+    found = finite_number(area)
     left, top, right, bottom = outline.box
     if found is None or not 0 < found <= (right - left + 2) * (bottom - top + 2):
         return outline.area
     return found
 
 
-def given_box(outline: Outline, bbox: BoxF | None) -> BoxF:
+def usable_box(outline: Outline, bbox: BoxF | None) -> BoxF:
     """The ``bbox`` field (x, y, w, h) where it agrees with the outline to a pixel; else the outline's own box.
 
     Raises:
@@ -134,7 +134,7 @@ def _polygon(piece: Any) -> list[float]:
                 return values
         except OverflowError:
             raise Unusable(BAD_NUMBERS) from None
-    found = [number(value) for value in values]
+    found = [finite_number(value) for value in values]
     if any(value is None for value in found):
         raise Unusable(BAD_NUMBERS)
     return [value for value in found if value is not None]
@@ -153,7 +153,7 @@ def _area(polygon: Sequence[float]) -> float:
 def _runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Outline:
     width, height = size_wh
     try:
-        counts = counts_of(rle.get("counts"))
+        counts = run_lengths(rle.get("counts"))
     except ObjectBankError as error:
         raise Unusable(BAD_RUNS, error.problem) from error
     size = rle.get("size")

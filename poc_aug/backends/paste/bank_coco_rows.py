@@ -30,7 +30,7 @@ class ImageRow:
     size_wh: tuple[float, float] | None
 
 
-class ById(Generic[_Row]):
+class RowsById(Generic[_Row]):
     """Rows by id: by the id itself, else by its value ("12" for 12) where only one row has that.
 
     Args:
@@ -44,7 +44,7 @@ class ById(Generic[_Row]):
 
     def add(self, value: Any, row: _Row) -> None:
         """Add a row; without a usable id it cannot be named by any annotation, and is left."""
-        found = id_of(value)
+        found = comparable_id(value)
         if found is None:
             return
         if found in self._exact and self._exact[found] != row:
@@ -59,13 +59,15 @@ class ById(Generic[_Row]):
         Raises:
             Unusable: there is none, or more than one.
         """
-        wanted = id_of(value)
+        wanted = comparable_id(value)
         if wanted is None:
-            raise Unusable(f"without {_a(self._what)} id")
+            raise Unusable(f"without {_with_article(self._what)} id")
         if wanted not in self._exact:
             alike = self._by_value.get(_by_value(wanted), set())
             if not alike:
-                raise Unusable(f"of {_a(self._what)} that the file does not list", f"{self._what}_id {value!r}")
+                raise Unusable(
+                    f"of {_with_article(self._what)} that the file does not list", f"{self._what}_id {value!r}"
+                )
             if len(alike) > 1:
                 raise Unusable(f"whose {self._what} id fits several rows", f"{self._what}_id {value!r}")
             (wanted,) = alike
@@ -79,20 +81,20 @@ class ById(Generic[_Row]):
         return [row for row in self._exact.values() if row is not None]
 
 
-def image_rows(rows: Iterable[Any]) -> ById[ImageRow]:
+def image_rows(rows: Iterable[Any]) -> RowsById[ImageRow]:
     """Images by id."""
-    found: ById[ImageRow] = ById("image")
+    found: RowsById[ImageRow] = RowsById("image")
     for row in rows:
         if isinstance(row, Mapping):
-            width, height = number(row.get("width")), number(row.get("height"))
+            width, height = finite_number(row.get("width")), finite_number(row.get("height"))
             size = (width, height) if width and height and width > 0 and height > 0 else None
             found.add(row.get("id"), ImageRow(_file_name(row), size))
     return found
 
 
-def category_rows(rows: Iterable[Any]) -> ById[str]:
+def category_rows(rows: Iterable[Any]) -> RowsById[str]:
     """Class names by id; "" where a category has none."""
-    found: ById[str] = ById("category")
+    found: RowsById[str] = RowsById("category")
     for row in rows:
         if isinstance(row, Mapping):
             name = row.get("name")
@@ -101,7 +103,7 @@ def category_rows(rows: Iterable[Any]) -> ById[str]:
     return found
 
 
-def number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """A finite number, also one that is written as text; else ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -117,17 +119,17 @@ def is_crowd(value: Any) -> bool:
     return value.strip().lower() not in _NO if isinstance(value, str) else bool(value)
 
 
-def box_of(bbox: Any) -> tuple[float, float, float, float] | None:
+def parse_bbox(bbox: Any) -> tuple[float, float, float, float] | None:
     """``bbox`` as x, y, w, h; ``None`` where it is no four numbers of a box with an inside."""
     if not isinstance(bbox, list) or len(bbox) != 4:
         return None
-    x, y, w, h = (number(value) for value in bbox)
+    x, y, w, h = (finite_number(value) for value in bbox)
     if x is None or y is None or w is None or h is None or w <= 0 or h <= 0:
         return None
     return x, y, w, h
 
 
-def id_of(value: Any) -> Id | None:
+def comparable_id(value: Any) -> Id | None:
     """An id that can be compared; ``None`` where it is none (null, NaN, a list)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -157,5 +159,5 @@ def _file_name(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _a(what: str) -> str:
+def _with_article(what: str) -> str:
     return f"an {what}" if what[0] in "aeiou" else f"a {what}"

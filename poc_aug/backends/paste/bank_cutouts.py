@@ -10,7 +10,7 @@ import torch
 
 from poc_aug.types import Json
 
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_RESOURCE_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class CutoutSource(Protocol):
         ...
 
 
-def is_of_the_machine(error: BaseException | None) -> bool:
+def is_resource_error(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, says nothing about the file: out of memory, or of file descriptors."""
     while error is not None:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS):
             return True
         error = error.__cause__
     return False

@@ -59,7 +59,7 @@ def next_step(counts: Mapping[str, int]) -> str:
     return _STEPS.get(most, "loosen the filters named above, or check the path" if counts else "check the path")
 
 
-def told(counts: Mapping[str, int], names: Mapping[str, Sequence[str]] | None = None) -> str:
+def counts_text(counts: Mapping[str, int], names: Mapping[str, Sequence[str]] | None = None) -> str:
     """The counts as text, with names where they are given: "2 unreadable (a.png: ...; b.png: ...), 1 ..."."""
     parts = []
     for reason, count in sorted(counts.items()):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from poc_aug.backends.paste.bank_cutouts import is_of_the_machine
+from poc_aug.backends.paste.bank_cutouts import is_resource_error
 from poc_aug.backends.paste.bank_left_out import Unusable
 from poc_aug.errors import ObjectBankError
 from poc_aug.files.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright, why_unreadable
@@ -57,7 +57,7 @@ def read_header(path: Path, name: str) -> Header:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(TOO_LARGE, f"{name}: {error}") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        if is_of_the_machine(error):
+        if is_resource_error(error):
             raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="run it again") from error
         raise Unusable(UNREADABLE, f"{name}: {why_unreadable(path, error)}") from error
 

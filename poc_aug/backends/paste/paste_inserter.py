@@ -14,10 +14,10 @@ from typing import Any, Literal
 import torch
 
 from poc_aug.backends.paste.bank import ObjectBank
-from poc_aug.backends.paste.bank_cutouts import Cutout, is_of_the_machine
+from poc_aug.backends.paste.bank_cutouts import Cutout, is_resource_error
 from poc_aug.backends.paste.contact_shadow import contact_shadow, draw_shadow, flatness, opaque_box
-from poc_aug.backends.paste.harmonise import add_grain, draw_harmonise, ground_light, match_colours, match_sharpness
-from poc_aug.backends.paste.resample import BAND_PX, Placed, fit, pose
+from poc_aug.backends.paste.harmonise import add_grain, darken_foot, draw_harmonise, match_colours, match_sharpness
+from poc_aug.backends.paste.resample import BAND_PX, PlacedCutout, fit_to_box, flip_and_rotate
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
 from poc_aug.masks import dilate
 from poc_aug.seeding import generator, integer, uniform
@@ -28,12 +28,12 @@ PASTE_VERSION = 1
 
 _logger = logging.getLogger("poc_aug")
 
-LEAST_ALPHA = 4
+MIN_ALPHA_LEVEL = 4
 """Weaker alpha of a soft matte is cut to 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
+class CutoutDraw:
     """Which cut-out a seed draws, and how it is turned."""
 
     index: int
@@ -124,11 +124,11 @@ class PasteInserter:
         Raises:
             RecipeError: a class that the bank does not have.
         """
-        drawn = self._draw_pose(object_name, seed)
+        drawn = self._draw_cutout(object_name, seed)
         cutout = self._read(drawn, object_name)
         if isinstance(cutout, Rejection):
             return cutout
-        _, opacity = _posed(cutout, drawn)
+        _, opacity = _transformed(cutout, drawn)
         _, _, h, w = opaque_box(opacity)
         return Extent(aspect=w / h, max_height_px=max(1, int(h * self.max_upscale)))
 
@@ -147,18 +147,18 @@ class PasteInserter:
                 expected="objects of one part for PasteInserter",
                 hint="give the object one part in the recipe, or use an inserter whose annotator tells parts apart",
             )
-        drawn = self._draw_pose(crop.object_name, crop.seed)
+        drawn = self._draw_cutout(crop.object_name, crop.seed)
         cutout = self._read(drawn, crop.object_name)
         if isinstance(cutout, Rejection):
             return cutout
-        colours, opacity = _posed(cutout, drawn)
+        colours, opacity = _transformed(cutout, drawn)
         _, _, h, w = opaque_box(opacity)
         _, _, box_h, box_w = crop.box_yxhw
         scale = min(box_h / h, box_w / w)
         if scale > self.max_upscale:
             detail = f"{cutout.source} would be enlarged {scale:.1f} times, at most {self.max_upscale:g} is allowed"
             return Rejection("not drawable", crop.object_name, detail=detail)
-        placed = fit(colours, opacity, crop.box_yxhw, soft=cutout.soft)
+        placed = fit_to_box(colours, opacity, crop.box_yxhw, soft=cutout.soft)
         if placed is None:
             return Rejection("too small", crop.object_name, detail=f"{cutout.source} vanishes in {box_h}x{box_w} px")
         placed, done = self._harmonised(crop, placed)
@@ -173,18 +173,18 @@ class PasteInserter:
         }
         return self._compose(crop, placed, cutout, provenance)
 
-    def _draw_pose(self, object_name: str, seed: int) -> Pose:
+    def _draw_cutout(self, object_name: str, seed: int) -> CutoutDraw:
         choices = self.bank.by_class(object_name)
         rng = generator(seed, "paste", object_name)
         index = choices[integer(rng, 0, len(choices))]
         flip = uniform(rng, 0, 1) < 0.5 and self.flip
-        return Pose(index, flip, uniform(rng, -1, 1) * self.rotate_deg)
+        return CutoutDraw(index, flip, uniform(rng, -1, 1) * self.rotate_deg)
 
-    def _read(self, drawn: Pose, object_name: str) -> Cutout | Rejection:
+    def _read(self, drawn: CutoutDraw, object_name: str) -> Cutout | Rejection:
         try:
             return self.bank.cutout(drawn.index)
         except ObjectBankError as error:
-            if is_of_the_machine(error):  # another time the same cut-out can be read
+            if is_resource_error(error):  # another time the same cut-out can be read
                 raise
             name = self.bank.name(drawn.index)
             if name not in self._logged:
@@ -193,7 +193,7 @@ class PasteInserter:
             # Not the reason, which has the bank's place in it: equal attempts have equal records.
             return Rejection("unreadable cut-out", object_name, detail=name)
 
-    def _harmonised(self, crop: Crop, placed: Placed) -> tuple[Placed, dict[str, Json]]:
+    def _harmonised(self, crop: Crop, placed: PlacedCutout) -> tuple[PlacedCutout, dict[str, Json]]:
         rng = generator(crop.seed, "paste", crop.object_name, "light")
         draw = draw_harmonise(rng, self.harmonise)
         scene = crop.image.float() / 255
@@ -206,7 +206,7 @@ class PasteInserter:
             colours, told = match_colours(colours, mask, scene, crop.box_yxhw, distance, draw)
             done |= told
         if self.shadow:
-            colours = ground_light(colours, mask, draw)
+            colours = darken_foot(colours, mask, draw)
         if self.sharpness:
             colours, alpha, told = match_sharpness(colours, alpha, scene)
             done |= told
@@ -216,7 +216,7 @@ class PasteInserter:
             done |= told
         return replace(placed, colours=colours, alpha=alpha), done
 
-    def _compose(self, crop: Crop, placed: Placed, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
+    def _compose(self, crop: Crop, placed: PlacedCutout, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
         height, width = crop.image.shape[1:]
         inner, outer = placed.windows(height, width)
         opacity, alpha = torch.zeros((2, height, width), dtype=torch.float64)
@@ -230,7 +230,7 @@ class PasteInserter:
         if cutout.soft or self.edge == "antialias":
             matte = (alpha * 255).round().to(torch.uint8)
             # Stray haze of a matte is not seen, but would make the patch large.
-            matte[matte < LEAST_ALPHA] = 0
+            matte[matte < MIN_ALPHA_LEVEL] = 0
         shade = None
         if self.shadow:
             rng = generator(crop.seed, "paste", crop.object_name, "shadow")
@@ -247,5 +247,5 @@ class PasteInserter:
         )
 
 
-def _posed(cutout: Cutout, drawn: Pose) -> tuple[torch.Tensor, torch.Tensor]:
-    return pose(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)
+def _transformed(cutout: Cutout, drawn: CutoutDraw) -> tuple[torch.Tensor, torch.Tensor]:
+    return flip_and_rotate(cutout.image, cutout.alpha, flip=drawn.flip, rotate_deg=drawn.rotate_deg)

@@ -18,7 +18,7 @@ BAND_PX = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedCutout:
     """A scaled object and its place in the crop; its window may reach beyond the crop.
 
     Attributes:
@@ -49,7 +49,7 @@ class Placed:
         return inner, (slice(top + self.y, bottom + self.y), slice(left + self.x, right + self.x))
 
 
-def pose(
+def flip_and_rotate(
     image: torch.Tensor, alpha: torch.Tensor, *, flip: bool, rotate_deg: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mirror and turn a cut-out.
@@ -84,7 +84,7 @@ def pose(
     return turned, opacity
 
 
-def fit(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, soft: bool) -> Placed | None:
+def fit_to_box(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, soft: bool) -> PlacedCutout | None:
     """Scale an object to the largest size that fits into the box, in the middle of its bottom row.
 
     Colours need not be weighted by alpha here: those next to the object are the object's own.
@@ -121,4 +121,4 @@ def fit(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, soft: bo
     known = F.pad(torch.ones(size, dtype=scaled.dtype), pad)
     y = box_y + box_h - (top + h) - BAND_PX
     x = box_x + (box_w - w) // 2 - left - BAND_PX
-    return Placed(extend_colours(padded[:3], known), padded[3], padded[3], y, x)
+    return PlacedCutout(extend_colours(padded[:3], known), padded[3], padded[3], y, x)

@@ -48,7 +48,7 @@ def decode_counts(text: str | bytes) -> list[int]:
     return counts
 
 
-def counts_of(counts: Any) -> list[int]:
+def run_lengths(counts: Any) -> list[int]:
     """Run lengths of a ``counts`` field: a list of whole numbers, or a compressed string.
 
     Raises:
@@ -77,7 +77,7 @@ def decode_rle(rle: Mapping[str, Any]) -> torch.Tensor:
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_whole(side) and side > 0 for side in size):
         raise ObjectBankError(f"a mask's size is {str(size)[:60]!r}", expected="[height, width]")
     height, width = (int(side) for side in size)
-    runs = counts_of(rle.get("counts"))
+    runs = run_lengths(rle.get("counts"))
     # Compared before any pixel is made: a huge run would ask for as much memory.
     if sum(runs) != height * width:
         raise ObjectBankError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from poc_aug.gaussian import filter_separable, gaussian_weights
+
 _REBLUR_PX = 1.2
 _MIN_EDGE_PIXELS = 24
 
@@ -16,13 +18,8 @@ def luminance(colours: torch.Tensor) -> torch.Tensor:
 
 def gaussian_blur(planes: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """Separable Gaussian of float ``[c, h, w]``; the border's pixels are repeated outwards."""
-    radius = max(1, int(3 * sigma_px + 0.5))
-    i = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    weights = torch.exp(-(i**2) / (2 * sigma_px**2))
-    weights = (weights / weights.sum()).to(planes.dtype)
-    padded = F.pad(planes[:, None], (radius, radius, radius, radius), mode="replicate")
-    out = F.conv2d(F.conv2d(padded, weights[None, None, :, None]), weights[None, None, None, :])
-    return out[:, 0]
+    weights = gaussian_weights(sigma_px, max(1, int(3 * sigma_px + 0.5))).to(planes.dtype)
+    return filter_separable(planes, weights, weights, border="replicate")
 
 
 def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> float | None:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from poc_aug import seeding
 from poc_aug.backends.rendered import cargo_boxes, cargo_rough, cargo_round
 from poc_aug.backends.rendered.model import Dice, Maker, Model
-from poc_aug.backends.rendered.solids import turned
+from poc_aug.backends.rendered.solids import rotation_about
 
-KINDS: Mapping[str, Maker] = MappingProxyType(
+CATALOGUE: Mapping[str, Maker] = MappingProxyType(
     {
         "ball": cargo_round.ball,
         "barrel": cargo_round.barrel,
@@ -45,14 +45,14 @@ KINDS: Mapping[str, Maker] = MappingProxyType(
 
 
 @lru_cache(maxsize=64)
-def build(kind: str, seed: int) -> tuple[Model, float]:
+def build_object(kind: str, seed: int) -> tuple[Model, float]:
     """The object of a kind that a seed draws, standing on the ground, and its yaw in degrees.
 
     Raises:
         KeyError: no such kind.
     """
-    maker = KINDS[kind]
+    maker = CATALOGUE[kind]
     dice = Dice(seeding.generator(seed, "rendered object", kind))
     model = maker(dice)
     yaw = dice.uniform(-180, 180)
-    return model.posed(turned("y", yaw)), yaw
+    return model.posed(rotation_about("y", yaw)), yaw

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from poc_aug.backends.rendered.exposure import developed
+from poc_aug.backends.rendered.exposure import develop
 from poc_aug.backends.rendered.light import (
     ambient_occlusion,
-    lit,
+    reflected_light,
     relief_normals,
     surface_normals,
 )
-from poc_aug.backends.rendered.materials import soiled
-from poc_aug.backends.rendered.raycast import soft_visibility, trace
+from poc_aug.backends.rendered.materials import add_grime
+from poc_aug.backends.rendered.raycast import soft_visibility, sphere_trace
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.noise import FloatArray
 
@@ -34,7 +34,7 @@ _FLAT_STRETCH = (4.0, 2.0, 1.0)
 class Samples:
     """What rays found: linear picture values ``[3, N]``, hit, part and normals; zero where nothing was hit.
 
-    ``seen`` is the share of the sky and of the sun that the surface sees, ``[2, N]``.
+    ``visibility`` is the share of the sky and of the sun that the surface sees, ``[2, N]``.
     """
 
     rgb: FloatArray
@@ -42,7 +42,7 @@ class Samples:
     grazes: NDArray[np.bool_]
     part: NDArray[np.int64]
     normal: FloatArray
-    seen: FloatArray
+    visibility: FloatArray
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def pixel_rectangle(stage: Stage, size_hw: tuple[int, int]) -> tuple[int, int, i
     return (top, left, bottom, right) if top < bottom and left < right else None
 
 
-def draw(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | None:
+def draw_object(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | None:
     """Draw the object, anti-aliased and as soft as the scene; ``None`` where it is not in the crop."""
     rectangle = pixel_rectangle(stage, size_hw)
     if rectangle is None:
@@ -81,7 +81,7 @@ def draw(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | 
     premultiplied, alpha = first.rgb.copy(), first.hit.astype(np.float32)
     again = np.flatnonzero(_unsure(first, h, w))
     if again.size and supersample > 1:
-        seen = _spread(first.seen.reshape(2, h, w), first.hit.reshape(h, w)).reshape(2, -1)[:, again]
+        visibility = _spread(first.visibility.reshape(2, h, w), first.hit.reshape(h, w)).reshape(2, -1)[:, again]
         rays = supersample**2
         offset = (np.arange(supersample, dtype=np.float32) + 0.5) / supersample - 0.5
         dy, dx = (a.reshape(-1, 1) for a in np.meshgrid(offset, offset, indexing="ij"))
@@ -90,7 +90,7 @@ def draw(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | 
             stage,
             (rows[again] + 0.5 + dy + 0.17 * dx).ravel(),
             (cols[again] + 0.5 + dx - 0.17 * dy).ravel(),
-            np.tile(seen, rays),
+            np.tile(visibility, rays),
         )
         premultiplied[:, again] = many.rgb.reshape(3, rays, -1).mean(axis=1)
         alpha[again] = many.hit.reshape(rays, -1).mean(axis=0)
@@ -100,25 +100,25 @@ def draw(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | 
     return Picture((top, left), stack[:3] / np.maximum(alpha, 1e-3), alpha)
 
 
-def _sample(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray | None = None) -> Samples:
+def _sample(stage: Stage, rows: FloatArray, cols: FloatArray, visibility: FloatArray | None = None) -> Samples:
     chunks = []
     for i in range(0, rows.size, _CHUNK):
         part = slice(i, i + _CHUNK)
-        chunks.append(_sample_chunk(stage, rows[part], cols[part], None if seen is None else seen[:, part]))
+        chunks.append(_sample_chunk(stage, rows[part], cols[part], None if visibility is None else visibility[:, part]))
     return Samples(
         rgb=np.concatenate([c.rgb for c in chunks], axis=1),
         hit=np.concatenate([c.hit for c in chunks]),
         grazes=np.concatenate([c.grazes for c in chunks]),
         part=np.concatenate([c.part for c in chunks]),
         normal=np.concatenate([c.normal for c in chunks], axis=1),
-        seen=np.concatenate([c.seen for c in chunks], axis=1),
+        visibility=np.concatenate([c.visibility for c in chunks], axis=1),
     )
 
 
-def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatArray | None) -> Samples:
+def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, visibility: FloatArray | None) -> Samples:
     model, pose, bounds = stage.model, stage.pose, stage.bounds
     ray = pose.rays(rows, cols)
-    hits = trace(model, pose.eye, ray, bounds, 1 / pose.camera.focal_px)
+    hits = sphere_trace(model, pose.eye, ray, bounds, 1 / pose.camera.focal_px)
     count = rows.size
     rgb, normal = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
     visible = np.zeros((2, count), np.float32)
@@ -129,8 +129,8 @@ def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, seen: FloatA
         p = np.asarray(pose.eye[:, None] + along * hits.t[found], dtype=np.float32)
         n = surface_normals(model, p, pose.texel_m)
         part[found], normal[:, found] = model.part_at(p), n
-        visible[:, found] = _visibility(stage, p, n) if seen is None else seen[:, found]
-        rgb[:, found] = developed(_shade(stage, p, n, along, part[found], visible[:, found]), stage.exposure)
+        visible[:, found] = _visibility(stage, p, n) if visibility is None else visibility[:, found]
+        rgb[:, found] = develop(_shade(stage, p, n, along, part[found], visible[:, found]), stage.exposure)
     return Samples(rgb, hits.hit, hits.grazes, part, normal, visible)
 
 
@@ -139,13 +139,13 @@ def _visibility(stage: Stage, p: FloatArray, n: FloatArray) -> FloatArray:
     bounds, texel = stage.bounds, stage.pose.texel_m
     size = float((bounds[1] - bounds[0]).max())
     lifted = p + n * np.float32(max(0.002, 0.6 * texel))
-    open_sky = ambient_occlusion(stage.model, p, n, float(np.clip(0.45 * size, 0.08, 0.5)))
-    sun_seen = soft_visibility(stage.model, lifted, stage.to_sun, bounds, stage.light.width, steps=12)
-    return np.stack([open_sky, sun_seen])
+    sky_visibility = ambient_occlusion(stage.model, p, n, float(np.clip(0.45 * size, 0.08, 0.5)))
+    sun_visibility = soft_visibility(stage.model, lifted, stage.to_sun, bounds, stage.light.width, steps=12)
+    return np.stack([sky_visibility, sun_visibility])
 
 
 def _shade(
-    stage: Stage, p: FloatArray, n: FloatArray, ray: FloatArray, part: NDArray[np.int64], seen: FloatArray
+    stage: Stage, p: FloatArray, n: FloatArray, ray: FloatArray, part: NDArray[np.int64], visibility: FloatArray
 ) -> FloatArray:
     model, colour = stage.model, np.zeros_like(p)
     facing = np.abs((n * ray).sum(axis=0))
@@ -161,10 +161,10 @@ def _shade(
             q, m = p[:, chosen], n[:, chosen]
             local_n = m if own.rotation is None else np.asarray(own.rotation.T @ m, dtype=np.float32)
             surface = own.material.look(own.local(q), local_n, texel)
-            surface = soiled(surface, q, m, model.grime, stage.grime_seed, texel)
+            surface = add_grime(surface, q, m, model.grime, stage.grime_seed, texel)
             fine = relief_normals(model, int(number), q, m, texel)
-            sky, sun = seen[:, chosen]
-            colour[:, chosen] = lit(surface, fine, ray[:, chosen], stage.light, stage.to_sun, sun, sky)
+            sky, sun = visibility[:, chosen]
+            colour[:, chosen] = reflected_light(surface, fine, ray[:, chosen], stage.light, stage.to_sun, sun, sky)
     return colour
 
 
@@ -200,6 +200,7 @@ def _unsure(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
 
 def blurred(stack: FloatArray, sigma: float) -> FloatArray:
     """Gaussian blur of ``[C, h, w]`` over the last two axes, zero beyond the border."""
+    # Not `poc_aug.gaussian`: the renderer is NumPy throughout, and its weights are computed in float64.
     # The pixel's own square already is a blur of sigma 0.29.
     rest = float(np.sqrt(max(sigma**2 - 0.29**2, 0)))
     if rest < 0.15:

@@ -45,7 +45,7 @@ def to_srgb(value: FloatArray) -> FloatArray:
     return np.where(v <= 0.0031308, v * 12.92, 1.055 * np.maximum(v, 1e-6) ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
-def developed(radiance: FloatArray, exposure: Exposure) -> FloatArray:
+def develop(radiance: FloatArray, exposure: Exposure) -> FloatArray:
     """Relative radiance ``[3, N]`` to linear picture values in [0, 1], highlights rolled off."""
     grey = np.einsum("c,cn->n", _LUMA, radiance)
     value = (grey + (radiance - grey) * np.float32(_SATURATION)) * exposure.gain[:, None]
@@ -55,7 +55,7 @@ def developed(radiance: FloatArray, exposure: Exposure) -> FloatArray:
     return np.asarray(np.minimum(value, knee) + (1 - knee) * (1 - np.exp(-over / (1 - knee) * 0.8)), dtype=np.float32)
 
 
-def estimate(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
+def estimate_exposure(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
     """Estimate from the ground around an object's foot, and from the whole crop.
 
     The ground is taken for asphalt: its median colour gives brightness and cast (medians, because lane markings and

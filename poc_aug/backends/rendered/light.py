@@ -13,7 +13,7 @@ import numpy as np
 
 from poc_aug.backends.rendered.materials import smoothstep
 from poc_aug.backends.rendered.model import Model, Surface
-from poc_aug.backends.rendered.raycast import Bounds, normals, soft_visibility, unit
+from poc_aug.backends.rendered.raycast import Bounds, normals, soft_visibility, unit_vectors
 from poc_aug.noise import FloatArray
 
 _GROUND_ALBEDO = 0.13
@@ -24,7 +24,7 @@ _SKY_CONES = ((75, 20, 0.28), *((32, azimuth, 0.12) for azimuth in (0, 60, 120, 
 
 
 @dataclass(frozen=True)
-class Light:
+class SceneLight:
     """The light of one insertion.
 
     Attributes:
@@ -75,30 +75,30 @@ def relief_normals(model: Model, part: int, p: FloatArray, n: FloatArray, texel:
         slope = own.rotation @ slope
     slope -= n * (slope * n).sum(axis=0)
     steep = np.sqrt((slope * slope).sum(axis=0))
-    return unit(n - slope * np.minimum(1, 0.8 / np.maximum(steep, 1e-6)))
+    return unit_vectors(n - slope * np.minimum(1, 0.8 / np.maximum(steep, 1e-6)))
 
 
 def ambient_occlusion(model: Model, p: FloatArray, n: FloatArray, reach: float) -> FloatArray:
     """Share of the surroundings that points ``[3, N]`` see past the model and the ground: ``[N]``."""
-    seen = np.zeros(p.shape[1], dtype=np.float32)
+    openness = np.zeros(p.shape[1], dtype=np.float32)
     total = 0.0
     for share, weight in ((0.08, 0.22), (0.22, 0.26), (0.5, 0.28), (1.0, 0.24)):
         h = np.float32(reach * share)
         q = p + n * h
         clear = np.minimum(model.distance(q), np.maximum(q[1], 0) * np.float32(1.1))
-        seen += np.float32(weight) * np.clip(clear / h, 0, 1)
+        openness += np.float32(weight) * np.clip(clear / h, 0, 1)
         total += weight
-    return np.asarray(seen / np.float32(total), dtype=np.float32)
+    return np.asarray(openness / np.float32(total), dtype=np.float32)
 
 
-def lit(
+def reflected_light(
     surface: Surface,
     n: FloatArray,
     view_ray: FloatArray,
-    light: Light,
+    light: SceneLight,
     to_sun: FloatArray,
-    sun_seen: FloatArray,
-    open_sky: FloatArray,
+    sun_visibility: FloatArray,
+    sky_visibility: FloatArray,
 ) -> FloatArray:
     """Relative linear radiance of surface points.
 
@@ -111,8 +111,8 @@ def lit(
         view_ray: unit directions from the eye, ``[3, N]``.
         light: the light.
         to_sun: its direction in the object's frame, ``[3]``.
-        sun_seen: share of the sun that is seen, ``[N]``.
-        open_sky: share of the surroundings that is seen, ``[N]``.
+        sun_visibility: share of the sun that is visible, ``[N]``.
+        sky_visibility: share of the surroundings that is visible, ``[N]``.
 
     Returns:
         float32 ``[3, N]``.
@@ -121,9 +121,9 @@ def lit(
     up = n[1]
     facing = np.clip(to_sun @ n, 0, 1)
     above = (0.5 + 0.5 * up) ** 1.2 * sky
-    below = (0.5 - 0.5 * up) * np.float32(_GROUND_ALBEDO) * (0.35 + 0.65 * open_sky)
-    ambient = _SKY_RGB[:, None] * above * open_sky + below * (0.3 + 0.7 * open_sky)
-    direct = _SUN_RGB[:, None] * (np.float32(sun) * facing * sun_seen)
+    below = (0.5 - 0.5 * up) * np.float32(_GROUND_ALBEDO) * (0.35 + 0.65 * sky_visibility)
+    ambient = _SKY_RGB[:, None] * above * sky_visibility + below * (0.3 + 0.7 * sky_visibility)
+    direct = _SUN_RGB[:, None] * (np.float32(sun) * facing * sun_visibility)
     diffuse = surface.albedo * (1 - surface.metal) * (ambient + direct)
 
     cos = np.clip(-(view_ray * n).sum(axis=0), 0.02, 1)
@@ -135,18 +135,18 @@ def lit(
     spread = 0.12 + 0.8 * rough
     sky_part = smoothstep(-0.25, 1.0, (mirror[1] - 0.12) / spread)
     around = 0.17 + (np.float32(sky) * 1.05 + 0.12 - 0.17) * sky_part
-    half = unit(to_sun[:, None] - view_ray)
+    half = unit_vectors(to_sun[:, None] - view_ray)
     nh = np.clip((n * half).sum(axis=0), 0, 1)
     # The wide sun counts as extra roughness.
     alpha2 = np.clip(rough * rough + light.width * 0.35, 0.01, 1) ** 2
     lobe = alpha2 / (4 * (nh * nh * (alpha2 - 1) + 1) ** 2)
-    shine = np.float32(sun) * facing * sun_seen * np.minimum(lobe, 6)
-    occlusion = np.clip(open_sky * 1.1 - 0.05, 0, 1)
+    shine = np.float32(sun) * facing * sun_visibility * np.minimum(lobe, 6)
+    occlusion = np.clip(sky_visibility * 1.1 - 0.05, 0, 1)
     reflected = fresnel * (_SKY_RGB[:, None] * (around * occlusion) + _SUN_RGB[:, None] * shine)
     return np.asarray(diffuse + reflected, dtype=np.float32)
 
 
-def ground_light(model: Model, p: FloatArray, light: Light, to_sun: FloatArray, bounds: Bounds) -> FloatArray:
+def ground_irradiance(model: Model, p: FloatArray, light: SceneLight, to_sun: FloatArray, bounds: Bounds) -> FloatArray:
     """Share of the open ground's light that reaches ground points ``[3, N]`` beside the model: ``[N]``."""
     sky = np.zeros(p.shape[1], dtype=np.float32)
     for elevation, azimuth, weight in _SKY_CONES:

@@ -14,7 +14,7 @@ from poc_aug import seeding
 from poc_aug.backends.rendered.solids import Solid, from_local, to_local
 from poc_aug.noise import FloatArray
 
-T = TypeVar("T")
+_T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Material(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPart:
     """A solid of one material, turned by ``rotation`` and moved to ``centre`` in the object's frame."""
 
     solid: Solid
@@ -76,7 +76,7 @@ class Part:
         """Hull points ``[3, K]`` in the object's frame."""
         return from_local(self.solid.points(), self.rotation, self.centre)
 
-    def posed(self, rotation: FloatArray, shift: FloatArray) -> Part:
+    def posed(self, rotation: FloatArray, shift: FloatArray) -> ModelPart:
         """The part after turning the whole object and then moving it."""
         centre = rotation @ np.array(self.centre, dtype=np.float32) + shift
         own = rotation if self.rotation is None else rotation @ self.rotation
@@ -96,7 +96,7 @@ class Model:
         facts: JSON values for the provenance.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ModelPart, ...]
     pace: float = 1.0
     grime: float = 0.3
     sink: float = 0.0
@@ -157,7 +157,7 @@ class Dice:
         """True with the probability."""
         return self.uniform(0, 1) < probability
 
-    def choice(self, items: Sequence[T]) -> T:
+    def choice(self, items: Sequence[_T]) -> _T:
         """One of the items."""
         return items[self.integer(0, len(items))]
 

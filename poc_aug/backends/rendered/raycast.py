@@ -39,7 +39,7 @@ def bounds_of(points: FloatArray) -> Bounds:
     return points.min(axis=1) - slack, points.max(axis=1) + slack
 
 
-def through_box(origin: FloatArray, ray: FloatArray, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
+def intersect_box(origin: FloatArray, ray: FloatArray, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
     """Where rays enter and leave an axis-aligned box; they miss it where they enter after leaving.
 
     Args:
@@ -54,7 +54,7 @@ def through_box(origin: FloatArray, ray: FloatArray, bounds: Bounds) -> tuple[Fl
     return np.minimum(a, b).max(axis=0), np.maximum(a, b).min(axis=0)
 
 
-def trace(model: Model, origin: FloatArray, ray: FloatArray, bounds: Bounds, pixel: float) -> Hits:
+def sphere_trace(model: Model, origin: FloatArray, ray: FloatArray, bounds: Bounds, pixel: float) -> Hits:
     """First hit of each ray.
 
     Args:
@@ -65,7 +65,7 @@ def trace(model: Model, origin: FloatArray, ray: FloatArray, bounds: Bounds, pix
         pixel: width of a pixel at distance 1.
     """
     count = ray.shape[1]
-    enter, leave = through_box(origin, ray, bounds)
+    enter, leave = intersect_box(origin, ray, bounds)
     t = np.maximum(enter, np.float32(1e-3))
     hit = np.zeros(count, dtype=bool)
     grazes = np.zeros(count, dtype=bool)
@@ -93,10 +93,10 @@ def normals(model: Model, p: FloatArray, step: float) -> FloatArray:
     for corner in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
         offset = np.array(corner, dtype=np.float32)[:, None]
         total += offset * model.distance(p + offset * np.float32(step))
-    return unit(total)
+    return unit_vectors(total)
 
 
-def unit(v: FloatArray) -> FloatArray:
+def unit_vectors(v: FloatArray) -> FloatArray:
     """Vectors ``[3, N]`` of length 1."""
     return np.asarray(v / np.maximum(np.sqrt((v * v).sum(axis=0)), np.float32(1e-9)), dtype=np.float32)
 
@@ -131,7 +131,7 @@ def soft_visibility(
     size = float((bounds[1] - bounds[0]).max())
     pad = np.float32(width * size)
     ray = np.repeat(direction[:, None], origin.shape[1], axis=1)
-    enter, leave = through_box(origin, ray, (bounds[0] - pad, bounds[1] + pad))
+    enter, leave = intersect_box(origin, ray, (bounds[0] - pad, bounds[1] + pad))
     t = np.maximum(enter, np.float32(start))
     free = np.ones(origin.shape[1], dtype=np.float32)
     active = np.flatnonzero(t < leave)

@@ -85,7 +85,7 @@ class ObjectPose:
         return np.asarray(p, dtype=np.float32)
 
 
-def extent_of(points: FloatArray) -> Extent:
+def hull_extent(points: FloatArray) -> Extent:
     """Size of an object from its hull points ``[3, K]``, as region search needs it."""
     width, height, depth = (float(v) for v in np.ptp(points, axis=1))
     height = float(points[1].max())
@@ -100,7 +100,7 @@ def box_size(extent: Extent, camera: Camera, foot_row: float) -> tuple[float, fl
     return foot_row - top, extent.aspect * height_m * camera.px_per_m(foot_row)
 
 
-def stand(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPose | None:
+def stand_in_box(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPose | None:
     """Place an object into a box: its lowest visible point at the bottom row, its silhouette centred.
 
     Where the box is larger or smaller than the object would be there, the object is scaled to it (a recipe may ask
@@ -120,7 +120,7 @@ def stand(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPose | Non
     y, _, h, _ = box_yxhw
     if y + h <= camera.horizon_row + 0.5:
         return None
-    camera = _scaled_to_box(extent_of(points), camera, box_yxhw)
+    camera = _scaled_to_box(hull_extent(points), camera, box_yxhw)
     views = [_placed(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
     # The first that fits as well as any: max() keeps the earliest of equals.
     room, pose = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from poc_aug import seeding
-from poc_aug.backends.rendered.catalogue import KINDS, build
-from poc_aug.backends.rendered.draw import Picture, draw
-from poc_aug.backends.rendered.exposure import estimate, to_srgb
-from poc_aug.backends.rendered.light import Light
+from poc_aug.backends.rendered.catalogue import CATALOGUE, build_object
+from poc_aug.backends.rendered.draw import Picture, draw_object
+from poc_aug.backends.rendered.exposure import estimate_exposure, to_srgb
+from poc_aug.backends.rendered.light import SceneLight
 from poc_aug.backends.rendered.model import Model
-from poc_aug.backends.rendered.render_camera import extent_of, stand
+from poc_aug.backends.rendered.render_camera import hull_extent, stand_in_box
 from poc_aug.backends.rendered.shadow import ground_shade
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.errors import RecipeError, SettingError
@@ -38,7 +38,7 @@ _LEAST_AREA_PX = 12
 class RenderedInserter:
     """Draws catalogue objects in the scene's own perspective; an `Inserter`.
 
-    An object's name in the recipe is its kind (`poc_aug.backends.rendered.catalogue.KINDS`). Each crop needs a
+    An object's name in the recipe is its kind (`poc_aug.backends.rendered.catalogue.CATALOGUE`). Each crop needs a
     perspective. The result brings its own exact mask, a matte and the shade of the object's shadow.
 
     Args:
@@ -63,12 +63,12 @@ class RenderedInserter:
         sun_elevation_deg: float = 48.0,
         sun_share: tuple[float, float] = (0.3, 0.5),
     ) -> None:
-        self.kinds = tuple(sorted(KINDS)) if kinds is None else tuple(kinds)
-        unknown = sorted(set(self.kinds) - set(KINDS))
+        self.kinds = tuple(sorted(CATALOGUE)) if kinds is None else tuple(kinds)
+        unknown = sorted(set(self.kinds) - set(CATALOGUE))
         if unknown or not self.kinds:
             raise SettingError(
                 f"unknown kinds of rendered objects: {unknown}" if unknown else "kinds is empty",
-                expected=f"some of: {', '.join(sorted(KINDS))}",
+                expected=f"some of: {', '.join(sorted(CATALOGUE))}",
             )
         if not 1 <= supersample <= 8:
             raise SettingError(f"supersample={supersample}", expected="1 to 8")
@@ -104,7 +104,7 @@ class RenderedInserter:
         Raises:
             RecipeError: unknown kind.
         """
-        return extent_of(self._build(object_name, seed)[0].points())
+        return hull_extent(self._build(object_name, seed)[0].points())
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
         """Draw an object into each crop.
@@ -121,7 +121,7 @@ class RenderedInserter:
                 expected=f"one of: {', '.join(self.kinds)}",
                 hint="name the recipe's objects after these kinds, or use another inserter",
             )
-        return build(kind, seed)
+        return build_object(kind, seed)
 
     def _insert(self, crop: Crop) -> Filled | Rejection:
         if len(crop.parts) != 1:
@@ -135,7 +135,7 @@ class RenderedInserter:
             return Rejection("not drawable", crop.object_name, detail=detail)
         model, yaw = self._build(crop.object_name, crop.seed)
         rng = seeding.generator(crop.seed, "rendered light")
-        light = Light(
+        light = SceneLight(
             azimuth_deg=self.sun_azimuth_deg + seeding.uniform(rng, -8, 8),
             elevation_deg=self.sun_elevation_deg + seeding.uniform(rng, -4, 4),
             sun=seeding.uniform(rng, *self.sun_share),
@@ -143,15 +143,15 @@ class RenderedInserter:
         )
         strength = seeding.uniform(rng, *self.shadow_strength)
         grime_seed, noise_seed = seeding.integer(rng, 0, 2**31), seeding.derive_seed(crop.seed, "rendered noise")
-        pose = stand(model.points(), crop.camera, crop.box_yxhw)
+        pose = stand_in_box(model.points(), crop.camera, crop.box_yxhw)
         if pose is None:
             detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
             return Rejection("not drawable", crop.object_name, detail=detail)
         scale = crop.camera.camera_height_m / pose.camera.camera_height_m
         image = crop.image.numpy()
         size_hw = (image.shape[1], image.shape[2])
-        stage = Stage(model, pose, light, estimate(image, crop.box_yxhw), grime_seed)
-        picture = draw(stage, size_hw, self.supersample)
+        stage = Stage(model, pose, light, estimate_exposure(image, crop.box_yxhw), grime_seed)
+        picture = draw_object(stage, size_hw, self.supersample)
         if picture is None or int((picture.alpha >= 0.5).sum()) < _LEAST_AREA_PX:
             return Rejection("too small", crop.object_name, detail="the object covers hardly a pixel")
         shade = np.rint(255 * ground_shade(stage, size_hw, strength)).astype(np.uint8)
@@ -204,7 +204,9 @@ def _composed(
     return filled, matte
 
 
-def _provenance(kind: str, model: Model, yaw: float, light: Light, scale: float, strength: float) -> dict[str, Any]:
+def _provenance(
+    kind: str, model: Model, yaw: float, light: SceneLight, scale: float, strength: float
+) -> dict[str, Any]:
     width, height, depth = np.ptp(model.points(), axis=1)
     return {
         "inserter": "rendered",

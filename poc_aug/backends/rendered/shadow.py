@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.backends.rendered.light import ground_light
+from poc_aug.backends.rendered.light import ground_irradiance
 from poc_aug.backends.rendered.materials import smoothstep
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.noise import FloatArray
@@ -43,7 +43,7 @@ def ground_shade(stage: Stage, size_hw: tuple[int, int], strength: float) -> Flo
     rows, cols = _knots(top, bottom, stride), _knots(left, right, stride)
     grid_row, grid_col = np.meshgrid(rows, cols, indexing="ij")
     p = stage.pose.ground(grid_row.ravel(), grid_col.ravel())
-    light = ground_light(stage.model, p, stage.light, stage.to_sun, stage.bounds)
+    light = ground_irradiance(stage.model, p, stage.light, stage.to_sun, stage.bounds)
     outside = np.maximum(np.maximum(low[[0, 2], None] - p[[0, 2]], p[[0, 2]] - high[[0, 2], None]), 0)
     fade = smoothstep(reach, 0.45 * reach, np.sqrt((outside * outside).sum(axis=0)))
     dark = (fade * strength * (1 - np.maximum(light, 0.03) ** (1 / 2.2))).reshape(grid_row.shape)

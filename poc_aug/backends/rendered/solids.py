@@ -59,7 +59,7 @@ def directions(count: int) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Box:
+class RoundedBox:
     """A box of half sizes ``half``, its edges rounded by ``radius``."""
 
     half: tuple[float, float, float]
@@ -81,7 +81,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Ring:
+class Cylinder:
     """A rounded rectangle turned about the y axis: tyre, pipe, rim; solid cylinder where ``inner`` is 0."""
 
     outer: float
@@ -341,7 +341,7 @@ def from_local(q: FloatArray, rotation: FloatArray | None, centre: tuple[float, 
     return np.asarray(p + np.array(centre, dtype=np.float32)[:, None], dtype=np.float32)
 
 
-def turned(axis: str, degrees: float) -> FloatArray:
+def rotation_about(axis: str, degrees: float) -> FloatArray:
     """Rotation about ``x``, ``y`` (yaw) or ``z``, right-handed: float32 ``[3, 3]``."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from poc_aug.backends.rendered.exposure import Exposure
-from poc_aug.backends.rendered.light import Light
+from poc_aug.backends.rendered.light import SceneLight
 from poc_aug.backends.rendered.model import Model
 from poc_aug.backends.rendered.raycast import Bounds, bounds_of
 from poc_aug.backends.rendered.render_camera import ObjectPose
@@ -29,7 +29,7 @@ class Stage:
 
     model: Model
     pose: ObjectPose
-    light: Light
+    light: SceneLight
     exposure: Exposure
     grime_seed: int
 

@@ -146,7 +146,7 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(
     with caplog.at_level(logging.WARNING):
         results = inserter.insert(crops)
     hook.remove()
-    assert "out of memory with a batch of 5, going on with 2" in caplog.text
+    assert "out of memory with a batch of 5, continuing with 2" in caplog.text
     for one, other in zip(results, expected, strict=True):
         assert isinstance(one, Filled)
         assert isinstance(other, Filled)

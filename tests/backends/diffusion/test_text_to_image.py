@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, middle, text_to_image_recipe
+from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, centre_crop, text_to_image_recipe
 from poc_aug.cache import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.dataset import POCAugmentedDataset
@@ -20,7 +20,8 @@ from poc_aug.generation.cut_out import cut_out
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import Tile, contact_sheet
-from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.masks import dilate
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED, InpaintPass, ObjectSpec, PixelSize
@@ -94,7 +95,7 @@ def test_a_crop_gets_the_middle_of_the_picture_without_distortion(inserter: Text
     assert high.shape == (3, 64, 33)
     assert torch.equal(high, whole[:, :, 15:48])
     for size_hw in ((17, 11), (97, 131), (1, 64), (300, 300)):
-        h, w = middle(torch.zeros(3, 64, 64), size_hw).shape[-2:]
+        h, w = centre_crop(torch.zeros(3, 64, 64), size_hw).shape[-2:]
         assert max(h, w) == 64
         assert abs(h / w - size_hw[0] / size_hw[1]) <= size_hw[0] / size_hw[1] / min(h, w)
 

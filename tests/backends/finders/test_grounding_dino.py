@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from poc_aug.backends.finders.finder_protocols import Detections, Detector
-from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector, caption_of
+from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector, grounding_caption
 from tests.helpers.grounded_sam_cases import Files, detector, make_detector, picture  # noqa: F401
 from tests.helpers.tiny_grounded_sam import grounding_dino_files  # noqa: F401
 
@@ -159,7 +159,11 @@ def test_texts_of_one_caption_do_not_see_each_other(
 
 
 def test_captions_have_the_form_of_training() -> None:
-    assert [caption_of(text) for text in ("A Sheep ", "dog.", " The  road")] == ["a sheep.", "dog.", "the  road."]
+    assert [grounding_caption(text) for text in ("A Sheep ", "dog.", " The  road")] == [
+        "a sheep.",
+        "dog.",
+        "the  road.",
+    ]
 
 
 def test_it_says_all_that_decides_what_is_found(

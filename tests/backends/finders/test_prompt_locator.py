@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from poc_aug.backends.finders.finder_protocols import Masks
-from poc_aug.backends.finders.prompt_locator import PromptLocator, text_of
+from poc_aug.backends.finders.prompt_locator import PromptLocator, location_prompt
 from poc_aug.errors import GenerationError, RecipeError, SettingError
 from poc_aug.protocols import ChecksRecipe, Locator
 from poc_aug.types import Sample
@@ -175,7 +175,7 @@ def test_texts_over_the_limit_are_named_before_any_work() -> None:
 
 
 def test_a_class_name_becomes_a_text() -> None:
-    assert [text_of(name) for name in ("road", "the road", "The Road", "theatre")] == [
+    assert [location_prompt(name) for name in ("road", "the road", "The Road", "theatre")] == [
         "the road",
         "the road",
         "The Road",

@@ -19,7 +19,7 @@ from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.backends.paste.bank_recipe import paste_recipe
 from poc_aug.backends.paste.contact_shadow import MAX_STRENGTH
 from poc_aug.backends.paste.paste_inserter import PasteInserter
-from poc_aug.backends.paste.resample import BAND_PX, pose
+from poc_aug.backends.paste.resample import BAND_PX, flip_and_rotate
 from poc_aug.backends.paste.scene_quality import gaussian_blur
 from poc_aug.camera_model import Camera
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
@@ -163,7 +163,7 @@ def test_flip_mirrors_half(bank: ObjectBank) -> None:  # noqa: F811
     assert not any(one(PasteInserter(bank, flip=False), crop_of(seed)).provenance["flip"] for seed in range(16))
     image, alpha = torch.zeros((3, 17, 11), dtype=torch.uint8), torch.zeros((17, 11), dtype=torch.uint8)
     alpha[:, :4], image[0, :, 0] = 255, 255
-    colours, opacity = pose(image, alpha, flip=True, rotate_deg=0)
+    colours, opacity = flip_and_rotate(image, alpha, flip=True, rotate_deg=0)
     assert torch.equal(opacity, (alpha.float() / 255).flip(-1))
     assert bool((colours[0, :, -1] == 1).all())
 
