@@ -31,7 +31,8 @@ from poc_aug.labels.policies import LabelPolicy, OodLabels
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
 from poc_aug.reading.base_checks import BaseChecks
-from poc_aug.reading.compose import compose_image, covered, paint_labels
+from poc_aug.reading.compose import compose_image, paint_labels
+from poc_aug.reading.compose_opacity import covered
 from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
 from poc_aug.reading.source import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import IGNORED, Recipe
