@@ -26,7 +26,8 @@ from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
-from poc_aug.reading.compose import compose_image, covered
+from poc_aug.reading.compose import compose_image
+from poc_aug.reading.compose_opacity import covered
 from poc_aug.reading.label_writer import LabelWriter
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.reading.outcomes import Ledger

@@ -55,9 +55,10 @@ def filter_separable(
         float ``[n, h, w]``.
 
     Example:
-        >>> weights = gaussian_weights(1.0, 3)
-        >>> filter_separable(torch.ones(1, 9, 9), weights, weights, border="replicate").sum()
-        tensor(81.)
+        >>> point, weights = torch.zeros(1, 3, 5), gaussian_weights(1.0, 1)
+        >>> point[0, 1, 2] = 1
+        >>> filter_separable(point, weights, weights)[0, 1]
+        tensor([0.0000, 0.1239, 0.2042, 0.1239, 0.0000])
     """
     height, width = maps.shape[-2:]
     (step_y, step_x), radius_y, radius_x = steps_yx, len(column) // 2, len(row) // 2
