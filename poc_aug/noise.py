@@ -2,7 +2,7 @@
 
 Value noise after Perlin, "An Image Synthesizer" (SIGGRAPH 1985), with hashed lattice values in place of
 gradients; fBm sums octaves as in Musgrave, "Texturing and Modeling" (ch. 14). The same coordinates and
-seed give the same values on every machine that follows IEEE float32, whatever the shape they are asked in.
+seed give the same values on every machine that follows IEEE float32, whatever the shape of the arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UintArray = NDArray[np.uint32]
 _AXIS_PRIMES = (np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D))
 _GAIN = 0.5
 _LACUNARITY = 2.0
-# A shift a octave: without it the lattices of all octaves coincide at the origin, which shows as a cross.
+# A shift per octave: without it the lattices of all octaves coincide at the origin, which shows as a cross.
 _OCTAVE_SHIFT = 17.31
 
 
@@ -37,7 +37,7 @@ def _as_seed(seed: int) -> np.uint32:
 
 
 def hash_unit(*coordinates: ArrayLike, seed: int = 0) -> FloatArray:
-    """Hash integer coordinates to float32 in ``[0, 1)``: one value a cell ("which colour has this window").
+    """Hash integer coordinates to float32 in ``[0, 1)``: one value per cell, for example the colour of each window.
 
     Args:
         coordinates: one to three integer arrays that broadcast together, one per axis; their low 32 bits
@@ -52,7 +52,7 @@ def hash_unit(*coordinates: ArrayLike, seed: int = 0) -> FloatArray:
     total: _UintArray = np.full(1, _as_seed(seed), dtype=np.uint32)
     shape = np.broadcast_shapes(*(np.shape(c) for c in coordinates))
     for axis, prime in zip(coordinates, _AXIS_PRIMES, strict=False):
-        # At least 1-D: NumPy warns where a scalar wraps round, never where an array does.
+        # At least 1-D: NumPy warns if a scalar overflows, but not if an array does.
         total = total + np.atleast_1d(axis).astype(np.int64).astype(np.uint32) * prime
     return _to_unit(_mix(total)).reshape(shape)
 
@@ -92,7 +92,7 @@ def value_noise_2d(y: ArrayLike, x: ArrayLike, seed: int) -> FloatArray:
     Returns:
         float32 in ``[0, 1]``, the broadcast shape, mean about 0.5.
     """
-    with np.errstate(over="ignore"):  # the hash wraps round by design
+    with np.errstate(over="ignore"):  # the hash overflows by design
         y0, y1, wy = _lattice(y, _AXIS_PRIMES[0])
         x0, x1, wx = _lattice(x, _AXIS_PRIMES[1])
         s = _as_seed(seed)
@@ -129,7 +129,7 @@ def value_noise_3d(p: ArrayLike, seed: int) -> FloatArray:
 
 
 def _corner(h: _UintArray) -> FloatArray:
-    # Always a sum made by the caller, so that mixing may overwrite it.
+    # Always a temporary sum of the caller, so mixing may overwrite it.
     return _to_unit(_mix(np.atleast_1d(h))).reshape(np.shape(h))
 
 

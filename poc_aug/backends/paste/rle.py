@@ -1,6 +1,6 @@
 """COCO masks: polygons, run-length counts, and COCO's compressed count strings.
 
-Format: Lin et al., "Microsoft COCO" (2014); the strings as described with the public COCO API (5 bits a
+Format: Lin et al., "Microsoft COCO" (2014); the strings as described in the public COCO API (5 bits per
 character plus a continuation bit, from ASCII 48, differences to the count two before from the fourth on).
 """
 
@@ -52,7 +52,7 @@ def run_lengths(counts: Any) -> list[int]:
     """Run lengths of a ``counts`` field: a list of whole numbers, or a compressed string.
 
     Raises:
-        ObjectBankError: neither, or runs of less than nothing.
+        ObjectBankError: neither, or negative runs.
     """
     if isinstance(counts, str | bytes):
         runs = decode_counts(counts)
@@ -78,7 +78,7 @@ def decode_rle(rle: Mapping[str, Any]) -> torch.Tensor:
         raise ObjectBankError(f"a mask's size is {str(size)[:60]!r}", expected="[height, width]")
     height, width = (int(side) for side in size)
     runs = run_lengths(rle.get("counts"))
-    # Compared before any pixel is made: a huge run would ask for as much memory.
+    # Compared before any pixel is allocated: a huge run would take as much memory.
     if sum(runs) != height * width:
         raise ObjectBankError(
             f"run lengths cover {sum(runs)} pixels of a {height}x{width} mask", expected=str(height * width)

@@ -1,4 +1,4 @@
-"""How blurred and how noisy a picture is, from the picture alone."""
+"""Estimates of a picture's blur and noise, from the picture alone."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def gaussian_blur(planes: torch.Tensor, sigma_px: float) -> torch.Tensor:
 
 
 def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> float | None:
-    """Blur of the sharper edges, as a Gaussian's sigma in pixels.
+    """Blur of the sharper edges, as the sigma of a Gaussian in pixels.
 
     Blurring an edge of width ``s`` again by ``r`` lowers its gradient by ``sqrt(s**2 + r**2) / s``, which gives
     ``s`` (Zhuo and Sim, "Defocus map estimation from a single image", 2011).
 
     Args:
         colours: float ``[3, h, w]`` in [0, 1].
-        mask: bool ``[h, w]``: look only here.
+        mask: bool ``[h, w]``: the pixels to use; ``None``: all.
 
     Returns:
-        The lower quartile over strong edges; ``None`` where there are too few to tell.
+        The lower quartile over strong edges; ``None`` if there are too few.
     """
     if min(colours.shape[1:]) < 8:
         return None
@@ -47,7 +47,7 @@ def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> flo
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
     if int(usable.sum()) < _MIN_EDGE_PIXELS:
         return None
-    # Noise and asphalt have small gradients: below 0.03 a pixel nothing is called an edge.
+    # Noise and asphalt have small gradients: below 0.03 per pixel nothing counts as an edge.
     threshold = max(0.03, float(quantile(first[usable], 0.95)))
     strong = usable & (first >= threshold)
     if int(strong.sum()) < _MIN_EDGE_PIXELS:
@@ -58,14 +58,14 @@ def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> flo
 
 
 def noise_level(colours: torch.Tensor, mask: torch.Tensor | None = None) -> float:
-    """Standard deviation of the noise in lightness, from the calmest parts (after Immerkaer 1996).
+    """Standard deviation of the noise in luma, from the calmest parts (after Immerkaer 1996).
 
     Args:
         colours: float ``[3, h, w]`` in [0, 1].
-        mask: bool ``[h, w]``: look only here.
+        mask: bool ``[h, w]``: the pixels to use; ``None``: all.
 
     Returns:
-        In the units of ``colours``; 0 where there is too little to tell.
+        In the units of ``colours``; 0 if there are too few pixels.
     """
     if min(colours.shape[1:]) < 8:
         return 0.0
@@ -88,12 +88,12 @@ def _gradient(luma: torch.Tensor) -> torch.Tensor:
 
 
 def _inner(mask: torch.Tensor) -> torch.Tensor:
-    """A mask without its rim of 2 px: edges of the silhouette are not edges of the object."""
+    """A mask without its rim of 2 px, because edges of the silhouette are not edges of the object."""
     covered = F.max_pool2d((~mask)[None, None].float(), 5, stride=1, padding=2)[0, 0]
     return covered == 0
 
 
 def quantile(values: torch.Tensor, q: float) -> torch.Tensor:
     """The ``q`` quantile of all values (at least one), without interpolation."""
-    # kthvalue: torch.quantile refuses more than 2**24 values and sorts them all.
+    # kthvalue, because torch.quantile refuses more than 2**24 values and sorts them all.
     return values.flatten().kthvalue(max(1, round(q * values.numel()))).values
