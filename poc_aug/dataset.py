@@ -6,7 +6,6 @@ import logging
 import operator
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -26,19 +25,20 @@ from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
-from poc_aug.labels.detect import explained, find_schema
-from poc_aug.labels.policies import LabelPolicy, OodLabels
+from poc_aug.labels.detect import find_schema, unknown_schema_explained
+from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.live import Ledger, Live, OnTrouble, ReadingStatistics, Schedule, ServerSettings, WaitSettings
+from poc_aug.live import Ledger, Live, ReadingStatistics, Schedule
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.compose import compose_image, covered, paint_labels
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
 from poc_aug.reading.source import OnMiss, Reading, Shown, VariantSource, check_source
 from poc_aug.recipe import IGNORED, Recipe
 from poc_aug.types import Variant
 
 _logger = logging.getLogger("poc_aug")
-_NUM_VARIANTS = 3  # as `warm_cache`
 
 
 class POCAugmentedDataset(Dataset[Any]):
@@ -52,7 +52,7 @@ class POCAugmentedDataset(Dataset[Any]):
             same item each time: random transforms go to ``transforms``.
         cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` takes one in a
             temporary folder.
-        labels: turns class names into label ids; default ``OodLabels(254)``.
+        label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
             ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``.
@@ -69,14 +69,8 @@ class POCAugmentedDataset(Dataset[Any]):
             ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
             drawn is made meanwhile. A variant in which every attempt was rejected is no miss. Where the cache holds
             only some of the samples, and it does not follow from the cache why, ``on_miss`` has to be given.
-        num_variants: with ``pipeline``: how many variants a sample has; default 3, as `warm_cache`.
-        refresh: with ``pipeline``: share of the variants that are made anew each epoch, in the background, while the
-            epoch before is read. They are added to the cache, beside the old ones.
-        timeout_s: seconds that an item waits for its insertions at most, loading models included.
-        on_timeout: what happens then: ``"raise"`` or ``"original"``.
-        on_server_failure: what happens when the generation process has died, or could not make a variant:
-            ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
-        server: how the generation process works.
+        live: with ``pipeline``: how many variants per sample there are, how many are made anew each epoch, how long an
+            item waits for its insertions and what happens then, and how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
             `AugmentationSequential` is given image and labels as its library wants them, see
@@ -111,14 +105,14 @@ class POCAugmentedDataset(Dataset[Any]):
             interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
-        GenerationTimeoutError, GenerationError: when reading, see ``on_timeout`` and ``on_server_failure``.
+        GenerationTimeoutError, GenerationError: when reading, see `LiveSettings`.
     """
 
     def __init__(
         self,
         base: Dataset[Any],
         cache: str | Path | Cache | None = None,
-        labels: LabelPolicy | None = None,
+        label_policy: LabelPolicy | None = None,
         *,
         redraw: Redraw | None = None,
         pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None = None,
@@ -126,12 +120,7 @@ class POCAugmentedDataset(Dataset[Any]):
         variants: Literal["random", "all"] = "random",
         variant: int | None = None,
         on_miss: OnMiss | None = None,
-        num_variants: int | None = None,
-        refresh: float = 0.0,
-        timeout_s: float = 600.0,
-        on_timeout: OnTrouble = "raise",
-        on_server_failure: OnTrouble = "raise",
-        server: ServerSettings | None = None,
+        live: LiveSettings | None = None,
         sigma_px: float = 1.0,
         transforms: Callable[..., Any] | None = None,
         check_transforms: bool = True,
@@ -143,11 +132,12 @@ class POCAugmentedDataset(Dataset[Any]):
     ) -> None:
         misses_meant = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
-        check_source(pipeline, variants, variant, on_miss, num_variants, refresh)
+        check_source(pipeline, variants, variant, on_miss, live)
+        live = live or LiveSettings()
         check_redraw(redraw)
         check_base_transforms(base)
         self.base = base
-        self.labels = labels if labels is not None else OodLabels()
+        self.label_policy = label_policy if label_policy is not None else OodLabels()
         self.p = p if p is not None else 1.0 if variants == "all" else 0.5
         self.variants = variants
         self.variant = None if variant is None else operator.index(variant)
@@ -159,16 +149,20 @@ class POCAugmentedDataset(Dataset[Any]):
         if self.base_schema is None and isinstance(pipeline, InsertionPipeline):
             self.base_schema = pipeline.schema
         own_keys = dataset_keys(base, keys)  # says so where it is no map-style dataset
-        self._checks = BaseChecks(self.base_schema, self.labels, check_labels, key_advice(base))
+        self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
         self.adapt = adapt
         self._live: Live | None = None
-        waiting = WaitSettings(timeout_s, on_timeout, on_server_failure)
         if pipeline is not None:
             where = cache.path if isinstance(cache, Cache) else None if cache is None else Path(cache).absolute()
-            settings = server or ServerSettings()
-            if settings.nice is None:
-                settings = replace(settings, nice=19 if on_miss == "background" else 0)
-            self._live = Live(pipeline, where, type_name(base), self.base_schema, waiting, settings, len(set(own_keys)))
+            self._live = Live(
+                pipeline,
+                where,
+                type_name(base),
+                self.base_schema,
+                live,
+                background=on_miss == "background",
+                samples=len(set(own_keys)),
+            )
             self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
         elif cache is None:
             raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
@@ -188,21 +182,21 @@ class POCAugmentedDataset(Dataset[Any]):
             self.keys = continued_keys(base, own_keys, self.cache, adapt)
             if len(self.cache):
                 self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
-        schedule = Schedule(_NUM_VARIANTS if num_variants is None else num_variants, refresh, self.seed)
+        schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
         if variants == "all":
             highest = max((index for _, index in self.cache), default=0)
             self._per_sample = 1 + highest if self._live is None else schedule.variants
         names = {part for spec in self.recipe.objects for part in spec.parts}
-        with explained(base, self.base_schema):
-            self._ids = self.labels.resolve(sorted(names), self.base_schema)
-            self._ring_id = self.labels.ring_id(self.base_schema) if self.labels.ring_px else 0
+        with unknown_schema_explained(base, self.base_schema):
+            self._ids = self.label_policy.resolve(sorted(names), self.base_schema)
+            self._ring_id = self.label_policy.ring_id(self.base_schema) if self.label_policy.ring_px else 0
         self.check_transforms = check_transforms
         self.transforms = transforms
-        if self.labels.rewrites_base:  # asks for a schema before the first item is read, not after
+        if self.label_policy.rewrites_base:  # asks for a schema before the first item is read, not after
             some = next(iter(self.base_schema.ids.values())) if self.base_schema is not None else 0
-            self.labels.rewrite(torch.full((1, 1), some), self.base_schema)
+            self.label_policy.rewrite(torch.full((1, 1), some), self.base_schema)
         # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._ledger = Ledger(len(self))
@@ -210,7 +204,7 @@ class POCAugmentedDataset(Dataset[Any]):
         self._draws = DrawNumbers(len(self)) if redraw == "read" else None
         # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
         several = schedule.variants > 1 if self._live is not None else len(self.cache) > len(self.cache.keys())
-        drawn = 0 < self.p < 1 or (self.p > 0 and (bool(refresh) or (self._shown == "random" and several)))
+        drawn = 0 < self.p < 1 or (self.p > 0 and (bool(live.refresh) or (self._shown == "random" and several)))
         self._warn_again = torch.tensor(redraw is None and drawn).share_memory_()  # type: ignore[no-untyped-call]
 
     @property
@@ -220,8 +214,8 @@ class POCAugmentedDataset(Dataset[Any]):
 
     @transforms.setter
     def transforms(self, transforms: Callable[..., Any] | None) -> None:
-        objects = object_ids(self.labels, self._ids)
-        ignored = ignore_ids(self.labels, self.base_schema, objects.values())
+        objects = object_ids(self.label_policy, self._ids)
+        ignored = ignore_ids(self.label_policy, self.base_schema, objects.values())
         settings: dict[str, Any] = {"check": self.check_transforms, "adapt": self.adapt, "inserted": objects}
         self._joint = None if transforms is None else JointTransforms(transforms, ignored, **settings)
 
@@ -339,22 +333,22 @@ class POCAugmentedDataset(Dataset[Any]):
     def _rewrite_base(self, item: OpenItem) -> None:
         height, width = item.labels.size_hw
         whole = (0, 0, height, width)
-        if self.labels.rewrites_base:
-            item.labels.write(whole, self.labels.rewrite(item.labels.read(whole), self.base_schema))
+        if self.label_policy.rewrites_base:
+            item.labels.write(whole, self.label_policy.rewrite(item.labels.read(whole), self.base_schema))
 
     def _compose(self, item: OpenItem, variant: Variant) -> None:
         self._check_fit(item, variant)
         compose_image(item.image, variant.insertions, self.sigma_px)
         item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
-        ring_px = self.labels.ring_px
+        ring_px = self.label_policy.ring_px
         paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
 
     def _check_fit(self, item: OpenItem, variant: Variant) -> None:
         names = {part.name for insertion in variant.insertions for part in insertion.parts}
         if IGNORED in names - self._ids.keys():  # in few caches, and a policy need not have an ignore id
-            self._ids |= self.labels.resolve([IGNORED], self.base_schema)
+            self._ids |= self.label_policy.resolve([IGNORED], self.base_schema)
         ids = {name: self._ids[name] for name in names}
-        if self.labels.ring_px:
+        if self.label_policy.ring_px:
             ids["the ring"] = self._ring_id
         low, high = item.labels.min_id, item.labels.max_id
         for name, label_id in ids.items():
@@ -362,7 +356,7 @@ class POCAugmentedDataset(Dataset[Any]):
                 raise LabelPolicyError(
                     f"label id {label_id} of {name!r} does not fit the labels' dtype",
                     expected=f"an id in [{low}, {high}]",
-                    hint=f"change the id in {self.labels!r}, or give the base labels of a wider dtype",
+                    hint=f"change the id in {self.label_policy!r}, or give the base labels of a wider dtype",
                 )
 
     def _check_parameters(self) -> None:
@@ -393,7 +387,7 @@ class POCAugmentedDataset(Dataset[Any]):
                 f"schema {self.base_schema.name if self.base_schema else 'unknown'}",
                 f"  cache: {self.cache.path}, {len(self.cache)} variants of {self._stored} of these samples",
                 f"  objects: {len(objects)} ({shown})",
-                f"  labels: {self.labels!r}: {ids}",
+                f"  labels: {self.label_policy!r}: {ids}",
                 f"  p={self.p}, {shows}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "
                 f"seed={self.seed}, redraw={self.redraw!r}, epoch={self.epoch}",
             )

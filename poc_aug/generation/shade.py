@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.errors import SettingError
-from poc_aug.masks import connected_components, dilate
+from poc_aug.gaussian import filter_separable, gaussian_weights
+from poc_aug.masks import bounds, connected_components, dilate, window
 from poc_aug.recipe import Recipe
 from poc_aug.types import Crop, Filled, Part
 
@@ -94,13 +95,13 @@ def recover_shade(
     if not bool(mask.any()):
         return shade
     near = _nearness(mask, reach)
-    rows, cols = (near > 0).any(1).nonzero()[:, 0], (near > 0).any(0).nonzero()[:, 0]
-    if rows.numel() == 0:
+    box_yxhw = bounds(near > 0)
+    if box_yxhw[2] == 0:
         return shade
-    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+    inner = window(box_yxhw)
     repainting = _repainting(original, filled, mask)
-    cut = original[:, *window].float(), filled[:, *window].float(), mask[window], near[window]
-    shade[window] = _shade(*cut, repainting)
+    cut = original[:, *inner].float(), filled[:, *inner].float(), mask[inner], near[inner]
+    shade[inner] = _shade(*cut, repainting)
     return shade
 
 
@@ -110,7 +111,8 @@ def _repainting(original: torch.Tensor, filled: torch.Tensor, mask: torch.Tensor
     No shadow lies there: a model may paint all of its box a little darker, or in other patches.
     """
     size = _longer_side(mask)
-    head = int(mask.any(1).nonzero()[-1]) + 1 - math.ceil(_RISE * size)
+    y, _, h, _ = bounds(mask)
+    head = y + h - math.ceil(_RISE * size)
     block = max(2, round(3 * _wide_px(size)))  # as wide as the Gaussian
     if min(head, mask.shape[1]) < block:
         return 0.0
@@ -190,23 +192,18 @@ def _luma(image: torch.Tensor) -> torch.Tensor:
 
 
 def _longer_side(mask: torch.Tensor) -> int:
-    return max(_extent(mask, 1), _extent(mask, 0))
-
-
-def _extent(mask: torch.Tensor, dim: int) -> int:
-    found = mask.any(dim).nonzero()[:, 0]
-    return int(found[-1]) + 1 - int(found[0])
+    return max(bounds(mask)[2:])
 
 
 def _nearness(mask: torch.Tensor, reach: float) -> torch.Tensor:
     """1 at the object, falling to 0 at the reach around its bounding box and above its middle."""
-    rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
-    top, bottom = float(rows[0]), float(rows[-1])
-    size = _longer_side(mask)
+    top, left, height, width = bounds(mask)
+    bottom, right = float(top + height - 1), float(left + width - 1)
+    size = max(height, width)
     y = torch.arange(mask.shape[0], dtype=torch.float32)
     x = torch.arange(mask.shape[1], dtype=torch.float32)
-    away_y = torch.maximum(top - y, y - bottom).clamp(min=0)
-    away_x = torch.maximum(float(cols[0]) - x, x - float(cols[-1])).clamp(min=0)
+    away_y = torch.maximum(float(top) - y, y - bottom).clamp(min=0)
+    away_x = torch.maximum(float(left) - x, x - right).clamp(min=0)
     far = reach * size
     near = ((far - torch.hypot(away_y[:, None], away_x[None])) / max(far / 3, 1)).clamp(0, 1)
     # The ground that a shadow lies on is seen around the foot, not behind the object's head.
@@ -230,15 +227,6 @@ def _at_the_foot(dark: torch.Tensor, mask: torch.Tensor, size: int) -> torch.Ten
 
 def _blur(maps: torch.Tensor, sigma: float) -> torch.Tensor:
     """Separable Gaussian of maps ``[n, h, w]``, zero outside; wide ones on a coarser grid."""
-    height, width = maps.shape[-2:]
     step = max(1, int(sigma / 1.5))
-    maps = F.avg_pool2d(F.pad(maps[:, None], (0, -width % step, 0, -height % step)), step)
-    i = torch.arange(-int(3 * sigma / step + 0.5), int(3 * sigma / step + 0.5) + 1, dtype=torch.float32)
-    kernel = torch.exp(-((i * step) ** 2) / (2 * sigma**2))
-    kernel /= kernel.sum()
-    maps = F.conv2d(maps, kernel[None, None, :, None], padding=(len(i) // 2, 0))
-    maps = F.conv2d(maps, kernel[None, None, None, :], padding=(0, len(i) // 2))
-    if step > 1:
-        size = maps.shape[-2] * step, maps.shape[-1] * step
-        maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-    return maps[:, 0, :height, :width]
+    weights = gaussian_weights(sigma, int(3 * sigma / step + 0.5), step=step)
+    return filter_separable(maps, weights, weights, steps_yx=(step, step))

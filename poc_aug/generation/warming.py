@@ -19,7 +19,9 @@ from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
+from poc_aug.generation.engine import Failure
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.generation.unreadable import Unreadable, or_skip
 from poc_aug.items.image_digest import check_match, digest_of
@@ -27,7 +29,7 @@ from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
-from poc_aug.labels.detect import explained, find_schema
+from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.protocols import Inserter, LeavesOut
@@ -85,7 +87,7 @@ class WarmReport:
         self.objects += len(variant.insertions)
         self.rejections.update(rejection.reason for rejection in variant.rejections)
 
-    def count_failed(self, failures: Sequence[tuple[str, int, GenerationError]]) -> None:
+    def count_failed(self, failures: Sequence[Failure]) -> None:
         """Add the failures that are new; those before were added."""
         self.failed += [(key, index, str(error)) for key, index, error in failures[len(self.failed) :]]
 
@@ -184,7 +186,7 @@ def warm_cache(
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
     pipeline = pipeline.for_dataset(find_schema(dataset, schema))
-    with explained(dataset, pipeline.schema):
+    with unknown_schema_explained(dataset, pipeline.schema):
         pipeline.check()
     label_schema = pipeline.schema
     check_repeats(dataset, names, adapt, keys)
@@ -213,7 +215,7 @@ def warm_cache(
         frames = _start(_loader(_Frames(dataset, names, numbers, adapt, label_schema, calibrations), workers))
         writer = stack.enter_context(CacheWriter(cache, manifest))
         pending: list[Variant] = []
-        failures: list[tuple[str, int, GenerationError]] = []
+        failures: list[Failure] = []
         committed = time.perf_counter()
         results = pipeline.run(
             _jobs(frames, missing, report, on_error, pipeline),
@@ -268,7 +270,7 @@ def _jobs(
     report: WarmReport,
     on_error: OnError,
     pipeline: InsertionPipeline,
-) -> Iterator[tuple[Sample, int]]:
+) -> Iterator[tuple[CheckedSample, int]]:
     for frame in frames:
         if isinstance(frame, Unreadable):
             if on_error == "raise":
@@ -276,14 +278,14 @@ def _jobs(
             report.unreadable.append((frame.key, frame.error))
             continue
         try:
-            pipeline.check_sample(frame)
+            checked = pipeline.check_sample(frame, labels_checked=True)
         except DatasetError as error:
             if on_error == "raise":
                 raise
             report.unreadable.append((frame.key, error.problem))
             continue
         for index in missing[frame.key]:
-            yield frame, index
+            yield checked, index
 
 
 def _bad_cutouts(variant: Variant) -> list[str]:

@@ -1,4 +1,8 @@
-"""Generation while training: one process beside the training makes insertions for all workers.
+"""Live generation: one process alongside the training makes insertions for all of its workers.
+
+In it: the process and its owner, the connections of workers, requests, messages, statistics in shared memory.
+May import: cache, camera_model, errors, generation, labels, reading, seeding, types.
+Gives: `Live`.
 
 ::
 
@@ -6,25 +10,21 @@
     worker <-- insertion (a record) ----- stored in the cache first
 
 Nothing of CUDA ever crosses into a worker, whatever its start method; requests of all workers share batches.
-
-Rooms: ``handle`` (what a dataset holds), ``client`` (a worker's side), ``keeper`` (the training process's side: start,
-end, failure), ``server`` (the process), ``doorman`` (its sockets), ``feed`` (its jobs), ``claims`` (several processes
-on one cache), ``messages``, ``board`` and ``statistics`` (shared memory), ``settings``.
 """
 
 from __future__ import annotations
 
 from poc_aug.live.handle import Live, Schedule
-from poc_aug.live.live_settings import OnTrouble, ServerSettings, WaitSettings
+from poc_aug.reading.live_settings import LiveSettings, OnTrouble, ServerSettings
 from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
 
 __all__ = [
     "Ledger",
     "Live",
+    "LiveSettings",
     "OnTrouble",
     "Outcome",
     "ReadingStatistics",
     "Schedule",
     "ServerSettings",
-    "WaitSettings",
 ]

@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.board import Board
 from poc_aug.live.client import Client
 from poc_aug.live.keeper import Keeper
-from poc_aug.live.live_settings import ServerSettings, WaitSettings
 from poc_aug.live.server import Work
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Sample, Variant
 
 
@@ -34,8 +35,9 @@ class Live:
         cache: path of the cache; ``None``: one in a temporary folder, deleted with this object.
         dataset: type of the base dataset, for the cache's manifest.
         schema: its label schema.
-        waiting: how long items wait, and what they do then.
-        settings: how the generation process works.
+        settings: how long items wait, what they do then, and how the generation process works.
+        background: items do not wait: the process takes what loader and training leave of the processors, unless
+            ``settings.server.nice`` says otherwise.
         samples: how many samples the dataset has, repeated ones once, for the cache's manifest.
 
     Raises:
@@ -50,22 +52,26 @@ class Live:
         cache: Path | None,
         dataset: str,
         schema: LabelSchema | None,
-        waiting: WaitSettings,
-        settings: ServerSettings,
+        settings: LiveSettings,
+        *,
+        background: bool,
         samples: int | None = None,
     ) -> None:
-        self.waiting = waiting
+        self.settings = settings
         self.board = Board()
         if isinstance(pipeline, InsertionPipeline):
             # Here, not in the generation process: mistakes are told at once, and that need not start before it is used.
             pipeline.for_dataset(schema).check()
         path = Path(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-")) / "live.cache" if cache is None else cache
-        work = Work(pipeline, schema, dataset, path, cache is None, settings, samples)
+        server = settings.server
+        if server.nice is None:
+            server = replace(server, nice=19 if background else 0)
+        work = Work(pipeline, schema, dataset, path, cache is None, server, samples)
         if isinstance(pipeline, InsertionPipeline):
             CacheWriter.create(path, work.manifest(work.build()))
         self.cache_path = path
-        self._keeper: Keeper | None = Keeper(work, self.board, warn=waiting.on_server_failure == "original")
-        self._client = Client(self._keeper.address, settings.queue_size)
+        self._keeper: Keeper | None = Keeper(work, self.board, warn=settings.on_server_failure == "original")
+        self._client = Client(self._keeper.address, server.queue_size)
         self._given_up = False
         if not has_manifest(path):
             self._keeper.start()
@@ -79,7 +85,7 @@ class Live:
         """
         if self._given_up:
             return [None] * len(asked)
-        timeout_s = self.waiting.timeout_s
+        timeout_s = self.settings.timeout_s
         deadline = time.monotonic() + timeout_s
         found: list[Variant | None] = [None] * len(asked)
         numbers: list[int] = []
@@ -147,7 +153,7 @@ class Live:
     def _bear(self, error: PocAugError) -> None:
         """Raise an error, unless the settings say to go on without."""
         timed_out = isinstance(error, GenerationTimeoutError)
-        if (self.waiting.on_timeout if timed_out else self.waiting.on_server_failure) == "raise":
+        if (self.settings.on_timeout if timed_out else self.settings.on_server_failure) == "raise":
             if isinstance(error, GenerationError):  # of one variant; those of the process say what to do
                 raise error.with_hint(f"{error.hint}, or train on without this variant: on_server_failure='original'")
             raise error

@@ -24,15 +24,16 @@ from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manif
 from poc_aug.errors import CacheBusyError, GenerationError, PocAugError
 from poc_aug.generation.dataset_manifest import manifest_of
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.board import Board
 from poc_aug.live.claims import Claims
 from poc_aug.live.doorman import Doorman
 from poc_aug.live.feed import Feed, Request, Stopped
-from poc_aug.live.live_settings import ServerSettings
 from poc_aug.live.messages import Failed, Made, Message
-from poc_aug.types import Sample, Variant
+from poc_aug.reading.live_settings import ServerSettings
+from poc_aug.types import Variant
 
 _logger = logging.getLogger("poc_aug")
 
@@ -167,7 +168,7 @@ class _Server:
             finally:
                 self._settle()
 
-    def _jobs(self) -> Iterator[tuple[Sample, int] | None]:
+    def _jobs(self) -> Iterator[tuple[CheckedSample, int] | None]:
         while True:
             self._settle()
             request = self._feed.take(busy=self._running > 0)
@@ -176,7 +177,7 @@ class _Server:
             elif (sample := self._begin(request)) is not None:
                 yield sample, request.ask.index
 
-    def _begin(self, request: Request) -> Sample | None:
+    def _begin(self, request: Request) -> CheckedSample | None:
         """The sample to make the variant from, if that is for this process to do now."""
         key, index = request.name
         if self._answer_stored(request):
@@ -189,8 +190,7 @@ class _Server:
             if self._answer_stored(request):
                 self._claims.give_back(key, index)
                 return None
-            sample = request.ask.sample()
-            self._pipeline.check_sample(sample)
+            sample = self._pipeline.check_sample(request.ask.sample())
         except PocAugError as error:
             self._claims.give_back(key, index)
             self._tell((key, index), Failed(error))

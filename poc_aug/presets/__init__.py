@@ -1,4 +1,8 @@
-"""Recipes that ship with the package, by name: YAML files beside this one.
+"""Presets: the recipes of the papers by name, and the sizes of objects.
+
+In it: recipes as YAML files, real sizes in metres, and what `--sizes` means.
+May import: errors, labels, recipe.
+Gives: `load_preset`, `preset_names`, `RealSizes`.
 
 A file holds the fields of `poc_aug.recipe.Recipe`, and beside them:
 

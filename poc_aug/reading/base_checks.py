@@ -9,7 +9,8 @@ from poc_aug.errors import LabelPolicyError, NextStep
 from poc_aug.items import image_digest as digest
 from poc_aug.items.open_item import OpenItem
 from poc_aug.labels.label_digest import check_labels
-from poc_aug.labels.policies import ChecksBase, LabelPolicy, OodLabels
+from poc_aug.labels.label_policy import ChecksBase, LabelPolicy
+from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.types import Variant
 
@@ -32,9 +33,9 @@ class BaseChecks:
     def __init__(self, schema: LabelSchema | None, policy: LabelPolicy, compare_labels: bool, advice: NextStep) -> None:
         if not callable(getattr(policy, "resolve", None)):
             raise LabelPolicyError(
-                f"labels={policy!r}",
+                f"label_policy={policy!r}",
                 expected="a label policy: OodLabels(254), NewClassLabels({'cat': 19}) or AnomalyLabels()",
-                hint=f"pass labels=OodLabels({policy})" if isinstance(policy, int) else "pass one of them as labels=",
+                hint=f"pass label_policy=OodLabels({policy})" if isinstance(policy, int) else "pass one of them",
             )
         self._schema, self._policy, self._compare_labels, self._advice = schema, policy, compare_labels, advice
         self._told_incomparable = False

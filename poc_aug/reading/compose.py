@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from poc_aug.errors import SettingError
-from poc_aug.masks import dilate, feather
+from poc_aug.masks import bounds, dilate, feather, window
 from poc_aug.types import Box, Insertion, Sample
 
 
@@ -107,18 +107,18 @@ def _blend_into(pixels: npt.NDArray[np.uint8], insertion: Insertion, sigma_px: f
     """Blend in place. In whole numbers, each step rounded to the nearest: 2x faster than float32."""
     # Each in its own bounds: a shadow is often wider than its object, and lies at its foot only.
     if insertion.shade is not None:
-        window = _bounds(insertion.shade.numpy())
-        light = 255 - insertion.shade.numpy()[window]
+        inner = window(bounds(insertion.shade))
+        light = 255 - insertion.shade.numpy()[inner]
         for channel in pixels:  # one channel at a time stays in the processor's cache
-            under = channel[window]
+            under = channel[inner]
             under[...] = _over_255(np.multiply(under, light, dtype=np.uint16))
-    alpha = opacity(insertion, sigma_px).numpy()
-    window = _bounds(alpha)
-    cover = alpha[window].astype(np.uint16)
+    alpha = opacity(insertion, sigma_px)
+    inner = window(bounds(alpha))
+    cover = alpha.numpy()[inner].astype(np.uint16)
     for channel, patch in zip(pixels, insertion.patch.numpy(), strict=True):
-        under = channel[window]
+        under = channel[inner]
         mixed = under * (255 - cover)
-        mixed += patch[window] * cover
+        mixed += patch[inner] * cover
         under[...] = _over_255(mixed)
 
 
@@ -128,14 +128,6 @@ def _over_255(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
     values += values >> 8
     values >>= 8
     return values
-
-
-def _bounds(values: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Rows and columns from the first to the last that are not zero."""
-    rows, cols = np.flatnonzero(values.any(axis=1)), np.flatnonzero(values.any(axis=0))
-    if rows.size == 0:
-        return slice(0), slice(0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def paint_labels(

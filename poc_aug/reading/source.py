@@ -16,6 +16,7 @@ from poc_aug.camera import Calibration
 from poc_aug.errors import CacheMissError, SettingError
 from poc_aug.items.open_item import OpenItem
 from poc_aug.live import Live, Outcome, Schedule
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Sample, Variant
 
 OnMiss = Literal["original", "raise", "generate", "background"]
@@ -179,9 +180,7 @@ class VariantSource:
             )
 
 
-def check_source(
-    pipeline: object, variants: object, variant: object, on_miss: str, num_variants: int | None, refresh: float
-) -> None:
+def check_source(pipeline: object, variants: object, variant: object, on_miss: str, live: LiveSettings | None) -> None:
     """Check what decides where variants come from, before anything is opened.
 
     Raises:
@@ -194,20 +193,18 @@ def check_source(
             f"on_miss={on_miss!r} {'with' if pipeline is not None else 'without'} pipeline=",
             expected=f"pipeline= with one of {GENERATING}, and only with them",
         )
-    if pipeline is None and (num_variants is not None or refresh):
+    if live is not None and not isinstance(live, LiveSettings):
+        raise SettingError(f"live={live!r}", expected="LiveSettings(...)")
+    if live is not None and pipeline is None:
         raise SettingError(
-            f"num_variants={num_variants}, refresh={refresh} without pipeline=",
-            expected="these with pipeline= only: without it, what the cache holds is read",
+            f"live={live!r} without pipeline=",
+            expected="live= with pipeline= only: without it, what the cache holds is read",
         )
-    if not 0 <= refresh <= 1:
-        raise SettingError(f"refresh={refresh}", expected="a share in [0, 1]")
-    if num_variants is not None and num_variants < 1:
-        raise SettingError(f"num_variants={num_variants}", expected="1 or more")
     if variants not in ("random", "all"):
         raise SettingError(
             f"variants={variants!r}",
             expected="'random' or 'all'",
-            hint="variant=0 shows one of them; with pipeline=, num_variants=3 says how many there are",
+            hint="variant=0 shows one of them; with pipeline=, live=LiveSettings(num_variants=3) says how many",
         )
     if variant is not None and variants != "random":
         raise SettingError(

@@ -22,6 +22,7 @@ from poc_aug.errors import CalibrationError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.live.messages import Ask
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.recipe import CameraSpec
 from poc_aug.types import Sample
 from tests.helpers.fakes import EllipseInserter, make_recipe
@@ -334,7 +335,7 @@ def test_live_insertions_equal_cached_ones(tmp_path: Path) -> None:
     warm_cache(base, tmp_path / "a.cache", pipeline_of(), num_variants=1, workers=0)
     cached = POCAugmentedDataset(base, tmp_path / "a.cache", p=1.0, variant=0)
     with POCAugmentedDataset(
-        base, tmp_path / "live.cache", p=1.0, variant=0, pipeline=pipeline_of(), num_variants=1
+        base, tmp_path / "live.cache", p=1.0, variant=0, pipeline=pipeline_of(), live=LiveSettings(num_variants=1)
     ) as live:
         for number in range(2):
             for first, second in zip(cached[number], live[number], strict=True):

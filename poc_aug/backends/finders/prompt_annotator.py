@@ -23,7 +23,7 @@ class PromptAnnotator:
     The last of an object's parts has to be found: an attempt without it is rejected, with that part's reason
     (POC §3.1). A mask outside the box, or a tiny one, is dropped; the remaining masks of one text are united, as in
     the paper. How parts share pixels and the limits of the whole object are the recipe's, see
-    `poc_aug.generation.insertions.accept`.
+    `poc_aug.generation.acceptance.accept`.
 
     Args:
         finder: text to masks.

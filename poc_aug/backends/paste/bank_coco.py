@@ -36,6 +36,7 @@ from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, prin
 from poc_aug.backends.paste.bank_pictures import read_photo
 from poc_aug.backends.paste.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError, SettingError
+from poc_aug.masks import bounds, window
 from poc_aug.types import Json
 
 BORDER_PX = 2
@@ -83,11 +84,11 @@ class CocoSource:
 
 def crop_to_mask(image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Crop an image to a mask's bounding box plus 1 px (zero beyond the frame); alpha is 255 in the mask."""
-    rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
-    if not len(rows):
+    box_yxhw = bounds(mask)
+    if box_yxhw[2] == 0:
         return image[:, :1, :1], torch.zeros((1, 1), dtype=torch.uint8)
-    window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-    return F.pad(image[:, *window], (1, 1, 1, 1)), F.pad(mask[window].to(torch.uint8) * 255, (1, 1, 1, 1))
+    inner = window(box_yxhw)
+    return F.pad(image[:, *inner], (1, 1, 1, 1)), F.pad(mask[inner].to(torch.uint8) * 255, (1, 1, 1, 1))
 
 
 @dataclass(frozen=True, slots=True)

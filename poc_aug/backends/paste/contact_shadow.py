@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.camera_model import Camera
+from poc_aug.gaussian import filter_separable, gaussian_weights
+from poc_aug.masks import bounds
 from poc_aug.seeding import uniform
 from poc_aug.types import Box
 
@@ -108,10 +110,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
 
 def opaque_box(opacity: torch.Tensor) -> Box:
     """Bounding box of what is at least half opaque in a map ``[h, w]``, which must not be empty."""
-    seen = opacity >= 0.5
-    rows, cols = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
-    top, left = int(rows[0]), int(cols[0])
-    return top, left, int(rows[-1]) + 1 - top, int(cols[-1]) + 1 - left
+    return bounds(opacity >= 0.5)
 
 
 def _cast(
@@ -148,19 +147,8 @@ def _window(height: int, width: int) -> torch.Tensor:
 
 def _blur(shape: torch.Tensor, sigma_y: float, sigma_x: float) -> torch.Tensor:
     """Separable Gaussian of a map ``[h, w]``, zero outside; wide ones on a coarser grid (10x faster, same look)."""
-    height, width = shape.shape
     step_y, step_x = max(1, int(sigma_y / 2)), max(1, int(sigma_x / 2))
-    padded = F.pad(shape[None, None], (0, -width % step_x, 0, -height % step_y))
-    coarse = F.avg_pool2d(padded, (step_y, step_x))
-    column, row = _kernel(sigma_y / step_y), _kernel(sigma_x / step_x)
-    coarse = F.conv2d(coarse, column[None, None, :, None], padding=(len(column) // 2, 0))
-    coarse = F.conv2d(coarse, row[None, None, None, :], padding=(0, len(row) // 2))
-    full = F.interpolate(coarse, padded.shape[2:], mode="bilinear", align_corners=False)
-    return full[0, 0, :height, :width]
-
-
-def _kernel(sigma: float) -> torch.Tensor:
-    radius = max(1, int(3 * sigma + 0.5))
-    i = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    weights = torch.exp(-(i**2) / (2 * sigma**2))
-    return weights / weights.sum()
+    column, row = (
+        gaussian_weights(sigma, max(1, int(3 * sigma + 0.5))) for sigma in (sigma_y / step_y, sigma_x / step_x)
+    )
+    return filter_separable(shape[None], column, row, steps_yx=(step_y, step_x))[0]

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.backends.paste.scene_quality import edge_blur_px, gaussian_blur, noise_level, quantile
+from poc_aug.masks import bounds
 from poc_aug.seeding import uniform
 from poc_aug.types import Box, Json
 
@@ -114,8 +115,8 @@ def match_colours(
 
 def darken_foot(colours: torch.Tensor, mask: torch.Tensor, draw: HarmoniseDraw) -> torch.Tensor:
     """Darken an object's colours (float ``[3, h, w]``) towards the foot of ``mask``, where the ground hides the sky."""
-    rows = mask.any(1).nonzero()[:, 0]
-    top, foot = int(rows[0]), int(rows[-1])
+    top, _, height, _ = bounds(mask)
+    foot = top + height - 1
     over = (foot - torch.arange(mask.shape[0], dtype=colours.dtype)).clamp(min=0) / max(foot - top, 1)
     return colours * (1 - draw.grounding * torch.exp(-over / 0.15))[None, :, None]
 

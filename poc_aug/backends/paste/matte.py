@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from poc_aug.masks import connected_components
+from poc_aug.masks import bounds, connected_components, window
 
 RIM_TRUST = 0.25
 """Weight of the colours in the outermost pixel ring: enough to keep legs two pixels wide, too little to show."""
@@ -82,9 +82,8 @@ def clean_cutout(
     visible = alpha > 8 if soft else alpha > 0
     if not bool((alpha >= 128).any()):
         return None
-    rows, cols = visible.any(1).nonzero()[:, 0], visible.any(0).nonzero()[:, 0]
-    window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-    alpha, image = alpha[window], image[:, *window]
+    inner = window(bounds(visible))
+    alpha, image = alpha[inner], image[:, *inner]
     if soft:
         # A matte's rim mixes in the old background until it is nearly opaque, so trust looks a little inwards.
         radius = max(1, round(0.006 * max(alpha.shape)))

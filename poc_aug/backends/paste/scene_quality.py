@@ -5,24 +5,17 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from poc_aug.gaussian import filter_separable, gaussian_weights
+from poc_aug.luma import luma
+
 _REBLUR_PX = 1.2
 _MIN_EDGE_PIXELS = 24
 
 
-def luminance(colours: torch.Tensor) -> torch.Tensor:
-    """Luma of float ``[3, h, w]`` (ITU-R BT.601): float ``[h, w]``."""
-    return 0.299 * colours[0] + 0.587 * colours[1] + 0.114 * colours[2]
-
-
 def gaussian_blur(planes: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """Separable Gaussian of float ``[c, h, w]``; the border's pixels are repeated outwards."""
-    radius = max(1, int(3 * sigma_px + 0.5))
-    i = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    weights = torch.exp(-(i**2) / (2 * sigma_px**2))
-    weights = (weights / weights.sum()).to(planes.dtype)
-    padded = F.pad(planes[:, None], (radius, radius, radius, radius), mode="replicate")
-    out = F.conv2d(F.conv2d(padded, weights[None, None, :, None]), weights[None, None, None, :])
-    return out[:, 0]
+    weights = gaussian_weights(sigma_px, max(1, int(3 * sigma_px + 0.5))).to(planes.dtype)
+    return filter_separable(planes, weights, weights, border="replicate")
 
 
 def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> float | None:
@@ -40,19 +33,19 @@ def edge_blur_px(colours: torch.Tensor, mask: torch.Tensor | None = None) -> flo
     """
     if min(colours.shape[1:]) < 8:
         return None
-    luma = luminance(colours.float())
-    first = _gradient(luma)
-    again = _gradient(gaussian_blur(luma[None], _REBLUR_PX)[0])
-    usable = torch.ones_like(first, dtype=torch.bool) if mask is None else _inner(mask)
+    grey = luma(colours.float())
+    sharp = _gradient(grey)
+    reblurred = _gradient(gaussian_blur(grey[None], _REBLUR_PX)[0])
+    usable = torch.ones_like(sharp, dtype=torch.bool) if mask is None else _inner(mask)
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
     if int(usable.sum()) < _MIN_EDGE_PIXELS:
         return None
     # Noise and asphalt have small gradients: below 0.03 per pixel nothing counts as an edge.
-    threshold = max(0.03, float(quantile(first[usable], 0.95)))
-    strong = usable & (first >= threshold)
+    threshold = max(0.03, float(quantile(sharp[usable], 0.95)))
+    strong = usable & (sharp >= threshold)
     if int(strong.sum()) < _MIN_EDGE_PIXELS:
         return None
-    ratio = (first[strong] / again[strong].clamp(min=1e-4)).clamp(min=1.02)
+    ratio = (sharp[strong] / reblurred[strong].clamp(min=1e-4)).clamp(min=1.02)
     widths = _REBLUR_PX / torch.sqrt(ratio**2 - 1)
     return float(quantile(widths, 0.25))
 
@@ -70,7 +63,7 @@ def noise_level(colours: torch.Tensor, mask: torch.Tensor | None = None) -> floa
     if min(colours.shape[1:]) < 8:
         return 0.0
     kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
-    response = F.conv2d(luminance(colours.float())[None, None], kernel[None, None])[0, 0].abs()
+    response = F.conv2d(luma(colours.float())[None, None], kernel[None, None])[0, 0].abs()
     inside = torch.ones_like(response, dtype=torch.bool) if mask is None else _inner(mask)[1:-1, 1:-1]
     values = response[inside]
     if values.numel() < _MIN_EDGE_PIXELS:
@@ -80,8 +73,8 @@ def noise_level(colours: torch.Tensor, mask: torch.Tensor | None = None) -> floa
     return float(quantile(values, 0.3)) / 0.385 / 6
 
 
-def _gradient(luma: torch.Tensor) -> torch.Tensor:
-    padded = F.pad(luma[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+def _gradient(grey: torch.Tensor) -> torch.Tensor:
+    padded = F.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
     return torch.hypot(across, down)

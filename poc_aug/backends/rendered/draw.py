@@ -200,11 +200,8 @@ def _needs_supersampling(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
 
 
 def soften(stack: FloatArray, sigma: float) -> FloatArray:
-    """Blur ``[C, h, w]`` to a total softness of ``sigma``: Gaussian over the last two axes, zero beyond the border.
-
-    Its own NumPy loop and not the package's blur: premultiplied colours need a border of zeros, and the kernel's wider
-    radius and order of sums decide the last bits of what is drawn.
-    """
+    """Blur ``[C, h, w]`` to a total softness of ``sigma``: Gaussian over the last two axes, zero beyond the border."""
+    # Not `poc_aug.gaussian`: the renderer is NumPy throughout, and its weights are computed in float64.
     # Averaging over a pixel's square is already a blur of sigma 0.29.
     rest = float(np.sqrt(max(sigma**2 - 0.29**2, 0)))
     if rest < 0.15:

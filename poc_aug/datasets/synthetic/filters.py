@@ -5,7 +5,7 @@ After the filtered pulse train of Ebert et al., "Texturing and Modeling", ch. 2.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def stripes(x: Number, low: Number, high: Number, width: Number) -> F32:
     return (_integral(centre + half, low, high) - _integral(centre - half, low, high)) / w
 
 
-def band(x: Number, low: Number, high: Number, width: Number) -> F32:
+def pulse(x: Number, low: Number, high: Number, width: Number) -> F32:
     """Share of the interval of ``width`` around ``x`` that lies in ``[low, high]``."""
     w = np.maximum(np.asarray(width, np.float32), _MIN_WIDTH)
     centre = np.asarray(x, np.float32)
@@ -47,29 +47,25 @@ def detail(wavelength: float, width: Number) -> F32:
     return share
 
 
-@overload
-def smooth(x: float, low: float, high: float) -> np.float32: ...
-@overload
-def smooth(x: NDArray[Any], low: float, high: float) -> F32: ...
-def smooth(x: Number, low: float, high: float) -> F32 | np.float32:
+def smooth(x: Number, low: float, high: float) -> F32:
     """Smoothstep: 0 below ``low``, 1 above ``high``; falls where ``high < low``."""
     t = np.clip((np.asarray(x, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
     result: F32 = t * t * (3 - 2 * t)
     return result
 
 
-def mix(a: Number, b: Number, weight: Number) -> F32:
+def lerp(a: Number, b: Number, weight: Number) -> F32:
     """``a`` where ``weight`` is 0, ``b`` where it is 1."""
     first = np.asarray(a, np.float32)
     return np.asarray(first + (np.asarray(b, np.float32) - first) * np.asarray(weight, np.float32), np.float32)
 
 
-def blend(a: F32, b: F32, weight: Number) -> F32:
-    """As `mix`, for colours ``[..., 3]`` or ``[3]`` and a weight ``[...]``."""
+def lerp_rgb(a: F32, b: F32, weight: Number) -> F32:
+    """As `lerp`, for colours ``[..., 3]`` or ``[3]`` and a weight ``[...]``."""
     w = np.asarray(weight, np.float32)
     shape = np.broadcast_shapes(a.shape, b.shape, (*w.shape, 3))
     if w.size < _FEW:
-        return mix(a, b, w[..., None])
+        return lerp(a, b, w[..., None])
     mixed = np.empty(shape, np.float32)
     for channel in range(3):
         first = a[..., channel]

@@ -10,14 +10,14 @@ import torch
 from poc_aug.datasets.synthetic.filters import srgb
 from poc_aug.datasets.synthetic.rows import draw_houses
 from poc_aug.datasets.synthetic.street_draws import Draw
-from poc_aug.datasets.synthetic.street_scene import Boundary, Scene, Sky, Street, Weather
+from poc_aug.datasets.synthetic.street_scene import Boundary, Sky, Street, StreetScene, Weather
 from poc_aug.datasets.synthetic.traffic import draw_figures, draw_posts, draw_trees, draw_vehicles
 
 _LANE_M = 3.3
 _PARKING_M = 2.25
 
 
-def draw_scene(rng: torch.Generator) -> Scene:
+def draw_scene(rng: torch.Generator) -> StreetScene:
     """Draw a street.
 
     Args:
@@ -31,7 +31,7 @@ def draw_scene(rng: torch.Generator) -> Scene:
     trees = draw_trees(draw, street)
     posts = draw_posts(draw, street)
     figures = draw_figures(draw, street)
-    return Scene(
+    return StreetScene(
         sky=sky,
         street=street,
         buildings=tuple(houses),

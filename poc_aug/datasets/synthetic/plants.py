@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import blend, smooth, srgb, tint
+from poc_aug.datasets.synthetic.filters import lerp_rgb, smooth, srgb, tint
 from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import Tree
 from poc_aug.noise import hash_unit, value_noise_2d
 
@@ -14,7 +14,7 @@ _BARK = srgb("4f4438")
 _MOST_BALLS = 46
 
 
-def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, label: int) -> None:
+def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: StreetLight, label: int) -> None:
     """Draw a tree that stands on the pavement."""
     if tree.z < 1.5:
         return
@@ -34,7 +34,7 @@ def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, la
     if len(crown):
         window = slice(crown[0], crown[-1] + 1)
         leaves, cover = _crown(tree, light, x, y[window], pixel)
-        rgb[window] = blend(tint(alpha[window], rgb[window]), leaves, cover)
+        rgb[window] = lerp_rgb(tint(alpha[window], rgb[window]), leaves, cover)
         rgb[: window.start] *= alpha[: window.start][..., None]
         rgb[window.stop :] *= alpha[window.stop :][..., None]
         alpha[window] = np.maximum(alpha[window], cover)
@@ -44,7 +44,7 @@ def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, la
     canvas.over(Layer(rect, rgb, alpha, label))
 
 
-def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32, F32]:
+def _crown(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float) -> tuple[F32, F32]:
     """Colour ``[h, w, 3]`` and coverage ``[h, w]`` of the leaves."""
     shape = (len(y), len(x))
     leaf = np.float32(1 / max(0.13, 1.7 * pixel))
@@ -106,7 +106,7 @@ def _balls(tree: Tree, pixel: float) -> list[tuple[float, float, float, float]]:
     return list(zip(spread * np.cos(angle), cy, spread * np.sin(angle), radius, strict=True))
 
 
-def _trunk(tree: Tree, light: Light, x: F32, y: F32, pixel: float, rgb: F32, alpha: F32) -> None:
+def _trunk(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float, rgb: F32, alpha: F32) -> None:
     """The trunk and two boughs; changes ``rgb`` and ``alpha``."""
     thick = 0.055 * tree.crown_m + 0.05
     top = tree.trunk_m + 0.45 * tree.crown_h
@@ -137,4 +137,4 @@ def _trunk(tree: Tree, light: Light, x: F32, y: F32, pixel: float, rgb: F32, alp
 
 def leaf_tint(rgb: F32, warm: float) -> F32:
     """Turn leaf colour ``rgb`` towards autumn by ``warm`` in [0, 1]."""
-    return blend(rgb, srgb("9a7a26"), np.float32(warm))
+    return lerp_rgb(rgb, srgb("9a7a26"), np.float32(warm))

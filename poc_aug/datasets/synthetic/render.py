@@ -14,8 +14,8 @@ from poc_aug.datasets.synthetic.ground import draw_ground
 from poc_aug.datasets.synthetic.plants import draw_tree
 from poc_aug.datasets.synthetic.sky import draw_sky
 from poc_aug.datasets.synthetic.street_camera import F32, U8, Canvas, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
-from poc_aug.datasets.synthetic.street_scene import Scene
+from poc_aug.datasets.synthetic.street_light import StreetLight
+from poc_aug.datasets.synthetic.street_scene import StreetScene
 from poc_aug.datasets.synthetic.vehicles import draw_vehicle
 from poc_aug.noise import hash_unit
 
@@ -26,7 +26,7 @@ _COARSEST_M = 0.45
 """Vehicles, people and posts of which a pixel would hold more than this are left out."""
 
 
-def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
+def render(scene: StreetScene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
     """Render a scene.
 
     Args:
@@ -37,7 +37,7 @@ def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[
     Returns:
         sRGB picture uint8 ``[H, W, 3]`` and labels uint8 ``[H, W]``.
     """
-    canvas, light, known = Canvas(camera.height_px, camera.width_px), Light(scene), dict(ids)
+    canvas, light, known = Canvas(camera.height_px, camera.width_px), StreetLight(scene), dict(ids)
     draw_sky(canvas, camera, scene.sky, known["sky"])
     draw_ground(canvas, camera, scene, light, known)
     jobs: list[tuple[float, Callable[[], None]]] = []
@@ -62,7 +62,7 @@ def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[
     return _develop(canvas.rgb, scene), canvas.labels
 
 
-def _develop(linear: F32, scene: Scene) -> U8:
+def _develop(linear: F32, scene: StreetScene) -> U8:
     """Vignette, film curve (Narkowicz 2015, a fit of ACES), sRGB, sensor noise."""
     height, width = linear.shape[:2]
     y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / height - 0.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import Number, blend, smooth
+from poc_aug.datasets.synthetic.filters import Number, lerp_rgb, smooth
 from poc_aug.datasets.synthetic.street_camera import F32
-from poc_aug.datasets.synthetic.street_scene import END_M, Scene, Sky, Tree
+from poc_aug.datasets.synthetic.street_scene import END_M, Sky, StreetScene, Tree
 
 _STEP_M = 0.5
 _START_M = -40.0
@@ -14,10 +14,10 @@ _SOFT = np.array([1, 2, 2, 2, 1], np.float32) / 8
 _STREET_MIDDLE = np.array([0.10, 0.095, 0.085], np.float32)
 
 
-class Light:
+class StreetLight:
     """The light of one scene. All colours are linear, float32 ``[..., 3]``."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: StreetScene) -> None:
         self.sky: Sky = scene.sky
         self._trees = [t for t in scene.trees if t.trunk_m > 0 and t.z < 70]
         self._front = scene.street.front_m
@@ -40,7 +40,7 @@ class Light:
     def haze(self, rgb: F32, z: Number, alpha: F32 | None = None) -> F32:
         """Mix with the colour of the air over ``z`` metres; ``alpha``: what ``rgb`` is already multiplied by."""
         air = 1 - np.exp(-np.asarray(z, np.float32) / np.float32(self.sky.haze_m))
-        return blend(rgb, self.sky.haze_rgb if alpha is None else alpha[..., None] * self.sky.haze_rgb, air)
+        return lerp_rgb(rgb, self.sky.haze_rgb if alpha is None else alpha[..., None] * self.sky.haze_rgb, air)
 
     def sunlit(self, x: Number, y: Number, z: Number, trees: bool = True) -> F32:
         """Share of the sun that reaches points in the street: 0 in the shadow of houses, dappled under trees."""
@@ -114,8 +114,8 @@ class Light:
         sky, up = self.sky, direction[..., 1]
         ground = sky.ambient_rgb * np.float32(0.10)
         fronts = _STREET_MIDDLE * (sky.ambient_rgb + 0.25 * sky.sun_rgb)
-        low = blend(ground, fronts, smooth(up, -0.06, 0.06))
+        low = lerp_rgb(ground, fronts, smooth(up, -0.06, 0.06))
         # House fronts hide the sky to the sides, not along the street.
         edge = 0.12 + 0.38 * np.abs(direction[..., 0])
-        high = blend(sky.horizon_rgb, sky.zenith_rgb, smooth(up, 0.1, 0.9))
-        return blend(low, high, np.clip((up - edge) / np.float32(0.10) + np.float32(0.5), 0, 1))
+        high = lerp_rgb(sky.horizon_rgb, sky.zenith_rgb, smooth(up, 0.1, 0.9))
+        return lerp_rgb(low, high, np.clip((up - edge) / np.float32(0.10) + np.float32(0.5), 0, 1))

@@ -111,7 +111,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class StreetPost:
     """A lamp post, sign, or traffic light on the pavement; ``side`` is where the road is not."""
 
     kind: PostKind
@@ -154,7 +154,7 @@ class Street:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class StreetScene:
     """Everything that one picture shows."""
 
     sky: Sky
@@ -163,7 +163,7 @@ class Scene:
     vehicles: tuple[Vehicle, ...]
     trees: tuple[Tree, ...]
     figures: tuple[Figure, ...]
-    posts: tuple[Post, ...]
+    posts: tuple[StreetPost, ...]
     horizon: float
     centre: float
     camera_height_m: float

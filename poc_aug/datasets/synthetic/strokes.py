@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import band
+from poc_aug.datasets.synthetic.filters import pulse
 from poc_aug.datasets.synthetic.street_camera import F32, U8
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class RingStroke:
     """A wheel seen from the side: its centre, radius and half width of the tyre, metres."""
 
     centre: tuple[float, float]
@@ -82,10 +82,10 @@ class Sprite:
         self.labels[window][cover >= 0.5] = label
 
 
-def paint(sprite: Sprite, parts: Sequence[Stroke | Ring], light: Light, lit: float) -> None:
+def draw_strokes(sprite: Sprite, parts: Sequence[Stroke | RingStroke], light: StreetLight, lit: float) -> None:
     """Draw parts in order, later ones in front; ``lit`` is the share of the sun that falls on them."""
     for part in parts:
-        if isinstance(part, Ring):
+        if isinstance(part, RingStroke):
             grow = part.radius
             low_x = high_x = part.centre[0]
             low_y = high_y = part.centre[1]
@@ -97,10 +97,10 @@ def paint(sprite: Sprite, parts: Sequence[Stroke | Ring], light: Light, lit: flo
         if window is None:
             continue
         px, py = sprite.x[window[1]][None], sprite.y[window[0]][:, None]
-        across_x, across_y, width = _ring(part, px, py) if isinstance(part, Ring) else _stroke(part, px, py)
+        across_x, across_y, width = _ring(part, px, py) if isinstance(part, RingStroke) else _stroke(part, px, py)
         reach = across_x * across_x + across_y * across_y
-        cover = band(np.sqrt(reach) * width, -width, width, sprite.pixel)
-        squash = 1.3 if isinstance(part, Ring) else part.squash
+        cover = pulse(np.sqrt(reach) * width, -width, width, sprite.pixel)
+        squash = 1.3 if isinstance(part, RingStroke) else part.squash
         normal = np.stack([across_x, across_y, -np.sqrt(np.maximum(squash * squash - reach, 0.05))], axis=-1)
         normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
         open_sky = np.float32(0.62) + np.float32(0.38) * np.clip(py / np.float32(1.2), 0, 1)
@@ -120,7 +120,7 @@ def _stroke(part: Stroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
     return off_x, off_y, width
 
 
-def _ring(part: Ring, x: F32, y: F32) -> tuple[F32, F32, F32]:
+def _ring(part: RingStroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
     dx, dy = x - np.float32(part.centre[0]), y - np.float32(part.centre[1])
     r = np.maximum(np.sqrt(dx * dx + dy * dy), np.float32(1e-4))
     off = (r - np.float32(part.radius - part.tyre)) / np.float32(part.tyre)

@@ -14,7 +14,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.datasets.synthetic.layout import draw_scene
 from poc_aug.datasets.synthetic.render import render
 from poc_aug.datasets.synthetic.street_camera import StreetCamera
-from poc_aug.datasets.synthetic.street_scene import Scene
+from poc_aug.datasets.synthetic.street_scene import StreetScene
 from poc_aug.errors import DatasetError
 from poc_aug.joint_transforms.joint_transform import transform_pair
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
@@ -107,12 +107,12 @@ class SyntheticStreet(Dataset[Any]):
         """
         return self._camera(self._scene(index)).pinhole
 
-    def _scene(self, index: int) -> Scene:
+    def _scene(self, index: int) -> StreetScene:
         if not -self.length <= index < self.length:
             raise IndexError(f"index {index} is outside a SyntheticStreet of {self.length} items")
         return draw_scene(seeding.generator(self.seed, _STREAM, index % self.length))
 
-    def _camera(self, scene: Scene) -> StreetCamera:
+    def _camera(self, scene: StreetScene) -> StreetCamera:
         height, width = self.size_hw
         # Of an upright picture the height decides, or its field of view would leave no street to see.
         focal = _FOCAL_PER_WIDTH * max(width, 1.4 * height)

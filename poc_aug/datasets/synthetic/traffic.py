@@ -9,10 +9,10 @@ from poc_aug.datasets.synthetic.street_scene import (
     VEHICLE_SIZE_M,
     Figure,
     FigureKind,
-    Post,
     PostKind,
     Sky,
     Street,
+    StreetPost,
     Tree,
     Vehicle,
     VehicleKind,
@@ -121,9 +121,9 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
     return trees
 
 
-def draw_posts(draw: Draw, street: Street) -> list[Post]:
+def draw_posts(draw: Draw, street: Street) -> list[StreetPost]:
     """Lamp posts, signs, and traffic lights at crossings."""
-    posts: list[Post] = []
+    posts: list[StreetPost] = []
     lamp_side = 1 if draw.chance(0.5) else -1
     state = draw.choice((0, 0, 0, 1, 2, 2, 2))
     for side in (-1, 1):
@@ -131,16 +131,16 @@ def draw_posts(draw: Draw, street: Street) -> list[Post]:
         if side == lamp_side:
             z = draw.uniform(12, 24)
             while z < 130:
-                posts.append(Post("lamp", x, z, side, 0, KERB_HEIGHT_M))
+                posts.append(StreetPost("lamp", x, z, side, 0, KERB_HEIGHT_M))
                 z += draw.uniform(22, 27)
         z = draw.uniform(8, 22)
         while z < 90:
             sign = draw.choice(_SIGNS)
             if draw.chance(0.75):
-                posts.append(Post(sign, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))
+                posts.append(StreetPost(sign, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))
             z += draw.uniform(11, 30)
         if street.crossing_m:
-            posts.append(Post("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
+            posts.append(StreetPost("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
     return posts
 
 

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poc_aug.datasets.synthetic.bodies import Shape, shape_of
-from poc_aug.datasets.synthetic.filters import blend, smooth, srgb
+from poc_aug.datasets.synthetic.filters import lerp_rgb, smooth, srgb
 from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import VEHICLE_SIZE_M, Vehicle
 from poc_aug.datasets.synthetic.street_solids import intersect, rounded_normals
-from poc_aug.datasets.synthetic.vehicle_paint import FINE_M, paint, windows
+from poc_aug.datasets.synthetic.vehicle_paint import FINE_M, paint_vehicle, windows
 
 _SAMPLES = 2
 _GLASS = srgb("101417")
 
 
-def draw_vehicle(canvas: Canvas, camera: StreetCamera, vehicle: Vehicle, light: Light, label: int) -> None:
+def draw_vehicle(canvas: Canvas, camera: StreetCamera, vehicle: Vehicle, light: StreetLight, label: int) -> None:
     """Draw a vehicle that stands on the road."""
     length, width, height = VEHICLE_SIZE_M[vehicle.kind]
     reach = 0.5 * width + 0.5 * length * abs(np.sin(vehicle.yaw)) + 0.25
@@ -150,13 +150,13 @@ def _shaded(
     part: NDArray[np.int8],
     pixel: F32,
     axes: F32,
-    light: Light,
+    light: StreetLight,
 ) -> F32:
     sky = light.sky
     up = p[:, 1]
     glass = windows(vehicle, solid, p, normal, part, pixel)
-    albedo, gloss, glow = paint(vehicle, solid, p, normal, part, pixel)
-    albedo = blend(albedo, np.broadcast_to(_GLASS, albedo.shape), glass)
+    albedo, gloss, glow = paint_vehicle(vehicle, solid, p, normal, part, pixel)
+    albedo = lerp_rgb(albedo, np.broadcast_to(_GLASS, albedo.shape), glass)
     outward = normal @ axes
     mirrored = view - 2 * (view * normal).sum(axis=1, keepdims=True) * normal
     world = np.stack([p @ axes[:, 0] + np.float32(vehicle.x), up, p @ axes[:, 2] + np.float32(vehicle.z)], axis=-1)

@@ -11,7 +11,7 @@ import torch
 from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.errors import GenerationError, RecipeError, SettingError
-from poc_aug.generation.insertions import accept
+from poc_aug.generation.acceptance import accept
 from poc_aug.protocols import Annotator, ChecksRecipe
 from poc_aug.types import Annotation, Crop, Filled, Rejection
 from tests.helpers.fake_finders import FakeFinder, box_mask

@@ -1,8 +1,8 @@
-"""Settings of the generation process, and of those that wait for it."""
+"""`LiveSettings` and `ServerSettings`: how insertions are generated while a dataset is read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from poc_aug.cache import CODECS, Codec
@@ -53,25 +53,39 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitSettings:
-    """What an item does that its insertion is not there for.
+class LiveSettings:
+    """How a dataset with ``pipeline=`` has insertions generated while it is read.
 
     Attributes:
-        timeout_s: seconds that an item waits at most.
-        on_timeout: then: "raise", or "original": the item comes without insertions.
-        on_server_failure: when the generation process has died, or could not make a variant: the same.
+        num_variants: variants per sample, as in `warm_cache`.
+        refresh: share of the variants that are generated anew for each epoch, in the background, while the previous
+            epoch is read. They are added to the cache; nothing in it is replaced.
+        timeout_s: seconds that an item waits for its insertions at most, loading models included.
+        on_timeout: what happens then: ``"raise"``, or ``"original"``: the item comes without insertions.
+        on_server_failure: what happens when the generation process has died, or could not make a variant:
+            ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
+        server: how the generation process works.
 
     Raises:
         SettingError: a value outside its limits.
     """
 
+    num_variants: int = 3
+    refresh: float = 0.0
     timeout_s: float = 600.0
     on_timeout: OnTrouble = "raise"
     on_server_failure: OnTrouble = "raise"
+    server: ServerSettings = field(default_factory=ServerSettings)
 
     def __post_init__(self) -> None:
+        if self.num_variants < 1:
+            raise SettingError(f"num_variants={self.num_variants}", expected="1 or more")
+        if not 0 <= self.refresh <= 1:
+            raise SettingError(f"refresh={self.refresh}", expected="a share in [0, 1]")
         if not self.timeout_s > 0:
             raise SettingError(f"timeout_s={self.timeout_s}", expected="over 0 seconds")
         for name in ("on_timeout", "on_server_failure"):
             if getattr(self, name) not in get_args(OnTrouble):
                 raise SettingError(f"{name}={getattr(self, name)!r}", expected=f"one of {get_args(OnTrouble)}")
+        if not isinstance(self.server, ServerSettings):
+            raise SettingError(f"server={self.server!r}", expected="ServerSettings(...)")
