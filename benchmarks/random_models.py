@@ -69,10 +69,7 @@ def _clip_tokenizer(folder: Path) -> Any:
 
 
 def _inpainting(folder: Path, size: Size) -> Path:
-    diffusers, transformers = (
-        require("diffusers", **_NEEDED),
-        require("transformers", **_NEEDED),
-    )
+    diffusers, transformers = require("diffusers", **_NEEDED), require("transformers", **_NEEDED)
 
     full = size == "full"
     width = 768 if full else 32
@@ -125,10 +122,7 @@ def _inpainting(folder: Path, size: Size) -> Path:
 
 def _lora(folder: Path, inpainting: Path) -> Path:
     """LoRA of rank 64 on every attention projection, as LCM-LoRA's."""
-    diffusers, peft = (
-        require("diffusers", **_NEEDED),
-        require("peft", **_NEEDED),
-    )
+    diffusers, peft = require("diffusers", **_NEEDED), require("peft", **_NEEDED)
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(inpainting / "unet")
     unet.add_adapter(peft.LoraConfig(r=64, lora_alpha=64, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))

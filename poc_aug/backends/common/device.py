@@ -15,6 +15,10 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
 
     Raises:
         DeviceError: not a device, or not on this machine.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -38,6 +42,10 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
 
     Raises:
         DeviceError: an unknown dtype, or float16 on the CPU.
+
+    Example:
+        >>> resolve_dtype("bf16", torch.device("cpu"))
+        torch.bfloat16
     """
     if dtype is None:
         return torch.float16 if device.type == "cuda" else torch.float32

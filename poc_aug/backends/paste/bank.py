@@ -50,6 +50,18 @@ class ObjectBank:
 
     Raises:
         ObjectBankError: no cut-out is left; the message counts the reasons and names examples.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> bank
+        ObjectBank(dataset, 1 object: car: 1)
+        >>> bank.cutout(bank.by_class("car")[0]).image.shape  # eroded by 2 px on each side
+        torch.Size([3, 36, 44])
     """
 
     def __init__(
@@ -226,7 +238,7 @@ class ObjectBank:
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(self._by_class[name])}" for name in self.classes())
         left_out = f"; left out: {counts_text(self.dropped)}" if self.dropped else ""
-        return f"ObjectBank({self.kind}, {len(self)} objects: {counts}{left_out})"
+        return f"ObjectBank({self.kind}, {_count(len(self), 'object')}: {counts}{left_out})"
 
     def summary(self) -> str:
         """One line to print: the number of cut-outs and classes, their origin, and what was left out."""

@@ -35,8 +35,19 @@ def paste_recipe(
         overrides: other fields of `Recipe`, such as ``location=("table",)``, or ``location=()`` for anywhere.
 
     Raises:
-        SettingError: the real size of a class is not known, rules for classes that the bank does not have, or
-            overrides that are not valid.
+        SettingError: the real size of a class is not known, or rules for classes that the bank does not have.
+        RecipeError: overrides that are not valid.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> recipe = paste_recipe(bank, sizes="40:120px", location=())
+        >>> recipe.objects[0].name, recipe.objects[0].size.max_px
+        ('car', 120)
     """
     if not isinstance(bank, ObjectBank):
         raise SettingError(

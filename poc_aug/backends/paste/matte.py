@@ -70,6 +70,13 @@ def clean_cutout(
     Returns:
         Colours uint8 ``[3, h, w]``, alpha uint8 ``[h, w]`` and whether it is soft; ``None`` if no pixel is at least
         half opaque.
+
+    Example:
+        >>> alpha = torch.zeros(20, 30, dtype=torch.uint8)
+        >>> alpha[5:15, 5:25] = 255
+        >>> colours, opacity, soft = clean_cutout(torch.full((3, 20, 30), 90, dtype=torch.uint8), alpha)
+        >>> opacity.shape, soft
+        (torch.Size([8, 18]), False)
     """
     soft = bool(((alpha > 0) & (alpha < 255)).any())
     if not soft:

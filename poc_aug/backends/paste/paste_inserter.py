@@ -61,6 +61,19 @@ class PasteInserter:
 
     Raises:
         SettingError: a setting outside its limits.
+
+    Example:
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> from poc_aug.masks import bounds
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> frame = torch.full((3, 80, 90), 120, dtype=torch.uint8)
+        >>> crop = Crop(frame, (30, 20, 40, 50), object_name="car", prompt="a car", parts=("car",), seed=0)
+        >>> (filled,) = PasteInserter(bank, shadow=False).insert([crop])
+        >>> bounds(filled.annotation.parts[0].mask)  # as large as the box allows, standing on its bottom row
+        (30, 20, 40, 49)
     """
 
     def __init__(

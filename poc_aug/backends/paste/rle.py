@@ -23,6 +23,10 @@ def decode_counts(text: str | bytes) -> list[int]:
 
     Raises:
         ObjectBankError: characters outside the format, or a string that ends inside a number.
+
+    Example:
+        >>> decode_counts("52203")
+        [5, 2, 2, 2, 5]
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     counts: list[int] = []
@@ -72,6 +76,11 @@ def decode_rle(rle: Mapping[str, Any]) -> torch.Tensor:
 
     Raises:
         ObjectBankError: no such size or counts, or runs that do not fill the size exactly.
+
+    Example:
+        >>> decode_rle({"size": [2, 3], "counts": [2, 3, 1]}).int()
+        tensor([[0, 1, 1],
+                [0, 1, 0]], dtype=torch.int32)
     """
     size = rle.get("size")
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_whole(side) and side > 0 for side in size):
@@ -92,6 +101,10 @@ def decode_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> torch.Te
 
     Raises:
         ObjectBankError: neither of the two, not of the image's size, or not drawable.
+
+    Example:
+        >>> decode_segmentation([[0, 0, 6, 0, 6, 4, 0, 4]], (4, 6)).all()  # the whole image
+        tensor(True)
     """
     if isinstance(segmentation, dict):
         mask = decode_rle(segmentation)

@@ -50,6 +50,11 @@ def build_object(kind: str, seed: int) -> tuple[Model, float]:
 
     Raises:
         KeyError: no such kind.
+
+    Example:
+        >>> model, yaw_deg = build_object("traffic cone", seed=1)
+        >>> len(model.parts), model.facts["height_m"]
+        (3, 0.75)
     """
     maker = CATALOGUE[kind]
     dice = Dice(seeding.generator(seed, "rendered object", kind))

@@ -51,6 +51,16 @@ class RenderedInserter:
 
     Raises:
         SettingError: an unknown kind, or a number out of its range.
+
+    Example:
+        >>> from poc_aug.camera_model import Camera
+        >>> inserter = RenderedInserter(["ball"], supersample=1)
+        >>> camera = Camera(horizon_row=20.0, camera_height_m=1.3, focal_px=300.0, centre_col=40.0)
+        >>> frame = torch.full((3, 90, 80), 110, dtype=torch.uint8)
+        >>> crop = Crop(frame, (65, 34, 12, 12), "ball", prompt="a ball", parts=("ball",), seed=3, camera=camera)
+        >>> (filled,) = inserter.insert([crop])
+        >>> filled.provenance["kind"], int(filled.annotation.parts[0].mask.sum())
+        ('ball', 107)
     """
 
     def __init__(
@@ -168,7 +178,13 @@ class RenderedInserter:
 
 
 def default_recipe(seed: int = 0) -> Recipe:
-    """The preset "obstacles": every kind of the catalogue, at its real size, on the road."""
+    """The preset "obstacles": every kind of the catalogue, at its real size, on the road.
+
+    Example:
+        >>> recipe = default_recipe(seed=7)
+        >>> recipe.seed, len(recipe.objects)
+        (7, 26)
+    """
     return load_preset("obstacles").with_changes(seed=seed)
 
 

@@ -85,7 +85,7 @@ def test_pictures_that_cannot_be_read_are_left_out_counted_and_named(folder: Pat
     bank = ObjectBank.from_folder(folder)
     assert len(bank) == 3
     assert bank.dropped["unreadable"] == 3
-    assert bank.dropped["of float or 32-bit values, whose white is not known"] == 1
+    assert bank.dropped["of float or 32-bit values, whose white level is not known"] == 1
     told = bank.summary()
     assert "cone/empty.webp: it is empty" in told
     for name in ("cone/text.png", "cone/folder.png", "cone/float.png: mode 'F'"):
