@@ -14,7 +14,7 @@ from poc_aug import seeding
 from poc_aug.backends.rendered.solids import Solid, from_local, to_local
 from poc_aug.noise import FloatArray
 
-_T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
