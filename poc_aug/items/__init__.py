@@ -2,6 +2,6 @@
 
 In it: canvases over PIL images, tensors and arrays; where an item keeps its image and labels; digests of images;
     label ids.
-May import: errors, files, types.
+May import: errors, files, luma, types.
 Gives: `open_item`, `Adapt`, `is_unshared`, `digest_of_sample`, `distinct_ids`.
 """

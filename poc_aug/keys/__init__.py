@@ -1,4 +1,8 @@
-"""Stable keys: the names under which insertions are stored, equal on every machine and in every order.
+"""Keys: what an insertion is stored under, the same on another machine and in another order.
+
+In it: keys from paths, columns, wrapped datasets and indices; samples that are repeated.
+May import: errors, items.
+Gives: `dataset_keys`, `key_advice`, `check_repeats`.
 
 The sources, in order: ``keys=``; the dataset's own ``keys()``; the parts of a `Subset`, `ConcatDataset` or
 `StackDataset`; ``get_data_info`` of mmengine's datasets; a list of image paths; the dataset that this one wraps, as it
