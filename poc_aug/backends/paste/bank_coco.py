@@ -157,7 +157,7 @@ class _Annotations:
         for number, row in enumerate(annotations):
             try:
                 if not isinstance(row, Mapping):
-                    raise Unusable("that are no annotations", f"row {number}")
+                    raise Unusable("that are not annotations", f"row {number}")
                 source = self._source(row, number)
                 first = by_name.setdefault(source.name, source)
                 if first is not source:
@@ -172,7 +172,7 @@ class _Annotations:
         sources = [source for _, source in ordered if source.image not in self._doubtful]
         for _, source in ordered:
             if source.image in self._doubtful:
-                self.left_out.add("beside outlines of a larger picture than their image", source.name)
+                self.left_out.add("whose image has other outlines of a larger picture", source.name)
         return sources
 
     def _source(self, row: Mapping[str, Any], number: int) -> CocoSource:
@@ -196,7 +196,7 @@ class _Annotations:
             raise Unusable(error.reason, f"{name}: {error.name}" if error.name else name) from None
         width, height = image.size_wh
         if choice.drop_truncated and min(left, top, width - right, height - bottom) <= BORDER_PX:
-            raise Unusable("cut by their image's border")
+            raise Unusable("truncated by their image's border")
         if usable_area(outline, row.get("area")) < choice.min_area_px:
             raise Unusable(f"smaller than {choice.min_area_px} px of area")
         if max(right - left, bottom - top) < choice.min_size_px:

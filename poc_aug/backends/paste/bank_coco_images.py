@@ -19,7 +19,7 @@ from poc_aug.errors import ObjectBankError
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 
 NO_NAME = "whose image has no file name"
-NO_FILE = "whose image is not there"
+NO_FILE = "whose image file is missing"
 
 _PROBES = 24
 _FOLDERS = ("images", "data", "JPEGImages")

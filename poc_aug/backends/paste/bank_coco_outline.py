@@ -18,10 +18,10 @@ BoxF: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
 NO_OUTLINE = "without an outline"
-BAD_NUMBERS = "whose outline has coordinates that are no pairs of finite numbers"
-BAD_RUNS = "whose run lengths cannot be used"
+BAD_NUMBERS = "whose outline has coordinates that are not pairs of finite numbers"
+BAD_RUNS = "whose run lengths are not usable"
 NO_INSIDE = "whose outline has no inside"
-OUTSIDE = "whose outline leaves its image"
+OUTSIDE = "whose outline extends beyond its image"
 OTHER_BOX = "whose bbox contradicts the outline"
 
 _SLACK = 0.01

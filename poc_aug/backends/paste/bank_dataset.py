@@ -99,7 +99,7 @@ def dataset_sources(
                 elif int(mask.sum()) < min_area_px:
                     left_out.add(f"smaller than {min_area_px} px of area")
                 elif drop_truncated and min(y, x, height - y - h, width - x - w) <= BORDER_PX:
-                    left_out.add("cut by their frame's border")
+                    left_out.add("truncated by their frame's border")
                 else:
                     anchor = (0, int(mask[0].nonzero()[0]))
                     digest = _digest(sample.image[:, *window], mask)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 OTHER_SIZE = "whose image has another size than the annotations say"
 LARGER = "whose outline is of a larger picture than its image"
-UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not settle (exif=apply or exif=ignore does)"
+UNCLEAR_EXIF = "whose image has an EXIF orientation that sizes do not decide (exif=apply or exif=ignore does)"
 
 _NAMED = 3
 _RESIZED = "take the images that were annotated, or export the annotations again together with these images"

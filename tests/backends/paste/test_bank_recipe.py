@@ -31,10 +31,10 @@ def test_paste_recipe_uses_real_sizes(bank: ObjectBank) -> None:  # noqa: F811
 
 def test_paste_recipe_errors(bank: ObjectBank, tmp_path: Path) -> None:  # noqa: F811
     Image.fromarray(table(83, 121)).save(tmp_path / "gizmo.png")
-    strange = ObjectBank.from_folder(tmp_path)
+    unknown_sizes = ObjectBank.from_folder(tmp_path)
     with pytest.raises(SettingError, match="'gizmo' is not known"):
-        paste_recipe(strange)
-    assert paste_recipe(strange, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
+        paste_recipe(unknown_sizes)
+    assert paste_recipe(unknown_sizes, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
     with pytest.raises(SettingError, match=r"sizes for \['dragon'\]"):
         paste_recipe(bank, sizes={"dragon": PerspectiveSize(size_m=0.4)})
     with pytest.raises(SettingError, match=r"sizes 'huge'(.|\n)*40:120px(.|\n)*0.05:0.2(.|\n)*metres"):
