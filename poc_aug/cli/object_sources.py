@@ -113,7 +113,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
 
     Example:
         >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
-        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "bird"], location=["road"])).location
+        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "cat"], location=["road"])).location
         ('road',)
     """
     from poc_aug.presets import load_preset, preset_names
