@@ -26,9 +26,9 @@ _POSTS_WIDTH = 1600
 def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of each stage, in the order in which they happened.
 
-    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
+    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, if the camera is known; for each attempt
     ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``, ``_detections`` (what was looked for,
-    with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage that was not reached has no picture.
+    with scores) and ``_mask``; finally ``result`` and ``result_mask``. A stage that was not reached has no picture.
 
     Args:
         trace: what happened.
@@ -51,7 +51,7 @@ def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str
 def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     """The frame with posts of a person's height on the ground, and the horizon's row and what it is known from.
 
-    People and cars beside a post have to be as high as it says; the picture is enlarged to 1600 columns at least.
+    People and cars next to a post should be as high as it says; the picture is enlarged to at least 1600 columns.
 
     Args:
         image: uint8 ``[3, H, W]``.
@@ -65,8 +65,8 @@ def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     thin = max(1, min(shown.width // 1000, shown.height // 200))
     horizon = (camera.horizon_row + 0.5) * scale
     draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
-    told = f"horizon: row {camera.horizon_row:.0f} of {image.shape[1]} (from: {camera.horizon_from})"
-    _write(draw, shown, (4, horizon), told, _HORIZON, font)
+    caption = f"horizon: row {camera.horizon_row:.0f} of {image.shape[1]} (from: {camera.horizon_from})"
+    _write(draw, shown, (4, horizon), caption, _HORIZON, font)
     for post in posts(camera):
         col, foot, top = ((value + 0.5) * scale for value in (post.col, post.foot_row, post.top_row))
         colour = PALETTE[DISTANCES_M.index(post.distance_m) % len(PALETTE)]
