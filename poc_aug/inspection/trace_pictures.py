@@ -31,8 +31,21 @@ def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str
     with scores) and ``_mask``; finally ``result`` and ``result_mask``. A stage that was not reached has no picture.
 
     Args:
-        trace: what happened.
+        trace: what `poc_aug.inspection.trace.trace_variant` returned.
         sigma_px: feather of the result's edges, in pixels.
+
+    Example:
+        >>> from poc_aug import LabelSchema, Recipe, RenderedInserter
+        >>> from poc_aug.generation.pipeline import InsertionPipeline
+        >>> from poc_aug.inspection.trace import trace_variant
+        >>> from poc_aug.types import Sample
+        >>> recipe = Recipe.from_dict({"objects": ["traffic cone"], "objects_per_variant": [1, 1]})
+        >>> schema = LabelSchema("street", {"road": 0, "sky": 1}, ground=("road",))
+        >>> pipeline = InsertionPipeline(recipe, RenderedInserter(), schema=schema)
+        >>> image, labels = torch.full((3, 48, 64), 128, dtype=torch.uint8), torch.ones(48, 64, dtype=torch.uint8)
+        >>> only_sky = trace_variant(pipeline, Sample(image, labels, key="sky"))
+        >>> [(name, picture.size) for name, picture in stage_pictures(only_sky)]
+        [('valid_area', (64, 48))]
     """
     frame = trace.sample.image
     yield "valid_area", _tinted(frame, trace.valid_area)
@@ -56,6 +69,11 @@ def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     Args:
         image: uint8 ``[3, H, W]``.
         camera: its camera.
+
+    Example:
+        >>> camera = Camera(horizon_row=40.0, camera_height_m=1.4, focal_px=220.0, centre_col=99.5)
+        >>> with_posts(torch.full((3, 100, 200), 128, dtype=torch.uint8), camera).size
+        (1600, 800)
     """
     shown = to_pil(image)
     scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
