@@ -1,4 +1,8 @@
-"""Generation while training: one process alongside the training generates insertions for all workers.
+"""Live generation: one process alongside the training makes insertions for all of its workers.
+
+In it: the process and its owner, the connections of workers, requests, messages, statistics in shared memory.
+May import: cache, camera_model, errors, generation, labels, reading, seeding, types.
+Gives: `LiveGenerator`.
 
 ::
 
