@@ -20,7 +20,7 @@ from tests.helpers.engine_cases import (
     pipeline_of,
     seeds_of,
 )
-from tests.helpers.fakes import EllipseAnnotator, EllipseInserter, make_sample
+from tests.helpers.fakes import EllipseAnnotator, EllipseInserter, make_sample, provenance_of
 
 
 class Wrong(EllipseInserter):
@@ -133,7 +133,7 @@ def test_a_sample_smaller_than_a_crop_is_an_error_before_any_crop_is_filled() ->
     assert inserter.batches == []
     objects = [{"name": "person", "crop_px": 48}]
     made = list(pipeline_of(inserter, objects=objects).run(jobs_of(3)))
-    assert {tuple(i.provenance["crop_yxhw"][2:]) for v in made for i in v.insertions} == {(48, 48)}
+    assert {tuple(provenance_of(i)["crop_yxhw"][2:]) for v in made for i in v.insertions} == {(48, 48)}
     small = [(make_sample(0, (97, 131)), 0), (make_sample(1, (131, 17)), 0)]
     with pytest.raises(DatasetError, match="'frame-001' is 131x17"):
         list(pipeline_of(inserter, objects=objects).run(small))

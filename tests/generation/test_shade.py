@@ -288,7 +288,7 @@ def test_the_pipeline_puts_the_painted_shadow_on_the_base() -> None:
 
 
 class _Watch:
-    """A rendered inserter that remembers what it was given and what it gave."""
+    """A rendered inserter that remembers the crops it was given and what it returned."""
 
     def __init__(self) -> None:
         self.inner: Inserter = RenderedInserter()
@@ -299,7 +299,7 @@ class _Watch:
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
 
-    def extent(self, object_name: str, seed: int) -> Extent | None:
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
         return self.inner.extent(object_name, seed)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
