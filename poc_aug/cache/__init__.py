@@ -1,7 +1,7 @@
 """The cache: what was generated, in LMDB shards beside a manifest.
 
 In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
-May import: errors, files, items, keys, recipe, types.
+May import: errors, files, items, keys, masks, recipe, types.
 Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
 ::
