@@ -130,7 +130,7 @@ class POCAugmentedDataset(Dataset[Any]):
         adapt: Adapt | None = None,
         check_labels: bool = True,
     ) -> None:
-        misses_meant = on_miss is not None
+        misses_allowed = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_source(pipeline, variants, variant, on_miss, live)
         live = live or LiveSettings()
@@ -177,11 +177,11 @@ class POCAugmentedDataset(Dataset[Any]):
         if self._live is None:
             # Those that the cache holds the samples under: what is drawn depends on it, whatever reads the files.
             self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
-            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
+            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_allowed=misses_allowed)
         else:
             self.keys = continued_keys(base, own_keys, self.cache, adapt)
             if len(self.cache):
-                self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
+                self._stored = check_held(self.keys, own_keys, self.cache, base, misses_allowed=True)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1

@@ -109,7 +109,7 @@ def tiles_of(
     """
     own = dataset_keys(dataset, keys)
     names = stored_keys(own, set(cache.keys()), dataset)
-    check_held(names, own, cache, dataset, misses_meant=True)  # those that are not there are not shown
+    check_held(names, own, cache, dataset, misses_allowed=True)  # those that are not there are not shown
     advice = key_advice(dataset)
     tiles: list[Tile] = []
     stored = [(number, key, cache.variants(key)) for key, number in first_of_each(names).items()]
