@@ -46,7 +46,7 @@ def test_other_readers_of_the_same_files(tmp_path: Path, ours: list[str], theirs
 @pytest.mark.parametrize(
     ("ours", "theirs", "message"),
     [
-        (["0.png", "1.png", "2.png"], ["a/0.png", "b/0.png", "b/1.png"], "'0.png' is there several times"),
+        (["0.png", "1.png", "2.png"], ["a/0.png", "b/0.png", "b/1.png"], "'0.png' occurs several times"),
         (["x/0.png", "y/0.png", "y/1.png"], ["0.png", "1.png", "2.png"], "holds none"),
         (["a/0.png", "a/1.png", "a/9.png"], ["0.png", "1.png", "2.png"], r"holds 2 of this dataset's 3(?s:.*)a/9\.png"),
         (
