@@ -1,7 +1,7 @@
 """Metrics as ``torchmetrics.Metric``: pooled over all pixels of a dataset, in constant memory, on any device, over DDP.
 
 In it: anomaly segmentation per pixel and per component, calibration.
-May import: errors, masks.
+May import: errors, masks, optional_imports.
 Gives: `AnomalySegmentation`, `ComponentSegmentation`, `SegmentationCalibration`.
 """
 

@@ -10,7 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments
+from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size
 from poc_aug.cli.console import console
 from poc_aug.errors import ModelError, PocAugError, SettingError
 from poc_aug.files.outputs import make_folder
@@ -26,41 +26,45 @@ def evaluate_command(
     model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
     dataset: Annotated[
         list[str],
-        typer.Option("--dataset", help="One with anomalies: 'module:callable key=value ...'; several times."),
+        typer.Option("--dataset", help="A dataset with anomalies: 'module:callable key=value ...'; repeatable."),
     ],
     labelled: Annotated[
         list[str] | None,
-        typer.Option("--labelled", help="One with known classes, for closed-set mIoU; several times."),
+        typer.Option("--labelled", help="A dataset with known classes, for closed-set mIoU; repeatable."),
     ] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="Label schema whose names, by id, are the model's channels.")
     ] = None,
     score: Annotated[
         list[str] | None,
-        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; several times. Default: msp."),
+        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; repeatable. Default: msp."),
     ] = None,
-    size: Annotated[str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH; default: as it is.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH. Default: the frames' own size.")
+    ] = None,
     void_index: Annotated[
-        int | None, typer.Option("--void-index", help="Channel of a void class; left out of the other scores.")
+        int | None, typer.Option("--void-index", help="Channel of a void class; the other scores leave it out.")
     ] = None,
     track: Annotated[
-        str | None, typer.Option("--components", help="Component-wise figures too: anomaly or obstacle.")
+        str | None, typer.Option("--components", help="Component-wise metrics too: anomaly or obstacle.")
     ] = None,
     anomalous_only: Annotated[
         bool, typer.Option("--anomalous-only", help="Leave out frames without an anomaly.")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first frames of each dataset.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N frames of each dataset.")
+    ] = None,
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies, where it is not known.")
+        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies. Default: detected.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
     maps: Annotated[
         int | None,
-        typer.Option("--maps", min=0, help="Frames of each dataset to draw score maps of, into --out. Default: 8."),
+        typer.Option("--maps", min=0, help="Frames per dataset whose score maps are drawn into --out. Default: 8."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
 ) -> None:
-    """Evaluate a model on anomalies and known classes: tables, and with --out JSON, score maps and plots.
+    """Evaluate a model on anomalies and known classes: tables, and with --out also JSON, score maps and plots.
 
     The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
     """
@@ -72,14 +76,14 @@ def evaluate_command(
     if out is not None:
         make_folder(out)  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
-    size_hw = None if size is None else _size(size)
+    size_hw = None if size is None else parse_size(size)
     channels = _channels(classes, labelled or [])
-    datasets = [(_parts(each)[0], load_dataset(*_parts(each))) for each in dataset]
-    known = [load_dataset(*_parts(each)) for each in labelled or []]
+    datasets = [load_dataset(*_parts(text)) for text in dataset]
+    known = [load_dataset(*_parts(text)) for text in labelled or []]
     names = _names(dataset)
     network = _load_model(model)
     results: list[EvaluationResult] = []
-    for name, (_, base) in zip(names, datasets, strict=True):
+    for name, base in zip(names, datasets, strict=True):
         drawn: list[Frame] = []
 
         def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
@@ -119,10 +123,10 @@ def evaluate_command(
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        told = {"model": model, "results": [result.to_dict() for result in results]}
+        report = {"model": model, "results": [result.to_dict() for result in results]}
         if closed:
-            told["classes"] = [result.to_dict() for result in closed]
-        write_json(out / "report.json", {**told, "environment": environment()})
+            report["classes"] = [result.to_dict() for result in closed]
+        write_json(out / "report.json", {**report, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
         console.print(
@@ -136,7 +140,7 @@ def _parts(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _names(texts: list[str]) -> list[str]:
-    """What the datasets are called: their callable's name, numbered where it comes twice."""
+    """Names of the datasets: that of the callable, with a number if several are of the same one."""
     short = [shlex.split(text)[0].rpartition(":")[2] for text in texts]
     return [name if short.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(short, 1)]
 
@@ -161,7 +165,7 @@ def _load_model(text: str) -> Any:
 
 
 def _channels(classes: str | None, labelled: list[str]) -> list[str]:
-    """Names of the model's channels; of several names of an id the first."""
+    """Names of the model's channels; the first one if an id has several."""
     if classes is None:
         if labelled:
             raise SettingError(
@@ -183,16 +187,9 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
     if sorted(by_id) != list(range(len(by_id))):
         raise SettingError(
             f"--classes {classes}: ids {sorted(by_id)}",
-            expected="ids from 0 on, without a gap: the model's channels",
+            expected="ids from 0 upwards, without a gap: the model's channels",
         )
     return [by_id[channel] for channel in range(len(by_id))]
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = text.split(",")
-    if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
-        raise SettingError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
-    return int(sides[0]), int(sides[1])
 
 
 def _table(results: list[EvaluationResult]) -> Table:
@@ -217,15 +214,15 @@ def _table(results: list[EvaluationResult]) -> Table:
 
 def _class_table(results: list[ClassResult]) -> Table:
     table = Table(title="known classes, %", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("dataset", "frames", "classes", "mIoU", "least"):
-        table.add_column(column, justify="left" if column in ("dataset", "least") else "right")
+    for column in ("dataset", "frames", "classes", "mIoU", "lowest"):
+        table.add_column(column, justify="left" if column in ("dataset", "lowest") else "right")
     for result in results:
-        least = min(result.iou, key=lambda name: result.iou[name])
+        lowest = min(result.iou, key=lambda name: result.iou[name])
         table.add_row(
             result.dataset,
             str(result.frames),
             str(len(result.iou)),
             f"{100 * result.mean_iou:.2f}",
-            f"{least} {100 * result.iou[least]:.2f}",
+            f"{lowest} {100 * result.iou[lowest]:.2f}",
         )
     return table

@@ -1,4 +1,4 @@
-"""``poc-aug doctor``: is everything there that generation needs, and what to do where it is not."""
+"""``poc-aug doctor``: whether everything that generation needs is there, and what to do if not."""
 
 from __future__ import annotations
 
@@ -9,34 +9,57 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+import typer
 
-from poc_aug.backends.known_models import known_models
+from poc_aug.backends.known_models import default_model, known_models
+from poc_aug.cli.console import console
 
 Status = Literal["ok", "note", "fail"]
 _GENERATE = ("diffusers", "transformers", "accelerate", "peft", "segment_anything", "groundingdino")
 _DISTRIBUTIONS = {"segment_anything": "segment-anything", "groundingdino": "groundingdino-py"}
 _NETWORK_SECONDS = 5.0
 _LEAST_FREE_GB = 5.0
+_STYLES = {"ok": "green", "note": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do."""
+    """What was checked, the result, and what to do about it."""
 
     what: str
     status: Status
-    found: str
+    result: str
     advice: str = ""
 
 
+def doctor_command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Hub ids and paths. Default: the default models."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where caches will be written.")] = Path(),
+) -> None:
+    """Check CUDA, package versions, disk, and that the chosen weights are there or can be fetched."""
+    chosen = models or [default_model("inpaint"), default_model("detector"), default_model("segmenter")]
+    failed = 0
+    for finding in examine(chosen, out):
+        failed += finding.status == "fail"
+        console.print(f"{finding.status:4}  {finding.what}: {finding.result}", style=_STYLES[finding.status])
+        if finding.advice:
+            console.print(f"      -> {finding.advice}")
+    if failed:
+        console.print(f"{failed} problem{'s' if failed > 1 else ''}", style="red")
+        raise typer.Exit(1)
+
+
 def examine(models: Sequence[str], folder: Path) -> Iterator[Finding]:
-    """Look at Python, CUDA, packages, disk, and the chosen models.
+    """Check Python, CUDA, packages, disk, and the chosen models.
 
     Args:
-        models: hub ids and paths of the weights that are to be used.
+        models: hub ids and paths of the weights that will be used.
         folder: where caches will be written.
     """
     yield Finding("python", "ok", platform.python_version())
@@ -78,18 +101,18 @@ def _package(name: str) -> Finding:
     except ModuleNotFoundError as error:
         return Finding(distribution, "fail", f"{error.name} is not installed", "pip install 'poc_aug[generate]'")
     except Exception as error:
-        # A package that is there but broken may raise anything: that is what is to be told.
-        found = f"importing it fails: {type(error).__name__}: {error}"
-        return Finding(distribution, "fail", found, f"pip install --force-reinstall {distribution}")
+        # A package that is installed but broken may raise anything, and the report names it.
+        result = f"importing it fails: {type(error).__name__}: {error}"
+        return Finding(distribution, "fail", result, f"pip install --force-reinstall {distribution}")
 
 
 def _disk(what: str, folder: Path) -> Finding:
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free / 1e9
-    found = f"{free:.0f} GB free at {there}"
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    result = f"{free:.0f} GB free at {existing}"
     if free < _LEAST_FREE_GB:
-        return Finding(what, "note", found, "models take some GB, see poc-aug models; HF_HOME moves their cache")
-    return Finding(what, "ok", found)
+        return Finding(what, "note", result, "models take some GB, see poc-aug models; HF_HOME moves their cache")
+    return Finding(what, "ok", result)
 
 
 def _model(model: str) -> Finding:
@@ -121,7 +144,10 @@ def _local(model: str, path: Path) -> Finding:
 
 
 def _on_hub(model: str) -> Finding:
-    """In the local hub cache, else reachable: one request of a few seconds, not the hub library's patient retries."""
+    """Whether a model is in the local hub cache or can be fetched.
+
+    One request of a few seconds, without the hub library's long retries.
+    """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -132,8 +158,6 @@ def _on_hub(model: str) -> Finding:
         return Finding(
             model, "fail", "not in the local hub cache, and HF_HUB_OFFLINE is set", f"unset it, or: hf download {model}"
         )
-    known = next((each for each in known_models() if each.id == model), None)
-    size = "" if known is None else f", {known.weights_gb:g} GB"
     try:
         HfApi().model_info(model, timeout=_NETWORK_SECONDS)
     except GatedRepoError:
@@ -143,10 +167,10 @@ def _on_hub(model: str) -> Finding:
         advice = "check the spelling; a private model needs: hf auth login"
         return Finding(model, "fail", "not on the hub, or private", advice)
     except Exception as error:
-        # The hub's library changes its network library, and so its errors, between versions.
-        advice = f"check the network, or fetch it where there is one: hf download {model}"
-        found = f"not in the local hub cache, and the hub cannot be reached ({type(error).__name__})"
-        return Finding(model, "fail", found, advice)
-    known = next((each for each in known_models() if each.id == model), None)
+        # Which network library the hub's library uses, and so which errors it raises, depends on its version.
+        advice = f"check the network, or fetch it on a machine that has one: hf download {model}"
+        result = f"not in the local hub cache, and the hub cannot be reached ({type(error).__name__})"
+        return Finding(model, "fail", result, advice)
+    known = next((known for known in known_models() if known.id == model), None)
     size = "" if known is None else f", {known.weights_gb:g} GB"
     return Finding(model, "ok", f"on the hub, fetched at first use{size}")

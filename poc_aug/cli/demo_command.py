@@ -1,15 +1,18 @@
-"""``poc-aug demo``: the whole way, from rendered streets to augmented batches, with nothing to download."""
+"""``poc-aug demo``: from rendered streets to augmented batches, with nothing to download."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from rich.console import Console
+import typer
 from torch.utils.data import DataLoader
 
 from poc_aug.cache import Cache
+from poc_aug.cli.arguments import parse_size
+from poc_aug.cli.console import console
 from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.dataset import POCAugmentedDataset
@@ -24,22 +27,20 @@ _OOD_ID = 254
 _VARIANTS = 2
 
 
-def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int) -> None:
-    """Render ``length`` streets, warm a cache, read it through the wrapper, draw a contact sheet.
-
-    Args:
-        console: where to report.
-        out: folder for the cache and the sheet.
-        size_hw: height and width of the frames.
-        length: number of frames.
-    """
+def demo_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")] = Path("poc-aug-demo"),
+    size: Annotated[str, typer.Option("--size", help="Height and width of the frames.")] = "384,768",
+    length: Annotated[int, typer.Option("--length", min=1, help="Number of frames.")] = 6,
+) -> None:
+    """Render streets, insert objects into them, load batches, and draw a contact sheet. Downloads nothing."""
+    size_hw = parse_size(size)
     started = time.perf_counter()
     make_folder(out)
     path = out / "street.cache"
     base = SyntheticStreet(size=size_hw, length=length)
     console.print(f"1. a dataset: {base!r}", markup=False)
     recipe, inserter = load_objects("rendered")
-    console.print(f"2. warm_cache: {_VARIANTS} variants a sample, {len(recipe.objects)} kinds of objects")
+    console.print(f"2. warm_cache: {_VARIANTS} variants per sample, {len(recipe.objects)} kinds of objects")
     with warm_progress(console) as show:
         report = warm_cache(base, path, InsertionPipeline(recipe, inserter), num_variants=_VARIANTS, on_progress=show)
     print_report(console, report, path)
@@ -50,7 +51,7 @@ def run_demo(console: Console, out: Path, size_hw: tuple[int, int], length: int)
     share = float((labels == _OOD_ID).float().mean())
     console.print(
         f"4. a batch: images {tuple(images.shape)} {images.dtype}, labels {tuple(labels.shape)} {labels.dtype}; "
-        f"{share:.2%} of the pixels carry the OOD id {_OOD_ID}"
+        f"{share:.2%} of the pixels have the OOD id {_OOD_ID}"
     )
     sheet = out / "contact_sheet.png"
     with Cache.open(path) as cache:
