@@ -33,6 +33,10 @@ class PixelSize(_Frozen):
 
     Width is uniform in ``[aspect_min * height, aspect_max * height]`` within the same limits, or follows the
     inserter's own aspect if it has one.
+
+    Example:
+        >>> Recipe(objects=["dog"], size=PixelSize(min_px=40, max_px=120)).size
+        PixelSize(kind='pixels', min_px=40, max_px=120)
     """
 
     kind: Literal["pixels"] = "pixels"
@@ -47,7 +51,12 @@ class PixelSize(_Frozen):
 
 
 class FrameSize(_Frozen):
-    """As `PixelSize`, in fractions of the frame's longer side; POC's default limits are 0.1 and 0.3."""
+    """As `PixelSize`, in fractions of the frame's longer side; POC's default limits are 0.1 and 0.3.
+
+    Example:
+        >>> Recipe(objects=["dog"]).size
+        FrameSize(kind='frame', min_fraction=0.1, max_fraction=0.3)
+    """
 
     kind: Literal["frame"] = "frame"
     min_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -69,6 +78,10 @@ class PerspectiveSize(_Frozen):
         jitter: the size is multiplied by a factor uniform in ``[1 - jitter, 1 + jitter]``.
         min_px: places where the longer side of the box would be smaller than this are not used.
         max_fraction: nor are places where the box would be higher than this fraction of the frame's height.
+
+    Example:
+        >>> Recipe(objects=[{"name": "mug", "size": PerspectiveSize(size_m=0.1)}]).spec("mug").size.measure
+        'height'
     """
 
     kind: Literal["perspective"] = "perspective"
@@ -115,6 +128,11 @@ class InpaintPass(_Frozen):
         prompt: another text for this pass, with ``{object}`` for the object's prompt; ``None``: the crop's own.
         mask_blur_px: width of the box filter over the box mask, in pixels of the model's input (GenVal: 128 at 512).
         grow: the mask's box is the region's, enlarged by this factor (and clipped to the crop).
+
+    Example:
+        >>> refine = InpaintPass(strength=0.65, prompt="A good photo of {object}")
+        >>> len(Recipe(objects=["dog"], passes=(InpaintPass(), refine)).passes)
+        2
     """
 
     steps: int | None = Field(default=None, ge=1, le=1000)
@@ -325,7 +343,12 @@ class Recipe(_Frozen):
 
 
 def fingerprint(value: Any) -> str:
-    """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits."""
+    """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits.
+
+    Example:
+        >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        True
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return xxhash.xxh3_128_hexdigest(text.encode())
 

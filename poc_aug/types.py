@@ -31,6 +31,11 @@ class Sample:
         labels: integer ``[H, W]``, label ids.
         key: stable name of the item, unique in its dataset.
         calibration: the frame's camera as its calibration file has it, for recipes with ``camera: file``.
+
+    Example:
+        >>> image, labels = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8)
+        >>> Sample(image, labels, key="aachen/000000.png").size_hw
+        (4, 8)
     """
 
     image: torch.Tensor
@@ -194,6 +199,12 @@ class Insertion:
         object_name: name of the `ObjectSpec`.
         max_sigma_px: largest feather the patch holds pixels for.
         provenance: JSON values: prompt, seed, attempt, rung, region and what the inserter reported.
+
+    Example:
+        >>> parts = (Part("rider", torch.tensor([[True, False]])), Part("bicycle", torch.tensor([[False, True]])))
+        >>> patch = torch.zeros(3, 1, 2, dtype=torch.uint8)
+        >>> Insertion((8, 4, 1, 2), patch, parts, None, None, object_name="cyclist", max_sigma_px=3.0).mask
+        tensor([[True, True]])
     """
 
     box_yxhw: Box
