@@ -43,9 +43,9 @@ def blend_into(
         ItemFormatError: an insertion that is not inside its image.
         SettingError: a feather wider than a patch holds pixels for.
     """
-    jobs = [(image, insertion) for image, several in zip(images, insertions, strict=True) for insertion in several]
-    for image, insertion in jobs:
-        check_box(insertion.box_yxhw, (image.shape[-2], image.shape[-1]))
+    jobs = [(number, insertion) for number, several in enumerate(insertions) for insertion in several]
+    for _, insertion in jobs:
+        check_box(insertion.box_yxhw, (images.shape[-2], images.shape[-1]))
         if insertion.alpha is None:
             check_feather(insertion, sigma_px)
     if not jobs:
@@ -54,12 +54,12 @@ def blend_into(
     fields = [field for _, insertion in jobs for field in (insertion.patch, insertion.alpha, insertion.shade)]
     masks, *moved = _moved([masks, *(field for field in fields if field is not None)], images.device)
     feathered, sent = iter(_feathered(masks, sigma_px)), iter(moved)
-    for image, insertion in jobs:
+    for number, insertion in jobs:
         patch = next(sent).flip(0) if bgr else next(sent)
         h, w = insertion.box_yxhw[2:]
         cover = next(feathered)[:h, :w] if insertion.alpha is None else next(sent).float()
         shade = None if insertion.shade is None else next(sent).float()
-        _blend_patch(image[:, *window(insertion.box_yxhw)], patch.float(), cover, shade)
+        _blend_patch(images[number][:, *window(insertion.box_yxhw)], patch.float(), cover, shade)
 
 
 def _blend_patch(pixels: torch.Tensor, patch: torch.Tensor, cover: torch.Tensor, shade: torch.Tensor | None) -> None:
