@@ -149,5 +149,5 @@ def _moved(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.
     sizes = [tensor.numel() for tensor in tensors]
     flat = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
     torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor in tensors], out=flat)
-    pieces = flat.to(device, non_blocking=True).split(sizes)
+    pieces = torch.split_with_sizes(flat.to(device, non_blocking=True), sizes)
     return [piece.view(tensor.shape).view(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)]
