@@ -1,7 +1,7 @@
 """Gaussian weights and separable filters of float maps, for all that smooths pictures.
 
 Two uses keep a Gaussian of their own and say why: `poc_aug.masks.feather` (single masks, where shifted sums are faster
-than a convolution) and `poc_aug.backends.rendered.draw.blurred` (NumPy, as the whole renderer).
+than a convolution) and `poc_aug.backends.rendered.draw.soften` (NumPy, as the whole renderer).
 """
 
 from __future__ import annotations

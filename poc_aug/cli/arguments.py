@@ -1,4 +1,4 @@
-"""What the command line names: a dataset as ``package.module:callable`` with ``key=value`` arguments."""
+"""Values as typed on the command line: ``key=value``, ``HEIGHT,WIDTH``, a dataset as ``package.module:callable``."""
 
 from __future__ import annotations
 
@@ -26,10 +26,15 @@ _WORDS = {"true": True, "false": False, "null": None}
 def parse_value(text: str) -> Any:
     """A value as typed on a shell: a number, ``true``, ``false``, ``null``, numbers with commas (a tuple), or text.
 
-    ``[...]`` and ``{...}`` are read as YAML. All else stays text: ``0016``, ``no``, ``12:30``, ``2024-01-05``.
+    ``[...]`` and ``{...}`` are read as YAML. Everything else stays text: ``0016``, ``no``, ``12:30``, ``2024-01-05``.
 
     Raises:
-        SettingError: brackets or braces around what is not YAML.
+        SettingError: brackets or braces around something that is not YAML.
+
+    Example:
+        >>> from poc_aug.cli.arguments import parse_value
+        >>> parse_value("96,160"), parse_value("0.5"), parse_value("[a, b]"), parse_value("0016")
+        ((96, 160), 0.5, ['a', 'b'], '0016')
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -44,7 +49,7 @@ def parse_value(text: str) -> Any:
 
 
 def config_value(value: Any) -> Any:
-    """A value as YAML gave it; a list, and text that is numbers with commas (``96,160``), become a tuple."""
+    """A value as YAML gave it; a list, or text of numbers with commas (``96,160``), becomes a tuple."""
     if isinstance(value, str):
         return _numbers(value)
     return tuple(value) if isinstance(value, list) else value
@@ -62,7 +67,12 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     """``["key=value", ...]`` to keyword arguments.
 
     Raises:
-        SettingError: an argument without ``=``, or one that comes twice.
+        SettingError: an argument without ``=``, or one that is given twice.
+
+    Example:
+        >>> from poc_aug.cli.arguments import parse_arguments
+        >>> parse_arguments(["root=data", "split=train", "size=96,160"])
+        {'root': 'data', 'split': 'train', 'size': (96, 160)}
     """
     arguments: dict[str, Any] = {}
     for pair in pairs:
@@ -76,11 +86,20 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def load_callable(name: str, what: str = "dataset") -> Any:
-    """Import ``package.module:callable``; modules of the current folder are found too. ``what`` is for errors.
+    """Import ``package.module:callable``; modules of the current folder are found too.
+
+    Args:
+        name: the module and the callable.
+        what: what it makes, for errors.
 
     Raises:
         DatasetError: not of that form, the module fails, no such attribute, or not callable.
         MissingDependencyError: no such module.
+
+    Example:
+        >>> from poc_aug.cli.arguments import load_callable
+        >>> load_callable("poc_aug.datasets.synthetic:SyntheticStreet").__name__
+        'SyntheticStreet'
     """
     module_name, separator, attribute = name.partition(":")
     if not module_name or not separator or not attribute:
@@ -96,7 +115,7 @@ def load_callable(name: str, what: str = "dataset") -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"cannot import {module_name!r} of {what} {name!r}: {error}",
-            hint=f"install the package that holds {error.name!r}, or run from the folder that holds it",
+            hint=f"install the package that contains {error.name!r}, or run from the folder that contains it",
         ) from error
     except PocAugError:
         raise
@@ -105,29 +124,29 @@ def load_callable(name: str, what: str = "dataset") -> Any:
         raise DatasetError(
             f"importing {module_name!r} of {what} {name!r} failed: {type(error).__name__}: {error}"
         ) from error
-    found: Any = module
+    target: Any = module
     for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
+        target = getattr(target, part, None)
+    if not callable(target):
         raise DatasetError(
             f"{module_name!r} has no callable {attribute!r}",
             expected=f"a class of {what}, or a function that makes one",
         )
-    return found
+    return target
 
 
 def _as_texts(factory: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with whole numbers as text where the callable says that it takes text: VOC's ``year=2012``."""
+    """The arguments, with whole numbers as text for parameters annotated as text: VOC's ``year=2012``."""
     try:
         parameters = inspect.signature(factory, eval_str=True).parameters
-    except (TypeError, ValueError, NameError):  # callables of C have none; annotations may name what is not imported
+    except (TypeError, ValueError, NameError):  # C callables have none; an annotation may not resolve
         return dict(arguments)
     texts = {name for name, parameter in parameters.items() if _takes_text(parameter.annotation)}
     return {name: str(value) if name in texts and type(value) is int else value for name, value in arguments.items()}
 
 
 def _takes_text(annotation: Any) -> bool:
-    """Whether an annotation is of text and not of numbers: ``str``, ``str | None``."""
+    """Whether an annotation allows text but not numbers: ``str``, ``str | None``."""
     kinds = get_args(annotation) or (annotation,)
     return str in kinds and not {int, float, Any} & set(kinds)
 
@@ -135,8 +154,17 @@ def _takes_text(annotation: Any) -> bool:
 def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     """Build the dataset that the command line names.
 
+    Args:
+        name: ``package.module:callable``.
+        arguments: the callable's keyword arguments.
+
     Raises:
-        DatasetError: it cannot be built; the message holds the cause.
+        DatasetError: it cannot be built; the message contains the cause.
+
+    Example:
+        >>> from poc_aug.cli.arguments import load_dataset
+        >>> len(load_dataset("poc_aug:SyntheticStreet", {"size": (32, 64), "length": 3}))
+        3
     """
     factory = load_callable(name)
     try:
@@ -154,3 +182,32 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
             f"{name} gave a {type(dataset).__name__}", expected="a map-style dataset, with __getitem__ and __len__"
         )
     return dataset
+
+
+def load_base_dataset(name: str | None, arguments: Sequence[str] | None) -> Any:
+    """Build the dataset that a cache was made from; ``arguments`` are its ``key=value`` pairs.
+
+    Raises:
+        SettingError: no dataset is named, or an argument cannot be read.
+        DatasetError: as in `load_dataset`.
+    """
+    if name is None:
+        raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
+    return load_dataset(name, parse_arguments(arguments or []))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of ``--size``.
+
+    Raises:
+        SettingError: not two whole numbers above zero.
+
+    Example:
+        >>> from poc_aug.cli.arguments import parse_size
+        >>> parse_size("384,768")
+        (384, 768)
+    """
+    sides = text.split(",")
+    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
+        raise SettingError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
+    return int(sides[0]), int(sides[1])

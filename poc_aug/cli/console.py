@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 
-# What is printed holds paths, keys and errors of the user's: nothing in it is markup.
+# The output contains the user's paths, keys and errors, so nothing in it is read as markup.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 errors = Console(soft_wrap=True, markup=False, emoji=False, highlight=False, stderr=True)

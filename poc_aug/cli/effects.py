@@ -1,4 +1,4 @@
-"""An option that would change nothing is an error that says what to give instead, or to leave it out."""
+"""Options without effect are errors: each says what to give instead, or to leave the option out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from poc_aug.camera import has_pose
-from poc_aug.cli.backends import PAINTERS, BackendOptions
-from poc_aug.cli.config import WarmConfig
+from poc_aug.cli.generation_options import PAINTERS, GenerationOptions
+from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import RecipeError, SettingError
 from poc_aug.items.open_item import open_item
 from poc_aug.labels.schema import LabelSchema
@@ -16,31 +16,27 @@ from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize, Recipe
 
 _LEAVE = "leave it out"
-_MODELS = ("model", "annotator", "detector", "segmenter", "device", "dtype", "backend_args", "annotator_args")
-# The recipe's fields that an option of its own sets.
-_TWICE = {"seed": "seed", "camera": "camera", "location": "location", "per_variant": "objects_per_variant"}
-_TWICE |= {"sizes": "size", "sizes_file": "size"}
 # What the baselines of text-to-image models decide themselves: squares of a fixed size, anywhere.
 _SQUARES = {"size", "location", "ladder", "margin_px", "aspect_min", "aspect_max", "crop_scale", "recover_shade"}
 
 
-def check_backend_options(options: BackendOptions) -> None:
+def check_backend_options(options: GenerationOptions) -> None:
     """Check that the chosen backend uses every option about models.
 
     Raises:
         SettingError: names the option.
     """
-    given = {name for name in _MODELS if getattr(options, name)}
+    of_models = [name for name in type(options).model_fields if options.cli_option(name).needs_backend]
+    given = [name for name in of_models if options.is_given(name)]
     if options.backend is None:
-        for name in _MODELS:
-            if name in given:
-                raise _unused(
-                    options,
-                    name,
-                    "without a backend",
-                    "--backend diffusion, text-to-image, or one of your own",
-                    "add --backend, or leave it out: cut-outs and rendered objects need no model",
-                )
+        for name in given:
+            raise _unused(
+                options,
+                name,
+                "without a backend",
+                "--backend diffusion, text-to-image, or one of your own",
+                "add --backend, or leave it out: cut-outs and rendered objects need no model",
+            )
         if options.locator == "prompt":
             raise _unused(
                 options,
@@ -61,12 +57,12 @@ def check_backend_options(options: BackendOptions) -> None:
                 options, name, f"with --backend {options.backend}", "", f"pass it on: --backend-arg {name}=..."
             )
     if plain:
-        _unused_annotators(options, given, annotator)
+        _check_annotator_options(options, given, annotator)
     if annotator == "sam3" and "detector" in given:
         raise _unused(options, "detector", "with --annotator sam3", "one model: --segmenter", _LEAVE)
 
 
-def _unused_annotators(options: BackendOptions, given: Collection[str], annotator: str) -> None:
+def _check_annotator_options(options: GenerationOptions, given: Collection[str], annotator: str) -> None:
     for name in ("detector", "segmenter"):
         if name in given:
             hint = f"{_LEAVE}, or pass it on: --annotator-arg {name}=..." if ":" in annotator else _LEAVE
@@ -75,22 +71,28 @@ def _unused_annotators(options: BackendOptions, given: Collection[str], annotato
         raise _unused(options, "annotator_args", "without an annotator", "--annotator transformers", _LEAVE)
 
 
-def check_given_once(job: WarmConfig) -> None:
+def check_given_once(job: WarmCacheOptions) -> None:
     """Check that no two options decide the same thing.
 
     Raises:
         SettingError: names both.
     """
-    for name, field in _TWICE.items():
-        if field in job.changes and getattr(job, name) not in (None, False):
-            raise SettingError(f"--set {field}=... with {_option(name)}", expected="one of the two")
+    for name, field in _recipe_fields(job).items():
+        if field in job.changes:
+            raise SettingError(f"--set {field}=... with {job.option_name(name)}", expected="one of the two")
     if job.paper_sizes and (job.sizes is not None or job.sizes_file is not None):
         raise SettingError(
-            f"--paper-sizes with {_option('sizes' if job.sizes else 'sizes_file')}", expected="one of the two"
+            f"--paper-sizes with {job.option_name('sizes' if job.sizes else 'sizes_file')}", expected="one of the two"
         )
     if "locate_by" in job.changes and job.locator != "auto":
         raise SettingError(f"--set locate_by=... with --locator {job.locator}", expected="one of the two")
     check_fields(job.changes)
+
+
+def _recipe_fields(options: GenerationOptions) -> dict[str, str]:
+    """The given options that set a field of the recipe, with that field."""
+    fields = {name: options.cli_option(name).recipe_field for name in type(options).model_fields}
+    return {name: field for name, field in fields.items() if field and options.is_given(name)}
 
 
 def check_fields(changes: Collection[str]) -> None:
@@ -110,9 +112,9 @@ def check_fields(changes: Collection[str]) -> None:
 
 
 def check_effects(
-    job: WarmConfig, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None, dataset: Any
+    job: WarmCacheOptions, recipe: Recipe, inserter: Inserter | None, schema: LabelSchema | None, dataset: Any
 ) -> None:
-    """Check that what was asked of the recipe reaches its objects.
+    """Check that the changes to the recipe reach its objects.
 
     Args:
         job: the options.
@@ -124,23 +126,23 @@ def check_effects(
     Raises:
         SettingError: names the option, and what to give instead.
     """
-    asked = {field for name, field in _TWICE.items() if getattr(job, name) not in (None, False)} | set(job.changes)
-    if job.backend == "text-to-image" and (job.paper_sizes or asked & _SQUARES):
-        told = "--paper-sizes" if job.paper_sizes else _told(job, min(asked & _SQUARES))
+    changed = {*_recipe_fields(job).values(), *job.changes}
+    if job.backend == "text-to-image" and (job.paper_sizes or changed & _SQUARES):
+        option = "--paper-sizes" if job.paper_sizes else _option_that_sets(job, min(changed & _SQUARES))
         raise SettingError(
-            f"{told} with --backend text-to-image",
+            f"{option} with --backend text-to-image",
             expected="nothing about sizes and places: it pastes squares of a fixed size, anywhere",
             hint="leave it out; --backend-arg size_px=512 sets the square's side",
         )
     check_reached(job.changes, recipe, inserter)
     if job.location is not None and all(spec.location is not None for spec in recipe.objects):
         raise _no_effect("--location: each object has a location of its own", "locations in the recipe's file")
-    named = job.source().real_sizes
-    if named is not None and not any(spec.name in named for spec in recipe.objects):
+    real_sizes = job.source().real_sizes
+    if real_sizes is not None and not any(spec.name in real_sizes for spec in recipe.objects):
         names = ", ".join(spec.name for spec in recipe.objects)
         raise _no_effect(f"--sizes-file {job.sizes_file}: it names none of the objects", f"some of: {names}")
-    if "camera" in asked:
-        check_camera_used(_told(job, "camera"), recipe, inserter, schema, _first_size(dataset))
+    if "camera" in changed:
+        check_camera_used(_option_that_sets(job, "camera"), recipe, inserter, schema, _first_size(dataset))
 
 
 def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter | None) -> None:
@@ -167,16 +169,16 @@ def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter
 
 
 def check_camera_used(
-    told: str,
+    option: str,
     recipe: Recipe,
     inserter: Inserter | None,
     schema: LabelSchema | None,
     size_hw: tuple[int, int] | None = None,
 ) -> None:
-    """Check that a camera that was asked for has a horizon to be seen by, or sizes in metres that ask for one.
+    """Check that a chosen camera has an effect: there is a horizon, or sizes in metres that need one.
 
     Args:
-        told: how it was asked for.
+        option: the option that chose it.
         recipe: as in `check_effects`.
         inserter: as in `check_effects`.
         schema: as in `check_effects`.
@@ -192,7 +194,7 @@ def check_camera_used(
     horizon |= schema is not None and bool(schema.ground)
     if not horizon and not metres and not (inserter is not None and inserter.needs_camera):
         raise _no_effect(
-            f"{told}: no size is in metres, its pose in such frames is not known, and the labels have no ground to "
+            f"{option}: no size is in metres, its pose in such frames is not known, and the labels have no ground to "
             "find a horizon by",
             "a camera with its horizon: --set 'camera={horizon: 0.4}'",
         )
@@ -201,7 +203,7 @@ def check_camera_used(
 def _first_size(dataset: Any) -> tuple[int, int] | None:
     try:
         return open_item(dataset[0], key="0").size_hw
-    except Exception:  # an empty dataset, or whatever it raises: reported, or skipped, by the one who reads it next
+    except Exception:  # an empty dataset, or a bad item: generation reports or skips it
         return None
 
 
@@ -209,16 +211,12 @@ def _no_effect(problem: str, instead: str) -> SettingError:
     return SettingError(f"no effect: {problem}", expected=instead, hint="give that, or leave it out")
 
 
-def _unused(options: BackendOptions, name: str, where: str, expected: str, hint: str) -> SettingError:
-    return SettingError(f"{_option(name)} {getattr(options, name)!r} {where}", expected=expected, hint=hint)
+def _unused(options: GenerationOptions, name: str, where: str, expected: str, hint: str) -> SettingError:
+    return SettingError(f"{options.option_name(name)} {getattr(options, name)!r} {where}", expected=expected, hint=hint)
 
 
-def _told(job: WarmConfig, field: str) -> str:
-    """How the field was asked for."""
+def _option_that_sets(job: WarmCacheOptions, field: str) -> str:
+    """How the command line changed a field of the recipe."""
     if field in job.changes:
         return f"--set {field}=..."
-    return next(_option(name) for name, of in _TWICE.items() if of == field and getattr(job, name) not in (None, False))
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_args", "_arg").replace("_", "-")
+    return next(job.option_name(name) for name, of in _recipe_fields(job).items() if of == field)

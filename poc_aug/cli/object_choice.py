@@ -1,4 +1,4 @@
-"""What is asked of an object source: which of its objects, in which sizes, and other fields of the recipe."""
+"""What is chosen of an object source: which of its objects, in which sizes, and other fields of the recipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ObjectSource:
-    """Which of the source's objects, and changes to its recipe: what the command line says about both.
+    """Which of a source's objects are inserted, and changes to its recipe.
 
     Attributes:
         seed: the base seed; ``None``: the recipe's.
@@ -31,10 +31,17 @@ class ObjectSource:
         extra: further fields of the recipe.
         sizes: the size of all objects in pixels or parts of the frame, or "metres": their real sizes; ``None``: the
             recipe's, and for cut-outs "metres".
-        real_sizes: real sizes that count before the known ones; with ``sizes`` in metres.
+        real_sizes: real sizes that take precedence over the known ones; with ``sizes`` in metres.
         include: only these objects (classes); capitals, "_" and "-" make no difference.
-        exclude: not these.
-        images: folder of the images of a COCO source; ``None``: found beside it.
+        exclude: all objects except these.
+        images: folder of the images of a COCO source; ``None``: found near it.
+
+    Example:
+        >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
+        >>> source = ObjectSource(seed=7, camera="cityscapes", per_variant=(1, 2), exclude=["dog"])
+        >>> recipe = load_recipe("poc-alt", source)
+        >>> recipe.seed, recipe.objects_per_variant, "dog" in [spec.name for spec in recipe.objects]
+        (7, (1, 2), False)
     """
 
     seed: int | None = None
@@ -59,7 +66,7 @@ class ObjectSource:
 
     @property
     def metres(self) -> bool:
-        """Whether sizes in metres are asked for."""
+        """Whether sizes in metres are chosen."""
         return self.sizes == "metres" or self.real_sizes is not None
 
     def apply(self, recipe: Recipe, *, inherent: bool = False) -> Recipe:
@@ -109,15 +116,15 @@ class ObjectSource:
 
 
 def choose(names: Sequence[str], include: Sequence[str] | None, exclude: Sequence[str], where: str) -> list[str]:
-    """The names that are included and not excluded, in their order.
+    """The names that are included and not excluded, in their own order.
 
     Raises:
-        SettingError: a name that is not among them, with the closest ones; or nothing is left.
+        SettingError: a name that is not among them, with the closest ones; or no name is left.
     """
     known = {class_key(name): name for name in names}
-    for option, asked in (("include", include or ()), ("exclude", exclude)):
-        for name in asked:
-            # What is no typing error may be excluded everywhere: one list serves many sources.
+    for option, listed in (("include", include or ()), ("exclude", exclude)):
+        for name in listed:
+            # A known object may be excluded from a source that does not have it: one list serves many sources.
             if class_key(name) not in known and not (option == "exclude" and name in known_real_sizes()):
                 close = get_close_matches(class_key(name), known, n=3)
                 raise SettingError(

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectSource, choose
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
 from poc_aug.protocols import Inserter
-from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.recipe import FrameSize, PixelSize, Recipe
 
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
 
-__all__ = ["ObjectSource", "build", "load_objects", "load_recipe", "make_inserter"]
+__all__ = ["ObjectSource", "construct", "load_objects", "load_recipe", "make_inserter"]
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
 _RECIPES = "the name of a preset, or a recipe .yaml"
 _Made = TypeVar("_Made")
 _FILE_FIELDS = {"recipe", "inserter"}
 _RENDERED = "obstacles"  # the preset behind the source "rendered"
-_STREET = "road"  # a schema that knows it is one of streets
+_STREET = "road"  # a schema with this class is one of streets
 
 
 def load_objects(
@@ -39,18 +40,24 @@ def load_objects(
 
     Args:
         source: "rendered", the name of a preset, a YAML file ``{recipe: {...}, inserter: {kind: ...}}``, a folder of
-            RGBA cut-outs, or a COCO instances JSON (its images in ``changes.images``, else found near it).
+            RGBA cut-outs, or a COCO instances JSON (its images in ``changes.images``, otherwise found near it).
         changes: which objects, and changes to the recipe.
-        schema: the dataset's label schema. On streets (it knows "road") Cityscapes' own classes are left out of a
+        schema: the dataset's label schema. For streets (it has a "road") the classes of Cityscapes are left out of a
             COCO file, unless they are included by name: they are no anomalies there.
         paper_sizes: see `poc_aug.presets.load_preset`.
-        say: told what was left out, and why.
+        say: called with a message if classes are left out.
 
     Raises:
         SettingError: an unknown source.
-        RecipeError: a recipe that is not valid, a preset whose objects cannot be rendered, or paper sizes of objects of
-            no paper.
+        RecipeError: a recipe that is not valid, a preset whose objects cannot be rendered, or paper sizes for objects
+            that are of no paper.
         ObjectBankError: a bank without a usable cut-out.
+
+    Example:
+        >>> from poc_aug.cli.object_sources import ObjectSource, load_objects
+        >>> recipe, inserter = load_objects("rendered", ObjectSource(include=["ball", "barrel"], seed=3))
+        >>> [spec.name for spec in recipe.objects], recipe.seed, type(inserter).__name__
+        (['ball', 'barrel'], 3, 'RenderedInserter')
     """
     from poc_aug.presets import load_preset, preset_names
 
@@ -74,8 +81,9 @@ def load_objects(
             raise RecipeError(
                 f"{source}: fields {sorted(data)}",
                 expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
-                hint="a recipe alone says what, not how: add its inserter, or read it with load_recipe",
-                command="a recipe alone says what, not how: choose a backend, --backend diffusion --model ID",
+                hint="a recipe alone does not say what draws the objects: add an inserter, or read it with load_recipe",
+                command="a recipe alone does not say what draws the objects: choose a backend, --backend diffusion "
+                "--model ID",
             )
         if paper_sizes:
             raise _no_paper_sizes(source)
@@ -94,14 +102,19 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
     """The recipe of an object source alone, for backends that are given separately.
 
     Args:
-        source: the name of a preset, or a YAML file that holds a recipe, bare or as ``{recipe: {...}, ...}``; what a
-            file says about an inserter is left out.
+        source: the name of a preset, or a YAML file that contains a recipe, bare or as ``{recipe: {...}, ...}``; an
+            inserter in the file is ignored.
         changes: which objects, and changes to the recipe.
         paper_sizes: see `poc_aug.presets.load_preset`.
 
     Raises:
-        SettingError: an unknown source, one without a recipe (cut-outs), one without paper sizes where they are asked
-            for, or a recipe that is not valid.
+        SettingError: an unknown source, or paper sizes for one that has none.
+        RecipeError: a source without a recipe (cut-outs), or a recipe that is not valid.
+
+    Example:
+        >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
+        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "cat"], location=["road"])).location
+        ('road',)
     """
     from poc_aug.presets import load_preset, preset_names
 
@@ -130,17 +143,17 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
     if set(data) - _FILE_FIELDS or not isinstance(recipe, dict):
         raise RecipeError(
             f"{source}: fields {sorted(data)}, recipe of type {type(recipe).__name__}",
-            expected="a recipe's fields, or recipe: {...} with inserter: {...} beside it",
+            expected="a recipe's fields, or recipe: {...} and, if needed, inserter: {...}",
         )
     return changes.apply(Recipe.from_dict(recipe))
 
 
 def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
-    """The recipe of rendered objects: drawn true to size, so their sizes cannot be in pixels."""
+    """The recipe of rendered objects, which are drawn true to scale: their sizes cannot be in pixels."""
     if isinstance(changes.sizes, PixelSize | FrameSize):
         raise SettingError(
             f"rendered objects in sizes of {sizes_text(changes.sizes)}",
-            expected="sizes in metres: they are drawn in the scene's perspective, true to size, and need its camera",
+            expected="sizes in metres: they are drawn in the scene's perspective, true to scale, and need its camera",
             hint="leave sizes= out; for sizes in pixels paste cut-outs",
             command="leave --sizes out (or --sizes metres) and give the camera, --camera NAME or "
             "--set 'camera={horizon: 0.45}'; for sizes in pixels paste cut-outs: --objects FOLDER",
@@ -162,12 +175,14 @@ def _unknown(source: str, expected: str) -> SettingError:
 
     presets = ", ".join(preset_names())
     return SettingError(
-        f"no objects {source!r}", expected=expected, hint=f"presets are: {presets}; else check the path"
+        f"no objects {source!r}",
+        expected=expected,
+        hint=f"presets are: {presets}; for a file or folder check the path",
     )
 
 
 def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -> dict[str, Any]:
-    """The settings of an inserter, with the folder of images that was given; only COCO has one."""
+    """The settings of an inserter, with the folder of images if one is given; only COCO files have one."""
     if changes.images is None:
         return settings
     if "coco" not in settings:
@@ -181,15 +196,15 @@ def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -
 
 def _check_rendered(source: str, recipe: Recipe) -> None:
     """Check that the rendered inserter can draw every object."""
-    from poc_aug.backends.rendered.catalogue import KINDS
+    from poc_aug.backends.rendered.catalogue import CATALOGUE
 
-    unknown = [spec.name for spec in recipe.objects if spec.name not in KINDS]
+    unknown = [spec.name for spec in recipe.objects if spec.name not in CATALOGUE]
     if unknown:
         raise RecipeError(
             f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"
             f"{', ...' if len(unknown) > 5 else ''}",
             expected="a backend that paints objects by name",
-            hint="give its recipe, load_recipe(...), to one such as DiffusionInserter; or load 'rendered'",
+            hint="pass its recipe, load_recipe(...), to one such as DiffusionInserter; or load 'rendered'",
             command="choose one: --backend diffusion --model ID; or take --objects rendered",
         )
 
@@ -198,13 +213,18 @@ def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> 
     """An inserter from its settings: ``{kind: rendered, ...}`` or ``{kind: paste, folder: ...}``.
 
     The paste inserter takes ``folder`` (RGBA cut-outs) or ``coco`` (instances JSON, with ``images`` and ``exif``, see
-    `ObjectBank.from_coco`), and ``include`` and ``exclude`` for its classes (if neither is given, Cityscapes' own are
-    left out of a COCO file, but for those that the recipe names). All other settings are the inserter's own keyword
-    arguments.
+    `ObjectBank.from_coco`), and ``include`` and ``exclude`` for its classes (if neither is given, the classes of
+    Cityscapes are left out of a COCO file, except those that the recipe names). All other settings are the inserter's
+    own keyword arguments.
 
     Raises:
         SettingError: an unknown kind, setting or class.
         ObjectBankError: a bank without a usable cut-out.
+
+    Example:
+        >>> from poc_aug.cli.object_sources import make_inserter
+        >>> type(make_inserter({"kind": "rendered", "supersample": 2})).__name__
+        'RenderedInserter'
     """
     from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
     from poc_aug.backends.paste.paste_inserter import PasteInserter
@@ -213,11 +233,11 @@ def make_inserter(settings: Mapping[str, Any], recipe: Recipe | None = None) -> 
     own = dict(settings)
     kind = own.pop("kind", None)
     if kind == "rendered":
-        return build(RenderedInserter, own, f"inserter {dict(settings)!r}")
+        return construct(RenderedInserter, own, f"inserter {dict(settings)!r}")
     if kind == "paste":
         named = {spec.name for spec in recipe.objects} if recipe is not None else set()
         bank = _bank(own, settings, [name for name in CITYSCAPES_COCO_CLASSES if name not in named])
-        return build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
+        return construct(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
     raise SettingError(f"inserter kind {kind!r}", expected="rendered or paste")
 
 
@@ -228,14 +248,14 @@ def _bank(
     changes: ObjectSource | None = None,
     say: Callable[[str], None] | None = None,
 ) -> ObjectBank:
-    """The bank that the settings name, with the classes that are wanted; its settings are taken out of ``own``.
+    """The bank that the settings name, with the chosen classes; its settings are removed from ``own``.
 
     Args:
         own: the settings that are not read yet.
         settings: all of them, for errors.
-        left_out: classes to leave out of a COCO file where none are asked for by name.
-        changes: classes that are asked for beside the settings'.
-        say: told what was left out so.
+        left_out: classes to leave out of a COCO file unless classes are chosen by name.
+        changes: classes that are chosen in addition to those of the settings.
+        say: called with a message if classes are left out.
     """
     from poc_aug.backends.paste.bank import ObjectBank
 
@@ -257,22 +277,22 @@ def _bank(
     if coco is not None and include is None and exclude is None and changes.include is None:
         known = {class_key(name) for name in left_out}
         dropped = [name for name in chosen if class_key(name) in known]
-        told = ", ".join(dropped)
+        names = ", ".join(dropped)
         if len(dropped) == len(chosen):
             raise ObjectBankError(
-                f"{where}: all of its classes are labelled in street datasets: {told}",
-                expected="objects that streets do not have",
+                f"{where}: all of its classes are labelled in street datasets: {names}",
+                expected="objects that are not labelled there",
                 hint=f"include them by name: include=({dropped[0]!r},)",
                 command=f"include them by name: --include {','.join(dropped[:3])}",
             )
         chosen = [name for name in chosen if name not in dropped]
         if dropped and say is not None:
-            say(f"left out, since street datasets label them already: {told} (--include takes classes by name)")
+            say(f"left out, since street datasets label them already: {names} (--include adds classes by name)")
     return bank if len(chosen) == len(bank.classes()) else bank.keep(chosen)
 
 
 def _names(own: dict[str, Any], field: str) -> list[str] | None:
-    """A list of class names among the settings; ``None``: not given."""
+    """A list of class names from the settings; ``None``: not given."""
     given = own.pop(field, None)
     if given is None:
         return None
@@ -291,11 +311,11 @@ def _paste(
     own = {name: value for name, value in settings.items() if name != "kind"}
     street = schema is not None and _STREET in schema
     bank = _bank(own, settings, CITYSCAPES_COCO_CLASSES if street else (), changes, say)
-    return changes.paste(bank), build(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
+    return changes.paste(bank), construct(PasteInserter, {"bank": bank, **own}, f"inserter {dict(settings)!r}")
 
 
-def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -> _Made:
-    """Call a class with arguments that a user named; ``told`` is what the error calls them.
+def construct(make: Callable[..., _Made], arguments: Mapping[str, Any], name: str) -> _Made:
+    """Call a class with arguments that a user wrote; errors call it ``name``.
 
     Raises:
         SettingError: they are not its arguments; and whatever the class itself raises.
@@ -304,5 +324,5 @@ def build(make: Callable[..., _Made], arguments: Mapping[str, Any], told: str) -
         return make(**arguments)
     except TypeError as error:
         raise SettingError(
-            f"{told}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
+            f"{name}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
         ) from error

@@ -1,4 +1,4 @@
-"""The progress bar of `warm_cache`: rate, acceptance, time left."""
+"""The progress bar and the report of `poc_aug.warm_cache`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rich.text import Text
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.generation.statistics import Statistics
-from poc_aug.generation.warming import WarmReport
+from poc_aug.generation.warm_report import WarmReport
 from poc_aug.protocols import Inserter
 
 
 @contextmanager
 def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
-    """A live bar; yields the ``on_progress`` of `poc_aug.warm_cache`."""
+    """A bar with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,13 +47,13 @@ def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
 
 
 def print_objects(console: Console, inserter: Inserter) -> None:
-    """Say what a bank of cut-outs holds, from where, and what it leaves out."""
+    """Print what a bank of cut-outs contains, its source, and what it leaves out."""
     if isinstance(inserter, PasteInserter):
         console.print(f"objects: {inserter.bank.summary()}", markup=False)
 
 
 def print_report(console: Console, report: WarmReport, path: object) -> None:
-    """Say what a run did: counts, a table of its attempts by object, time by stage, and what was skipped."""
+    """Print what a run did: counts, a table of its attempts per object, time per stage, and what was skipped."""
     if report.made == 0 and not report.unreadable and not report.failed:
         console.print(f"nothing to do: all {report.total} variants are in {path}", markup=False)
         return
@@ -66,7 +66,7 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         console.print(_attempts(report.statistics))
         spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
         if spent:
-            console.print(f"seconds: {', '.join(spent)} (models run beside the rest)", markup=False)
+            console.print(f"seconds: {', '.join(spent)} (models run in parallel with the rest)", markup=False)
     for name, count in report.cutouts.items():
         console.print(f"  cut-out skipped {count} times: {name}", style="yellow", markup=False)
     for key, error in report.unreadable:
@@ -77,16 +77,16 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
 
 
 def _attempts(statistics: Statistics) -> Table:
-    """Attempts, accepted ones, and rejections by reason, a row for each object and one for all."""
+    """Attempts, accepted ones, and rejections by reason: one row per object and one for all."""
     table = Table(box=None)
     table.add_column("object", overflow="fold")
     table.add_column("attempts", justify="right")
     table.add_column("accepted", justify="right")
     table.add_column("rejected", overflow="fold")
     reasons: Counter[str] = Counter()
-    for name, told in statistics.to_dict()["classes"].items():
-        reasons.update(told["rejections"])
-        table.add_row(Text(name), str(told["attempts"]), str(told["accepted"]), Text(_counts(told["rejections"])))
+    for name, counts in statistics.to_dict()["classes"].items():
+        reasons.update(counts["rejections"])
+        table.add_row(Text(name), str(counts["attempts"]), str(counts["accepted"]), Text(_counts(counts["rejections"])))
     attempts, accepted = statistics.attempts.total(), statistics.accepted.total()
     table.add_row("all", str(attempts), str(accepted), Text(_counts(reasons)), style="bold")
     return table

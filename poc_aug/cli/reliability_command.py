@@ -36,11 +36,13 @@ def reliability_command(
     table.add_column("correlation")
     table.add_column("value", justify="right")
     table.add_column(f"{report.confidence:.0%} interval", justify="right")
-    for name, found in report.correlations.items():
-        table.add_row(name, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}")
+    for name, correlation in report.correlations.items():
+        table.add_row(name, f"{correlation.value:.3f}", f"{correlation.low:.3f} to {correlation.high:.3f}")
     console.print(table)
     if report.degenerate:
-        console.print(f"{report.degenerate} of {report.resamples} resamples left out: all models in them were alike")
+        console.print(
+            f"{report.degenerate} of {report.resamples} resamples left out: all their results on one side are equal"
+        )
     if out is not None:
         from poc_aug.environment import write_json
 

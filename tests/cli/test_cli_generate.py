@@ -14,7 +14,7 @@ from PIL import Image
 
 from poc_aug.backends.known_models import default_model, known_models
 from poc_aug.cache import Cache
-from poc_aug.cli.doctor import examine
+from poc_aug.cli.doctor_command import examine
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import camvid
 from poc_aug.datasets.synthetic import SyntheticStreet
@@ -213,7 +213,7 @@ def test_a_cache_of_real_frames_opens_like_any_other(
     assert "4 variants" in told
     assert "nothing to do" in run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--out", cache)
     base = camvid(root, "val")
-    augmented = POCAugmentedDataset(base, cache, labels=OodLabels(254), p=1.0)
+    augmented = POCAugmentedDataset(base, cache, label_policy=OodLabels(254), p=1.0)
     with Cache.open(cache) as opened:
         assert opened.manifest.backends["inserter"]["inserter"] == "diffusion"
         assert opened.manifest.backends["annotator"]["annotator"] == "prompt"
@@ -338,12 +338,12 @@ def test_the_doctor_examines_local_weights(sd_inpaint_path: Path, tmp_path: Path
     (tmp_path / "empty.pth").touch()
     (tmp_path / "some.pth").write_bytes(b"x" * 1000)
     names = [sd_inpaint_path, tmp_path / "bare", tmp_path / "index-only", tmp_path / "empty.pth", tmp_path / "some.pth"]
-    findings = {each.what: each for each in examine([*map(str, names), "/no/such"], tmp_path)}
+    findings = {finding.what: finding for finding in examine([*map(str, names), "/no/such"], tmp_path)}
     assert [findings[str(name)].status for name in names] == ["ok", "fail", "fail", "fail", "ok"]
     assert findings["/no/such"].status == "fail"
-    assert all(each.advice for each in findings.values() if each.status == "fail")
+    assert all(finding.advice for finding in findings.values() if finding.status == "fail")
     assert findings["diffusers"].status == findings["groundingdino-py"].status == "ok"
-    assert findings["disk for the cache"].found.endswith(str(tmp_path))
+    assert findings["disk for the cache"].result.endswith(str(tmp_path))
 
 
 def test_the_doctor_fails_where_something_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +357,6 @@ def test_the_doctor_fails_where_something_is_missing(tmp_path: Path, monkeypatch
 
 def test_the_doctor_names_a_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
-    (finding,) = [each for each in examine([], tmp_path) if each.what == "diffusers"]
+    (finding,) = [finding for finding in examine([], tmp_path) if finding.what == "diffusers"]
     assert finding.status == "fail"
     assert finding.advice == "pip install 'poc_aug[generate]'"

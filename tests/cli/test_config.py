@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from poc_aug.cache import Cache
-from poc_aug.cli.config import check_config, read_config
+from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import RecipeError, SettingError
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 
@@ -30,10 +30,10 @@ def test_yaml_gives_the_same_cache(cache_path: Path, tmp_path: Path) -> None:  #
 def test_bad_configs_are_named(tmp_path: Path) -> None:
     config = tmp_path / "job.yaml"
     config.write_text("datset: x\n")
-    with pytest.raises(RecipeError, match="datset"):
-        read_config(config)
+    with pytest.raises(SettingError, match="datset"):
+        WarmCacheOptions.from_yaml(config)
     with pytest.raises(RecipeError, match="cannot read"):
-        read_config(tmp_path)
+        WarmCacheOptions.from_yaml(tmp_path)
 
 
 _WRONG = """
@@ -66,7 +66,7 @@ def test_values_of_configs_are_checked(line: str, tmp_path: Path) -> None:
     config.write_text(line)
     name, _, value = line.partition(": ")
     with pytest.raises(SettingError) as caught:
-        read_config(config)
+        WarmCacheOptions.from_yaml(config)
     shown = {"null": "None", "true": "True"}.get(value, value)
     assert f"{config}: {name} = {shown}" in caught.value.problem
     assert caught.value.expected.startswith(f"{name}: ")
@@ -74,18 +74,18 @@ def test_values_of_configs_are_checked(line: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["[1, 3]", "'1,3'", "1,3"])
 def test_two_forms_of_a_range(value: str) -> None:
-    assert check_config(yaml.safe_load(f"per_variant: {value}"), "here").objects_range == (1, 3)
-    assert check_config({"per_variant": 2}, "here").objects_range == (2, 2)
-    assert check_config({"location": ["road", "car"]}, "here").classes == ("road", "car")
+    assert WarmCacheOptions.from_values(yaml.safe_load(f"per_variant: {value}"), "here").objects_range == (1, 3)
+    assert WarmCacheOptions.from_values({"per_variant": 2}, "here").objects_range == (2, 2)
+    assert WarmCacheOptions.from_values({"location": ["road", "car"]}, "here").classes == ("road", "car")
 
 
 def test_arguments_in_configs_are_taken_as_they_are() -> None:
     text = "{a: '0016', b: 'no', c: '7', d: 7, e: '96,160', f: [1, 2], g: null, h: 'a,b'}"
-    dataset = check_config(yaml.safe_load(f"dataset: {{type: 'a:b', args: {text}}}"), "here").dataset
+    dataset = WarmCacheOptions.from_values(yaml.safe_load(f"dataset: {{type: 'a:b', args: {text}}}"), "here").dataset
     assert dataset is not None
     expected = {"a": "0016", "b": "no", "c": "7", "d": 7, "e": (96, 160), "f": (1, 2), "g": None, "h": "a,b"}
     assert dataset.args == expected
-    empty = check_config({"dataset": {"type": "a:b", "args": None}}, "here").dataset
+    empty = WarmCacheOptions.from_values({"dataset": {"type": "a:b", "args": None}}, "here").dataset
     assert empty is not None
     assert empty.args == {}
 

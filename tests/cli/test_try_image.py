@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc_aug.cli.object_sources import ObjectSource
-from poc_aug.cli.try_image import TryOptions, _read
+from poc_aug.cli.try_image import read_sample
+from poc_aug.cli.try_options import TryOptions
 from poc_aug.errors import DatasetError
 from tests.helpers.command_line import run
 from tests.helpers.picture_files import png, tiff, with_orientation
@@ -21,12 +21,12 @@ DEEP = RNG.integers(0, 65536, (H, W), dtype=np.uint16)
 
 
 def options(image: Path, labels: Path | None = None) -> TryOptions:
-    return TryOptions(image, "a sheep", "the road", None, labels, None, None, None, None, ObjectSource())
+    return TryOptions(image=image, object="a sheep", labels=labels)
 
 
 def test_the_picture_is_turned_as_its_viewer_shows_it(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=with_orientation(3))
-    sample = _read(options(tmp_path / "a.png"))
+    sample = read_sample(options(tmp_path / "a.png"))
     assert sample.key == "a"
     assert np.array_equal(sample.image.permute(1, 2, 0).numpy(), RGB[::-1, ::-1])
     assert not sample.labels.any()
@@ -36,24 +36,24 @@ def test_labels_lie_on_the_picture_or_it_is_an_error(tmp_path: Path) -> None:
     image, labels = tmp_path / "a.png", tmp_path / "gt.png"
     Image.fromarray(RGB).save(image, exif=with_orientation(6))
     Image.fromarray(np.rot90(RGB[..., 0], -1)).save(labels)
-    sample = _read(options(image, labels))
+    sample = read_sample(options(image, labels))
     assert sample.size_hw == (W, H)
     assert np.array_equal(sample.image[0].numpy(), sample.labels.numpy())
     Image.fromarray(RGB).save(image, exif=with_orientation(3))
     Image.fromarray(RGB[..., 0]).save(labels)
     with pytest.raises(DatasetError, match=r"a\.png is 11x17 pixels with EXIF orientation 3") as caught:
-        _read(options(image, labels))
+        read_sample(options(image, labels))
     assert "auto-orient" in caught.value.hint  # a command, not an argument of Python
     Image.fromarray(RGB[1:, :, 0]).save(labels)
     with pytest.raises(DatasetError, match=r"a\.png is 11x17 .*gt\.png is 11x16"):
-        _read(options(image, labels))
+        read_sample(options(image, labels))
 
 
 def test_pixel_formats(tmp_path: Path) -> None:
-    sample = _read(options(png(tmp_path / "deep.png", DEEP, 16, 0)))
+    sample = read_sample(options(png(tmp_path / "deep.png", DEEP, 16, 0)))
     assert np.array_equal(sample.image[2].numpy(), DEEP >> 8)
     with pytest.raises(DatasetError, match=r"depth\.tif is a picture of mode 'F'"):
-        _read(options(tiff(tmp_path / "depth.tif", DEEP.astype("f4"))))
+        read_sample(options(tiff(tmp_path / "depth.tif", DEEP.astype("f4"))))
     Image.fromarray(RGB[..., 0]).save(tmp_path / "gt.png", "JPEG")
     arguments = ("--labels", tmp_path / "gt.png", "--schema", "cityscapes-trainIds", "--object", "a sheep")
     assert "JPEG is lossy" in run("try", tmp_path / "deep.png", *arguments, fails=True)

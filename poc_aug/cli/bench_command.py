@@ -1,0 +1,35 @@
+"""``poc-aug bench``: what the wrapper costs on a dataset and its cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
+from poc_aug.cli.arguments import load_base_dataset
+from poc_aug.cli.console import console
+from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, SchemaName, Workers
+from poc_aug.files.outputs import make_folder
+
+
+def bench_command(
+    cache: CachePath,
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    schema: SchemaName = None,
+    keys: KeysName = None,
+    workers: Workers = 2,
+    items: Annotated[int, typer.Option("--items", min=1, help="Items to read in one measurement.")] = 64,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Measurements; the median is reported.")] = 5,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+) -> None:
+    """Measure your dataset with and without the wrapper: samples/s, time per stage, MB per sample."""
+    base = load_base_dataset(dataset, arguments)
+    if out is not None:
+        make_folder(out.parent)
+    result = bench_reading(base, cache, schema=schema, keys=keys, workers=workers, items=items, repeats=repeats)
+    print_result(console, result)
+    if out is not None:
+        result.write(out)

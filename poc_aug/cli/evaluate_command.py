@@ -1,0 +1,228 @@
+"""``poc-aug evaluate``: a model on datasets with anomalies, to a table, JSON and pictures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size
+from poc_aug.cli.console import console
+from poc_aug.errors import ModelError, PocAugError, SettingError
+from poc_aug.files.outputs import make_folder
+
+if TYPE_CHECKING:
+    from poc_aug.evaluation.anomalies import EvaluationResult
+    from poc_aug.evaluation.closed_set import ClassResult
+
+_COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
+
+
+def evaluate_command(
+    model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
+    dataset: Annotated[
+        list[str],
+        typer.Option("--dataset", help="A dataset with anomalies: 'module:callable key=value ...'; repeatable."),
+    ],
+    labelled: Annotated[
+        list[str] | None,
+        typer.Option("--labelled", help="A dataset with known classes, for closed-set mIoU; repeatable."),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Label schema whose names, by id, are the model's channels.")
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; repeatable. Default: msp."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH. Default: the frames' own size.")
+    ] = None,
+    void_index: Annotated[
+        int | None, typer.Option("--void-index", help="Channel of a void class; the other scores leave it out.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option("--components", help="Component-wise metrics too: anomaly or obstacle.")
+    ] = None,
+    anomalous_only: Annotated[
+        bool, typer.Option("--anomalous-only", help="Leave out frames without an anomaly.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N frames of each dataset.")
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies. Default: detected.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
+    maps: Annotated[
+        int | None,
+        typer.Option("--maps", min=0, help="Frames per dataset whose score maps are drawn into --out. Default: 8."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
+) -> None:
+    """Evaluate a model on anomalies and known classes: tables, and with --out also JSON, score maps and plots.
+
+    The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
+    """
+    from poc_aug.environment import environment, write_json
+    from poc_aug.evaluation.anomalies import Frame, evaluate
+
+    if out is None and maps is not None:
+        raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
+    if out is not None:
+        make_folder(out)  # before hours of evaluation
+    drawn_maps = 8 if maps is None else maps
+    size_hw = None if size is None else parse_size(size)
+    channels = _channels(classes, labelled or [])
+    datasets = [load_dataset(*_parts(text)) for text in dataset]
+    known = [load_dataset(*_parts(text)) for text in labelled or []]
+    names = _names(dataset)
+    network = _load_model(model)
+    results: list[EvaluationResult] = []
+    for name, base in zip(names, datasets, strict=True):
+        drawn: list[Frame] = []
+
+        def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
+            if out is not None and len(drawn) < drawn_maps and bool((frame.labels == 1).any()):
+                from poc_aug.evaluation.plots import write_maps
+
+                drawn.append(frame)
+                write_maps(frame, out / "maps" / name)
+
+        with console.status(f"evaluating on {name}"):
+            result = evaluate(
+                network,
+                base,
+                tuple(score or ("msp",)),
+                name=name,
+                size_hw=size_hw,
+                void_index=void_index,
+                components=track,  # type: ignore[arg-type]
+                anomalous_only=anomalous_only,
+                limit=limit,
+                schema=schema,
+                device=device,
+                on_frame=draw,
+            )
+        results.append(result)
+    console.print(_table(results))
+    closed: list[ClassResult] = []
+    for name, base in zip(_names(labelled or []), known, strict=True):
+        from poc_aug.evaluation.closed_set import evaluate_classes
+
+        with console.status(f"evaluating on {name}"):
+            closed.append(
+                evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
+            )
+    if closed:
+        console.print(_class_table(closed))
+    if out is not None:
+        from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
+
+        report = {"model": model, "results": [result.to_dict() for result in results]}
+        if closed:
+            report["classes"] = [result.to_dict() for result in closed]
+        write_json(out / "report.json", {**report, "environment": environment()})
+        plot_precision_recall(results, out / "precision_recall.png")
+        plot_boxes(results, out / "scores.png")
+        console.print(
+            f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if drawn_maps else "")
+        )
+
+
+def _parts(text: str) -> tuple[str, dict[str, Any]]:
+    name, *pairs = shlex.split(text)
+    return name, parse_arguments(pairs)
+
+
+def _names(texts: list[str]) -> list[str]:
+    """Names of the datasets: that of the callable, with a number if several are of the same one."""
+    short = [shlex.split(text)[0].rpartition(":")[2] for text in texts]
+    return [name if short.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(short, 1)]
+
+
+def _load_model(text: str) -> Any:
+    from torch import nn
+
+    name, arguments = _parts(text)
+    factory = load_callable(name, "model")
+    try:
+        model = factory(**arguments)
+    except PocAugError:
+        raise
+    except Exception as error:
+        # The model is the user's: it may raise anything.
+        raise ModelError(
+            f"{text} failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{name} gave a {type(model).__name__}", expected="a torch.nn.Module")
+    return model
+
+
+def _channels(classes: str | None, labelled: list[str]) -> list[str]:
+    """Names of the model's channels; the first one if an id has several."""
+    if classes is None:
+        if labelled:
+            raise SettingError(
+                "--labelled without --classes",
+                expected="a label schema whose names, by id, are the model's channels",
+                hint="--classes cityscapes-trainIds",
+            )
+        return []
+    if not labelled:
+        raise SettingError(
+            f"--classes {classes} without --labelled",
+            expected="a dataset of known classes to compare the channels with",
+            hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
+        )
+    from poc_aug.labels.schema import LabelSchema
+
+    schema = LabelSchema.load(classes)
+    by_id = {label_id: name for name, label_id in reversed(list(schema.ids.items())) if label_id not in schema.ignore}
+    if sorted(by_id) != list(range(len(by_id))):
+        raise SettingError(
+            f"--classes {classes}: ids {sorted(by_id)}",
+            expected="ids from 0 upwards, without a gap: the model's channels",
+        )
+    return [by_id[channel] for channel in range(len(by_id))]
+
+
+def _table(results: list[EvaluationResult]) -> Table:
+    shown = [
+        column
+        for column in _COLUMNS
+        if any(column in {**score.pixels, **score.components} for result in results for score in result.scores.values())
+    ]
+    frames = ", ".join(f"{result.dataset}: {result.frames} frames" for result in results)
+    table = Table(
+        title=f"anomaly segmentation, % ({frames})", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in ("dataset", "score", *shown):
+        text = column in ("dataset", "score")
+        table.add_column(column, justify="left" if text else "right", no_wrap=text)
+    for result in results:
+        for name, score in result.scores.items():
+            figures = {**score.pixels, **score.components}
+            table.add_row(result.dataset, name, *(f"{100 * figures[column]:.2f}" for column in shown))
+    return table
+
+
+def _class_table(results: list[ClassResult]) -> Table:
+    table = Table(title="known classes, %", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("dataset", "frames", "classes", "mIoU", "lowest"):
+        table.add_column(column, justify="left" if column in ("dataset", "lowest") else "right")
+    for result in results:
+        lowest = min(result.iou, key=lambda name: result.iou[name])
+        table.add_row(
+            result.dataset,
+            str(result.frames),
+            str(len(result.iou)),
+            f"{100 * result.mean_iou:.2f}",
+            f"{lowest} {100 * result.iou[lowest]:.2f}",
+        )
+    return table

@@ -1,0 +1,47 @@
+"""``poc-aug preview``: a contact sheet of a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from poc_aug.cache import Cache
+from poc_aug.cli.arguments import load_base_dataset
+from poc_aug.cli.console import console
+from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
+from poc_aug.errors import SettingError
+from poc_aug.files.outputs import make_folder, writing
+from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
+
+
+def preview_command(
+    cache: CachePath,
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    keys: KeysName = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("contact_sheet.png"),
+    count: Annotated[int, typer.Option("--count", min=1, help="Variants to show.")] = 8,
+    width: Annotated[int, typer.Option("--width", min=200, help="Width of the sheet in pixels.")] = 1800,
+    sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather in pixels.")] = 1.0,
+) -> None:
+    """Draw a contact sheet: before, after, masks with class and score, close-up."""
+    _check_picture_name(out)
+    base = load_base_dataset(dataset, arguments)
+    make_folder(out.parent)
+    with Cache.open(cache) as opened:
+        tiles = tiles_of(base, opened, count, keys=keys)
+        sheet = contact_sheet(tiles, width_px=width, sigma_px=sigma)
+    with writing(out):
+        sheet.save(out)
+    console.print(f"{len(tiles)} variant{'' if len(tiles) == 1 else 's'}: {out}", markup=False)
+
+
+def _check_picture_name(path: Path) -> None:
+    formats = Image.registered_extensions()
+    if formats.get(path.suffix.lower()) not in Image.SAVE:
+        raise SettingError(
+            f"--out {str(path)!r}", expected="the name of a picture: one that ends in .png, .jpg or .webp"
+        )

@@ -1,0 +1,78 @@
+"""``poc-aug warm-cache`` (also ``warm_cache``): generate the insertions of a dataset into a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
+from poc_aug.cli.command_options import with_options
+from poc_aug.cli.console import console
+from poc_aug.cli.effects import check_backend_options, check_effects, check_given_once
+from poc_aug.cli.object_sources import load_objects, load_recipe
+from poc_aug.cli.progress import print_objects, print_report, warm_progress
+from poc_aug.cli.shared_options import DatasetArguments
+from poc_aug.cli.warm_cache_options import WarmCacheOptions
+from poc_aug.errors import SettingError
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.labels.detect import find_schema
+
+
+@with_options(WarmCacheOptions)
+def warm_cache_command(
+    *,
+    arguments: DatasetArguments = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A YAML file of these options; those given here win.")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
+    values = {} if config is None else WarmCacheOptions.from_yaml(config)
+    # A dataset of the command line replaces the configuration's as a whole, arguments too.
+    job = WarmCacheOptions.from_values({**values, **WarmCacheOptions.given_values(given)}, "options")
+    if job.dataset is None:
+        raise SettingError("--dataset is missing", expected="--dataset poc_aug:SyntheticStreet size=256,512")
+    if job.objects is None:
+        raise SettingError("--objects is missing", expected="--objects rendered")
+    if job.out is None:
+        raise SettingError("--out is missing", expected="--out street.cache")
+    check_backend_options(job)
+    check_given_once(job)
+    job.source()  # sizes, names and numbers are checked before the dataset is loaded
+    dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+    pipeline = _pipeline(job, job.objects, dataset)
+    print_objects(console, pipeline.inserter)
+    with warm_progress(console) as show:
+        report = warm_cache(
+            dataset,
+            job.out,
+            pipeline,
+            num_variants=job.num_variants,
+            limit=job.limit,
+            schema=job.label_schema,
+            keys=job.keys,
+            workers=job.workers,
+            codec=job.codec,
+            on_error=job.on_error,
+            on_progress=show,
+        )
+    print_report(console, report, job.out)
+
+
+def _pipeline(job: WarmCacheOptions, objects: str, dataset: Any) -> InsertionPipeline:
+    """The pipeline that the options ask for, after a check that each of them has an effect."""
+    schema = find_schema(dataset, job.label_schema)
+    if job.backend is None:
+        recipe, inserter = load_objects(
+            objects, job.source(), schema=schema, paper_sizes=job.paper_sizes, say=console.print
+        )
+        check_effects(job, recipe, inserter, schema, dataset)
+        return plain_pipeline(recipe, inserter, job, batch_size=job.batch_size)
+    recipe = load_recipe(objects, job.source(), paper_sizes=job.paper_sizes)
+    check_effects(job, recipe, None, schema, dataset)
+    return build_pipeline(console, recipe, job, batch_size=job.batch_size)
