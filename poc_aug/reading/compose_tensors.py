@@ -15,7 +15,7 @@ from kornia.filters import gaussian_blur2d
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.items.canvas import check_box
-from poc_aug.masks import dilate, feather_radius_px, grow_box, window
+from poc_aug.masks import dilate, feather_radius_px, window, with_margin
 from poc_aug.reading.compose_opacity import check_feather
 from poc_aug.types import Insertion
 
@@ -121,7 +121,7 @@ def paint_into(
     for number, several in enumerate(insertions):
         for insertion in several if ring_px else ():
             check_box(insertion.box_yxhw, size_hw)
-            box, mask = grow_box(insertion.box_yxhw, insertion.mask, ring_px, size_hw)
+            box, mask = with_margin(insertion.box_yxhw, insertion.mask, ring_px, size_hw)
             fills.append((number, box, dilate(mask, ring_px), ring_id))
         for insertion in several:
             box = check_box(insertion.box_yxhw, size_hw)
