@@ -138,15 +138,15 @@ def main() -> None:
     repeats = chosen.repeats or (3 if chosen.smoke else 31)
     results = {}
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        found = results[device] = cases(device, size_hw, repeats)
+        measured = results[device] = cases(device, size_hw, repeats)
         rows = [
             (
-                each["case"],
-                *(f"{1e3 * each[f'{arm}_s']['median']:.3f} ms" for arm in ("ours", "kornia")),
-                f"{each['kornia_over_ours']['median']:.2f}x",
-                f"{each['largest_difference_levels']:g}",
+                item["case"],
+                *(f"{1e3 * item[f'{arm}_s']['median']:.3f} ms" for arm in ("ours", "kornia")),
+                f"{item['kornia_over_ours']['median']:.2f}x",
+                f"{item['largest_difference_levels']:g}",
             )
-            for each in found
+            for item in measured
         ]
         show(f"{device}, frames of {size_hw[1]}x{size_hw[0]}", ("", "ours", "kornia", "ratio", "levels apart"), rows)
     if not torch.cuda.is_available():
