@@ -23,9 +23,9 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.items.open_item import open_item
 from poc_aug.items.ownership import is_unshared
-from poc_aug.live import ServerSettings
 from poc_aug.reading.compose import compose, compose_image, paint_labels
-from poc_aug.reading.source import OnMiss
+from poc_aug.reading.live_settings import LiveSettings, ServerSettings
+from poc_aug.reading.parameters import OnMiss
 from poc_aug.types import Sample, Variant
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -222,7 +222,7 @@ class Setting:
             base = self.base(phases)
             settings = ServerSettings(codec=self.codec)
             with POCAugmentedDataset(
-                base, pipeline=pipeline, on_miss=on_miss, p=1.0, transforms=tensors, server=settings
+                base, pipeline=pipeline, on_miss=on_miss, p=1.0, transforms=tensors, live=LiveSettings(server=settings)
             ) as dataset:
                 dataset.start()
                 loading = Loading(self.load(dataset), dataset)

@@ -20,7 +20,7 @@ from live_training import draw_cutouts
 from torch.utils.data import DataLoader
 from train_camvid import OOD_ID, Crop, loss_of, small_model
 
-from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, SyntheticStreet
+from poc_aug import InsertionPipeline, LiveSettings, OodLabels, POCAugmentedDataset, SyntheticStreet
 from poc_aug.cli.object_sources import load_objects
 
 
@@ -40,7 +40,14 @@ def main() -> None:
         pipeline = InsertionPipeline(*load_objects(str(draw_cutouts(Path(scratch)))))
         labels, crop = OodLabels(OOD_ID), Crop((96, 192))
         with POCAugmentedDataset(
-            base, options.cache, labels, pipeline=pipeline, on_miss=options.mode, refresh=0.1, p=0.7, transforms=crop
+            base,
+            options.cache,
+            labels,
+            pipeline=pipeline,
+            on_miss=options.mode,
+            live=LiveSettings(refresh=0.1),
+            p=0.7,
+            transforms=crop,
         ) as train:
             train_model(accelerator, train, options)
 

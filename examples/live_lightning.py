@@ -19,7 +19,7 @@ from live_training import draw_cutouts
 from torch.utils.data import DataLoader
 from train_camvid import OOD_ID, Crop, loss_of, small_model
 
-from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, SyntheticStreet
+from poc_aug import InsertionPipeline, LiveSettings, OodLabels, POCAugmentedDataset, SyntheticStreet
 from poc_aug.cli.object_sources import load_objects
 
 if importlib.util.find_spec("lightning") is None:
@@ -91,7 +91,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         pipeline = InsertionPipeline(*load_objects(str(draw_cutouts(Path(scratch)))))
         with POCAugmentedDataset(
-            base, None, OodLabels(OOD_ID), pipeline=pipeline, on_miss=options.mode, refresh=0.1, p=0.7, transforms=crop
+            base,
+            None,
+            OodLabels(OOD_ID),
+            pipeline=pipeline,
+            on_miss=options.mode,
+            live=LiveSettings(refresh=0.1),
+            p=0.7,
+            transforms=crop,
         ) as train:
             trainer = L.Trainer(
                 accelerator="cpu",

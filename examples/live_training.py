@@ -27,6 +27,7 @@ from train_camvid import OOD_ID, Crop, loss_of, small_model
 from poc_aug import (
     DiffusionInserter,
     InsertionPipeline,
+    LiveSettings,
     OodLabels,
     POCAugmentedDataset,
     SyntheticStreet,
@@ -147,8 +148,7 @@ def open_dataset(options: argparse.Namespace, base: Dataset[Any], crop: Crop, sc
         OodLabels(OOD_ID),
         pipeline=pipeline,
         on_miss=options.mode,
-        num_variants=VARIANTS,
-        refresh=options.refresh,
+        live=LiveSettings(num_variants=VARIANTS, refresh=options.refresh),
         p=0.7,
         transforms=crop,
         seed=SEED,

@@ -100,7 +100,7 @@ def main() -> None:
         cache = Path(scratch) / "triangles.cache"
         report = warm_cache(base, cache, pipeline, num_variants=2)
         print(f"{report.objects} triangles in {report.made} variants, {report.acceptance:.0%} of the attempts accepted")
-        train = POCAugmentedDataset(base, cache, labels=AnomalyLabels(), p=1.0)
+        train = POCAugmentedDataset(base, cache, label_policy=AnomalyLabels(), p=1.0)
         _, labels = train[0]
         print(f"anomalous pixels in the first frame: {int((np.asarray(labels) == 1).sum())}")
 

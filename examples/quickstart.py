@@ -30,7 +30,7 @@ def main() -> None:
         print(warm_cache(base, cache, pipeline, num_variants=2))
 
         # In the training script: one line more than before.
-        train = POCAugmentedDataset(base, cache, labels=OodLabels(254), p=0.5, transforms=to_tensors)
+        train = POCAugmentedDataset(base, cache, label_policy=OodLabels(254), p=0.5, transforms=to_tensors)
         loader = DataLoader(train, batch_size=4, num_workers=2, shuffle=True)
         for epoch in range(2):
             train.set_epoch(epoch)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poc_aug.items.open_item import Adapt
     from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
     from poc_aug.labels.schema import LabelSchema
-    from poc_aug.live import ServerSettings
+    from poc_aug.reading.live_settings import LiveSettings, ServerSettings
     from poc_aug.recipe import ObjectSpec, Recipe
 
 _HOMES = {
@@ -40,6 +40,7 @@ _HOMES = {
     "GroundedSamAnnotator": "poc_aug.backends.finders.grounded_sam",
     "InsertionPipeline": "poc_aug.generation.pipeline",
     "LabelSchema": "poc_aug.labels.schema",
+    "LiveSettings": "poc_aug.reading.live_settings",
     "NewClassLabels": "poc_aug.labels.policies",
     "ObjectBank": "poc_aug.backends.paste.bank",
     "ObjectSpec": "poc_aug.recipe",
@@ -51,7 +52,7 @@ _HOMES = {
     "Recipe": "poc_aug.recipe",
     "RenderedInserter": "poc_aug.backends.rendered.rendered_inserter",
     "Sam3Annotator": "poc_aug.backends.finders.sam3",
-    "ServerSettings": "poc_aug.live",
+    "ServerSettings": "poc_aug.reading.live_settings",
     "SyntheticStreet": "poc_aug.datasets.synthetic",
     "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
@@ -66,6 +67,7 @@ __all__ = [
     "GroundedSamAnnotator",
     "InsertionPipeline",
     "LabelSchema",
+    "LiveSettings",
     "NewClassLabels",
     "ObjectBank",
     "ObjectSpec",

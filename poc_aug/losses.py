@@ -1,11 +1,12 @@
-"""Losses for fine-tuning on inserted objects: logits ``[B, C, H, W]`` with our label maps ``[B, H, W]`` as they are.
+"""Losses for fine-tuning on inserted objects: logits ``[B, C, H, W]`` with this library's label maps ``[B, H, W]``.
 
-Pixels of ``ood_id`` are out-of-distribution, those of ``ignore`` do not count, all others are in-distribution. Each
-loss is a scalar, a mean over its pixels, computed in float32 from half-precision logits too (float64 of float64). Where
-there are none it is a zero that still belongs to the graph, so that processes of distributed training do not wait for
-each other's gradients. Logits that are not finite give a loss that is not, for a gradient scaler to skip.
+Pixels of ``ood_id`` are out-of-distribution (OOD), those of ``ignore`` do not count, all others are in-distribution.
+Each loss is a scalar, a mean over its pixels, computed in float32 also from half-precision logits (in float64 from
+float64). Without such pixels it is a zero that still belongs to the graph, so that the processes of distributed
+training do not wait for each other's gradients. Logits that are not finite give a loss that is not finite, for a
+gradient scaler to skip.
 
-Each raises `ItemFormatError` for shapes or dtypes that do not fit, and `RecipeError` where ``ood_id`` is ignored.
+Each raises `ItemFormatError` for shapes or dtypes that do not fit, and `SettingError` if ``ood_id`` is ignored.
 """
 
 from __future__ import annotations
@@ -17,15 +18,32 @@ import torch
 from poc_aug.errors import ItemFormatError, SettingError
 
 OOD_ID = 254
+"""Default label id of OOD pixels."""
+
 IGNORE = (255,)
+"""Default label ids of pixels that do not count."""
 
 
 def outlier_exposure(
     logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
 ) -> torch.Tensor:
-    """Cross-entropy of the uniform distribution and the softmax, on OOD pixels, in nats; least, log C, at uniform.
+    """Cross-entropy of the uniform distribution and the softmax on OOD pixels, in nats; its minimum is log C.
 
     Hendrycks et al., *Deep Anomaly Detection with Outlier Exposure*, ICLR 2019.
+
+    Args:
+        logits: floating point ``[B, C, H, W]``.
+        labels: integer ``[B, H, W]``.
+        ood_id: label id of OOD pixels.
+        ignore: label ids of pixels that do not count.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.losses import outlier_exposure
+        >>> logits = torch.tensor([[4.0, 4.0, 0.0], [0.0, 0.0, 0.0]])[None, :, None]  # 2 classes, 3 pixels
+        >>> labels = torch.tensor([[[0, 254, 255]]])  # in-distribution, OOD, ignored
+        >>> outlier_exposure(logits, labels)
+        tensor(2.0181)
     """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     return _mean(-logits.log_softmax(dim=1).mean(dim=1), ood)
@@ -34,15 +52,28 @@ def outlier_exposure(
 def entropy_maximisation(
     logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
 ) -> torch.Tensor:
-    """Negative entropy of the softmax, in shares of its largest value, on OOD pixels: -1 (uniform) to 0 (sure).
+    """Negative entropy of the softmax on OOD pixels, as a share of the largest entropy: -1 (uniform) to 0 (sure).
 
-    Maximised there by Chan et al., *Entropy Maximization and Meta Classification*, ICCV 2021.
+    Chan et al., *Entropy Maximization and Meta Classification*, ICCV 2021.
+
+    Args:
+        logits: floating point ``[B, C, H, W]``.
+        labels: integer ``[B, H, W]``.
+        ood_id: label id of OOD pixels.
+        ignore: label ids of pixels that do not count.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.losses import entropy_maximisation
+        >>> logits = torch.tensor([[4.0, 4.0, 0.0], [0.0, 0.0, 0.0]])[None, :, None]
+        >>> entropy_maximisation(logits, torch.tensor([[[0, 254, 255]]]))
+        tensor(-0.1300)
     """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     logs = logits.log_softmax(dim=1)
-    most = torch.log(torch.tensor(float(logits.shape[1]), dtype=logits.dtype, device=logits.device))
-    # The smallest number for -inf: a class of probability 0 adds 0, not 0 * inf.
-    return _mean((logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1) / most, ood)
+    largest = torch.log(torch.tensor(float(logits.shape[1]), dtype=logits.dtype, device=logits.device))
+    # -inf becomes the smallest number: a class of probability 0 adds 0, not 0 * inf.
+    return _mean((logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1) / largest, ood)
 
 
 def energy_margin(
@@ -55,7 +86,7 @@ def energy_margin(
     ood_id: int = OOD_ID,
     ignore: Sequence[int] = IGNORE,
 ) -> torch.Tensor:
-    """Squared hinges of the free energy: below ``margin_in`` in-distribution, above ``margin_out`` on OOD pixels.
+    """Squared hinges: free energy below ``margin_in`` on in-distribution, above ``margin_out`` on OOD pixels.
 
     Liu et al., *Energy-based Out-of-distribution Detection*, NeurIPS 2020; the margins are those of PEBAL (Tian et al.,
     ECCV 2022) for Cityscapes. Each hinge is a mean over its own pixels.
@@ -63,14 +94,22 @@ def energy_margin(
     Args:
         logits: floating point ``[B, C, H, W]``.
         labels: integer ``[B, H, W]``.
-        margin_in: in units of logits; near the model's mean energies before fine-tuning.
-        margin_out: the other margin.
-        temperature: of the energy.
+        margin_in: energy that in-distribution pixels should stay below, in units of logits; both margins are best near
+            the model's mean energies before fine-tuning.
+        margin_out: energy that OOD pixels should stay above.
+        temperature: temperature of the energy.
         ood_id: label id of OOD pixels.
         ignore: label ids of pixels that do not count.
 
     Raises:
         SettingError: a temperature that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.losses import energy_margin
+        >>> logits = torch.tensor([[8.0, 8.0], [0.0, 0.0]])[None, :, None]  # energies just below -8
+        >>> energy_margin(logits, torch.tensor([[[0, 254]]]))  # 4 above the one margin, 2 below the other
+        tensor(19.9987)
     """
     if not temperature > 0:
         raise SettingError(f"temperature={temperature}", expected="over 0")
@@ -87,14 +126,22 @@ def rba_hinge(
     ood_id: int = OOD_ID,
     ignore: Sequence[int] = IGNORE,
 ) -> torch.Tensor:
-    """Squared hinge of the RbA score: above ``margin`` on OOD pixels (Nayal et al., ICCV 2023).
+    """Squared hinge that pushes the RbA score above ``margin`` on OOD pixels (Nayal et al., ICCV 2023).
 
     Args:
         logits: floating point ``[B, C, H, W]``.
         labels: integer ``[B, H, W]``.
-        margin: the score lies between -C and C, 0 where no class is claimed or rejected; the authors train with 5.
+        margin: score to exceed; scores lie between -C (all classes claimed) and C (all rejected). The authors train
+            with 5.
         ood_id: label id of OOD pixels.
         ignore: label ids of pixels that do not count.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.losses import rba_hinge
+        >>> logits = torch.tensor([[9.0, 9.0], [-9.0, -9.0]])[None, :, None]  # scores of 0
+        >>> rba_hinge(logits, torch.tensor([[[0, 254]]]), margin=2.0)
+        tensor(4.)
     """
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     return _mean((margin + logits.tanh().sum(dim=1)).relu().square(), ood)
@@ -124,5 +171,5 @@ def _split(
 
 
 def _mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    # where, not a product: 0 * inf would be NaN.
+    # torch.where instead of a product, because 0 * inf would be NaN.
     return torch.where(mask, values, torch.zeros_like(values)).sum() / mask.sum().clamp(min=1)

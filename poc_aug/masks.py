@@ -16,7 +16,48 @@ import numpy.typing as npt
 import torch
 from kornia.filters import get_gaussian_kernel1d
 
+from poc_aug.types import Box
+
 _Ints = npt.NDArray[np.int64]
+
+
+def bounds(mask: torch.Tensor) -> Box:
+    """Bounding box ``(y, x, h, w)`` of the pixels of a mask or a map ``[h, w]`` that are not zero.
+
+    ``(0, 0, 0, 0)`` if there are none.
+
+    Example:
+        >>> mask = torch.zeros(4, 6, dtype=torch.bool)
+        >>> mask[1:3, 2:6] = True
+        >>> bounds(mask)
+        (1, 2, 2, 4)
+    """
+    pixels = mask.numpy(force=True)  # NumPy: on patches 3x faster than torch's any and nonzero
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if rows.size == 0:
+        return 0, 0, 0, 0
+    y, x = int(rows[0]), int(cols[0])
+    return y, x, int(rows[-1]) + 1 - y, int(cols[-1]) + 1 - x
+
+
+def window(box_yxhw: Box) -> tuple[slice, slice]:
+    """The rows and the columns of a box, as indices of the last two dimensions.
+
+    Example:
+        >>> torch.zeros(3, 8, 8)[:, *window((1, 2, 2, 4))].shape
+        torch.Size([3, 2, 4])
+    """
+    y, x, h, w = box_yxhw
+    return slice(y, y + h), slice(x, x + w)
+
+
+def grow_box(box_yxhw: Box, mask: torch.Tensor, margin_px: int, size_hw: tuple[int, int]) -> tuple[Box, torch.Tensor]:
+    """A box grown by ``margin_px`` to each side, within a frame of ``size_hw``, and its mask padded to match."""
+    y, x, h, w = box_yxhw
+    top, left = max(0, y - margin_px), max(0, x - margin_px)
+    bottom, right = min(size_hw[0], y + h + margin_px), min(size_hw[1], x + w + margin_px)
+    padding = (x - left, right - x - w, y - top, bottom - y - h)
+    return (top, left, bottom - top, right - left), torch.nn.functional.pad(mask, padding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,19 +155,21 @@ def test_subsets_and_other_orders_find_their_samples(cache_path: Path) -> None:
 
 
 def test_label_policies(cache_path: Path) -> None:
-    new = augmented(cache_path, labels=NewClassLabels({"dog": 19, "cat": 20}))
+    new = augmented(cache_path, label_policy=NewClassLabels({"dog": 19, "cat": 20}))
     ids = set().union(*(set(new[i][1].unique().tolist()) for i in range(LENGTH)))
     assert ids <= {0, 1, 2, 19, 20, 255}
     assert ids & {19, 20}
-    anomaly = augmented(cache_path, labels=AnomalyLabels(), p=0.5)
+    anomaly = augmented(cache_path, label_policy=AnomalyLabels(), p=0.5)
     values = [set(anomaly[i][1].unique().tolist()) for i in range(LENGTH)]
     assert set().union(*values) == {0, 1, 255}
     assert all(255 in found for found in values)
-    assert all(1 not in set(augmented(cache_path, labels=AnomalyLabels(), p=0.0)[i][1].tolist()[9]) for i in range(2))
+    assert all(
+        1 not in set(augmented(cache_path, label_policy=AnomalyLabels(), p=0.0)[i][1].tolist()[9]) for i in range(2)
+    )
 
 
 def test_a_ring_is_ignored(cache_path: Path) -> None:
-    plain, ringed = augmented(cache_path), augmented(cache_path, labels=OodLabels(254, ring_px=2))
+    plain, ringed = augmented(cache_path), augmented(cache_path, label_policy=OodLabels(254, ring_px=2))
     for i in range(LENGTH):
         ood = plain[i][1] == 254
         ring = dilate(ood, 2) & ~ood
@@ -247,7 +249,7 @@ def test_a_cache_of_other_keys_is_noticed_at_once(cache_path: Path) -> None:
         ({"variant": -1}, SettingError, "variant=-1"),
         ({"variant": 0, "variants": "all"}, SettingError, "one of the two"),
         ({"sigma_px": 9.0}, SettingError, r"sigma_px=9\.0"),
-        ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
+        ({"label_policy": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
         ({"schema": "mars"}, PocAugError, "mars"),
     ],
 )
@@ -257,7 +259,7 @@ def test_bad_parameters_are_named(cache_path: Path, changes: dict[str, Any], err
 
 
 def test_an_id_that_does_not_fit_the_labels_dtype(cache_path: Path) -> None:
-    ds = augmented(cache_path, labels=OodLabels(300, known={}))
+    ds = augmented(cache_path, label_policy=OodLabels(300, known={}))
     with pytest.raises(LabelPolicyError, match=r"300(?s:.*)\[0, 255\]"):
         read_all(ds)
 
@@ -272,8 +274,8 @@ def test_the_schema_is_needed_for_anomaly_labels(cache_path: Path) -> None:
         schema = None  # type: ignore[assignment]
 
     with pytest.raises(LabelPolicyError, match="schema"):
-        POCAugmentedDataset(Bare(LENGTH), cache_path, labels=AnomalyLabels())
-    assert POCAugmentedDataset(Bare(LENGTH), cache_path, labels=AnomalyLabels(), schema=SCHEMA)[0]
+        POCAugmentedDataset(Bare(LENGTH), cache_path, label_policy=AnomalyLabels())
+    assert POCAugmentedDataset(Bare(LENGTH), cache_path, label_policy=AnomalyLabels(), schema=SCHEMA)[0]
 
 
 def test_dict_items_keep_their_form(cache_path: Path) -> None:

@@ -15,10 +15,10 @@ from poc_aug.datasets import PairedFolder
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
-from poc_aug.inspection.trace import trace
-from poc_aug.inspection.trace_pictures import pictures_of
+from poc_aug.inspection.trace import trace_variant
+from poc_aug.inspection.trace_pictures import stage_pictures
 from poc_aug.labels.policies import OodLabels
-from poc_aug.reading.compose import covered
+from poc_aug.reading.compose_opacity import covered
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 2
@@ -61,6 +61,6 @@ def test_wide_frames_are_warmed_read_and_drawn(folder: PairedFolder, tmp_path: P
 
 def test_every_stage_of_a_wide_picture_is_drawn(folder: PairedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIZE_HW[0] * SIZE_HW[1] // 3)  # drawing opens no file
-    seen = trace(pipeline(objects_per_variant=[1, 1]), make_sample(0, SIZE_HW))
-    pictures = dict(pictures_of(seen))
+    seen = trace_variant(pipeline(objects_per_variant=[1, 1]), make_sample(0, SIZE_HW))
+    pictures = dict(stage_pictures(seen))
     assert pictures["result_mask"].size == pictures["valid_area"].size == SIZE_HW[::-1]

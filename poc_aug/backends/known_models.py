@@ -1,4 +1,4 @@
-"""Models that poc_aug is known to fit: what ``poc-aug models`` prints, and what is taken where none is named."""
+"""Models known to work with poc_aug: what ``poc-aug models`` lists, and the default of each task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-Task = Literal["inpaint", "text-to-image", "detector", "segmenter", "detector and segmenter"]
+ModelTask = Literal["inpaint", "text-to-image", "detector", "segmenter", "detector and segmenter"]
 
 
 class KnownModel(BaseModel):
@@ -19,18 +19,18 @@ class KnownModel(BaseModel):
         task: what it is used for.
         id: hub id, or the name of a checkpoint file.
         family: class of diffusers or transformers, or the package that loads the file.
-        weights_gb: size of its weights in the dtype that is loaded by default, in 10⁹ bytes; running takes more.
-        licence: as told by its authors.
-        size_px: side of the pictures that it was trained on, where that is one.
+        weights_gb: size of its weights in the default dtype, in 10⁹ bytes; running it takes more.
+        licence: as its authors state it.
+        size_px: side of the images that it was trained on, if there is one size.
         non_commercial: whether the licence bans commercial use.
         gated: whether the hub asks for consent first.
-        default: taken where no model is named.
-        note: what else to know.
+        default: whether it is the default of its task.
+        note: anything else worth knowing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Task
+    task: ModelTask
     id: str
     family: str
     weights_gb: float
@@ -44,11 +44,21 @@ class KnownModel(BaseModel):
 
 @cache
 def known_models() -> tuple[KnownModel, ...]:
-    """All rows, by task."""
+    """All rows, by task.
+
+    Example:
+        >>> sorted({model.task for model in known_models()})
+        ['detector', 'detector and segmenter', 'inpaint', 'segmenter', 'text-to-image']
+    """
     tables = yaml.safe_load(resources.files("poc_aug").joinpath("models.yaml").read_text("utf-8"))
-    return tuple(KnownModel(task=task, **row) for task in get_args(Task) for row in tables[task])
+    return tuple(KnownModel(task=task, **row) for task in get_args(ModelTask) for row in tables[task])
 
 
-def default_model(task: Task) -> str:
-    """Id of the model that is taken for a task where none is named."""
+def default_model(task: ModelTask) -> str:
+    """Id of a task's default model.
+
+    Example:
+        >>> default_model("detector")
+        'IDEA-Research/grounding-dino-tiny'
+    """
     return next(model.id for model in known_models() if model.task == task and model.default)

@@ -264,7 +264,7 @@ def _stages(
     """Seconds of each stage in this process, over all items and repeats; and objects per item."""
     used = list(islice(chosen, _STAGE_ITEMS))
     names = sorted({part.name for _, variant in used for insertion in variant.insertions for part in insertion.parts})
-    ids = wrapped.labels.resolve(names, wrapped.base_schema)
+    ids = wrapped.label_policy.resolve(names, wrapped.base_schema)
     times: dict[str, list[float]] = {name: [] for name in READING_STAGES}
     for number in range(-1, repeats):
         for index, variant in used:

@@ -1,5 +1,9 @@
 """The cache: what was generated, in LMDB shards beside a manifest.
 
+In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
+May import: errors, files, items, keys, masks, recipe, types.
+Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
+
 ::
 
     NAME.cache/
@@ -7,10 +11,6 @@
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
-
-Rooms: ``codec`` (tensors to bytes), ``record`` (a `Variant` to bytes), ``keys`` (names inside a shard), ``shard``
-(files on disk), ``registry`` (open LMDB environments of this process), ``lock``, ``manifest``,
-``place`` (paths), ``opening`` (checks), ``reader``, ``verify``, ``writer``.
 """
 
 from __future__ import annotations

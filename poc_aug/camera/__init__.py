@@ -1,4 +1,8 @@
-"""The frames' camera: what turns metres into pixels, and where it is known from.
+"""Cameras: what turns metres into pixels, and where it is known from.
+
+In it: calibration files, the horizon from pose and labels, and posts to judge it by.
+May import: camera_model, camera_spec, errors, keys, labels, masks, presets, protocols, recipe, types.
+Gives: `find_camera`, `FrameCalibrations`, `read_calibration`.
 
 The order of evidence for the horizon, recorded in each insertion as ``horizon_from``:
 

@@ -13,8 +13,8 @@ from torch.utils.data import ConcatDataset, Subset
 from poc_aug.camera.calibration_files import read_calibration
 from poc_aug.camera_model import Calibration
 from poc_aug.errors import CalibrationError, NextStep
-from poc_aug.keys.dataset_wrappers import behind, own_attribute, wrapped
-from poc_aug.keys.path_keys import PATH_LISTS, informed, listed
+from poc_aug.keys.dataset_wrappers import own_attribute, wrapped, wrapped_indices
+from poc_aug.keys.path_keys import PATH_LISTS, data_info_paths, listed_paths
 
 _METHOD = "or let the dataset have a method calibration(index) that returns a poc_aug.camera.Calibration"
 _GIVE_IT = NextStep(
@@ -163,12 +163,12 @@ def _sources(dataset: Any) -> list[_Source] | None:
         parts = [_sources(part) for part in dataset.datasets]
         return None if None in parts else [source for part in parts if part is not None for source in part]
     length = len(dataset)
-    paths = informed(dataset, length) or listed(dataset, length)
+    paths = data_info_paths(dataset, length) or listed_paths(dataset, length)
     if paths is not None:
         return [_placed(path, dataset) for path in paths]
     inside = wrapped(dataset)
     sources = None if inside is None else _sources(inside)
-    indices = None if sources is None else behind(dataset, len(sources), length)
+    indices = None if sources is None else wrapped_indices(dataset, len(sources), length)
     return None if sources is None or indices is None else [sources[index] for index in indices]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from poc_aug.backends.known_models import Task, default_model
+from poc_aug.backends.known_models import ModelTask, default_model
 from poc_aug.cli.arguments import load_callable
 from poc_aug.cli.generation_options import ANNOTATORS, LOCATORS, PAINTERS, USER_DEFINED, GenerationOptions
 from poc_aug.cli.object_sources import construct
@@ -152,7 +152,7 @@ def _hardware(options: GenerationOptions) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _chosen(console: Console, model: str | None, task: Task) -> str:
+def _chosen(console: Console, model: str | None, task: ModelTask) -> str:
     if model is not None:
         return model
     default = default_model(task)

@@ -46,7 +46,7 @@ def demo_command(
         report = warm_cache(base, path, InsertionPipeline(recipe, inserter), num_variants=_VARIANTS, on_progress=show)
     print_report(console, report, path)
 
-    augmented = POCAugmentedDataset(base, path, labels=OodLabels(_OOD_ID), p=1.0, transforms=_to_tensors)
+    augmented = POCAugmentedDataset(base, path, label_policy=OodLabels(_OOD_ID), p=1.0, transforms=_to_tensors)
     console.print(f"3. the wrapper:\n{augmented!r}", markup=False)
     images, labels = next(iter(DataLoader(augmented, batch_size=min(4, length))))
     share = float((labels == _OOD_ID).float().mean())

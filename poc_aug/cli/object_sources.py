@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectSource, choose
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
 from poc_aug.protocols import Inserter
-from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.recipe import FrameSize, PixelSize, Recipe
 
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
@@ -195,9 +196,9 @@ def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -
 
 def _check_rendered(source: str, recipe: Recipe) -> None:
     """Check that the rendered inserter can draw every object."""
-    from poc_aug.backends.rendered.catalogue import KINDS
+    from poc_aug.backends.rendered.catalogue import CATALOGUE
 
-    unknown = [spec.name for spec in recipe.objects if spec.name not in KINDS]
+    unknown = [spec.name for spec in recipe.objects if spec.name not in CATALOGUE]
     if unknown:
         raise RecipeError(
             f"preset {source!r}: {len(unknown)} of its objects cannot be rendered: {', '.join(unknown[:5])}"

@@ -22,8 +22,8 @@ from poc_aug.errors import DatasetError, SchemaError, SettingError
 from poc_aug.files.outputs import make_folder, writing
 from poc_aug.files.picture_pairs import open_pair
 from poc_aug.files.pictures import open_picture, to_rgb, upright
-from poc_aug.inspection.trace import Attempt, Trace, trace
-from poc_aug.inspection.trace_pictures import pictures_of
+from poc_aug.inspection.trace import Attempt, Trace, trace_variant
+from poc_aug.inspection.trace_pictures import stage_pictures
 from poc_aug.items.open_item import open_item
 from poc_aug.labels.detect import find_schema
 from poc_aug.labels.schema import LabelSchema
@@ -64,9 +64,9 @@ def run_try(options: TryOptions) -> bool:
         step = error.command.replace("--location", "--on")  # this command's name of the option
         raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
     loaded = time.perf_counter()
-    traced = trace(pipeline, sample)
+    traced = trace_variant(pipeline, sample)
     done = time.perf_counter()
-    for number, (name, picture) in enumerate(pictures_of(traced)):
+    for number, (name, picture) in enumerate(stage_pictures(traced)):
         path = out / f"{number:02}_{name}.png"
         with writing(path):
             picture.save(path)
@@ -206,7 +206,7 @@ def _attempt_report(attempt: Attempt) -> dict[str, Any]:
                 "boxes_xyxy": [[round(value, 1) for value in box] for box in one.boxes_xyxy.tolist()],
                 "scores": [round(score, 4) for score in one.scores.tolist()],
             }
-            for one in attempt.found
+            for one in attempt.masks
         ],
         "outcome": "accepted" if attempt.rejection is None else attempt.rejection.reason,
         "detail": "" if attempt.rejection is None else attempt.rejection.detail,

@@ -1,4 +1,8 @@
-"""Readers of folder datasets: a general one, and the datasets that the papers use.
+"""Datasets: readers of folders, and the datasets that the papers use.
+
+In it: a general reader, pairing of files, datasets by name; synthetic streets in a folder of their own.
+May import: errors, files, joint_transforms, labels.
+Gives: `PairedFolder` and the datasets of the papers.
 
 torchvision's own `Cityscapes` and `VOCSegmentation` are used as they are.
 """

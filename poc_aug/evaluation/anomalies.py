@@ -1,19 +1,19 @@
-"""Evaluating a segmentation model on anomaly segmentation datasets: the figures, and what pictures are drawn from."""
+"""Evaluating a segmentation model on anomaly segmentation datasets: figures, and the curves and boxes for plots."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset
 
-from poc_aug.errors import DatasetError, ModelError, SettingError
+from poc_aug.errors import DatasetError, SettingError
+from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -25,10 +25,11 @@ from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation
 from poc_aug.metrics.component import Track
 from poc_aug.scores import score_named
 
-_Maps: TypeAlias = tuple[Mapping[str, torch.Tensor], torch.Tensor]
+_ScoredFrame: TypeAlias = tuple[Mapping[str, torch.Tensor], torch.Tensor]
+"""Score maps by name, and labels."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Those of the box plot: whiskers, box and median."""
+"""Quantiles of the box plot: lower whisker, box, median, box, upper whisker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,14 @@ class Frame:
         key: the sample's key.
         image: uint8 ``[3, H, W]``.
         labels: uint8 ``[H, W]``: 0 in-distribution, 1 anomaly, 255 ignored.
-        scores: float32 ``[H, W]`` by score name.
+        scores: score maps, float32 ``[H, W]``, by score name.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.evaluation.anomalies import Frame
+        >>> image, labels = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8)
+        >>> Frame("frame-0", image, labels, {"msp": torch.zeros(4, 8)}).scores["msp"].shape
+        torch.Size([4, 8])
     """
 
     key: str
@@ -50,13 +58,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """One score's result on one dataset.
+    """The result of one score on one dataset.
 
     Attributes:
         pixels: figures of `AnomalySegmentation`.
-        components: figures of `ComponentSegmentation` at the threshold of the best F1; empty where not asked for.
+        components: figures of `ComponentSegmentation` at the threshold of the best F1; empty unless requested.
         quantiles: `QUANTILES` of the scores of in-distribution ("known") and of anomalous pixels.
-        curves: `AnomalySegmentation.curves`, at most 2000 points.
+        curves: `AnomalySegmentation.curves`, thinned to about 2000 points.
+
+    Example:
+        >>> from poc_aug.evaluation.anomalies import ScoreResult
+        >>> ScoreResult({"AuPRC": 0.75})
+        ScoreResult(pixels={'AuPRC': 0.75}, components={}, quantiles={})
     """
 
     pixels: Mapping[str, float]
@@ -67,14 +80,20 @@ class ScoreResult:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Results on one dataset.
+    """The results of all scores on one dataset.
 
     Attributes:
         dataset: its name.
-        frames: frames that were evaluated.
-        left_out: frames that were left out since no pixel of theirs is anomalous.
+        frames: number of evaluated frames.
+        left_out: number of frames left out because none of their pixels is anomalous.
         scores: results by score name.
         seconds: time taken.
+
+    Example:
+        >>> from poc_aug.evaluation.anomalies import EvaluationResult, ScoreResult
+        >>> result = EvaluationResult("RoadAnomaly", 60, 0, {"msp": ScoreResult({"AuPRC": 0.75})}, 12.345)
+        >>> result.to_dict()["scores"]
+        {'msp': {'AuPRC': 0.75, 'quantiles': {}}}
     """
 
     dataset: str
@@ -84,7 +103,7 @@ class EvaluationResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values, without the curves."""
+        """The result as JSON values, without the curves."""
         return {
             "dataset": self.dataset,
             "frames": self.frames,
@@ -120,18 +139,19 @@ def evaluate(
     Args:
         model: maps float32 ``[1, 3, H, W]``, RGB in [0, 1], to logits ``[1, C, h, w]``; they are resized (bilinear) to
             the labels' size.
-        dataset: map-style, as for `POCAugmentedDataset`; its schema says which ids are anomalies (``ood``) and ignored.
-        scores: names in `poc_aug.scores.SCORES`.
-        name: what the dataset is called in the result; ``None``: its type.
-        size_hw: images (bilinear) and labels (nearest) are resized to this first; ``None``: as they are.
-        void_index: channel of a void class: for the score "void", and left out of all others.
-        components: also component-wise figures, with the sizes of that track; all score maps are held for them, since
-            their threshold is known at the end.
+        dataset: map-style, as for `POCAugmentedDataset`; its schema says which ids are anomalies (``ood``) and which
+            are ignored.
+        scores: names in `poc_aug.scores.SCORES`, or "void".
+        name: name of the dataset in the result; ``None``: its type.
+        size_hw: size to which images (bilinear) and labels (nearest) are resized first; ``None``: as they are.
+        void_index: channel of a void class: used by the score "void", left out by all others.
+        components: also compute component-wise figures, with the component sizes of that track. All score maps are
+            kept in memory until the end, because the threshold is only known then.
         anomalous_only: leave out frames without an anomalous pixel.
-        limit: only the first frames.
-        schema: label schema, if it is not known.
+        limit: evaluate the first frames only.
+        schema: label schema, if the dataset's is not known.
         keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
-        adapt: how to take items of another form apart.
+        adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
         on_frame: called with each frame.
 
@@ -139,35 +159,53 @@ def evaluate(
         SettingError: no score, or an unknown one.
         SchemaError, LabelPolicyError: it is not known which labels are anomalies.
         TransformError: a torchvision transform in the dataset interpolates its label ids.
-        ModelError: what the model returns is no map of logits.
+        ModelError: the model does not return a map of logits.
         DatasetError: no frame is left.
+
+    Example:
+        A model whose logits are the pixel's colour, on a red road with a grey animal:
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from poc_aug.evaluation.anomalies import evaluate
+        >>> from poc_aug.labels.schema import LabelSchema
+        >>> labels = torch.zeros(16, 32, dtype=torch.uint8)
+        >>> labels[8:, 4:9] = 1
+        >>> image = torch.stack([255 - 128 * labels, 127 * labels, 127 * labels])
+        >>> schema = LabelSchema("animals", {"road": 0, "animal": 1}, ood=("animal",))
+        >>> result = evaluate(nn.Identity(), [(image, labels)], ("msp", "entropy"), schema=schema)
+        >>> result.frames, result.scores["msp"].pixels["AuPRC"]
+        (1, 1.0)
+        >>> result.scores["entropy"].pixels["FPR95"]
+        0.0
     """
     if not scores:
         raise SettingError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
-    functions = {each: score_named(each, void_index=void_index) for each in dict.fromkeys(scores)}
+    functions = {score: score_named(score, void_index=void_index) for score in dict.fromkeys(scores)}
     check_base_transforms(dataset)
-    found_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
+    known_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
     started = time.perf_counter()
-    metrics = {each: AnomalySegmentation().to(device) for each in functions}
-    kept: list[_Maps] = []
+    metrics = {score: AnomalySegmentation().to(device) for score in functions}
+    scored: list[_ScoredFrame] = []
     frames = left_out = 0
     model = model.to(device)
     with evaluating(model):
-        for number in range(len(names) if limit is None else min(limit, len(names))):
-            sample = open_item(dataset[number], adapt, key=names[number]).sample()
-            check_label_ids(distinct_ids(sample.labels.numpy()), found_schema, sample.key)
-            image, labels = resized(sample.image, policy.rewrite(sample.labels, found_schema).to(torch.uint8), size_hw)
+        for index in range(len(names) if limit is None else min(limit, len(names))):
+            sample = open_item(dataset[index], adapt, key=names[index]).sample()
+            check_label_ids(distinct_ids(sample.labels.numpy()), known_schema, sample.key)
+            anomaly_labels = policy.rewrite(sample.labels, known_schema).to(torch.uint8)
+            image, labels = resize_pair(sample.image, anomaly_labels, size_hw)
             if anomalous_only and not bool((labels == 1).any()):
                 left_out += 1
                 continue
-            logits = logits_of(model, image.to(device), labels.shape[-2:])
-            maps = {each: function(logits)[0] for each, function in functions.items()}
-            for each, values in maps.items():
-                metrics[each].update(values[None], labels[None].to(device))
-            frame = Frame(sample.key, image, labels, {each: values.float().cpu() for each, values in maps.items()})
+            logits = frame_logits(model, image.to(device), labels.shape[-2:])
+            maps = {score: function(logits)[0] for score, function in functions.items()}
+            for score, values in maps.items():
+                metrics[score].update(values[None], labels[None].to(device))
+            frame = Frame(sample.key, image, labels, {score: values.float().cpu() for score, values in maps.items()})
             frames += 1
             if components is not None:
-                kept.append((frame.scores, frame.labels))
+                scored.append((frame.scores, frame.labels))
             if on_frame is not None:
                 on_frame(frame)
     if not frames:
@@ -175,21 +213,23 @@ def evaluate(
             f"no frame of {name or type(dataset).__name__} is left of {left_out}",
             expected="at least one frame" + (" with an anomalous pixel" if anomalous_only else ""),
         )
-    results = {each: _result(metrics[each], each, kept, components) for each in functions}
+    results = {score: _result(metrics[score], score, scored, components) for score in functions}
     seconds = time.perf_counter() - started
     return EvaluationResult(name or type(dataset).__name__, frames, left_out, results, seconds)
 
 
-def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_Maps], track: Track | None) -> ScoreResult:
+def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_ScoredFrame], track: Track | None) -> ScoreResult:
     pixels = {key: float(value) for key, value in metric.compute().items()}
     components: dict[str, float] = {}
-    if track is not None and pixels["F1_threshold"] == pixels["F1_threshold"]:
-        # The metric calls a pixel anomalous at the threshold, the benchmark's components only above it.
-        below = float(torch.nextafter(torch.tensor(pixels["F1_threshold"]), torch.tensor(-float("inf"))))
-        counted = ComponentSegmentation(below, track=track)
+    threshold = pixels["F1_threshold"]
+    if track is not None and not math.isnan(threshold):
+        # Pixels at the threshold are anomalous for AnomalySegmentation, but only pixels above it for the benchmark.
+        below = float(torch.nextafter(torch.tensor(threshold), torch.tensor(-float("inf"))))
+        metric_of_components = ComponentSegmentation(below, track=track)
         for maps, labels in frames:
-            counted.update(maps[name][None], labels[None])
-        components = {key: float(value) for key, value in counted.compute().items() if not key.startswith("F1_")}
+            metric_of_components.update(maps[name][None], labels[None])
+        figures = metric_of_components.compute()
+        components = {key: float(value) for key, value in figures.items() if not key.startswith("F1_")}
         components["component F1"] = components.pop("F1")
     curves = metric.curves()
     step = max(1, len(curves["recall"]) // 2000)
@@ -199,49 +239,3 @@ def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_Maps], tra
         metric.quantiles(QUANTILES),
         {key: values[::step].tolist() for key, values in curves.items()},
     )
-
-
-def resized(
-    image: torch.Tensor, labels: torch.Tensor, size_hw: tuple[int, int] | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image uint8 ``[3, H, W]`` (bilinear) and uint8 labels ``[H, W]`` (nearest) at a size; ``None``: as they are."""
-    if size_hw is None or tuple(labels.shape) == size_hw:
-        return image, labels
-    small = F.interpolate(image[None].float(), size_hw, mode="bilinear", align_corners=False, antialias=True)
-    nearest = F.interpolate(labels[None, None].float(), size_hw, mode="nearest-exact")
-    return small[0].round().clamp(0, 255).to(torch.uint8), nearest[0, 0].to(torch.uint8)
-
-
-def logits_of(model: nn.Module, image: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
-    """Logits ``[1, C, H, W]`` of an image uint8 ``[3, h, w]``, resized to ``size_hw``.
-
-    Raises:
-        ModelError: what the model returns is no map of logits.
-    """
-    logits = model(image[None].float() / 255)
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 4 or logits.shape[0] != 1:
-        told = f"shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(
-            f"{type(model).__name__} returned {told} for an image of {list(image.shape)}",
-            expected="logits [1, C, h, w]",
-            hint="wrap it: a module whose forward returns the logits alone (of torchvision's models: ['out'])",
-        )
-    height, width = image.shape[-2:]
-    if height != width and tuple(logits.shape[-2:]) == (width, height):
-        raise ModelError(
-            f"{type(model).__name__} returned logits {list(logits.shape)} for an image of {height}x{width} (h x w)",
-            expected="logits [1, C, h, w]: resized as they are, they would lie across the labels",
-            hint="swap the last two axes: logits.transpose(-1, -2)",
-        )
-    return F.interpolate(logits.float(), tuple(size_hw), mode="bilinear", align_corners=False)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode within, the mode that it was in behind it."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

@@ -1,4 +1,4 @@
-"""Evaluating a segmentation model on the classes that it knows: intersection over union, pixels pooled."""
+"""Evaluating a segmentation model on the classes that it knows: IoU over all pixels of a dataset."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from torchmetrics.classification import MulticlassJaccardIndex
 
 from poc_aug.errors import DatasetError, ModelError, SchemaError
-from poc_aug.evaluation.anomalies import evaluating, logits_of, resized
+from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys
 from poc_aug.labels.detect import require_schema
 from poc_aug.labels.schema import LabelSchema, class_key
+from poc_aug.optional_imports import require
+
+_IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,18 @@ class ClassResult:
 
     Attributes:
         dataset: its name.
-        frames: frames that were evaluated.
+        frames: number of evaluated frames.
         iou: intersection over union, in [0, 1], of each class with a labelled pixel, by the dataset's name for it.
-        absent: classes that both know and no pixel is labelled with; they do not count.
+        absent: classes that model and dataset share but that no pixel is labelled with; they do not count.
         seconds: time taken.
+
+    Example:
+        >>> from poc_aug.evaluation.closed_set import ClassResult
+        >>> result = ClassResult("camvid", 26, {"road": 0.9, "car": 0.5}, absent=("sky",), seconds=3.21)
+        >>> result.mean_iou
+        0.7
+        >>> result.to_dict()["absent"]
+        ['sky']
     """
 
     dataset: str
@@ -41,11 +51,11 @@ class ClassResult:
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the classes that are there."""
+        """Mean IoU over the classes that occur."""
         return fmean(self.iou.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """The result as JSON values."""
         return {
             "dataset": self.dataset,
             "frames": self.frames,
@@ -71,56 +81,69 @@ def evaluate_classes(
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
 ) -> ClassResult:
-    """Evaluate a model on labelled frames, one at a time; the state is torchmetrics' `MulticlassJaccardIndex`.
+    """Evaluate a model on labelled frames, one at a time, with torchmetrics' `MulticlassJaccardIndex`.
 
-    Model and dataset meet by class name. A pixel counts if the model knows its class; predicting a class that the
-    dataset does not have is an error like any other.
+    Classes of model and dataset are matched by name. A pixel counts if the model knows its class; predicting a class
+    that the dataset does not have is an error like any other.
 
     Args:
         model: maps float32 ``[1, 3, H, W]``, RGB in [0, 1], to logits ``[1, C, h, w]``; they are resized (bilinear) to
             the labels' size.
         dataset: map-style, as for `POCAugmentedDataset`.
         classes: names of the first channels, in order; channels beyond them (void) are left out.
-        merge: the dataset's name for a class of the model, where they differ: ``{"truck": "car"}`` for a dataset that
+        merge: the dataset's name for a class of the model, if they differ: ``{"truck": "car"}`` for a dataset that
             calls both a car.
-        name: what the dataset is called in the result; ``None``: its type.
-        size_hw: images (bilinear) and labels (nearest) are resized to this first; ``None``: as they are.
-        limit: only the first frames.
-        schema: label schema, if it is not known.
+        name: name of the dataset in the result; ``None``: its type.
+        size_hw: size to which images (bilinear) and labels (nearest) are resized first; ``None``: as they are.
+        limit: evaluate the first frames only.
+        schema: label schema, if the dataset's is not known.
         keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
-        adapt: how to take items of another form apart.
+        adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
 
     Raises:
-        SchemaError: the dataset's classes are not known, none is the model's, labels hold an id that the schema does
-            not know, or ``merge`` names an unknown class.
-        ModelError: what the model returns is no map of logits, or has fewer channels than ``classes``.
-        DatasetError: no frame, or no pixel of a class that both know.
+        SchemaError: the dataset's classes are not known, the model has none of them, labels hold an id that the schema
+            does not know, or ``merge`` names an unknown class.
+        ModelError: the model does not return a map of logits, or one with fewer channels than ``classes``.
+        DatasetError: no frame, or no pixel of a class that model and dataset share.
+
+    Example:
+        A model whose logits are the pixel's colour, so that red means road, green grass and blue sky:
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from poc_aug.evaluation.closed_set import evaluate_classes
+        >>> from poc_aug.labels.schema import LabelSchema
+        >>> image = torch.zeros(3, 2, 4, dtype=torch.uint8)
+        >>> image[2, 0], image[0, 1] = 255, 255  # sky above road
+        >>> labels = torch.tensor([[7, 7, 7, 7], [4, 4, 4, 7]], dtype=torch.uint8)
+        >>> schema = LabelSchema("views", {"road": 4, "sky": 7})
+        >>> evaluate_classes(nn.Identity(), [(image, labels)], ("road", "grass", "sky"), schema=schema).iou
+        {'road': 0.75, 'sky': 0.800...}
     """
-    known = require_schema(dataset, schema)
-    names, to_class, channels = _matched(known, classes, merge or {})
+    dataset_schema = require_schema(dataset, schema)
+    names, class_of_id, class_of_channel = _matched(dataset_schema, classes, merge or {})
     sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
-    # One class more: all that the dataset does not have.
-    metric = MulticlassJaccardIndex(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
+    jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
+    # One more class for everything that the dataset does not have.
+    metric = jaccard(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):
-        for number in range(count):
-            sample = open_item(dataset[number], adapt, key=sample_names[number]).sample()
-            known.check(sample.labels, sample.key)
-            truth = to_class[sample.labels.long()]
-            image, truth = resized(sample.image, truth, size_hw)
-            logits = logits_of(model, image.to(device), truth.shape)
+        for index in range(count):
+            sample = open_item(dataset[index], adapt, key=sample_names[index]).sample()
+            dataset_schema.check(sample.labels, sample.key)
+            image, truth = resize_pair(sample.image, class_of_id[sample.labels.long()], size_hw)
+            logits = frame_logits(model, image.to(device), truth.shape)
             if logits.shape[1] < len(classes):
                 raise ModelError(
                     f"logits of {logits.shape[1]} channels for {len(classes)} classes",
-                    expected="a channel a class, in the order of classes",
+                    expected="one channel per class, in the order of classes",
                 )
-            found = channels.to(device)[logits[:, : len(classes)].argmax(dim=1)]
-            there = torch.bincount(truth.flatten().long(), minlength=_IGNORED + 1)[: len(names)] > 0
-            labelled |= there
-            metric.update(found, truth[None].long().to(device))
+            predicted = class_of_channel.to(device)[logits[:, : len(classes)].argmax(dim=1)]
+            labelled |= torch.bincount(truth.flatten().long(), minlength=_IGNORED + 1)[: len(names)] > 0
+            metric.update(predicted, truth[None].long().to(device))
     if not bool(labelled.any()):
         raise DatasetError(
             f"no pixel of {count} frames of {name or type(dataset).__name__} is of a class that counts",
@@ -130,38 +153,40 @@ def evaluate_classes(
     return ClassResult(
         name or type(dataset).__name__,
         count,
-        {each: float(values[i]) for i, each in enumerate(names) if labelled[i]},
-        tuple(each for i, each in enumerate(names) if not labelled[i]),
+        {class_name: float(values[i]) for i, class_name in enumerate(names) if labelled[i]},
+        tuple(class_name for i, class_name in enumerate(names) if not labelled[i]),
         time.perf_counter() - started,
     )
-
-
-_IGNORED = 255
 
 
 def _matched(
     schema: LabelSchema, classes: Sequence[str], merge: Mapping[str, str]
 ) -> tuple[list[str], torch.Tensor, torch.Tensor]:
-    """Names that both know; dataset id -> their place, uint8; the model's channel -> their place, int64."""
-    other = {class_key(own): theirs for own, theirs in merge.items()}
-    unknown = [own for own in merge if class_key(own) not in {class_key(each) for each in classes}]
+    """Match the classes of model and dataset by name.
+
+    Returns:
+        Names that both know; their place by the dataset's label id, uint8; their place by the model's channel, int64.
+    """
+    dataset_names = {class_key(own): theirs for own, theirs in merge.items()}
+    model_names = {class_key(own) for own in classes}
+    unknown = [own for own in merge if class_key(own) not in model_names]
     unknown += [theirs for theirs in merge.values() if theirs not in schema]
     if unknown:
         theirs = f"those of {schema.name!r} ({', '.join(schema.ids)})"
         raise SchemaError(f"merge names {unknown}", expected=f"the model's classes ({', '.join(classes)}) to {theirs}")
-    ids = [schema.known_id(other.get(class_key(each), each)) for each in classes]
+    ids = [schema.known_id(dataset_names.get(class_key(own), own)) for own in classes]
     places = {label_id: place for place, label_id in enumerate(dict.fromkeys(i for i in ids if i is not None))}
     if not places:
         raise SchemaError(
             f"no class of schema {schema.name!r} ({', '.join(schema.ids)}) is the model's",
             expected=f"some of: {', '.join(classes)}",
-            hint="give the model's classes in the order of its channels, and merge={own: theirs} where names differ",
+            hint="give the model's classes in the order of its channels, and merge={own: theirs} if names differ",
             command="give the model's classes in the order of its channels: --classes NAME|FILE.yaml",
         )
     # The last place is for an id of -1 ("licence plate").
-    to_class = torch.full((max(*schema.ids.values(), *schema.ignore, 0) + 2,), _IGNORED, dtype=torch.uint8)
+    class_of_id = torch.full((max(*schema.ids.values(), *schema.ignore, 0) + 2,), _IGNORED, dtype=torch.uint8)
     for label_id, place in places.items():
-        to_class[label_id] = place
-    by_id = {label_id: each for each, label_id in reversed(list(schema.ids.items()))}
-    channels = torch.tensor([len(places) if i is None else places[i] for i in ids])
-    return [by_id[label_id] for label_id in places], to_class, channels
+        class_of_id[label_id] = place
+    name_of_id = {label_id: class_name for class_name, label_id in reversed(list(schema.ids.items()))}
+    class_of_channel = torch.tensor([len(places) if i is None else places[i] for i in ids])
+    return [name_of_id[label_id] for label_id in places], class_of_id, class_of_channel

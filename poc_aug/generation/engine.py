@@ -1,93 +1,93 @@
-"""The engine: many jobs at once, their crops in batches, the accelerator always busy.
+"""The engine: many jobs at once, their work items in batches, the accelerator always busy.
 
-Two threads: the caller's advances jobs (reading samples, regions, cutting out) and is where results come out; one more
-runs the inserter, the annotator and the locator, which may share models and so never run at the same time. While a
-batch runs, the next one is made ready and waits. What a locator has to find is asked for as soon as a sample is read,
-and goes before a batch that waits, so that reading never stands still behind batches.
+It knows nothing of what the jobs make: a job yields work items, `Stages` turn batches of them into outcomes, and each
+outcome is sent back to its job. Two threads: the caller's advances jobs (reading samples, searching regions, cutting
+out) and hands results out; the accelerator's runs the stages, and whatever else jobs ask of the models, which may be
+shared and so never run at the same time. While one batch runs, the next is prepared and waits. What a job waits for
+before its first step goes ahead of a waiting batch, so that reading never stands still behind batches.
 """
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 
-from poc_aug.errors import GenerationError, PocAugError, SettingError
+from poc_aug.errors import GenerationError, PocAugError
 from poc_aug.generation.accelerator import Accelerator
-from poc_aug.generation.blame import blame
-from poc_aug.generation.scene import Found, Scene
+from poc_aug.generation.backend_errors import backend_error
+from poc_aug.generation.job import ItemT, Job, OutcomeT, ResultT
 from poc_aug.generation.statistics import Statistics
-from poc_aug.types import Annotation, Crop, Filled, Rejection, Sample, Variant
 
-if TYPE_CHECKING:
-    from poc_aug.generation.pipeline import InsertionPipeline
+_StagesItemT = TypeVar("_StagesItemT", contravariant=True)
+_StagesOutcomeT = TypeVar("_StagesOutcomeT", covariant=True)
 
-Outcome: TypeAlias = "tuple[Filled, Annotation] | Rejection"
-Job: TypeAlias = Generator[Crop, Outcome, Variant]
+Failure: TypeAlias = tuple[str, int, GenerationError]
+"""Key and number of a variant that was left out, and why."""
+
+_Batch: TypeAlias = "tuple[Future[list[OutcomeT | GenerationError]], list[Job[ItemT, OutcomeT, ResultT]]]"
 
 _END = object()
 
 
-@dataclass(eq=False)
-class _Running:
-    """A job under way.
+class Stages(Protocol[_StagesItemT, _StagesOutcomeT]):
+    """What is done with batches of work items, in the accelerator's thread."""
 
-    It waits for a locator (``searched``), then for the outcome of a ``crop``; at last it is gone (``job`` is
-    ``None``), with a ``result`` or left out.
+    def process(self, items: Sequence[_StagesItemT]) -> Sequence[_StagesOutcomeT]:
+        """The outcome of each item, in order. Must be a pure function of each item: batching changes nothing.
+
+        Raises:
+            PocAugError: what is no single item's fault; it ends the run. After any other error the items are
+                processed one by one, to find which of them it came from.
+        """
+        ...
+
+    def subject(self, key: str, item: _StagesItemT) -> str:
+        """How error reports name an item of the sample ``key``."""
+        ...
+
+
+class Engine(Generic[ItemT, OutcomeT, ResultT]):
+    """Runs jobs, once; see `poc_aug.generation.pipeline.InsertionPipeline.run` for its promises.
+
+    Args:
+        stages: process the batches.
+        batch_size: items per batch.
+        statistics: times of reading, waiting and writing are added to it.
+        failures: a job that ends with an error of a backend is appended to it; ``None``: the error is raised.
+        wake: called, from another thread, whenever the accelerator has finished a call.
     """
-
-    job: Job | None
-    key: str
-    index: int
-    searched: Sequence[Found] | None = None
-    crop: Crop | None = None
-    submitted: bool = False
-    result: Variant | None = None
-
-    def advance(self, outcome: Outcome | None) -> None:
-        assert self.job is not None
-        self.searched, self.submitted = None, False
-        try:
-            self.crop = next(self.job) if outcome is None else self.job.send(outcome)
-        except StopIteration as stop:
-            self.crop, self.job, self.result = None, None, stop.value
-
-    def leave_out(self) -> None:
-        if self.job is not None:
-            self.job.close()
-        self.searched, self.crop, self.submitted, self.job = None, None, False, None
-
-
-_Batch: TypeAlias = "tuple[Future[list[Outcome | GenerationError]], list[_Running]]"
-
-
-class Engine:
-    """Runs jobs of one pipeline, once; see `poc_aug.generation.pipeline.InsertionPipeline.run`."""
 
     def __init__(
         self,
-        pipeline: InsertionPipeline,
+        stages: Stages[ItemT, OutcomeT],
+        batch_size: int,
         statistics: Statistics,
-        failures: list[tuple[str, int, GenerationError]] | None,
+        failures: list[Failure] | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
-        self.pipeline = pipeline
-        self.statistics = statistics
-        self.failures = failures
+        self._stages = stages
+        self._batch_size = batch_size
+        self._statistics = statistics
+        self._failures = failures
         self._wake = wake
-        self._limit = 3 * pipeline.batch_size
-        self._window: deque[_Running] = deque()
-        self._flying: deque[_Batch] = deque()
+        self._limit = 3 * batch_size
+        self._window: deque[Job[ItemT, OutcomeT, ResultT]] = deque()
+        self._batches: deque[_Batch[OutcomeT, ItemT, ResultT]] = deque()  # one running, at most one waiting
         self._accelerator = Accelerator()
 
-    def run(self, jobs: Iterable[tuple[Sample, int] | None], *, ordered: bool) -> Generator[Variant, None, None]:
-        """The variants of all jobs."""
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Have the accelerator's thread call a function before its next batch: what jobs wait for."""
+        return self._with_wake(self._accelerator.submit(function, *arguments, urgent=True))
+
+    def run(
+        self, jobs: Iterable[Job[ItemT, OutcomeT, ResultT] | None], *, ordered: bool
+    ) -> Generator[ResultT, None, None]:
+        """The results of all jobs; see `poc_aug.generation.pipeline.InsertionPipeline.run`."""
         try:
             yield from self._all(jobs, ordered)
         except GeneratorExit:  # nobody takes results any more
@@ -99,165 +99,135 @@ class Engine:
         finally:
             self._accelerator.close()
 
-    def _all(self, jobs: Iterable[tuple[Sample, int] | None], ordered: bool) -> Iterator[Variant]:
-        source = self._read(jobs)
+    def _all(self, jobs: Iterable[Job[ItemT, OutcomeT, ResultT] | None], ordered: bool) -> Iterator[ResultT]:
+        source = iter(jobs)
         exhausted = False
         while True:
-            for variant in self._finished(ordered=ordered):
-                with self.statistics.stage("write"):
-                    yield variant
+            for result in self._finished(ordered=ordered):
+                with self._statistics.stage("write"):
+                    yield result
             if not self._window and exhausted:
                 return
             idle = False
             while not (exhausted or idle) and len(self._window) < self._limit:
-                came = next(source, _END)
-                exhausted, idle = came is _END, came is None
-                if isinstance(came, _Running):
-                    self._window.append(came)
-                self._begin()
-                if self._submit(last=exhausted or idle) or self._landed():
+                job = next(source, _END)
+                exhausted, idle = job is _END, job is None
+                if isinstance(job, Job):
+                    self._window.append(job)
+                self._begin_ready()
+                if self._submit_batch(last=exhausted or idle) or self._batch_done():
                     # While a batch runs there is time to hand out what is finished.
                     break
-            self._begin()
+            self._begin_ready()
             full = exhausted or len(self._window) >= self._limit
-            while self._submit(last=full or idle):  # areas found late begin several batches' jobs at once
+            # Several jobs may have become ready at once: enough for more than one batch.
+            while self._submit_batch(last=full or idle):
                 pass
-            if self._landed() or (full and self._flying):
-                self._land()
+            if self._batch_done() or (full and self._batches):
+                self._settle_batch()
             elif full:
-                self._wait_for_areas()
+                self._wait_for_any()
 
-    def _read(self, jobs: Iterable[tuple[Sample, int] | None]) -> Iterator[_Running | None]:
-        scene: Scene | None = None
-        source = iter(jobs)
-        while True:
-            with self.statistics.stage("read"):
-                item = next(source, _END)
-            if item is _END:
-                return
-            if item is None:
-                yield None
-                continue
-            assert isinstance(item, tuple)
-            sample, index = item
-            if scene is None or scene.sample is not sample:  # the variants of a sample come together
-                scene = self.pipeline.scene(sample, self.statistics, self._locate)
-            running = _Running(self.pipeline.job(scene, index), sample.key, index)
-            running.searched = scene.search(self.pipeline.locations(sample.key, index))
-            del item, sample  # a sample lives as long as its jobs, the last one until the next is there
-            yield running
-
-    def _locate(self, sample: Sample, location: str) -> Found:
-        return self._told(self._accelerator.submit(self._located, sample, location, urgent=True))
-
-    def _told(self, future: Future[Any]) -> Future[Any]:
-        """Have whoever waits for jobs woken when a future is done."""
+    def _with_wake(self, future: Future[Any]) -> Future[Any]:
+        """Have the source of jobs woken when a future is done."""
         if (wake := self._wake) is not None:
             future.add_done_callback(lambda _: wake())
         return future
 
-    def _located(self, sample: Sample, location: str) -> tuple[torch.Tensor, float]:
-        started = time.perf_counter()
-        try:
-            mask = self.pipeline.locate(sample, location)
-        except (PocAugError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            raise blame(f"sample {sample.key!r}, location {location!r}", error) from error
-        return mask, time.perf_counter() - started
-
-    def _begin(self) -> None:
-        """Begin the jobs whose areas have been found."""
-        for running in self._window:
-            if running.searched is None or not all(search.done() for search in running.searched):
+    def _begin_ready(self) -> None:
+        """Begin the jobs that have all they waited for."""
+        for job in self._window:
+            if job.waits_for is None or job.waiting:
                 continue
-            errors = (search.exception() for search in running.searched)
+            errors = (future.exception() for future in job.waits_for)
             error = next((error for error in errors if error is not None), None)
             if error is None:
                 try:
-                    running.advance(None)
+                    job.advance()
                 except Exception as raised:  # by the backend that was asked for the object's extent, for one
                     error = raised
-            if error is not None and (fatal := self._leave_out(running, error)) is not None:
+            if error is not None and (fatal := self._leave_out(job, error)) is not None:
                 raise fatal
 
-    def _wait_for_areas(self) -> None:
-        searches = [search for each in self._window for search in each.searched or () if not search.done()]
-        with self.statistics.stage("wait"):
-            wait(searches, return_when=FIRST_COMPLETED)
+    def _wait_for_any(self) -> None:
+        """Wait for one of the futures that jobs wait for."""
+        with self._statistics.stage("wait"):
+            wait([future for job in self._window for future in job.waiting], return_when=FIRST_COMPLETED)
 
-    def _finished(self, *, ordered: bool) -> Iterator[Variant]:
+    def _finished(self, *, ordered: bool) -> Iterator[ResultT]:
         if ordered:
-            while self._window and self._window[0].job is None:
+            while self._window and self._window[0].steps is None:
                 result = self._window.popleft().result
                 if result is not None:
                     yield result
             return
-        for running in [each for each in self._window if each.job is None]:
-            self._window.remove(running)
-            if running.result is not None:
-                yield running.result
+        for job in [job for job in self._window if job.steps is None]:
+            self._window.remove(job)
+            if job.result is not None:
+                yield job.result
 
-    def _submit(self, *, last: bool) -> bool:
-        """Hand the next batch over, if there is a full one or nothing better to wait for."""
-        if len(self._flying) == 2:
+    def _submit_batch(self, *, last: bool) -> bool:
+        """Hand the next batch over, if it is full or there is nothing better to wait for."""
+        if len(self._batches) == 2:
             return False
-        size = self.pipeline.batch_size
-        batch = [each for each in self._window if each.crop is not None and not each.submitted][:size]
-        more = self._flying or not last or any(each.searched is not None for each in self._window)
-        if not batch or (len(batch) < size and more):
+        batch = [job for job in self._window if job.item is not None and not job.submitted][: self._batch_size]
+        more = self._batches or not last or any(job.waits_for is not None for job in self._window)
+        if not batch or (len(batch) < self._batch_size and more):
             return False
-        for running in batch:
-            running.submitted = True
-        crops = [running.crop for running in batch if running.crop is not None]
-        keys = [running.key for running in batch]
+        for job in batch:
+            job.submitted = True
+        items = [job.item for job in batch if job.item is not None]
+        keys = [job.key for job in batch]
         # Known before it begins: an interruption between the two lines must not lose it.
-        self._flying.append((Future(), batch))
-        self._accelerator.submit(self._fill_or_blame, crops, keys, future=self._told(self._flying[-1][0]))
+        self._batches.append((Future(), batch))
+        self._accelerator.submit(self._process, items, keys, future=self._with_wake(self._batches[-1][0]))
         return True
 
-    def _landed(self) -> bool:
-        return bool(self._flying) and self._flying[0][0].done()
+    def _batch_done(self) -> bool:
+        return bool(self._batches) and self._batches[0][0].done()
 
-    def _land(self) -> None:
-        future, batch = self._flying[0]
-        with self.statistics.stage("wait"):
+    def _settle_batch(self) -> None:
+        """Wait for the first batch and send its outcomes to their jobs."""
+        future, batch = self._batches[0]
+        with self._statistics.stage("wait"):
             outcomes = future.result()
         self._settle(batch, outcomes)
         # Only now: after an interruption the rest is settled by `_save`.
-        self._flying.popleft()
+        self._batches.popleft()
 
-    def _settle(self, batch: Sequence[_Running], outcomes: Sequence[Outcome | GenerationError]) -> None:
-        """Send each job of a batch what became of its crop; then raise the first error, if there is one to raise."""
+    def _settle(
+        self, batch: Sequence[Job[ItemT, OutcomeT, ResultT]], outcomes: Sequence[OutcomeT | GenerationError]
+    ) -> None:
+        """Send each job of a batch the outcome of its item; then raise the first error, if there is one to raise."""
         fatal: list[BaseException | None] = []
-        for running, outcome in zip(batch, outcomes, strict=True):
-            if not running.submitted:
+        for job, outcome in zip(batch, outcomes, strict=True):
+            if not job.submitted:
                 continue
             if isinstance(outcome, GenerationError):
-                fatal.append(self._leave_out(running, outcome))
+                fatal.append(self._leave_out(job, outcome))
                 continue
             try:
-                running.advance(outcome)
+                job.advance(outcome)
             except Exception as error:
                 # The other jobs of the batch have been paid for, too.
-                fatal.append(self._leave_out(running, error))
-        first = next((each for each in fatal if each is not None), None)
+                fatal.append(self._leave_out(job, error))
+        first = next((error for error in fatal if error is not None), None)
         if first is not None:
             raise first
 
-    def _leave_out(self, running: _Running, error: BaseException) -> BaseException | None:
-        """Leave a job out; returns the error where it is not one that the caller wants in ``failures``."""
-        running.leave_out()
-        if self.failures is None or not isinstance(error, GenerationError):
+    def _leave_out(self, job: Job[ItemT, OutcomeT, ResultT], error: BaseException) -> BaseException | None:
+        """Leave a job out; returns the error unless it is one that belongs in ``failures``."""
+        job.leave_out()
+        if self._failures is None or not isinstance(error, GenerationError):
             return error
-        _forget(error)
-        self.failures.append((running.key, running.index, error))
+        _clear_frames(error)
+        self._failures.append((job.key, job.index, error))
         return None
 
     def _save(self, error: BaseException) -> None:
         """After an error: wait for the batch that runs and settle it, so that nothing that was generated is lost."""
         self._accelerator.cancel_waiting()
-        for future, batch in self._flying:
+        for future, batch in self._batches:
             if future.cancel():  # it has not begun
                 continue
             another = future.exception()
@@ -269,75 +239,22 @@ class Engine:
             if another is not None and another is not error:
                 error.add_note(f"The batch that ran meanwhile failed, too: {type(another).__name__}: {another}")
 
-    def _fill_or_blame(self, crops: Sequence[Crop], keys: Sequence[str]) -> list[Outcome | GenerationError]:
-        """Fill one batch; where a backend raises, fill its crops one by one to find which it was."""
+    def _process(self, items: Sequence[ItemT], keys: Sequence[str]) -> list[OutcomeT | GenerationError]:
+        """Process one batch; if a backend raises, process its items one by one to find which one it was."""
         try:
-            return list(self._fill(crops))
+            return list(self._stages.process(items))
         except (PocAugError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            # Any error of a model's library ends up in a GenerationError that names its crop.
-            if len(crops) == 1:
-                crop = crops[0]
-                where = f"sample {keys[0]!r}, object {crop.object_name!r}, prompt {crop.prompt!r}, seed {crop.seed}"
-                return [blame(where, error)]
-        return [result for i in range(len(crops)) for result in self._fill_or_blame(crops[i : i + 1], keys[i : i + 1])]
-
-    def _fill(self, crops: Sequence[Crop]) -> list[Outcome]:
-        """Insert and annotate one batch."""
-        pipeline = self.pipeline
-        self.statistics.batches[len(crops)] += 1
-        with self.statistics.stage("insert"):
-            filled = pipeline.inserter.insert(crops)
-        _check_results(pipeline.inserter, filled, (Filled, Rejection), len(crops))
-        outcomes: list[Outcome | None] = [None] * len(crops)
-        unknown: list[int] = []
-        for i, result in enumerate(filled):
-            if isinstance(result, Rejection):
-                outcomes[i] = result
-            elif result.annotation is not None:
-                outcomes[i] = (result, result.annotation)
-            else:
-                unknown.append(i)
-        if unknown:
-            if pipeline.annotator is None:
-                raise SettingError(
-                    f"{type(pipeline.inserter).__name__} does not know the masks of what it inserts",
-                    expected="an annotator",
-                    hint="InsertionPipeline(recipe, inserter, annotator=...)",
-                    command="--annotator transformers, grounded-sam, sam3 or package.module:callable",
-                )
-            results = [filled[i] for i in unknown]
-            pictures = [result for result in results if isinstance(result, Filled)]
-            with self.statistics.stage("annotate"):
-                found = pipeline.annotator.annotate([crops[i] for i in unknown], pictures)
-            _check_results(pipeline.annotator, found, (Annotation, Rejection), len(unknown))
-            for i, picture, annotation in zip(unknown, pictures, found, strict=True):
-                outcomes[i] = annotation if isinstance(annotation, Rejection) else (picture, annotation)
-        return [outcome for outcome in outcomes if outcome is not None]
+            # Any error of a model's library becomes a GenerationError that names its item.
+            if len(items) == 1:
+                return [backend_error(self._stages.subject(keys[0], items[0]), error)]
+        return [outcome for i in range(len(items)) for outcome in self._process(items[i : i + 1], keys[i : i + 1])]
 
 
-def _check_results(backend: object, results: object, kinds: tuple[type, ...], count: int) -> None:
-    """Check a backend's contract; its other crops are not to blame, so nothing is filled again one by one."""
-    if not isinstance(results, Sequence):
-        told = f"a {type(results).__name__}"
-    elif len(results) != count:
-        told = f"{len(results)} results"
-    else:
-        strange = sorted({type(each).__name__ for each in results if not isinstance(each, kinds)})
-        if not strange:
-            return
-        told = f"results of type {', '.join(strange)}"
-    raise GenerationError(
-        f"{type(backend).__name__} returned {told} for {count} crops",
-        expected=f"a list of {count}: one {' or '.join(kind.__name__ for kind in kinds)} a crop, in order",
-        hint="correct the backend: a Rejection stands for what it cannot do",
-    )
-
-
-def _forget(error: BaseException) -> None:
+def _clear_frames(error: BaseException) -> None:
     """Let go of what the tracebacks of a kept error hold: frames, crops, a model's tensors on its device."""
-    each: BaseException | None = error
-    while each is not None:
-        traceback.clear_frames(each.__traceback__)
-        each = each.__cause__ or each.__context__
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.camera_model import Camera
 from poc_aug.errors import RecipeError
+from poc_aug.generation.engine import Engine
+from poc_aug.generation.insertion_jobs import InsertionJobs
+from poc_aug.generation.insertion_stages import CropOutcome, InsertionStages
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.places import Places
 from poc_aug.generation.scene import Scene
 from poc_aug.generation.statistics import Statistics
-from poc_aug.protocols import Inserter
-from poc_aug.recipe import ObjectSpec
+from poc_aug.protocols import Annotator, Inserter
+from poc_aug.recipe import ObjectSpec, Recipe
 from poc_aug.types import Box, Crop, Extent, Filled, Region, Rejection, Sample, Variant
-
-if TYPE_CHECKING:
-    from poc_aug.backends.finders.finder_protocols import Finder, Masks
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Attempt:
         region: where it was to be, or why there was no place.
         crop: what the inserter got; ``None`` where there was no place.
         filled: what the inserter gave.
-        found: what the annotator's finder found, one `Masks` a text; empty where the annotator has no finder.
+        masks: what the annotator's finder found, one `Masks` per text; empty if the annotator has no finder.
         rejection: why it gave nothing; ``None`` where it was accepted.
     """
 
@@ -41,7 +43,7 @@ class Attempt:
     region: Region | Rejection
     crop: Crop | None = None
     filled: Filled | Rejection | None = None
-    found: list[Masks] = field(default_factory=list)
+    masks: list[Masks] = field(default_factory=list)
     rejection: Rejection | None = None
 
 
@@ -66,13 +68,13 @@ class Trace:
     camera: Camera | None = None
 
 
-def trace(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trace:
-    """Run one variant of one sample, and keep what its stages saw and gave.
+def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trace:
+    """Run one variant of one sample, and keep what its stages received and returned.
 
     The variant equals `InsertionPipeline.generate`'s.
 
     Args:
-        pipeline: of a recipe with one object a variant.
+        pipeline: of a recipe with one object per variant.
         sample: what to insert into.
         variant: its number.
 
@@ -84,62 +86,55 @@ def trace(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trac
         raise RecipeError(
             f"objects_per_variant={recipe.objects_per_variant}", expected="(1, 1): one object is traced at a time"
         )
-    seen = _Seen(pipeline)
+    pipeline.check()
+    inserter = _RecordingInserter(pipeline.inserter)
+    annotator, finder = _recording_annotator(pipeline.annotator)
+    jobs = _RecordingJobs(recipe, inserter, pipeline.places)
     statistics = Statistics()
-    made = next(seen.run([(sample, variant)], statistics=statistics))
+    stages = InsertionStages(inserter, annotator, statistics)
+    engine: Engine[Crop, CropOutcome, Variant] = Engine(stages, pipeline.batch_size, statistics)
+    made = next(engine.run(jobs.make([(sample, variant)], statistics, engine.submit), ordered=True))
     rejections = {rejection.attempt: rejection for rejection in made.rejections}
     attempts = []
-    for number, (seed, region) in enumerate(seen.regions.items()):
-        filled = seen.inserter.filled.get(seed)
-        found = seen.found_in(filled) if isinstance(filled, Filled) else []
-        attempts.append(
-            Attempt(number, seed, region, seen.inserter.crops.get(seed), filled, found, rejections.get(number))
-        )
-    return Trace(sample, seen.valid_mask(sample, variant), attempts, made, statistics, seen.view(sample))
+    for number, (seed, region) in enumerate(jobs.regions.items()):
+        filled = inserter.filled.get(seed)
+        masks = finder.masks.get(id(filled.image), []) if finder and isinstance(filled, Filled) else []
+        attempts.append(Attempt(number, seed, region, inserter.crops.get(seed), filled, masks, rejections.get(number)))
+    (scene, location) = jobs.traced
+    mask = scene.area(location).mask
+    valid_area = torch.ones(sample.size_hw, dtype=torch.bool) if mask is None else mask
+    return Trace(sample, valid_area, attempts, made, statistics, scene.camera)
 
 
-class _Seen(InsertionPipeline):
-    """A pipeline that keeps what its stages saw."""
+class _RecordingJobs(InsertionJobs):
+    """Keeps where each attempt's object was to go, by seed, and the scene."""
 
-    inserter: _SeenInserter
-
-    def __init__(self, pipeline: InsertionPipeline) -> None:
-        annotator = pipeline.annotator
-        self.finder: _SeenFinder | None = None
-        if annotator is not None and hasattr(annotator, "finder"):
-            # A copy: the caller's annotator, and a locator that shares its finder, are left as they are.
-            annotator = copy.copy(annotator)
-            self.finder = _SeenFinder(annotator.finder)
-            annotator.finder = self.finder
-        inserter = _SeenInserter(pipeline.inserter)
-        super().__init__(
-            pipeline.recipe,
-            inserter,
-            annotator,
-            pipeline.locator,
-            schema=pipeline.schema,
-            batch_size=pipeline.batch_size,
-        )
+    def __init__(self, recipe: Recipe, inserter: Inserter, places: Places) -> None:
+        super().__init__(recipe, inserter, places)
         self.regions: dict[int, Region | Rejection] = {}
+        self.traced: tuple[Scene, tuple[str, ...]]
 
-    def found_in(self, filled: Filled) -> list[Masks]:
-        return [] if self.finder is None else self.finder.found.get(id(filled.image), [])
-
-    def valid_mask(self, sample: Sample, variant: int) -> torch.Tensor:
-        (location,) = self.locations(sample.key, variant)
-        mask = self.valid_area(sample, location).mask
-        return torch.ones(sample.size_hw, dtype=torch.bool) if mask is None else mask
-
-    def _place(
+    def place(
         self, scene: Scene, spec: ObjectSpec, seed: int, occupied: Sequence[Box]
     ) -> tuple[Region, Crop] | Rejection:
-        placed = super()._place(scene, spec, seed, occupied)
+        placed = super().place(scene, spec, seed, occupied)
         self.regions[seed] = placed if isinstance(placed, Rejection) else placed[0]
+        self.traced = scene, self.places.location(spec)
         return placed
 
 
-class _SeenInserter:
-    """Passes on, and keeps what went in and came out, by seed."""
+def _recording_annotator(annotator: Annotator | None) -> tuple[Annotator | None, _RecordingFinder | None]:
+    """The annotator with a finder that keeps what it finds, if it has a finder."""
+    if annotator is None or not hasattr(annotator, "finder"):
+        return annotator, None
+    # A copy: the caller's annotator, and a locator that shares its finder, are left as they are.
+    annotator = copy.copy(annotator)
+    finder = annotator.finder = _RecordingFinder(annotator.finder)
+    return annotator, finder
+
+
+class _RecordingInserter:
+    """An inserter that keeps the crops it was given and what it returned, by seed."""
 
     def __init__(self, inner: Inserter) -> None:
         self.inner = inner
@@ -160,12 +155,12 @@ class _SeenInserter:
         return filled
 
 
-class _SeenFinder:
-    """Passes on, and keeps what was found, by the identity of the searched picture, which `_SeenInserter` keeps."""
+class _RecordingFinder:
+    """A finder that keeps the masks it found, by the identity of the picture, which `_RecordingInserter` keeps."""
 
     def __init__(self, inner: Finder) -> None:
         self.inner = inner
-        self.found: dict[int, list[Masks]] = {}
+        self.masks: dict[int, list[Masks]] = {}
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
@@ -174,6 +169,6 @@ class _SeenFinder:
         return self.inner.text_limit(text)
 
     def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
-        found = self.inner.find(images, texts)
-        self.found.update((id(image), rows) for image, rows in zip(images, found, strict=True))
-        return found
+        masks = self.inner.find(images, texts)
+        self.masks.update((id(image), rows) for image, rows in zip(images, masks, strict=True))
+        return masks

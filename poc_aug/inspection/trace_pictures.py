@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, posts
 from poc_aug.camera_model import Camera
 from poc_aug.inspection.contact_sheet import PALETTE, overlay, to_pil
@@ -17,16 +17,13 @@ from poc_aug.inspection.trace import Attempt, Trace
 from poc_aug.reading.compose import compose
 from poc_aug.types import Box, Filled, Region
 
-if TYPE_CHECKING:
-    from poc_aug.backends.finders.finder_protocols import Masks
-
 _BOX, _CROP = (255, 214, 10), (255, 255, 255)
 _VALID = (0, 158, 115)
 _HORIZON = (255, 64, 64)
 _POSTS_WIDTH = 1600
 
 
-def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
+def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of each stage, in the order in which they happened.
 
     ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
@@ -42,7 +39,7 @@ def pictures_of(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, I
     if trace.camera is not None:
         yield "posts", with_posts(frame, trace.camera)
     for attempt in trace.attempts:
-        yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _stages(trace, attempt))
+        yield from ((f"attempt{attempt.number}_{name}", picture) for name, picture in _attempt_pictures(trace, attempt))
     if trace.variant.insertions:
         names = {part.name for insertion in trace.variant.insertions for part in insertion.parts}
         # The label ids do not matter here: only the composed image is shown.
@@ -82,7 +79,7 @@ def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     return shown
 
 
-def _stages(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]:
+def _attempt_pictures(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]:
     if isinstance(attempt.region, Region):
         yield "region", _with_region(trace, attempt.region)
     if attempt.crop is None:
@@ -91,10 +88,10 @@ def _stages(trace: Trace, attempt: Attempt) -> Iterator[tuple[str, Image.Image]]
     if not isinstance(attempt.filled, Filled):
         return
     yield "filled", to_pil(attempt.filled.image)
-    if attempt.found:
+    if attempt.masks:
         texts = attempt.crop.detect or attempt.crop.parts
-        yield "detections", _detections(attempt.filled.image, attempt.found, texts)
-        yield "mask", _masks(attempt.filled.image, attempt.found)
+        yield "detections", _detections(attempt.filled.image, attempt.masks, texts)
+        yield "mask", _masks(attempt.filled.image, attempt.masks)
     elif attempt.filled.annotation is not None:
         masks = [part.mask for part in attempt.filled.annotation.parts]
         yield "mask", _coloured(attempt.filled.image, masks)
@@ -123,16 +120,16 @@ def _coloured(image: torch.Tensor, masks: Sequence[torch.Tensor]) -> Image.Image
     return to_pil(shown.clamp(0, 255).round().to(torch.uint8))
 
 
-def _masks(image: torch.Tensor, found: Sequence[Masks]) -> Image.Image:
-    """The united masks of each text, as they were found: before cleaning and before any is dropped."""
-    return _coloured(image, [one.masks.any(dim=0) for one in found if len(one.scores)])
+def _masks(image: torch.Tensor, masks_per_text: Sequence[Masks]) -> Image.Image:
+    """The union of the masks of each text, as they were found: before cleaning and before any is dropped."""
+    return _coloured(image, [masks.masks.any(dim=0) for masks in masks_per_text if len(masks.scores)])
 
 
-def _detections(image: torch.Tensor, found: Sequence[Masks], texts: Sequence[str]) -> Image.Image:
+def _detections(image: torch.Tensor, masks_per_text: Sequence[Masks], texts: Sequence[str]) -> Image.Image:
     picture = to_pil(image)
-    for number, (one, text) in enumerate(zip(found, texts, strict=True)):
-        boxes = [(int(y0), int(x0), int(y1 - y0), int(x1 - x0)) for x0, y0, x1, y1 in one.boxes_xyxy.tolist()]
-        names = [f"{text} {score:.2f}" for score in one.scores.tolist()]
+    for number, (masks, text) in enumerate(zip(masks_per_text, texts, strict=True)):
+        boxes = [(int(y0), int(x0), int(y1 - y0), int(x1 - x0)) for x0, y0, x1, y1 in masks.boxes_xyxy.tolist()]
+        names = [f"{text} {score:.2f}" for score in masks.scores.tolist()]
         picture = _boxed(picture, boxes, names, PALETTE[number % len(PALETTE)])
     return picture
 

@@ -1,1 +1,7 @@
-"""items."""
+"""Items: from any dataset's item to our form and back, touching nothing but the rectangle of a patch.
+
+In it: canvases over PIL images, tensors and arrays; where an item keeps its image and labels; digests of images;
+    label ids.
+May import: errors, files, luma, types.
+Gives: `open_item`, `Adapt`, `is_unshared`, `digest_of_sample`, `distinct_ids`.
+"""

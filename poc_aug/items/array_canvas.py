@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from poc_aug.errors import ItemFormatError
-from poc_aug.items.canvas import AnyArray, check_box, check_ids, check_pixels, ids_from_array
+from poc_aug.items.canvas import AnyArray, check_box, check_patch_ids, check_pixels, ids_from_array
 from poc_aug.items.item_hints import image_hint, label_hint
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.types import Box
@@ -16,7 +16,7 @@ from poc_aug.types import Box
 
 class _ArrayCanvas:
     def __init__(self, value: AnyArray) -> None:
-        self._came = value
+        self._original = value
         self._value = value
 
     @property
@@ -29,8 +29,8 @@ class _ArrayCanvas:
 
     def _own(self) -> AnyArray:
         # A copy is writable and in memory, also that of a read-only or memory-mapped array.
-        if self._value is self._came:
-            self._value = self._came.copy(order="K")
+        if self._value is self._original:
+            self._value = self._original.copy(order="K")
         return self._value
 
     def _slice(self, box_yxhw: Box) -> AnyArray:
@@ -39,7 +39,7 @@ class _ArrayCanvas:
 
 
 class ArrayImageCanvas(_ArrayCanvas):
-    """A uint8 ``[H, W, 3]`` array; ``bgr`` tells that its channels are blue, green, red (OpenCV, mmseg).
+    """A uint8 ``[H, W, 3]`` array; ``bgr`` says that its channels are blue, green, red (OpenCV, mmseg).
 
     With ``more_bands`` it may be ``[H, W, C]``, of which the first three are the colours.
 
@@ -112,7 +112,7 @@ class ArrayLabelCanvas(_ArrayCanvas):
     def write(self, box_yxhw: Box, labels: torch.Tensor) -> None:
         """See `LabelCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)
-        ids = check_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy()
+        ids = check_patch_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy()
         target = self._own()[y : y + h, x : x + w]
         target[...] = ids.reshape(target.shape)
 

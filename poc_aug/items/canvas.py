@@ -1,7 +1,7 @@
-"""What a leaf of an item can do, whatever its form: read, write and probe a rectangle.
+"""What the image and the labels of an item can do, whatever their form: read, write and probe a rectangle.
 
-Augmenting costs a few percent of decoding only because nothing but the patch's rectangle is converted: a
-whole 2048×1024 PIL frame to a tensor and back costs 11 ms, the copy that the first write makes 0.6 ms.
+Only the patch's rectangle is converted, so that augmenting costs a few percent of decoding: converting a whole
+2048×1024 PIL frame to a tensor and back takes 11 ms, the copy that the first write makes 0.6 ms.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ImageCanvas(Protocol):
         ...
 
     def whole(self) -> torch.Tensor:
-        """A copy of all pixels, uint8 ``[3, H, W]`` RGB on the CPU, in whatever order of memory is fastest."""
+        """A copy of all pixels, uint8 ``[3, H, W]`` RGB on the CPU, in whichever memory layout is fastest."""
         ...
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
@@ -50,7 +50,7 @@ class ImageCanvas(Protocol):
         ...
 
     def fill_bands(self, covered: torch.Tensor, values: Sequence[int]) -> None:
-        """Set the bands besides red, green and blue where ``covered``, bool ``[H, W]``; one value for each of them."""
+        """Set the bands besides red, green and blue where ``covered``, bool ``[H, W]``, is true; one value per band."""
         ...
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
@@ -103,7 +103,7 @@ class LabelCanvas(Protocol):
 
 
 def check_box(box_yxhw: Box, size_hw: tuple[int, int]) -> Box:
-    """The box, where it lies inside the frame; PIL and slices would pad or clip without a word.
+    """The box, if it lies inside the frame; PIL and slices would pad or clip silently.
 
     Raises:
         ItemFormatError: it does not.
@@ -120,7 +120,7 @@ def check_box(box_yxhw: Box, size_hw: tuple[int, int]) -> Box:
 
 
 def check_pixels(pixels: torch.Tensor, box_yxhw: Box) -> torch.Tensor:
-    """The pixels, where they are uint8 ``[3, h, w]`` of the box's size.
+    """The pixels, if they are uint8 ``[3, h, w]`` of the box's size.
 
     Raises:
         ItemFormatError: they are not.
@@ -134,8 +134,8 @@ def check_pixels(pixels: torch.Tensor, box_yxhw: Box) -> torch.Tensor:
     return pixels
 
 
-def check_ids(labels: torch.Tensor, box_yxhw: Box, min_id: int, max_id: int) -> torch.Tensor:
-    """The labels, where they are integers ``[h, w]`` of the box's size and within the ids that fit.
+def check_patch_ids(labels: torch.Tensor, box_yxhw: Box, min_id: int, max_id: int) -> torch.Tensor:
+    """The labels of a patch, if they are integers ``[h, w]`` of the box's size and within the ids that fit.
 
     Raises:
         ItemFormatError: another dtype or shape.

@@ -1,4 +1,4 @@
-"""Where an item keeps its image and its labels, and how it is put together again."""
+"""Where an item keeps its image and its labels, and how it is reassembled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MMSEG_LABEL_FIELDS = ("gt_seg_map", "gt_semantic_seg")
 _ADAPT_COMMAND = "let --dataset name a function of yours, module:function, whose dataset gives (image, label ids)"
 _ADAPT_LINE = (
     "adapt=Adapt(get=lambda item: (<image>, <labels>), put=lambda item, image, labels: <new item>); "
-    "module-level functions instead of lambdas where workers are spawned"
+    "module-level functions instead of lambdas if workers are spawned"
 )
 
 
@@ -39,9 +39,9 @@ class Adapt:
     """How to take the image and the labels out of an item of any other form, put them back, and treat other bands.
 
     An image may have more than three bands: uint8 ``[C, H, W]`` or ``[H, W, C]``, the first three red, green, blue.
-    An object has colours only, so ``bands`` has to say what becomes of the rest where one stands; left alone, near
-    infrared and depth would stay those of the road. Items of four-band images that are otherwise of a known form need
-    nothing else::
+    An inserted object has only colours, so ``bands`` has to say what becomes of the other bands under it: unchanged,
+    near infrared and depth would stay those of the road. Items with four-band images that are otherwise of a known
+    form need nothing else::
 
         POCAugmentedDataset(base, "a.cache", adapt=Adapt(bands=0))
 
@@ -54,18 +54,28 @@ class Adapt:
         get: ``item -> (image, labels)``, each a PIL image, a tensor or an array. Must not modify the item. ``None``:
             the item is of a known form (`poc_aug.items.open_item`).
         put: ``(item, image, labels) -> new item``, with the image and labels in the form that ``get`` gave, or, after
-            joint ``transforms``, as those returned them. Must not modify the item: it may be one that the dataset
-            keeps in memory. Given if ``get`` is.
+            joint ``transforms``, in the form that those returned. Must not modify the item: the dataset may keep it in
+            memory. Given if ``get`` is.
         bgr: whether the channels of an array or tensor image are blue, green, red.
-        bands: what becomes of other bands than red, green and blue where an object stands. A value, 0 to 255, or a
-            tuple with one a band: the image's further bands are filled with it. ``"keep"``: they stay the road's. A
-            function ``(item, covered) -> new item``, called after ``put`` on items with objects: ``covered`` is bool
-            ``[H, W]``, an array (for tensor images a tensor), true where an object or its soft edge covers the frame;
-            where only its shadow falls, what is seen is still the road. It must not modify what it gets. ``None``: an
-            image of more bands is an error, also one that ``get`` takes three bands of.
+        bands: what becomes of the bands besides red, green and blue under an object. A value, 0 to 255, or a tuple with
+            one per band: the image's further bands are filled with it. ``"keep"``: they stay the road's. A function
+            ``(item, covered) -> new item``, called after ``put`` on items with objects: ``covered`` is bool ``[H, W]``,
+            an array (for tensor images a tensor), true where an object or its soft edge covers the frame, not where
+            only its shadow falls. It must not modify its arguments. ``None``: an image of more bands is an error, also
+            one of which ``get`` takes three bands.
 
     Raises:
-        ItemFormatError: ``get`` without ``put`` or the other way, or ``bands`` that is none of these.
+        ItemFormatError: ``get`` without ``put`` or the reverse, or ``bands`` that is none of these.
+
+    Example:
+        >>> from poc_aug.items.open_item import open_item
+        >>> adapt = Adapt(
+        ...     get=lambda item: (item["camera"]["front"], item["ids"]),
+        ...     put=lambda item, image, labels: {**item, "camera": {"front": image}, "ids": labels},
+        ... )
+        >>> item = {"camera": {"front": torch.zeros(3, 4, 8, dtype=torch.uint8)}, "ids": torch.zeros(4, 8).long()}
+        >>> open_item(item, adapt, key="frame 0").size_hw
+        (4, 8)
     """
 
     get: Callable[[Any], tuple[Any, Any]] | None = None
@@ -79,14 +89,14 @@ class Adapt:
             given, missing = ("put", "get") if self.get is None else ("get", "put")
             raise ItemFormatError(
                 f"Adapt has {given} and no {missing}",
-                expected="both, or neither where the item is of a known form",
+                expected="both, or neither if the item is of a known form",
                 hint=f"pass {_ADAPT_LINE}",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
-    """The two leaves of an item that matter, their names for messages, and the way back.
+    """The two leaves of an item that matter, their names for messages, and how to put new ones in their place.
 
     Attributes:
         image: the image, in the dataset's form.
@@ -95,7 +105,7 @@ class Leaves:
         labels_name: what a message calls the labels.
         bgr: whether an array or tensor image has its channels as blue, green, red.
         put: ``(image, labels) -> new item``, every other field the same object.
-        fields: index or name of the two in the item; ``None`` where only ``adapt=`` knows.
+        fields: index or name of the two in the item; ``None`` if only ``adapt=`` knows.
     """
 
     image: Any
@@ -112,7 +122,7 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
 
     Args:
         item: what the dataset returned.
-        adapt: the user's own way to find them.
+        adapt: the user's functions that find them.
         key: the item's key, for messages.
 
     Raises:
@@ -121,8 +131,8 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
     if adapt is not None:
         if adapt.get is not None and adapt.put is not None:
             return _adapted(item, adapt.get(item), adapt.put, adapt.bgr, key)
-        found = leaves_of(item, None, key)
-        return replace(found, bgr=True) if adapt.bgr else found
+        leaves = leaves_of(item, None, key)
+        return replace(leaves, bgr=True) if adapt.bgr else leaves
     if isinstance(item, dict | UserDict):
         return _mapping(item, key)
     if isinstance(item, tuple | list):
@@ -142,14 +152,14 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
     )
 
 
-def _adapted(item: Any, got: Any, put: Callable[[Any, Any, Any], Any], bgr: bool, key: str) -> Leaves:
-    if not isinstance(got, tuple | list) or len(got) != 2:
+def _adapted(item: Any, pair: Any, put: Callable[[Any, Any, Any], Any], bgr: bool, key: str) -> Leaves:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ItemFormatError(
-            f"item {key!r}: Adapt.get returned {describe_value(got)}",
+            f"item {key!r}: Adapt.get returned {describe_value(pair)}",
             expected="a pair (image, labels)",
             hint="return both from get: Adapt(get=lambda item: (item.image, item.labels), ...)",
         )
-    image, labels = got
+    image, labels = pair
     return Leaves(
         image, labels, "the image of adapt=", "the labels of adapt=", bgr,
         lambda new_image, new_labels: put(item, new_image, new_labels),
@@ -195,7 +205,7 @@ def _mapping(item: dict[Any, Any] | UserDict[Any, Any], key: str) -> Leaves:
 
 def _one_field(item: Mapping[Any, Any], names: tuple[str, ...], what: str, key: str) -> str:
     present = [name for name in names if name in item]
-    # {"image", "mask", "label": 3} is clear: a class number is no label map.
+    # {"image", "mask", "label": 3} is clear: a class number is not a label map.
     pictures = [name for name in present if _is_picture(item[name])]
     chosen = pictures or present
     if len(chosen) == 1:
@@ -221,7 +231,7 @@ def _is_picture(value: Any) -> bool:
 
 
 def describe_value(value: Any) -> str:
-    """A short name of what came, for messages: type, and shape or length where it has one."""
+    """A value in a few words, for messages: its type, and its shape or length if it has one."""
     name = type(value).__name__
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"a {name} of shape {list(value.shape)}, {value.dtype}"

@@ -1,7 +1,7 @@
 """A cheap digest of a base image, to notice a wrong or re-ordered dataset.
 
-It samples 256 pixels on a fixed grid and the size, so it costs 0.05 ms on any frame and is the same for every
-form an image may come in. It does not prove that two images are equal; it tells images of a dataset apart.
+It holds the size and 256 pixels on a fixed grid, so it takes 0.05 ms on a frame of any size, and is the same for every
+form of an image. It does not prove that two images are equal; it distinguishes the images of a dataset.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xxhash
 
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, NextStep
 from poc_aug.items.open_item import ImageCanvas
 from poc_aug.items.tensor_canvas import TensorImageCanvas
+from poc_aug.luma import LUMA_WEIGHTS
 from poc_aug.types import Sample
 
 GRID = 16
@@ -27,10 +29,10 @@ DIGEST_BYTES = _HEADER.size + GRID * GRID * 3
 """Length of a digest: height and width as little-endian uint32, then the grid's RGB, row by row."""
 
 # JPEG decoders round differently and upsample chroma differently, which hardly moves the luma. Measured on 324
-# real JPEGs against plain chroma upsampling, and against a second JPEG at quality 95: luma off by at most 11
-# anywhere and 1.3 in the mean, RGB by 5.3 in the mean. Frames that must not match are off by 55 somewhere: the
-# video of a waiting car (CamVid), one street with another object in it (Fishyscapes Static, 0.5 in the mean).
-_LUMA = np.array([0.299, 0.587, 0.114])
+# real JPEGs against plain chroma upsampling, and against a second JPEG at quality 95: luma differs by at most 11 at any
+# point and by 1.3 in the mean, RGB by 5.3 in the mean. Frames that must not match differ by 55 at some point: the video
+# of a waiting car (CamVid), one street with another object in it (Fishyscapes Static, 0.5 in the mean).
+_LUMA_WEIGHTS = np.array(LUMA_WEIGHTS)
 _MAX_LUMA = 20.0
 _MEAN_LUMA = 3.0
 _MEAN_RGB = 8.0
@@ -44,8 +46,12 @@ _NAME_THEM = NextStep(
 def digest_of(image: ImageCanvas) -> bytes:
     """Digest of an image: its size, and 16×16 pixels, nearest to the centres of a regular grid."""
     height, width = image.size_hw
-    grid = image.probe(grid_of(height), grid_of(width))
-    return _HEADER.pack(height, width) + grid.numpy().tobytes()
+    return digest_of_pixels((height, width), image.probe(grid_of(height), grid_of(width)))
+
+
+def digest_of_pixels(size_hw: tuple[int, int], grid: torch.Tensor) -> bytes:
+    """Digest of an image of which only the pixels of the grid were read: uint8 ``[GRID, GRID, 3]`` RGB on the CPU."""
+    return _HEADER.pack(*size_hw) + grid.numpy().tobytes()
 
 
 def digest_of_sample(sample: Sample) -> bytes:
@@ -56,8 +62,8 @@ def digest_of_sample(sample: Sample) -> bytes:
 def matches(a: bytes, b: bytes) -> bool:
     """Whether two digests are of the same image, perhaps decoded by another JPEG decoder.
 
-    True where they are equal, or where the sizes are and the pixels are close: luma within 20 levels
-    everywhere and 3 in the mean, RGB within 8 levels in the mean.
+    True if they are equal, or if the sizes are equal and the pixels close: luma within 20 levels at every point and 3
+    in the mean, RGB within 8 levels in the mean.
 
     Raises:
         CacheFormatError: not a digest.
@@ -68,9 +74,9 @@ def matches(a: bytes, b: bytes) -> bool:
     size_b, grid_b = _parse(b)
     if size_a != size_b:
         return False
-    off = grid_a.astype(np.float64) - grid_b
-    luma = np.abs(off @ _LUMA)
-    close = luma.max() <= _MAX_LUMA and luma.mean() <= _MEAN_LUMA and np.abs(off).mean() <= _MEAN_RGB
+    differences = grid_a.astype(np.float64) - grid_b
+    luma = np.abs(differences @ _LUMA_WEIGHTS)
+    close = luma.max() <= _MAX_LUMA and luma.mean() <= _MEAN_LUMA and np.abs(differences).mean() <= _MEAN_RGB
     return bool(close)
 
 
@@ -103,13 +109,13 @@ def _parse(digest: bytes) -> tuple[tuple[int, int], np.ndarray]:
 
 
 def check_match(
-    stored: bytes, seen: bytes, key: str, cache: Path, made_from: Mapping[str, Any], advice: NextStep = _NAME_THEM
+    stored: bytes, current: bytes, key: str, cache: Path, made_from: Mapping[str, Any], advice: NextStep = _NAME_THEM
 ) -> None:
     """Check that a sample is the one that its insertions were made for.
 
     Args:
         stored: digest that the cache holds.
-        seen: digest of the sample under the same key now.
+        current: digest of the sample under the same key now.
         key: the sample's key.
         cache: path of the cache.
         made_from: what its manifest says of the dataset.
@@ -118,9 +124,9 @@ def check_match(
     Raises:
         CacheDatasetMismatchError: the digests do not match; the message describes both.
     """
-    if not matches(stored, seen):
+    if not matches(stored, current):
         raise CacheDatasetMismatchError(
-            f"sample {key!r} of this dataset is {describe(seen)}, but the cache {str(cache)!r} was made from "
+            f"sample {key!r} of this dataset is {describe(current)}, but the cache {str(cache)!r} was made from "
             f"{describe(stored)} under that key",
             expected=f"the dataset that the cache was made from: {dict(made_from)}, in its order",
             hint="open the right cache or dataset; if the dataset transforms its items at random, move that to "

@@ -1,4 +1,4 @@
-"""The next step for a leaf that cannot be used: by what it is, and by the values that it holds."""
+"""The next step for an image or labels that cannot be used, by what they are and by the values that they hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIL_IMAGES = {
 _PIL_LABELS = {
     "1": 'say which ids black and white are: .convert("L") makes 0 and 255, '
     'Image.fromarray(numpy.asarray(mask, "uint8")) 0 and 1',
-    "F": 'ids are whole numbers: Image.fromarray(numpy.asarray(labels).astype("int32")), where they were not resized '
+    "F": 'ids are whole numbers: Image.fromarray(numpy.asarray(labels).astype("int32")), if they were not resized '
     "or normalised on the way",
     "LA": 'leave the alpha channel out: .getchannel("L")',
     "PA": 'leave the alpha channel out: .getchannel("P")',
@@ -33,8 +33,8 @@ def pil_image_hint(mode: str) -> str:
         )
     if mode in ("RGBA", "LA", "PA"):
         return (
-            'in the dataset, open it with Image.open(path).convert("RGB"), which leaves alpha out; where the last band '
-            "is no alpha, return an array [H, W, 4] and say what becomes of it: adapt=Adapt(bands=...)"
+            'in the dataset, open it with Image.open(path).convert("RGB"), which drops alpha; if the last band '
+            "is not alpha, return an array [H, W, 4] and say what becomes of it: adapt=Adapt(bands=...)"
         )
     return _PIL_IMAGES.get(mode, 'in the dataset, open it with Image.open(path).convert("RGB")')
 
@@ -98,7 +98,7 @@ def label_hint(*, floating: bool, boolean: bool) -> str:
 
 
 def _to_eight_bits(value: Any, is_tensor: bool) -> str:
-    """How whole numbers become uint8: scaled where they hold more than 8 bits, else as they are."""
+    """How whole numbers become uint8: scaled if they hold more than 8 bits, otherwise as they are."""
     values = value.to(torch.int64) if is_tensor else value
     low, high = (int(values.min()), int(values.max())) if 0 not in values.shape else (0, 0)
     convert = ".to(torch.uint8)" if is_tensor else ".astype('uint8')"
@@ -112,7 +112,7 @@ def _to_eight_bits(value: Any, is_tensor: bool) -> str:
         return f"make black and white of it, in the dataset or adapt=: x{convert} * 255"
     if value.dtype in (torch.uint16, np.uint16):
         return (
-            f"16 bits are scaled to 8 in the dataset, ({wide} >> 8){convert}; where they never hold more than 255 "
+            f"scale 16 bits to 8 in the dataset, ({wide} >> 8){convert}; if they never hold more than 255 "
             f"(here {high}), convert the dtype without scaling: x{convert}"
         )
     return f"convert the dtype without scaling, in the dataset or adapt=: x{convert}"

@@ -1,4 +1,4 @@
-"""From any dataset's item to our form and back, touching nothing but the patch's rectangle.
+"""Any dataset's item, open for reading and writing: only the rectangle of a patch is converted.
 
 ===================================  ============================================================
 an item may be                       with
@@ -15,8 +15,8 @@ An image is a PIL image (RGB), a uint8 tensor ``[3, H, W]`` (tv_tensors too) or 
 labels are a PIL image (L, P, I;16, I;16B, I), an integer tensor ``[H, W]`` or ``[1, H, W]``, or an integer array
 ``[H, W]`` or ``[H, W, 1]``.
 
-Pixels count as the dataset returns them, for they are what a model is trained on: an EXIF orientation that a PIL image
-still carries is neither followed nor lost. Where that leaves open whether the labels lie on it, one warning is logged.
+Pixels are used as the dataset returns them, since a model is trained on these: an EXIF orientation that a PIL image
+still carries is neither applied nor lost. If it is then unclear whether the labels fit, one warning is logged.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from poc_aug.items.array_canvas import ArrayImageCanvas, ArrayLabelCanvas
 from poc_aug.items.bands import Bands, check_nothing_further, covered_like, fill_values
 from poc_aug.items.canvas import ImageCanvas, LabelCanvas
 from poc_aug.items.container import Adapt, Leaves, describe_value, leaves_of
+from poc_aug.items.device_canvas import DeviceImageCanvas, DeviceLabelCanvas
 from poc_aug.items.pil_canvas import PilImageCanvas, PilLabelCanvas
 from poc_aug.items.tensor_canvas import TensorImageCanvas, TensorLabelCanvas
 from poc_aug.types import Sample
 
-_orientations_seen: set[str] = set()
+_orientation_warnings: set[str] = set()
 
 __all__ = ["Adapt", "ImageCanvas", "LabelCanvas", "OpenItem", "image_canvas", "label_canvas", "open_item"]
 
@@ -72,20 +73,20 @@ class OpenItem:
         return self.image.size_hw
 
     def cover(self, covered: Callable[[], torch.Tensor]) -> None:
-        """Tell where objects stand, for the bands besides red, green and blue.
+        """Set where objects stand, for the bands besides red, green and blue.
 
         Args:
-            covered: returns bool ``[H, W]``; called where there are such bands to be changed only.
+            covered: returns bool ``[H, W]``; called only if there are such bands to change.
         """
         self._covered = covered
 
     @property
     def has_bands_to_change(self) -> bool:
-        """Whether an object was put into it, and its further bands are not done yet: `close` does that."""
+        """Whether objects were inserted and the item has further bands, which `close` then changes."""
         return self._covered is not None and (bool(self._fill) or callable(self._bands))
 
     def close(self) -> Any:
-        """The item in the form it came in; the very same object where nothing was written.
+        """The item in its original form; the same object if nothing was written.
 
         Raises:
             ItemFormatError: the function ``Adapt.bands`` returned nothing.
@@ -115,15 +116,15 @@ class OpenItem:
 
     @property
     def fields(self) -> tuple[Any, Any] | None:
-        """Index or name of image and labels in the item; ``None`` where only ``adapt=`` knows."""
+        """Index or name of image and labels in the item; ``None`` if only ``adapt=`` knows."""
         return self._leaves.fields
 
     def put(self, image: Any, labels: Any) -> Any:
-        """A new item with ``image`` and ``labels`` of any form in their places; other fields are the same objects."""
+        """A new item with ``image`` and ``labels``, of any form; all other fields are the same objects."""
         return self._leaves.put(image, labels)
 
     def sample(self, key: str | None = None) -> Sample:
-        """The whole item as a `Sample` that shares no memory with it; for generation, not for reading.
+        """The whole item as a `Sample` that shares no memory with it; used for generation, not for reading.
 
         Args:
             key: key of the sample, if not that of the item.
@@ -137,9 +138,9 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool
 
     Args:
         item: what the dataset returned.
-        adapt: how to take an item of another form apart, and put it together.
+        adapt: how to take an item of another form apart and reassemble it.
         key: the item's key, named in every error.
-        unshared: nobody else holds the item (`poc_aug.items.ownership`): its PIL images are edited where they lie.
+        unshared: nobody else holds the item (`poc_aug.items.ownership`), so its PIL images are edited in place.
 
     Raises:
         ItemFormatError: a form, dtype, mode or shape that is not supported; the message says what to change.
@@ -196,7 +197,8 @@ def image_canvas(
             )
         return PilImageCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        return TensorImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
+        image = TensorImageCanvas if value.device.type == "cpu" else DeviceImageCanvas
+        return image(value, key, where, bgr=bgr, more_bands=more_bands)
     if isinstance(value, np.ndarray):
         return ArrayImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
     raise ItemFormatError(
@@ -223,7 +225,8 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
     if isinstance(value, Image.Image):
         return PilLabelCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        return TensorLabelCanvas(value, key, where)
+        labels = TensorLabelCanvas if value.device.type == "cpu" else DeviceLabelCanvas
+        return labels(value, key, where)
     if isinstance(value, np.ndarray):
         return ArrayLabelCanvas(value, key, where)
     raise ItemFormatError(
@@ -237,23 +240,23 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
 
 
 def _warn_of_orientation(image: Image.Image, key: str, where: str) -> None:
-    """Log, once in a process, that the sizes do not say whether labels were drawn on a picture as stored or turned."""
+    """Log, once per process, that the sizes do not show if labels were drawn on the picture as stored or as rotated."""
     orientation = exif_orientation(image)
-    if orientation == 1 or upright_size(image) != image.size or _orientations_seen:
+    if orientation == 1 or upright_size(image) != image.size or _orientation_warnings:
         return
-    _orientations_seen.add(key)
+    _orientation_warnings.add(key)
     logging.getLogger("poc_aug").warning(
-        "item %r: %s carries EXIF orientation %d, which nothing has followed. If its labels were drawn on the picture "
-        "as viewers show it, they do not lie on these pixels: PIL.ImageOps.exif_transpose(image), in the dataset",
+        "item %r: %s carries EXIF orientation %d, which has not been applied. If its labels were drawn on the picture "
+        "as viewers show it, they do not fit these pixels: PIL.ImageOps.exif_transpose(image), in the dataset",
         key, where, orientation,
     )  # fmt: skip
 
 
 def _size_hint(image: Any, labels_hw: tuple[int, int]) -> str:
-    """The next step where sizes differ; for a photograph that EXIF says to turn, that."""
+    """The next step if sizes differ: rotating a photograph as EXIF says, if that makes them equal."""
     if isinstance(image, Image.Image) and upright_size(image) == labels_hw[::-1]:
         return (
-            f"the labels were drawn on the picture as its EXIF orientation {exif_orientation(image)} turns it: "
+            f"the labels were drawn on the picture as its EXIF orientation {exif_orientation(image)} rotates it: "
             "PIL.ImageOps.exif_transpose(image), in the dataset"
         )
     return "check that the dataset pairs the right files, and that no transform resizes only one"

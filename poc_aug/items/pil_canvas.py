@@ -10,7 +10,7 @@ from PIL import Image
 
 from poc_aug.errors import ItemFormatError, SampleReadError
 from poc_aug.files.label_pictures import refusal
-from poc_aug.items.canvas import check_box, check_ids, check_pixels, ids_from_array
+from poc_aug.items.canvas import check_box, check_patch_ids, check_pixels, ids_from_array
 from poc_aug.items.item_hints import pil_image_hint, pil_labels_hint
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.types import Box
@@ -37,7 +37,7 @@ class _PilCanvas:
                 expected="a complete image file, loaded before it is closed",
                 hint="restore the file, or leave the item out of the dataset",
             ) from error
-        self._came = value
+        self._original = value
         self._value = value
         self._unshared = unshared
 
@@ -59,8 +59,8 @@ class _PilCanvas:
         self._own().paste(patch, (box_yxhw[1], box_yxhw[0]))
 
     def _own(self) -> Image.Image:
-        if self._value is self._came and not self._unshared:
-            self._value = self._came.copy()
+        if self._value is self._original and not self._unshared:
+            self._value = self._original.copy()
         return self._value
 
 
@@ -70,7 +70,7 @@ def _named(where: str, picture: Image.Image) -> str:
 
 
 class PilImageCanvas(_PilCanvas):
-    """An RGB image of PIL, whose pixels count as they are: an EXIF orientation is neither followed nor lost.
+    """An RGB image of PIL, its pixels as they are: an EXIF orientation is neither applied nor lost.
 
     Raises:
         ItemFormatError: another mode.
@@ -96,21 +96,21 @@ class PilImageCanvas(_PilCanvas):
 
     def whole(self) -> torch.Tensor:
         """See `ImageCanvas.whole`."""
-        # Taking the channels of a large frame apart takes seven times as long.
+        # Splitting a large frame into channels takes seven times as long.
         return torch.from_numpy(np.array(self._value)).permute(2, 0, 1)
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
         """See `ImageCanvas.write`."""
         check_box(box_yxhw, self.size_hw)
         check_pixels(pixels, box_yxhw)
-        # Three bands merged: 3x faster than interleaving the channels here.
+        # Merging three bands is 3x faster than interleaving the channels here.
         self._paste(box_yxhw, Image.merge("RGB", [Image.fromarray(channel) for channel in pixels.cpu().numpy()]))
 
     def blend(self, box_yxhw: Box, patch: torch.Tensor, alpha: torch.Tensor, shade: torch.Tensor | None) -> None:
-        """Darken by ``shade`` and put ``patch`` over it by ``alpha``, to the bit as `poc_aug.reading.compose.blend`.
+        """Darken by ``shade`` and blend ``patch`` over it by ``alpha``, to the bit as `poc_aug.reading.compose` does.
 
-        PIL's paste computes ``round((a * over + (255 - a) * under) / 255)`` on the frame itself: no pixel of it is
-        copied out and back, which costs more than the arithmetic.
+        PIL's paste computes ``round((a * over + (255 - a) * under) / 255)`` on the frame itself, so no pixel is
+        copied out and back, which would cost more than the arithmetic.
 
         Args:
             box_yxhw: the rectangle.
@@ -134,7 +134,7 @@ class PilImageCanvas(_PilCanvas):
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
-        # 256 single pixels: 0.04 ms, where any access to the whole frame costs milliseconds.
+        # 256 single pixels take 0.04 ms; any access to the whole frame costs milliseconds.
         access = self._value.load()
         assert access is not None
         flat = bytearray(channel for row in rows for col in cols for channel in _rgb(access[col, row]))
@@ -142,7 +142,7 @@ class PilImageCanvas(_PilCanvas):
 
 
 def _trimmed(weights: torch.Tensor) -> tuple[Image.Image, int, int]:
-    """Weights, uint8 ``[h, w]``, as a picture cut to where they are not zero, and its left and top."""
+    """Weights, uint8 ``[h, w]``, as a picture cropped to those that are not zero, and its left and top."""
     picture = Image.fromarray(weights.numpy())
     left, top, right, bottom = picture.getbbox() or (0, 0, 1, 1)
     return picture.crop((left, top, right, bottom)), left, top
@@ -157,8 +157,8 @@ class PilLabelCanvas(_PilCanvas):
     """A label image of PIL: mode "L", "P" (ids are palette indices), "I;16", "I;16B" or "I".
 
     Raises:
-        ItemFormatError: another mode, such as colours; or, as far as the picture still knows its file, a lossy format
-            or another encoding that alters ids (`poc_aug.files.label_pictures`).
+        ItemFormatError: another mode, such as colours; or, if the picture still knows its file, a lossy format or
+            another encoding that alters ids (`poc_aug.files.label_pictures`).
         SampleReadError: a lazily opened file that cannot be decoded.
     """
 
@@ -181,20 +181,20 @@ class PilLabelCanvas(_PilCanvas):
     def write(self, box_yxhw: Box, labels: torch.Tensor) -> None:
         """See `LabelCanvas.write`."""
         _, _, h, w = check_box(box_yxhw, self.size_hw)
-        ids = check_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy().astype(self._dtype)
+        ids = check_patch_ids(labels, box_yxhw, self.min_id, self.max_id).cpu().numpy().astype(self._dtype)
         # Image.fromarray would make mode "L", and pasting that into "P" would map ids through the palette.
         self._paste(box_yxhw, Image.frombytes(self._value.mode, (w, h), ids.tobytes()))
 
     def fill(self, box_yxhw: Box, mask: torch.Tensor, label_id: int) -> None:
-        """Write ``label_id`` where ``mask``, bool ``[h, w]``, is true."""
+        """Write ``label_id`` at the pixels of ``mask``, bool ``[h, w]``."""
         y, x, _, _ = check_box(box_yxhw, self.size_hw)
-        if self._value.mode not in ("L", "P"):  # PIL fills the 16 and 32 bit modes by way of 8 bits
+        if self._value.mode not in ("L", "P"):  # PIL fills 16 and 32 bit modes by way of 8 bits
             labels = self.read(box_yxhw)
             labels[mask] = label_id
             self.write(box_yxhw, labels)
             return
         if not self.min_id <= label_id <= self.max_id:
-            check_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
+            check_patch_ids(torch.tensor([[label_id]]), (0, 0, 1, 1), self.min_id, self.max_id)
         pixels = mask.numpy().view(np.uint8)
         left, top, right, bottom = Image.fromarray(pixels).getbbox() or (0, 0, 1, 1)
         where = Image.fromarray(pixels[top:bottom, left:right] * np.uint8(255))
@@ -204,7 +204,7 @@ class PilLabelCanvas(_PilCanvas):
         """See `LabelCanvas.ids`."""
         if self._value.mode not in ("L", "P"):
             return distinct_ids(np.asarray(self._value))
-        # 0.9 ms of 2048×1024; an array of it costs up to 2.4 ms for its memory alone.
+        # Takes 0.9 ms for 2048×1024; making an array of it takes up to 2.4 ms for its memory alone.
         return frozenset(label_id for label_id, count in enumerate(self._value.histogram()) if count)
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:

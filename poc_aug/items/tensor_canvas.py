@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from poc_aug.errors import ItemFormatError
-from poc_aug.items.canvas import check_box, check_ids, check_pixels
+from poc_aug.items.canvas import check_box, check_patch_ids, check_pixels
 from poc_aug.items.item_hints import image_hint, label_hint
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.types import Box
 
-# torch computes little with uint16 and uint32, so these are read as the next wider signed dtype.
+# torch has few operators for uint16 and uint32, so these are read as the next wider signed dtype.
 _READ_AS = {
     torch.uint8: torch.uint8,
     torch.int8: torch.int8,
@@ -26,7 +26,7 @@ _READ_AS = {
 
 class _TensorCanvas:
     def __init__(self, value: torch.Tensor) -> None:
-        self._came = value
+        self._original = value
         self._value = value
         # Slices of a tv_tensor go through its dispatch; the plain view of the same memory does not.
         self._plain = value.as_subclass(torch.Tensor)
@@ -40,8 +40,8 @@ class _TensorCanvas:
         return self._value
 
     def _own(self) -> torch.Tensor:
-        if self._value is self._came:
-            self._value = self._came.clone()  # a tv_tensor's clone is one too
+        if self._value is self._original:
+            self._value = self._original.clone()  # a tv_tensor's clone is one too
             self._plain = self._value.as_subclass(torch.Tensor)
         return self._plain
 
@@ -51,7 +51,7 @@ class _TensorCanvas:
 
 
 class TensorImageCanvas(_TensorCanvas):
-    """A uint8 ``[3, H, W]`` tensor; ``bgr`` tells that its channels are blue, green, red.
+    """A uint8 ``[3, H, W]`` tensor; ``bgr`` says that its channels are blue, green, red.
 
     With ``more_bands`` it may be ``[C, H, W]``, of which the first three are the colours.
 
@@ -128,7 +128,7 @@ class TensorLabelCanvas(_TensorCanvas):
     def write(self, box_yxhw: Box, labels: torch.Tensor) -> None:
         """See `LabelCanvas.write`."""
         y, x, h, w = check_box(box_yxhw, self.size_hw)
-        check_ids(labels, box_yxhw, self.min_id, self.max_id)
+        check_patch_ids(labels, box_yxhw, self.min_id, self.max_id)
         self._own()[..., y : y + h, x : x + w] = labels.to(self._plain.device, self._plain.dtype)
 
     def ids(self) -> frozenset[int]:

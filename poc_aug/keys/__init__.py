@@ -1,14 +1,17 @@
-"""Stable keys: what an insertion is stored under, the same on another machine and in another order.
+"""Keys: what an insertion is stored under, the same on another machine and in another order.
+
+In it: keys from paths, columns, wrapped datasets and indices; samples that are repeated.
+May import: errors, items.
+Gives: `dataset_keys`, `key_advice`, `check_repeats`.
 
 The sources, in order: ``keys=``; the dataset's own ``keys()``; the parts of a `Subset`, `ConcatDataset` or
-`StackDataset`; ``get_data_info`` of mmengine's datasets; a list of image paths; what the dataset wraps, be it as it
-is, repeated or chosen from by a list of indices; the index. No item is ever read.
+`StackDataset`; ``get_data_info`` of mmengine's datasets; a list of image paths; the dataset that this one wraps, as it
+is, repeated, or selected from by a list of indices; the index. No item is ever read.
 
-Keys need not be unique: a sample that is repeated has its key each time. What is behind a key is checked when it is
-read, by the digest that is stored with each insertion.
+Keys need not be unique: a sample that is repeated has its key each time. The digest that is stored with each insertion
+checks, when a sample is read, that its key still names the same image.
 
-Rooms: ``dataset`` (the keys of a dataset), ``paths``, ``columns`` (``keys="column"``), ``wrappers`` (what is behind
-an index), ``repeats``. How a cache calls the same samples: `poc_aug.cache.key_matching`.
+How the keys of a cache are matched with those of a dataset: `poc_aug.cache.key_matching`.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ _TABLES = ("df", "data", "frame", "dataframe", "table", "annotations", "samples"
 _ROOTS = ("root", "data_root")
 
 
-def listed(dataset: Any, length: int) -> list[str] | None:
-    """The image paths that a dataset lists in one of its attributes; ``None`` where there is no such list."""
+def listed_paths(dataset: Any, length: int) -> list[str] | None:
+    """The image paths that a dataset lists in one of its attributes; ``None`` if there is no such list."""
     if not length:
         return None
     for name in (*PATH_LISTS, *(f"_{name}" for name in PATH_LISTS)):
@@ -57,22 +57,22 @@ def listed(dataset: Any, length: int) -> list[str] | None:
     return None
 
 
-def informed(dataset: Any, length: int) -> list[str] | None:
-    """The image paths that `mmengine`'s datasets tell of by index: by default they list none, to save memory."""
-    tell = own_attribute(dataset, "get_data_info")
-    if not callable(tell) or not length:
+def data_info_paths(dataset: Any, length: int) -> list[str] | None:
+    """The image paths in ``get_data_info(index)`` of mmengine's datasets, which by default keep no list of them."""
+    data_info = own_attribute(dataset, "get_data_info")
+    if not callable(data_info) or not length:
         return None
     try:
-        first = tell(0)
-    except TypeError:  # a method of that name that takes something else
+        first = data_info(0)
+    except TypeError:  # a method of that name that takes other arguments
         return None
     if not isinstance(first, Mapping) or path_of(first) is None:
         return None
-    return _all_paths([first, *(tell(index) for index in range(1, length))], length)
+    return _all_paths([first, *(data_info(index) for index in range(1, length))], length)
 
 
-def relative(paths: Sequence[str], dataset: Any) -> list[str]:
-    """The paths below the dataset's root, or below their common parent, with forward slashes."""
+def relative_paths(paths: Sequence[str], dataset: Any) -> list[str]:
+    """The paths relative to the dataset's root, or to their common parent, with forward slashes."""
     normal = [os.path.normpath(_forward(path)) for path in paths]
     for name in _ROOTS:
         root = getattr(dataset, name, None)
@@ -119,5 +119,5 @@ def _is_path(value: Any) -> bool:
 
 
 def _forward(path: str) -> str:
-    """Windows paths, in lists made there, have no separators for other systems."""
+    """Paths in lists that were made on Windows have backslashes, which separate nothing on other systems."""
     return path.replace("\\", "/")

@@ -15,7 +15,7 @@ _PAIRS = 4
 
 
 def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None, given: object = None) -> None:
-    """Compare some of the samples that have the same key: a cache holds one sample under it.
+    """Check, by comparing some of them, that samples with the same key are one image: a cache stores one per key.
 
     Args:
         dataset: the dataset.
@@ -31,14 +31,14 @@ def check_repeats(dataset: Any, keys: Sequence[str], adapt: Adapt | None, given:
     for number in again[:: max(1, len(again) // _PAIRS)][:_PAIRS]:
         key = keys[number]
         try:
-            seen = [digest_of(open_item(dataset[each], adapt, key=key).image) for each in (first[key], number)]
+            digests = [digest_of(open_item(dataset[sample], adapt, key=key).image) for sample in (first[key], number)]
         except Exception:
-            # Whatever the dataset raises: the one who reads the sample next reports it, or skips it, as asked for.
+            # Whatever the dataset raises is reported, or skipped if so configured, when the sample is read next.
             continue
-        if not matches(*seen):
+        if not matches(*digests):
             advice = key_advice(dataset)
             if isinstance(given, str):
-                unique = "names several images alike: choose a column with a value of its own for each image"
+                unique = "gives several images the same key: choose a column with a different value for each image"
                 advice = NextStep(f"keys={given!r} {unique}", f"--keys {given} {unique}")
             still = "if the dataset transforms its items at random, "
             raise DatasetKeyError(

@@ -1,1 +1,6 @@
-"""labels."""
+"""Labels: which id means which class, before and after.
+
+In it: label schemas, the schemas of known datasets, label policies, and the digest of labels by class name.
+May import: errors, files, items, keys, recipe, types.
+Gives: `LabelSchema`, `find_schema`, `OodLabels`, `NewClassLabels`, `AnomalyLabels`.
+"""

@@ -21,14 +21,14 @@ _V2_WRAPPERS = "torchvision.tv_tensors._dataset_wrapper"
 
 
 def schema_of(dataset: Any) -> LabelSchema | None:
-    """The label schema of a dataset, where it is certain.
+    """The label schema of a dataset, if it is certain.
 
     It is certain for a dataset with a `LabelSchema` as its attribute ``schema`` (our own have one), for
     torchvision's `Cityscapes` (semantic labels, labelIds or trainIds by their file names) and `VOCSegmentation`,
-    and for those through `Subset`, `ConcatDataset` (where all parts agree) and `wrap_dataset_for_transforms_v2`.
+    and for these inside `Subset`, `ConcatDataset` (if all parts agree) and `wrap_dataset_for_transforms_v2`.
 
     Returns:
-        The schema; ``None`` where it is not certain: another class, a class that overrides ``__getitem__``, or a
+        The schema; ``None`` if it is not certain: another class, a class that overrides ``__getitem__``, or a
         dataset with ``target_transform`` or ``transforms``, which may change the ids.
     """
     declared = getattr(dataset, "schema", None)
@@ -54,7 +54,7 @@ def schema_of(dataset: Any) -> LabelSchema | None:
 
 
 def find_schema(dataset: Any, schema: LabelSchema | str | Path | None = None) -> LabelSchema | None:
-    """The schema that was given (itself, by name, or as a YAML file), else the dataset's own, else ``None``.
+    """The schema that was given (itself, by name, or as a YAML file), otherwise the dataset's own, otherwise ``None``.
 
     Raises:
         SchemaError: a name or file that is not a schema.
@@ -65,14 +65,14 @@ def find_schema(dataset: Any, schema: LabelSchema | str | Path | None = None) ->
 
 
 def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None) -> LabelSchema:
-    """`find_schema`, where a schema is needed.
+    """`find_schema`, for callers that need a schema.
 
     Raises:
         SchemaError: no schema was given, and the dataset's own is not certain; the message says why.
     """
-    found = find_schema(dataset, schema)
-    if found is not None:
-        return found
+    known = find_schema(dataset, schema)
+    if known is not None:
+        return known
     reason, hint, command = _why(dataset)
     raise SchemaError(
         f"the label schema of {type(dataset).__name__} is not known{reason}",
@@ -83,8 +83,8 @@ def require_schema(dataset: Any, schema: LabelSchema | str | Path | None = None)
 
 
 @contextmanager
-def explained(dataset: Any, schema: LabelSchema | None) -> Iterator[None]:
-    """Errors of what needs a label schema say why the dataset's is not known, where that can be told."""
+def unknown_schema_explained(dataset: Any, schema: LabelSchema | None) -> Iterator[None]:
+    """Add to errors about a missing label schema why the dataset's is not known, if there is a known reason."""
     try:
         yield
     except (SchemaError, LabelPolicyError, RecipeError, SettingError) as error:
@@ -98,10 +98,10 @@ def explained(dataset: Any, schema: LabelSchema | None) -> Iterator[None]:
 
 
 def _is_torchvisions(dataset: Any) -> TypeGuard[VisionDataset]:
-    """Whether it is a dataset of torchvision; never, where nobody imported that.
+    """Whether it is a dataset of torchvision; never if torchvision has not been imported.
 
-    Importing it takes as long as importing torch (it loads torch._dynamo), in each process that live generation and
-    loaders start.
+    Importing torchvision takes as long as importing torch (it loads torch._dynamo), in each process that live
+    generation and loaders start.
     """
     if "torchvision.datasets" not in sys.modules:
         return False
@@ -130,7 +130,7 @@ def _cityscapes(dataset: Cityscapes) -> LabelSchema | None:
 
 
 def _why(dataset: Any) -> tuple[str, str, str]:
-    """Why a dataset's schema is not known, and the next step in Python and on the command line; empty: not known."""
+    """Why a dataset's schema is not known, and the next step in Python and on the command line; empty if unclear."""
     if _is_torchvisions(dataset) and _may_change_ids(dataset):
         return (
             ": its target_transform or transforms may change the ids",
@@ -149,8 +149,8 @@ def _why(dataset: Any) -> tuple[str, str, str]:
     if isinstance(dataset, Subset):
         inner, hint, command = _why(dataset.dataset)
         return f": it is a subset of {type(dataset.dataset).__name__}{inner}", hint, command
-    inside = wrapped(dataset)
-    known = None if inside is None else schema_of(inside)
+    inner_dataset = wrapped(dataset)
+    known = None if inner_dataset is None else schema_of(inner_dataset)
     if known is not None:
-        return f": it wraps {type(inside).__name__}, whose own is {known.name!r}, and may change the ids", "", ""
+        return f": it wraps {type(inner_dataset).__name__}, whose own is {known.name!r}, and may change the ids", "", ""
     return "", "", ""

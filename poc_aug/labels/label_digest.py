@@ -1,27 +1,28 @@
 """A cheap digest of base labels by class name, to notice labels that are read with a wrong schema.
 
 It holds the classes of the schema that warmed, and which of them 256 points show (the grid of the image's digest), or
-that they are ignored there. Names, not ids: a cache that was warmed on Cityscapes' labelIds is read on its trainIds.
+that they are ignored there. Names, not ids, so a cache that was warmed on Cityscapes' labelIds can be read on trainIds.
 
-Made in 0.04 ms; compared in 0.05 ms where both are equal and in 0.2 to 0.4 ms where they are not, on any frame. Adds
-225 bytes to the record of a Cityscapes frame (19 classes), under 900 to one with 150 classes.
+It takes 0.04 ms to make, and 0.05 ms to compare if both are equal, 0.2 to 0.4 ms if not, on a frame of any size. It
+adds 225 bytes to the record of a Cityscapes frame (19 classes), and under 900 to one with 150 classes.
 
 **What is compared.** At each point, the class that was stored and the class that the reader's schema gives. They agree
-where they share a name (several names may share an id). What either schema ignores, or has no name for, may be anything
+if they share a name (several names may share an id). What either schema ignores, or has no name for, may be anything
 in the other: "parking" of labelIds is ignored in trainIds, "terrain" may be part of somebody's "sidewalk".
 
 **What is an error.**
 
 - Over 5% of the points at which both schemas know both classes disagree, and at least 3 do.
-- A class that the reader knows is nowhere read as itself, but in 3 points as classes that both know (two ids
-  swapped), or in 16 as such that the stored schema does not know (IDD-Lite's sky read as a traffic light).
-- No point agrees, and in 3 a class that the reader knows is read as another one, or in 16 a class that one of the two
+- A class that the reader knows is never read as itself, but at 3 points as classes that both know (two ids
+  swapped), or at 16 as classes that the stored schema does not know (IDD-Lite's sky read as a traffic light).
+- No point agrees, and at 3 a class that the reader knows is read as another one, or at 16 a class that one of the two
   knows is another one or ignored: Cityscapes read as VOC, or by a schema that ignores the ids of road and sky.
 
-Measured on 364 label maps of five real datasets: the same ones, re-saved or in other ids, disagree at 1 point of 230.
-All mirrored ones are found (7 to 62% disagree), and all that are read by another known schema, with two exceptions.
+Measured on 364 label maps of five real datasets: the same maps, saved again or in other ids, disagree at 1 point of
+230. All mirrored maps are detected (7 to 62% disagree), and all that are read by another known schema, with two
+exceptions.
 IDD-Lite without a sky, read as trainIds: road and sidewalk have ids 0 and 1 in both, no other name is shared.
-IDD-Lite, and CamVid without a car, read as VOC: nothing can be compared, which is told once.
+IDD-Lite, and CamVid without a car, read as VOC: nothing can be compared, which is logged once.
 """
 
 from __future__ import annotations
@@ -51,29 +52,40 @@ _MANY = _POINTS // 16
 _UNNAMED = ""  # no class of a schema is called so
 
 _Names: TypeAlias = frozenset[str]
-_Kind: TypeAlias = Literal["agree", "both", "reader", "stored", "lost"]
-"""A point agrees; or both schemas, only the reader's or only the stored one know what it is; or it is ignored now."""
+_Agreement: TypeAlias = Literal["agree", "both", "reader", "stored", "lost"]
+"""The classes at a point agree; or differ, and both schemas, only the reader's or only the stored one know them; or the
+point is ignored now."""
 
 
-def label_digest_of(labels: LabelCanvas, schema: LabelSchema, key: str) -> bytes:
+def label_digest_of(labels: LabelCanvas, schema: LabelSchema, key: str, *, checked: bool = False) -> bytes:
     """Digest of a label map by a schema that knows all its ids.
 
+    Args:
+        labels: the label map.
+        schema: the schema that it is read by.
+        key: the sample's key, for messages.
+        checked: the schema is known to have all ids of the map (`LabelSchema.check_ids`): not checked again.
+
     Returns:
-        Length of the next as little-endian uint32; the classes that are not ignored, one a line, their names parted
-        by tabs; the class at 256 points, row by row, counted from 1 (0: ignored), in uint8, or in little-endian
-        uint16 where there are over 255 classes.
+        Length of the text that follows, as little-endian uint32; that text: the classes that are not ignored, one per
+        line, their names separated by tabs; the class at 256 points, row by row, counted from 1 (0: ignored), in
+        uint8, or in little-endian uint16 if there are over 255 classes.
 
     Raises:
         SchemaError: a point shows an id that the schema does not know.
     """
-    return _encoded(_probed(labels), schema, key)
+    return _encoded(_probed(labels), schema, key, checked=checked)
 
 
-def label_digest_of_sample(sample: Sample, schema: LabelSchema | None) -> bytes:
-    """Digest of a sample's labels: equal to that of the item it was made from; empty without a schema."""
+def label_digest_of_sample(sample: Sample, schema: LabelSchema | None, *, checked: bool = False) -> bytes:
+    """Digest of a sample's labels: equal to that of the item it was made from; empty without a schema.
+
+    ``checked`` is that of `label_digest_of`.
+    """
     if schema is None:
         return b""
-    return label_digest_of(TensorLabelCanvas(sample.labels, sample.key, "the labels"), schema, sample.key)
+    canvas = TensorLabelCanvas(sample.labels, sample.key, "the labels")
+    return label_digest_of(canvas, schema, sample.key, checked=checked)
 
 
 def check_labels(
@@ -85,47 +97,50 @@ def check_labels(
     stored_schema: str | None,
     *,
     partial: bool = False,
+    checked: bool = False,
 ) -> bool:
     """Check that labels, read by a schema, show the classes that a sample's insertions were made for.
 
     Args:
-        stored: digest that the cache holds; empty where it was made without a schema, or before there were digests.
+        stored: digest that the cache holds; empty if it was made without a schema, or before there were digests.
         labels: the labels under the same key now.
-        schema: the schema that they are read by; it knows all their ids.
+        schema: the schema that they are read by.
         key: the sample's key.
         cache: path of the cache.
         stored_schema: name of the schema that the cache was made with.
-        partial: ``schema`` names some of the base's classes only; any other id is some other class.
+        partial: ``schema`` names only some of the base's classes; any other id is another class.
+        checked: the schema is known to have all ids of the labels (`LabelSchema.check_ids`): not checked again.
 
     Returns:
-        Whether they could be compared: ``False`` where no point shows a class that both schemas name, or nothing is
+        Whether they could be compared: ``False`` if no point shows a class that both schemas name, or nothing is
         stored.
 
     Raises:
-        SchemaError: they show other classes; the message names some points.
+        SchemaError: they show other classes, and the message names some points; or an id that the schema does not
+            know.
         CacheFormatError: not a digest.
     """
     if not stored:
         return False
     ids = _probed(labels)
-    seen = _encoded(ids, schema, key, partial=partial)
-    if seen == stored:
+    current = _encoded(ids, schema, key, partial=partial, checked=checked)
+    if current == stored:
         return True
-    comparison = _Comparison(stored, seen)
+    comparison = _Comparison(stored, current)
     if comparison.same():
         return comparison.compared_any
-    known, again = ", ".join(SCHEMAS), "where the cache was made by a wrong schema, make it again"
+    known, again = ", ".join(SCHEMAS), "if the cache was made with a wrong schema, make it again"
     height, width = labels.size_hw
     rows, cols = grid_of(height), grid_of(width)
-    shown = "".join(
-        f"\n  row {rows[place // GRID]}, column {cols[place % GRID]}: {told} (id {ids[place]})"
-        for place, told in comparison.examples()
+    points = "".join(
+        f"\n  row {rows[place // GRID]}, column {cols[place % GRID]}: {classes} (id {ids[place]})"
+        for place, classes in comparison.examples()
     )
     raise SchemaError(
         f"labels of {key!r}, read by schema {schema.name!r}, show other classes than when the cache {str(cache)!r} was "
-        f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{shown}",
+        f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{points}",
         expected="the labels that the cache was made from, in any ids, and their schema",
-        hint=f"pass the schema of these labels: schema=FILE, or one of {known}; where they are another annotation of "
+        hint=f"pass the schema of these labels: schema=FILE, or one of {known}; if they are another annotation of "
         f"the same images, such as predictions: check_labels=False; {again}",
         command=f"give the schema of these labels: --schema FILE.yaml, or one of {known}; {again}",
     )
@@ -134,14 +149,14 @@ def check_labels(
 class _Comparison:
     """Two digests of one sample's labels, point by point."""
 
-    def __init__(self, stored: bytes, seen: bytes) -> None:
+    def __init__(self, stored: bytes, current: bytes) -> None:
         self._stored, stored_points = _parse(stored)
-        self._seen, seen_points = _parse(seen)
+        self._current, current_points = _parse(current)
         self._stored_all = frozenset().union(*self._stored)
-        self._seen_all = frozenset().union(*self._seen)
-        self._pairs = list(zip(stored_points, seen_points, strict=True))
-        self._kinds = {pair: self._kind(*pair) for pair in set(self._pairs)}
-        self._counts: Counter[_Kind | None] = Counter(self._kinds[pair] for pair in self._pairs)
+        self._current_all = frozenset().union(*self._current)
+        self._pairs = list(zip(stored_points, current_points, strict=True))
+        self._agreements = {pair: self._agreement(*pair) for pair in set(self._pairs)}
+        self._counts: Counter[_Agreement | None] = Counter(self._agreements[pair] for pair in self._pairs)
 
     @property
     def compared_any(self) -> bool:
@@ -159,15 +174,15 @@ class _Comparison:
         return self.compared - self._counts["agree"]
 
     def same(self) -> bool:
-        """Whether both are of the same labels, see the module."""
+        """Whether both are of the same labels, by the rules in the module's docstring."""
         agree, both = self._counts["agree"], self._counts["both"]
         if both >= _FEW and both > _MAX_SHARE * (agree + both):
             return False
         if agree == 0 and (both + self._counts["reader"] >= _FEW or self.off >= _MANY):
             return False
-        classes: dict[int, Counter[_Kind | None]] = defaultdict(Counter)
+        classes: dict[int, Counter[_Agreement | None]] = defaultdict(Counter)
         for was, now in self._pairs:
-            classes[was][self._kinds[was, now]] += 1
+            classes[was][self._agreements[was, now]] += 1
         return not any(
             count["agree"] == 0 and (count["both"] >= _FEW or count["both"] + count["reader"] >= _MANY)
             for count in classes.values()
@@ -175,31 +190,31 @@ class _Comparison:
 
     def examples(self) -> list[tuple[int, str]]:
         """A point of each of the three pairs of classes that disagree most, and what it was and is."""
-        off = Counter(pair for pair in self._pairs if self._kinds[pair] not in ("agree", None))
+        off = Counter(pair for pair in self._pairs if self._agreements[pair] not in ("agree", None))
         return [
-            (self._pairs.index(pair), f"stored {_told(self._stored, pair[0])}, read as {_told(self._seen, pair[1])}")
-            for pair, _ in off.most_common(3)
+            (self._pairs.index((was, now)), f"stored {_named(self._stored, was)}, read as {_named(self._current, now)}")
+            for (was, now), _ in off.most_common(3)
         ]
 
-    def _kind(self, was: int, now: int) -> _Kind | None:
+    def _agreement(self, was: int, now: int) -> _Agreement | None:
         if was == 0:
             return None
         stored = self._stored[was - 1]
-        reader_knows = bool(stored & self._seen_all)
+        reader_knows = bool(stored & self._current_all)
         if now == 0:
             return "lost" if reader_knows else None
-        seen = self._seen[now - 1]
-        if stored & seen:
+        current = self._current[now - 1]
+        if stored & current:
             return "agree"
-        if reader_knows and (seen & self._stored_all or seen == {_UNNAMED}):
+        if reader_knows and (current & self._stored_all or current == {_UNNAMED}):
             return "both"
-        # Where one side alone knows the class, it must know all of it: "sidewalk/non-drivable" may become "terrain".
-        if stored <= self._seen_all and seen != {_UNNAMED}:
+        # If only one side knows the class, it must know all of it: "sidewalk/non-drivable" may become "terrain".
+        if stored <= self._current_all and current != {_UNNAMED}:
             return "reader"
-        return "stored" if seen <= self._stored_all else None
+        return "stored" if current <= self._stored_all else None
 
 
-def _told(classes: Sequence[_Names], index: int) -> str:
+def _named(classes: Sequence[_Names], index: int) -> str:
     return repr("/".join(sorted(classes[index - 1])) or "another class") if index else "ignored"
 
 
@@ -208,14 +223,17 @@ def _probed(labels: LabelCanvas) -> list[int]:
     return labels.probe(grid_of(height), grid_of(width))
 
 
-def _encoded(ids: Sequence[int], schema: LabelSchema, key: str, *, partial: bool = False) -> bytes:
+def _encoded(
+    ids: Sequence[int], schema: LabelSchema, key: str, *, partial: bool = False, checked: bool = False
+) -> bytes:
     if partial:  # all ids that the schema does not know are one class without a name
         taken = max(*schema.known_ids, *ids) + 1
         named = {**schema.ids, _UNNAMED: taken}
         ids = [label_id if label_id in schema.known_ids else taken for label_id in ids]
     else:
         named = {**schema.ids}
-        schema.check_ids(frozenset(ids), key)
+        if not checked:
+            schema.check_ids(frozenset(ids), key)
     head, index_of, dtype = _coding(tuple(named.items()), schema.ignore)
     points = [index_of[label_id] for label_id in ids]
     return head + np.array(points, dtype).tobytes()
@@ -225,9 +243,9 @@ def _encoded(ids: Sequence[int], schema: LabelSchema, key: str, *, partial: bool
 def _coding(
     ids: tuple[tuple[str, int], ...], ignore: tuple[int, ...]
 ) -> tuple[bytes, dict[int, int], np.dtype[np.uint8 | np.uint16]]:
-    """What a digest begins with, the index of each id, and the indices' dtype.
+    """The beginning of a digest, the index of each id, and the dtype of the indices.
 
-    Classes come in the order of their names: two schemas with equal names give equal digests, whatever their ids.
+    Classes are in the order of their names: two schemas with equal names give equal digests, whatever their ids.
     """
     names: dict[int, set[str]] = defaultdict(set)
     for name, label_id in ids:
@@ -244,7 +262,7 @@ def _dtype(classes: int) -> np.dtype[np.uint8 | np.uint16]:
 
 
 def _parse(digest: bytes) -> tuple[tuple[_Names, ...], list[int]]:
-    """The names of each class, and the points' indices."""
+    """The names of each class, and the class index of each point."""
     start = _HEADER.size + (_HEADER.unpack_from(digest)[0] if len(digest) >= _HEADER.size else 0)
     classes = _classes(digest[_HEADER.size : start])
     dtype = _dtype(len(classes))

@@ -1,4 +1,4 @@
-"""Checks of what label policies are given; each raises a `LabelPolicyError`."""
+"""Checks of the arguments of label policies; each raises a `LabelPolicyError`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from poc_aug.errors import LabelPolicyError
 from poc_aug.labels.schema import class_key
 
 
-def check_id(what: str, label_id: int) -> None:
-    """That it is an integer; ``what`` names it."""
+def check_label_id(what: str, label_id: int) -> None:
+    """Check that a label id is an integer; ``what`` names it in the message."""
     if not isinstance(label_id, int) or isinstance(label_id, bool):
         raise LabelPolicyError(f"{what}={label_id!r}", expected="an integer label id")
 
 
 def check_names(what: str, ids: Mapping[str, int]) -> None:
-    """That ids of class names are integers, and that two spellings of a name have one id."""
+    """Check that ids of class names are integers, and that two spellings of a name have one id."""
     if not isinstance(ids, Mapping) or not all(isinstance(name, str) for name in ids):
         raise LabelPolicyError(f"{what}={ids!r}", expected="label ids by class name, such as {'car': 13}")
     spelt: dict[str, str] = {}
     for name, label_id in ids.items():
-        check_id(f"{what}[{name!r}]", label_id)
+        check_label_id(f"{what}[{name!r}]", label_id)
         other = spelt.setdefault(class_key(name), name)
         if ids[other] != label_id:
             raise LabelPolicyError(
                 f"{what} gives one class two ids: {other!r} {ids[other]}, {name!r} {label_id}",
-                expected="one id a class",
+                expected="one id per class",
             )
 
 
 def check_ring(ring_px: int) -> None:
-    """That the width of a ring is a number of pixels."""
+    """Check that the width of a ring is a number of pixels."""
     if not isinstance(ring_px, int) or isinstance(ring_px, bool) or ring_px < 0:
         raise LabelPolicyError(f"ring_px={ring_px!r}", expected="a whole number of pixels, 0 or more")

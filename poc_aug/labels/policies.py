@@ -4,58 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import torch
 
 from poc_aug.errors import LabelPolicyError
-from poc_aug.labels.label_parameters import check_id, check_names, check_ring
+from poc_aug.labels.label_parameters import check_label_id, check_names, check_ring
+from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.schema import LabelSchema, class_key, is_any
 from poc_aug.recipe import IGNORED
 
 
-class LabelPolicy(Protocol):
-    """Decides the label ids of what is inserted, and of the rest of the map."""
-
-    @property
-    def ring_px(self) -> int:
-        """Width of the ring of ignored pixels around each object; 0: none."""
-        ...
-
-    def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Label id of each class name; of `poc_aug.recipe.IGNORED`, which is no class, the ignore id.
-
-        Raises:
-            LabelPolicyError: a class name without an id.
-        """
-        ...
-
-    def ring_id(self, schema: LabelSchema | None) -> int:
-        """The ignore id: label id of the ring."""
-        ...
-
-    @property
-    def rewrites_base(self) -> bool:
-        """Whether the labels outside the objects change too: then `rewrite` is called for every item."""
-        ...
-
-    def rewrite(self, labels: torch.Tensor, schema: LabelSchema | None) -> torch.Tensor:
-        """The base's labels, integer ``[H, W]``, in the policy's ids: a map of the same shape and dtype."""
-        ...
-
-
-@runtime_checkable
-class ChecksBase(Protocol):
-    """A policy that can tell from a frame's ids, where no schema does, that an id of its own is taken."""
-
-    def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
-        """Raise a `LabelPolicyError` that names the id and the sample's key."""
-        ...
-
-
 @dataclass(frozen=True)
 class _KeepBase:
-    """Policies that change the labels inside the objects only."""
+    """Base of the policies that change labels only inside the objects."""
 
     ring_px: int = field(default=0, kw_only=True)
     ignore_id: int | None = field(default=None, kw_only=True)
@@ -63,23 +24,19 @@ class _KeepBase:
     def __post_init__(self) -> None:
         check_ring(self.ring_px)
         if self.ignore_id is not None:
-            check_id("ignore_id", self.ignore_id)
+            check_label_id("ignore_id", self.ignore_id)
 
     def ring_id(self, schema: LabelSchema | None) -> int:
         """The policy's ``ignore_id``, else the first ignore id of the schema.
 
         Raises:
-            LabelPolicyError: neither is there, or ``ignore_id`` is the id of a class.
+            LabelPolicyError: there is neither, or ``ignore_id`` is the id of a class.
         """
         if self.ignore_id is not None:
-            if (
-                schema is not None
-                and self.ignore_id not in schema.ignore
-                and schema.class_of(self.ignore_id) is not None
-            ):
+            name = None if schema is None else schema.class_of(self.ignore_id)
+            if schema is not None and name is not None and self.ignore_id not in schema.ignore:
                 raise LabelPolicyError(
-                    f"ignore_id={self.ignore_id} is the id of {schema.class_of(self.ignore_id)!r} in schema "
-                    f"{schema.name!r}",
+                    f"ignore_id={self.ignore_id} is the id of {name!r} in schema {schema.name!r}",
                     expected=f"an id of no class, such as its ignore ids {list(schema.ignore)}",
                     hint="leave ignore_id out, or choose another",
                 )
@@ -100,7 +57,7 @@ class _KeepBase:
         """False."""
         return False
 
-    def rewrite(self, labels: torch.Tensor, schema: LabelSchema | None) -> torch.Tensor:
+    def rewrite(self, labels: torch.Tensor, schema: LabelSchema | None, *, checked: bool = False) -> torch.Tensor:
         """The base's labels as they are."""
         return labels
 
@@ -110,10 +67,10 @@ class OodLabels(_KeepBase):
     """Inserted objects get an out-of-distribution id; inserted *known* classes keep theirs (POC §3.2).
 
     Attributes:
-        ood_id: label id of everything that the dataset has no class for: one that no class and no ignore id of the base
-            has, or the id of the base's own anomalies (``LabelSchema.ood``).
-        known: class names that are in-distribution, with their ids; ``None``: those of the dataset's schema. Another
-            name may have the id of a class of the base, such as ``{"stop sign": 7}`` on Cityscapes' trainIds.
+        ood_id: label id of everything that the dataset has no class for. Either an id that the base uses neither for a
+            class nor as an ignore id, or the id of the base's own anomalies (``LabelSchema.ood``).
+        known: class names that are in-distribution, with their ids; ``None``: those of the dataset's schema. A further
+            name may share the id of a class of the base, such as ``{"stop sign": 7}`` on Cityscapes' trainIds.
         void: ``ood_id`` is an ignore id of the base on purpose: ``OodLabels(255, void=True)`` makes objects void.
         ring_px: width of a ring of ignored pixels around each object.
         ignore_id: label id of the ring and of pasted background; ``None``: the schema's.
@@ -130,7 +87,7 @@ class OodLabels(_KeepBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_id("ood_id", self.ood_id)
+        check_label_id("ood_id", self.ood_id)
         check_names("known", {} if self.known is None else self.known)
         taken = {label_id: name for name, label_id in (self.known or {}).items()}
         if self.ood_id in taken:
@@ -148,11 +105,11 @@ class OodLabels(_KeepBase):
             raise self._ignored("ignore_id")
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Known classes by their id, all others ``ood_id``; `IGNORED` the ignore id.
+        """Ids of class names: their own for known classes, ``ood_id`` for all others, the ignore id for `IGNORED`.
 
         Raises:
-            LabelPolicyError: it is not known which classes are known; ``ood_id`` is an ignore id, without ``void``,
-                or the id of a class; ``known`` gives a class another id than the schema.
+            LabelPolicyError: neither the policy nor a schema says which classes are in-distribution; ``ood_id`` is the
+                id of a class, or, without ``void``, an ignore id; ``known`` gives a class another id than the schema.
         """
         names, ignored = _without_ignored(names, self, schema)
         if schema is not None:
@@ -172,11 +129,11 @@ class OodLabels(_KeepBase):
 
     @property
     def known_schema(self) -> LabelSchema | None:
-        """What ``known`` says of the base's ids, where the schema of all of them is not known."""
+        """The part of the base's schema that ``known`` gives, for a base of unknown schema; ``None`` without it."""
         return LabelSchema("known=", self.known, ignore=()) if self.known else None
 
     def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
-        """Check that labels of an unknown schema do not hold ``ood_id`` already; a schema is checked by `resolve`.
+        """Check that labels whose schema is not known do not hold ``ood_id`` already; `resolve` checks a known schema.
 
         Raises:
             LabelPolicyError: they do.
@@ -185,8 +142,8 @@ class OodLabels(_KeepBase):
             raise LabelPolicyError(
                 f"labels of {key!r} hold ood_id={self.ood_id} already, and the dataset's schema is not known",
                 expected="an id that the labels do not hold",
-                hint="choose another; or say what it is: OodLabels(..., void=True) where it is ignored, "
-                "schema=LabelSchema(..., ood=...) where it marks anomalies of the base",
+                hint="choose another; or say what it is: OodLabels(..., void=True) if it is ignored, "
+                "schema=LabelSchema(..., ood=...) if it marks anomalies of the base",
             )
 
     def _check_base_ids(self, schema: LabelSchema) -> None:
@@ -203,7 +160,7 @@ class OodLabels(_KeepBase):
             )
         elif self.void and self.ood_id != self.ignore_id:
             raise LabelPolicyError(
-                f"void=True, and ood_id={self.ood_id} is no ignore id of schema {schema.name!r}",
+                f"void=True, and ood_id={self.ood_id} is not an ignore id of schema {schema.name!r}",
                 expected=f"one of {list(schema.ignore)}",
                 hint="leave void out, or choose an ignore id",
             )
@@ -211,7 +168,7 @@ class OodLabels(_KeepBase):
             own = schema.known_id(name)
             if own is not None and own != label_id:
                 raise LabelPolicyError(
-                    f"known[{name!r}]={label_id}, and the id of that class is {own} in schema {schema.name!r}",
+                    f"known[{name!r}]={label_id}, but that class has id {own} in schema {schema.name!r}",
                     expected="the ids of the labels that are read",
                     hint=f"known={{{name!r}: {own}}}, or pass the schema of these labels (schema=)",
                 )
@@ -220,13 +177,13 @@ class OodLabels(_KeepBase):
         return LabelPolicyError(
             f"ood_id={self.ood_id} is an ignore id ({whose}): objects would be left out of training and evaluation",
             expected="an id that no class and no ignore id has",
-            hint=f"OodLabels(254); or say that it is meant: OodLabels({self.ood_id}, void=True)",
+            hint=f"OodLabels(254); or, if that is intended, OodLabels({self.ood_id}, void=True)",
         )
 
 
 @dataclass(frozen=True)
 class NewClassLabels(_KeepBase):
-    """Inserted objects get ids of their own; classes of the dataset's schema that are not named keep theirs.
+    """Inserted objects get ids of their own; classes of the dataset's schema that ``ids`` does not name keep theirs.
 
     Attributes:
         ids: label id of each new class, for example ``{"cat": 19, "dog": 20}``. A class of the schema that is named
@@ -266,12 +223,12 @@ class NewClassLabels(_KeepBase):
             raise LabelPolicyError(
                 f"id {label_id} of {name!r} is that {whose}",
                 expected="an id of its own for each new class",
-                hint="choose another (of presets: preset_ids(name, start=100)); or say that they are one class: "
+                hint="choose another (of presets: preset_ids(name, start=100)); or, if they are one class, "
                 "NewClassLabels(..., merge=True)",
             )
 
     def check_base(self, ids: Collection[int], schema: LabelSchema | None, key: str) -> None:
-        """Check that labels of an unknown schema do not hold a new class' id already; a schema is checked by `resolve`.
+        """Check that labels whose schema is not known hold no id of a new class yet; `resolve` checks a known schema.
 
         Raises:
             LabelPolicyError: they do, without ``merge``.
@@ -284,10 +241,11 @@ class NewClassLabels(_KeepBase):
                     )
 
     def resolve(self, names: Iterable[str], schema: LabelSchema | None) -> dict[str, int]:
-        """Ids of the policy first, then of the schema; `IGNORED` the ignore id.
+        """Ids of class names: the policy's if it names them, otherwise the schema's; the ignore id for `IGNORED`.
 
         Raises:
-            LabelPolicyError: a class name that neither has; without ``merge``, a new class with an id of the base.
+            LabelPolicyError: a class that neither the policy nor the schema has; without ``merge``, a new class with
+                an id of the base.
         """
         for name, label_id in self.ids.items() if schema is not None else ():
             assert schema is not None
@@ -298,11 +256,9 @@ class NewClassLabels(_KeepBase):
                 self._check_merged(label_id, name, f"of {other!r} in schema {schema.name!r}")
         names, ignored = _without_ignored(names, self, schema)
         own = {class_key(name): label_id for name, label_id in self.ids.items()}
-        found = {
-            name: own[class_key(name)] if class_key(name) in own else schema.known_id(name) if schema else None
-            for name in names
-        }
-        missing = sorted(name for name, label_id in found.items() if label_id is None)
+        inherited = {name: None if schema is None else schema.known_id(name) for name in names}
+        ids = {name: own.get(class_key(name), inherited[name]) for name in names}
+        missing = sorted(name for name, label_id in ids.items() if label_id is None)
         if missing:
             known = [*self.ids, *(schema.ids if schema else ())]
             raise LabelPolicyError(
@@ -310,19 +266,26 @@ class NewClassLabels(_KeepBase):
                 expected=f"an id for each inserted class; known are {', '.join(known) or 'none'}",
                 hint="add them: NewClassLabels({" + ", ".join(f'"{name}": <id>' for name in missing) + ", ...})",
             )
-        return {name: label_id for name, label_id in found.items() if label_id is not None} | ignored
+        return {name: label_id for name, label_id in ids.items() if label_id is not None} | ignored
 
 
 @dataclass(frozen=True)
 class AnomalyLabels:
-    """Anomaly segmentation test labels: 0 in-distribution, 1 OOD, 255 ignore.
+    """Labels of an anomaly segmentation test set: 0 in-distribution, 1 OOD, 255 ignore.
 
-    Inserted known classes (those of the schema) count as in-distribution, as in POC's test sets (§3.2), so that a
-    model cannot tell anomalies by their being synthetic. Anomalies that the base has already stay anomalies.
+    Inserted objects of known classes (those of the schema) count as in-distribution, as in POC's test sets (§3.2), so
+    that a model cannot recognise anomalies by their being synthetic. Anomalies of the base stay anomalies.
 
     Attributes:
         known: class names that count as in-distribution; ``None``: those of the dataset's schema.
         ring_px: width of a ring of ignored pixels around each object.
+
+    Example:
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> AnomalyLabels().resolve(["dog", "car"], SCHEMAS["cityscapes-trainIds"])
+        {'dog': 1, 'car': 0}
+        >>> AnomalyLabels().rewrite(torch.tensor([[0, 13, 255]]), SCHEMAS["cityscapes-trainIds"])
+        tensor([[  0,   0, 255]])
     """
 
     known: tuple[str, ...] | None = None
@@ -337,7 +300,8 @@ class AnomalyLabels:
         """0 for known classes, 1 for all others; 255 for `IGNORED`.
 
         Raises:
-            LabelPolicyError: it is not known which classes are known, or one of ``known`` is an anomaly of the base.
+            LabelPolicyError: neither the policy nor a schema says which classes are in-distribution, or one of
+                ``known`` is an anomaly of the base.
         """
         names, ignored = _without_ignored(names, self, schema)
         if self.known is not None:
@@ -361,15 +325,21 @@ class AnomalyLabels:
         """True."""
         return True
 
-    def rewrite(self, labels: torch.Tensor, schema: LabelSchema | None) -> torch.Tensor:
-        """255 where the base is ignored, 1 where it holds an anomaly, else 0.
+    def rewrite(self, labels: torch.Tensor, schema: LabelSchema | None, *, checked: bool = False) -> torch.Tensor:
+        """255 where the base is ignored, 1 where it holds an anomaly, 0 elsewhere.
+
+        Args:
+            labels: the base's labels, integer ``[H, W]``.
+            schema: their schema.
+            checked: the schema is known to have all their ids: not checked again.
 
         Raises:
             LabelPolicyError: no schema, so the ignore ids are not known; or labels that cannot hold 255.
-            SchemaError: an id that the schema does not know, which would pass for in-distribution.
+            SchemaError: an id that the schema does not know, which would count as in-distribution.
         """
         schema = self._schema(schema)
-        schema.check(labels, "the base")
+        if not checked:
+            schema.check(labels, "the base")
         if torch.iinfo(labels.dtype).max < 255:
             raise LabelPolicyError(
                 f"labels of dtype {labels.dtype} cannot hold 255", expected="a dtype that holds 0 to 255, such as uint8"
@@ -390,7 +360,7 @@ class AnomalyLabels:
 def _without_ignored(
     names: Iterable[str], policy: LabelPolicy, schema: LabelSchema | None
 ) -> tuple[list[str], dict[str, int]]:
-    """The class names among ``names``, and the id of `IGNORED` where it is among them."""
+    """The class names among ``names``, and the id of `IGNORED` if it is among them."""
     given = list(names)
     ignored = {IGNORED: policy.ring_id(schema)} if IGNORED in given else {}
     return [name for name in given if name != IGNORED], ignored

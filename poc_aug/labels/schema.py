@@ -15,28 +15,42 @@ import numpy as np
 import torch
 
 from poc_aug.errors import SchemaError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.items.label_ids import distinct_ids, no_classes
-from poc_aug.recipe import read_yaml
 
-_IGNORE_BY_DEFAULT = tuple([255])  # told apart from a given (255,) by identity
+_IGNORE_BY_DEFAULT = tuple([255])  # a given (255,) is another object
 
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """A dataset's label ids by class name; capitals, "_" and "-" for a space make no difference.
+    """A dataset's label ids by class name; case does not matter, nor whether words are parted by " ", "_" or "-".
 
     Attributes:
         name: name of the schema, as in ``--schema``.
         ids: label id of each class name. Several names may share an id.
-        ignore: ids that mean "not labelled" or "do not evaluate". The first one is written where an ignore id
-            is needed. Not given: 255, where that is no class, else none. Given, they may be ids of classes: that these
-            are ignored is then said on purpose, as of Cityscapes' "parking" (labelIds).
-        ground: class names of the ground: what objects that tell the horizon stand on, see `poc_aug.camera`.
-        ood: class names that are out of distribution already: the anomalies of an anomaly segmentation test set.
+        ignore: ids that mean "not labelled" or "do not evaluate". The first one is written when an ignore id is
+            needed. The default is 255, or nothing if 255 is a class. Given explicitly, they may be ids of classes, such
+            as Cityscapes' "parking" (labelIds), which is then ignored.
+        ground: class names of the ground, on which the objects stand that the horizon is estimated from, see
+            `poc_aug.camera`.
+        ood: class names that are out of distribution: the anomalies of an anomaly segmentation test set.
 
     Raises:
-        SchemaError: ids that are not integers; one class with two ids; an id that is an ignore id or a known class and
-            out of distribution too; ground or known classes that are all ignored.
+        SchemaError: ids that are not integers; one class with two ids; an id out of distribution that is also an ignore
+            id or that of a known class; ground or known classes that are all ignored.
+
+    Example:
+        >>> schema = LabelSchema("street", {"road": 0, "traffic light": 1, "car": 2}, ground=("road",))
+        >>> schema.id_of("Traffic_Light"), schema.class_of(2), schema.ignore
+        (1, 'car', (255,))
+        >>> schema.mask(torch.tensor([[0, 2, 255]]), ["car"])
+        tensor([[False,  True, False]])
+        >>> schema.check(torch.tensor([[0, 7]]), key="frame 3")
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SchemaError: labels of 'frame 3' hold ids [7] that schema 'street' does not know
+        Expected: ids of [0, 1, 2, 255]
+        Next step: pass the schema that fits these labels: schema=
     """
 
     name: str
@@ -83,7 +97,7 @@ class LabelSchema:
         for name, label_id in self.ids.items():
             other = spelt.setdefault(class_key(name), name)
             if self.ids[other] != label_id:
-                self._refuse(f"{other!r} has id {self.ids[other]}, {name!r} has id {label_id}", "one id for a class")
+                self._refuse(f"{other!r} has id {self.ids[other]}, {name!r} has id {label_id}", "one id per class")
         for what, names in (("ground", self.ground), ("ood", self.ood)):
             unknown = [name for name in names if name not in self]
             if unknown:
@@ -115,7 +129,7 @@ class LabelSchema:
                 self._refuse(
                     f"{what} are ignored: {ignored}, ignore={list(self.ignore)}",
                     "ignore ids that are not those of all of them",
-                    "leave ignore out: it is then 255, or nothing where 255 is a class",
+                    "leave ignore out: it is then 255, or nothing if 255 is a class",
                 )
 
     @cached_property
@@ -131,21 +145,21 @@ class LabelSchema:
         Raises:
             SchemaError: unknown class; the message lists the known ones.
         """
-        found = self._by_key.get(class_key(name))
-        if found is None:
+        label_id = self._by_key.get(class_key(name))
+        if label_id is None:
             raise SchemaError(
                 f"class {name!r} is not in label schema {self.name!r}",
                 expected=f"one of: {', '.join(self.ids)}",
                 hint="correct the class name in the recipe, or pass the schema of this dataset",
                 command="correct the class name, or give the schema of this dataset: --schema NAME|FILE.yaml",
             )
-        return found
+        return label_id
 
     def known_id(self, name: str) -> int | None:
         """Label id of an in-distribution class; ``None`` for an unknown, an ignored or an OOD one."""
-        found = self._by_key.get(class_key(name))
-        outside = {*self.ignore, *(self.id_of(other) for other in self.ood)}
-        return None if found in outside else found
+        label_id = self._by_key.get(class_key(name))
+        excluded = {*self.ignore, *(self.id_of(other) for other in self.ood)}
+        return None if label_id in excluded else label_id
 
     def has(self, name: str) -> bool:
         """Whether the schema knows a class."""
@@ -156,11 +170,11 @@ class LabelSchema:
         return True
 
     def mask(self, labels: torch.Tensor, names: Iterable[str]) -> torch.Tensor:
-        """Where ``labels`` (integer ``[H, W]``) is one of the classes: bool ``[H, W]``."""
+        """The pixels of ``labels`` (integer ``[H, W]``) that show one of the classes: bool ``[H, W]``."""
         return is_any(labels, {self.id_of(name) for name in names})
 
     def ignored(self, labels: torch.Tensor) -> torch.Tensor:
-        """Where ``labels`` holds an ignore id: bool, the same shape."""
+        """The pixels of ``labels`` that hold an ignore id: bool, of the same shape."""
         return is_any(labels, self.ignore)
 
     @cached_property
@@ -169,11 +183,11 @@ class LabelSchema:
         return frozenset((*self.ids.values(), *self.ignore))
 
     def class_of(self, label_id: int) -> str | None:
-        """The first name of an id, ignored ones too; ``None`` where no class has it."""
+        """The first name of an id, also of an ignored one; ``None`` if no class has it."""
         return next((name for name, other in self.ids.items() if other == label_id), None)
 
     def check(self, labels: torch.Tensor, key: str) -> None:
-        """Check that ``labels`` holds only ids of this schema: 0.5 ms of a 2048×1024 frame in uint8.
+        """Check that ``labels`` holds only ids of this schema; takes 0.5 ms for a 2048×1024 frame in uint8.
 
         Raises:
             SchemaError: an id that the schema does not know, with the sample's key.
@@ -181,17 +195,17 @@ class LabelSchema:
         self.check_ids(distinct_ids(labels.numpy(force=True)), key)
 
     def check_ids(self, ids: frozenset[int], key: str) -> None:
-        """As `check`, where the ids of the labels have been found already (`poc_aug.items.label_ids.distinct_ids`).
+        """As `check`, for labels whose ids are known already (`poc_aug.items.label_ids.distinct_ids`).
 
         Raises:
             SchemaError: see `check`.
         """
         if ids <= self.known_ids:
             return
-        strange = sorted(ids - self.known_ids)
+        unknown = sorted(ids - self.known_ids)
         kind, hint = no_classes(ids, self.known_ids) or ("", "")
         raise SchemaError(
-            f"labels of {key!r} hold ids {strange[:10]}{' and more' * (len(strange) > 10)} that schema {self.name!r} "
+            f"labels of {key!r} hold ids {unknown[:10]}{' and more' * (len(unknown) > 10)} that schema {self.name!r} "
             f"does not know{f'; they {kind}' if kind else ''}",
             expected=f"ids of {sorted(self.known_ids)}",
             hint=hint or "pass the schema that fits these labels: schema=",
@@ -203,7 +217,7 @@ class LabelSchema:
         """Build from ``{"name": ..., "ids": {...}, "ignore": [...], "ground": [...], "ood": [...]}``.
 
         Raises:
-            SchemaError: a missing, unknown or wrong field; else as the class.
+            SchemaError: a missing, unknown or wrong field; see also the class.
         """
         unknown = set(data) - {"name", "ids", "ignore", "ground", "ood"}
         lists = {name: data[name] for name in ("ignore", "ground", "ood") if name in data}
@@ -225,14 +239,14 @@ class LabelSchema:
             return SCHEMAS[str(name_or_file)]
         if os.path.isfile(name_or_file):
             try:
-                return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+                return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file, SchemaError)})
             except SchemaError as error:
                 raise SchemaError(
                     f"{str(name_or_file)!r}: {error.problem}", expected=error.expected, hint=error.hint
                 ) from error
         name = str(name_or_file)
         folded = {known.casefold(): known for known in SCHEMAS}
-        close = [folded[found] for found in get_close_matches(name.casefold(), folded, n=2)]
+        close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=2)]
         raise SchemaError(
             f"no file {name!r} with a label schema" if Path(name).suffix else f"no label schema {name!r}",
             expected=f"a YAML file, or one of: {', '.join(SCHEMAS)}",
@@ -241,7 +255,7 @@ class LabelSchema:
 
 
 def check_label_ids(ids: frozenset[int], schema: LabelSchema | None, key: str) -> None:
-    """Check the ids of a label map: by its schema, or, where that is not known, that they can be classes at all.
+    """Check the ids of a label map by its schema, or, if that is not known, whether they can be classes at all.
 
     Args:
         ids: all that the map holds (`poc_aug.items.label_ids.distinct_ids`).
@@ -249,16 +263,16 @@ def check_label_ids(ids: frozenset[int], schema: LabelSchema | None, key: str) -
         key: the sample's key.
 
     Raises:
-        SchemaError: an id that the schema does not know; instance ids, segments or depth in the place of classes.
+        SchemaError: an id that the schema does not know; instance ids, segments or depth instead of classes.
     """
     if schema is not None:
         schema.check_ids(ids, key)
-    elif (found := no_classes(ids)) is not None:
-        kind, hint = found
+    elif (verdict := no_classes(ids)) is not None:
+        kind, hint = verdict
         raise SchemaError(
             f"labels of {key!r} {kind}",
             expected="class ids",
-            hint=f"{hint}. If they are classes all the same, pass their schema (schema=...)",
+            hint=f"{hint}. If they are classes nevertheless, pass their schema (schema=...)",
         )
 
 
@@ -268,18 +282,19 @@ def class_key(name: str) -> str:
 
 
 def is_any(labels: torch.Tensor, ids: Iterable[int]) -> torch.Tensor:
-    """Where ``labels`` (integer) is one of ``ids``: bool; ids that its dtype cannot hold are nowhere."""
+    """The pixels of integer ``labels`` that hold one of ``ids``: bool; ids that the dtype cannot hold match nothing."""
     limits = torch.iinfo(labels.dtype)
     wanted = [label_id for label_id in ids if limits.min <= label_id <= limits.max]
-    # A table takes one pass over the pixels, whatever the number of ids: as long as 40 comparisons of a large frame.
+    # A table takes one pass over the pixels, whatever the number of ids. On a large frame it takes as long as 40
+    # comparisons.
     if labels.dtype == torch.uint8 and len(wanted) > 16:
         table = np.zeros(256, np.bool_)
         table[wanted] = True
         return torch.from_numpy(table[labels.numpy()])
-    found = torch.zeros(labels.shape, dtype=torch.bool)
+    matches = torch.zeros(labels.shape, dtype=torch.bool)
     for label_id in wanted:
-        found |= labels == label_id
-    return found
+        matches |= labels == label_id
+    return matches
 
 
 # Cordts et al., "The Cityscapes Dataset" (CVPR 2016): labelIds and trainIds.
@@ -346,7 +361,7 @@ SCHEMAS: dict[str, LabelSchema] = {
             ignore=(255,),
             ground=("drivable", "non-drivable"),
         ),
-        # Anomaly ground truths: no class but the anomaly is named.
+        # Ground truths of anomalies: only the anomaly is named.
         LabelSchema("fishyscapes", {"in-distribution": 0, "anomaly": 1}, ignore=(255,), ood=("anomaly",)),
         LabelSchema("segment-me-if-you-can", {"in-distribution": 0, "anomaly": 1}, ignore=(255,), ood=("anomaly",)),
         LabelSchema("road-anomaly", {"in-distribution": 0, "anomaly": 2}, ignore=(255,), ood=("anomaly",)),

@@ -1,8 +1,8 @@
 """Metrics as ``torchmetrics.Metric``: pooled over all pixels of a dataset, in constant memory, on any device, over DDP.
 
-Rooms: ``anomaly`` (AuPRC, FPR95, AUROC, F1), ``component`` (SegmentMeIfYouCan), ``calibration`` (ECE, KS), ``ranked``
-(counts of values in bounded memory), ``states`` (those as states of a metric), ``inputs`` (checks). The closed set's
-mIoU is torchmetrics' own: ``torchmetrics.classification.MulticlassJaccardIndex``.
+In it: anomaly segmentation per pixel and per component, calibration.
+May import: errors, masks, optional_imports.
+Gives: `AnomalySegmentation`, `ComponentSegmentation`, `SegmentationCalibration`.
 """
 
 from __future__ import annotations

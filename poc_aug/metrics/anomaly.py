@@ -1,4 +1,4 @@
-"""Anomaly segmentation, pixel by pixel: AuPRC, FPR at 95% TPR, AUROC and the best F1, pooled over all pixels."""
+"""Pixel-wise anomaly segmentation: AuPRC, FPR at 95% TPR, AUROC and the best F1, pooled over all pixels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from poc_aug.metrics.metric_states import RankedMetric
 class AnomalySegmentation(RankedMetric):
     """Pixel-wise anomaly segmentation over all pixels of a dataset (SegmentMeIfYouCan, Chan et al. 2021, section 4.1).
 
-    Not averaged over images, and without choosing thresholds: every distinct score is one. Exact while a class has
-    fewer than 250,000 distinct scores; beyond that, the number of pixels above each score is known to a relative 5e-5
-    on any scale (`poc_aug.metrics.ranked`), in constant memory. Equal scores are one threshold, as in scikit-learn.
+    Pixels are pooled, not averaged per image, and thresholds are not chosen beforehand: every distinct score is one,
+    as in scikit-learn. The figures are exact up to 250,000 distinct scores per class; beyond that, the number of pixels
+    above each score is known to a relative 5e-5 on any scale (`poc_aug.metrics.ranked`), in constant memory.
 
     ``compute`` returns 0-dimensional float64 tensors:
 
@@ -28,7 +28,7 @@ class AnomalySegmentation(RankedMetric):
     - ``AUROC``: area under the ROC curve, ties counting half;
     - ``F1``, ``F1_threshold``: the largest F1 and the largest threshold that has it.
 
-    A pixel is called anomalous where its score is at or above a threshold. Where no pixel is anomalous, or none is
+    A pixel counts as anomalous if its score is at or above a threshold. If no pixel is anomalous, or none is
     in-distribution, all figures are NaN.
 
     Args:
@@ -37,10 +37,13 @@ class AnomalySegmentation(RankedMetric):
         options: those of ``torchmetrics.Metric``.
 
     Example:
+        >>> import torch
+        >>> from poc_aug.metrics import AnomalySegmentation
         >>> metric = AnomalySegmentation()
-        >>> metric.update(torch.tensor([[[0.1, 0.9, 0.8]]]), torch.tensor([[[0, 1, 0]]]))
-        >>> float(metric.compute()["AuPRC"])
-        1.0
+        >>> metric.update(torch.tensor([[[0.1, 0.9, 0.8, 0.3]]]), torch.tensor([[[0, 1, 0, 255]]]))
+        >>> metric.update(torch.tensor([[[0.2, 0.7, 0.4, 0.6]]]), torch.tensor([[[0, 1, 0, 0]]]))
+        >>> {name: round(float(value), 3) for name, value in metric.compute().items()}
+        {'AuPRC': 0.833, 'FPR95': 0.2, 'FPR95_threshold': 0.7, 'AUROC': 0.9, 'F1': 0.8, 'F1_threshold': 0.7}
     """
 
     higher_is_better = True
@@ -90,10 +93,18 @@ class AnomalySegmentation(RankedMetric):
         }
 
     def curves(self) -> dict[str, torch.Tensor]:
-        """The curve behind the figures, a point a threshold, the largest threshold first.
+        """The curve behind the figures: one point per threshold, the largest threshold first.
 
         Returns:
             ``threshold``, ``precision``, ``recall`` and ``false_positive_rate``, float64 ``[n]``.
+
+        Example:
+            >>> import torch
+            >>> from poc_aug.metrics import AnomalySegmentation
+            >>> metric = AnomalySegmentation()
+            >>> metric.update(torch.tensor([[[0.1, 0.9, 0.8]]]), torch.tensor([[[0, 1, 0]]]))
+            >>> metric.curves()["precision"].tolist()
+            [1.0, 0.5, 0.333...]
         """
         thresholds, true_positives, false_positives = curve(self._united("known"), self._united("anomalous"))
         return {
@@ -104,7 +115,19 @@ class AnomalySegmentation(RankedMetric):
         }
 
     def quantiles(self, shares: Sequence[float]) -> dict[str, list[float]]:
-        """Quantiles of the scores of in-distribution ("known") and of anomalous pixels; empty where there are none."""
+        """Quantiles of the scores of in-distribution ("known") and of anomalous pixels; empty if there are none.
+
+        Args:
+            shares: quantile levels in [0, 1].
+
+        Example:
+            >>> import torch
+            >>> from poc_aug.metrics import AnomalySegmentation
+            >>> metric = AnomalySegmentation()
+            >>> metric.update(torch.tensor([[[0.25, 0.5, 0.75]]]), torch.tensor([[[0, 0, 1]]]))
+            >>> metric.quantiles([0.0, 1.0])
+            {'known': [0.25, 0.5], 'anomalous': [0.75, 0.75]}
+        """
         return {name: _quantiles(self._united(name), shares) for name in ("known", "anomalous")}
 
 
@@ -118,10 +141,18 @@ def _quantiles(summary: ranked.Summary, shares: Sequence[float]) -> list[float]:
 
 
 def curve(known: ranked.Summary, anomalous: ranked.Summary) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Distinct scores of both classes, descending, and how many pixels of each are at or above.
+    """Distinct scores of both classes, descending, and how many pixels of each class are at or above them.
 
     Returns:
         Thresholds, true positives, false positives, float64 ``[n]``.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.anomaly import curve
+        >>> known = torch.tensor([0.2, 0.6]), torch.tensor([5, 1])
+        >>> anomalous = torch.tensor([0.6]), torch.tensor([3])
+        >>> [values.tolist() for values in curve(known, anomalous)]
+        [[0.600..., 0.200...], [3.0, 3.0], [1.0, 6.0]]
     """
     values = torch.cat([known[0].double(), anomalous[0].double()])
     order = values.argsort(descending=True)

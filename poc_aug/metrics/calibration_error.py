@@ -1,4 +1,4 @@
-"""Calibration of a segmentation model: is it right as often as it is sure? ECE, adaptive ECE, KS error."""
+"""Calibration errors of a segmentation model, how far its confidence is from its accuracy: ECE, adaptive ECE, KS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poc_aug.metrics.metric_states import RankedMetric
 class SegmentationCalibration(RankedMetric):
     """Calibration errors of the predicted class's probability, pooled over all labelled pixels of a dataset.
 
-    ``compute`` returns 0-dimensional float64 tensors, in [0, 1]; NaN where no pixel is labelled:
+    ``compute`` returns 0-dimensional float64 tensors, in [0, 1]; NaN if no pixel is labelled:
 
     - ``ECE``: expected calibration error over ``bins`` intervals of equal width (Naeini et al. 2015; Guo et al. 2017);
     - ``AdaptiveECE``: the same over ``bins`` groups of equally many pixels (Nixon et al. 2019);
@@ -21,13 +21,25 @@ class SegmentationCalibration(RankedMetric):
       (Gupta et al., ICLR 2021);
     - ``accuracy`` and ``confidence``, their means.
 
-    Memory is constant: confidences are kept as counts, exactly while few are distinct, else to a relative rank of 5e-5.
+    Memory is constant: confidences are kept as counts, exactly up to 250,000 distinct ones, beyond that to a relative
+    rank of 5e-5 (`poc_aug.metrics.ranked`).
 
     Args:
-        bins: intervals of ``ECE`` and ``AdaptiveECE``.
-        from_logits: ``update`` gets logits; else probabilities.
+        bins: number of intervals of ``ECE`` and ``AdaptiveECE``.
+        from_logits: whether ``update`` gets logits; otherwise probabilities.
         ignore_index: label of pixels that do not count.
         options: those of ``torchmetrics.Metric``.
+
+    Example:
+        A model that is 80% sure of class 0 everywhere, but right at half of the pixels:
+
+        >>> import torch
+        >>> from poc_aug.metrics import SegmentationCalibration
+        >>> metric = SegmentationCalibration(from_logits=False)
+        >>> probabilities = torch.tensor([0.8, 0.2])[None, :, None, None].expand(1, 2, 1, 4)
+        >>> metric.update(probabilities, torch.tensor([[[0, 1, 0, 1]]]))
+        >>> {name: round(float(value), 3) for name, value in metric.compute().items()}
+        {'ECE': 0.3, 'AdaptiveECE': 0.3, 'KS': 0.3, 'accuracy': 0.5, 'confidence': 0.8}
     """
 
     higher_is_better = False
@@ -65,11 +77,11 @@ class SegmentationCalibration(RankedMetric):
         pixels = torch.cat([right[1], wrong[1]])[order].double()
         hits = torch.cat([right[1], torch.zeros_like(wrong[1])])[order].double()
         total = pixels.sum()
-        gaps = values * pixels - hits  # of confidence over accuracy, in pixels
-        # Right-closed intervals, as in Guo et al.; equal confidences stay in one group, whose middle pixel places it.
+        gaps = values * pixels - hits  # confidence minus accuracy, in pixels
+        # Right-closed intervals, as in Guo et al. Equal confidences stay in one group, placed by its middle pixel.
         wide = ((values * self.bins).ceil() - 1).clamp(0, self.bins - 1).long()
         middle = (pixels.cumsum(0) - pixels / 2) / total
-        # Right and wrong pixels of one confidence go together.
+        # Right and wrong pixels of the same confidence go into the same group.
         _, same = torch.unique_consecutive(values, return_inverse=True)
         middle = torch.zeros_like(middle).scatter_reduce(0, same, middle, "mean", include_self=False)[same]
         even = (middle * self.bins).long().clamp(0, self.bins - 1)
@@ -99,10 +111,10 @@ class SegmentationCalibration(RankedMetric):
                 f"predictions of {predictions.dtype}, labels of {labels.dtype}", expected="floating point and integer"
             )
         classes = predictions.shape[1]
-        strange = labels[(labels != self.ignore_index) & ((labels < 0) | (labels >= classes))]
-        if len(strange):
+        unknown = labels[(labels != self.ignore_index) & ((labels < 0) | (labels >= classes))]
+        if len(unknown):
             raise ItemFormatError(
-                f"labels hold ids {sorted(set(strange.tolist()))[:8]}",
+                f"labels hold ids {sorted(set(unknown.tolist()))[:8]}",
                 expected=f"classes 0 to {classes - 1}, or {self.ignore_index}",
                 hint="map other ids to ignore_index first",
             )

@@ -1,4 +1,4 @@
-"""Anomaly segmentation, component by component: sIoU, PPV and the mean F1 of SegmentMeIfYouCan."""
+"""Component-wise anomaly segmentation: sIoU, PPV and mean F1 of SegmentMeIfYouCan."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.masks import connected_components
+from poc_aug.metrics.base_metric import Metric
 from poc_aug.metrics.metric_inputs import check_scores
-from poc_aug.metrics.metric_needs import require_torchmetrics
-
-torchmetrics = require_torchmetrics()
 
 Track = Literal["anomaly", "obstacle"]
 
@@ -20,12 +18,20 @@ _STEPS = 11  # 0.25, 0.30, ..., 0.75
 
 
 class Components(NamedTuple):
-    """What the components of one frame score, float64 ``[n]`` each.
+    """Figures of the components of one frame, float64 ``[n]`` each: the result of `ComponentSegmentation.frame`.
 
     Attributes:
-        siou: of each component of the ground truth.
-        ppv: of each predicted component.
-        predicted_siou: the sIoU of each predicted component.
+        siou: sIoU of each component of the ground truth.
+        ppv: positive predictive value of each predicted component.
+        predicted_siou: sIoU of each predicted component.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics import ComponentSegmentation
+        >>> scores, labels = torch.tensor([[0.9, 0.9, 0.1, 0.9]]), torch.tensor([[1, 1, 0, 0]])
+        >>> components = ComponentSegmentation(0.5, min_predicted_px=0, min_true_px=0).frame(scores, labels)
+        >>> components.siou, components.ppv
+        (tensor([1.], dtype=torch.float64), tensor([1., 0.], dtype=torch.float64))
     """
 
     siou: torch.Tensor
@@ -33,26 +39,39 @@ class Components(NamedTuple):
     predicted_siou: torch.Tensor
 
 
-class ComponentSegmentation(torchmetrics.Metric):  # type: ignore[misc, name-defined]
+class ComponentSegmentation(Metric):  # type: ignore[misc]
     """Component-wise anomaly segmentation (SegmentMeIfYouCan, Chan et al. 2021, section 4.2).
 
-    Components are 8-connected. A component of the ground truth is found at ``t`` where its sIoU exceeds ``t``; a
-    predicted one is a false alarm where its PPV does not. ``F1`` is the mean of ``2 TP / (2 TP + FN + FP)`` over ``t``
-    in 0.25, 0.30, ..., 0.75, components being counted over all frames. Figures equal the benchmark's public kit's.
+    Components are 8-connected. At a threshold ``t``, a component of the ground truth is a true positive if its sIoU
+    exceeds ``t``, otherwise a false negative; a predicted component is a false positive unless its PPV exceeds ``t``.
+    ``F1`` is the mean of ``2 TP / (2 TP + FN + FP)`` over ``t`` in 0.25, 0.30, ..., 0.75, with components counted over
+    all frames. The figures equal those of the benchmark's public kit.
 
     ``compute`` returns 0-dimensional float64 tensors ``sIoU``, ``PPV``, ``F1`` (means over all components; NaN without
     one) and, for the three named thresholds, ``F1_25``, ``F1_50``, ``F1_75``.
 
     Args:
-        threshold: a pixel is called anomalous where its score is *above* it (the benchmark takes the one of the best
-            pixel-wise F1: `AnomalySegmentation`).
-        track: sizes of the benchmark's tracks: ``"anomaly"`` leaves out predicted components below 500 px and ground
-            truth below 100 px, ``"obstacle"`` 50 and 10.
-        min_predicted_px: predicted components below are dropped; ``None``: the track's.
-        min_true_px: components of the ground truth below are ignored, with what is predicted on them; ``None``: the
-            track's.
+        threshold: a pixel counts as anomalous if its score is *above* this; the benchmark uses the threshold of the
+            best pixel-wise F1, ``F1_threshold`` of `AnomalySegmentation`.
+        track: track of the benchmark that sets the smallest components: ``"anomaly"`` drops predicted components below
+            500 px and ground truth below 100 px, ``"obstacle"`` below 50 and 10 px.
+        min_predicted_px: smaller predicted components are dropped; ``None``: the track's size.
+        min_true_px: smaller components of the ground truth are ignored, with the predictions on them; ``None``: the
+            track's size.
         ignore_index: label of pixels that do not count.
         options: those of ``torchmetrics.Metric``.
+
+    Example:
+        Two objects: the first is covered, three of the second one's four pixels are, and there is a false alarm.
+
+        >>> import torch
+        >>> from poc_aug.metrics import ComponentSegmentation
+        >>> labels = torch.tensor([[[1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0]]])
+        >>> scores = torch.tensor([[[0.9, 0.9, 0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.9]]])
+        >>> metric = ComponentSegmentation(0.5, min_predicted_px=0, min_true_px=0)
+        >>> metric.update(scores, labels)
+        >>> {name: round(float(value), 3) for name, value in metric.compute().items()}
+        {'sIoU': 0.875, 'PPV': 0.667, 'F1': 0.773, 'F1_25': 0.8, 'F1_50': 0.8, 'F1_75': 0.5}
     """
 
     is_differentiable = False
@@ -99,16 +118,16 @@ class ComponentSegmentation(torchmetrics.Metric):  # type: ignore[misc, name-def
         check_scores(scores, labels, self.ignore_index)
         limits = torch.linspace(0.25, 0.75, _STEPS, dtype=torch.float64)[:, None]
         for frame_scores, frame_labels in zip(scores, labels, strict=True):
-            found = self.frame(frame_scores, frame_labels)
-            hit = (found.siou[None] > limits).sum(dim=1)
-            self.true_positives += hit.to(self.true_positives.device)
-            self.false_negatives += (len(found.siou) - hit).to(self.true_positives.device)
-            self.false_positives += (found.ppv[None] <= limits).sum(dim=1).to(self.true_positives.device)
-            self.sums += torch.stack([found.siou.sum(), found.ppv.sum()]).to(self.sums.device)
-            self.counts += torch.tensor([len(found.siou), len(found.ppv)], device=self.counts.device)
+            components = self.frame(frame_scores, frame_labels)
+            hits = (components.siou[None] > limits).sum(dim=1)
+            self.true_positives += hits.to(self.true_positives.device)
+            self.false_negatives += (len(components.siou) - hits).to(self.true_positives.device)
+            self.false_positives += (components.ppv[None] <= limits).sum(dim=1).to(self.true_positives.device)
+            self.sums += torch.stack([components.siou.sum(), components.ppv.sum()]).to(self.sums.device)
+            self.counts += torch.tensor([len(components.siou), len(components.ppv)], device=self.counts.device)
 
     def frame(self, scores: torch.Tensor, labels: torch.Tensor) -> Components:
-        """What the components of one frame score; nothing is added.
+        """Figures of the components of one frame; the metric's state does not change.
 
         Args:
             scores: floating point ``[H, W]``.
@@ -143,7 +162,7 @@ def _drop_small(components: torch.Tensor, least_px: int) -> torch.Tensor:
 
 
 def _score(true: torch.Tensor, predicted: torch.Tensor) -> Components:
-    """Scores from the component numbers of the pixels that count, int64 ``[n]`` each; 0 is none."""
+    """Figures from the component numbers of the pixels that count, int64 ``[n]`` each; 0 means no component."""
     rows, cols = int(true.max()) + 1 if len(true) else 1, int(predicted.max()) + 1 if len(predicted) else 1
     table = (true * cols + predicted).bincount(minlength=rows * cols).view(rows, cols).double()
     return Components(
@@ -154,17 +173,17 @@ def _score(true: torch.Tensor, predicted: torch.Tensor) -> Components:
 
 
 def _adjusted(table: torch.Tensor) -> torch.Tensor:
-    """SIoU of the rows' components: IoU with all that they meet, without what belongs to other rows' components."""
+    """SIoU of the rows' components: IoU with all components they meet, without the pixels of other rows' components."""
     areas, met = table.sum(dim=1), (table > 0).double()
     met[:, 0] = 0
     covered = (table * met).sum(dim=1)
-    # Of the columns that a row meets: what lies on no row's component.
+    # Pixels of the columns that a row meets which lie on no row's component.
     stray = met @ table[0]
     siou = covered / (areas + stray)
     return siou[1:][areas[1:] > 0]
 
 
 def _share(table: torch.Tensor) -> torch.Tensor:
-    """PPV of the columns' components: their share on components of the rows."""
+    """PPV of the columns' components: the share of their pixels that lies on components of the rows."""
     areas = table.sum(dim=0)
     return (table[1:].sum(dim=0) / areas)[1:][areas[1:] > 0]

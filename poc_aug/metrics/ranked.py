@@ -1,11 +1,11 @@
-"""Values and how often each came, in bounded memory, without losing their order.
+"""Summaries of values in bounded memory: distinct values and how often each occurs, their order kept.
 
-Curves over thresholds (precision, recall, ROC) need nothing but how many values of each class lie above each other
+Curves over thresholds (precision, recall, ROC) need only one thing: how many values of each class lie above each other
 value. A summary keeps every distinct value with its count, exactly, as long as there are few. Beyond that, neighbours
-are merged so that a group never holds more than `RELATIVE` of the values that lie above it: the number of values above
-any threshold is then known to that share of itself, on any scale, however crowded they are, with the finest groups at
-the top, where the first false alarms decide the precision. (Relative rank error, as in Cormode et al., *Relative Error
-Streaming Quantiles*, PODS 2021; ours is simpler, since whole batches come at once.)
+are merged so that a group never holds more than `RELATIVE` of the values above it. The number of values above any
+threshold is then known to that share of itself, on any scale and however crowded the values are; the groups are finest
+at the top, where the first false positives decide the precision. (Relative rank error, as in Cormode et al., *Relative
+Error Streaming Quantiles*, PODS 2021; this version is simpler, since values arrive in whole batches.)
 """
 
 from __future__ import annotations
@@ -17,31 +17,44 @@ import numpy as np
 import torch
 
 RELATIVE = 5e-5
-"""Largest group, as a share of the values above it."""
+"""Size of the largest group, as a share of the values above it."""
 
 EXACT = 250_000
-"""Distinct values of one class up to which nothing is merged."""
+"""Number of distinct values of one class up to which nothing is merged."""
 
 CAPACITY = 800_000
-"""Distinct values of one class that are held before they are united."""
+"""Number of distinct values of one class that are held before their summaries are merged."""
 
 Summary: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Distinct values, floating point ``[n]``, ascending; their counts, int64 ``[n]``."""
 
 
 def select(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """``values[chosen]``, ``[n]``."""
+    """``values[chosen]``, ``[n]``, faster on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import select
+        >>> select(torch.tensor([[0.5, 0.75], [1.0, 2.0]]), torch.tensor([[True, False], [False, True]]))
+        tensor([0.5000, 2.0000])
+    """
     if values.device.type == "cpu" and values.dtype != torch.bfloat16:
-        # torch makes a list of all places first: 50 ms for a frame of 2 million pixels, NumPy takes 8.
+        # torch first lists all indices, which takes 50 ms for a frame of 2 million pixels; NumPy takes 8 ms.
         return torch.from_numpy(values.numpy()[chosen.numpy()])
     return values[chosen]
 
 
 def summarise(values: torch.Tensor) -> Summary:
-    """Values as a summary; merged where more than `EXACT` are distinct.
+    """Summarise values; neighbours are merged if more than `EXACT` are distinct.
 
     Args:
         values: floating point ``[n]``, no NaN; float16 and bfloat16 become float32.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import summarise
+        >>> summarise(torch.tensor([0.75, 0.25, 0.75]))
+        (tensor([0.2500, 0.7500]), tensor([1, 2]))
     """
     values = _sorted(values if values.dtype in (torch.float32, torch.float64) else values.float())
     if not len(values):
@@ -51,14 +64,21 @@ def summarise(values: torch.Tensor) -> Summary:
     if int(last.count_nonzero()) <= EXACT:
         ends = last.nonzero()[:, 0]
         return values[ends], _steps(ends)
-    # Each value counts once, so the groups of `compact` lie at known places, from the top.
+    # Each value counts once, so the ranks at which the groups of `compact` end are known.
     ends = len(values) - 1 - _ranks(len(values), values.device).flip(0)
     counts = _steps(ends)
     return merge([(values[ends - counts // 2], counts)])
 
 
 def merge(summaries: list[Summary]) -> Summary:
-    """One summary of several, which need not be sorted; values of several types become the widest."""
+    """Merge summaries, which need not be sorted, into one; the dtype of its values is the widest of theirs.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import merge
+        >>> merge([(torch.tensor([0.25, 0.75]), torch.tensor([1, 2])), (torch.tensor([0.75]), torch.tensor([4]))])
+        (tensor([0.2500, 0.7500]), tensor([1, 6]))
+    """
     values = torch.cat([values for values, _ in summaries])
     order = _order(values)
     values = values[order]
@@ -73,17 +93,29 @@ def merge(summaries: list[Summary]) -> Summary:
 
 
 def compact(summary: Summary) -> Summary:
-    """Merge neighbours: groups of at most `RELATIVE` of what lies above them, as their middle value."""
+    """Merge neighbours into groups of at most `RELATIVE` of the values above them, represented by their middle value.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import compact, summarise
+        >>> summary = summarise(torch.linspace(0, 1, 200_000, dtype=torch.float64))
+        >>> compact(summary) is summary  # few enough to stay exact
+        True
+        >>> many = torch.arange(600_000, dtype=torch.float64), torch.ones(600_000, dtype=torch.int64)
+        >>> values, counts = compact(many)
+        >>> len(values) < 100_000, int(counts.sum())
+        (True, 600000)
+    """
     values, counts = summary
     if len(values) <= EXACT:
         return summary
-    # In place: these are the largest arrays there are.
+    # In place, since these are the largest arrays of all.
     above = counts.cumsum(0).neg_().add_(counts.sum()).double()
     heavy = counts > above * (RELATIVE / 2)
     group = above.log1p_().div_(math.log1p(RELATIVE)).floor_()
     last = torch.ones_like(values, dtype=torch.bool)
     torch.ne(group[1:], group[:-1], out=last[:-1])
-    # What is large already stays alone: else a group would grow with every time that it is merged.
+    # Groups that are already large stay alone; otherwise they would grow each time they are merged.
     last |= heavy
     last[:-1] |= heavy[1:]
     del above, group
@@ -92,7 +124,7 @@ def compact(summary: Summary) -> Summary:
 
 
 def _ranks(count: int, device: torch.device) -> torch.Tensor:
-    """Ranks from the top, from 0, at which groups end towards the top: every one, then equal steps of the logarithm."""
+    """Ranks, counted from 0 at the top, at which groups end: first every rank, then equal steps of the logarithm."""
     step = math.log1p(RELATIVE)
     alone = min(count, int(1 / RELATIVE))
     steps = torch.arange(math.ceil(math.log1p(alone) / step), math.log1p(count) / step, device=device)
@@ -102,13 +134,13 @@ def _ranks(count: int, device: torch.device) -> torch.Tensor:
 
 
 def _steps(ends: torch.Tensor) -> torch.Tensor:
-    """Lengths of the runs that end at these places."""
+    """Lengths of the runs that end at these indices."""
     return torch.diff(ends, prepend=ends.new_full((1,), -1))
 
 
 def _sorted(values: torch.Tensor) -> torch.Tensor:
     if values.device.type == "cpu":
-        # NumPy's sort is vectorised: torch's takes 8 times as long on one core.
+        # NumPy's sort is vectorised; torch's takes 8 times as long on one core.
         return torch.from_numpy(np.sort(values.numpy()))
     return values.sort().values
 

@@ -26,6 +26,7 @@ from poc_aug.errors import (
 )
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
+from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.cache_cases import in_child, make_cache, make_manifest, make_variant
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 
@@ -260,7 +261,7 @@ def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path, start, harm):
 def test_generating_into_a_cache_that_is_gone(tmp_path):
     path = tmp_path / "live.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
-    with POCAugmentedDataset(Frames(4), path, pipeline=pipeline, p=1.0, num_variants=1) as ds:
+    with POCAugmentedDataset(Frames(4), path, pipeline=pipeline, p=1.0, live=LiveSettings(num_variants=1)) as ds:
         assert ds[0]
         remove(path)
         with pytest.raises(PocAugError, match=r"live\.cache") as caught:

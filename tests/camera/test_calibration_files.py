@@ -21,7 +21,8 @@ from poc_aug.datasets import PairedFolder
 from poc_aug.errors import CalibrationError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from poc_aug.live.messages import Ask
+from poc_aug.live.messages import VariantRequest
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.recipe import CameraSpec
 from poc_aug.types import Sample
 from tests.helpers.fakes import EllipseInserter, make_recipe
@@ -326,7 +327,7 @@ def test_a_sample_without_its_calibration_is_an_error(tmp_path: Path) -> None:
 def test_requests_to_the_generation_process_carry_the_calibration(tmp_path: Path) -> None:
     found = read_calibration(write_json(tmp_path / "a_camera.json"))
     sample = Sample(torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8), "a", found)
-    assert pickle.loads(pickle.dumps(Ask.of(sample, 0, waits=True))).sample().calibration == found
+    assert pickle.loads(pickle.dumps(VariantRequest.of(sample, 0, waits=True))).sample().calibration == found
 
 
 def test_live_insertions_equal_cached_ones(tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_live_insertions_equal_cached_ones(tmp_path: Path) -> None:
     warm_cache(base, tmp_path / "a.cache", pipeline_of(), num_variants=1, workers=0)
     cached = POCAugmentedDataset(base, tmp_path / "a.cache", p=1.0, variant=0)
     with POCAugmentedDataset(
-        base, tmp_path / "live.cache", p=1.0, variant=0, pipeline=pipeline_of(), num_variants=1
+        base, tmp_path / "live.cache", p=1.0, variant=0, pipeline=pipeline_of(), live=LiveSettings(num_variants=1)
     ) as live:
         for number in range(2):
             for first, second in zip(cached[number], live[number], strict=True):

@@ -213,7 +213,7 @@ def test_a_cache_of_real_frames_opens_like_any_other(
     assert "4 variants" in output
     assert "nothing to do" in run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--out", cache)
     base = camvid(root, "val")
-    augmented = POCAugmentedDataset(base, cache, labels=OodLabels(254), p=1.0)
+    augmented = POCAugmentedDataset(base, cache, label_policy=OodLabels(254), p=1.0)
     with Cache.open(cache) as opened:
         assert opened.manifest.backends["inserter"]["inserter"] == "diffusion"
         assert opened.manifest.backends["annotator"]["annotator"] == "prompt"

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from poc_aug.datasets.synthetic import SyntheticStreet
-from poc_aug.datasets.synthetic.filters import band, stripes
+from poc_aug.datasets.synthetic.filters import pulse, stripes
 from poc_aug.datasets.synthetic.street_camera import Layer, Rect
 from poc_aug.errors import DatasetError, PocAugError
 from poc_aug.labels.schema import SCHEMAS
@@ -50,10 +50,10 @@ def test_labels_hold_known_ids_only_and_fit_the_schema(size: tuple[int, int]) ->
 
 def test_all_main_classes_appear_and_every_picture_has_much_road() -> None:
     dataset = SyntheticStreet((128, 256), 24)
-    seen: set[int] = set()
+    occurring: set[int] = set()
     for index in range(24):
         labels = np.array(dataset[index][1])
-        seen |= set(np.unique(labels).tolist())
+        occurring |= set(np.unique(labels).tolist())
         assert (labels == dataset.schema.id_of("road")).mean() > 0.2
         lower = labels[96:, 64:192]
         assert (lower == dataset.schema.id_of("road")).mean() > 0.4
@@ -61,7 +61,7 @@ def test_all_main_classes_appear_and_every_picture_has_much_road() -> None:
         "road sidewalk building wall fence pole traffic_light traffic_sign vegetation terrain sky person rider car"
         " truck bus bicycle"
     )
-    assert {dataset.schema.id_of(name.replace("_", " ")) for name in names.split()} <= seen
+    assert {dataset.schema.id_of(name.replace("_", " ")) for name in names.split()} <= occurring
 
 
 def test_same_index_same_bytes_and_other_indices_and_seeds_differ() -> None:
@@ -221,10 +221,10 @@ def test_stripes_are_the_exact_mean_over_the_footprint(x: float, width: float, l
     assert float(stripes(x, low, low + share, width)) == pytest.approx(inside.mean(), abs=5e-3)
 
 
-def test_band_is_covered_in_parts_at_its_edges() -> None:
-    assert float(band(0.0, 0.0, 5.0, 1.0)) == pytest.approx(0.5)
-    assert float(band(2.0, 0.0, 5.0, 1.0)) == pytest.approx(1.0)
-    assert float(band(0.0, -0.1, 0.1, 1.0)) == pytest.approx(0.2)
+def test_pulse_is_covered_in_parts_at_its_edges() -> None:
+    assert float(pulse(0.0, 0.0, 5.0, 1.0)) == pytest.approx(0.5)
+    assert float(pulse(2.0, 0.0, 5.0, 1.0)) == pytest.approx(1.0)
+    assert float(pulse(0.0, -0.1, 0.1, 1.0)) == pytest.approx(0.2)
 
 
 def test_samples_become_pixels_and_labels_follow_the_majority() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
 from poc_aug.errors import SchemaError
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.scene import Scene
+from poc_aug.generation.statistics import Statistics
 from poc_aug.types import Annotation, Crop, Filled, Rejection, Variant
 from tests.helpers.engine_cases import Recording, RoadLocator, jobs_of, located, no_thread_is_left, pipeline_of  # noqa: F401
 from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample
@@ -36,8 +39,18 @@ def test_one_object_anywhere_and_one_on_two_located_places() -> None:
     made = list(located(locator, objects=objects, objects_per_variant=[2, 2]).run(jobs_of(5)))
     assert [len(variant.insertions) for variant in made] == [2] * 5
     assert locator.asked == [(f"frame-00{n}", name) for n in range(5) for name in ("road", "sidewalk")]
-    direct = located(locator, objects=objects).valid_area(make_sample(), ("road", "sidewalk"))
-    assert not direct.empty
+    pipeline, sample = located(locator, objects=objects), make_sample()
+    scene = Scene(pipeline.check_sample(sample), pipeline.places, Statistics(), at_once)
+    area = scene.area(("road", "sidewalk"))
+    assert area.mask is not None
+    assert torch.equal(area.mask, sample.labels == 0)
+    assert scene.area(("road", "sidewalk")) is area
+
+
+def at_once(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(function(*arguments))
+    return future
 
 
 def essence(variants: Iterable[Variant]) -> dict[tuple[str, int], Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poc_aug.errors import DatasetError, SettingError
+from poc_aug.errors import DatasetError, RecipeError, SettingError
 from poc_aug.generation.statistics import Statistics
 from poc_aug.types import Crop, Filled, Rejection, Sample, Variant
 from tests.helpers.engine_cases import (
@@ -99,7 +99,7 @@ def test_nothing_else_is_lost_when_jobs_raise(ordered: bool, places: tuple[int, 
 
     inserter = Strange()
     made: list[Variant] = []
-    with pytest.raises(SettingError, match="wing"):
+    with pytest.raises(RecipeError, match="wing"):
         take(pipeline_of(inserter).run(jobs_of(25), ordered=ordered), made)
     assert seeds_of(made) == sorted(inserter.sound)
 

@@ -168,7 +168,7 @@ def test_sizes_in_metres_must_be_known() -> None:
     with pytest.raises(RecipeError, match=r"'dog'.*real size"):
         pipeline_of(objects=["dog"], size=size)
     assert pipeline_of(objects=["measured"], size=size)
-    with pytest.raises(RecipeError, match="batch_size=0"):
+    with pytest.raises(SettingError, match="batch_size=0"):
         InsertionPipeline(make_recipe(), EllipseInserter(), schema=SCHEMA, batch_size=0)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.fakes import EllipseInserter
 from tests.helpers.live_cases import keep, live, pipeline
 
@@ -31,7 +32,7 @@ class SteadyInserter(EllipseInserter):
 def main() -> None:
     start, what = sys.argv[1:3]
     warnings.simplefilter("ignore")
-    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", num_variants=50)
+    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", live=LiveSettings(num_variants=50))
     workers = {} if start == "none" else {"num_workers": 2, "multiprocessing_context": start}
     loader = DataLoader(ds, batch_size=2, collate_fn=keep, **workers)
     batches = iter(loader)

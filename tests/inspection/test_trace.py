@@ -12,10 +12,10 @@ from poc_aug.backends.finders.finder_protocols import Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.cache.record import same_variant
 from poc_aug.camera_model import Camera
-from poc_aug.errors import SettingError
+from poc_aug.errors import RecipeError
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.inspection.trace import trace
-from poc_aug.inspection.trace_pictures import pictures_of, with_posts
+from poc_aug.inspection.trace import trace_variant
+from poc_aug.inspection.trace_pictures import stage_pictures, with_posts
 from poc_aug.types import Filled, Region, Sample
 from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
 
@@ -53,7 +53,7 @@ def pipeline_of(**changes: object) -> InsertionPipeline:
 def test_a_trace_is_what_the_pipeline_does(number: int) -> None:
     pipeline, sample = pipeline_of(), make_sample(number)
     finder = pipeline.annotator.finder  # type: ignore[union-attr]
-    seen = trace(pipeline, sample, variant=1)
+    seen = trace_variant(pipeline, sample, variant=1)
     assert same_variant(seen.variant, pipeline.generate(sample, 1))
     assert pipeline.annotator.finder is finder  # type: ignore[union-attr]
     assert len(seen.attempts) == len(seen.variant.rejections) + len(seen.variant.insertions)
@@ -63,7 +63,7 @@ def test_a_trace_is_what_the_pipeline_does(number: int) -> None:
         y, x, h, w = attempt.region.crop_yxhw
         assert torch.equal(attempt.crop.image, sample.image[:, y : y + h, x : x + w])
         painted = isinstance(attempt.filled, Filled)
-        assert bool(attempt.found) == painted
+        assert bool(attempt.masks) == painted
         assert painted or attempt.rejection is not None
     assert [attempt.rejection for attempt in seen.attempts if attempt.rejection] == list(seen.variant.rejections)
     assert torch.equal(seen.valid_area, sample.labels == 0)
@@ -71,7 +71,7 @@ def test_a_trace_is_what_the_pipeline_does(number: int) -> None:
 
 def test_every_stage_has_its_picture() -> None:
     pipeline, sample = pipeline_of(reject=0.0), make_sample(0)
-    pictures = dict(pictures_of(trace(pipeline, sample)))
+    pictures = dict(stage_pictures(trace_variant(pipeline, sample)))
     stages = ["region", "crop", "filled", "detections", "mask"]
     assert list(pictures) == ["valid_area", "posts", *(f"attempt0_{name}" for name in stages), "result", "result_mask"]
     h, w = sample.size_hw
@@ -86,17 +86,17 @@ def test_every_stage_has_its_picture() -> None:
 
 def test_no_place_and_exact_masks_have_pictures_too() -> None:
     sample = make_sample(0)
-    nowhere = trace(pipeline_of(), Sample(sample.image, torch.ones_like(sample.labels), "only sky"))
-    assert [name for name, _ in pictures_of(nowhere)] == ["valid_area"]
+    nowhere = trace_variant(pipeline_of(), Sample(sample.image, torch.ones_like(sample.labels), "only sky"))
+    assert [name for name, _ in stage_pictures(nowhere)] == ["valid_area"]
     assert all(attempt.rejection is not None for attempt in nowhere.attempts)
-    exact = trace(pipeline_of(exact=True, reject=0.0), sample)
-    assert "attempt0_mask" in dict(pictures_of(exact))
-    assert "attempt0_detections" not in dict(pictures_of(exact))
+    exact = trace_variant(pipeline_of(exact=True, reject=0.0), sample)
+    assert "attempt0_mask" in dict(stage_pictures(exact))
+    assert "attempt0_detections" not in dict(stage_pictures(exact))
 
 
 def test_several_objects_cannot_be_traced() -> None:
-    with pytest.raises(SettingError, match="one object"):
-        trace(pipeline_of(objects_per_variant=[1, 2]), make_sample(0))
+    with pytest.raises(RecipeError, match="one object"):
+        trace_variant(pipeline_of(objects_per_variant=[1, 2]), make_sample(0))
 
 
 def test_posts_stand_where_the_camera_says() -> None:

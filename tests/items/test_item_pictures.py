@@ -67,7 +67,7 @@ def test_an_orientation_is_neither_followed_nor_lost(orientation: int) -> None:
 def test_one_warning_where_an_orientation_leaves_the_labels_open(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters, "_orientations_seen", set())
+    monkeypatch.setattr(adapters, "_orientation_warnings", set())
     for orientation, told in ((1, 0), (6, 0), (3, 1), (3, 1)):  # 6: equal sizes say that the labels lie as stored
         buffer = io.BytesIO()
         Image.fromarray(RGB).save(buffer, "JPEG", exif=with_orientation(orientation))

@@ -76,7 +76,9 @@ def test_shuffled_rows_are_refused_with_the_way_out(tmp_path: Path) -> None:
             [ds[i] for i in range(len(ds))]
         for part in ('keys="image_path"', "shuffled or selected", "scene", "warm_cache"):
             assert part in str(caught.value)
-    with pytest.raises(DatasetKeyError, match=r"have the same key 'one'(?s:.*)keys='(?s:.*)of its own for each image"):
+    with pytest.raises(
+        DatasetKeyError, match=r"have the same key 'one'(?s:.*)keys='(?s:.*)a different value for each image"
+    ):
         warm(table, tmp_path / "b.cache", keys="scene")
 
 

@@ -17,7 +17,8 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import LabelPolicyError, SchemaError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import preset_ids, preset_names
 from poc_aug.recipe import IGNORED
@@ -105,7 +106,7 @@ COLLISIONS: list[tuple[Callable[[], LabelPolicy], LabelSchema | None, str]] = [
     (lambda: OodLabels(254, ignore_id=254), None, "void=True"),
     (lambda: OodLabels(254, known={"car": 9}, ignore_id=9), None, "'car'"),
     (lambda: OodLabels(254, ignore_id=13), TRAIN_IDS, "'car'"),
-    (lambda: OodLabels(254, void=True), TRAIN_IDS, "no ignore id"),
+    (lambda: OodLabels(254, void=True), TRAIN_IDS, "not an ignore id"),
     (lambda: NewClassLabels({"cat": 13}), TRAIN_IDS, "merge=True"),
     (lambda: NewClassLabels({"cat": 255}), TRAIN_IDS, "ignore id"),
     (lambda: NewClassLabels({"caravan": 29}), LABEL_IDS, "ignore id"),
@@ -209,7 +210,7 @@ def test_a_policy_of_ones_own_needs_no_check(cache: Path) -> None:
         def ring_id(self, schema: Any) -> int:
             return 255
 
-        def rewrite(self, labels: torch.Tensor, schema: Any) -> torch.Tensor:
+        def rewrite(self, labels: torch.Tensor, schema: Any, *, checked: bool = False) -> torch.Tensor:
             return labels
 
     assert POCAugmentedDataset(Unknown(254), cache, Own(), p=1.0)[0]

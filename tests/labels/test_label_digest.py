@@ -211,3 +211,21 @@ def test_mirrored_real_labels_are_found(real_data: Path) -> None:
         assert check(stored, ids, schema)
         with pytest.raises(SchemaError, match="points differ"):
             check(stored, np.ascontiguousarray(ids[:, ::-1]), schema)
+
+
+def test_ids_that_are_known_to_be_checked_are_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, sample = (
+        label_canvas(IDS, "k"),
+        Sample(torch.zeros(3, *IDS.shape, dtype=torch.uint8), torch.from_numpy(IDS), "k"),
+    )
+    stored = digest(IDS)
+    checked: list[str] = []
+    monkeypatch.setattr(LabelSchema, "check_ids", lambda schema, ids, key: checked.append(key))
+    assert label_digest_of(labels, TRAIN_IDS, "k", checked=True) == stored
+    assert label_digest_of_sample(sample, TRAIN_IDS, checked=True) == stored
+    assert check_labels(stored, labels, TRAIN_IDS, "k", Path("c.cache"), "stored", checked=True)
+    AnomalyLabels().rewrite(torch.from_numpy(IDS.astype(np.int64)), TRAIN_IDS, checked=True)
+    assert not checked
+    check_labels(stored, labels, TRAIN_IDS, "k", Path("c.cache"), "stored")
+    AnomalyLabels().rewrite(torch.from_numpy(IDS.astype(np.int64)), TRAIN_IDS)
+    assert checked == ["k", "the base"]

@@ -22,6 +22,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import AnomalyLabels, OodLabels
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
+from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.fakes import EllipseInserter, make_recipe
 
 TRAIN_IDS, LABEL_IDS = SCHEMAS["cityscapes-trainIds"], SCHEMAS["cityscapes-labelIds"]
@@ -119,7 +120,7 @@ def swapped(schema: LabelSchema, a: str, b: str) -> LabelSchema:
 )
 def test_another_schema_is_found_out(cache: Path, schema: Any, labels: Any) -> None:
     with pytest.raises(SchemaError, match="frame 0") as caught:
-        read(Maps(FRAMES), cache, schema=schema, labels=labels)
+        read(Maps(FRAMES), cache, schema=schema, label_policy=labels)
     assert "schema=" in caught.value.hint
 
 
@@ -144,8 +145,8 @@ def test_ids_that_the_schema_does_not_know_are_an_error_in_old_caches_too(old: P
     for schema in ("cityscapes-labelIds", "camvid"):
         for p in (0.0, 1.0):  # items that show nothing as well
             with pytest.raises(SchemaError, match=r"'frame 0' hold ids .*255"):
-                read(Maps(FRAMES), old, schema=schema, labels=labels, p=p)
-    assert len(read(Maps(FRAMES, TRAIN_IDS), old, labels=labels)) == 3
+                read(Maps(FRAMES), old, schema=schema, label_policy=labels, p=p)
+    assert len(read(Maps(FRAMES, TRAIN_IDS), old, label_policy=labels)) == 3
 
 
 def test_the_policies_own_examples(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_the_policies_own_examples(tmp_path: Path) -> None:
     path = warm(tmp_path / "plain.cache", Maps(plain, TRAIN_IDS))
     for labels in (AnomalyLabels(), OodLabels(254)):
         with pytest.raises(SchemaError, match="stored 'road', read as ignored"):
-            read(Maps(plain), path, schema="cityscapes-labelIds", labels=labels)
+            read(Maps(plain), path, schema="cityscapes-labelIds", label_policy=labels)
     with pytest.raises(SchemaError, match=r"hold ids \[255\]"):
         AnomalyLabels().rewrite(torch.from_numpy(FRAMES[0]), LABEL_IDS)
 
@@ -231,7 +232,7 @@ def test_a_coarser_schema_and_ignored_classes_are_right(cache: Path) -> None:
 def test_names_that_no_schema_shares_are_told_once(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     base = Maps([recoded(ids, {255: 255}, rest=0) for ids in FRAMES], SCHEMAS["fishyscapes"])
     with caplog.at_level(logging.WARNING, "poc_aug"):
-        assert len(read(base, cache, labels=AnomalyLabels())) == 3
+        assert len(read(base, cache, label_policy=AnomalyLabels())) == 3
     assert len(caplog.records) == 1
     assert "cannot be compared" in caplog.text
     assert "'cityscapes-trainIds'" in caplog.text
@@ -271,14 +272,18 @@ def test_warming_on_notices_other_labels_before_any_work(cache: Path, tmp_path: 
 def test_live_generation_stores_the_same_bytes_and_compares(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "live.cache"
     pipeline = InsertionPipeline(make_recipe(objects=["dog", "car"], location=[]), EllipseInserter())
-    with POCAugmentedDataset(Maps(FRAMES, TRAIN_IDS), path, p=1.0, pipeline=pipeline, num_variants=1) as live:
+    with POCAugmentedDataset(
+        Maps(FRAMES, TRAIN_IDS), path, p=1.0, pipeline=pipeline, live=LiveSettings(num_variants=1)
+    ) as live:
         assert len([live[number] for number in range(3)]) == 3
     with Cache.open(cache) as one, Cache.open(path) as two:
         assert all(one.raw(*name) == two.raw(*name) for name in one)
         assert all(variant.label_digest for variant in (two.get(*name) for name in two) if variant is not None)
     wrong = replace(swapped(TRAIN_IDS, "road", "sky"), name=TRAIN_IDS.name)  # as a file that was edited
     with (
-        POCAugmentedDataset(Maps(FRAMES), path, p=1.0, pipeline=pipeline, num_variants=1, schema=wrong) as live,
+        POCAugmentedDataset(
+            Maps(FRAMES), path, p=1.0, pipeline=pipeline, live=LiveSettings(num_variants=1), schema=wrong
+        ) as live,
         pytest.raises(SchemaError, match="stored 'road', read as 'sky'"),
     ):
         live[0]
@@ -287,12 +292,12 @@ def test_live_generation_stores_the_same_bytes_and_compares(cache: Path, tmp_pat
 def test_known_without_a_schema_is_compared_too(cache: Path) -> None:
     """A pasted car written as 26 where the base's cars are 13."""
     right = OodLabels(254, known={"car": 13, "person": 11, "stop sign": 7})
-    assert len(read(Maps(FRAMES), cache, labels=right)) == 3
-    assert len(read(Maps(FRAMES), cache, labels=OodLabels(254, known={}))) == 3
+    assert len(read(Maps(FRAMES), cache, label_policy=right)) == 3
+    assert len(read(Maps(FRAMES), cache, label_policy=OodLabels(254, known={}))) == 3
     with pytest.raises(SchemaError, match=r"stored 'car', read as 'another class' \(id 13\)"):
-        read(Maps(FRAMES), cache, labels=OodLabels(254, known={"car": 26, "person": 11}))
+        read(Maps(FRAMES), cache, label_policy=OodLabels(254, known={"car": 26, "person": 11}))
     with pytest.raises(SchemaError, match="stored 'car', read as 'person'"):
-        read(Maps(FRAMES), cache, labels=OodLabels(254, known={"car": 11, "person": 13}))
+        read(Maps(FRAMES), cache, label_policy=OodLabels(254, known={"car": 11, "person": 13}))
 
 
 def test_evaluation_does_not_take_unknown_ids_for_in_distribution() -> None:

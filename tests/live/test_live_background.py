@@ -12,7 +12,8 @@ import pytest
 from poc_aug.cache import Cache, same_variant
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.warming import warm_cache
-from poc_aug.live import Schedule, ServerSettings
+from poc_aug.reading.live_settings import LiveSettings, ServerSettings
+from poc_aug.reading.schedule import Schedule
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
 from tests.helpers.live_cases import (
     LENGTH,
@@ -55,21 +56,23 @@ def test_background_shows_another_variant_that_is_there(tmp_path: Path) -> None:
     first = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, variant=0, transforms=tensors)
     slow = LoggedInserter(tmp_path / "log", seconds=30)
     slow.describe = EllipseInserter().describe  # type: ignore[method-assign]
-    with live(path, on_miss="background", pipeline=pipeline(slow), server=ServerSettings(grace_s=0.2)) as ds:
+    with live(
+        path, on_miss="background", pipeline=pipeline(slow), live=LiveSettings(server=ServerSettings(grace_s=0.2))
+    ) as ds:
         assert all(equal(a, b) for a, b in zip(read_all(ds), read_all(first), strict=True))
         assert ds.stats().hits == LENGTH
 
 
 def test_a_full_queue_is_no_wait(tmp_path: Path) -> None:
     slow = pipeline(LoggedInserter(tmp_path / "log", seconds=0.2))
-    with live(pipeline=slow, on_miss="background", server=ServerSettings(queue_size=2)) as ds:
+    with live(pipeline=slow, on_miss="background", live=LiveSettings(server=ServerSettings(queue_size=2))) as ds:
         read_all(ds)
         assert wait_until(lambda: ds.stats().made == 2)
         assert ds.stats().queue == 0  # the rest was never queued
 
 
 def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
-    with live(tmp_path / "a.cache", variant=0, num_variants=2, refresh=0.5) as ds:
+    with live(tmp_path / "a.cache", variant=0, live=LiveSettings(num_variants=2, refresh=0.5)) as ds:
         seen = []
         for epoch in range(5):
             ds.set_epoch(epoch)
@@ -80,7 +83,7 @@ def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
     assert 0.25 * LENGTH * 4 < sum(changes) < 0.75 * LENGTH * 4
     assert held[0] > LENGTH
     # The same in another run, cached or not: what an epoch shows is a function of seed, epoch and index.
-    with live(variant=0, num_variants=2, refresh=0.5) as again:
+    with live(variant=0, live=LiveSettings(num_variants=2, refresh=0.5)) as again:
         again.set_epoch(3)
         assert [item[0].numpy().tobytes() for item in read_all(again)] == seen[3]
     stored = Cache.open(tmp_path / "a.cache")

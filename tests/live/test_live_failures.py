@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from poc_aug.errors import (
     GenerationTimeoutError,
     SchemaError,
 )
-from poc_aug.live import ServerSettings
+from poc_aug.reading.live_settings import LiveSettings, ServerSettings
 from tests.helpers.fakes import Frames
 from tests.helpers.live_cases import (
     LENGTH,
@@ -51,7 +52,7 @@ pytestmark = [
 def test_a_function_that_fails_is_told_with_its_traceback(tmp_path: Path, prebuilt: Path) -> None:
     with pytest.raises(GenerationProcessError, match=r"(?s)could not start.*build_nothing.*no weights at model"):
         live(tmp_path / "new.cache", pipeline=build_nothing)
-    with live(prebuilt, pipeline=build_nothing, num_variants=9) as ds:
+    with live(prebuilt, pipeline=build_nothing, live=LiveSettings(num_variants=9)) as ds:
         with pytest.raises(GenerationProcessError, match=r"(?s)build_nothing.*no weights at model"):
             read_all(ds)
 
@@ -59,7 +60,7 @@ def test_a_function_that_fails_is_told_with_its_traceback(tmp_path: Path, prebui
 def test_another_pipeline_than_the_caches_is_an_error(prebuilt: Path) -> None:
     with pytest.raises(CacheMismatchError, match="seed"):
         live(prebuilt, pipeline=pipeline(seed=99))
-    with live(prebuilt, pipeline=partial(pipeline, seed=99), num_variants=9) as ds:
+    with live(prebuilt, pipeline=partial(pipeline, seed=99), live=LiveSettings(num_variants=9)) as ds:
         with pytest.raises(GenerationProcessError, match=r"(?s)CacheMismatchError.*seed"):
             read_all(ds)
 
@@ -84,7 +85,7 @@ def test_a_backend_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         assert all("on_server_failure='original'" in hint and "on_error" not in hint for hint in hints)
         assert 0 < len(told) < LENGTH
         assert all(told)
-        ds._live.waiting = type(ds._live.waiting)(on_server_failure="original")
+        ds._live.settings = LiveSettings(on_server_failure="original")
         items = read_all(ds)
         assert sum(equal(a, b) for a, b in zip(items, base, strict=True)) == len(told) == ds.stats().missed
         assert is_alive(ds._live.pid)
@@ -106,15 +107,15 @@ def test_a_sample_that_does_not_fit_is_its_own_error() -> None:
 
 def test_waiting_is_bounded(tmp_path: Path) -> None:
     slow = partial(LoggedInserter, tmp_path / "log", seconds=1.5)
-    settings = {"timeout_s": 0.3, "server": ServerSettings(grace_s=0.2)}
-    with live(pipeline=pipeline(slow()), **settings) as ds:
+    settings = LiveSettings(timeout_s=0.3, server=ServerSettings(grace_s=0.2))
+    with live(pipeline=pipeline(slow()), live=settings) as ds:
         ds.start()
         with pytest.raises(GenerationTimeoutError, match=r"frame-002(?s:.*)0\.3 s(?s:.*)timeout_s"):
             ds[2]
         # It is made all the same, and there the next time.
         assert wait_until(lambda: ds.stats().made >= 1)
         assert ds[2]
-    with live(pipeline=pipeline(slow()), on_timeout="original", **settings) as ds:
+    with live(pipeline=pipeline(slow()), live=replace(settings, on_timeout="original")) as ds:
         ds.start()
         started = time.monotonic()
         assert equal(ds[2], tensors(*Frames(LENGTH)[2]))
@@ -128,7 +129,7 @@ def test_a_killed_server_is_told_or_borne(caplog: pytest.LogCaptureFixture) -> N
         kill(ds._live.pid)
         with pytest.raises(GenerationProcessError, match=r"killed by SIGKILL(?s:.*)out of memory"):
             read_all(ds)
-    with live(on_server_failure="original") as ds:
+    with live(live=LiveSettings(on_server_failure="original")) as ds:
         ds[0]
         kill(ds._live.pid)
         loader = DataLoader(ds, batch_size=3, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
@@ -150,13 +151,13 @@ def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monke
             raise ChildProcessError
         return real(pid, options)
 
-    with live(on_server_failure="original") as ds:
+    with live(live=LiveSettings(on_server_failure="original")) as ds:
         ds[0]
         server = ds._live.pid
         monkeypatch.setattr(os, "waitpid", waitpid)
         kill(server)
-        assert wait_until(lambda: ds._live._keeper.state == "failed")
-        assert how in str(ds._live._keeper._inside.why)
+        assert wait_until(lambda: ds._live._process.state == "failed")
+        assert how in str(ds._live._process._supervisor.reason)
         assert equal(ds[5], tensors(*Frames(LENGTH)[5]))
     assert refused[server] >= 1
     monkeypatch.undo()
@@ -181,7 +182,7 @@ def test_background_tells_of_a_dead_server(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_leaves_the_server_to_the_next_loader() -> None:
-    with live(variants="all", num_variants=9) as ds:
+    with live(variants="all", live=LiveSettings(num_variants=9)) as ds:
         loader = DataLoader(ds, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
         batches = iter(loader)
         next(batches)

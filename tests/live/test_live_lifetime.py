@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import GenerationProcessError
+from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.fakes import EllipseInserter, Frames
 from tests.helpers.live_cases import (
     LENGTH,
@@ -81,7 +82,7 @@ def test_an_early_break_and_two_loaders_at_once() -> None:
 
 
 def test_nothing_stays_open(tmp_path: Path) -> None:
-    with live(variants="all", num_variants=4) as ds:
+    with live(variants="all", live=LiveSettings(num_variants=4)) as ds:
         ds[0]
         open_before = len(os.listdir("/proc/self/fd"))
         read_all(ds)

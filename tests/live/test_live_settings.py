@@ -9,7 +9,7 @@ import pytest
 
 from poc_aug.errors import GenerationProcessError, LabelPolicyError, PocAugError, SchemaError, SettingError
 from poc_aug.labels.policies import NewClassLabels
-from poc_aug.live import ServerSettings
+from poc_aug.reading.live_settings import LiveSettings, ServerSettings
 from tests.helpers.fakes import EllipseInserter
 from tests.helpers.live_cases import live, pipeline, traces, wait_until
 
@@ -25,23 +25,35 @@ pytestmark = [
     [
         ({"on_miss": "original"}, SettingError, "original' with pipeline"),
         ({"on_miss": "sometimes"}, SettingError, "sometimes"),
-        ({"refresh": 1.5}, SettingError, r"refresh=1\.5"),
-        ({"num_variants": 0}, SettingError, "num_variants=0"),
-        ({"timeout_s": 0}, SettingError, "timeout_s=0"),
-        ({"on_timeout": "wait"}, SettingError, "on_timeout='wait'"),
-        ({"on_server_failure": "ignore"}, SettingError, "on_server_failure='ignore'"),
-        ({"labels": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
+        ({"live": {"refresh": 0.1}}, SettingError, "live={'refresh'"),
+        ({"label_policy": NewClassLabels({"dog": 19})}, LabelPolicyError, "cat"),
         ({"schema": "mars"}, PocAugError, "mars"),
         ({"pipeline": pipeline(location=["grass"])}, SchemaError, "grass"),
         ({"pipeline": None}, SettingError, "cache=None"),
         ({"pipeline": None, "on_miss": "background"}, SettingError, "background' without pipeline"),
-        ({"pipeline": None, "refresh": 0.1}, SettingError, r"refresh=0\.1 without pipeline"),
+        ({"pipeline": None, "live": LiveSettings(refresh=0.1)}, SettingError, r"refresh=0\.1.* without pipeline="),
     ],
 )
 def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, named: str) -> None:
     with pytest.raises(error, match=named):
         live(**changes)
     assert wait_until(lambda: not traces(os.getpid()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"refresh": 1.5}, r"refresh=1\.5"),
+        ({"num_variants": 0}, "num_variants=0"),
+        ({"timeout_s": 0}, "timeout_s=0"),
+        ({"on_timeout": "wait"}, "on_timeout='wait'"),
+        ({"on_server_failure": "ignore"}, "on_server_failure='ignore'"),
+        ({"server": {"threads": 2}}, "server={'threads': 2}"),
+    ],
+)
+def test_bad_live_settings_are_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        LiveSettings(**changes)
 
 
 @pytest.mark.parametrize(

@@ -4,43 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kornia.filters import gaussian_blur2d
 
-from poc_aug import seeding
 from poc_aug.errors import SettingError
-from poc_aug.masks import dilate, feather, feather_radius_px
-from poc_aug.reading.compose import compose, support
-from poc_aug.types import Insertion, Part, Sample
-
-
-def blob(rng: torch.Generator, h: int, w: int, share: float = 0.5) -> torch.Tensor:
-    mask = torch.rand(h, w, generator=rng) < share
-    mask[h // 2, w // 2] = True
-    return mask
-
-
-def make_insertion(
-    seed: int, box: tuple[int, int, int, int], *, alpha: bool = False, shade: bool = False, parts: int = 1
-) -> Insertion:
-    rng = seeding.generator(seed)
-    _, _, h, w = box
-    union = blob(rng, h, w)
-    owner = torch.randint(0, parts, (h, w), generator=rng)
-    return Insertion(
-        box_yxhw=box,
-        patch=torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8),
-        parts=tuple(Part(f"part{k}", union & (owner == k), 0.9) for k in range(parts)),
-        alpha=torch.where(union, 255, torch.randint(0, 128, (h, w), generator=rng)).to(torch.uint8) if alpha else None,
-        shade=torch.randint(0, 100, (h, w), generator=rng, dtype=torch.uint8) if shade else None,
-        object_name="thing",
-        max_sigma_px=3.0,
-    )
-
-
-def make_sample(seed: int, h: int, w: int) -> Sample:
-    rng = seeding.generator(seed, "sample")
-    image = torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8)
-    return Sample(image, torch.randint(0, 19, (h, w), generator=rng, dtype=torch.uint8), f"s{seed}")
+from poc_aug.masks import dilate
+from poc_aug.reading.compose import compose
+from poc_aug.reading.compose_opacity import support
+from poc_aug.types import Sample
+from tests.helpers.compose_cases import make_insertion, make_sample
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,43 +40,6 @@ def test_nothing_outside_the_support_changes(seed: int, sigma: float, alpha: boo
         assert (after.labels[3:12, 2:9][part.mask] == ids[part.name]).all()
     # The object itself is opaque.
     assert torch.equal(after.image[:, 3:12, 2:9][:, insertion.mask], insertion.patch[:, insertion.mask])
-
-
-@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0, 5.0])
-def test_feather_is_the_papers_formula_and_bounded(sigma: float) -> None:
-    mask = torch.zeros(40, 33, dtype=torch.bool)
-    mask[14:25, 15:19] = True
-    alpha = feather(mask, sigma)
-    size = 2 * feather_radius_px(sigma) + 1
-    blurred = gaussian_blur2d(
-        mask[None, None].float(), (size, size), (sigma, sigma), border_type="constant", separable=False
-    )[0, 0]
-    assert torch.allclose(alpha, torch.maximum(mask.float(), blurred), atol=1e-5)
-    assert (alpha[mask] == 1).all()
-    assert (alpha[~dilate(mask, feather_radius_px(sigma))] == 0).all()
-
-
-def test_feathering_the_rectangle_equals_feathering_the_frame() -> None:
-    whole = torch.zeros(50, 61, dtype=torch.bool)
-    whole[20:31, 24:40] = blob(seeding.generator(1), 11, 16)
-    radius = feather_radius_px(2.0)
-    box = slice(20 - radius, 31 + radius), slice(24 - radius, 40 + radius)
-    assert torch.allclose(feather(whole, 2.0)[box], feather(whole[box], 2.0), atol=1e-6)
-
-
-def test_zero_sigma_is_the_mask_itself() -> None:
-    mask = blob(seeding.generator(0), 17, 11)
-    assert torch.equal(feather(mask, 0.0), mask.float())
-
-
-@given(radius=st.integers(0, 4), seed=st.integers(0, 99))
-def test_dilate_is_the_maximum_over_a_square(radius: int, seed: int) -> None:
-    mask = torch.rand(17, 11, generator=seeding.generator(seed)) > 0.95
-    grown = dilate(mask, radius)
-    for y in range(17):
-        for x in range(11):
-            window = mask[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
-            assert bool(grown[y, x]) == bool(window.any())
 
 
 def test_a_ring_surrounds_the_object_also_beyond_its_patch() -> None:

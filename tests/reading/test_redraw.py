@@ -14,6 +14,7 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
+from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.dataset_cases import equal, keep, tensors
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 
@@ -179,9 +180,11 @@ def test_no_warning_where_each_sample_has_one_variant(tmp_path: Path) -> None:
     warm_cache(Frames(LENGTH), tmp_path / "one.cache", pipeline, num_variants=1, workers=0)
     assert reading_again(wrapped(tmp_path / "one.cache", p=1.0)) == []
     assert len(reading_again(wrapped(tmp_path / "one.cache", p=0.5))) == 1
-    with wrapped(tmp_path / "one.cache", p=1.0, pipeline=pipeline, num_variants=1) as live:
+    with wrapped(tmp_path / "one.cache", p=1.0, pipeline=pipeline, live=LiveSettings(num_variants=1)) as live:
         assert reading_again(live) == []
-    with wrapped(tmp_path / "one.cache", p=1.0, pipeline=pipeline, num_variants=1, variant=0, refresh=1.0) as live:
+    with wrapped(
+        tmp_path / "one.cache", p=1.0, pipeline=pipeline, live=LiveSettings(num_variants=1, refresh=1.0), variant=0
+    ) as live:
         assert len(reading_again(live)) == 1  # the next epoch shows another
 
 

@@ -11,7 +11,7 @@ import torch
 
 from poc_aug.errors import ModelError
 
-# What torch.load was seen to raise for files with missing or changed bytes.
+# What torch.load has been observed to raise for files with missing or changed bytes.
 _UNREADABLE = (
     pickle.UnpicklingError,
     struct.error,
@@ -25,7 +25,7 @@ _UNREADABLE = (
 
 
 def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
-    """The mapping that a checkpoint holds, on the CPU. Code in it is never run.
+    """The mapping that a checkpoint holds, on the CPU. Code in the file is never run.
 
     Raises:
         ModelError: no such file, or not a checkpoint.
@@ -37,13 +37,13 @@ def load_checkpoint(path: str | Path, expected: str) -> dict[str, Any]:
             hint="check the path",
         )
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise ModelError(
             f"{str(path)!r} is not a checkpoint: {type(error).__name__}: {error}",
             expected=expected,
             hint="was it fetched completely? compare its size with the original's",
         ) from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{str(path)!r} holds a {type(found).__name__}", expected=expected)
-    return found
+    if not isinstance(checkpoint, dict):
+        raise ModelError(f"{str(path)!r} holds a {type(checkpoint).__name__}", expected=expected)
+    return checkpoint

@@ -1,39 +1,40 @@
-"""Which device and dtype a model runs with, and the exact install line where its library is missing."""
+"""Which device and dtype a model runs with."""
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-
 import torch
 
-from poc_aug.errors import DeviceError, MissingDependencyError
+from poc_aug.errors import DeviceError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name; ``None``: CUDA where there is one, else the CPU.
+    """The device of that name; ``None``: CUDA if available, otherwise the CPU.
 
     Raises:
         DeviceError: not a device, or not on this machine.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except RuntimeError as error:
         raise DeviceError(f"device {device!r}", expected="cpu, cuda or cuda:0") from error
-    if found.type == "cuda":
+    if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
+        if (resolved.index or 0) >= count:
             raise DeviceError(
-                f"device {str(found)!r} was asked for, and this machine has {count} usable CUDA devices",
+                f"device {str(resolved)!r} was asked for, but this machine has {count} usable CUDA devices",
                 expected="cpu" if count == 0 else f"cpu, or cuda:0 to cuda:{count - 1}",
-                hint="leave the device out to take what is there; torch.cuda.is_available() must be true for CUDA",
+                hint="leave the device out to use what is there; torch.cuda.is_available() must be true for CUDA",
             )
-    return found
+    return resolved
 
 
 def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
@@ -41,6 +42,10 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
 
     Raises:
         DeviceError: an unknown dtype, or float16 on the CPU.
+
+    Example:
+        >>> resolve_dtype("bf16", torch.device("cpu"))
+        torch.bfloat16
     """
     if dtype is None:
         return torch.float16 if device.type == "cuda" else torch.float32
@@ -58,20 +63,3 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
             hint="leave the dtype out, or run on CUDA",
         )
     return dtype
-
-
-def require(module: str, *, extra: str = "generate") -> ModuleType:
-    """Import an optional module.
-
-    Raises:
-        MissingDependencyError: it is not installed; the message holds the install line.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        missing = (error.name or module).partition(".")[0]
-        raise MissingDependencyError(
-            f"the package {missing!r} is not installed",
-            expected=f"the extra {extra!r} of poc_aug",
-            hint=f"pip install 'poc_aug[{extra}]'",
-        ) from error

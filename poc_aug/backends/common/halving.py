@@ -1,4 +1,4 @@
-"""Running a batch on a device that may have too little memory for it: halve, say so, go on."""
+"""Running a batch on a device that may have too little memory for it: halve it, log that, and continue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ class Halving:
     """Remembers the largest batch that fits, so that a size that failed is not tried again.
 
     Args:
-        name: who is running, for the log's message.
-        limit: largest batch to begin with; ``None``: any.
+        name: what is running, for the log message.
+        limit: largest batch to start with; ``None``: no limit.
 
     Attributes:
-        limit: the largest batch tried now.
+        limit: the largest batch that will be tried.
+
+    Example:
+        >>> def double(batch):
+        ...     if len(batch) > 3:
+        ...         raise torch.OutOfMemoryError
+        ...     return [2 * item for item in batch]
+        >>> halving = Halving("double")
+        >>> halving.run(double, [1, 2, 3, 4, 5]), halving.limit
+        ([2, 4, 6, 8, 10], 2)
     """
 
     def __init__(self, name: str, limit: int | None = None) -> None:
@@ -36,8 +45,8 @@ class Halving:
         """
         results: list[_Result] = []
         while len(results) < len(items):
-            room = len(items) - len(results)
-            size = room if self.limit is None else min(room, self.limit)
+            remaining = len(items) - len(results)
+            size = remaining if self.limit is None else min(remaining, self.limit)
             batch = items[len(results) : len(results) + size]
             try:
                 done = list(work(batch))
@@ -45,7 +54,7 @@ class Halving:
                 if size == 1:
                     raise
                 self.limit = size // 2
-                _LOG.warning("%s: out of memory with a batch of %d, going on with %d", self.name, size, self.limit)
+                _LOG.warning("%s: out of memory with a batch of %d, continuing with %d", self.name, size, self.limit)
             else:
                 if len(done) != size:
                     raise ValueError(f"{self.name}: {len(done)} results for {size} items")

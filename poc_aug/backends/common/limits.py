@@ -28,7 +28,7 @@ def check_counts(**values: int) -> None:
 
 
 def check_nms(nms_iou: float) -> None:
-    """Check the overlap over which the weaker of two boxes is dropped: over 0, at most 1.
+    """Check the overlap above which the weaker of two boxes is dropped: over 0, at most 1.
 
     Raises:
         SettingError: naming the value.

@@ -1,4 +1,4 @@
-"""Model files: which ones they are, and fetching one from the hub."""
+"""Model files: telling them apart, and fetching one from the hub."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ _SAMPLES = 8
 _TEXTS = (".json", ".txt", ".py")
 
 
-def identity_of(model: str | Path) -> str:
-    """What a model is called in provenance and fingerprints, without the path to it.
+def model_identity(model: str | Path) -> str:
+    """The name of a model in provenance and fingerprints, without the path to it.
 
-    A hub id is itself. A file is its name and a hash of its size and of eight pieces of 1 MiB, spread over it: two
-    fine-tunes of one size differ in them. A folder is its name and a hash of its files' names and contents: JSON and
-    texts are read whole, weights as above.
+    A hub id stands for itself. A file is identified by its name and a hash of its size and of eight pieces of 1 MiB
+    spread over it, in which two fine-tunes of one size differ. A folder is identified by its name and a hash of its
+    files' names and contents: JSON and text files are read whole, weights as above.
+
+    Example:
+        >>> model_identity("facebook/sam3")
+        'facebook/sam3'
     """
     path = Path(model)
     if path.is_file():
         return f"{path.name}#{_sampled(path).hexdigest()}"
     if not path.is_dir():
         return str(model)
-    seen = xxhash.xxh3_64()
+    digest = xxhash.xxh3_64()
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            seen.update(file.relative_to(path).as_posix().encode())
-            seen.update(file.read_bytes() if file.suffix in _TEXTS else _sampled(file).digest())
-    return f"{path.name}#{seen.hexdigest()}"
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(file.read_bytes() if file.suffix in _TEXTS else _sampled(file).digest())
+    return f"{path.name}#{digest.hexdigest()}"
 
 
 def _sampled(file: Path) -> xxhash.xxh3_64:
     size = file.stat().st_size
-    seen = xxhash.xxh3_64(str(size).encode())
+    digest = xxhash.xxh3_64(str(size).encode())
     with file.open("rb") as stream:
         for number in range(_SAMPLES):
             stream.seek(max(0, size - _SAMPLE) * number // (_SAMPLES - 1))
-            seen.update(stream.read(_SAMPLE))
-    return seen
+            digest.update(stream.read(_SAMPLE))
+    return digest
 
 
 def hub_file(model: str, name: str, *, what: str, expected: str) -> Path:
@@ -49,8 +53,8 @@ def hub_file(model: str, name: str, *, what: str, expected: str) -> Path:
     Args:
         model: hub id.
         name: the file.
-        what: what the model is to be, for errors: "model", "detector".
-        expected: what would do, for errors.
+        what: the role of the model, for errors: "model", "detector".
+        expected: what is accepted, for errors.
 
     Raises:
         ModelError: gated, not on the hub, or not reachable.
@@ -69,8 +73,8 @@ def hub_file(model: str, name: str, *, what: str, expected: str) -> Path:
     # The hub's own errors (no such repository, no such file, nothing cached, no network) are OSErrors.
     except OSError as error:
         raise ModelError(
-            f"the {what} {model!r} is neither a folder nor in the local hub cache, and the hub gave: "
+            f"the {what} {model!r} is neither a folder nor in the local hub cache, and the hub answered: "
             f"{type(error).__name__}",
             expected=expected,
-            hint=f"check the spelling and the network, or fetch it where there is one: hf download {model}",
+            hint=f"check the spelling and the network, or fetch it while online: hf download {model}",
         ) from error

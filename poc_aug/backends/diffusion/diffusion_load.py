@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.model_files import hub_file, identity_of
-from poc_aug.backends.diffusion.families import Family, Task, family_of
+from poc_aug.backends.common.device import resolve_device, resolve_dtype
+from poc_aug.backends.common.model_files import hub_file, model_identity
+from poc_aug.backends.diffusion.families import DiffusionTask, Family, family_of
 from poc_aug.errors import ModelError
+from poc_aug.optional_imports import require
 
 Offload = Literal["none", "model", "sequential"]
 _INDEX = "model_index.json"
@@ -25,20 +26,20 @@ class LoadSettings:
     """How a pipeline is loaded.
 
     Attributes:
-        family: pipeline class; ``None``: found from the checkpoint.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        family: pipeline class; ``None``: read from the checkpoint.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: "float16", "bfloat16" or "float32"; ``None``: float16 on CUDA, float32 on the CPU.
         scheduler: class name in diffusers; ``None``: the checkpoint's own.
         lora: hub id or path of LoRA weights.
-        lora_weight_name: their file's name, where the repository holds several.
+        lora_weight_name: the file's name, if the repository holds several.
         lora_scale: weight of the LoRA.
-        vae: another VAE (SDXL's overflows in fp16, for instance).
+        vae: another VAE (for example because SDXL's overflows in fp16).
         safety_checker: keep the checkpoint's safety checker, if it has one.
         compile: compile the denoiser.
         channels_last: memory format of the convolutions.
         vae_slicing: decode one image at a time.
         vae_tiling: decode in tiles.
-        offload: keep "model" parts or "sequential"ly every layer in CPU memory while unused.
+        offload: keep parts in CPU memory while unused: "model" moves whole networks, "sequential" single layers.
     """
 
     family: str | None = None
@@ -58,7 +59,7 @@ class LoadSettings:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPipeline:
     """A pipeline that is ready to run.
 
     Attributes:
@@ -66,7 +67,7 @@ class Loaded:
         family: its row of the table.
         device: where it runs.
         dtype: what it computes in.
-        identity: name of the model for provenance and fingerprints, without the path to it.
+        identity: the model's name in provenance and fingerprints, without the path to it.
     """
 
     pipe: Any
@@ -76,7 +77,7 @@ class Loaded:
     identity: str
 
 
-def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
+def load_inpainting(model: str | Path, settings: LoadSettings) -> LoadedPipeline:
     """Load an inpainting pipeline.
 
     Raises:
@@ -87,7 +88,7 @@ def load_inpainting(model: str | Path, settings: LoadSettings) -> Loaded:
     return _load(model, settings, "inpainting")
 
 
-def load_text_to_image(model: str | Path, settings: LoadSettings) -> Loaded:
+def load_text_to_image(model: str | Path, settings: LoadSettings) -> LoadedPipeline:
     """Load a text-to-image pipeline.
 
     Raises:
@@ -98,25 +99,25 @@ def load_text_to_image(model: str | Path, settings: LoadSettings) -> Loaded:
     return _load(model, settings, "text-to-image")
 
 
-def _load(model: str | Path, settings: LoadSettings, task: Task) -> Loaded:
-    diffusers = require("diffusers")
+def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> LoadedPipeline:
+    diffusers = require("diffusers", extra="generate", purpose=f"{_article(task)} model")
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
-    # Before the weights: the class's name is in a file of a few hundred bytes.
+    # Checked before the weights are read: the class's name is in a file of a few hundred bytes.
     index = _index(str(model))
     name = settings.family or _class_for(task, index["_class_name"], str(model))
     family = family_of(name, task)
     scheduler = None if settings.scheduler is None else _scheduler_class(diffusers, settings.scheduler)
-    # Parts that a checkpoint leaves out on purpose (SD 3 without T5): another class than its own asks for them.
-    absent: dict[str, Any] = {part: None for part, where in index.items() if where == [None, None]}
+    # A checkpoint may leave parts out on purpose (SD 3 without T5): another class than its own must be given None.
+    absent: dict[str, Any] = {part: None for part, source in index.items() if source == [None, None]}
     pipe = _from_pretrained(getattr(diffusers, name), model, dtype, absent, settings)
     _check_task(pipe, family, task, str(model))
     _apply(diffusers, pipe, family, device, dtype, scheduler, settings)
-    return Loaded(pipe, family, device, dtype, identity_of(model))
+    return LoadedPipeline(pipe, family, device, dtype, model_identity(model))
 
 
 def _index(model: str) -> dict[str, Any]:
-    """The model's ``model_index.json``, local or of the hub: its class and where its parts are."""
+    """The model's ``model_index.json``, local or from the hub: its class and its parts."""
     path = Path(model)
     if path.is_dir():
         index = path / _INDEX
@@ -137,14 +138,14 @@ def _index(model: str) -> dict[str, Any]:
         index = hub_file(
             model, _INDEX, what="model", expected="the folder of a saved pipeline, or the id of a pipeline on the hub"
         )
-    found = json.loads(index.read_text(encoding="utf-8"))
-    if not (isinstance(found, dict) and isinstance(found.get("_class_name"), str)):
+    content = json.loads(index.read_text(encoding="utf-8"))
+    if not (isinstance(content, dict) and isinstance(content.get("_class_name"), str)):
         raise ModelError(f"{_INDEX} of {model!r} names no class", expected="the _class_name of a pipeline")
-    return found
+    return content
 
 
-def _class_for(task: Task, saved: str, model: str) -> str:
-    """The class that does the task with a checkpoint of a saved class, by diffusers' own tables where they have it."""
+def _class_for(task: DiffusionTask, saved: str, model: str) -> str:
+    """The class that does the task with a checkpoint of class ``saved``: itself, or its counterpart in diffusers."""
     from diffusers.pipelines import auto_pipeline
 
     try:
@@ -152,8 +153,10 @@ def _class_for(task: Task, saved: str, model: str) -> str:
     except ModelError:
         inpaints = task == "inpainting"
         table = "AUTO_INPAINT_PIPELINES_MAPPING" if inpaints else "AUTO_TEXT2IMAGE_PIPELINES_MAPPING"
-        found = auto_pipeline._get_task_class(getattr(auto_pipeline, table), saved, throw_error_if_not_exist=False)
-        if found is None:
+        counterpart = auto_pipeline._get_task_class(
+            getattr(auto_pipeline, table), saved, throw_error_if_not_exist=False
+        )
+        if counterpart is None:
             does = "inpaint" if inpaints else "paint from text alone"
             named = "FluxFillPipeline" if inpaints else "FluxPipeline"
             raise ModelError(
@@ -162,22 +165,22 @@ def _class_for(task: Task, saved: str, model: str) -> str:
                 hint=f"use {_article(task)} checkpoint; its class can also be named: family={named!r}",
                 command=f"use {_article(task)} checkpoint; its class can also be named: --backend-arg family={named}",
             ) from None
-        return str(found.__name__)
+        return str(counterpart.__name__)
     return saved
 
 
-def _article(task: Task) -> str:
+def _article(task: DiffusionTask) -> str:
     return "an inpainting" if task == "inpainting" else "a text-to-image"
 
 
 def _scheduler_class(diffusers: Any, name: str) -> Any:
-    found = getattr(diffusers, name, None)
-    if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
+    scheduler = getattr(diffusers, name, None)
+    if not (isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)):
         known = (
             "DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler, UniPCMultistepScheduler"
         )
         raise ModelError(f"scheduler {name!r}", expected=f"a scheduler of diffusers, such as {known}")
-    return found
+    return scheduler
 
 
 def _from_pretrained(
@@ -200,7 +203,7 @@ def _from_pretrained(
 
 
 def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
-    cls: Any = require("diffusers").AutoencoderKL
+    cls: Any = require("diffusers", extra="generate", purpose="another VAE").AutoencoderKL
     try:
         return cls.from_pretrained(str(vae), dtype=dtype)
     except (OSError, ValueError) as error:
@@ -209,12 +212,12 @@ def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
         ) from error
 
 
-def _check_task(pipe: Any, family: Family, task: Task, model: str) -> None:
+def _check_task(pipe: Any, family: Family, task: DiffusionTask, model: str) -> None:
     if family.in_channels is None:
         return
     channels = getattr(pipe, family.denoiser).config.in_channels
     if channels != family.in_channels:
-        other: Task = "text-to-image" if task == "inpainting" else "inpainting"
+        other: DiffusionTask = "text-to-image" if task == "inpainting" else "inpainting"
         takes = "latents, mask and masked image" if task == "inpainting" else "latents alone"
         raise ModelError(
             f"the model {model!r} is {_article(other)} model: its {family.denoiser} takes {channels} channels",
@@ -249,7 +252,7 @@ def _apply(
         pipe.to(device)
     elif device.type == "cpu":
         raise ModelError(
-            f"offload={settings.offload!r} on the CPU", expected="offload='none' there", hint="leave offload out"
+            f"offload={settings.offload!r} on the CPU", expected="offload='none' on the CPU", hint="leave offload out"
         )
     elif settings.offload == "model":
         pipe.enable_model_cpu_offload(device=device)
@@ -260,16 +263,16 @@ def _apply(
 
 
 def _load_lora(pipe: Any, settings: LoadSettings) -> None:
-    require("peft")
-    where = str(settings.lora)
-    named = {} if settings.lora_weight_name is None else {"weight_name": settings.lora_weight_name}
+    require("peft", extra="generate", purpose="a LoRA")
+    source = str(settings.lora)
+    weight_name = {} if settings.lora_weight_name is None else {"weight_name": settings.lora_weight_name}
     try:
-        pipe.load_lora_weights(where, **named)
+        pipe.load_lora_weights(source, **weight_name)
         pipe.fuse_lora(lora_scale=settings.lora_scale)
         pipe.unload_lora_weights()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(
-            f"the LoRA {where!r} cannot be loaded: {type(error).__name__}: {error}",
+            f"the LoRA {source!r} cannot be loaded: {type(error).__name__}: {error}",
             expected="LoRA weights of the same model family: a file, a folder or a hub id",
             hint="name its file: lora_weight_name='pytorch_lora_weights.safetensors'",
             command="name its file: --backend-arg lora_weight_name=pytorch_lora_weights.safetensors",

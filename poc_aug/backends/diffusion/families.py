@@ -1,4 +1,4 @@
-"""What differs between the models of diffusers: two tables, inpainting and text to image, one line a family.
+"""What differs between the models of diffusers: two tables, inpainting and text to image, one row per family.
 
 Sources: the signatures of diffusers 0.42 (``encode_prompt`` and ``__call__`` of each pipeline) and the model cards.
 """
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from poc_aug.errors import ModelError
 
-Task = Literal["inpainting", "text-to-image"]
+DiffusionTask = Literal["inpainting", "text-to-image"]
 
 _CLIP = ("prompt_embeds", "negative_prompt_embeds")
 _CLIP_POOLED = (*_CLIP, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -24,16 +24,16 @@ class Family:
     Attributes:
         pipeline: name of the class in diffusers.
         denoiser: attribute of the denoising network.
-        size_px: side of the square it was trained on.
+        size_px: side of the square images it was trained on.
         multiple_of: height and width must be multiples of this.
         steps: denoising steps that its card uses.
         guidance: guidance scale that its card uses.
-        encoded: names of the call's arguments for what ``encode_prompt`` returns, in its order (``None``: not
-            an argument); empty: its text encoder sees the image too or pads by batch, so texts go in as they are.
+        encoded: names of the call's arguments for what ``encode_prompt`` returns, in order (``None``: not an
+            argument); empty: its text encoder also sees the image or pads by batch, so it gets the plain texts.
         negative: whether it takes a negative prompt when guidance is over 1.
-        guidance_argument: the call's name of the guidance scale.
+        guidance_argument: the call's name for the guidance scale.
         takes_strength: whether the call has ``strength``.
-        in_channels: channels of the denoiser, where those of a checkpoint for the other task differ (inpainting
+        in_channels: channels of the denoiser, if those of a checkpoint for the other task differ (inpainting
             adds the mask and the masked image); ``None``: one checkpoint does both.
         tokenizer: attribute of the tokenizer whose limit counts.
         text_tokens: that limit; ``None``: the tokenizer's own ``model_max_length``.
@@ -102,7 +102,7 @@ FAMILIES: dict[str, Family] = {row.pipeline: row for row in _ROWS}
 
 
 def _text_to_image(inpainting: str, pipeline: str, in_channels: int | None = None, **changes: Any) -> Family:
-    """The row of an inpainting class, for the class of the same family that needs no picture."""
+    """The row of an inpainting class, adapted to its family's text-to-image class."""
     row = FAMILIES[inpainting]
     return replace(row, pipeline=pipeline, in_channels=in_channels, takes_strength=False, **changes)
 
@@ -119,11 +119,15 @@ _TEXT_TO_IMAGE_ROWS = (
 TEXT_TO_IMAGE_FAMILIES: dict[str, Family] = {row.pipeline: row for row in _TEXT_TO_IMAGE_ROWS}
 
 
-def family_of(pipeline: str, task: Task = "inpainting") -> Family:
+def family_of(pipeline: str, task: DiffusionTask = "inpainting") -> Family:
     """The family of a pipeline class.
 
     Raises:
-        ModelError: a class that the task's table does not hold.
+        ModelError: a class that is not in the task's table.
+
+    Example:
+        >>> family_of("FluxFillPipeline").guidance
+        30.0
     """
     table = FAMILIES if task == "inpainting" else TEXT_TO_IMAGE_FAMILIES
     if pipeline not in table:

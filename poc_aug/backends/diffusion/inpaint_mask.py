@@ -1,4 +1,4 @@
-"""The mask of an inpainting pass: the region's box, grown and blurred as the pass says."""
+"""The mask of an inpainting pass: the region's box, grown and blurred as the pass asks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from poc_aug.recipe import InpaintPass
 from poc_aug.types import Box
 
 
-def grown(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
-    """The box scaled by ``factor`` about its centre, cut to the crop."""
+def grow_box(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
+    """The box scaled by ``factor`` about its centre, clipped to the crop.
+
+    Example:
+        >>> grow_box((10, 10, 20, 40), 1.5, (64, 64))
+        (5, 0, 30, 60)
+    """
     y, x, h, w = box_yxhw
     more_y, more_x = round(h * (factor - 1) / 2), round(w * (factor - 1) / 2)
     top, left = max(y - more_y, 0), max(x - more_x, 0)
@@ -20,9 +25,9 @@ def grown(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
 def box_mask(box_yxhw: Box, settings: InpaintPass, crop_hw: tuple[int, int], model_hw: tuple[int, int]) -> torch.Tensor:
     """Mask of a pass in the model's input size, float32 ``[H, W]`` in [0, 1].
 
-    The box filter is GenVal's: it softens the mask to both sides of the box's edge.
+    It is blurred with a box filter, as in GenVal, which softens both sides of the box's edge.
     """
-    y, x, h, w = grown(box_yxhw, settings.grow, crop_hw)
+    y, x, h, w = grow_box(box_yxhw, settings.grow, crop_hw)
     scale_y, scale_x = model_hw[0] / crop_hw[0], model_hw[1] / crop_hw[1]
     mask = torch.zeros(model_hw)
     mask[round(y * scale_y) : round((y + h) * scale_y), round(x * scale_x) : round((x + w) * scale_x)] = 1
@@ -36,10 +41,10 @@ def box_mask(box_yxhw: Box, settings: InpaintPass, crop_hw: tuple[int, int], mod
 
 
 def paste_mask(box_yxhw: Box, settings: InpaintPass, crop_hw: tuple[int, int], mask: torch.Tensor) -> torch.Tensor:
-    """Where a pass's picture replaces the crop, in the crop's own size, float32 ``[h, w]`` in [0, 1]."""
+    """The weight of a pass's picture over the crop, in the crop's own size, float32 ``[h, w]`` in [0, 1]."""
     if settings.mask_blur_px > 1:
         return F.interpolate(mask[None, None], size=crop_hw, mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
-    y, x, h, w = grown(box_yxhw, settings.grow, crop_hw)
+    y, x, h, w = grow_box(box_yxhw, settings.grow, crop_hw)
     exact = torch.zeros(crop_hw)
     exact[y : y + h, x : x + w] = 1
     return exact

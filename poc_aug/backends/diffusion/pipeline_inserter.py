@@ -1,4 +1,4 @@
-"""What the inserters that run a pipeline of diffusers share: settings, sizes, and judging what came out."""
+"""What the inserters that run a pipeline of diffusers share: settings, sizes, and checks of the output."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.backends.common.halving import Halving
-from poc_aug.backends.common.model_files import identity_of
-from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, Offload
+from poc_aug.backends.common.model_files import model_identity
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettings, Offload
 from poc_aug.backends.diffusion.text_embeddings import TextEmbeddings
 from poc_aug.backends.diffusion.upcast import vae_in_float32
 from poc_aug.errors import SettingError
 from poc_aug.types import Crop, Extent, Rejection
 
 _BLACK_LEVEL = 2 / 255
-"""A picture without one brighter value is black: what overflows and safety checkers leave."""
+"""A picture whose values are all at or below this is black, as after an overflow or a safety checker."""
 
 
 def check_settings(
     who: str, *, steps: int | None, guidance: float | None, batch_size: int | None, compile: bool
 ) -> None:
-    """Check the settings of an inserter named ``who``.
+    """Check the settings of an inserter; ``who`` is its class name, for errors.
 
     Raises:
         SettingError: a setting outside its limits.
@@ -40,7 +40,7 @@ def check_settings(
         raise SettingError(f"{who}: compile=True without batch_size", expected="a fixed batch_size")
 
 
-def input_size(who: str, loaded: Loaded, size_px: int | None) -> int:
+def input_size(who: str, loaded: LoadedPipeline, size_px: int | None) -> int:
     """Side of the model's input in pixels; ``None``: what it was trained on.
 
     Raises:
@@ -57,63 +57,63 @@ def input_size(who: str, loaded: Loaded, size_px: int | None) -> int:
     return int(size_px)
 
 
-def describe_loaded(loaded: Loaded, settings: LoadSettings) -> dict[str, Any]:
+def describe_loaded(loaded: LoadedPipeline, settings: LoadSettings) -> dict[str, Any]:
     """JSON values of everything about the model that decides what is painted."""
     return {
         "model": loaded.identity,
         "family": loaded.family.pipeline,
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "scheduler": type(loaded.pipe.scheduler).__name__,
-        "lora": None if settings.lora is None else identity_of(settings.lora),
+        "lora": None if settings.lora is None else model_identity(settings.lora),
         "lora_weight_name": settings.lora_weight_name,
         "lora_scale": settings.lora_scale,
-        "vae": None if settings.vae is None else identity_of(settings.vae),
+        "vae": None if settings.vae is None else model_identity(settings.vae),
         "safety_checker": settings.safety_checker,
     }
 
 
-def filled_up(count: int, fill_up_to: int | None) -> list[int]:
-    """Numbers of a batch's items, the last one again and again up to ``fill_up_to``.
+def padded_batch(count: int, fill_up_to: int | None) -> list[int]:
+    """Indices of a batch's items, the last one repeated up to ``fill_up_to``.
 
-    A compiled denoiser is compiled for one batch size; what the additional items give is thrown away.
+    A compiled denoiser is compiled for one batch size; the results of the repeated items are discarded.
     """
     return [*range(count), *([count - 1] * max(0, (fill_up_to or 0) - count))]
 
 
-def pictures_of(output: Any, count: int) -> tuple[list[torch.Tensor], list[bool]]:
+def output_images(output: Any, count: int) -> tuple[list[torch.Tensor], list[bool]]:
     """The first ``count`` pictures of a pipeline's output, and whether its safety checker blanked them."""
     pictures = output.images.float().cpu()[:count]
     flags = getattr(output, "nsfw_content_detected", None) or [False] * count
     return list(pictures), [bool(flag) for flag in flags[:count]]
 
 
-def judged(
-    loaded: Loaded,
+def paint_and_check(
+    loaded: LoadedPipeline,
     crops: Sequence[Crop],
     run: Callable[[Sequence[int]], tuple[list[torch.Tensor], list[bool]]],
 ) -> list[torch.Tensor | Rejection]:
-    """Run a model over a batch: float32 pictures ``[3, H, W]`` in [0, 1], or why there is none.
+    """Run a model over a batch: float32 pictures ``[3, H, W]`` in [0, 1], or the rejection.
 
     Args:
         loaded: the model.
-        crops: what is painted for.
-        run: pictures of the items of these numbers, and whether each was blanked as unsafe.
+        crops: the crops to paint.
+        run: returns the pictures of the items with these indices, and whether each was blanked as unsafe.
     """
     painted, unsafe = run(range(len(crops)))
     broken = [i for i, picture in enumerate(painted) if not bool(torch.isfinite(picture).all())]
     if broken and loaded.dtype == torch.float16:
-        # Half precision overflows in some VAEs: once more, with that part in single precision.
+        # Some VAEs overflow in half precision: try again with the VAE in single precision.
         with vae_in_float32(loaded.pipe.vae):
-            again, flags = run(broken)
-        for i, picture, flag in zip(broken, again, flags, strict=True):
+            repainted, flags = run(broken)
+        for i, picture, flag in zip(broken, repainted, flags, strict=True):
             painted[i], unsafe[i] = picture, flag
     return [_judge(crop, picture, flag) for crop, picture, flag in zip(crops, painted, unsafe, strict=True)]
 
 
 def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Rejection:
     if not bool(torch.isfinite(picture).all()):
-        share = float((~torch.isfinite(picture)).float().mean())
-        return Rejection("not finite", crop.object_name, detail=f"{share:.0%} of the painted values are not finite")
+        fraction = float((~torch.isfinite(picture)).float().mean())
+        return Rejection("not finite", crop.object_name, detail=f"{fraction:.0%} of the painted values are not finite")
     if unsafe:
         return Rejection("unsafe", crop.object_name, detail="blanked by the model's safety checker")
     if float(picture.max()) <= _BLACK_LEVEL:
@@ -121,22 +121,22 @@ def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Re
     return picture
 
 
-def resized(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+def resize_bicubic(image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
     """float32 ``[3, h, w]`` in [0, 1] to another size, bicubic without aliasing."""
     if image.shape[-2:] == size_hw:
         return image
     return F.interpolate(image[None], size=size_hw, mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
-def levels(image: torch.Tensor) -> torch.Tensor:
+def to_uint8(image: torch.Tensor) -> torch.Tensor:
     """float32 in [0, 1] to uint8."""
     return (image * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 class PipelineInserter(abc.ABC):
-    """What inserters that run a pipeline of diffusers share: loading it, and what they tell of it.
+    """Base of the inserters that run a pipeline of diffusers: loads it and describes it.
 
-    The arguments are documented where they are used: `poc_aug.backends.diffusion.diffusion_inserter.DiffusionInserter`.
+    The arguments are documented in `poc_aug.backends.diffusion.diffusion_inserter.DiffusionInserter`.
     """
 
     needs_camera = False
@@ -192,7 +192,7 @@ class PipelineInserter(abc.ABC):
         self._fill_up_to = batch_size if compile else None
 
     @abc.abstractmethod
-    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded: ...
+    def _load(self, model: str | Path, settings: LoadSettings) -> LoadedPipeline: ...
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.loaded.identity!r}, {self.loaded.family.pipeline}, {self.loaded.device})"
@@ -210,5 +210,5 @@ class PipelineInserter(abc.ABC):
         }
 
     def extent(self, object_name: str, seed: int) -> Extent | None:
-        """``None``: it fills whatever it is given."""
+        """Always ``None``: it fills any box."""
         return None

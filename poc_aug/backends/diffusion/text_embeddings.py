@@ -1,4 +1,4 @@
-"""Texts of a diffusion model: each encoded once, then reused in any batch."""
+"""Prompts of a diffusion model: each encoded once, then reused in any batch."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, TypeAlias
 
 import torch
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline
 
 Text: TypeAlias = tuple[str, str]
 """Prompt and negative prompt."""
 
 
 class TextEmbeddings:
-    """Embeddings of prompts, the least recently used forgotten first.
+    """Cache of prompt embeddings; the least recently used are dropped first.
 
     Args:
         loaded: the pipeline whose text encoder is used.
-        size: how many texts are kept.
+        size: how many prompts are kept.
 
     Attributes:
-        encoded: how many texts were encoded so far.
+        encoded: how many prompts were encoded so far.
     """
 
-    def __init__(self, loaded: Loaded, size: int = 512) -> None:
+    def __init__(self, loaded: LoadedPipeline, size: int = 512) -> None:
         self.loaded = loaded
         self.size = size
         self.encoded = 0
@@ -71,16 +71,16 @@ class TextEmbeddings:
             arguments |= {"do_classifier_free_guidance": guided, "negative_prompt": negative if guided else None}
         if "max_sequence_length" in names and family.text_tokens is not None:
             arguments["max_sequence_length"] = family.text_tokens
-        found = pipe.encode_prompt(**arguments)
+        outputs = pipe.encode_prompt(**arguments)
         return {
             name: value
-            for name, value in zip(family.encoded, found, strict=True)
+            for name, value in zip(family.encoded, outputs, strict=True)
             if name is not None and value is not None and (guided or not name.startswith("negative"))
         }
 
 
 def _stack(values: Sequence[Any]) -> Any:
-    """One batch of what each text gave: tensors ``[1, ...]`` are joined, lists of one tensor too."""
+    """One batch from the single texts' embeddings: tensors ``[1, ...]`` or lists of one tensor are joined."""
     if isinstance(values[0], torch.Tensor):
         return torch.cat(list(values))
     return [item for value in values for item in value]

@@ -1,7 +1,7 @@
 """POC's text-to-image baselines: a picture of the object alone, pasted into the frame (POC §4).
 
-*T2I Full* pastes the whole picture, *T2I Crop* only the object's pixels. Neither knows the scene: that is what
-inpainting is compared with.
+*T2I Full* pastes the whole picture, *T2I Crop* only the object's pixels. Neither knows the scene: they are the
+baselines that inpainting is compared with.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.diffusion.diffusion_load import Loaded, LoadSettings, load_text_to_image
+from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettings, load_text_to_image
 from poc_aug.backends.diffusion.pipeline_inserter import (
     PipelineInserter,
-    filled_up,
-    judged,
-    levels,
-    pictures_of,
-    resized,
+    output_images,
+    padded_batch,
+    paint_and_check,
+    resize_bicubic,
+    to_uint8,
 )
 from poc_aug.backends.diffusion.text_limits import check_prompts
 from poc_aug.errors import RecipeError, SettingError
@@ -30,40 +30,54 @@ from poc_aug.types import Crop, Filled, Json, Rejection
 TEXT_TO_IMAGE_VERSION = 1
 """Raised whenever equal settings would paint other pixels."""
 
-Paste = Literal["full", "crop"]
+PasteMode = Literal["full", "crop"]
 
 
 class TextToImageInserter(PipelineInserter):
     """Replaces crops by pictures that a text-to-image model paints from the prompt and the seed alone.
 
-    The picture is a square of ``size_px``, resized to the crop; where the frame is smaller than the crop, and the crop
-    not a square, the picture's middle is taken. An annotator finds the object in it. Use it with a recipe of
-    `text_to_image_recipe`, whose boxes are the whole crops: in others, most objects would not lie inside their box.
-    The recipe's inpainting passes are not used.
+    The picture is a square of ``size_px``, resized to the crop; if the crop is not square (the frame is smaller than
+    the crop), the picture's centre is used. An annotator finds the object in it. Use it with a recipe from
+    `text_to_image_recipe`, whose boxes are the whole crops: with other recipes, most objects would not lie inside
+    their box. The recipe's inpainting passes are not used.
 
     Args:
         model: hub id, or folder of a saved pipeline.
         paste: ``"crop"`` pastes the object's pixels; ``"full"`` the whole picture, labelled to ignore outside the
             object.
         options: those of `poc_aug.DiffusionInserter`: ``steps``, ``guidance``, ``negative_prompt``,
-            ``scheduler``, ``lora``, ``device``, ``dtype``, ``batch_size``, ``size_px`` and all others.
+            ``scheduler``, ``lora``, ``device``, ``dtype``, ``batch_size``, ``size_px`` and the others.
 
     Raises:
         MissingDependencyError: diffusers is not installed.
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, or is an inpainting model.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the model's weights, so these lines are not run as a test:
+
+        >>> inserter = TextToImageInserter("stable-diffusion-v1-5/stable-diffusion-v1-5")  # doctest: +SKIP
+        >>> pipeline = InsertionPipeline(text_to_image_recipe(recipe), inserter, annotator)  # doctest: +SKIP
+
+        Settings are checked before anything is loaded:
+
+        >>> TextToImageInserter("stable-diffusion-v1-5/stable-diffusion-v1-5", paste="half")
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: TextToImageInserter: paste='half'
+        Expected: 'full' or 'crop'
     """
 
     _inserter = "text-to-image"
     _version = TEXT_TO_IMAGE_VERSION
 
-    def __init__(self, model: str | Path, *, paste: Paste = "crop", **options: Any) -> None:
+    def __init__(self, model: str | Path, *, paste: PasteMode = "crop", **options: Any) -> None:
         if paste not in ("full", "crop"):
             raise SettingError(f"TextToImageInserter: paste={paste!r}", expected="'full' or 'crop'")
         super().__init__(model, **options)
-        self.paste: Paste = paste
-        # There are no passes that could leave these open.
+        self.paste: PasteMode = paste
+        # No pass could set these later, as for inpainting.
         family = self.loaded.family
         self.steps = family.steps if self.steps is None else self.steps
         self.guidance = float(family.guidance if self.guidance is None else self.guidance)
@@ -72,11 +86,11 @@ class TextToImageInserter(PipelineInserter):
         """JSON values of everything that decides what is painted."""
         return {**super().describe(), "paste": self.paste}
 
-    def _load(self, model: str | Path, settings: LoadSettings) -> Loaded:
+    def _load(self, model: str | Path, settings: LoadSettings) -> LoadedPipeline:
         return load_text_to_image(model, settings)
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Check that every prompt fits the model's text limit, and that no shadow is asked for.
+        """Check that every prompt fits the model's text limit, and that no shadow is to be recovered.
 
         Raises:
             RecipeError: a prompt that is too long, with its object, its tokens and the limit; or ``recover_shade``.
@@ -91,9 +105,9 @@ class TextToImageInserter(PipelineInserter):
         check_prompts(self.loaded, recipe.with_changes(passes=(InpaintPass(),)), self.negative_prompt)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        """Paint a picture for each crop; one result a crop, in order.
+        """Paint a picture for each crop; one result per crop, in order.
 
-        Results do not depend on what runs together, up to the order of floating-point sums.
+        Results do not depend on what shares a batch, up to the order of floating-point sums.
         """
         return self._halving.run(self._fill, list(crops))
 
@@ -101,7 +115,7 @@ class TextToImageInserter(PipelineInserter):
         def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
             return self._run([crops[i] for i in numbers])
 
-        painted = judged(self.loaded, crops, run)
+        painted = paint_and_check(self.loaded, crops, run)
         return [
             picture if isinstance(picture, Rejection) else self._filled(crop, picture)
             for crop, picture in zip(crops, painted, strict=True)
@@ -109,7 +123,7 @@ class TextToImageInserter(PipelineInserter):
 
     def _filled(self, crop: Crop, picture: torch.Tensor) -> Filled:
         h, w = crop.image.shape[-2:]
-        told: dict[str, Json] = {
+        provenance: dict[str, Json] = {
             "inserter": "text-to-image",
             "model": self.loaded.identity,
             "paste": self.paste,
@@ -117,16 +131,16 @@ class TextToImageInserter(PipelineInserter):
             "guidance": self.guidance,
             "negative_prompt": self.negative_prompt,
         }
-        image = levels(resized(middle(picture, (h, w)), (h, w)))
+        image = to_uint8(resize_bicubic(centre_crop(picture, (h, w)), (h, w)))
         if self.paste == "crop":
-            return Filled(image, provenance=told)
+            return Filled(image, provenance=provenance)
         whole = torch.full((h, w), 255, dtype=torch.uint8)
-        return Filled(image, alpha=whole, provenance=told, unlabelled=True)
+        return Filled(image, alpha=whole, provenance=provenance, unlabelled=True)
 
     @torch.no_grad()
     def _run(self, crops: Sequence[Crop]) -> tuple[list[torch.Tensor], list[bool]]:
         family = self.loaded.family
-        chosen = filled_up(len(crops), self._fill_up_to)
+        chosen = padded_batch(len(crops), self._fill_up_to)
         texts = [(crops[i].prompt, self.negative_prompt or "") for i in chosen]
         guidance = self.guidance
         assert guidance is not None  # `__init__` has set it
@@ -140,11 +154,16 @@ class TextToImageInserter(PipelineInserter):
             output_type="pt",
             **arguments,
         )
-        return pictures_of(output, len(crops))
+        return output_images(output, len(crops))
 
 
-def middle(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    """The largest part of a picture ``[3, H, W]`` around its centre that has the aspect of ``size_hw``."""
+def centre_crop(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    """The largest part of a picture ``[3, H, W]`` around its centre with the aspect ratio of ``size_hw``.
+
+    Example:
+        >>> centre_crop(torch.zeros(3, 64, 64), (100, 50)).shape
+        torch.Size([3, 64, 32])
+    """
     height, width = picture.shape[-2:]
     scale = min(height / size_hw[0], width / size_hw[1])
     h, w = min(height, max(1, round(size_hw[0] * scale))), min(width, max(1, round(size_hw[1] * scale)))
@@ -155,15 +174,22 @@ def middle(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
 def text_to_image_recipe(recipe: Recipe, *, size_px: int = 512) -> Recipe:
     """A recipe's objects and prompts for the baselines: squares of a fixed size, anywhere in the frame (POC §4).
 
-    Box and crop are one square of ``size_px``, 50 px from the frame's border and without regard to the scene; sizes
-    and locations of single objects are dropped. A frame too small for that gets no object, never a smaller square.
+    Box and crop are the same square of ``size_px``, at least 50 px from the frame's border and without regard to the
+    scene; sizes and locations of single objects are dropped. A frame too small for that gets no object, never a
+    smaller square.
 
     Args:
-        recipe: the recipe of the generation to compare with.
+        recipe: the recipe whose results are to be compared with the baseline's.
         size_px: side of the pasted picture (paper: 512).
 
     Raises:
         SettingError: a side of less than 16 px.
+
+    Example:
+        >>> from poc_aug.recipe import ObjectSpec
+        >>> recipe = text_to_image_recipe(Recipe(objects=[ObjectSpec(name="sheep")]), size_px=256)
+        >>> recipe.size.min_px, recipe.crop_scale, recipe.location
+        (256, 1.0, ())
     """
     if size_px < 16:
         raise SettingError(f"text_to_image_recipe: size_px={size_px}", expected="16 or more")

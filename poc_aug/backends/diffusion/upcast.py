@@ -1,4 +1,4 @@
-"""A VAE in float32 for as long as it takes, inside a pipeline that runs in half precision."""
+"""Running a VAE temporarily in float32 inside a pipeline that runs in half precision."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 @contextmanager
 def vae_in_float32(vae: Any) -> Iterator[None]:
-    """Run a VAE's parts in float32; what goes in and out keeps the pipeline's dtype.
+    """Run a VAE's parts in float32; inputs and outputs keep the pipeline's dtype.
 
-    Pipelines cast their latents to the VAE's dtype, or the other way round, each in its own way; casting at the
-    parts' own borders works for all of them.
+    Pipelines differ in whether they cast latents to the VAE's dtype or the other way round; casting at the inputs
+    and outputs of the VAE's own parts works for all of them.
     """
     dtype = next(vae.parameters()).dtype
     parts = [part for _, part in vae.named_children() if next(part.parameters(), None) is not None]

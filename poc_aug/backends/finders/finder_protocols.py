@@ -1,4 +1,4 @@
-"""What open-vocabulary models have in common: texts go in, scored masks come out.
+"""Protocols of open-vocabulary models: texts in, scored masks out.
 
 A `Finder` is what `PromptAnnotator` and `PromptLocator` are built on. Most finders are a `Detector` (text to boxes)
 followed by a `Segmenter` (box to mask); some models do both at once.
@@ -50,16 +50,16 @@ class Detector(Protocol):
         ...
 
     def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
-        """Boxes over the thresholds for one text an image.
+        """Boxes over the thresholds for one text per image.
 
         Args:
             images: uint8 ``[3, h, w]`` each, RGB, of any sizes.
-            texts: one for each image, as the user wrote it ("a sheep"); the detector brings it into its own form.
+            texts: one per image, as the user wrote it ("a sheep"); the detector converts it to its own form.
         """
         ...
 
     def text_limit(self, text: str) -> tuple[int, int]:
-        """Tokens that the text takes, and tokens there are."""
+        """Tokens that the text takes, and how many are allowed."""
         ...
 
 
@@ -72,11 +72,11 @@ class Segmenter(Protocol):
         ...
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The best mask of each box: one bool ``[N, h, w]`` an image, on the CPU.
+        """The best mask of each box: one bool ``[N, h, w]`` per image, on the CPU.
 
         Args:
             images: uint8 ``[3, h, w]`` each, RGB, of any sizes.
-            boxes_xyxy: float32 ``[N, 4]`` for each image; ``N`` may be 0.
+            boxes_xyxy: float32 ``[N, 4]`` per image; ``N`` may be 0.
         """
         ...
 
@@ -99,19 +99,19 @@ class Finder(Protocol):
         ...
 
     def text_limit(self, text: str) -> tuple[int, int]:
-        """Tokens that the text takes, and tokens there are."""
+        """Tokens that the text takes, and how many are allowed."""
         ...
 
 
-def segment_wanted(
+def segment_nonempty(
     run: Callable[[list[tuple[torch.Tensor, torch.Tensor]]], Sequence[torch.Tensor]],
     images: Sequence[torch.Tensor],
     boxes_xyxy: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
-    """`Segmenter.segment` by a run over the images that have boxes; the others get no mask and are not encoded."""
-    wanted = [i for i, boxes in enumerate(boxes_xyxy) if len(boxes)]
-    found = run([(images[i], boxes_xyxy[i]) for i in wanted])
+    """`Segmenter.segment` with ``run`` over the images that have boxes; the others get no mask and are not encoded."""
+    with_boxes = [i for i, boxes in enumerate(boxes_xyxy) if len(boxes)]
+    segmented = run([(images[i], boxes_xyxy[i]) for i in with_boxes])
     results = [torch.zeros(0, *image.shape[-2:], dtype=torch.bool) for image in images]
-    for i, masks in zip(wanted, found, strict=True):
+    for i, masks in zip(with_boxes, segmented, strict=True):
         results[i] = masks
     return results

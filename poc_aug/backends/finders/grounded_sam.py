@@ -7,6 +7,7 @@ from typing import Any
 
 from poc_aug.backends.finders.grounded_finder import GroundedFinder
 from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector
+from poc_aug.backends.finders.paper_settings import BOX_THRESHOLD, NMS_IOU, TEXT_THRESHOLD
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
 
@@ -23,10 +24,10 @@ class GroundedSamAnnotator(PromptAnnotator):
         text_threshold: least score of a token (paper: 0.25).
         nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
         size_px: shorter side of Grounding DINO's input.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: of Segment Anything's encoder; ``None``: float16 on CUDA.
-        detector_dtype: of Grounding DINO; float32 unless told.
-        batch_size: most images in one run of Grounding DINO.
+        detector_dtype: of Grounding DINO; ``None``: float32.
+        batch_size: most images per run of Grounding DINO.
         options: further arguments of `PromptAnnotator`.
 
     Raises:
@@ -34,6 +35,21 @@ class GroundedSamAnnotator(PromptAnnotator):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a checkpoint is not there, or is not what it should be.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs both checkpoints, so these lines are not run as a test:
+
+        >>> annotator = GroundedSamAnnotator(  # doctest: +SKIP
+        ...     "groundingdino_swint_ogc.pth", "sam_vit_h_4b8939.pth"
+        ... )
+
+        Settings are checked before anything is loaded:
+
+        >>> GroundedSamAnnotator("groundingdino_swint_ogc.pth", "sam_vit_h_4b8939.pth", box_threshold=1.5)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: box_threshold=1.5
+        Expected: 0 or more, less than 1
     """
 
     def __init__(
@@ -43,9 +59,9 @@ class GroundedSamAnnotator(PromptAnnotator):
         *,
         detector_config: str | Path | None = None,
         text_encoder: str | Path = "bert-base-uncased",
-        box_threshold: float = 0.3,
-        text_threshold: float = 0.25,
-        nms_iou: float = 0.8,
+        box_threshold: float = BOX_THRESHOLD,
+        text_threshold: float = TEXT_THRESHOLD,
+        nms_iou: float = NMS_IOU,
         size_px: int = 800,
         device: str | None = None,
         dtype: str | None = None,

@@ -1,4 +1,4 @@
-"""Grounding DINO with its original checkpoints, by groundingdino-py (Liu et al., ECCV 2024)."""
+"""Grounding DINO with its original checkpoints, through groundingdino-py (Liu et al., ECCV 2024)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ import torch
 import torch.nn.functional as F
 import xxhash
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts, check_thresholds
-from poc_aug.backends.common.model_files import identity_of
+from poc_aug.backends.common.model_files import model_identity
+from poc_aug.backends.common.model_runner import ModelRunner
 from poc_aug.backends.finders.finder_protocols import Detections
-from poc_aug.backends.finders.grounding_dino_load import build_model, config_path, fill, older_spellings, read_tensors
+from poc_aug.backends.finders.grounding_dino_load import (
+    build_model,
+    config_path,
+    load_weights,
+    read_tensors,
+    silence_deprecations,
+)
+from poc_aug.backends.finders.paper_settings import BOX_THRESHOLD, TEXT_THRESHOLD
 from poc_aug.errors import SettingError
 
-__all__ = ["GroundingDinoDetector", "build_model", "caption_of"]
+__all__ = ["GroundingDinoDetector", "build_model", "grounding_caption"]
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LONGEST = 1333 / 800
 _TOKENS = 256
 
 
-class GroundingDinoDetector:
+class GroundingDinoDetector(ModelRunner):
     """Text to boxes.
 
     Args:
@@ -36,9 +42,9 @@ class GroundingDinoDetector:
         box_threshold: least score of a box (paper: 0.3).
         text_threshold: least score of a token that counts as named (paper: 0.25).
         size_px: shorter side of the model's input; the longer one is at most 1333 / 800 of it.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: "float32" (default), or "bfloat16" and "float16" by autocasting.
-        batch_size: most images in one run of the model.
+        batch_size: most images per run of the model.
 
     Raises:
         MissingDependencyError: groundingdino-py is not installed.
@@ -53,49 +59,46 @@ class GroundingDinoDetector:
         config: str | Path | None = None,
         *,
         text_encoder: str | Path = "bert-base-uncased",
-        box_threshold: float = 0.3,
-        text_threshold: float = 0.25,
+        box_threshold: float = BOX_THRESHOLD,
+        text_threshold: float = TEXT_THRESHOLD,
         size_px: int = 800,
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int = 8,
     ) -> None:
         check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
-        check_counts(size_px=size_px, batch_size=batch_size)
-        require("groundingdino")
-        self.device = resolve_device(device)
-        self.dtype = resolve_dtype(dtype or "float32", self.device)
+        check_counts(size_px=size_px)
+        super().__init__("groundingdino", device=device, dtype=dtype, batch_size=batch_size, cuda_dtype="float32")
         self.box_threshold, self.text_threshold, self.size_px = box_threshold, text_threshold, size_px
         weights = read_tensors(checkpoint)
-        self.model = fill(build_model(config, text_encoder), weights, checkpoint).to(self.device)
+        self.model = load_weights(build_model(config, text_encoder), weights, checkpoint).to(self.device)
         self._check_size()
-        self._told = {
-            "checkpoint": identity_of(checkpoint),
+        self._identities = {
+            "checkpoint": model_identity(checkpoint),
             "config": xxhash.xxh3_64_hexdigest(config_path(config).read_bytes()),
-            "text_encoder": identity_of(text_encoder),
+            "text_encoder": model_identity(text_encoder),
         }
-        self._halving = Halving("GroundingDinoDetector", batch_size)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is found."""
         return {
             "detector": "groundingdino",
-            **self._told,
+            **self._identities,
             "box_threshold": self.box_threshold,
             "text_threshold": self.text_threshold,
             "size_px": self.size_px,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.dtype_name,
         }
 
     def text_limit(self, text: str) -> tuple[int, int]:
-        """Tokens that the text takes, and tokens there are."""
-        return len(self.model.tokenizer(caption_of(text), verbose=False).input_ids), _TOKENS
+        """Tokens that the text takes, and how many are allowed."""
+        return len(self.model.tokenizer(grounding_caption(text), verbose=False).input_ids), _TOKENS
 
     def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
-        """Boxes over the thresholds for one text an image, best first.
+        """Boxes over the thresholds for one text per image, best first.
 
-        Images of one size and texts of one length run together: the model looks at the padding of shorter texts too,
-        so that what is found would depend on what shares the batch.
+        Only images of one size with texts of one length share a batch: the model also looks at the padding of shorter
+        texts, so results would depend on what shares the batch.
         """
         groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
         for i, image in enumerate(images):
@@ -108,7 +111,7 @@ class GroundingDinoDetector:
         return [results[i] for i in range(len(images))]
 
     def _check_size(self) -> None:
-        """Each of the model's queries begins at a place of its own, of maps at 1/8, 1/16, ... of the input's size."""
+        """Each query starts at its own cell of the feature maps, whose sides are 1/8, 1/16, ... of the input's."""
         strides = [8 * 2**level for level in range(self.model.num_feature_levels)]
         side = 8
         while sum(math.ceil(side / stride) ** 2 for stride in strides) < self.model.num_queries:
@@ -131,14 +134,17 @@ class GroundingDinoDetector:
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
         inputs = torch.stack([self._input(image, size_hw) for image, _, size_hw in pairs])
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32), older_spellings():
-            output = self.model(inputs, captions=[caption_of(text) for _, text, _ in pairs])
+        with self.autocast(), silence_deprecations():
+            output = self.model(inputs, captions=[grounding_caption(text) for _, text, _ in pairs])
         scores = output["pred_logits"].float().sigmoid().amax(dim=-1).cpu()
         boxes = output["pred_boxes"].float().cpu()
-        return [self._select(own, box, image) for own, box, (image, _, _) in zip(scores, boxes, pairs, strict=True)]
+        return [
+            self._select(image_scores, image_boxes, image)
+            for image_scores, image_boxes, (image, _, _) in zip(scores, boxes, pairs, strict=True)
+        ]
 
     def _select(self, scores: torch.Tensor, boxes: torch.Tensor, image: torch.Tensor) -> Detections:
-        # A box whose tokens are all under the text threshold names nothing.
+        # A box whose tokens are all below the text threshold names nothing.
         keep = (scores > max(self.box_threshold, self.text_threshold)).nonzero()[:, 0]
         keep = keep[scores[keep].argsort(descending=True, stable=True)]
         h, w = image.shape[-2:]
@@ -149,11 +155,16 @@ class GroundingDinoDetector:
     def _input(self, image: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
         values = image.to(self.device).float()[None] / 255
         values = F.interpolate(values, size=size_hw, mode="bilinear", antialias=True)[0]
-        mean, std = (torch.tensor(each, device=self.device)[:, None, None] for each in (_MEAN, _STD))
+        mean, std = (torch.tensor(channels, device=self.device)[:, None, None] for channels in (_MEAN, _STD))
         return (values - mean) / std
 
 
-def caption_of(text: str) -> str:
-    """A text in the form that the model was trained on: lower case, a full stop at its end."""
+def grounding_caption(text: str) -> str:
+    """A text in the form that the model was trained on: lower case, ending in a full stop.
+
+    Example:
+        >>> grounding_caption("A Sheep ")
+        'a sheep.'
+    """
     caption = text.lower().strip()
     return caption if caption.endswith(".") else f"{caption}."

@@ -1,4 +1,4 @@
-"""A locator that takes valid areas from masks that exist: drivable-area maps, masks drawn by hand, another model's."""
+"""A locator that takes valid areas from existing masks: drivable-area maps, hand-drawn masks, another model's."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ class MaskLocator:
     """Valid areas by sample key; a `Locator`, used instead of the labels.
 
     Args:
-        find: gives the mask of a sample's key: bool or 0 / non-zero, ``[H, W]``, as tensor, array or PIL image. It
-            is the same for every location that a recipe names.
-        name: names the set of masks; part of the cache's fingerprint, since masks decide what is generated.
+        find: returns the mask of a sample's key: bool or 0 / non-zero, ``[H, W]``, as tensor, array or PIL image. The
+            same mask serves every location that a recipe names.
+        name: name of the set of masks; part of the cache's fingerprint, since masks decide what is generated.
+
+    Example:
+        >>> road = torch.arange(8)[:, None].expand(8, 12) >= 5
+        >>> locator = MaskLocator({"frame": road}.__getitem__, name="drawn by hand")
+        >>> image, labels = torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(8, 12, dtype=torch.uint8)
+        >>> locator.locate(Sample(image, labels, key="frame"), "road").sum()
+        tensor(36)
     """
 
     def __init__(self, find: Callable[[str], MaskLike], name: str) -> None:
@@ -39,8 +46,8 @@ class MaskLocator:
         Raises:
             DatasetError: a mask of another size or shape than the sample's image.
         """
-        found = self.find(sample.key)
-        values = torch.from_numpy(np.array(found)) if not isinstance(found, torch.Tensor) else found
+        mask = self.find(sample.key)
+        values = mask if isinstance(mask, torch.Tensor) else torch.from_numpy(np.array(mask))
         if tuple(values.shape) != sample.size_hw:
             raise DatasetError(
                 f"mask {self.name!r} of sample {sample.key!r} has shape {tuple(values.shape)}",

@@ -1,4 +1,4 @@
-"""Masks of what was inserted, found by text in the filled crop (POC §3.1)."""
+"""Masks of inserted objects, found by text in the filled crop (POC §3.1)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,43 @@ Keep = Literal["all", "best"]
 
 
 class PromptAnnotator:
-    """Looks for an object's parts in its filled crop, never in the whole frame, which gives false positives.
+    """Looks for an object's parts in its filled crop; searching the whole frame would give false positives.
 
-    Of an object's parts the last one has to be found: an attempt without it is rejected, for that part's own reason
-    (POC §3.1). A mask outside the box, or a tiny one, is dropped; what is left of one text is united, as in the paper.
-    How parts share pixels and the limits of the whole object are the recipe's, see
-    `poc_aug.generation.insertions.accept`.
+    The last of an object's parts has to be found: an attempt without it is rejected, with that part's reason
+    (POC §3.1). A mask outside the box, or a tiny one, is dropped; the remaining masks of one text are united, as in
+    the paper. How parts share pixels and the limits of the whole object are the recipe's, see
+    `poc_aug.generation.acceptance.accept`.
 
     Args:
         finder: text to masks.
-        keep: what becomes of several masks of one text. ``"all"`` unites them (POC), ``"best"`` takes the best-scored
-            one (GenVal), of those that were not dropped: a false positive at the crop's edge, however sure the
-            detector is of it, hides no object in the box.
+        keep: which masks of one text are used. ``"all"`` unites them (POC), ``"best"`` takes the one with the highest
+            score (GenVal) among those that were not dropped: a confident false positive at the crop's edge does not
+            hide the object in the box.
         clean: drop specks and fill pinholes.
-        min_inside_box: least share of a mask inside the box (paper: 0.95).
-        min_area_of_crop: least area of a mask over the crop's (paper: 0.01). It is asked of objects of one part
-            only: a part among several may be small (a ball at a child's foot), and the recipe judges the whole.
+        min_inside_box: least fraction of a mask inside the box (paper: 0.95).
+        min_area_of_crop: least area of a mask as a fraction of the crop (paper: 0.01). It applies to objects of one
+            part: a part among several may be small (a ball at a child's foot), and the recipe checks the whole.
 
     Raises:
         SettingError: a setting outside its limits.
+
+    Example:
+        >>> class LowerHalf:  # stands for a model
+        ...     def describe(self):
+        ...         return {"finder": "lower half"}
+        ...
+        ...     def text_limit(self, text):
+        ...         return len(text.split()), 77
+        ...
+        ...     def find(self, images, texts):
+        ...         mask = torch.arange(8)[:, None].expand(8, 12) >= 4
+        ...         masks = Masks(mask[None], torch.tensor([0.9]), torch.tensor([[0.0, 4.0, 12.0, 8.0]]))
+        ...         return [[masks for _ in image_texts] for image_texts in texts]
+        >>> annotator = PromptAnnotator(LowerHalf())
+        >>> crop = Crop(torch.zeros(3, 8, 12, dtype=torch.uint8), (4, 0, 4, 12), "dog", "a dog", ("dog",), seed=0)
+        >>> (annotation,) = annotator.annotate([crop], [Filled(crop.image)])
+        >>> annotation.parts[0].name, int(annotation.parts[0].mask.sum())
+        ('dog', 48)
     """
 
     def __init__(
@@ -87,42 +105,44 @@ class PromptAnnotator:
                     )
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        """Find each crop's parts in what it was filled with; one result a crop, in order.
+        """Find each crop's parts in its filled image; one result per crop, in order.
 
         Raises:
-            RecipeError: a crop without exactly one text for each of its parts.
-            GenerationError: the finder gave another number of results than there are crops or texts, or masks of
-                another size than the crop.
+            RecipeError: a crop without exactly one text per part.
+            GenerationError: the finder returned a wrong number of results, or masks of another size than the crop.
         """
         texts = [_texts(crop) for crop in crops]
         check_count("filled crops", len(filled), "crops", len(crops))
         if not crops:
             return []
-        found = self.finder.find([picture.image for picture in filled], texts)
-        check_count("results of the finder", len(found), "crops", len(crops))
-        return [self._judge(crop, own, masks) for crop, own, masks in zip(crops, texts, found, strict=True)]
+        answers = self.finder.find([picture.image for picture in filled], texts)
+        check_count("results of the finder", len(answers), "crops", len(crops))
+        return [
+            self._judge(crop, crop_texts, answer)
+            for crop, crop_texts, answer in zip(crops, texts, answers, strict=True)
+        ]
 
-    def _judge(self, crop: Crop, texts: Sequence[str], found: Sequence[Masks]) -> Annotation | Rejection:
-        where = f" of object {crop.object_name!r}"
-        check_count("results of the finder", len(found), f"texts{where}", len(texts))
-        outcomes = []
-        for name, text, masks in zip(crop.parts, texts, found, strict=True):
-            check_masks(masks, (crop.image.shape[-2], crop.image.shape[-1]), f"{text!r}{where}")
-            outcomes.append(self._part(crop, name, text, masks))
-        if isinstance(outcomes[-1], Rejection):
-            return outcomes[-1]
-        return Annotation(tuple(part for part in outcomes if isinstance(part, Part)))
+    def _judge(self, crop: Crop, texts: Sequence[str], answer: Sequence[Masks]) -> Annotation | Rejection:
+        of_object = f" of object {crop.object_name!r}"
+        check_count("results of the finder", len(answer), f"texts{of_object}", len(texts))
+        parts = []
+        for name, text, masks in zip(crop.parts, texts, answer, strict=True):
+            check_masks(masks, (crop.image.shape[-2], crop.image.shape[-1]), f"{text!r}{of_object}")
+            parts.append(self._part(crop, name, text, masks))
+        if isinstance(parts[-1], Rejection):
+            return parts[-1]
+        return Annotation(tuple(part for part in parts if isinstance(part, Part)))
 
-    def _part(self, crop: Crop, name: str, text: str, found: Masks) -> Part | Rejection:
-        """One part, or why there is none: what is wrong with its best-scored mask."""
+    def _part(self, crop: Crop, name: str, text: str, candidates: Masks) -> Part | Rejection:
+        """One part, or the rejection of its mask with the highest score."""
         kept: list[tuple[torch.Tensor, float]] = []
         dropped: list[Rejection] = []
-        order = found.scores.argsort(descending=True, stable=True).tolist()
+        order = candidates.scores.argsort(descending=True, stable=True).tolist()
         for i in order:
-            mask = clean_mask(found.masks[i]) if self.clean else found.masks[i]
-            reason = self._unfit(crop, text, mask)
+            mask = clean_mask(candidates.masks[i]) if self.clean else candidates.masks[i]
+            reason = self._rejection(crop, text, mask)
             if reason is None:
-                kept.append((mask, float(found.scores[i])))
+                kept.append((mask, float(candidates.scores[i])))
             else:
                 dropped.append(reason)
         if kept:
@@ -132,7 +152,7 @@ class PromptAnnotator:
             return dropped[0]
         return Rejection("not detected", crop.object_name, detail=f"nothing found for {text!r}")
 
-    def _unfit(self, crop: Crop, text: str, mask: torch.Tensor) -> Rejection | None:
+    def _rejection(self, crop: Crop, text: str, mask: torch.Tensor) -> Rejection | None:
         area = int(mask.sum())
         if area == 0:
             return Rejection("too small", crop.object_name, detail=f"{text!r}: an empty mask")
@@ -141,9 +161,9 @@ class PromptAnnotator:
         if inside < self.min_inside_box:
             figures = f"{inside:.0%} of the mask inside the box, at least {self.min_inside_box:.0%} needed"
             return Rejection("outside the box", crop.object_name, detail=f"{text!r}: {figures}")
-        share = area / mask.numel()
-        if share < self.min_area_of_crop and len(crop.parts) == 1:
-            figures = f"mask is {share:.2%} of the crop, at least {self.min_area_of_crop:.2%} needed"
+        fraction = area / mask.numel()
+        if fraction < self.min_area_of_crop and len(crop.parts) == 1:
+            figures = f"mask is {fraction:.2%} of the crop, at least {self.min_area_of_crop:.2%} needed"
             return Rejection("too small", crop.object_name, detail=f"{text!r}: {figures}")
         return None
 
@@ -154,7 +174,7 @@ def _texts(crop: Crop) -> tuple[str, ...]:
         raise RecipeError(
             f"object {crop.object_name!r}: {len(crop.parts)} parts {list(crop.parts)} and {len(texts)} texts to "
             f"detect {list(texts)}",
-            expected="one text for each part, at least one",
+            expected="one text per part, at least one",
             hint="ObjectSpec(parts=..., detect=...)",
             command="parts: [...] and detect: [...] of the object, in the recipe's file",
         )

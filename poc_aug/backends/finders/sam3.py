@@ -1,4 +1,4 @@
-"""SAM 3 in transformers: text to masks in one model, without a detector before it."""
+"""SAM 3 in transformers: one model from text to masks, without a separate detector."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import Any
 import torch
 from torchvision.ops import nms
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts, check_nms, check_thresholds
 from poc_aug.backends.finders.finder_protocols import Masks
+from poc_aug.backends.finders.paper_settings import NMS_IOU
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
-from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole
+from poc_aug.backends.finders.transformers_model import TransformersModel
 from poc_aug.errors import RecipeError
 
-SAM3 = Role(
+SAM3 = ModelRole(
     "finder",
     {
-        "sam3": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+        "sam3": ModelKind("SAM 3", "Sam3Model", "Sam3Processor"),
         # A checkpoint of the video model holds the image model.
-        "sam3_video": Kind("SAM 3", "Sam3Model", "Sam3Processor"),
+        "sam3_video": ModelKind("SAM 3", "Sam3Model", "Sam3Processor"),
     },
     "facebook/sam3",
 )
+SCORE_THRESHOLD = MASK_THRESHOLD = 0.5
+"""SAM 3's own defaults."""
+
 _KEPT_TEXTS = 1024
 
 
-class Sam3Finder:
+class Sam3Finder(TransformersModel):
     """Texts to scored masks.
 
     Args:
@@ -37,11 +40,11 @@ class Sam3Finder:
         score_threshold: least score of a mask.
         mask_threshold: least probability of a mask's pixel.
         nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
-        max_masks: most masks kept for one text.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        max_masks: most masks kept per text.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: by autocasting: bfloat16 on CUDA by default (the whole model runs in it, and its range is float32's),
             float32 on the CPU.
-        batch_size: most images in one run of the image encoder.
+        batch_size: most images per run of the image encoder.
 
     Raises:
         MissingDependencyError: transformers is not installed.
@@ -50,13 +53,15 @@ class Sam3Finder:
         SettingError: a setting outside its limits.
     """
 
+    role = SAM3
+
     def __init__(
         self,
         model: str | Path,
         *,
-        score_threshold: float = 0.5,
-        mask_threshold: float = 0.5,
-        nms_iou: float = 0.8,
+        score_threshold: float = SCORE_THRESHOLD,
+        mask_threshold: float = MASK_THRESHOLD,
+        nms_iou: float = NMS_IOU,
         max_masks: int = 20,
         device: str | None = None,
         dtype: str | None = None,
@@ -64,18 +69,12 @@ class Sam3Finder:
     ) -> None:
         check_thresholds(score_threshold=score_threshold, mask_threshold=mask_threshold)
         check_nms(nms_iou)
-        check_counts(max_masks=max_masks, batch_size=batch_size)
-        require("transformers")
-        self.device = resolve_device(device)
-        self.dtype = resolve_dtype(dtype or ("bfloat16" if self.device.type == "cuda" else None), self.device)
+        check_counts(max_masks=max_masks)
+        super().__init__(model, device=device, dtype=dtype, batch_size=batch_size, cuda_dtype="bfloat16")
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
         self.nms_iou, self.max_masks = nms_iou, max_masks
-        loaded = load_model(model, SAM3, self.device)
-        self.model, self.processor = loaded.model, loaded.processor
-        self._identity = loaded.identity
         self._tokens = int(self.model.config.text_config.max_position_embeddings)
         self._texts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._halving = Halving("Sam3Finder", batch_size)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is found."""
@@ -86,11 +85,11 @@ class Sam3Finder:
             "mask_threshold": self.mask_threshold,
             "nms_iou": self.nms_iou,
             "max_masks": self.max_masks,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.dtype_name,
         }
 
     def text_limit(self, text: str) -> tuple[int, int]:
-        """Tokens that the text takes, and tokens there are."""
+        """Tokens that the text takes, and how many are allowed."""
         return len(self.processor.tokenizer(text, verbose=False).input_ids), self._tokens
 
     def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
@@ -99,7 +98,7 @@ class Sam3Finder:
         Raises:
             RecipeError: a text over the limit.
         """
-        for text in dict.fromkeys(text for own in texts for text in own):
+        for text in dict.fromkeys(text for image_texts in texts for text in image_texts):
             used, limit = self.text_limit(text)
             if used > limit:
                 raise RecipeError(f"the text to find, {text!r}, takes {used} tokens", expected=f"at most {limit}")
@@ -109,12 +108,12 @@ class Sam3Finder:
     def _run(self, batch: Sequence[tuple[torch.Tensor, Sequence[str]]]) -> list[list[Masks]]:
         pixels = torch.cat([self._prepare(image) for image, _ in batch])
         results: list[list[Masks]] = [[] for _ in batch]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            seen = self.model.get_vision_features(pixel_values=pixels)
-            # Round by round: each image with its first text, then those that have a second one, and so on.
-            for turn in range(max(len(own) for _, own in batch)):
-                members = [i for i, (_, own) in enumerate(batch) if len(own) > turn]
-                output = self._ask(seen, members, [batch[i][1][turn] for i in members])
+        with self.autocast():
+            vision = self.model.get_vision_features(pixel_values=pixels)
+            # In rounds: each image with its first text, then the images that have a second one, and so on.
+            for round_number in range(max(len(image_texts) for _, image_texts in batch)):
+                members = [i for i, (_, image_texts) in enumerate(batch) if len(image_texts) > round_number]
+                output = self._run_texts(vision, members, [batch[i][1][round_number] for i in members])
                 sizes = [tuple(batch[i][0].shape[-2:]) for i in members]
                 for i, masks in zip(members, self._select(output, sizes), strict=True):
                     results[i].append(masks)
@@ -126,24 +125,25 @@ class Sam3Finder:
         )["pixel_values"]
         return values
 
-    def _ask(self, seen: Any, members: Sequence[int], texts: Sequence[str]) -> Any:
+    def _run_texts(self, vision: Any, members: Sequence[int], texts: Sequence[str]) -> Any:
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         rows = torch.tensor(members, device=self.device)
         levels = {
-            name: tuple(level[rows] for level in seen[name]) for name in ("fpn_hidden_states", "fpn_position_encoding")
+            name: tuple(level[rows] for level in vision[name])
+            for name in ("fpn_hidden_states", "fpn_position_encoding")
         }
         features, masks = zip(*(self._text(text) for text in texts), strict=True)
         return self.model(
-            vision_embeds=type(seen)(**levels),
+            vision_embeds=type(vision)(**levels),
             text_embeds=BaseModelOutputWithPooling(pooler_output=torch.cat(features)),
             attention_mask=torch.cat(masks),
         )
 
     def _text(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features ``[1, T, C]`` of a text and which of its tokens are filled, kept for the next time."""
+        """Features ``[1, T, C]`` of a text and the mask of its tokens, cached."""
         if text not in self._texts:
-            # As Sam3Processor does it: every text is filled up to the full length.
+            # As Sam3Processor does: every text is padded to the full length.
             encoded = self.processor.tokenizer(
                 [text], padding="max_length", max_length=self._tokens, return_tensors="pt"
             ).to(self.device)
@@ -157,17 +157,17 @@ class Sam3Finder:
         for name in ("pred_logits", "pred_boxes", "pred_masks", "presence_logits"):
             output[name] = output[name].float()
         scores = output.pred_logits.sigmoid() * output.presence_logits.sigmoid()
-        # All but the best are hidden from the processor, which would enlarge every mask over the threshold.
+        # The processor enlarges every mask over the threshold: all but the best are hidden from it.
         keep = torch.zeros_like(scores, dtype=torch.bool)
-        for row, (own, boxes) in enumerate(zip(scores, output.pred_boxes, strict=True)):
+        for row, (text_scores, boxes) in enumerate(zip(scores, output.pred_boxes, strict=True)):
             h, w = sizes[row]
             scale = boxes.new_tensor([w, h, w, h])
-            keep[row, nms(boxes * scale, own, self.nms_iou)[: self.max_masks]] = True
+            keep[row, nms(boxes * scale, text_scores, self.nms_iou)[: self.max_masks]] = True
         output["pred_logits"] = output.pred_logits.masked_fill(~keep, -torch.inf)
-        found = self.processor.post_process_instance_segmentation(
+        answers = self.processor.post_process_instance_segmentation(
             output, threshold=self.score_threshold, mask_threshold=self.mask_threshold, target_sizes=list(sizes)
         )
-        return [_sorted(one, size_hw) for one, size_hw in zip(found, sizes, strict=True)]
+        return [_sorted(answer, size_hw) for answer, size_hw in zip(answers, sizes, strict=True)]
 
 
 class Sam3Annotator(PromptAnnotator):
@@ -178,9 +178,9 @@ class Sam3Annotator(PromptAnnotator):
         score_threshold: least score of a mask.
         mask_threshold: least probability of a mask's pixel.
         nms_iou: of two boxes of one text that overlap more than this, the weaker one is dropped.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: of the model; ``None``: bfloat16 on CUDA.
-        batch_size: most images in one run of the model.
+        batch_size: most images per run of the model.
         options: further arguments of `PromptAnnotator`.
 
     Raises:
@@ -188,15 +188,28 @@ class Sam3Annotator(PromptAnnotator):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, of another kind, or incomplete.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the model's weights, so this line is not run as a test:
+
+        >>> annotator = Sam3Annotator("facebook/sam3")  # doctest: +SKIP
+
+        Settings are checked before anything is loaded:
+
+        >>> Sam3Annotator("facebook/sam3", score_threshold=1.5)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: score_threshold=1.5
+        Expected: 0 or more, less than 1
     """
 
     def __init__(
         self,
         model: str | Path,
         *,
-        score_threshold: float = 0.5,
-        mask_threshold: float = 0.5,
-        nms_iou: float = 0.8,
+        score_threshold: float = SCORE_THRESHOLD,
+        mask_threshold: float = MASK_THRESHOLD,
+        nms_iou: float = NMS_IOU,
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int = 4,
@@ -214,10 +227,10 @@ class Sam3Annotator(PromptAnnotator):
         super().__init__(finder, **options)
 
 
-def _sorted(found: dict[str, torch.Tensor], size_hw: tuple[int, ...]) -> Masks:
+def _sorted(answer: dict[str, torch.Tensor], size_hw: tuple[int, ...]) -> Masks:
     h, w = size_hw
-    order = found["scores"].argsort(descending=True, stable=True)
-    boxes = found["boxes"][order].clamp(min=0).cpu().float()
-    # Without masks the processor leaves them in the model's own size.
-    masks = found["masks"][order].bool().cpu() if len(order) else torch.zeros(0, h, w, dtype=torch.bool)
-    return Masks(masks, found["scores"][order].cpu(), boxes.minimum(torch.tensor([w, h, w, h], dtype=boxes.dtype)))
+    order = answer["scores"].argsort(descending=True, stable=True)
+    boxes = answer["boxes"][order].clamp(min=0).cpu().float()
+    # If there are no masks, the processor leaves them in the model's own size.
+    masks = answer["masks"][order].bool().cpu() if len(order) else torch.zeros(0, h, w, dtype=torch.bool)
+    return Masks(masks, answer["scores"][order].cpu(), boxes.minimum(torch.tensor([w, h, w, h], dtype=boxes.dtype)))

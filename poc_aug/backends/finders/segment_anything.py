@@ -1,4 +1,4 @@
-"""Segment Anything with its original checkpoints, by segment-anything (Kirillov et al., ICCV 2023)."""
+"""Segment Anything with its original checkpoints, through segment-anything (Kirillov et al., ICCV 2023)."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ import torch
 import torch.nn.functional as F
 
 from poc_aug.backends.common.checkpoints import load_checkpoint
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.halving import Halving
-from poc_aug.backends.common.limits import check_counts
-from poc_aug.backends.common.model_files import identity_of
-from poc_aug.backends.finders.finder_protocols import segment_wanted
+from poc_aug.backends.common.model_files import model_identity
+from poc_aug.backends.common.model_runner import ModelRunner
+from poc_aug.backends.finders.finder_protocols import segment_nonempty
 from poc_aug.errors import ModelError
 
 _EXPECTED = "a Segment Anything checkpoint such as sam_vit_h_4b8939.pth"
 
 
-class SegmentAnythingSegmenter:
-    """Boxes to masks: of the three masks for a box the one that the model rates best.
+class SegmentAnythingSegmenter(ModelRunner):
+    """Boxes to masks: of a box's three candidate masks, the one that the model rates best.
 
     The size of the model (ViT-H, L, B or any other) is read from the checkpoint.
 
     Args:
         checkpoint: a ``.pth`` file of Segment Anything.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: of the image encoder: float16 on CUDA by default, float32 on the CPU; the small mask decoder always
             runs in float32.
-        batch_size: most images in one run of the encoder, which takes 1024×1024 pixels each.
+        batch_size: most images per run of the encoder, each of 1024×1024 pixels.
 
     Raises:
         MissingDependencyError: segment-anything is not installed.
@@ -48,36 +46,32 @@ class SegmentAnythingSegmenter:
         dtype: str | None = None,
         batch_size: int = 4,
     ) -> None:
-        check_counts(batch_size=batch_size)
-        require("segment_anything")
-        self.device = resolve_device(device)
-        self.dtype = resolve_dtype(dtype, self.device)
+        super().__init__("segment_anything", device=device, dtype=dtype, batch_size=batch_size)
         self.model = build_sam(load_checkpoint(checkpoint, _EXPECTED), str(checkpoint)).to(self.device)
         self.model.image_encoder.to(self.dtype)
-        self._checkpoint = identity_of(checkpoint)
-        self._halving = Halving("SegmentAnythingSegmenter", batch_size)
+        self._checkpoint = model_identity(checkpoint)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is found."""
         return {
             "segmenter": "segment-anything",
             "checkpoint": self._checkpoint,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.dtype_name,
         }
 
     def segment(self, images: Sequence[torch.Tensor], boxes_xyxy: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The best mask of each box: one bool ``[N, h, w]`` an image; an image without boxes is not encoded."""
-        return segment_wanted(partial(self._halving.run, self._run), images, boxes_xyxy)
+        """The best mask of each box: one bool ``[N, h, w]`` per image; an image without boxes is not encoded."""
+        return segment_nonempty(partial(self._halving.run, self._run), images, boxes_xyxy)
 
     @torch.no_grad()
     def _run(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
         side = self.model.image_encoder.img_size
         inputs = [self._input(image, side) for image, _ in pairs]
-        batch = torch.stack([self.model.preprocess(each) for each in inputs]).to(self.dtype)
+        batch = torch.stack([self.model.preprocess(resized) for resized in inputs]).to(self.dtype)
         embeddings = self.model.image_encoder(batch).float()
         return [
-            self._decode(embedding, boxes, image.shape[-2:], each.shape[-2:])
-            for embedding, each, (image, boxes) in zip(embeddings, inputs, pairs, strict=True)
+            self._decode(embedding, boxes, image.shape[-2:], resized.shape[-2:])
+            for embedding, resized, (image, boxes) in zip(embeddings, inputs, pairs, strict=True)
         ]
 
     def _input(self, image: torch.Tensor, side: int) -> torch.Tensor:
@@ -102,15 +96,15 @@ class SegmentAnythingSegmenter:
         )
         best = logits[torch.arange(len(boxes), device=logits.device), quality.argmax(dim=1)][:, None]
         masks = self.model.postprocess_masks(best, input_size=tuple(input_hw), original_size=tuple(size_hw))
-        found: torch.Tensor = masks[:, 0] > self.model.mask_threshold
-        return found.cpu()
+        binary: torch.Tensor = masks[:, 0] > self.model.mask_threshold
+        return binary.cpu()
 
 
 def build_sam(weights: Mapping[str, torch.Tensor], source: str) -> Any:
-    """A model of the size that the checkpoint's tensors have.
+    """A model sized to fit the checkpoint's tensors.
 
     Raises:
-        ModelError: they are not those of Segment Anything.
+        ModelError: the tensors are not those of Segment Anything.
     """
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
@@ -120,7 +114,7 @@ def build_sam(weights: Mapping[str, torch.Tensor], source: str) -> Any:
         width = weights["image_encoder.neck.0.weight"].shape[0]
         depth = _count(weights, "image_encoder.blocks.")
         positions = [weights[f"image_encoder.blocks.{i}.attn.rel_pos_h"] for i in range(depth)]
-        reach = [(each.shape[0] + 1) // 2 for each in positions]
+        reach = [(position.shape[0] + 1) // 2 for position in positions]
         layers = _count(weights, "mask_decoder.transformer.layers.")
         sam = Sam(
             image_encoder=ImageEncoderViT(
@@ -133,7 +127,7 @@ def build_sam(weights: Mapping[str, torch.Tensor], source: str) -> Any:
                 patch_size=patch,
                 qkv_bias=True,
                 use_rel_pos=True,
-                global_attn_indexes=tuple(i for i, each in enumerate(reach) if each == grid),
+                global_attn_indexes=tuple(i for i, cells in enumerate(reach) if cells == grid),
                 window_size=min(reach),
                 out_chans=width,
             ),

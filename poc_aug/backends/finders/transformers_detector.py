@@ -8,41 +8,41 @@ from typing import Any
 
 import torch
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
-from poc_aug.backends.common.halving import Halving
-from poc_aug.backends.common.limits import check_counts, check_thresholds
+from poc_aug.backends.common.limits import check_thresholds
 from poc_aug.backends.finders.finder_protocols import Detections
-from poc_aug.backends.finders.grounding_dino import caption_of
-from poc_aug.backends.finders.transformers_load import Kind, Role, load_model
+from poc_aug.backends.finders.grounding_dino import grounding_caption
+from poc_aug.backends.finders.paper_settings import BOX_THRESHOLD, TEXT_THRESHOLD
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole
+from poc_aug.backends.finders.transformers_model import TransformersModel
 from poc_aug.errors import RecipeError
 
 _GROUNDED = ("grounding-dino", "mm-grounding-dino")
-DETECTOR = Role(
+DETECTOR = ModelRole(
     "detector",
     {
-        "grounding-dino": Kind("Grounding DINO", "GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
-        "mm-grounding-dino": Kind(
+        "grounding-dino": ModelKind("Grounding DINO", "GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
+        "mm-grounding-dino": ModelKind(
             "MM-Grounding-DINO, LLMDet", "MMGroundingDinoForObjectDetection", "GroundingDinoProcessor"
         ),
-        "owlv2": Kind("OWLv2", "Owlv2ForObjectDetection", "Owlv2Processor"),
-        "owlvit": Kind("OWL-ViT", "OwlViTForObjectDetection", "OwlViTProcessor"),
+        "owlv2": ModelKind("OWLv2", "Owlv2ForObjectDetection", "Owlv2Processor"),
+        "owlvit": ModelKind("OWL-ViT", "OwlViTForObjectDetection", "OwlViTProcessor"),
     },
     "IDEA-Research/grounding-dino-tiny",
 )
 
 
-class TransformersDetector:
+class TransformersDetector(TransformersModel):
     """Text to boxes.
 
-    The Grounding DINOs get a text in lower case with a full stop; the OWLs get it as it is.
+    The Grounding DINO family gets texts in lower case with a full stop; the OWL models get them as they are.
 
     Args:
         model: folder of a saved model, or hub id.
-        box_threshold: least score of a box (paper: 0.3 for Grounding DINO; the scores of the OWLs are lower).
-        text_threshold: least score of a token that counts as named (paper: 0.25); of the Grounding DINOs only.
-        device: "cpu", "cuda", ...; ``None``: CUDA where there is one.
+        box_threshold: least score of a box (paper: 0.3 for Grounding DINO; OWL models score lower).
+        text_threshold: least score of a token that counts as named (paper: 0.25); Grounding DINO family only.
+        device: "cpu", "cuda", ...; ``None``: CUDA if available.
         dtype: "float32" (default), or "bfloat16" and "float16" by autocasting.
-        batch_size: most images in one run of the model.
+        batch_size: most images per run of the model.
 
     Raises:
         MissingDependencyError: transformers is not installed.
@@ -51,29 +51,24 @@ class TransformersDetector:
         SettingError: a setting outside its limits.
     """
 
+    role = DETECTOR
+
     def __init__(
         self,
         model: str | Path,
         *,
-        box_threshold: float = 0.3,
-        text_threshold: float = 0.25,
+        box_threshold: float = BOX_THRESHOLD,
+        text_threshold: float = TEXT_THRESHOLD,
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int = 8,
     ) -> None:
         check_thresholds(box_threshold=box_threshold, text_threshold=text_threshold)
-        check_counts(batch_size=batch_size)
-        require("transformers")
-        self.device = resolve_device(device)
-        self.dtype = resolve_dtype(dtype or "float32", self.device)
+        super().__init__(model, device=device, dtype=dtype, batch_size=batch_size, cuda_dtype="float32")
         self.box_threshold, self.text_threshold = box_threshold, text_threshold
-        loaded = load_model(model, DETECTOR, self.device)
-        self.model, self.processor, self.kind = loaded.model, loaded.processor, loaded.kind
-        self._identity = loaded.identity
         self._grounded = self.kind in _GROUNDED
         self._tokens = _text_tokens(self.model.config, self._grounded)
         self._window = 4 * batch_size
-        self._halving = Halving("TransformersDetector", batch_size)
 
     def describe(self) -> dict[str, Any]:
         """JSON values of everything that decides what is found."""
@@ -83,18 +78,18 @@ class TransformersDetector:
             "model": self._identity,
             "box_threshold": self.box_threshold,
             "text_threshold": self.text_threshold if self._grounded else None,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.dtype_name,
         }
 
     def text_limit(self, text: str) -> tuple[int, int]:
-        """Tokens that the text takes, and tokens there are."""
+        """Tokens that the text takes, and how many are allowed."""
         return len(self._ids(text)), self._tokens
 
     def detect(self, images: Sequence[torch.Tensor], texts: Sequence[str]) -> list[Detections]:
-        """Boxes over the thresholds for one text an image, best first.
+        """Boxes over the thresholds for one text per image, best first.
 
-        Inputs of one size run together: the Grounding DINOs look at the padding of smaller images too, so that what is
-        found would depend on what shares the batch. They do not look at that of shorter texts.
+        Only inputs of one size share a batch: the Grounding DINO family also looks at the padding of smaller images,
+        so results would depend on what shares the batch. It does not look at the padding of shorter texts.
 
         Raises:
             RecipeError: a text over the limit.
@@ -113,7 +108,7 @@ class TransformersDetector:
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (image, text) in enumerate(zip(images, texts, strict=True)):
             self._check(text)
-            # Several texts for one image come as the same tensor several times.
+            # Several texts for one image arrive as the same tensor several times.
             if id(image) not in prepared:
                 prepared[id(image)] = self._prepare(image)
             groups.setdefault(tuple(prepared[id(image)].shape), []).append(i)
@@ -135,24 +130,24 @@ class TransformersDetector:
         return values
 
     def _ids(self, text: str) -> list[int]:
-        form = caption_of(text) if self._grounded else text
+        form = grounding_caption(text) if self._grounded else text
         return list(self.processor.tokenizer(form, verbose=False).input_ids)
 
     @torch.no_grad()
     def _run(self, items: Sequence[tuple[torch.Tensor, str, tuple[int, int]]]) -> list[Detections]:
         inputs = {"pixel_values": torch.stack([values for values, _, _ in items])}
-        forms = [caption_of(text) if self._grounded else text for _, text, _ in items]
-        # The OWLs were trained on texts filled up to their full length.
+        forms = [grounding_caption(text) if self._grounded else text for _, text, _ in items]
+        # The OWL models were trained on texts padded to their full length.
         owl = {"padding": "max_length", "max_length": self._tokens}
-        fill: dict[str, Any] = {"padding": True} if self._grounded else owl
-        encoded = self.processor.tokenizer(forms, return_tensors="pt", **fill).to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        padding: dict[str, Any] = {"padding": True} if self._grounded else owl
+        encoded = self.processor.tokenizer(forms, return_tensors="pt", **padding).to(self.device)
+        with self.autocast():
             output = self.model(**inputs, **encoded)
         output.logits, output.pred_boxes = output.logits.float().cpu(), output.pred_boxes.float().cpu()
         sizes = [size_hw for _, _, size_hw in items]
         if self._grounded:
-            # A box whose tokens are all under the text threshold names nothing.
-            found = self.processor.post_process_grounded_object_detection(
+            # A box whose tokens are all below the text threshold names nothing.
+            answers = self.processor.post_process_grounded_object_detection(
                 output,
                 input_ids=encoded["input_ids"].cpu(),
                 threshold=max(self.box_threshold, self.text_threshold),
@@ -160,22 +155,24 @@ class TransformersDetector:
                 target_sizes=sizes,
             )
         else:
-            found = self.processor.post_process_grounded_object_detection(
+            answers = self.processor.post_process_grounded_object_detection(
                 output, threshold=self.box_threshold, target_sizes=sizes
             )
-        return [_sorted(one["boxes"], one["scores"], size_hw) for one, size_hw in zip(found, sizes, strict=True)]
+        return [
+            _sorted(answer["boxes"], answer["scores"], size_hw) for answer, size_hw in zip(answers, sizes, strict=True)
+        ]
 
 
 def _text_tokens(config: Any, grounded: bool) -> int:
-    """Tokens that a text may take, marks included."""
+    """Tokens that a text may take, start and end tokens included."""
     limit = int(config.text_config.max_position_embeddings)
     return min(int(config.max_text_len), limit) if grounded else limit
 
 
 def _sorted(boxes: torch.Tensor, scores: torch.Tensor, size_hw: tuple[int, int]) -> Detections:
-    """Boxes cut to the image, those outside of it (in a detector's padding) left out, best first."""
+    """Boxes clipped to the image, best first; boxes outside it (in a detector's padding) are left out."""
     h, w = size_hw
     boxes = boxes.clamp(min=0).minimum(torch.tensor([w, h, w, h], dtype=boxes.dtype))
-    seen = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0]
-    order = seen[scores[seen].argsort(descending=True, stable=True)]
+    inside = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0]
+    order = inside[scores[inside].argsort(descending=True, stable=True)]
     return Detections(boxes[order], scores[order])

@@ -1,4 +1,4 @@
-"""Loading a model of transformers: by hub id or path, of the kind that is needed, checked before its weights."""
+"""Loading a model of transformers by hub id or path; its kind is checked before its weights are read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import torch
 
-from poc_aug.backends.common.device import require
-from poc_aug.backends.common.model_files import hub_file, identity_of
+from poc_aug.backends.common.model_files import hub_file, model_identity
 from poc_aug.errors import ModelError
+from poc_aug.optional_imports import require
 
 _CONFIG = "config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     """A family of models.
 
     Attributes:
-        name: its name for people.
+        name: its display name.
         model: class of transformers that loads it.
         processor: class of transformers that loads its processor.
     """
@@ -35,17 +35,17 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Role:
+class ModelRole:
     """What a model is needed for.
 
     Attributes:
-        name: for messages: "detector".
-        kinds: what will do, by the ``model_type`` that a configuration names.
-        example: a hub id that will do.
+        name: for messages, such as "detector".
+        kinds: the accepted kinds, by the ``model_type`` that a configuration names.
+        example: a suitable hub id.
     """
 
     name: str
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, ModelKind]
     example: str
 
     @property
@@ -63,7 +63,7 @@ class LoadedModel:
         model: in float32 and evaluation mode, on its device.
         processor: its own processor.
         kind: its ``model_type``.
-        identity: name of the model for provenance and fingerprints, without the path to it.
+        identity: the model's name in provenance and fingerprints, without the path to it.
     """
 
     model: Any
@@ -72,38 +72,38 @@ class LoadedModel:
     identity: str
 
 
-def load_model(model: str | Path, role: Role, device: torch.device) -> LoadedModel:
+def load_model(model: str | Path, role: ModelRole, device: torch.device) -> LoadedModel:
     """Load a model and its processor.
 
     Args:
         model: folder of a saved model, or hub id.
-        role: which kinds will do.
+        role: which kinds are accepted.
         device: where it runs.
 
     Raises:
         MissingDependencyError: transformers is not installed.
         ModelError: not there, not reachable, of another kind, or incomplete.
     """
-    transformers = require("transformers")
-    kind = kind_of(model, role)
+    transformers = require("transformers", extra="generate", purpose=f"the {role.name}")
+    kind = model_kind(model, role)
     classes = role.kinds[kind]
-    # Before the weights: a processor is a few small files.
+    # Loaded before the weights: a processor is a few small files.
     processor = _from_pretrained(getattr(transformers, classes.processor), model, role, "processor")
-    found, report = _from_pretrained(
+    network, report = _from_pretrained(
         getattr(transformers, classes.model), model, role, "weights", dtype=torch.float32, output_loading_info=True
     )
-    # transformers gives such tensors random values, and goes on.
-    absent = sorted(report["missing_keys"]) + sorted(str(each[0]) for each in report["mismatched_keys"])
+    # transformers fills such tensors with random values and continues.
+    absent = sorted(report["missing_keys"]) + sorted(str(key) for key, *_ in report["mismatched_keys"])
     if absent:
         raise ModelError(
             f"the {role.name} {str(model)!r} lacks {len(absent)} of the model's tensors, {absent[0]!r} first",
             expected=role.expected,
             hint="the weights do not belong to the configuration: fetch them again",
         )
-    return LoadedModel(found.eval().requires_grad_(False).to(device), processor, kind, identity_of(model))
+    return LoadedModel(network.eval().requires_grad_(False).to(device), processor, kind, model_identity(model))
 
 
-def kind_of(model: str | Path, role: Role) -> str:
+def model_kind(model: str | Path, role: ModelRole) -> str:
     """The ``model_type`` that a model's configuration names, read before anything else is loaded.
 
     Raises:
@@ -111,25 +111,25 @@ def kind_of(model: str | Path, role: Role) -> str:
     """
     config = _config(str(model), role)
     try:
-        told = json.loads(config.read_text(encoding="utf-8"))
+        content = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(
             f"{_CONFIG} of the {role.name} {str(model)!r} is not JSON: {error}",
             expected=role.expected,
             hint="fetch the model again",
         ) from error
-    kind = told.get("model_type") if isinstance(told, dict) else None
+    kind = content.get("model_type") if isinstance(content, dict) else None
     if kind not in role.kinds:
-        what = "names no model_type" if kind is None else f"is of kind {kind!r}, which is no {role.name}"
+        problem = "names no model_type" if kind is None else f"is of kind {kind!r}, which is no {role.name}"
         raise ModelError(
-            f"the {role.name} {str(model)!r} {what}",
+            f"the {role.name} {str(model)!r} {problem}",
             expected=role.expected,
             hint=f"its {_CONFIG} must name one of: {', '.join(map(repr, role.kinds))}",
         )
     return str(kind)
 
 
-def _config(model: str, role: Role) -> Path:
+def _config(model: str, role: ModelRole) -> Path:
     path = Path(model)
     if path.is_dir():
         if not (path / _CONFIG).is_file():
@@ -149,7 +149,7 @@ def _config(model: str, role: Role) -> Path:
     return hub_file(model, _CONFIG, what=role.name, expected=role.expected)
 
 
-def _from_pretrained(cls: Any, model: str | Path, role: Role, part: str, **how: Any) -> Any:
+def _from_pretrained(cls: Any, model: str | Path, role: ModelRole, part: str, **options: Any) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -165,7 +165,7 @@ def _from_pretrained(cls: Any, model: str | Path, role: Role, part: str, **how: 
         StrictDataclassError,
     )
     try:
-        return cls.from_pretrained(str(model), **how)
+        return cls.from_pretrained(str(model), **options)
     except failures as error:
         raise ModelError(
             f"the {part} of the {role.name} {str(model)!r} cannot be loaded: {type(error).__name__}: "

@@ -1,4 +1,4 @@
-"""Materials of lost cargo that know the form they cover: cardboard, boards, film, cloth."""
+"""Materials of lost cargo that depend on the shape they cover: cardboard, boards, film, cloth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poc_aug.backends.rendered.materials import Rgb, band, bright, flat, grain, mix, smoothstep
+from poc_aug.backends.rendered.materials import (
+    Rgb,
+    brightness,
+    grain,
+    mix_colours,
+    smoothstep,
+    soft_band,
+    uniform_colour,
+)
 from poc_aug.backends.rendered.model import Surface
 from poc_aug.backends.rendered.solids import Repeated
 from poc_aug.noise import FloatArray, hash_unit
@@ -15,7 +23,7 @@ INK: Rgb = (0.05, 0.04, 0.035)
 
 
 def _cells(u: FloatArray, size: float, texel: float, seed: int, v: FloatArray | None = None) -> FloatArray:
-    """One random value about 0 per cell of ``size`` metres; fades where cells are too fine to be seen."""
+    """One random value around 0 per cell of ``size`` metres; fades out if cells are too fine to be seen."""
     fade = float(np.clip(size / (1.2 * texel) - 0.6, 0, 1))
     row = np.floor(u / np.float32(size))
     column = np.zeros_like(row) if v is None else np.floor(v / np.float32(size))
@@ -27,7 +35,7 @@ class Cardboard:
     """A corrugated box: tape along the seam, print, a label, worn edges.
 
     Attributes:
-        half: half sizes of the box in metres.
+        half: half extents of the box in metres.
         colour: linear RGB of the board.
         seed: of its noise.
         tape: colour of the tape, or ``None``.
@@ -48,28 +56,30 @@ class Cardboard:
         """See `Material`."""
         fibre = grain(p, 0.02, self.seed, texel, 3)
         cloud = grain(p, 0.30, self.seed + 1, texel, 4)
-        albedo = flat(self.colour, p.shape[1]) * bright(0.05 * fibre + 0.07 * cloud)
+        albedo = uniform_colour(self.colour, p.shape[1]) * brightness(0.05 * fibre + 0.07 * cloud)
         wet = smoothstep(0.3, 0.9, grain(p, 0.24, self.seed + 2, texel, 5) - 2.5 * (p[1] + self.half[1])) * self.damp
-        albedo = mix(albedo, (self.colour[0] * 0.42, self.colour[1] * 0.38, self.colour[2] * 0.33), wet)
+        albedo = mix_colours(albedo, (self.colour[0] * 0.42, self.colour[1] * 0.38, self.colour[2] * 0.33), wet)
         x, y, z = p
         top, side_x, side_z = (np.abs(n[i]) > 0.7 for i in (1, 0, 2))
         if self.ink > 0:
             shown = self._print(x, y, texel) * side_z + self._print(z + 0.31, y, texel) * side_x
-            albedo = mix(albedo, INK, shown * np.float32(self.ink) * (1 - 0.4 * np.clip(fibre, 0, 1)))
+            albedo = mix_colours(albedo, INK, shown * np.float32(self.ink) * (1 - 0.4 * np.clip(fibre, 0, 1)))
         rough = np.full(p.shape[1], 0.92, dtype=np.float32)
         folded = top | (side_x & (np.abs(y) > self.half[1] - 0.012))
-        albedo *= 1 - 0.75 * band(z, 0.0022, texel) * folded * min(1.0, 0.0044 / texel)
+        albedo *= 1 - 0.75 * soft_band(z, 0.0022, texel) * folded * min(1.0, 0.0044 / texel)
         if self.tape is not None:
             long = self.half[1] * 0.35 + 0.02
-            on = band(z + 0.002 * np.sin(x * 40), 0.026, texel) * (top | (side_x & (np.abs(y) > self.half[1] - long)))
-            albedo = mix(albedo, self.tape, on * 0.8)
+            on = soft_band(z + 0.002 * np.sin(x * 40), 0.026, texel) * (
+                top | (side_x & (np.abs(y) > self.half[1] - long))
+            )
+            albedo = mix_colours(albedo, self.tape, on * 0.8)
             rough = rough - 0.5 * on
         if self.label:
             albedo = self._labelled(albedo, x, y, side_z & (n[2] < 0), texel)
         edge = np.sort(np.array(self.half, dtype=np.float32)[:, None] - np.abs(p), axis=0)[1]
         worn = smoothstep(0.016, 0.002, edge + 0.006 * grain(p, 0.03, self.seed + 3, texel, 3))
         pale = (min(1.0, self.colour[0] * 1.35), self.colour[1] * 1.38, self.colour[2] * 1.45)
-        return Surface.of(mix(albedo, pale, worn * 0.45), rough)
+        return Surface.of(mix_colours(albedo, pale, worn * 0.45), rough)
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
         """See `Material`."""
@@ -97,25 +107,25 @@ class Cardboard:
     def _labelled(self, albedo: FloatArray, x: FloatArray, y: FloatArray, side: FloatArray, texel: float) -> FloatArray:
         w, h = min(0.075, self.half[0] * 0.4), min(0.05, self.half[1] * 0.35)
         u, v = x - self.half[0] * 0.42, y + self.half[1] * 0.35
-        on = band(u, w, texel) * band(v, h, texel) * side
+        on = soft_band(u, w, texel) * soft_band(v, h, texel) * side
         lines = (_cells(v, 0.009, texel, self.seed + 5) > 0.12) & (np.abs(u) < w * 0.85) & (v > -h * 0.1)
         bars = (_cells(u, 0.004, texel, self.seed + 6) > 0.05) & (np.abs(u) < w * 0.8) & (v < -h * 0.2) & (v > -h * 0.8)
-        paper = mix(flat((0.72, 0.72, 0.70), x.size), INK, (lines | bars).astype(np.float32) * 0.8)
-        return mix(albedo, paper, on)
+        paper = mix_colours(uniform_colour((0.72, 0.72, 0.70), x.size), INK, (lines | bars).astype(np.float32) * 0.8)
+        return mix_colours(albedo, paper, on)
 
 
 @dataclass(frozen=True)
 class Wood:
-    """Boards with grain along ``x``; each copy of a `Repeated` board is another board.
+    """Boards with grain along ``axis``; each copy of a `Repeated` board gets its own pattern.
 
     Attributes:
-        half: half sizes of one board.
+        half: half extents of one board.
         colour: linear RGB.
         seed: of its noise.
         grey: how weathered, 0 to 1.
-        boards: tells copies apart.
+        boards: the repeated solid, which distinguishes the copies.
         axis: index of the coordinate along the grain.
-        around: whether the ends are boards too, with their grain along ``z`` (the four sides of a crate).
+        around: whether the ends are boards too, with grain along ``z`` (the four sides of a crate).
     """
 
     half: tuple[float, float, float]
@@ -134,12 +144,12 @@ class Wood:
         warp = 0.5 * grain(q, 0.25, self.seed + 1, texel, 2, self._stretch(5.0))
         rings = np.sin((across[1] + 0.6 * across[0]) * np.float32(2 * np.pi / 0.022) + 7 * warp)
         rings *= np.float32(np.clip(0.022 / (2.5 * texel) - 0.4, 0, 1))
-        albedo = flat(self.colour, p.shape[1]) * bright(0.16 * fibre + 0.09 * rings + tone)
+        albedo = uniform_colour(self.colour, p.shape[1]) * brightness(0.16 * fibre + 0.09 * rings + tone)
         knots = self._knots(along, across, texel)
         albedo = albedo * (1 - 0.6 * knots)
         level = albedo.mean(axis=0)
         worn = np.clip(self.grey * (1 + 0.6 * grain(q, 0.35, self.seed + 2, texel, 4)), 0, 1)
-        albedo = mix(albedo, np.stack([level * 0.92, level * 0.90, level * 0.86]) * np.float32(0.85), worn)
+        albedo = mix_colours(albedo, np.stack([level * 0.92, level * 0.90, level * 0.86]) * np.float32(0.85), worn)
         if not self.around:
             albedo = albedo * (1 - 0.35 * smoothstep(0.6, 0.8, np.abs(n[self.axis])))
         return Surface.of(albedo, 0.88)
@@ -156,7 +166,7 @@ class Wood:
         return grain(q, 0.018, self.seed, texel, 3, self._stretch(22.0))
 
     def _own(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Points moved to another place of the pattern for each board, and the board's brightness."""
+        """Points moved to another place in the pattern for each board, and the board's brightness."""
         if self.around:
             end = np.abs(p[0]) > self.half[0] - 0.004
             p = np.stack([np.where(end, p[2], p[0]), p[1], np.where(end, p[0], p[2])])
@@ -179,7 +189,7 @@ class Wood:
 
 @dataclass(frozen=True)
 class Film:
-    """Thin crumpled plastic: rubbish bags, tarpaulin. Glossy, every fold another highlight.
+    """Thin crumpled plastic: rubbish bags, tarpaulin. Glossy, with a highlight on every fold.
 
     Attributes:
         colour: linear RGB.
@@ -195,12 +205,12 @@ class Film:
 
     def look(self, p: FloatArray, n: FloatArray, texel: float) -> Surface:
         """See `Material`."""
-        thin = bright(0.15 * grain(p, 0.12, self.seed, texel))
-        return Surface.of(flat(self.colour, p.shape[1]) * thin, self.roughness, 0.05)
+        thin = brightness(0.15 * grain(p, 0.12, self.seed, texel))
+        return Surface.of(uniform_colour(self.colour, p.shape[1]) * thin, self.roughness, 0.05)
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
         """See `Material`."""
-        # Ridges where the noise crosses zero: creases are sharp, what lies between them is slack.
+        # Ridges at the noise's zero crossings: sharp creases with slack film between them.
         wide = np.abs(grain(p, 0.16, self.seed + 1, texel, 3))
         fine = np.abs(grain(p, 0.055, self.seed + 2, texel, 2))
         return np.asarray(-self.crease * (np.minimum(wide, 0.5) + 0.35 * np.minimum(fine, 0.5)), dtype=np.float32)
@@ -214,7 +224,7 @@ class Cloth:
         colour: linear RGB of the ground.
         accent: linear RGB of the stripes or figures.
         seed: of its noise.
-        stripe_m: distance of stripes along ``axis``; 0: none.
+        stripe_m: spacing of the stripes along ``axis``; 0: none.
         axis: index of the coordinate across the stripes.
         figures: strength of an irregular woven figure.
         stains: how stained, 0 to 1.
@@ -232,21 +242,21 @@ class Cloth:
 
     def look(self, p: FloatArray, n: FloatArray, texel: float) -> Surface:
         """See `Material`."""
-        albedo = flat(self.colour, p.shape[1]) * bright(
+        albedo = uniform_colour(self.colour, p.shape[1]) * brightness(
             0.07 * grain(p, 0.015, self.seed, texel, 2) + 0.07 * grain(p, 0.3, self.seed + 1, texel)
         )
         if self.stripe_m > 0:
             u = p[self.axis]
             off = u - np.rint(u / np.float32(self.stripe_m)) * np.float32(self.stripe_m)
-            seen = np.float32(np.clip(self.stripe_m / (3 * texel) - 0.5, 0, 1))
-            stripes = band(off, self.stripe_m * 0.14, texel) * seen + 0.28 * (1 - seen)
-            albedo = mix(albedo, self.accent, stripes * 0.8)
+            contrast = np.float32(np.clip(self.stripe_m / (3 * texel) - 0.5, 0, 1))
+            stripes = soft_band(off, self.stripe_m * 0.14, texel) * contrast + 0.28 * (1 - contrast)
+            albedo = mix_colours(albedo, self.accent, stripes * 0.8)
         if self.figures > 0:
             figure = smoothstep(0.10, 0.45, np.abs(grain(p, 0.07, self.seed + 2, texel, 3)))
-            albedo = mix(albedo, self.accent, figure * np.float32(self.figures))
+            albedo = mix_colours(albedo, self.accent, figure * np.float32(self.figures))
         stain = smoothstep(0.45, 0.75, grain(p, 0.35, self.seed + 3, texel, 5)) * self.stains
         brown = albedo * np.array([0.62, 0.52, 0.40], dtype=np.float32)[:, None]
-        return Surface.of(mix(albedo, brown, stain), 1.0, 0.03)
+        return Surface.of(mix_colours(albedo, brown, stain), 1.0, 0.03)
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
         """See `Material`."""

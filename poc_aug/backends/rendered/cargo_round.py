@@ -8,30 +8,36 @@ import numpy as np
 
 from poc_aug.backends.rendered.cargo_materials import Cloth
 from poc_aug.backends.rendered.cargo_skins import BallSkin, Banded, DrumPaint, Tyre
-from poc_aug.backends.rendered.materials import Metal, Plain, Rgb, linear
-from poc_aug.backends.rendered.model import Dice, Model, Part
+from poc_aug.backends.rendered.materials import Metal, Plain, Rgb, linear_rgb
+from poc_aug.backends.rendered.model import Dice, Model, ModelPart
 from poc_aug.backends.rendered.solids import (
     Bent,
-    Box,
     Capsule,
     Cut,
+    Cylinder,
     Ellipsoid,
     Eroded,
     Frustum,
     Moved,
-    Ring,
+    RoundedBox,
     Solid,
     Union,
-    turned,
+    rotation_about,
 )
 from poc_aug.noise import FloatArray
 
 _DRUM = (
-    linear(24, 66, 120), linear(134, 32, 28), linear(44, 84, 58),
-    linear(60, 62, 64), linear(176, 120, 30), linear(150, 150, 148),
+    linear_rgb(24, 66, 120), linear_rgb(134, 32, 28), linear_rgb(44, 84, 58),
+    linear_rgb(60, 62, 64), linear_rgb(176, 120, 30), linear_rgb(150, 150, 148),
 )  # fmt: skip
-_BUCKET = (linear(36, 36, 38), linear(200, 198, 190), linear(34, 80, 150), linear(180, 50, 34), linear(206, 160, 40))
-_ROD = turned("z", 90)
+_BUCKET = (
+    linear_rgb(36, 36, 38),
+    linear_rgb(200, 198, 190),
+    linear_rgb(34, 80, 150),
+    linear_rgb(180, 50, 34),
+    linear_rgb(206, 160, 40),
+)
+_ROD = rotation_about("z", 90)
 
 
 def _drum(dice: Dice) -> Model:
@@ -47,12 +53,12 @@ def _drum(dice: Dice) -> Model:
         dent = deep * np.exp(-gap / np.float32(0.02))
         return np.asarray(0.010 * (1 - np.clip(hoops, 0, 1)) + lid + dent, dtype=np.float32)
 
-    stencil: Rgb | None = dice.choice((None, None, linear(200, 200, 195), linear(190, 150, 40)))
+    stencil: Rgb | None = dice.choice((None, None, linear_rgb(200, 200, 195), linear_rgb(190, 150, 40)))
     paint = DrumPaint(dice.choice(_DRUM), half, dice.seed(), dice.uniform(0.05, 0.75), stencil)
-    bung = Moved(Ring(0.03, 0.012, 0, 0.005), (radius * 0.62, half - 0.010, 0))
+    bung = Moved(Cylinder(0.03, 0.012, 0, 0.005), (radius * 0.62, half - 0.010, 0))
     parts = (
-        Part(Eroded(Ring(radius, half, 0, 0.006), form), paint),
-        Part(bung, Metal((0.4, 0.4, 0.38), dice.seed(), 0.5)),
+        ModelPart(Eroded(Cylinder(radius, half, 0, 0.006), form), paint),
+        ModelPart(bung, Metal((0.4, 0.4, 0.38), dice.seed(), 0.5)),
     )
     return Model(parts, pace=0.8, grime=dice.uniform(0.15, 0.5), facts={"radius_m": round(radius, 3)})
 
@@ -64,11 +70,11 @@ def barrel(dice: Dice) -> Model:
 
 def fallen_barrel(dice: Dice) -> Model:
     """A steel drum on its side."""
-    return _drum(dice).posed((_ROD @ turned("y", dice.uniform(0, 360))).astype(np.float32))
+    return _drum(dice).posed((_ROD @ rotation_about("y", dice.uniform(0, 360))).astype(np.float32))
 
 
 def tyre(dice: Dice) -> Model:
-    """A car's tyre, mostly lying flat, sometimes standing, sometimes on its rim."""
+    """A car's tyre, usually lying flat, sometimes standing, sometimes with its wheel rim."""
     outer, half = dice.uniform(0.28, 0.34), dice.uniform(0.085, 0.115)
     inner = outer - dice.uniform(0.10, 0.13)
     seed = dice.seed()
@@ -81,19 +87,19 @@ def tyre(dice: Dice) -> Model:
         grooves = np.clip(1 - nearest * 14, 0, 1)
         return np.asarray(crown + 0.008 * grooves * (rho > outer - 0.03), dtype=np.float32)
 
-    hollow = Ring(outer - 0.022, half - 0.016, inner - 0.06, 0.03)
-    carcass = Eroded(Cut(Ring(outer, half, inner, 0.040), hollow), form)
-    parts = [Part(carcass, Tyre(outer, inner, half, seed))]
+    hollow = Cylinder(outer - 0.022, half - 0.016, inner - 0.06, 0.03)
+    carcass = Eroded(Cut(Cylinder(outer, half, inner, 0.040), hollow), form)
+    parts = [ModelPart(carcass, Tyre(outer, inner, half, seed))]
     rim = dice.chance(0.35)
     if rim:
         metal = Metal((0.42, 0.42, 0.43), dice.seed(), dice.uniform(0.0, 0.4), 0.4)
         holes = [
-            Moved(Ring(inner * 0.20, 0.2), (inner * 0.62 * np.cos(a), 0, inner * 0.62 * np.sin(a)))
+            Moved(Cylinder(inner * 0.20, 0.2), (inner * 0.62 * np.cos(a), 0, inner * 0.62 * np.sin(a)))
             for a in np.arange(5) * 2 * np.pi / 5
         ]
-        disc = Cut(Ring(inner + 0.004, 0.014, 0, 0.006), Union((*holes, Ring(inner * 0.14, 0.2))))
-        parts.append(Part(Moved(disc, (0, half * 0.35, 0)), metal))
-        parts.append(Part(Ring(inner + 0.008, half * 0.86, inner - 0.010, 0.004), metal))
+        disc = Cut(Cylinder(inner + 0.004, 0.014, 0, 0.006), Union((*holes, Cylinder(inner * 0.14, 0.2))))
+        parts.append(ModelPart(Moved(disc, (0, half * 0.35, 0)), metal))
+        parts.append(ModelPart(Cylinder(inner + 0.008, half * 0.86, inner - 0.010, 0.004), metal))
     standing = dice.chance(0.3)
     facts = {"standing": int(standing), "rim": int(rim)}
     model = Model(tuple(parts), pace=0.85, grime=dice.uniform(0.2, 0.6), sink=0.002, facts=facts)
@@ -103,16 +109,16 @@ def tyre(dice: Dice) -> Model:
 def _cone(dice: Dice) -> Model:
     height = dice.choice((0.50, 0.75))
     foot, half = height * 0.27, height / 2
-    orange = dice.choice((linear(214, 74, 24), linear(205, 60, 28), linear(222, 92, 30)))
-    white = dice.choice((linear(226, 226, 222), linear(196, 197, 194)))
+    orange = dice.choice((linear_rgb(214, 74, 24), linear_rgb(205, 60, 28), linear_rgb(222, 92, 30)))
+    white = dice.choice((linear_rgb(226, 226, 222), linear_rgb(196, 197, 194)))
     two = ((height * 0.12, height * 0.085), (height * -0.14, height * 0.085))
     bands = two if height > 0.6 else ((height * 0.06, height * 0.11),)
     skin = Banded(orange, bands, white, dice.seed())
-    base = Plain(linear(38, 37, 36) if dice.chance(0.6) else orange, dice.seed(), 0.7, 0.1, 0.4)
+    base = Plain(linear_rgb(38, 37, 36) if dice.chance(0.6) else orange, dice.seed(), 0.7, 0.1, 0.4)
     parts = (
-        Part(Frustum(foot * 0.72, height * 0.045, half - 0.005, 0.006), skin, (0, half + 0.005, 0)),
-        Part(Ring(foot * 0.80, 0.012, foot * 0.6, 0.008), skin, (0, 0.035, 0)),
-        Part(Box((foot, 0.018, foot), 0.012), base, (0, 0.018, 0)),
+        ModelPart(Frustum(foot * 0.72, height * 0.045, half - 0.005, 0.006), skin, (0, half + 0.005, 0)),
+        ModelPart(Cylinder(foot * 0.80, 0.012, foot * 0.6, 0.008), skin, (0, 0.035, 0)),
+        ModelPart(RoundedBox((foot, 0.018, foot), 0.012), base, (0, 0.018, 0)),
     )
     return Model(parts, pace=0.9, grime=dice.uniform(0.2, 0.55), facts={"height_m": height})
 
@@ -126,25 +132,25 @@ def fallen_cone(dice: Dice) -> Model:
     """A traffic cone knocked over: it rests on the edge of its base and on its tip."""
     model = _cone(dice)
     height = float(model.facts["height_m"])
-    # The line from the base's edge to the rim of the tip becomes level.
+    # The line from the base's edge to the rim of the tip becomes horizontal.
     lean = float(np.degrees(np.arctan2(height * 0.27 - height * 0.045, height)))
-    return model.posed(turned("z", 90 + lean)).posed(turned("y", dice.choice((0, 180))))
+    return model.posed(rotation_about("z", 90 + lean)).posed(rotation_about("y", dice.choice((0, 180))))
 
 
 def ball(dice: Dice) -> Model:
     """A football, a basketball or a beach ball."""
     style = dice.choice(("football", "football", "basketball", "wedges"))
     radius = {"football": 0.11, "basketball": 0.12, "wedges": dice.uniform(0.13, 0.20)}[style]
-    panels = dice.choice((linear(28, 28, 30), linear(30, 50, 120), linear(170, 30, 30)))
-    wedges = dice.choice((linear(190, 36, 36), linear(36, 96, 170), linear(220, 170, 40)))
+    panels = dice.choice((linear_rgb(28, 28, 30), linear_rgb(30, 50, 120), linear_rgb(170, 30, 30)))
+    wedges = dice.choice((linear_rgb(190, 36, 36), linear_rgb(36, 96, 170), linear_rgb(220, 170, 40)))
     colours: dict[str, tuple[Rgb, Rgb]] = {
-        "football": (linear(216, 214, 208), panels),
-        "basketball": (linear(172, 88, 42), linear(34, 28, 24)),
-        "wedges": (linear(222, 218, 210), wedges),
+        "football": (linear_rgb(216, 214, 208), panels),
+        "basketball": (linear_rgb(172, 88, 42), linear_rgb(34, 28, 24)),
+        "wedges": (linear_rgb(222, 218, 210), wedges),
     }
-    turn = (turned("x", dice.uniform(0, 360)) @ turned("z", dice.uniform(0, 360))).astype(np.float32)
+    turn = (rotation_about("x", dice.uniform(0, 360)) @ rotation_about("z", dice.uniform(0, 360))).astype(np.float32)
     skin = BallSkin(style, *colours[style], dice.seed())
-    part = Part(Ellipsoid((radius, radius, radius)), skin, (0, radius, 0), turn)
+    part = ModelPart(Ellipsoid((radius, radius, radius)), skin, (0, radius, 0), turn)
     return Model((part,), grime=dice.uniform(0.1, 0.4), sink=0.003, facts={"style": style})
 
 
@@ -156,14 +162,14 @@ def bucket(dice: Dice) -> Model:
     colour = dice.choice(_BUCKET)
     plastic = Plain(colour, dice.seed(), 0.5, 0.1, dice.uniform(0.3, 0.9))
     skin = Metal((0.5, 0.51, 0.52), dice.seed(), 0.15, 0.5) if zinc else plastic
-    rim = Moved(Ring(top + 0.006, 0.006, top - 0.006, 0.005), (0, half - 0.006, 0))
-    hoop = Moved(Ring(top * 0.97 + 0.004, 0.010, top * 0.97 - 0.008, 0.003), (0, half * 0.62, 0))
-    swung = turned("x", dice.uniform(55, 100))
+    rim = Moved(Cylinder(top + 0.006, 0.006, top - 0.006, 0.005), (0, half - 0.006, 0))
+    hoop = Moved(Cylinder(top * 0.97 + 0.004, 0.010, top * 0.97 - 0.008, 0.003), (0, half * 0.62, 0))
+    swung = rotation_about("x", dice.uniform(55, 100))
     arc = [(top * 1.03 * np.cos(a), top * 1.03 * np.sin(a), 0.0) for a in np.linspace(0, np.pi, 9)]
     wire = Union(tuple(Capsule(a, b, 0.0035) for a, b in pairwise(arc)))
     parts = (
-        Part(Union((Frustum(bottom, top, half, 0.004), rim, hoop)), skin),
-        Part(wire, Metal((0.4, 0.4, 0.4), dice.seed(), 0.3), (0, half - 0.03, 0), swung),
+        ModelPart(Union((Frustum(bottom, top, half, 0.004), rim, hoop)), skin),
+        ModelPart(wire, Metal((0.4, 0.4, 0.4), dice.seed(), 0.3), (0, half - 0.03, 0), swung),
     )
     fallen = dice.chance(0.5)
     model = Model(parts, pace=0.85, grime=dice.uniform(0.2, 0.7), facts={"fallen": int(fallen)})
@@ -171,19 +177,19 @@ def bucket(dice: Dice) -> Model:
         return model
     # It rests on the edge of its bottom, and on its rim and the ends of its handle.
     lean = float(np.degrees(np.arctan2(top * 1.03 + 0.0035 - bottom, height - 0.03)))
-    return model.posed(turned("z", 90 - lean))
+    return model.posed(rotation_about("z", 90 - lean))
 
 
 def metal_pipe(dice: Dice) -> Model:
     """A length of pipe: steel, copper-brown or grey plastic."""
     length, radius = dice.uniform(0.8, 2.4), dice.uniform(0.025, 0.075)
-    body = Moved(Ring(radius, length / 2, radius * 0.84, 0.002), (0, 0, 0), _ROD)
+    body = Moved(Cylinder(radius, length / 2, radius * 0.84, 0.002), (0, 0, 0), _ROD)
     if dice.chance(0.3):
-        plastic = dice.choice((linear(120, 122, 122), linear(190, 110, 60)))
+        plastic = dice.choice((linear_rgb(120, 122, 122), linear_rgb(190, 110, 60)))
         skin: Metal | Plain = Plain(plastic, dice.seed(), 0.5, 0.1, 0.5)
     else:
         skin = Metal((0.36, 0.35, 0.34), dice.seed(), dice.uniform(0.2, 0.9), 0.45)
-    return Model((Part(body, skin),), grime=dice.uniform(0.1, 0.4), facts={"length_m": round(length, 2)})
+    return Model((ModelPart(body, skin),), grime=dice.uniform(0.1, 0.4), facts={"length_m": round(length, 2)})
 
 
 def exhaust(dice: Dice) -> Model:
@@ -193,13 +199,16 @@ def exhaust(dice: Dice) -> Model:
     def oval(p: FloatArray) -> FloatArray:
         return np.asarray(0.02 * np.abs(p[2]) / 0.085, dtype=np.float32)
 
-    silencer = Moved(Eroded(Ring(0.085, length * 0.36, 0, 0.02), oval), (0, 0, 0), _ROD)
+    silencer = Moved(Eroded(Cylinder(0.085, length * 0.36, 0, 0.02), oval), (0, 0, 0), _ROD)
     a = length * 0.36
     front = [(-a - 0.5, -0.03, bend), (-a - 0.28, -0.03, bend), (-a - 0.10, 0.0, 0.0)]
     path = [*front, (a + 0.12, 0.0, 0.0), (a + 0.30, 0.0, -bend * 0.6)]
     pipe = Union(tuple(Capsule(p, q, 0.024) for p, q in pairwise(path)))
     skin = Metal((0.33, 0.32, 0.31), dice.seed(), dice.uniform(0.35, 0.85), 0.5)
-    parts = (Part(silencer, Metal((0.36, 0.35, 0.34), dice.seed(), dice.uniform(0.2, 0.7), 0.45)), Part(pipe, skin))
+    parts = (
+        ModelPart(silencer, Metal((0.36, 0.35, 0.34), dice.seed(), dice.uniform(0.2, 0.7), 0.45)),
+        ModelPart(pipe, skin),
+    )
     return Model(parts, pace=0.85, grime=dice.uniform(0.2, 0.5))
 
 
@@ -207,8 +216,8 @@ def carpet_roll(dice: Dice) -> Model:
     """A rolled carpet, sagging a little."""
     length, radius = dice.uniform(0.9, 1.9), dice.uniform(0.08, 0.14)
     colour, accent = dice.choice((
-        (linear(110, 34, 36), linear(190, 160, 110)), (linear(58, 66, 84), linear(150, 150, 146)),
-        (linear(140, 122, 96), linear(90, 74, 56)), (linear(74, 80, 66), linear(160, 150, 120)),
+        (linear_rgb(110, 34, 36), linear_rgb(190, 160, 110)), (linear_rgb(58, 66, 84), linear_rgb(150, 150, 146)),
+        (linear_rgb(140, 122, 96), linear_rgb(90, 74, 56)), (linear_rgb(74, 80, 66), linear_rgb(160, 150, 120)),
     ))  # fmt: skip
     spiral = radius / dice.uniform(5.0, 8.0)
 
@@ -222,6 +231,6 @@ def carpet_roll(dice: Dice) -> Model:
         return np.asarray(0.018 * ends + lip, dtype=np.float32)
 
     look = Cloth(colour, accent, dice.seed(), dice.uniform(0.12, 0.4), 0, dice.uniform(0.1, 0.5), 0.3, 0.002)
-    solid: Solid = Moved(Eroded(Ring(radius, length / 2, 0, 0.012), layers), (0, 0, 0), _ROD)
-    part = Part(Bent(solid, dice.uniform(-0.02, 0.02)), look)
+    solid: Solid = Moved(Eroded(Cylinder(radius, length / 2, 0, 0.012), layers), (0, 0, 0), _ROD)
+    part = ModelPart(Bent(solid, dice.uniform(-0.02, 0.02)), look)
     return Model((part,), pace=0.75, grime=dice.uniform(0.1, 0.5), sink=0.004)

@@ -1,4 +1,4 @@
-"""The catalogue of lost cargo: a name, a maker; and drawing one of a kind from a seed."""
+"""The catalogue of lost cargo: kinds by name, and building one of a kind from a seed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import MappingProxyType
 from poc_aug import seeding
 from poc_aug.backends.rendered import cargo_boxes, cargo_rough, cargo_round
 from poc_aug.backends.rendered.model import Dice, Maker, Model
-from poc_aug.backends.rendered.solids import turned
+from poc_aug.backends.rendered.solids import rotation_about
 
-KINDS: Mapping[str, Maker] = MappingProxyType(
+CATALOGUE: Mapping[str, Maker] = MappingProxyType(
     {
         "ball": cargo_round.ball,
         "barrel": cargo_round.barrel,
@@ -41,18 +41,23 @@ KINDS: Mapping[str, Maker] = MappingProxyType(
         "wooden crate": cargo_rough.wooden_crate,
     }
 )
-"""Every kind that can be drawn, by name, in alphabetical order."""
+"""The function that builds each kind, by name, in alphabetical order."""
 
 
 @lru_cache(maxsize=64)
-def build(kind: str, seed: int) -> tuple[Model, float]:
-    """The object of a kind that a seed draws, standing on the ground, and its yaw in degrees.
+def build_object(kind: str, seed: int) -> tuple[Model, float]:
+    """The object that a seed draws of a kind, standing on the ground, and its yaw in degrees.
 
     Raises:
         KeyError: no such kind.
+
+    Example:
+        >>> model, yaw_deg = build_object("traffic cone", seed=1)
+        >>> len(model.parts), model.facts["height_m"]
+        (3, 0.75)
     """
-    maker = KINDS[kind]
+    maker = CATALOGUE[kind]
     dice = Dice(seeding.generator(seed, "rendered object", kind))
     model = maker(dice)
     yaw = dice.uniform(-180, 180)
-    return model.posed(turned("y", yaw)), yaw
+    return model.posed(rotation_about("y", yaw)), yaw

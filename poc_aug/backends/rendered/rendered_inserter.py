@@ -1,7 +1,7 @@
 """Lost cargo, ray-cast into the scene: nothing to download, exact masks, true contact shadows.
 
-Light. A crop knows nothing of the other objects of its frame, so the direction of the light cannot be drawn per
-object without shadows that contradict each other. It is a property of the inserter (``sun_azimuth_deg`` and
+Light: a crop does not know the other objects of its frame, so if each object drew its own direction of light, shadows
+would contradict each other. The direction is therefore a setting of the inserter (``sun_azimuth_deg`` and
 ``sun_elevation_deg``), the same for all objects; an insertion's seed only varies it by a few degrees and decides how
 much of the light comes from the whole sky. Brightness and colour cast are estimated from the ground at the object's
 foot, softness and noise from the crop.
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from poc_aug import seeding
-from poc_aug.backends.rendered.catalogue import KINDS, build
-from poc_aug.backends.rendered.draw import Picture, draw
-from poc_aug.backends.rendered.exposure import estimate, to_srgb
-from poc_aug.backends.rendered.light import Light
+from poc_aug.backends.rendered.catalogue import CATALOGUE, build_object
+from poc_aug.backends.rendered.draw import Picture, draw_object
+from poc_aug.backends.rendered.exposure import estimate_exposure, to_srgb
+from poc_aug.backends.rendered.light import SceneLight
 from poc_aug.backends.rendered.model import Model
-from poc_aug.backends.rendered.render_camera import extent_of, stand
+from poc_aug.backends.rendered.render_camera import hull_extent, stand_in_box
 from poc_aug.backends.rendered.shadow import ground_shade
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.errors import RecipeError, SettingError
@@ -30,7 +30,7 @@ from poc_aug.recipe import Recipe
 from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection
 
 RENDERER_VERSION = 1
-"""Grows whenever the same seed draws other pixels; part of every cache's fingerprint."""
+"""Incremented whenever equal seeds would draw other pixels; part of every cache's fingerprint."""
 
 _LEAST_AREA_PX = 12
 
@@ -38,19 +38,29 @@ _LEAST_AREA_PX = 12
 class RenderedInserter:
     """Draws catalogue objects in the scene's own perspective; an `Inserter`.
 
-    An object's name in the recipe is its kind (`poc_aug.backends.rendered.catalogue.KINDS`). Each crop needs a
-    perspective. The result brings its own exact mask, a matte and the shade of the object's shadow.
+    An object's name in the recipe is its kind (`poc_aug.backends.rendered.catalogue.CATALOGUE`). Each crop needs a
+    camera. The result comes with its exact mask, a matte and the shade of the object's shadow.
 
     Args:
         kinds: names of the kinds it may draw; ``None``: all.
-        supersample: rays along a pixel's side where one ray is not enough.
-        shadow_strength: range of the factor on the shadow's darkness; drawn per insertion.
-        sun_azimuth_deg: where the light comes from: 0 ahead of the camera, 90 right, -90 left.
-        sun_elevation_deg: how high it stands.
-        sun_share: range of the share of light that has a direction; the rest comes from all of the sky.
+        supersample: rays along a pixel's side if one ray is not enough.
+        shadow_strength: range of the factor on the shadow's darkness, drawn per insertion.
+        sun_azimuth_deg: direction of the light: 0 ahead of the camera, 90 right, -90 left.
+        sun_elevation_deg: height of the light above the horizon.
+        sun_share: range of the fraction of light that has a direction; the rest comes from the whole sky.
 
     Raises:
         SettingError: an unknown kind, or a number out of its range.
+
+    Example:
+        >>> from poc_aug.camera_model import Camera
+        >>> inserter = RenderedInserter(["ball"], supersample=1)
+        >>> camera = Camera(horizon_row=20.0, camera_height_m=1.3, focal_px=300.0, centre_col=40.0)
+        >>> frame = torch.full((3, 90, 80), 110, dtype=torch.uint8)
+        >>> crop = Crop(frame, (65, 34, 12, 12), "ball", prompt="a ball", parts=("ball",), seed=3, camera=camera)
+        >>> (filled,) = inserter.insert([crop])
+        >>> filled.provenance["kind"], int(filled.annotation.parts[0].mask.sum())
+        ('ball', 107)
     """
 
     def __init__(
@@ -63,12 +73,12 @@ class RenderedInserter:
         sun_elevation_deg: float = 48.0,
         sun_share: tuple[float, float] = (0.3, 0.5),
     ) -> None:
-        self.kinds = tuple(sorted(KINDS)) if kinds is None else tuple(kinds)
-        unknown = sorted(set(self.kinds) - set(KINDS))
+        self.kinds = tuple(sorted(CATALOGUE)) if kinds is None else tuple(kinds)
+        unknown = sorted(set(self.kinds) - set(CATALOGUE))
         if unknown or not self.kinds:
             raise SettingError(
                 f"unknown kinds of rendered objects: {unknown}" if unknown else "kinds is empty",
-                expected=f"some of: {', '.join(sorted(KINDS))}",
+                expected=f"some of: {', '.join(sorted(CATALOGUE))}",
             )
         if not 1 <= supersample <= 8:
             raise SettingError(f"supersample={supersample}", expected="1 to 8")
@@ -84,7 +94,7 @@ class RenderedInserter:
         self.sun_share = sun_share
 
     def describe(self) -> dict[str, Any]:
-        """See `Inserter`."""
+        """JSON values of everything that decides what is drawn."""
         return {
             "inserter": "rendered",
             "version": RENDERER_VERSION,
@@ -99,12 +109,12 @@ class RenderedInserter:
     needs_camera = True
 
     def extent(self, object_name: str, seed: int) -> Extent:
-        """Size of the object that ``seed`` draws, as it is turned.
+        """Size of the object that ``seed`` draws, including its yaw.
 
         Raises:
             RecipeError: unknown kind.
         """
-        return extent_of(self._build(object_name, seed)[0].points())
+        return hull_extent(self._build(object_name, seed)[0].points())
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
         """Draw an object into each crop.
@@ -121,7 +131,7 @@ class RenderedInserter:
                 expected=f"one of: {', '.join(self.kinds)}",
                 hint="name the recipe's objects after these kinds, or use another inserter",
             )
-        return build(kind, seed)
+        return build_object(kind, seed)
 
     def _insert(self, crop: Crop) -> Filled | Rejection:
         if len(crop.parts) != 1:
@@ -135,7 +145,7 @@ class RenderedInserter:
             return Rejection("not drawable", crop.object_name, detail=detail)
         model, yaw = self._build(crop.object_name, crop.seed)
         rng = seeding.generator(crop.seed, "rendered light")
-        light = Light(
+        light = SceneLight(
             azimuth_deg=self.sun_azimuth_deg + seeding.uniform(rng, -8, 8),
             elevation_deg=self.sun_elevation_deg + seeding.uniform(rng, -4, 4),
             sun=seeding.uniform(rng, *self.sun_share),
@@ -143,15 +153,15 @@ class RenderedInserter:
         )
         strength = seeding.uniform(rng, *self.shadow_strength)
         grime_seed, noise_seed = seeding.integer(rng, 0, 2**31), seeding.derive_seed(crop.seed, "rendered noise")
-        pose = stand(model.points(), crop.camera, crop.box_yxhw)
+        pose = stand_in_box(model.points(), crop.camera, crop.box_yxhw)
         if pose is None:
-            detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
+            detail = f"box {crop.box_yxhw} does not stand on the ground in front of the camera"
             return Rejection("not drawable", crop.object_name, detail=detail)
         scale = crop.camera.camera_height_m / pose.camera.camera_height_m
         image = crop.image.numpy()
         size_hw = (image.shape[1], image.shape[2])
-        stage = Stage(model, pose, light, estimate(image, crop.box_yxhw), grime_seed)
-        picture = draw(stage, size_hw, self.supersample)
+        stage = Stage(model, pose, light, estimate_exposure(image, crop.box_yxhw), grime_seed)
+        picture = draw_object(stage, size_hw, self.supersample)
         if picture is None or int((picture.alpha >= 0.5).sum()) < _LEAST_AREA_PX:
             return Rejection("too small", crop.object_name, detail="the object covers hardly a pixel")
         shade = np.rint(255 * ground_shade(stage, size_hw, strength)).astype(np.uint8)
@@ -168,7 +178,13 @@ class RenderedInserter:
 
 
 def default_recipe(seed: int = 0) -> Recipe:
-    """The preset "obstacles": every kind of the catalogue, at its real size, on the road."""
+    """The preset "obstacles": every kind of the catalogue, at its real size, on the road.
+
+    Example:
+        >>> recipe = default_recipe(seed=7)
+        >>> recipe.seed, len(recipe.objects)
+        (7, 26)
+    """
     return load_preset("obstacles").with_changes(seed=seed)
 
 
@@ -177,10 +193,10 @@ def _part(crop: Crop, mask: torch.Tensor) -> Part:
 
 
 def _developed(picture: Picture, stage: Stage, noise_seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Encoded colours in 0 to 255 with the scene's noise, ``[3, h, w]``, and the matte, uint8 ``[h, w]``."""
+    """Colours as sRGB from 0 to 255 with the scene's noise, ``[3, h, w]``, and the matte, uint8 ``[h, w]``."""
     rng = torch.Generator(device="cpu").manual_seed(noise_seed)
     grain = torch.randn((3, *picture.alpha.shape), generator=rng).numpy()
-    # Half of the noise is common to the channels, as after demosaicing and JPEG.
+    # Half of the noise is shared by the channels, as after demosaicing and JPEG.
     grain = (0.7 * grain.mean(axis=0, keepdims=True) * 3**0.5 + 0.5 * grain) * stage.exposure.noise
     colours = to_srgb(picture.rgb) * 255 + grain
     return colours, np.rint(picture.alpha * 255).astype(np.uint8)
@@ -204,7 +220,9 @@ def _composed(
     return filled, matte
 
 
-def _provenance(kind: str, model: Model, yaw: float, light: Light, scale: float, strength: float) -> dict[str, Any]:
+def _provenance(
+    kind: str, model: Model, yaw: float, light: SceneLight, scale: float, strength: float
+) -> dict[str, Any]:
     width, height, depth = np.ptp(model.points(), axis=1)
     return {
         "inserter": "rendered",

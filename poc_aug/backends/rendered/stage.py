@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from poc_aug.backends.rendered.exposure import Exposure
-from poc_aug.backends.rendered.light import Light
+from poc_aug.backends.rendered.light import SceneLight
 from poc_aug.backends.rendered.model import Model
 from poc_aug.backends.rendered.raycast import Bounds, bounds_of
 from poc_aug.backends.rendered.render_camera import ObjectPose
@@ -17,19 +17,19 @@ from poc_aug.noise import FloatArray
 
 @dataclass(frozen=True)
 class Stage:
-    """A model, where it stands, in which light, how it is photographed.
+    """A model, its pose, its light and its exposure.
 
     Attributes:
         model: what is drawn.
-        view: the camera, and the object's place.
+        pose: the camera, and the object's position.
         light: the light.
-        exposure: what the camera does to it.
+        exposure: how the camera records it.
         grime_seed: of the dirt's pattern.
     """
 
     model: Model
     pose: ObjectPose
-    light: Light
+    light: SceneLight
     exposure: Exposure
     grime_seed: int
 

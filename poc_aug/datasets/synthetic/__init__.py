@@ -1,4 +1,9 @@
-"""Street scenes made by code, for the demo, the documentation and the tests."""
+"""Synthetic streets: scenes made by code, for the demo, the documentation and the tests.
+
+In it: layout, drawing and light of a street.
+May import: camera_model, errors, joint_transforms, labels, noise, seeding.
+Gives: `SyntheticStreet`.
+"""
 
 from __future__ import annotations
 

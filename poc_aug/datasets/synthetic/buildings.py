@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import band, blend, mix, smooth, srgb, stripes, tint
+from poc_aug.datasets.synthetic.filters import lerp, lerp_rgb, pulse, smooth, srgb, stripes, tint
 from poc_aug.datasets.synthetic.fronts import Wall, wall_colours
 from poc_aug.datasets.synthetic.street_camera import NEAR_M, Canvas, Layer, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import Building
 from poc_aug.noise import fbm_2d
 
@@ -16,15 +16,15 @@ _DEPTH_M = 11.0
 _DARK = srgb("14171a")
 
 
-def draw_building(canvas: Canvas, camera: StreetCamera, house: Building, light: Light, label: int) -> None:
-    """Draw a house; houses farther away must have been drawn before."""
+def draw_building(canvas: Canvas, camera: StreetCamera, house: Building, light: StreetLight, label: int) -> None:
+    """Draw a house; houses farther away must be drawn before it."""
     for layer in (_end_wall, _roof, _front):
         drawn = layer(camera, house, light, label)
         if drawn is not None:
             canvas.over(drawn)
 
 
-def _front(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
+def _front(camera: StreetCamera, house: Building, light: StreetLight, label: int) -> Layer | None:
     pinhole, x = camera.pinhole, house.side * house.front_m
     near = max(house.near_m, NEAR_M * 2)
     if house.far_m <= near:
@@ -40,8 +40,8 @@ def _front(camera: StreetCamera, house: Building, light: Light, label: int) -> L
     fy = z / np.float32(pinhole.focal_px)
     edges = np.abs(np.array([near, house.far_m + 0.02 * house.far_m]))
     u_near, u_far = (house.front_m / edges * pinhole.focal_px).astype(np.float32)
-    coverage = band(facing * np.float32(pinhole.focal_px), u_far, u_near, 1.0)
-    coverage = coverage * band(y, 0.02, house.height_m, fy)
+    coverage = pulse(facing * np.float32(pinhole.focal_px), u_far, u_near, 1.0)
+    coverage = coverage * pulse(y, 0.02, house.height_m, fy)
     ratio = np.float32((house.front_m + _INSET_M) / house.front_m)
     wall = Wall(
         s=(z - np.float32(house.near_m)),
@@ -59,8 +59,8 @@ def _front(camera: StreetCamera, house: Building, light: Light, label: int) -> L
     return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
-def _end_wall(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
-    """The gable towards the camera, seen over a lower neighbour or across a gap."""
+def _end_wall(camera: StreetCamera, house: Building, light: StreetLight, label: int) -> Layer | None:
+    """The gable towards the camera, visible over a lower neighbour or across a gap."""
     pinhole, z = camera.pinhole, house.near_m
     if z < 2:
         return None
@@ -74,10 +74,10 @@ def _end_wall(camera: StreetCamera, house: Building, light: Light, label: int) -
     y = np.float32(pinhole.camera_height_m) - down * np.float32(z)
     pixel = np.float32(z / pinhole.focal_px)
     eaves = house.height_m + np.minimum(np.minimum(s, _DEPTH_M - s) * house.roof_slope, house.roof_m)
-    coverage = band(s, 0, _DEPTH_M, pixel) * np.clip((eaves - y) / pixel + np.float32(0.5), 0, 1)
+    coverage = pulse(s, 0, _DEPTH_M, pixel) * np.clip((eaves - y) / pixel + np.float32(0.5), 0, 1)
     coverage = coverage * np.clip(y / pixel + np.float32(0.5), 0, 1)
     stain = fbm_2d(y * np.float32(0.4), s * np.float32(0.4) + house.near_m, house.seed + 5, 3)
-    tone = (np.float32(0.72) + np.float32(0.4) * stain) * mix(0.75, 1.0, smooth(y, 0, 2.5))
+    tone = (np.float32(0.72) + np.float32(0.4) * stain) * lerp(0.75, 1.0, smooth(y, 0, 2.5))
     normal = np.array([0, 0, -1], np.float32)
     lit = light.sunlit((s + np.float32(inner)) * house.side, y, np.float32(z - 0.1), trees=False)
     plain = house.wall_rgb * np.float32(0.82) if house.style != "brick" else house.wall_rgb
@@ -86,8 +86,8 @@ def _end_wall(camera: StreetCamera, house: Building, light: Light, label: int) -
     return Layer(rect, tint(coverage, rgb), coverage, label)
 
 
-def _roof(camera: StreetCamera, house: Building, light: Light, label: int) -> Layer | None:
-    """The slope above the eaves, visible where it is steeper than the line of sight."""
+def _roof(camera: StreetCamera, house: Building, light: StreetLight, label: int) -> Layer | None:
+    """The slope above the eaves, visible if it is steeper than the line of sight."""
     pinhole, near = camera.pinhole, max(house.near_m, NEAR_M * 2)
     if house.roof_m <= 0 or house.far_m <= near:
         return None
@@ -104,7 +104,7 @@ def _roof(camera: StreetCamera, house: Building, light: Light, label: int) -> La
     start = np.float32(house.front_m + (pinhole.camera_height_m - house.height_m) / house.roof_slope)
     bottom = right * house.side + down / slope
     if start <= 0:
-        # The eaves hide it from below.
+        # From below, the eaves hide the roof.
         z = np.where(bottom < 0, start / np.minimum(bottom, np.float32(-1e-4)), np.float32(1e6))
     else:
         z = np.where(bottom > 0, start / np.maximum(bottom, np.float32(1e-4)), np.float32(1e6))
@@ -114,15 +114,15 @@ def _roof(camera: StreetCamera, house: Building, light: Light, label: int) -> La
     fz = fy * np.maximum(z / np.float32(house.front_m), 1)
     s = z - np.float32(house.near_m)
     length = house.far_m - house.near_m
-    coverage = band(s, near - house.near_m, length * 1.01, fz) * band(rise, 0, house.roof_m, fy)
+    coverage = pulse(s, near - house.near_m, length * 1.01, fz) * pulse(rise, 0, house.roof_m, fy)
     tiles = stripes(rise * 4, 0, 0.35, fy * 4)
     tone = np.float32(0.95) - np.float32(0.25) * tiles
     tone *= np.float32(0.8) + np.float32(0.4) * fbm_2d(rise * np.float32(0.8), s * np.float32(0.5), house.seed, 3)
     tiled = tint(tone, house.roof_rgb)
     bay = length / house.bays
-    dormer = stripes(s / bay, 0.30, 0.70, fz / bay) * band(rise, 0.30 * house.roof_m, 0.82 * house.roof_m, fy)
-    pane = stripes(s / bay, 0.36, 0.64, fz / bay) * band(rise, 0.38 * house.roof_m, 0.74 * house.roof_m, fy)
-    rgb = blend(blend(tiled, house.trim_rgb * np.float32(0.8), dormer), _DARK, pane * np.float32(0.9))
+    dormer = stripes(s / bay, 0.30, 0.70, fz / bay) * pulse(rise, 0.30 * house.roof_m, 0.82 * house.roof_m, fy)
+    pane = stripes(s / bay, 0.36, 0.64, fz / bay) * pulse(rise, 0.38 * house.roof_m, 0.74 * house.roof_m, fy)
+    rgb = lerp_rgb(lerp_rgb(tiled, house.trim_rgb * np.float32(0.8), dormer), _DARK, pane * np.float32(0.9))
     flat = np.array([-house.side * house.roof_slope, 1, 0], np.float32)
     normal = flat / np.float32(np.linalg.norm(flat))
     lit = np.ones(z.shape, np.float32)

@@ -6,19 +6,19 @@ import numpy as np
 
 from poc_aug.datasets.synthetic.filters import srgb
 from poc_aug.datasets.synthetic.street_camera import Canvas, Layer, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import Figure
-from poc_aug.datasets.synthetic.strokes import Ring, Sprite, Stroke, paint
+from poc_aug.datasets.synthetic.strokes import RingStroke, Sprite, Stroke, draw_strokes
 
 _SHOE = srgb("1d1a18")
 _METAL = srgb("3a3d40")
 _RUBBER = srgb("141414")
 _HELMET = srgb("d8d8d4")
 _RED = srgb("c01812")
-Parts = list[Stroke | Ring]
+Parts = list[Stroke | RingStroke]
 
 
-def draw_figure(canvas: Canvas, camera: StreetCamera, figure: Figure, light: Light, ids: dict[str, int]) -> None:
+def draw_figure(canvas: Canvas, camera: StreetCamera, figure: Figure, light: StreetLight, ids: dict[str, int]) -> None:
     """Draw a figure that stands at ``figure.base_m`` over the road."""
     half = 1.05 if figure.kind != "person" else 0.75
     top = figure.height_m + 0.1
@@ -43,12 +43,12 @@ def draw_figure(canvas: Canvas, camera: StreetCamera, figure: Figure, light: Lig
         vehicle = ids["motorcycle"] if figure.kind == "motorcyclist" else ids["bicycle"]
         parts = _rider_from_behind(figure, vehicle, ids["rider"])
     sprite = Sprite.over(x, y, figure.z / camera.pinhole.focal_px, parts[-1].label)
-    paint(sprite, parts, light, lit)
+    draw_strokes(sprite, parts, light, lit)
     canvas.over(Layer(rect, light.haze(sprite.rgb, figure.z, sprite.alpha), sprite.alpha, sprite.labels))
 
 
 def _head(figure: Figure, x: float, y: float, label: int, side: bool) -> Parts:
-    """Neck, head and hair, the chin at ``y``; seen from the front or, where ``stride`` says so, from behind."""
+    """Neck, head and hair, the chin at ``y``; from the side, from the front or, for some strides, from behind."""
     skin, hair = figure.skin_rgb, figure.hair_rgb
     neck = Stroke((x, y - 0.12), (x, y - 0.02), 0.052, 0.05, skin * 0.75, label)
     skull = Stroke((x, y + 0.075), (x, y + 0.125), 0.074, 0.080, skin, label)
@@ -115,7 +115,7 @@ def _side_walker(figure: Figure, label: int) -> Parts:
 def _bicycle(figure: Figure, label: int) -> Parts:
     """A bicycle from the side, front to the right."""
     frame = figure.top_rgb * 0.8 if figure.kind == "bicycle" else _METAL
-    parts: Parts = [Ring((wheel, 0.34), 0.34, 0.028, _RUBBER, label) for wheel in (-0.53, 0.53)]
+    parts: Parts = [RingStroke((wheel, 0.34), 0.34, 0.028, _RUBBER, label) for wheel in (-0.53, 0.53)]
     for wheel in (-0.53, 0.53):
         for turn in range(6):
             a = turn * np.pi / 6 + 0.2
@@ -133,7 +133,7 @@ def _bicycle(figure: Figure, label: int) -> Parts:
     parts += [
         Stroke((-0.34, 0.95), (-0.12, 0.96), 0.04, 0.022, _RUBBER, label),
         Stroke((0.34, 0.98), (0.46, 1.02), 0.016, 0.02, _RUBBER, label),
-        Ring((-0.08, 0.30), 0.10, 0.02, _METAL, label),
+        RingStroke((-0.08, 0.30), 0.10, 0.02, _METAL, label),
     ]
     return parts
 

@@ -1,4 +1,4 @@
-"""What a house front looks like, in metres along the wall and up: bare wall, openings, shops, panes."""
+"""Appearance of a house front, in metres along the wall and up: bare wall, openings, shops, panes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import Number, band, blend, detail, mix, smooth, srgb, stripes, tint
+from poc_aug.datasets.synthetic.filters import Number, detail, lerp, lerp_rgb, pulse, smooth, srgb, stripes, tint
 from poc_aug.datasets.synthetic.street_camera import F32
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import Building
 from poc_aug.noise import fbm_2d, hash_unit
 
@@ -20,32 +20,41 @@ _CURTAIN = srgb("cfc9bb")
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """Points of a wall seen by the pixels: ``s`` along it and ``y`` up, with the pixel's footprint; metres."""
+    """Points of a wall that the pixels show, in metres.
+
+    Attributes:
+        s: position along the wall.
+        y: height.
+        fs: size of the pixel's footprint along ``s``.
+        fy: size of the pixel's footprint along ``y``.
+        pane_s: ``s`` at which the ray meets the window panes, which lie behind the wall.
+        pane_y: ``y`` at which it does.
+        z: distance ahead of the camera.
+    """
 
     s: F32
     y: F32
     fs: F32
     fy: F32
     pane_s: F32
-    """``s`` where the ray meets the window panes, which lie behind the wall."""
     pane_y: F32
     z: F32
 
 
 def wall_colours(
-    wall: Wall, house: Building, light: Light, normal: F32, lit: F32, length: float, right: F32, down: F32
+    wall: Wall, house: Building, light: StreetLight, normal: F32, lit: F32, length: float, right: F32, down: F32
 ) -> F32:
     """Light from a front towards the camera, linear ``[h, w, 3]``.
 
     Args:
-        wall: what the pixels see.
-        house: whose front it is.
-        light: the scene's light.
-        normal: the front's, ``[3]``.
-        lit: share of the sun, ``[h, w]``.
-        length: of the front, in metres.
-        right: slopes of the rays, as from `Camera.rays`, ``[1, w]``.
-        down: the same, ``[h, 1]``.
+        wall: points that the pixels show.
+        house: the house that the front belongs to.
+        light: light of the scene.
+        normal: normal of the front, ``[3]``.
+        lit: share of the sun that reaches each point, ``[h, w]``.
+        length: length of the front, in metres.
+        right: slopes of the rays to the right, ``[1, w]``, from `StreetCamera.rays`.
+        down: slopes of the rays downwards, ``[h, 1]``.
     """
     bay = np.float32(length / house.bays)
     storey = np.float32((house.height_m - house.ground_floor_m) / house.floors)
@@ -53,40 +62,40 @@ def wall_colours(
     u, v = wall.s / bay, (wall.y - base) / storey
     pu, pv = wall.pane_s / bay, (wall.pane_y - base) / storey
     wu, wv, wpu, wpv = wall.fs / bay, wall.fy / storey, wall.fs / bay, wall.fy / storey
-    upper = band(wall.y, float(base), house.height_m - 0.25, wall.fy)
+    upper = pulse(wall.y, float(base), house.height_m - 0.25, wall.fy)
     half_w = np.float32(0.5 * house.window_w / bay)
     low = np.float32(0.9 / storey) if house.style != "modern" else np.float32(0.95 / storey)
     high = np.minimum(low + np.float32(house.window_h / storey), np.float32(0.94))
 
     surface, relief = _plain_wall(wall, house, u, v, wu, wv)
     openings: F32 = stripes(u, 0.5 - half_w, 0.5 + half_w, wu) * stripes(v, low, high, wv) * upper
-    # The pane lies behind the wall: seen at an angle, part of the opening shows the reveal instead.
+    # The pane lies behind the wall: at an angle, part of the opening shows the reveal instead.
     glazed = stripes(pu, 0.5 - half_w, 0.5 + half_w, wpu) * stripes(pv, low, high, wpv) * upper
-    seen: F32 = np.minimum(openings, glazed)
+    glazing: F32 = np.minimum(openings, glazed)
     frame_u, frame_v = np.float32(0.07) / bay, np.float32(0.07) / storey
     sash = stripes(pu, 0.5 - half_w + frame_u, 0.5 - 0.4 * frame_u, wpu)
     sash = sash + stripes(pu, 0.5 + 0.4 * frame_u, 0.5 + half_w - frame_u, wpu)
-    pane: F32 = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, seen)
+    pane: F32 = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, glazing)
 
     if house.trimmed:
         rim_u, rim_v = np.float32(0.14) / bay, np.float32(0.14) / storey
         rim = stripes(u, 0.5 - half_w - rim_u, 0.5 + half_w + rim_u, wu) * stripes(v, low - rim_v, high + rim_v, wv)
-        surface = blend(surface, house.trim_rgb, rim * upper)
+        surface = lerp_rgb(surface, house.trim_rgb, rim * upper)
     sill_u = np.float32(0.10) / bay
     sill = stripes(u, 0.5 - half_w - sill_u, 0.5 + half_w + sill_u, wu) * upper
-    surface = blend(surface, house.trim_rgb * np.float32(1.05), sill * stripes(v, low - 0.035, low, wv))
+    surface = lerp_rgb(surface, house.trim_rgb * np.float32(1.05), sill * stripes(v, low - 0.035, low, wv))
     relief *= 1 - np.float32(0.30) * sill * stripes(v, low - 0.085, low - 0.035, wv)
 
-    surface, openings, seen, pane = _ground_floor(wall, house, surface, openings, seen, pane, length)
-    albedo = blend(surface, surface * np.float32(0.80), openings)
-    albedo = blend(albedo, _FRAME if house.style != "modern" else _DARK * 3, seen)
-    shadow = np.float32(0.80) * mix(0.62, 1.0, smooth(wall.y, 0, 3.0)) * mix(0.8, 1.0, smooth(wall.y, 2, 12))
-    inside = mix(1.0, 0.62, np.maximum(openings - seen, 0))
-    direct = lit * mix(1.0, 0.55, openings)
+    surface, openings, glazing, pane = _ground_floor(wall, house, surface, openings, glazing, pane, length)
+    albedo = lerp_rgb(surface, surface * np.float32(0.80), openings)
+    albedo = lerp_rgb(albedo, _FRAME if house.style != "modern" else _DARK * 3, glazing)
+    shadow = np.float32(0.80) * lerp(0.62, 1.0, smooth(wall.y, 0, 3.0)) * lerp(0.8, 1.0, smooth(wall.y, 2, 12))
+    inside = lerp(1.0, 0.62, np.maximum(openings - glazing, 0))
+    direct = lit * lerp(1.0, 0.55, openings)
     rgb: F32 = light.shade(tint(relief, albedo), normal, direct, shadow * inside)
     if not pane.any():
         return rgb
-    return blend(rgb, _glass(wall, house, light, normal, u, v, pv, low, high, right, down), pane)
+    return lerp_rgb(rgb, _glass(wall, house, light, normal, u, v, pv, low, high, right, down), pane)
 
 
 def _plain_wall(wall: Wall, house: Building, u: F32, v: F32, wu: F32, wv: F32) -> tuple[F32, F32]:
@@ -104,7 +113,7 @@ def _plain_wall(wall: Wall, house: Building, u: F32, v: F32, wu: F32, wv: F32) -
         )
         spread = hash_unit(row.astype(np.int32), np.floor(wall.s / brick + 0.5 * np.mod(row, 2)).astype(np.int32))
         tone = tone * (1 + (spread - np.float32(0.5)) * np.float32(0.45) * clear)
-        surface = blend(tint(tone, house.wall_rgb), house.trim_rgb * np.float32(0.6), mortar * np.float32(0.55))
+        surface = lerp_rgb(tint(tone, house.wall_rgb), house.trim_rgb * np.float32(0.6), mortar * np.float32(0.55))
     elif house.style == "modern":
         joint = np.maximum(stripes(v, 0.0, 0.012, wv), stripes(u, 0.0, 0.012, wu))
         surface = tint(tone * (1 - np.float32(0.35) * joint), house.wall_rgb)
@@ -112,22 +121,22 @@ def _plain_wall(wall: Wall, house: Building, u: F32, v: F32, wu: F32, wv: F32) -
         surface = tint(tone, house.wall_rgb)
     relief = np.ones_like(wall.y)
     top = house.height_m
-    cornice = band(wall.y, top - 0.42, top, wall.fy)
-    surface = blend(surface, house.trim_rgb, cornice)
-    relief *= 1 - np.float32(0.38) * band(wall.y, top - 0.75, top - 0.42, wall.fy)
-    relief *= 1 - np.float32(0.25) * band(wall.y, top - 0.16, top - 0.10, wall.fy)
+    cornice = pulse(wall.y, top - 0.42, top, wall.fy)
+    surface = lerp_rgb(surface, house.trim_rgb, cornice)
+    relief *= 1 - np.float32(0.38) * pulse(wall.y, top - 0.75, top - 0.42, wall.fy)
+    relief *= 1 - np.float32(0.25) * pulse(wall.y, top - 0.16, top - 0.10, wall.fy)
     if house.style != "modern":
         base = house.ground_floor_m
-        surface = blend(surface, house.trim_rgb, band(wall.y, base - 0.05, base + 0.22, wall.fy))
-        relief *= 1 - np.float32(0.32) * band(wall.y, base - 0.25, base - 0.05, wall.fy)
+        surface = lerp_rgb(surface, house.trim_rgb, pulse(wall.y, base - 0.05, base + 0.22, wall.fy))
+        relief *= 1 - np.float32(0.32) * pulse(wall.y, base - 0.25, base - 0.05, wall.fy)
     edge = stripes(wall.s / 400, 0, 0.0002, wall.fs / 400)
     relief *= 1 - np.float32(0.4) * edge
-    surface = blend(surface, house.trim_rgb * np.float32(0.45), band(wall.y, -1, 0.55, wall.fy) * np.float32(0.8))
+    surface = lerp_rgb(surface, house.trim_rgb * np.float32(0.45), pulse(wall.y, -1, 0.55, wall.fy) * np.float32(0.8))
     return surface, relief
 
 
 def _ground_floor(
-    wall: Wall, house: Building, surface: F32, openings: F32, seen: F32, pane: F32, length: float
+    wall: Wall, house: Building, surface: F32, openings: F32, glazing: F32, pane: F32, length: float
 ) -> tuple[F32, F32, F32, F32]:
     """Shop windows under a sign, or windows and a door."""
     top = house.ground_floor_m
@@ -136,12 +145,14 @@ def _ground_floor(
         bay = np.float32(length / bays)
         low, high, rim = 0.55, top - 0.95, np.float32(0.09) / bay
         sides = (0.06, 0.94)
-        sign = band(wall.y, top - 0.85, top - 0.28, wall.fy) * band(wall.s, 0.25, length - 0.25, wall.fs)
-        surface = blend(surface, house.shop_rgb, sign)
+        sign = pulse(wall.y, top - 0.85, top - 0.28, wall.fy) * pulse(wall.s, 0.25, length - 0.25, wall.fs)
+        surface = lerp_rgb(surface, house.shop_rgb, sign)
         letters = _letters(wall, house, bay, top)
-        surface = blend(surface, _FRAME, letters * np.float32(0.85))
-        pillar = band(wall.y, -1, top - 0.85, wall.fy)
-        surface = blend(surface, mix(house.shop_rgb * np.float32(0.35), house.trim_rgb * np.float32(0.5), 0.5), pillar)
+        surface = lerp_rgb(surface, _FRAME, letters * np.float32(0.85))
+        pillar = pulse(wall.y, -1, top - 0.85, wall.fy)
+        surface = lerp_rgb(
+            surface, lerp(house.shop_rgb * np.float32(0.35), house.trim_rgb * np.float32(0.5), 0.5), pillar
+        )
     else:
         bays = house.bays
         bay = np.float32(length / bays)
@@ -149,22 +160,22 @@ def _ground_floor(
         half = 0.5 * house.window_w / float(bay)
         sides = (0.5 - half, 0.5 + half)
     u, pu, wu = wall.s / bay, wall.pane_s / bay, wall.fs / bay
-    hole = stripes(u, *sides, wu) * band(wall.y, low, high, wall.fy)
-    back = np.minimum(hole, stripes(pu, *sides, wu) * band(wall.pane_y, low, high, wall.fy))
-    glass = stripes(pu, sides[0] + rim, sides[1] - rim, wu) * band(wall.pane_y, low + 0.1, high - 0.1, wall.fy)
+    hole = stripes(u, *sides, wu) * pulse(wall.y, low, high, wall.fy)
+    back = np.minimum(hole, stripes(pu, *sides, wu) * pulse(wall.pane_y, low, high, wall.fy))
+    glass = stripes(pu, sides[0] + rim, sides[1] - rim, wu) * pulse(wall.pane_y, low + 0.1, high - 0.1, wall.fy)
     # One bay holds the door.
     at = (house.seed % bays + 0.5) * bay
-    here = band(wall.s, at - 0.5 * bay, at + 0.5 * bay, wall.fs)
-    door = band(wall.s, at - 0.62, at + 0.62, wall.fs) * band(wall.y, 0.1, 2.55, wall.fy)
-    leaf = band(wall.pane_s, at - 0.55, at + 0.55, wall.fs) * band(wall.pane_y, 0.1, 2.45, wall.fy)
+    here = pulse(wall.s, at - 0.5 * bay, at + 0.5 * bay, wall.fs)
+    door = pulse(wall.s, at - 0.62, at + 0.62, wall.fs) * pulse(wall.y, 0.1, 2.55, wall.fy)
+    leaf = pulse(wall.pane_s, at - 0.55, at + 0.55, wall.fs) * pulse(wall.pane_y, 0.1, 2.45, wall.fy)
     if house.ground_floor == "flat":
         hole, back, glass = hole * (1 - here), back * (1 - here), glass * (1 - here)
-    surface = blend(surface, house.trim_rgb * np.float32(0.7), door)
-    surface = blend(surface, house.shop_rgb * np.float32(0.5), np.minimum(leaf, door))
+    surface = lerp_rgb(surface, house.trim_rgb * np.float32(0.7), door)
+    surface = lerp_rgb(surface, house.shop_rgb * np.float32(0.5), np.minimum(leaf, door))
     hole, back, glass = hole * (1 - door), back * (1 - door), glass * (1 - door)
-    light_over = band(wall.pane_s, at - 0.42, at + 0.42, wall.fs) * band(wall.pane_y, 1.3, 2.3, wall.fy)
+    light_over = pulse(wall.pane_s, at - 0.42, at + 0.42, wall.fs) * pulse(wall.pane_y, 1.3, 2.3, wall.fy)
     glass = np.maximum(glass, np.minimum(light_over, door) * np.float32(0.8))
-    return surface, np.maximum(openings, hole), np.maximum(seen, back), np.maximum(pane, np.minimum(glass, 1))
+    return surface, np.maximum(openings, hole), np.maximum(glazing, back), np.maximum(pane, np.minimum(glass, 1))
 
 
 def _letters(wall: Wall, house: Building, bay: Number, top: float) -> F32:
@@ -176,8 +187,8 @@ def _letters(wall: Wall, house: Building, bay: Number, top: float) -> F32:
     inside = stripes(wall.s / cell, 0.12, 0.12 + 0.28, wall.fs / cell)
     bar = stripes(wall.s / cell, 0.12, 0.80, wall.fs / cell)
     middle = top - 0.565
-    tall = band(wall.y, middle - 0.15, middle + 0.15, wall.fy)
-    thin = band(wall.y, middle + 0.08, middle + 0.15, wall.fy) + (stroke > 0.55) * band(
+    tall = pulse(wall.y, middle - 0.15, middle + 0.15, wall.fy)
+    thin = pulse(wall.y, middle + 0.08, middle + 0.15, wall.fy) + (stroke > 0.55) * pulse(
         wall.y, middle - 0.15, middle - 0.08, wall.fy
     )
     centred = stripes(wall.s / bay, 0.15, 0.85, wall.fs / bay)
@@ -188,7 +199,7 @@ def _letters(wall: Wall, house: Building, bay: Number, top: float) -> F32:
 def _goods(wall: Wall, house: Building) -> F32:
     """Shelves and what lies on them behind a shop window, as a brightness; fades to its mean far away."""
     shelf, item = np.float32(0.46), np.float32(0.21)
-    # Shelves stand a metre behind the pane: they shift against it as the camera passes.
+    # Shelves stand a metre behind the pane, so they shift against it as the camera passes.
     s = wall.pane_s + np.float32(0.35)
     row = np.floor(wall.pane_y / shelf)
     kind = hash_unit(row.astype(np.int32), np.floor(s / item).astype(np.int32), seed=house.seed + 3)
@@ -197,13 +208,13 @@ def _goods(wall: Wall, house: Building) -> F32:
     full = np.maximum(tall * (np.float32(0.2) + np.float32(0.8) * kind) * (kind > 0.22), board * np.float32(0.6))
     clear = detail(0.4, wall.fs) * (wall.pane_y < 2.2)
     glow = fbm_2d(wall.pane_y * np.float32(0.8), wall.pane_s * np.float32(0.6), house.seed + 4, 2)
-    return mix(np.float32(0.3), full, clear) * np.float32(0.55) + np.float32(0.45) * glow
+    return lerp(np.float32(0.3), full, clear) * np.float32(0.55) + np.float32(0.45) * glow
 
 
 def _glass(
     wall: Wall,
     house: Building,
-    light: Light,
+    light: StreetLight,
     normal: F32,
     u: F32,
     v: F32,
@@ -220,7 +231,7 @@ def _glass(
     column = np.broadcast_to(np.floor(u), floor.shape).astype(np.int32)
     which = hash_unit(floor, column, seed=house.seed)
     lamp = hash_unit(floor, column, seed=house.seed + 9)
-    # Old panes are not quite flat: each mirrors a little higher or lower.
+    # Old panes are not quite flat, so each mirrors a little higher or lower.
     tilt = (which - np.float32(0.5)) * np.float32(0.25)
     mirrored[..., 1] += tilt
     across = np.abs(right / length)
@@ -231,14 +242,14 @@ def _glass(
     drawn = ((lamp > 0.45) & (height > np.float32(1.2) * which)).astype(np.float32) * (v > 0)
     folds = np.float32(0.75) + np.float32(0.25) * stripes(u * 28, 0, 0.5, wall.fs * 8)
     curtain = tint(np.broadcast_to(folds, floor.shape), _CURTAIN * light.sky.ambient_rgb * np.float32(0.30))
-    inside = blend(room, curtain, drawn * np.float32(0.85))
+    inside = lerp_rgb(room, curtain, drawn * np.float32(0.85))
     shop = (v < 0).astype(np.float32) * (house.ground_floor == "shop")
     goods = _goods(wall, house)
-    display = tint(np.float32(0.06) + np.float32(0.34) * goods, blend(house.shop_rgb, _CURTAIN, goods))
+    display = tint(np.float32(0.06) + np.float32(0.34) * goods, lerp_rgb(house.shop_rgb, _CURTAIN, goods))
     display = display * light.sky.ambient_rgb
-    inside = blend(inside, display, shop)
+    inside = lerp_rgb(inside, display, shop)
     if light.sky.lamps_on:
         on = np.maximum((which > 0.55) * (v > 0), shop).astype(np.float32)
-        glow = mix(0.45, 1.0, height) * (np.float32(0.5) + lamp) * np.float32(0.9)
+        glow = lerp(0.45, 1.0, height) * (np.float32(0.5) + lamp) * np.float32(0.9)
         inside = inside + (on * glow * (1 - 0.4 * drawn))[..., None] * _LAMP * (0.55 + 0.9 * goods * shop)[..., None]
-    return blend(inside, light.mirror(mirrored), np.broadcast_to(fresnel, floor.shape))
+    return lerp_rgb(inside, light.mirror(mirrored), np.broadcast_to(fresnel, floor.shape))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import band, blend, srgb, stripes, tint
+from poc_aug.datasets.synthetic.filters import lerp_rgb, pulse, srgb, stripes, tint
 from poc_aug.datasets.synthetic.street_camera import F32, NEAR_M, Canvas, Layer, Rect, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
-from poc_aug.datasets.synthetic.street_scene import KERB_HEIGHT_M, Post, Scene
-from poc_aug.datasets.synthetic.strokes import Sprite, Stroke, paint
+from poc_aug.datasets.synthetic.street_light import StreetLight
+from poc_aug.datasets.synthetic.street_scene import KERB_HEIGHT_M, StreetPost, StreetScene
+from poc_aug.datasets.synthetic.strokes import Sprite, Stroke, draw_strokes
 from poc_aug.noise import fbm_2d
 
 _STEEL = srgb("6f7471")
@@ -21,7 +21,7 @@ _SIGNALS = (srgb("ff3018"), srgb("ffb020"), srgb("30ff9a"))
 _LAMP = srgb("ffd9a0")
 
 
-def draw_post(canvas: Canvas, camera: StreetCamera, post: Post, light: Light, ids: dict[str, int]) -> None:
+def draw_post(canvas: Canvas, camera: StreetCamera, post: StreetPost, light: StreetLight, ids: dict[str, int]) -> None:
     """Draw a post and what hangs on it, facing the camera."""
     if post.z < 2:
         return
@@ -48,7 +48,7 @@ def draw_post(canvas: Canvas, camera: StreetCamera, post: Post, light: Light, id
     else:
         strokes.append(Stroke((0, 0.0), (0, top), 0.055, 0.055, steel, pole))
     sprite = Sprite.over(x, y, post.z / camera.pinhole.focal_px, pole)
-    paint(sprite, strokes, light, lit)
+    draw_strokes(sprite, strokes, light, lit)
     if post.kind == "signal":
         _signal(post, sprite, signal)
     elif post.kind != "lamp":
@@ -60,22 +60,22 @@ def draw_post(canvas: Canvas, camera: StreetCamera, post: Post, light: Light, id
     canvas.over(Layer(rect, light.haze(sprite.rgb, post.z, sprite.alpha), sprite.alpha, sprite.labels))
 
 
-def _signal(post: Post, sprite: Sprite, label: int) -> None:
+def _signal(post: StreetPost, sprite: Sprite, label: int) -> None:
     window = sprite.window(-0.17, 0.17, 2.78, 3.72)
     if window is None:
         return
     px, py, pixel = sprite.x[window[1]][None], sprite.y[window[0]][:, None], sprite.pixel
-    sprite.put(window, _BLACK, band(px, -0.165, 0.165, pixel) * band(py, 2.78, 3.72, pixel), label)
+    sprite.put(window, _BLACK, pulse(px, -0.165, 0.165, pixel) * pulse(py, 2.78, 3.72, pixel), label)
     for number, centre in enumerate((3.55, 3.25, 2.95)):
         r = np.sqrt(px * px + (py - np.float32(centre)) ** 2)
         on = number == post.state
-        sprite.put(window, _SIGNALS[number] * (2.6 if on else 0.05), band(r, -1, 0.105, pixel), label)
+        sprite.put(window, _SIGNALS[number] * (2.6 if on else 0.05), pulse(r, -1, 0.105, pixel), label)
         if on:
             glow = np.exp(-((r / np.float32(0.13)) ** 2)) * np.float32(0.5) * sprite.alpha[window]
             sprite.rgb[window] += glow[..., None] * _SIGNALS[number]
 
 
-def _sign(post: Post, sprite: Sprite, label: int, light: Light) -> None:
+def _sign(post: StreetPost, sprite: Sprite, label: int, light: StreetLight) -> None:
     window = sprite.window(-0.42, 0.42, 2.15, 3.0)
     if window is None:
         return
@@ -89,38 +89,38 @@ def _sign(post: Post, sprite: Sprite, label: int, light: Light) -> None:
         # Distance to the nearest edge of a triangle with its point up.
         slant = np.float32(0.22) - np.float32(0.5) * py - np.float32(0.866) * np.abs(px)
         edge = np.minimum(np.float32(0.22) + py, slant)
-        put(_RED, band(edge, 0, 9, pixel))
-        put(_WHITE, band(edge, 0.065, 9, pixel))
-        bar = band(py, -0.02, 0.14, pixel) + band(py, -0.11, -0.06, pixel)
-        put(_BLACK, band(px, -0.025, 0.025, pixel) * bar)
+        put(_RED, pulse(edge, 0, 9, pixel))
+        put(_WHITE, pulse(edge, 0.065, 9, pixel))
+        bar = pulse(py, -0.02, 0.14, pixel) + pulse(py, -0.11, -0.06, pixel)
+        put(_BLACK, pulse(px, -0.025, 0.025, pixel) * bar)
     elif post.kind == "round":
         r = np.sqrt(px * px + py * py)
-        put(_RED, band(r, -1, 0.30, pixel))
+        put(_RED, pulse(r, -1, 0.30, pixel))
         if post.state % 2:
-            put(_WHITE, band(r, -1, 0.225, pixel))
+            put(_WHITE, pulse(r, -1, 0.225, pixel))
             # "30": two digits as strokes.
-            three = band(px, -0.125, -0.03, pixel) * _rungs(py, pixel) + band(px, -0.06, -0.025, pixel) * band(
+            three = pulse(px, -0.125, -0.03, pixel) * _rungs(py, pixel) + pulse(px, -0.06, -0.025, pixel) * pulse(
                 py, -0.1, 0.1, pixel
             )
-            zero = band(px, 0.025, 0.125, pixel) * band(py, -0.1, 0.1, pixel)
-            zero = zero - band(px, 0.06, 0.09, pixel) * band(py, -0.065, 0.065, pixel)
+            zero = pulse(px, 0.025, 0.125, pixel) * pulse(py, -0.1, 0.1, pixel)
+            zero = zero - pulse(px, 0.06, 0.09, pixel) * pulse(py, -0.065, 0.065, pixel)
             put(_BLACK, np.clip(three + zero, 0, 1))
         else:
-            put(_WHITE, band(py, -0.055, 0.055, pixel) * band(px, -0.21, 0.21, pixel))
+            put(_WHITE, pulse(py, -0.055, 0.055, pixel) * pulse(px, -0.21, 0.21, pixel))
     else:
-        put(_WHITE, band(px, -0.29, 0.29, pixel) * band(py, -0.29, 0.29, pixel))
-        put(_BLUE, band(px, -0.265, 0.265, pixel) * band(py, -0.265, 0.265, pixel))
-        stem = band(px, -0.12, -0.05, pixel) * band(py, -0.18, 0.18, pixel)
+        put(_WHITE, pulse(px, -0.29, 0.29, pixel) * pulse(py, -0.29, 0.29, pixel))
+        put(_BLUE, pulse(px, -0.265, 0.265, pixel) * pulse(py, -0.265, 0.265, pixel))
+        stem = pulse(px, -0.12, -0.05, pixel) * pulse(py, -0.18, 0.18, pixel)
         bowl = np.sqrt(px * px + (py - np.float32(0.075)) ** 2)
-        put(_WHITE, np.maximum(stem, band(bowl, 0.045, 0.115, pixel) * band(px, -0.09, 9, pixel)))
+        put(_WHITE, np.maximum(stem, pulse(bowl, 0.045, 0.115, pixel) * pulse(px, -0.09, 9, pixel)))
 
 
 def _rungs(y: F32, pixel: float) -> F32:
-    return band(y, 0.065, 0.1, pixel) + band(y, -0.017, 0.017, pixel) + band(y, -0.1, -0.065, pixel)
+    return pulse(y, 0.065, 0.1, pixel) + pulse(y, -0.017, 0.017, pixel) + pulse(y, -0.1, -0.065, pixel)
 
 
 def draw_boundary(
-    canvas: Canvas, camera: StreetCamera, scene: Scene, number: int, light: Light, ids: dict[str, int]
+    canvas: Canvas, camera: StreetCamera, scene: StreetScene, number: int, light: StreetLight, ids: dict[str, int]
 ) -> None:
     """A fence or a wall along the left (0) or right (1) building line, where no houses stand."""
     kind = scene.street.boundary[number]
@@ -141,14 +141,14 @@ def draw_boundary(
     lit = light.sunlit(np.float32(side * (front - 0.05)), y, z)
     normal = np.array([-side, 0, 0], np.float32)
     if kind == "fence":
-        bars = stripes(z / np.float32(0.14), 0, 0.22, fz / np.float32(0.14)) * band(y, 0.08, height - 0.03, fy)
-        posts = stripes(z / np.float32(2.4), 0, 0.03, fz / np.float32(2.4)) * band(y, 0, height + 0.05, fy)
-        rails = band(y, height - 0.14, height - 0.09, fy) + band(y, 0.12, 0.17, fy)
+        bars = stripes(z / np.float32(0.14), 0, 0.22, fz / np.float32(0.14)) * pulse(y, 0.08, height - 0.03, fy)
+        posts = stripes(z / np.float32(2.4), 0, 0.03, fz / np.float32(2.4)) * pulse(y, 0, height + 0.05, fy)
+        rails = pulse(y, height - 0.14, height - 0.09, fy) + pulse(y, 0.12, 0.17, fy)
         cover = np.maximum(np.maximum(bars, posts), np.minimum(rails, 1)) * within
         albedo = np.broadcast_to(_DARK_STEEL * np.float32(0.7), (*y.shape, 3))
         label = ids["fence"]
     else:
-        cover = band(y, 0, height, fy) * within
+        cover = pulse(y, 0, height, fy) * within
         stain = fbm_2d(y * np.float32(0.8), z * np.float32(0.5), scene.street.seed + 60, 4)
         course = np.maximum(
             stripes(y / np.float32(0.30), 0, 0.06, fy / np.float32(0.30)),
@@ -158,13 +158,13 @@ def draw_boundary(
         )
         albedo = tint(np.float32(0.65) + np.float32(0.6) * stain, srgb("9b8f7c"))
         albedo = tint(1 - np.float32(0.35) * course, albedo)
-        albedo = blend(albedo, srgb("8b867c"), band(y, height - 0.14, height, fy))
+        albedo = lerp_rgb(albedo, srgb("8b867c"), pulse(y, height - 0.14, height, fy))
         label = ids["wall"]
     rgb = light.haze(light.shade(albedo, normal, lit, np.float32(0.75)), np.broadcast_to(z, y.shape))
     if kind == "fence":
         # Labels follow the fence's area, as annotators outline it, not its single bars.
         canvas.over(Layer(rect, tint(np.asarray(cover, np.float32), rgb), np.asarray(cover, np.float32), label))
-        area = band(y, 0, height, fy) * within
+        area = pulse(y, 0, height, fy) * within
         canvas.labels[rect.window][area >= 0.5] = label
     else:
         canvas.over(Layer(rect, tint(np.asarray(cover, np.float32), rgb), np.asarray(cover, np.float32), label))

@@ -1,4 +1,4 @@
-"""The ground: asphalt with markings, kerbs, pavement, grass, and the shadows that stand on it."""
+"""The ground: asphalt with markings, kerbs, pavement, grass, and the shadows on it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import band, blend, detail, mix, smooth, srgb, stripes, tint
+from poc_aug.datasets.synthetic.filters import detail, lerp, lerp_rgb, pulse, smooth, srgb, stripes, tint
 from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, Rect, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
-from poc_aug.datasets.synthetic.street_scene import END_M, KERB_HEIGHT_M, VEHICLE_SIZE_M, Scene, Street
+from poc_aug.datasets.synthetic.street_light import StreetLight
+from poc_aug.datasets.synthetic.street_scene import END_M, KERB_HEIGHT_M, VEHICLE_SIZE_M, Street, StreetScene
 from poc_aug.noise import fbm_2d, hash_unit, value_noise_2d
 
 _UP = np.array([0, 1, 0], np.float32)
@@ -19,7 +19,9 @@ _DRY_GRASS = srgb("8a8450")
 _KERB = srgb("a7a39b")
 
 
-def draw_ground(canvas: Canvas, camera: StreetCamera, scene: Scene, light: Light, ids: dict[str, int]) -> None:
+def draw_ground(
+    canvas: Canvas, camera: StreetCamera, scene: StreetScene, light: StreetLight, ids: dict[str, int]
+) -> None:
     """Fill the picture below the horizon."""
     pinhole, street = camera.pinhole, scene.street
     top = int(np.clip(np.ceil(pinhole.horizon_row + 0.3), 0, camera.height_px))
@@ -30,7 +32,7 @@ def draw_ground(canvas: Canvas, camera: StreetCamera, scene: Scene, light: Light
     road_z = np.minimum(pinhole.camera_height_m / down, np.float32(4 * END_M))
     side = np.where(right < 0, 0, 1)
     kerb_m = np.asarray(street.kerb_m, np.float32)[side]
-    # Where the ray passes over the kerb: below its foot it sees road, above its edge the pavement.
+    # Height at which the ray crosses the plane of the kerb: below its foot it hits road, above its edge the pavement.
     kerb_z = kerb_m / np.maximum(np.abs(right), np.float32(1e-4))
     kerb_y = np.float32(pinhole.camera_height_m) - down * kerb_z
     row_m = kerb_z / np.float32(pinhole.focal_px)
@@ -38,7 +40,7 @@ def draw_ground(canvas: Canvas, camera: StreetCamera, scene: Scene, light: Light
     off_road = np.clip((kerb_y - KERB_HEIGHT_M) / row_m + np.float32(0.5), 0, 1)
     for number in (0, 1):
         for near, far in street.side_streets[number]:
-            open_here = band(road_z, near, far, road_z * road_z / (pinhole.focal_px * pinhole.camera_height_m))
+            open_here = pulse(road_z, near, far, road_z * road_z / (pinhole.focal_px * pinhole.camera_height_m))
             open_here = open_here * (side == number)
             on_road = np.maximum(on_road, open_here)
             off_road = off_road * (1 - open_here)
@@ -57,12 +59,12 @@ def draw_ground(canvas: Canvas, camera: StreetCamera, scene: Scene, light: Light
         z = np.minimum((pinhole.camera_height_m - KERB_HEIGHT_M) / flat, np.float32(4 * END_M))
         x = np.broadcast_to(right, where.shape)[where] * z
         colour, grass = _pavement(x, z, camera, scene, light)
-        rgb[where] = blend(rgb[where], light.haze(colour, z), off_road[where])
+        rgb[where] = lerp_rgb(rgb[where], light.haze(colour, z), off_road[where])
         labels[where] = np.where(grass & (off_road[where] > 0.5), ids["terrain"], labels[where])
     where = on_road > 0
     z = np.broadcast_to(road_z, where.shape)[where]
     x = np.broadcast_to(right, where.shape)[where] * z
-    rgb[where] = blend(rgb[where], light.haze(_road(x, z, camera, scene, light), z), on_road[where])
+    rgb[where] = lerp_rgb(rgb[where], light.haze(_road(x, z, camera, scene, light), z), on_road[where])
     labels[on_road >= 0.5] = ids["road"]
     canvas.over(Layer(rect, rgb, np.ones(on_road.shape, np.float32), labels))
 
@@ -75,7 +77,7 @@ def _footprints(x: F32, z: F32, camera: StreetCamera, height_m: float) -> tuple[
     return across, along
 
 
-def _road(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> F32:
+def _road(x: F32, z: F32, camera: StreetCamera, scene: StreetScene, light: StreetLight) -> F32:
     street, seed = scene.street, scene.street.seed
     fx, fz = _footprints(x, z, camera, camera.pinhole.camera_height_m)
     foot = np.sqrt(fx * fz)
@@ -88,7 +90,7 @@ def _road(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> F
         tone[near] += grain * (0.30 * detail(0.10, foot[near])) + (fine - np.float32(0.5)) * (
             0.22 * detail(0.05, foot[near])
         )
-    # Tyres polish and darken two tracks of each lane.
+    # Tyres polish and darken two tracks per lane.
     for centre in _lane_centres(street):
         for track in (-0.8, 0.8):
             wobble = x - np.float32(centre + track)
@@ -103,7 +105,7 @@ def _road(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> F
     painted = np.flatnonzero(paint)
     wear = fbm_2d(z[painted] * np.float32(3.1), x[painted] * np.float32(3.1), seed + 3, 2)
     left = paint[painted] * (1 - np.float32(0.75) * smooth(wear, 0.50, 0.72))
-    rgb[painted] = blend(rgb[painted], _PAINT * np.float32(0.78), left)
+    rgb[painted] = lerp_rgb(rgb[painted], _PAINT * np.float32(0.78), left)
     lit = light.sunlit(x, 0.0, z)
     open_sky = np.float32(0.92) - np.float32(0.25) * np.exp(-gutter)
     contact, cast = _vehicle_shadows(x, z, scene, light)
@@ -122,14 +124,16 @@ def _repairs(x: F32, z: F32, fx: F32, fz: F32, seed: int) -> F32:
         u = hash_unit(np.arange(6), number, seed=seed + 11)
         near, length = 6 + 12 * number + 9 * float(u[0]), 1.2 + 6 * float(u[1])
         middle, half = -5 + 9 * float(u[2]), 0.35 + 1.0 * float(u[3])
-        inside = band(x, middle - half, middle + half, fx) * band(z, near, near + length, fz)
-        outer = band(x, middle - half - 0.05, middle + half + 0.05, fx) * band(z, near - 0.05, near + length + 0.05, fz)
+        inside = pulse(x, middle - half, middle + half, fx) * pulse(z, near, near + length, fz)
+        outer = pulse(x, middle - half - 0.05, middle + half + 0.05, fx) * pulse(
+            z, near - 0.05, near + length + 0.05, fz
+        )
         factor *= 1 + inside * np.float32(0.30 * float(u[4]) - 0.20) - (outer - inside) * np.float32(0.35)
         cover_x, cover_z = -2.5 + 5 * float(u[5]), near + length + 4
         distance = np.sqrt((x - np.float32(cover_x)) ** 2 + (z - np.float32(cover_z)) ** 2)
         rim = np.maximum(fx, fz)
-        ring = band(distance, 0.29, 0.34, rim)
-        ribs = stripes(x * 11, 0, 0.5, fx * 11) * band(distance, -1, 0.29, rim)
+        ring = pulse(distance, 0.29, 0.34, rim)
+        ribs = stripes(x * 11, 0, 0.5, fx * 11) * pulse(distance, -1, 0.29, rim)
         factor *= 1 - np.float32(0.45) * ring - np.float32(0.25) * ribs - np.float32(0.12) * (distance < 0.29)
     near_rows = fz < 0.25
     if near_rows.any():
@@ -149,21 +153,21 @@ def _markings(x: F32, z: F32, fx: F32, fz: F32, street: Street) -> F32:
     for line in street.lines_m:
         dash = stripes((z + np.float32(2.0)) / 6, 0, 0.5, fz / 6)
         if start:
-            dash = dash * (1 - band(z, start - 8, start + 4, fz))
-            dash = np.maximum(dash, band(z, start - 9, start - 1.2, fz))
-        paint = np.maximum(paint, dash * band(x, line - 0.07, line + 0.07, fx))
+            dash = dash * (1 - pulse(z, start - 8, start + 4, fz))
+            dash = np.maximum(dash, pulse(z, start - 9, start - 1.2, fz))
+        paint = np.maximum(paint, dash * pulse(x, line - 0.07, line + 0.07, fx))
     if start:
         left, right = street.kerb_m
-        across = band(x, 0.4 - left, right - 0.4, fx)
-        paint = np.maximum(paint, across * band(z, start, start + 3.5, fz) * stripes(x, 0, 0.5, fx))
+        across = pulse(x, 0.4 - left, right - 0.4, fx)
+        paint = np.maximum(paint, across * pulse(z, start, start + 3.5, fz) * stripes(x, 0, 0.5, fx))
         own = min((line for line in street.lines_m if line < 0), key=abs, default=-left)
-        stop = band(x, own + 0.15, right - 0.3, fx) * band(z, start - 1.6, start - 1.1, fz)
+        stop = pulse(x, own + 0.15, right - 0.3, fx) * pulse(z, start - 1.6, start - 1.1, fz)
         paint = np.maximum(paint, stop)
     return paint
 
 
-def _vehicle_shadows(x: F32, z: F32, scene: Scene, light: Light) -> tuple[F32, F32]:
-    """Darkening of the sky's light under vehicles, and the shadow that they cast from the sun."""
+def _vehicle_shadows(x: F32, z: F32, scene: StreetScene, light: StreetLight) -> tuple[F32, F32]:
+    """How much vehicles darken the light of the sky below them, and how much of the sun they shade."""
     contact, cast = np.zeros_like(x), np.zeros_like(x)
     sx, sy, sz = scene.sky.sun
     for vehicle in scene.vehicles:
@@ -179,7 +183,7 @@ def _vehicle_shadows(x: F32, z: F32, scene: Scene, light: Light) -> tuple[F32, F
         contact[near] = np.maximum(contact[near], under)
         if scene.sky.weather == "overcast":
             continue
-        # The shadow is the footprint swept along the light; each point is compared with the nearest footprint.
+        # The shadow is the vehicle's footprint swept along the light; each point is compared with the nearest one.
         reach_x, reach_z = -sx / max(sy, 0.2) * height * 0.85, -sz / max(sy, 0.2) * height * 0.85
         sweep = reach_x * reach_x + reach_z * reach_z
         t = np.clip((px * np.float32(reach_x) + pz * np.float32(reach_z)) / np.float32(sweep), 0, 1)
@@ -196,16 +200,16 @@ def _box_distance(x: F32, z: F32, half_x: float, half_z: float) -> F32:
     return np.asarray(outer + np.minimum(np.maximum(dx, dz), 0), np.float32)
 
 
-def _kerb_face(x: F32, y: F32, z: F32, street: Street, light: Light) -> F32:
+def _kerb_face(x: F32, y: F32, z: F32, street: Street, light: StreetLight) -> F32:
     stone = np.float32(0.85) + np.float32(0.3) * hash_unit(np.floor(z).astype(np.int32), 3, seed=street.seed)
     joint = 1 - np.float32(0.45) * (stripes(z, 0, 0.02, z * np.float32(2e-3)) > 0)
-    foot = mix(0.55, 1.0, smooth(y, 0.0, 0.10))
+    foot = lerp(0.55, 1.0, smooth(y, 0.0, 0.10))
     rgb = tint(stone * joint * foot, _KERB)
     normals = np.stack([-np.sign(x), np.zeros_like(x), np.zeros_like(x)], axis=-1)
     return light.shade(rgb, normals, light.sunlit(x, 0.05, z), np.float32(0.8))
 
 
-def _pavement(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) -> tuple[F32, np.ndarray]:
+def _pavement(x: F32, z: F32, camera: StreetCamera, scene: StreetScene, light: StreetLight) -> tuple[F32, np.ndarray]:
     street, seed = scene.street, scene.street.seed
     fx, fz = _footprints(x, z, camera, camera.pinhole.camera_height_m - KERB_HEIGHT_M)
     number = np.where(x < 0, 0, 1)
@@ -218,14 +222,14 @@ def _pavement(x: F32, z: F32, camera: StreetCamera, scene: Scene, light: Light) 
     clear = np.minimum(detail(float(slab) * 1.5, fx), detail(float(slab) * 1.5, fz))
     tone = 1 + (cell - np.float32(0.5)) * np.float32(0.20) * clear - joints * np.float32(0.30)
     tone *= np.float32(0.86) + np.float32(0.28) * fbm_2d(z * np.float32(0.5), x * np.float32(0.5), seed + 21, 3)
-    rgb = blend(tint(tone, street.paving_rgb), _KERB, band(behind, -1, 0.16, fx))
+    rgb = lerp_rgb(tint(tone, street.paving_rgb), _KERB, pulse(behind, -1, 0.16, fx))
     grass = (grass_m > 0) & (behind > 0.16) & (behind < grass_m)
     grass |= (np.abs(x) > front + 0.5) & (z > 0)
     if grass.any():
         xs, zs = x[grass], z[grass]
         blades = value_noise_2d(zs * 9, xs * 14, seed + 31) * detail(0.2, fz[grass])
         patches = fbm_2d(zs * np.float32(0.7), xs * np.float32(0.7), seed + 32, 3)
-        lawn = blend(_GRASS, _DRY_GRASS, smooth(patches, 0.45, 0.75) * np.float32(0.8))
+        lawn = lerp_rgb(_GRASS, _DRY_GRASS, smooth(patches, 0.45, 0.75) * np.float32(0.8))
         rgb[grass] = lawn * (np.float32(0.65) + np.float32(0.5) * blades + np.float32(0.25) * patches)[:, None]
     lit = light.sunlit(x, KERB_HEIGHT_M, z)
     wall = np.maximum(front - np.abs(x), 0)

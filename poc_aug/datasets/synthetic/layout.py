@@ -1,4 +1,4 @@
-"""Draws a scene: every random number of a street, from one generator, before anything is rendered."""
+"""Draws a scene at random: all random numbers of a street come from one generator, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from poc_aug.datasets.synthetic.filters import srgb
 from poc_aug.datasets.synthetic.rows import draw_houses
 from poc_aug.datasets.synthetic.street_draws import Draw
-from poc_aug.datasets.synthetic.street_scene import Boundary, Scene, Sky, Street, Weather
+from poc_aug.datasets.synthetic.street_scene import Boundary, Sky, Street, StreetScene, Weather
 from poc_aug.datasets.synthetic.traffic import draw_figures, draw_posts, draw_trees, draw_vehicles
 
 _LANE_M = 3.3
 _PARKING_M = 2.25
 
 
-def draw_scene(rng: torch.Generator) -> Scene:
+def draw_scene(rng: torch.Generator) -> StreetScene:
     """Draw a street.
 
     Args:
@@ -31,7 +31,7 @@ def draw_scene(rng: torch.Generator) -> Scene:
     trees = draw_trees(draw, street)
     posts = draw_posts(draw, street)
     figures = draw_figures(draw, street)
-    return Scene(
+    return StreetScene(
         sky=sky,
         street=street,
         buildings=tuple(houses),
@@ -48,7 +48,7 @@ def draw_scene(rng: torch.Generator) -> Scene:
 def _sky(draw: Draw) -> Sky:
     weather: Weather = draw.choice((*get_args(Weather), "clear", "clear"))
     side = 1 if draw.chance(0.5) else -1
-    # Mostly behind the camera, so that what faces it is lit; at dusk ahead, low over the street.
+    # The sun is mostly behind the camera, so that surfaces facing it are lit; at dusk it is ahead, low over the street.
     height = math.radians(draw.uniform(36, 58) if weather == "clear" else draw.uniform(9, 16))
     turn = math.radians(draw.uniform(12, 62)) * side
     ahead = -1.0 if weather == "clear" and draw.chance(0.8) else 1.0

@@ -1,12 +1,12 @@
-"""Trees and bushes: clusters of leafy balls on a trunk, drawn as sprites that face the camera."""
+"""Trees and bushes: clusters of leafy balls on a trunk, drawn as sprites facing the camera."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import blend, smooth, srgb, tint
+from poc_aug.datasets.synthetic.filters import lerp_rgb, smooth, srgb, tint
 from poc_aug.datasets.synthetic.street_camera import F32, Canvas, Layer, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 from poc_aug.datasets.synthetic.street_scene import Tree
 from poc_aug.noise import hash_unit, value_noise_2d
 
@@ -14,7 +14,7 @@ _BARK = srgb("4f4438")
 _MOST_BALLS = 46
 
 
-def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, label: int) -> None:
+def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: StreetLight, label: int) -> None:
     """Draw a tree that stands on the pavement."""
     if tree.z < 1.5:
         return
@@ -34,7 +34,7 @@ def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, la
     if len(crown):
         window = slice(crown[0], crown[-1] + 1)
         leaves, cover = _crown(tree, light, x, y[window], pixel)
-        rgb[window] = blend(tint(alpha[window], rgb[window]), leaves, cover)
+        rgb[window] = lerp_rgb(tint(alpha[window], rgb[window]), leaves, cover)
         rgb[: window.start] *= alpha[: window.start][..., None]
         rgb[window.stop :] *= alpha[window.stop :][..., None]
         alpha[window] = np.maximum(alpha[window], cover)
@@ -44,7 +44,7 @@ def draw_tree(canvas: Canvas, camera: StreetCamera, tree: Tree, light: Light, la
     canvas.over(Layer(rect, rgb, alpha, label))
 
 
-def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32, F32]:
+def _crown(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float) -> tuple[F32, F32]:
     """Colour ``[h, w, 3]`` and coverage ``[h, w]`` of the leaves."""
     shape = (len(y), len(x))
     leaf = np.float32(1 / max(0.13, 1.7 * pixel))
@@ -52,7 +52,7 @@ def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32,
     ragged += np.float32(0.6) * value_noise_2d(y[:, None] * leaf * 2.1, x[None] * leaf * 2.1, tree.seed + 1)
     ragged *= np.float32(1 / 1.6)
     roughness = (ragged - np.float32(0.5)) * np.float32(1.5)
-    # Per pixel, of the ball in front: depth, relief, how it faces the sun and the sky.
+    # Per pixel, for the ball in front: depth, relief, and how it faces the sun and the sky.
     depth, bulge, facing, upward = (np.full(shape, v, np.float32) for v in (-1e9, 0, 0, 0))
     edge = np.full(shape, -1e9, np.float32)
     sun = np.asarray(light.sky.sun, np.float32)
@@ -68,19 +68,19 @@ def _crown(tree: Tree, light: Light, x: F32, y: F32, pixel: float) -> tuple[F32,
         np.maximum(edge[window], within * np.float32(0.5 * radius / pixel), out=edge[window])
         relief = np.sqrt(np.maximum(within, 0))
         nearer = relief * np.float32(radius) - np.float32(cz)
-        seen = (within > np.float32(-2 * pixel / radius)) & (nearer > depth[window])
-        np.copyto(depth[window], nearer, where=seen)
-        np.copyto(bulge[window], relief, where=seen)
-        np.copyto(facing[window], dx * sun[0] + dy * sun[1] - relief * sun[2], where=seen)
-        np.copyto(upward[window], dy, where=seen)
+        visible = (within > np.float32(-2 * pixel / radius)) & (nearer > depth[window])
+        np.copyto(depth[window], nearer, where=visible)
+        np.copyto(bulge[window], relief, where=visible)
+        np.copyto(facing[window], dx * sun[0] + dy * sun[1] - relief * sun[2], where=visible)
+        np.copyto(upward[window], dy, where=visible)
     cover = np.clip(edge + np.float32(0.5), 0, 1)
-    # Half of the light's direction comes from the crown as a whole, which keeps it from looking like bubbles.
+    # Half of each normal is that of the crown as a whole, so that it does not look like bubbles.
     wide = (x * np.float32(1 / tree.crown_m))[None]
     tall = ((y - tree.trunk_m - 0.45 * tree.crown_h) * np.float32(2 / tree.crown_h))[:, None]
     deep = np.sqrt(np.maximum(1 - wide * wide - tall * tall, np.float32(0.05)))
     facing = np.float32(0.5) * (facing + wide * sun[0] + tall * sun[1] - deep * sun[2])
     upward = np.clip(np.float32(0.5) * (upward + tall), -1, 1)
-    # Leaves scatter: light wraps round, and what is low or deep in the crown is dark.
+    # Leaves scatter light: it wraps round the crown, and leaves low or deep in the crown are dark.
     sunny = np.clip(facing * np.float32(0.75) + np.float32(0.32), 0, 1) * np.float32(0.80)
     inner = smooth(((y - tree.trunk_m) / tree.crown_h)[:, None] + np.float32(0.25) * bulge, -0.15, 1.0)
     open_sky = (np.float32(0.28) + np.float32(0.72) * inner) * (np.float32(0.55) + np.float32(0.45) * upward)
@@ -106,7 +106,7 @@ def _balls(tree: Tree, pixel: float) -> list[tuple[float, float, float, float]]:
     return list(zip(spread * np.cos(angle), cy, spread * np.sin(angle), radius, strict=True))
 
 
-def _trunk(tree: Tree, light: Light, x: F32, y: F32, pixel: float, rgb: F32, alpha: F32) -> None:
+def _trunk(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float, rgb: F32, alpha: F32) -> None:
     """The trunk and two boughs; changes ``rgb`` and ``alpha``."""
     thick = 0.055 * tree.crown_m + 0.05
     top = tree.trunk_m + 0.45 * tree.crown_h
@@ -137,4 +137,4 @@ def _trunk(tree: Tree, light: Light, x: F32, y: F32, pixel: float, rgb: F32, alp
 
 def leaf_tint(rgb: F32, warm: float) -> F32:
     """Turn leaf colour ``rgb`` towards autumn by ``warm`` in [0, 1]."""
-    return blend(rgb, srgb("9a7a26"), np.float32(warm))
+    return lerp_rgb(rgb, srgb("9a7a26"), np.float32(warm))

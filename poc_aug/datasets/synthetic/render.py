@@ -1,4 +1,4 @@
-"""From a scene to a picture and its labels: far to near, then the camera's own traits."""
+"""From a scene to a picture and its labels: surfaces from far to near, then the camera's response and noise."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from poc_aug.datasets.synthetic.ground import draw_ground
 from poc_aug.datasets.synthetic.plants import draw_tree
 from poc_aug.datasets.synthetic.sky import draw_sky
 from poc_aug.datasets.synthetic.street_camera import F32, U8, Canvas, StreetCamera
-from poc_aug.datasets.synthetic.street_light import Light
-from poc_aug.datasets.synthetic.street_scene import Scene
+from poc_aug.datasets.synthetic.street_light import StreetLight
+from poc_aug.datasets.synthetic.street_scene import StreetScene
 from poc_aug.datasets.synthetic.vehicles import draw_vehicle
 from poc_aug.noise import hash_unit
 
-# Added to distances, so that all houses come before all gardens, and those before what stands in the street.
+# Added to distances, so that houses are drawn before gardens, and gardens before everything in the street.
 _HOUSES, _GARDENS, _BOUNDARIES = 3e4, 2e4, 1e4
 
 _COARSEST_M = 0.45
-"""Vehicles, people and posts of which a pixel would hold more than this are left out."""
+"""Vehicles, people and posts are left out if a pixel would cover more than this of them."""
 
 
-def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
+def render(scene: StreetScene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
     """Render a scene.
 
     Args:
-        scene: what to draw.
-        camera: where from, and the size.
+        scene: street to draw.
+        camera: camera, with the size of the picture.
         ids: label id of each Cityscapes class name.
 
     Returns:
         sRGB picture uint8 ``[H, W, 3]`` and labels uint8 ``[H, W]``.
     """
-    canvas, light, known = Canvas(camera.height_px, camera.width_px), Light(scene), dict(ids)
+    canvas, light, known = Canvas(camera.height_px, camera.width_px), StreetLight(scene), dict(ids)
     draw_sky(canvas, camera, scene.sky, known["sky"])
     draw_ground(canvas, camera, scene, light, known)
     jobs: list[tuple[float, Callable[[], None]]] = []
     for house in scene.buildings:
         jobs.append((_HOUSES + house.near_m, partial(draw_building, canvas, camera, house, light, known["building"])))
     for tree in scene.trees:
-        # What grows behind the building line is behind its fence, whatever its distance.
+        # Trees behind the building line are behind its fence, whatever their distance.
         far = _GARDENS if tree.garden else 0
         jobs.append((far + tree.z, partial(draw_tree, canvas, camera, tree, light, known["vegetation"])))
     for number in (0, 1):
@@ -62,7 +62,7 @@ def render(scene: Scene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[
     return _develop(canvas.rgb, scene), canvas.labels
 
 
-def _develop(linear: F32, scene: Scene) -> U8:
+def _develop(linear: F32, scene: StreetScene) -> U8:
     """Vignette, film curve (Narkowicz 2015, a fit of ACES), sRGB, sensor noise."""
     height, width = linear.shape[:2]
     y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / height - 0.5

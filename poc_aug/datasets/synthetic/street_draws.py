@@ -1,4 +1,4 @@
-"""Random draws of a scene from one generator."""
+"""Random draws for a scene from one generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poc_aug import seeding
 from poc_aug.datasets.synthetic.filters import srgb
 from poc_aug.datasets.synthetic.street_camera import F32
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Draw:
@@ -32,7 +32,7 @@ class Draw:
         """True with probability ``p``."""
         return self.uniform(0, 1) < p
 
-    def choice(self, options: Sequence[T]) -> T:
+    def choice(self, options: Sequence[_T]) -> _T:
         """One of ``options``."""
         return options[self.integer(0, len(options))]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poc_aug.datasets.synthetic.filters import band
+from poc_aug.datasets.synthetic.filters import pulse
 from poc_aug.datasets.synthetic.street_camera import F32, U8
-from poc_aug.datasets.synthetic.street_light import Light
+from poc_aug.datasets.synthetic.street_light import StreetLight
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """A wheel seen from the side: its centre, radius and half width of the tyre, metres."""
+class RingStroke:
+    """A wheel from the side: its centre, radius and half width of the tyre, in metres."""
 
     centre: tuple[float, float]
     radius: float
@@ -41,15 +41,15 @@ class Ring:
 
 @dataclass(slots=True)
 class Sprite:
-    """A figure in the making, seen at one sample per pixel; parts are anti-aliased by their distance to it.
+    """A figure while it is drawn, at one sample per pixel; parts are anti-aliased by the distance to their outline.
 
     Attributes:
         x: metres to the right, float32 ``[w]``.
         y: metres up, float32 ``[h]``.
-        pixel: a pixel in metres.
+        pixel: size of a pixel in metres.
         rgb: linear colours times ``alpha``, float32 ``[h, w, 3]``.
         alpha: coverage, float32 ``[h, w]``.
-        labels: class of the last part that covers half of the pixel, uint8 ``[h, w]``.
+        labels: label of the last part that covers at least half of the pixel, uint8 ``[h, w]``.
     """
 
     x: F32
@@ -61,7 +61,7 @@ class Sprite:
 
     @classmethod
     def over(cls, x: F32, y: F32, pixel: float, label: int) -> Sprite:
-        """Empty; pixels that no part covers by half get ``label`` where all parts together do."""
+        """An empty sprite; pixels covered by half by all parts together, but by none alone, get ``label``."""
         shape = (len(y), len(x))
         labels = np.full(shape, label, np.uint8)
         return cls(x, y, pixel, np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), labels)
@@ -82,10 +82,10 @@ class Sprite:
         self.labels[window][cover >= 0.5] = label
 
 
-def paint(sprite: Sprite, parts: Sequence[Stroke | Ring], light: Light, lit: float) -> None:
+def draw_strokes(sprite: Sprite, parts: Sequence[Stroke | RingStroke], light: StreetLight, lit: float) -> None:
     """Draw parts in order, later ones in front; ``lit`` is the share of the sun that falls on them."""
     for part in parts:
-        if isinstance(part, Ring):
+        if isinstance(part, RingStroke):
             grow = part.radius
             low_x = high_x = part.centre[0]
             low_y = high_y = part.centre[1]
@@ -97,10 +97,10 @@ def paint(sprite: Sprite, parts: Sequence[Stroke | Ring], light: Light, lit: flo
         if window is None:
             continue
         px, py = sprite.x[window[1]][None], sprite.y[window[0]][:, None]
-        across_x, across_y, width = _ring(part, px, py) if isinstance(part, Ring) else _stroke(part, px, py)
+        across_x, across_y, width = _ring(part, px, py) if isinstance(part, RingStroke) else _stroke(part, px, py)
         reach = across_x * across_x + across_y * across_y
-        cover = band(np.sqrt(reach) * width, -width, width, sprite.pixel)
-        squash = 1.3 if isinstance(part, Ring) else part.squash
+        cover = pulse(np.sqrt(reach) * width, -width, width, sprite.pixel)
+        squash = 1.3 if isinstance(part, RingStroke) else part.squash
         normal = np.stack([across_x, across_y, -np.sqrt(np.maximum(squash * squash - reach, 0.05))], axis=-1)
         normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
         open_sky = np.float32(0.62) + np.float32(0.38) * np.clip(py / np.float32(1.2), 0, 1)
@@ -109,7 +109,7 @@ def paint(sprite: Sprite, parts: Sequence[Stroke | Ring], light: Light, lit: flo
 
 
 def _stroke(part: Stroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
-    """Offset from the limb's axis over its half width (a unit disc inside), and the half width."""
+    """Offset from the limb's axis divided by its half width (inside: a unit disc), and the half width."""
     (ax, ay), (bx, by) = part.start, part.end
     dx, dy = bx - ax, by - ay
     length = np.float32(max(dx * dx + dy * dy, 1e-9))
@@ -120,7 +120,7 @@ def _stroke(part: Stroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
     return off_x, off_y, width
 
 
-def _ring(part: Ring, x: F32, y: F32) -> tuple[F32, F32, F32]:
+def _ring(part: RingStroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
     dx, dy = x - np.float32(part.centre[0]), y - np.float32(part.centre[1])
     r = np.maximum(np.sqrt(dx * dx + dy * dy), np.float32(1e-4))
     off = (r - np.float32(part.radius - part.tyre)) / np.float32(part.tyre)

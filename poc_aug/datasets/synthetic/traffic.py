@@ -1,4 +1,4 @@
-"""Draws what stands and moves in the street: vehicles, trees, posts, people."""
+"""Draws at random what stands and moves in the street: vehicles, trees, posts, people."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from poc_aug.datasets.synthetic.street_scene import (
     VEHICLE_SIZE_M,
     Figure,
     FigureKind,
-    Post,
     PostKind,
     Sky,
     Street,
+    StreetPost,
     Tree,
     Vehicle,
     VehicleKind,
@@ -66,7 +66,7 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
 
     def drive(kind: VehicleKind, x: float, z: float, heading: int, lamps: bool) -> None:
         vehicle = _vehicle(draw, kind, x, z, heading, 0.0, lamps)
-        # Nobody drives through those who cross.
+        # No vehicle stands on the crossing.
         if abs(z - crossing) > VEHICLE_SIZE_M[kind][0] / 2 + 2.8:
             cars.append(vehicle)
 
@@ -88,7 +88,7 @@ def _vehicle(draw: Draw, kind: VehicleKind, x: float, z: float, heading: int, ya
 
 
 def draw_trees(draw: Draw, street: Street) -> list[Tree]:
-    """Street trees on none, one or both sides; thick green behind fences; a green end of the street."""
+    """Street trees on no side, one or both; gardens behind fences; trees at the end of the street."""
     trees: list[Tree] = []
     autumn = draw.uniform(0, 0.55) if draw.chance(0.35) else draw.uniform(0, 0.12)
 
@@ -121,9 +121,9 @@ def draw_trees(draw: Draw, street: Street) -> list[Tree]:
     return trees
 
 
-def draw_posts(draw: Draw, street: Street) -> list[Post]:
+def draw_posts(draw: Draw, street: Street) -> list[StreetPost]:
     """Lamp posts, signs, and traffic lights at crossings."""
-    posts: list[Post] = []
+    posts: list[StreetPost] = []
     lamp_side = 1 if draw.chance(0.5) else -1
     state = draw.choice((0, 0, 0, 1, 2, 2, 2))
     for side in (-1, 1):
@@ -131,16 +131,16 @@ def draw_posts(draw: Draw, street: Street) -> list[Post]:
         if side == lamp_side:
             z = draw.uniform(12, 24)
             while z < 130:
-                posts.append(Post("lamp", x, z, side, 0, KERB_HEIGHT_M))
+                posts.append(StreetPost("lamp", x, z, side, 0, KERB_HEIGHT_M))
                 z += draw.uniform(22, 27)
         z = draw.uniform(8, 22)
         while z < 90:
             sign = draw.choice(_SIGNS)
             if draw.chance(0.75):
-                posts.append(Post(sign, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))
+                posts.append(StreetPost(sign, x + side * 0.1, z, side, draw.integer(0, 6), KERB_HEIGHT_M))
             z += draw.uniform(11, 30)
         if street.crossing_m:
-            posts.append(Post("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
+            posts.append(StreetPost("signal", x, street.crossing_m - 0.8, side, state, KERB_HEIGHT_M))
     return posts
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from poc_aug.backends.common.model_files import hub_file, identity_of
+from poc_aug.backends.common.model_files import hub_file, model_identity
 from poc_aug.errors import ModelError
 
 
@@ -14,16 +14,16 @@ def test_files_of_one_name_and_size_are_told_apart(size: int, tmp_path: Path) ->
     for path in (one, other):
         path.parent.mkdir()
         path.write_bytes(bytes(size))
-    assert identity_of(one) == identity_of(other)
-    assert identity_of(one).startswith("model.pth#")
+    assert model_identity(one) == model_identity(other)
+    assert model_identity(one).startswith("model.pth#")
     if size:
         for place in {0, size // 2, size - 1} if size < 8 << 20 else {0, size - 1}:
             changed = bytearray(size)
             changed[place] = 1
             other.write_bytes(bytes(changed))
-            assert identity_of(one) != identity_of(other)
+            assert model_identity(one) != model_identity(other)
     other.write_bytes(bytes(size + 1))
-    assert identity_of(one) != identity_of(other)
+    assert model_identity(one) != model_identity(other)
 
 
 def test_folders_are_told_apart_by_every_file_and_not_by_their_place(tmp_path: Path) -> None:
@@ -35,15 +35,15 @@ def test_folders_are_told_apart_by_every_file_and_not_by_their_place(tmp_path: P
         return folder
 
     files = {"model_index.json": "{}", "unet/weights.safetensors": "ab", "tokenizer/vocab.txt": "a b"}
-    one = identity_of(make("one", files))
-    assert one == identity_of(make("same", files))
+    one = model_identity(make("one", files))
+    assert one == model_identity(make("same", files))
     assert str(tmp_path) not in one
     for name in files:
-        assert identity_of(make(f"other-{name[:4]}", {**files, name: "xy"})) != one
+        assert model_identity(make(f"other-{name[:4]}", {**files, name: "xy"})) != one
 
 
 def test_a_hub_id_is_itself() -> None:
-    assert identity_of("someone/some-model") == "someone/some-model"
+    assert model_identity("someone/some-model") == "someone/some-model"
 
 
 def test_what_cannot_be_fetched_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(
     with caplog.at_level(logging.WARNING):
         results = inserter.insert(crops)
     hook.remove()
-    assert "out of memory with a batch of 5, going on with 2" in caplog.text
+    assert "out of memory with a batch of 5, continuing with 2" in caplog.text
     for one, other in zip(results, expected, strict=True):
         assert isinstance(one, Filled)
         assert isinstance(other, Filled)
@@ -219,8 +219,8 @@ def test_a_lora_is_merged_from_its_path(sd_inpaint_path: Path, tmp_path: Path) -
     bare = painted()
     assert int((painted(lora=tmp_path) - bare).abs().max()) > 2
     assert int((painted(lora=tmp_path, lora_scale=0.0) - bare).abs().max()) <= 2
-    told = DiffusionInserter(sd_inpaint_path, device="cpu", lora=tmp_path).describe()
-    assert told["lora"].startswith(f"{tmp_path.name}#")
+    description = DiffusionInserter(sd_inpaint_path, device="cpu", lora=tmp_path).describe()
+    assert description["lora"].startswith(f"{tmp_path.name}#")
 
 
 def test_what_the_safety_checker_blanks_is_unsafe(sd_inpaint_path: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, middle, text_to_image_recipe
+from poc_aug.backends.diffusion.text_to_image import TextToImageInserter, centre_crop, text_to_image_recipe
 from poc_aug.cache import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import DeviceError, LabelPolicyError, ModelError, RecipeError, SettingError
-from poc_aug.generation.insertions import cut_out
+from poc_aug.generation.cut_out import cut_out
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import Tile, contact_sheet
-from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.masks import dilate
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED, InpaintPass, ObjectSpec, PixelSize
@@ -44,13 +45,13 @@ class MiddleAnnotator:
         return {"annotator": "middle"}
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        found: list[Annotation | Rejection] = []
+        annotations: list[Annotation | Rejection] = []
         for crop in crops:
             h, w = crop.image.shape[-2:]
             mask = torch.zeros((h, w), dtype=torch.bool)
             mask[h // 4 : h // 4 + h // 2, w // 4 : w // 4 + w // 2] = ellipse(h // 2, w // 2)
-            found.append(Annotation((Part(crop.parts[0], mask, 0.5),)))
-        return found
+            annotations.append(Annotation((Part(crop.parts[0], mask, 0.5),)))
+        return annotations
 
 
 def crop_of(h: int, w: int, seed: int, text: str = "a dog") -> Crop:
@@ -94,7 +95,7 @@ def test_a_crop_gets_the_middle_of_the_picture_without_distortion(inserter: Text
     assert high.shape == (3, 64, 33)
     assert torch.equal(high, whole[:, :, 15:48])
     for size_hw in ((17, 11), (97, 131), (1, 64), (300, 300)):
-        h, w = middle(torch.zeros(3, 64, 64), size_hw).shape[-2:]
+        h, w = centre_crop(torch.zeros(3, 64, 64), size_hw).shape[-2:]
         assert max(h, w) == 64
         assert abs(h / w - size_hw[0] / size_hw[1]) <= size_hw[0] / size_hw[1] / min(h, w)
 
@@ -201,7 +202,8 @@ def test_a_contact_sheet_shows_ignored_pixels_as_no_class(sd_text_to_image_path:
     sample = make_sample(size_hw=FRAME_HW)
     variant = pipeline_of(sd_text_to_image_path, "full").generate(sample)
     plain = tuple(
-        replace(each, parts=tuple(part for part in each.parts if part.name != IGNORED)) for each in variant.insertions
+        replace(insertion, parts=tuple(part for part in insertion.parts if part.name != IGNORED))
+        for insertion in variant.insertions
     )
     with_it = contact_sheet([Tile(sample, variant)], width_px=600)
     assert (
@@ -295,7 +297,7 @@ def test_paste_is_part_of_the_fingerprint(sd_text_to_image_path: Path) -> None: 
 
 def test_what_was_pasted_survives_the_cache(sd_text_to_image_path: Path) -> None:  # noqa: F811
     made = pipeline_of(sd_text_to_image_path, "full").generate(make_sample(0, FRAME_HW))
-    assert IGNORED in {part.name for each in made.insertions for part in each.parts}
+    assert IGNORED in {part.name for insertion in made.insertions for part in insertion.parts}
     stored = decode_record(encode_record(made, "zstd"), made.key, made.index)
     assert same_variant(made, stored)
 

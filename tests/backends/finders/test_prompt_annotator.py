@@ -11,7 +11,7 @@ import torch
 from poc_aug.backends.finders.finder_protocols import Finder, Masks
 from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.errors import GenerationError, RecipeError, SettingError
-from poc_aug.generation.insertions import accept
+from poc_aug.generation.acceptance import accept
 from poc_aug.protocols import Annotator, ChecksRecipe
 from poc_aug.types import Annotation, Crop, Filled, Rejection
 from tests.helpers.fake_finders import FakeFinder, box_mask
@@ -186,8 +186,8 @@ def test_many_crops_are_one_call_and_each_gets_its_own() -> None:
 def test_describe_names_its_fields_alone() -> None:
     annotator = PromptAnnotator(FakeFinder({}), keep="best", min_inside_box=0.5)
     annotator.anything = object()  # type: ignore[attr-defined]
-    told = annotator.describe()
-    assert told == {
+    description = annotator.describe()
+    assert description == {
         "annotator": "prompt",
         "version": 1,
         "keep": "best",
@@ -196,7 +196,7 @@ def test_describe_names_its_fields_alone() -> None:
         "min_area_of_crop": 0.01,
         "finder": {"finder": "fake", "texts": [], "limit": 16},
     }
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(description)) == description
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from poc_aug.backends.finders.finder_protocols import Masks
-from poc_aug.backends.finders.prompt_locator import PromptLocator, text_of
+from poc_aug.backends.finders.prompt_locator import PromptLocator, location_prompt
 from poc_aug.errors import GenerationError, RecipeError, SettingError
 from poc_aug.protocols import ChecksRecipe, Locator
 from poc_aug.types import Sample
@@ -146,17 +146,17 @@ def test_it_can_be_sent_to_another_process() -> None:
 def test_a_finder_that_gives_something_else_is_told(rows: Any, message: str) -> None:
     class Broken(FakeFinder):
         def find(self, images: Any, texts: Any) -> list[list[Masks]]:
-            found: list[list[Masks]] = rows
-            return found
+            answers: list[list[Masks]] = rows
+            return answers
 
     with pytest.raises(GenerationError, match=message):
         PromptLocator(Broken({})).locate(sample_of(), "road")
 
 
 def test_describe_is_json_and_settings_are_checked() -> None:
-    told = PromptLocator(road()).describe()
-    assert told["finder"] == road().describe()
-    assert json.loads(json.dumps(told)) == told
+    description = PromptLocator(road()).describe()
+    assert description["finder"] == road().describe()
+    assert json.loads(json.dumps(description)) == description
     with pytest.raises(SettingError, match=r"cache_size=0(.|\n)*1 or more"):
         PromptLocator(road(), cache_size=0)
 
@@ -175,7 +175,7 @@ def test_texts_over_the_limit_are_named_before_any_work() -> None:
 
 
 def test_a_class_name_becomes_a_text() -> None:
-    assert [text_of(name) for name in ("road", "the road", "The Road", "theatre")] == [
+    assert [location_prompt(name) for name in ("road", "the road", "The Road", "theatre")] == [
         "the road",
         "the road",
         "The Road",

@@ -79,7 +79,7 @@ def test_out_of_memory_halves_the_batch(tiny_models: Models, caplog: pytest.LogC
         for a, b in zip(one, other, strict=True):
             assert torch.allclose(a.float(), b.float(), atol=1e-4)
     for name in ("TransformersDetector", "TransformersSegmenter", "Sam3Finder"):
-        assert f"{name}: out of memory with a batch of 3, going on with 1" in caplog.text
+        assert f"{name}: out of memory with a batch of 3, continuing with 1" in caplog.text
 
 
 def _one_at_most(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

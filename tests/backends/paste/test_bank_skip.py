@@ -20,8 +20,10 @@ from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cache import Cache
 from poc_aug.errors import GenerationError, ObjectBankError
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.generation.warming import WarmReport, warm_cache
+from poc_aug.generation.warm_report import WarmReport
+from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import OodLabels
+from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Crop, Extent, Filled, Rejection
 from tests.helpers.coco_cases import annotation, image, instances, picture, write
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
@@ -261,7 +263,12 @@ def test_an_extent_may_be_a_rejection(tmp_path: Path) -> None:
 def live(tmp_path: Path) -> Iterator[POCAugmentedDataset]:
     bank = ObjectBank.from_folder(bank_folder(tmp_path / "bank", truncated))
     with POCAugmentedDataset(
-        Frames(6), tmp_path / "a.cache", OodLabels(254), pipeline=pipeline(bank), p=1.0, num_variants=2
+        Frames(6),
+        tmp_path / "a.cache",
+        OodLabels(254),
+        pipeline=pipeline(bank),
+        p=1.0,
+        live=LiveSettings(num_variants=2),
     ) as dataset:
         yield dataset
 

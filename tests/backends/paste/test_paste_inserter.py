@@ -19,7 +19,7 @@ from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.backends.paste.bank_recipe import paste_recipe
 from poc_aug.backends.paste.contact_shadow import MAX_STRENGTH
 from poc_aug.backends.paste.paste_inserter import PasteInserter
-from poc_aug.backends.paste.resample import BAND_PX, pose
+from poc_aug.backends.paste.resample import BAND_PX, flip_and_rotate
 from poc_aug.backends.paste.scene_quality import gaussian_blur
 from poc_aug.camera_model import Camera
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
@@ -163,7 +163,7 @@ def test_flip_mirrors_half(bank: ObjectBank) -> None:  # noqa: F811
     assert not any(one(PasteInserter(bank, flip=False), crop_of(seed)).provenance["flip"] for seed in range(16))
     image, alpha = torch.zeros((3, 17, 11), dtype=torch.uint8), torch.zeros((17, 11), dtype=torch.uint8)
     alpha[:, :4], image[0, :, 0] = 255, 255
-    colours, opacity = pose(image, alpha, flip=True, rotate_deg=0)
+    colours, opacity = flip_and_rotate(image, alpha, flip=True, rotate_deg=0)
     assert torch.equal(opacity, (alpha.float() / 255).flip(-1))
     assert bool((colours[0, :, -1] == 1).all())
 
@@ -216,9 +216,9 @@ def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -
 
 def test_provenance_is_json(bank: ObjectBank) -> None:  # noqa: F811
     view = Camera(-40.0, 1.3, 300.0, 50.0)
-    told = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
-    assert json.loads(json.dumps(told)) == told
-    assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= told.keys()
+    provenance = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
+    assert json.loads(json.dumps(provenance)) == provenance
+    assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= provenance.keys()
 
 
 def test_box_at_the_frames_corner(bank: ObjectBank) -> None:  # noqa: F811

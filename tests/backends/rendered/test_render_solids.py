@@ -7,42 +7,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poc_aug.backends.rendered.catalogue import KINDS, build
+from poc_aug.backends.rendered.catalogue import CATALOGUE, build_object
 from poc_aug.backends.rendered.materials import Plain
-from poc_aug.backends.rendered.model import Model, Part
-from poc_aug.backends.rendered.raycast import bounds_of, normals, soft_visibility, trace
-from poc_aug.backends.rendered.render_camera import ObjectPose, box_size, extent_of, stand
+from poc_aug.backends.rendered.model import Model, ModelPart
+from poc_aug.backends.rendered.raycast import bounds_of, normals, soft_visibility, sphere_trace
+from poc_aug.backends.rendered.render_camera import ObjectPose, box_size, hull_extent, stand_in_box
 from poc_aug.backends.rendered.solids import (
-    Box,
     Capsule,
     Cut,
+    Cylinder,
     Ellipsoid,
     Frustum,
     Moved,
     Polyhedron,
     Repeated,
-    Ring,
+    RoundedBox,
     Solid,
     Union,
     directions,
-    turned,
+    rotation_about,
 )
 from poc_aug.camera_model import Camera
 
 SOLIDS: dict[str, Solid] = {
-    "box": Box((0.3, 0.2, 0.1)),
-    "rounded box": Box((0.3, 0.2, 0.1), 0.05),
-    "cylinder": Ring(0.2, 0.3),
-    "tyre": Ring(0.3, 0.1, 0.18, 0.04),
+    "box": RoundedBox((0.3, 0.2, 0.1)),
+    "rounded box": RoundedBox((0.3, 0.2, 0.1), 0.05),
+    "cylinder": Cylinder(0.2, 0.3),
+    "tyre": Cylinder(0.3, 0.1, 0.18, 0.04),
     "cone": Frustum(0.3, 0.1, 0.25, 0, 0.01),
     "cup": Frustum(0.2, 0.3, 0.25, 0.02),
     "sphere": Ellipsoid((0.2, 0.2, 0.2)),
     "capsule": Capsule((-0.2, 0, 0), (0.1, 0.1, 0.2), 0.05),
     "stone": Polyhedron(directions(14).T.copy(), np.full(14, 0.2, dtype=np.float32)),
-    "row": Repeated(Box((0.05, 0.05, 0.05)), (0.2, 1, 0.3), (3, 1, 2)),
-    "turned": Moved(Box((0.3, 0.1, 0.1)), (0.1, 0.2, 0.3), turned("z", 30)),
-    "bitten": Cut(Box((0.3, 0.2, 0.1)), Ellipsoid((0.1, 0.1, 0.1))),
-    "pair": Union((Box((0.1, 0.1, 0.1)), Ellipsoid((0.2, 0.2, 0.2)))),
+    "row": Repeated(RoundedBox((0.05, 0.05, 0.05)), (0.2, 1, 0.3), (3, 1, 2)),
+    "turned": Moved(RoundedBox((0.3, 0.1, 0.1)), (0.1, 0.2, 0.3), rotation_about("z", 30)),
+    "bitten": Cut(RoundedBox((0.3, 0.2, 0.1)), Ellipsoid((0.1, 0.1, 0.1))),
+    "pair": Union((RoundedBox((0.1, 0.1, 0.1)), Ellipsoid((0.2, 0.2, 0.2)))),
 }
 CAMERA = Camera(horizon_row=100.0, camera_height_m=1.4, focal_px=600.0, centre_col=200.0)
 
@@ -72,15 +72,15 @@ def test_hull_points_hold_the_solid_tightly(name: str) -> None:
 
 def test_turned_is_a_rotation() -> None:
     for axis in "xyz":
-        matrix = turned(axis, 37)
+        matrix = rotation_about(axis, 37)
         assert np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
         assert np.linalg.det(matrix) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(CATALOGUE))
 def test_models_stand_on_the_ground_over_the_origin(kind: str) -> None:
     for seed in range(4):
-        model, _ = build(kind, seed)
+        model, _ = build_object(kind, seed)
         points = model.points()
         assert points[1].min() == pytest.approx(0, abs=1e-4)
         assert np.abs(points[[0, 2]].min(axis=1) + points[[0, 2]].max(axis=1)).max() < 0.35
@@ -91,10 +91,10 @@ def test_models_stand_on_the_ground_over_the_origin(kind: str) -> None:
 
 
 def test_trace_hits_a_sphere_where_it_is() -> None:
-    model = Model((Part(Ellipsoid((0.5, 0.5, 0.5)), Plain((0.5, 0.5, 0.5), 1), (0, 0.5, 0)),))
+    model = Model((ModelPart(Ellipsoid((0.5, 0.5, 0.5)), Plain((0.5, 0.5, 0.5), 1), (0, 0.5, 0)),))
     ray = np.array([[0, 0, 1], [0, 0.9, 0.1]], dtype=np.float32).T
     ray /= np.linalg.norm(ray, axis=0)
-    hits = trace(model, np.array([0, 0.5, -3], dtype=np.float32), ray, bounds_of(model.points()), 1e-3)
+    hits = sphere_trace(model, np.array([0, 0.5, -3], dtype=np.float32), ray, bounds_of(model.points()), 1e-3)
     assert hits.hit.tolist() == [True, False]
     assert hits.t[0] == pytest.approx(2.5, abs=2e-3)
     top = normals(model, np.array([[0], [1.0], [0]], dtype=np.float32), 1e-3)
@@ -102,31 +102,31 @@ def test_trace_hits_a_sphere_where_it_is() -> None:
 
 
 def test_shadow_falls_away_from_the_light() -> None:
-    model = Model((Part(Box((0.2, 0.5, 0.2)), Plain((0.5, 0.5, 0.5), 1), (0, 0.5, 0)),))
+    model = Model((ModelPart(RoundedBox((0.2, 0.5, 0.2)), Plain((0.5, 0.5, 0.5), 1), (0, 0.5, 0)),))
     light = np.array([-1, 1, 0], dtype=np.float32) / np.float32(2**0.5)
     ground = np.array([[0.5, 0, 0], [-0.5, 0, 0], [0.5, 0, 1.5], [9, 0, 0]], dtype=np.float32).T
-    seen = soft_visibility(model, ground, light, bounds_of(model.points()), 0.1)
-    assert seen[0] < 0.05
-    assert (seen[1:] > 0.95).all()
+    visibility = soft_visibility(model, ground, light, bounds_of(model.points()), 0.1)
+    assert visibility[0] < 0.05
+    assert (visibility[1:] > 0.95).all()
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     foot=st.integers(125, 380),
     middle=st.integers(20, 380),
-    kind=st.sampled_from(sorted(KINDS)),
+    kind=st.sampled_from(sorted(CATALOGUE)),
     seed=st.integers(0, 2**40),
 )
 def test_silhouette_fits_the_box(foot: int, middle: int, kind: str, seed: int) -> None:
-    points = build(kind, seed)[0].points()
-    extent = extent_of(points)
+    points = build_object(kind, seed)[0].points()
+    extent = hull_extent(points)
     height, width = box_size(extent, CAMERA, foot)
     h, w = max(1, round(height)), max(1, round(width))
     near = CAMERA.distance_m(foot)
     if near < 1.5 * extent.depth_m or max(h, w) < 16:
         return
     box = (foot - h, middle - w // 2, h, w)
-    pose = stand(points, CAMERA, box)
+    pose = stand_in_box(points, CAMERA, box)
     assert pose is not None
     row, col, _ = pose.project(points)
     assert row.max() == pytest.approx(foot, abs=1.5 + 0.01 * h)
@@ -155,15 +155,15 @@ def test_ground_points_project_back() -> None:
 
 
 def test_no_view_above_the_horizon_or_inside_the_camera() -> None:
-    points = Box((0.3, 0.3, 0.3)).points()
+    points = RoundedBox((0.3, 0.3, 0.3)).points()
     points[1] += 0.3
-    assert stand(points, CAMERA, (50, 100, 40, 40)) is None
-    assert stand(points, CAMERA, (0, 100, 4000, 4000)) is None
+    assert stand_in_box(points, CAMERA, (50, 100, 40, 40)) is None
+    assert stand_in_box(points, CAMERA, (0, 100, 4000, 4000)) is None
 
 
 def soles(kind: str, seed: int) -> np.ndarray:
     """Places of the ground, ``[2, K]`` in metres, that the object touches to within a centimetre."""
-    model, _ = build(kind, seed)
+    model, _ = build_object(kind, seed)
     x, z = np.meshgrid(np.linspace(-1, 1, 201), np.linspace(-1, 1, 201))
     low = np.stack([x.ravel(), np.full(x.size, 0.004), z.ravel()]).astype(np.float32)
     return low[[0, 2]][:, model.distance(low) < 0.006]
@@ -172,7 +172,7 @@ def soles(kind: str, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["fallen traffic cone", "fallen barrel", "bucket", "metal pipe", "log"])
 def test_what_lies_touches_the_ground_at_both_ends(kind: str) -> None:
     for seed in range(8):
-        model, _ = build(kind, seed)
+        model, _ = build_object(kind, seed)
         if kind == "bucket" and not model.facts["fallen"]:
             continue
         length = float(np.hypot(*np.ptp(model.points()[[0, 2]], axis=1)))

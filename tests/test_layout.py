@@ -1,0 +1,204 @@
+"""Where things are: what a folder may import, no circles, and no two things of one name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import poc_aug
+
+PACKAGE = Path(poc_aug.__file__).parent
+ROOT = PACKAGE.parent
+NESTED = ("backends", "datasets")  # folders whose subfolders are told apart
+FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
+THREE_LINES = ("In it", "May import", "Gives")
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Modules of the package that a file imports: anywhere in it, also under TYPE_CHECKING and in functions."""
+    imported = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names if alias.name in MODULES}
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                imported.add(submodule if submodule in MODULES else node.module)
+    return frozenset(imported)
+
+
+def unit(module: str) -> str:
+    """The folder that a module belongs to, or its own name at the top: ``backends.paste``, ``recipe``."""
+    parts = module.split(".")[1:]
+    depth = 2 if len(parts) > 1 and parts[0] in NESTED and (PACKAGE / parts[0] / parts[1]).is_dir() else 1
+    return ".".join(parts[:depth])
+
+
+def unit_imports() -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        if module != "poc_aug":
+            graph[unit(module)] |= {unit(other) for other in imports(module)} - {unit(module)}
+    return graph
+
+
+def stated(folder: Path) -> dict[str, str]:
+    """The three lines of a folder's docstring, by their first words."""
+    docstring = ast.get_docstring(tree(dotted(folder / "__init__.py"))) or ""
+    begins = "|".join(THREE_LINES)
+    lines = re.findall(rf"^({begins}): (.+?)(?=\n(?:{begins}): |\n\n|\Z)", docstring, flags=re.MULTILINE | re.DOTALL)
+    return {first: " ".join(text.split()) for first, text in lines}
+
+
+def may_import(folder: Path) -> set[str]:
+    text = stated(folder)["May import"].removesuffix(".")
+    return set() if text == "nothing" else {name.strip() for name in text.split(",")}
+
+
+def assert_no_circle(graph: dict[str, set[str]]) -> None:
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_no_circle_between_files() -> None:
+    # The package's own __init__ names every public module, for type checkers; nothing but the version is taken from it.
+    assert_no_circle({module: set(imports(module)) for module in MODULES if module != "poc_aug"})
+
+
+def test_no_circle_between_folders() -> None:
+    assert_no_circle(dict(unit_imports()))
+
+
+def test_no_circle_in_what_folders_may_import() -> None:
+    graph = {unit(dotted(folder / "__init__.py")): may_import(folder) for folder in FOLDERS}
+    units = {unit(module) for module in MODULES if module != "poc_aug"}
+    assert {name for names in graph.values() for name in names} <= units
+    assert_no_circle(graph)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.relative_to(PACKAGE).as_posix())
+def test_each_folder_says_what_is_in_it(folder: Path) -> None:
+    assert tuple(stated(folder)) == THREE_LINES
+    name = unit(dotted(folder / "__init__.py"))
+    assert unit_imports()[name] <= may_import(folder), f"{name} imports more than it says"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.relative_to(PACKAGE).as_posix())
+def test_what_a_folder_gives_is_in_it(folder: Path) -> None:
+    inside = {path.stem for path in folder.glob("*.py")}
+    for path in folder.glob("*.py"):
+        for node in tree(dotted(path)).body:
+            inside |= {node.name} if isinstance(node, ast.ClassDef | ast.FunctionDef) else set()
+            inside |= {ast.unparse(target) for target in node.targets} if isinstance(node, ast.Assign) else set()
+    given = set(re.findall(r"`(\w+)`", stated(folder)["Gives"]))
+    assert given
+    assert given <= inside
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.relative_to(PACKAGE).as_posix())
+def test_init_files_hold_no_code(folder: Path) -> None:
+    for node in tree(dotted(folder / "__init__.py")).body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_names = isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
+        assert is_docstring or is_names or isinstance(node, ast.Import | ast.ImportFrom), ast.unparse(node)
+
+
+def test_no_two_files_of_one_name() -> None:
+    names = defaultdict(list)
+    for path in MODULES.values():
+        if path.name not in ("__init__.py", "__main__.py"):
+            names[path.name].append(path.relative_to(PACKAGE).as_posix())
+    assert {name: paths for name, paths in names.items() if len(paths) > 1} == {}
+
+
+def test_no_two_public_things_of_one_name() -> None:
+    homes = defaultdict(set)
+    for module in MODULES:
+        for node in tree(module).body:
+            targets: list[ast.expr] = []
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                homes[node.name].add(module)
+            elif isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    homes[target.id].add(module)
+    assert {name: where for name, where in homes.items() if len(where) > 1 and not name.startswith("_")} == {}
+
+
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    for folder in {path.parent for path in (ROOT / "tests").rglob("*.py")} - {ROOT / "tests"}:
+        inside = folder.relative_to(ROOT / "tests")
+        assert (PACKAGE / inside).is_dir() or inside.as_posix() in ("helpers", "benchmarks", "examples"), inside
+    helpers = {path.name for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "helpers"}
+    assert {name for name in helpers if not name.startswith("test_")} == {"__init__.py", "conftest.py"}
+
+
+@pytest.mark.parametrize("folder", ["poc_aug", "tests", "benchmarks", "examples"])
+def test_files_can_be_read_in_one_sitting(folder: str) -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert {path.name: length for path, length in lengths.items() if length > 400} == {}
+
+
+# Loads what the package imports of others once, then imports each module in a child of its own.
+ALONE = """
+import importlib, os, random, sys, traceback
+import kornia, lmdb, numpy, PIL.Image, pydantic, rich, torch, torch.utils.data, torchvision, typer, yaml
+from importlib.util import find_spec
+for optional in ("matplotlib.pyplot", "sklearn.metrics", "torchmetrics"):
+    if find_spec(optional.partition(".")[0]):
+        importlib.import_module(optional)
+modules = sys.argv[2:]
+random.Random(int(sys.argv[1])).shuffle(modules)
+assert not [name for name in sys.modules if name.startswith("poc_aug")]
+failed = []
+for module in modules:
+    child = os.fork()
+    if child == 0:
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(module)
+sys.exit(" ".join(failed))
+"""
+
+
+def test_every_module_imports_alone() -> None:
+    modules = [module for module in MODULES if not module.endswith("__main__")]
+    run = subprocess.run([sys.executable, "-c", ALONE, "1", *modules], capture_output=True, text=True, timeout=280)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", ["dataset", "generation", "reading", "live", "cache"])
+def test_the_core_imports_no_backend(name: str) -> None:
+    assert not {other for other in unit_imports()[name] if other.startswith("backends")}
