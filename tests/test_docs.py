@@ -24,6 +24,8 @@ STAND_INS = {
     "cache",
     "epochs",
     "images",
+    "keys",
+    "labels",
     "loader",
     "metric",
     "model",
