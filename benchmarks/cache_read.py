@@ -22,7 +22,7 @@ from harness import SIZE_HW, Frames, cityscapes_frames, console, data_root, opti
 from torch.utils.data import Dataset
 
 from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
-from poc_aug.benchmarking.wrapper_cost import bench_reading, load, reading_time
+from poc_aug.benchmarking.wrapper_cost import bench_reading, decode_item, reading_time
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest
 from poc_aug.cli.object_sources import ObjectSource, load_objects
 from poc_aug.dataset import POCAugmentedDataset
@@ -134,7 +134,7 @@ def cpu_time(arm: Arm, items: int) -> Callable[[], float]:
     def measure() -> float:
         started = time.process_time()
         for index in arm.indices[:items]:
-            load(arm.dataset[index])
+            decode_item(arm.dataset[index])
         return time.process_time() - started
 
     return measure

@@ -25,7 +25,7 @@ from poc_aug.items.open_item import open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.reading.compose import compose, compose_image, paint_labels
 from poc_aug.reading.live_settings import LiveSettings, ServerSettings
-from poc_aug.reading.source import OnMiss
+from poc_aug.reading.parameters import OnMiss
 from poc_aug.types import Sample, Variant
 
 Pair = tuple[torch.Tensor, torch.Tensor]

@@ -19,8 +19,10 @@ from PIL import Image
 from random_models import Models
 from torchvision.transforms.v2 import functional as tv
 
-from poc_aug.backends.common.device import require
 from poc_aug.backends.finders.grounding_dino import GroundingDinoDetector
+from poc_aug.optional_imports import require
+
+_NEEDED = {"extra": "generate", "purpose": "the benchmark"}
 
 Stage = Callable[[str], Any]
 
@@ -43,7 +45,7 @@ class PocProcedure:
         from poc_aug.backends.finders.segment_anything import SegmentAnythingSegmenter
 
         dtype = torch.float16 if device == "cuda" else torch.float32
-        self.pipe: Any = require("diffusers").StableDiffusionInpaintPipeline.from_pretrained(
+        self.pipe: Any = require("diffusers", **_NEEDED).StableDiffusionInpaintPipeline.from_pretrained(
             models.inpainting, dtype=dtype, safety_checker=None
         )
         self.pipe.to(device)

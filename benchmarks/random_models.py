@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from poc_aug.backends.common.device import require
+from poc_aug.optional_imports import require
+
+_NEEDED = {"extra": "generate", "purpose": "the benchmark"}
 
 Size = Literal["small", "full"]
 
@@ -54,20 +56,20 @@ def build(folder: Path, size: Size, sam: str = "vit_h") -> Models:
 
 
 def _clip_tokenizer(folder: Path) -> Any:
-    bytes_to_unicode = require("transformers.convert_slow_tokenizer").bytes_to_unicode
+    bytes_to_unicode = require("transformers.convert_slow_tokenizer", **_NEEDED).bytes_to_unicode
 
     letters = list(bytes_to_unicode().values())
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return require("transformers").CLIPTokenizer(
+    return require("transformers", **_NEEDED).CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
     )
 
 
 def _inpainting(folder: Path, size: Size) -> Path:
-    diffusers, transformers = require("diffusers"), require("transformers")
+    diffusers, transformers = require("diffusers", **_NEEDED), require("transformers", **_NEEDED)
 
     full = size == "full"
     width = 768 if full else 32
@@ -120,7 +122,7 @@ def _inpainting(folder: Path, size: Size) -> Path:
 
 def _lora(folder: Path, inpainting: Path) -> Path:
     """LoRA of rank 64 on every attention projection, as LCM-LoRA's."""
-    diffusers, peft = require("diffusers"), require("peft")
+    diffusers, peft = require("diffusers", **_NEEDED), require("peft", **_NEEDED)
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(inpainting / "unet")
     unet.add_adapter(peft.LoraConfig(r=64, lora_alpha=64, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
@@ -130,7 +132,7 @@ def _lora(folder: Path, inpainting: Path) -> Path:
 
 
 def _bert(folder: Path, size: Size) -> Path:
-    transformers = require("transformers")
+    transformers = require("transformers", **_NEEDED)
 
     full = size == "full"
     words = [f"[unused{i}]" for i in range(30522 if full else 1200)]

@@ -9,19 +9,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch.utils.data import Dataset
 
-from poc_aug import seeding
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import LabelPolicyError, SettingError
-from poc_aug.generation.dataset_manifest import type_name
-from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.items.open_item import Adapt, OpenItem, open_item
+from poc_aug.errors import SettingError
+from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
@@ -29,14 +25,23 @@ from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.live import Ledger, Live, ReadingStatistics, Schedule
 from poc_aug.reading.base_checks import BaseChecks
-from poc_aug.reading.compose import compose_image, covered, paint_labels
+from poc_aug.reading.compose import compose_image
+from poc_aug.reading.compose_opacity import covered
+from poc_aug.reading.label_writer import LabelWriter
 from poc_aug.reading.live_settings import LiveSettings
+from poc_aug.reading.outcomes import Ledger
+from poc_aug.reading.parameters import OnMiss, Shown, check_against_cache, check_parameters
+from poc_aug.reading.reading_statistics import ReadingStatistics
 from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
-from poc_aug.reading.source import OnMiss, Reading, Shown, VariantSource, check_source
-from poc_aug.recipe import IGNORED, Recipe
-from poc_aug.types import Variant
+from poc_aug.reading.schedule import Schedule
+from poc_aug.reading.shared_numbers import SharedNumbers
+from poc_aug.reading.variant_source import Reading, VariantSource
+from poc_aug.recipe import Recipe
+
+if TYPE_CHECKING:
+    from poc_aug.generation.pipeline import InsertionPipeline
+    from poc_aug.live import LiveGenerator
 
 _logger = logging.getLogger("poc_aug")
 
@@ -44,14 +49,15 @@ _logger = logging.getLogger("poc_aug")
 class POCAugmentedDataset(Dataset[Any]):
     """A segmentation dataset with inserted objects and rewritten labels.
 
-    What comes out has the form of what went in: PIL stays PIL, tensors stay tensors, dicts keep their other
-    fields. Same seed, epoch and index give the same item, for any number of workers and any start method.
+    Items are returned in the form in which the base dataset returns them: PIL stays PIL, tensors stay tensors, dicts
+    keep their other fields. Same seed, epoch and index give the same item, for any number of workers and any start
+    method.
 
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` takes one in a
-            temporary folder.
+        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` stands for one
+            in a temporary folder.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
@@ -62,28 +68,28 @@ class POCAugmentedDataset(Dataset[Any]):
             (Lightning, mmengine, detectron2): the n-th read shows what epoch n would show. ``None`` (default):
             ``"epoch"``, with one warning if an item is read again before the epoch changes. See
             ``docs/training_loops.md``.
-        pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, where
-            it holds models, a function without arguments that builds it there.
-        on_miss: what happens where the cache does not hold what was drawn. ``"original"`` (default): the item comes
-            as it is; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
-            ``"background"``: it comes at once, with another of its variants that is there or as it is, and what was
-            drawn is made meanwhile. A variant in which every attempt was rejected is no miss. Where the cache holds
-            only some of the samples, and it does not follow from the cache why, ``on_miss`` has to be given.
-        live: with ``pipeline``: how many variants per sample there are, how many are made anew each epoch, how long an
-            item waits for its insertions and what happens then, and how the generation process works.
+        pipeline: generates what the cache does not hold, in a process of its own: an `InsertionPipeline`, or, if it
+            holds models, a function without arguments that builds it there.
+        on_miss: what happens if the cache does not hold what was drawn. ``"original"`` (default): the base's item is
+            returned; ``"raise"``; with ``pipeline``, ``"generate"`` (default): the item waits for its insertions;
+            ``"background"``: it is returned at once, with another of its variants if there is one, and what was drawn
+            is generated meanwhile. A variant in which every attempt was rejected is not a miss. If the cache holds
+            only some of the samples, and does not say why, ``on_miss`` has to be given.
+        live: with ``pipeline``: how many variants per sample there are, how many are generated anew each epoch, how
+            long an item waits for its insertions and what happens then, and how the generation process works.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         transforms: applied after composing. A transform of torchvision v2, albumentations or kornia's
-            `AugmentationSequential` is given image and labels as its library wants them, see
+            `AugmentationSequential` is given image and labels as its library expects them, see
             `poc_aug.joint_transforms.joint_transform`; any other callable is called ``transforms(image, labels)``, or
             ``transforms(item)`` for dicts.
-        check_transforms: whether the label ids that ``transforms`` returns are compared with those that went in: of
-            the first eight items of each worker, then of one in a thousand. ``False`` for transforms that change ids
-            on purpose.
+        check_transforms: whether the label ids that ``transforms`` returns are compared with those that it was given:
+            for the first eight items of each worker, then for one in a thousand. ``False`` for transforms that change
+            ids on purpose.
         seed: seed of what is drawn when reading.
-        schema: label schema of ``base``, its name, or a YAML file; ``None``: found for known datasets, else the
-            pipeline's.
+        schema: label schema of ``base``, its name, or a YAML file; ``None``: detected for known datasets, otherwise
+            the pipeline's.
         keys: stable names of the samples: one string per sample, a function of the index, or the name of a column
-            or field of the dataset; ``None``: found, see `poc_aug.keys`.
+            or field of the dataset; ``None``: detected, see `poc_aug.keys`.
         adapt: how to take image and labels out of items of another form.
         check_labels: compare the labels, by class name, with those that the insertions were made for; ``False`` for
             another annotation of the same images, such as predictions. That a schema knows all their ids is checked
@@ -92,20 +98,38 @@ class POCAugmentedDataset(Dataset[Any]):
     Raises:
         CacheError: no cache at the path, or one that cannot be read.
         CacheDatasetMismatchError: the cache holds no sample of this dataset, or only some, and neither ``on_miss`` nor
-            the cache says that this is meant; later, when reading, that a stored sample's content differs from this
-            dataset's.
-        DatasetKeyError: no map-style dataset, or keys that are no strings.
+            the cache says that this is intended; when reading: a stored sample's content differs from this dataset's.
+        DatasetKeyError: not a map-style dataset, or keys that are not strings.
         CacheMismatchError: the cache was made with another recipe or other backends than the pipeline's.
-        LabelPolicyError: an inserted class without a label id, an id that the base has for something else, or one that
-            does not fit the labels' dtype.
+        LabelPolicyError: an inserted class without a label id, an id that the base uses for something else, or one
+            that does not fit the labels' dtype.
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
-            cache was made, so that the schema is not theirs; or they are no classes but instances or depth.
+            cache was made, so that it is not their schema; or they are not class ids but instances or depth.
         SettingError: a parameter out of its range.
         TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
-            interpolates label ids; when reading: ids came out that neither went in nor are ignore or fill ids.
+            interpolates label ids; when reading: it returned ids that it was not given and that are neither ignore nor
+            fill ids.
         GenerationProcessError: when reading: the generation process died. At once: the pipeline is a function, the
             cache does not exist yet, and the pipeline could not be built.
         GenerationTimeoutError, GenerationError: when reading, see `LiveSettings`.
+
+    Example:
+        >>> import tempfile
+        >>> from poc_aug import InsertionPipeline, OodLabels, RenderedInserter, SyntheticStreet, warm_cache
+        >>> from poc_aug.presets import load_preset
+        >>> base = SyntheticStreet(size=(64, 128), length=1)
+        >>> recipe = load_preset("obstacles").with_changes(objects_per_variant=(1, 1))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> cache = f"{folder.name}/street.cache"
+        >>> report = warm_cache(base, cache, InsertionPipeline(recipe, RenderedInserter()), num_variants=1, workers=0)
+        >>> train = POCAugmentedDataset(base, cache, OodLabels(254), p=1.0)
+        >>> train.set_epoch(0)
+        >>> image, labels = train[0]
+        >>> image.size, labels.getextrema()
+        ((128, 64), (0, 254))
+        >>> print(train.stats())
+        epoch 0: 1 items, 100% augmented; 1 from the cache; ...
+        >>> folder.cleanup()
     """
 
     def __init__(
@@ -132,8 +156,7 @@ class POCAugmentedDataset(Dataset[Any]):
     ) -> None:
         misses_meant = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
-        check_source(pipeline, variants, variant, on_miss, live)
-        live = live or LiveSettings()
+        check_parameters(pipeline=pipeline, live=live, variants=variants, variant=variant, on_miss=on_miss, p=p)
         check_redraw(redraw)
         check_base_transforms(base)
         self.base = base
@@ -144,68 +167,79 @@ class POCAugmentedDataset(Dataset[Any]):
         self.on_miss: OnMiss = on_miss
         self.sigma_px = sigma_px
         self.seed = operator.index(seed)
-        # Of the base's labels: a policy may change what comes out.
-        self.base_schema = find_schema(base, schema)
-        if self.base_schema is None and isinstance(pipeline, InsertionPipeline):
-            self.base_schema = pipeline.schema
-        own_keys = dataset_keys(base, keys)  # says so where it is no map-style dataset
-        self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
         self.adapt = adapt
-        self._live: Live | None = None
-        if pipeline is not None:
-            where = cache.path if isinstance(cache, Cache) else None if cache is None else Path(cache).absolute()
-            self._live = Live(
-                pipeline,
-                where,
-                type_name(base),
-                self.base_schema,
-                live,
-                background=on_miss == "background",
-                samples=len(set(own_keys)),
-            )
-            self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
-        elif cache is None:
-            raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
-        else:
-            self.cache = cache if isinstance(cache, Cache) else Cache.open(cache)
+        # Of the base's labels: a policy may change what is returned.
+        self.base_schema = find_schema(base, schema)
+        if self.base_schema is None and isinstance(own := getattr(pipeline, "schema", None), LabelSchema):
+            self.base_schema = own
+        own_keys = dataset_keys(base, keys)  # raises a clear error if it is not a map-style dataset
+        self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
+        live = live or LiveSettings()
+        self._open_cache(cache, pipeline, live, len(set(own_keys)))
+        generates = self._live is not None
         self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
         self._calibrations: FrameCalibrations | None = None
-        if self._live is not None and self.recipe.camera.calibration == "file":
+        if generates and self.recipe.camera.calibration == "file":
             self._calibrations = FrameCalibrations(base)
-        self._check_parameters()
-        self._stored = 0
-        if self._live is None:
-            # Those that the cache holds the samples under: what is drawn depends on it, whatever reads the files.
-            self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
-            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
-        else:
+        check_against_cache(
+            self.cache,
+            variant=self.variant,
+            generates=generates,
+            sigma_px=sigma_px,
+            most_px=self.recipe.max_sigma_px,
+        )
+        if generates:
             self.keys = continued_keys(base, own_keys, self.cache, adapt)
-            if len(self.cache):
-                self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=True)
+        else:
+            # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
+            self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
+        self._stored = 0
+        if not generates or len(self.cache):
+            misses_meant = misses_meant or generates
+            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1
         if variants == "all":
             highest = max((index for _, index in self.cache), default=0)
-            self._per_sample = 1 + highest if self._live is None else schedule.variants
+            self._per_sample = schedule.variants if generates else 1 + highest
         names = {part for spec in self.recipe.objects for part in spec.parts}
         with unknown_schema_explained(base, self.base_schema):
-            self._ids = self.label_policy.resolve(sorted(names), self.base_schema)
-            self._ring_id = self.label_policy.ring_id(self.base_schema) if self.label_policy.ring_px else 0
+            self._labels = LabelWriter(self.label_policy, self.base_schema, names)
         self.check_transforms = check_transforms
         self.transforms = transforms
-        if self.label_policy.rewrites_base:  # asks for a schema before the first item is read, not after
-            some = next(iter(self.base_schema.ids.values())) if self.base_schema is not None else 0
-            self.label_policy.rewrite(torch.full((1, 1), some), self.base_schema)
-        # In shared memory, so that `set_epoch` reaches persistent workers, and `stats` sees what they read.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        # Shared, so that `set_epoch` reaches persistent workers, and `stats` counts what they read.
+        self._epoch = SharedNumbers(1)
         self._ledger = Ledger(len(self))
         self.redraw: Redraw = redraw or "epoch"
         self._draws = DrawNumbers(len(self)) if redraw == "read" else None
         # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
-        several = schedule.variants > 1 if self._live is not None else len(self.cache) > len(self.cache.keys())
-        drawn = 0 < self.p < 1 or (self.p > 0 and (bool(live.refresh) or (self._shown == "random" and several)))
-        self._warn_again = torch.tensor(redraw is None and drawn).share_memory_()  # type: ignore[no-untyped-call]
+        several = schedule.variants > 1 if generates else len(self.cache) > len(self.cache.keys())
+        drawn = 0 < self.p < 1 or (self.p > 0 and (bool(schedule.refresh) or (self._shown == "random" and several)))
+        self._warn_again = SharedNumbers(1)
+        self._warn_again.values[0] = redraw is None and drawn
+
+    def _open_cache(
+        self,
+        cache: str | Path | Cache | None,
+        pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None,
+        live: LiveSettings,
+        samples: int,
+    ) -> None:
+        """Open the cache that is read; with a pipeline, what generates the variants that it does not hold."""
+        self._live: LiveGenerator | None = None
+        path = cache.path if isinstance(cache, Cache) else cache
+        if pipeline is not None:
+            from poc_aug.live import LiveGenerator  # here, since reading a cache needs nothing of it
+
+            background = self.on_miss == "background"
+            self._live = LiveGenerator(
+                pipeline, path, self.base, self.base_schema, live, background=background, samples=samples
+            )
+            path = self._live.cache_path
+        if path is None:
+            raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
+        self.cache = cache if isinstance(cache, Cache) else Cache.open(path)
 
     @property
     def transforms(self) -> Callable[..., Any] | None:
@@ -214,7 +248,7 @@ class POCAugmentedDataset(Dataset[Any]):
 
     @transforms.setter
     def transforms(self, transforms: Callable[..., Any] | None) -> None:
-        objects = object_ids(self.label_policy, self._ids)
+        objects = object_ids(self.label_policy, self._labels.ids)
         ignored = ignore_ids(self.label_policy, self.base_schema, objects.values())
         settings: dict[str, Any] = {"check": self.check_transforms, "adapt": self.adapt, "inserted": objects}
         self._joint = None if transforms is None else JointTransforms(transforms, ignored, **settings)
@@ -224,27 +258,27 @@ class POCAugmentedDataset(Dataset[Any]):
         return self.variants if self.variant is None else self.variant
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that what is drawn depends on; takes effect in persistent workers too.
-
-        With ``redraw="read"`` it is the least number of the next draw: what a training that is resumed has to call.
+        """Set the epoch, on which depends what is drawn; takes effect in persistent workers too.
 
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
+
+        With ``redraw="read"`` items go on at the draw of this number at least: call it when a training is resumed.
         """
         if epoch != self.epoch:
             self._log_epoch()
-        self._epoch.fill_(epoch)
+        self._epoch.values[0] = epoch
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
-        return int(self._epoch)
+        return int(self._epoch.values[0])
 
     def stats(self) -> ReadingStatistics:
         """What became of this epoch's items so far, in all workers, and what the generation process did."""
-        return ReadingStatistics.of(self._ledger, self.epoch, None if self._live is None else self._live.board)
+        return ReadingStatistics.of(self._ledger, self.epoch, None if self._live is None else self._live.counters)
 
     def start(self) -> None:
-        """With ``pipeline``: start the generation process now; else the first item that needs it does.
+        """With ``pipeline``: start the generation process now; otherwise the first item that needs it starts it.
 
         Raises:
             SettingError: there is no pipeline.
@@ -255,7 +289,7 @@ class POCAugmentedDataset(Dataset[Any]):
         self._live.start()
 
     def close(self) -> None:
-        """End the generation process, if there is one; it also ends with this object, and with the program."""
+        """End the generation process, if there is one. It also ends when this object is deleted or the program ends."""
         self._log_epoch()
         if self._live is not None:
             self._live.close()
@@ -272,16 +306,6 @@ class POCAugmentedDataset(Dataset[Any]):
         if self._live is not None and (statistics := self.stats()).items:
             _logger.info("%s", statistics)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__.copy()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        # Worker processes are sent the shared epoch itself; any other copy has its own, to be shared with its workers.
-        for name in ("_epoch", "_warn_again"):
-            if not getattr(self, name).is_shared():
-                setattr(self, name, getattr(self, name).clone().share_memory_())
-
     def __len__(self) -> int:
         return len(self.keys) * self._per_sample
 
@@ -292,92 +316,52 @@ class POCAugmentedDataset(Dataset[Any]):
         """The items of a batch, as a ``DataLoader`` asks for them: what is missing is generated in one go.
 
         Raises:
-            IndexError: an index out of range; else what the class says of reading.
+            IndexError: an index out of range; otherwise what the class lists as raised when reading.
         """
         readings = [self._open(index) for index in indices]
-        self._source.generate(readings)
+        self._source.fetch_missing(readings)
         return [self._finish(reading) for reading in readings]
 
     def _open(self, index: int) -> Reading:
+        """Open the base's item, check its labels, and draw what it shows."""
         index = operator.index(index)  # samplers and subsets may hold NumPy or tensor indices
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} items")
-        index %= len(self)
+        length = len(self)
+        if not -length <= index < length:
+            raise IndexError(f"index {index} is out of range for {length} items")
+        index %= length
         number, place = divmod(index, self._per_sample)
         key = self.keys[number]
-        came = self.base[number]
-        unshared = is_unshared(came)  # on a line of its own: as an argument beside it, `came` would count twice
-        item = open_item(came, self.adapt, key=key, unshared=unshared)
+        base_item = self.base[number]
+        unshared = is_unshared(base_item)  # on a line of its own: another argument of the call would count as a holder
+        item = open_item(base_item, self.adapt, key=key, unshared=unshared)
         self._checks.check_ids(item)
+        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
         reading = Reading(index, place, key, item)
         if self._calibrations is not None:
             reading.calibrate = partial(self._calibrations.of, number)
-        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
-        if seeding.unit(self.seed, "read", draw, key, index) < self.p:
-            self._source.draw(reading, draw)
+        self._source.draw(reading, draw, self.p)
         return reading
 
     def _finish(self, reading: Reading) -> Any:
+        """Compose what was drawn into the item, record what became of it, and transform it."""
         item, variant = reading.item, reading.variant
-        if variant is not None and variant.insertions:
-            self._checks.check_match(item, variant, self.cache)
-            self._rewrite_base(item)
-            self._compose(item, variant)
+        if variant is None:
+            self._labels.write(item.labels, ())
         else:
-            self._rewrite_base(item)
-        if self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s) and self._warn_again:
-            self._warn_again.fill_(False)  # once for all workers
+            self._checks.check_match(item, variant, self.cache)
+            self._labels.write(item.labels, variant.insertions)
+            compose_image(item.image, variant.insertions, self.sigma_px)
+            item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
+        again = self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
+        if again and self._warn_again.values[0]:
+            self._warn_again.values[0] = False  # once for all workers
             warnings.warn(read_again(reading.index, self.epoch), stacklevel=2)
         return item.close() if self._joint is None else self._joint(item)
 
-    def _rewrite_base(self, item: OpenItem) -> None:
-        height, width = item.labels.size_hw
-        whole = (0, 0, height, width)
-        if self.label_policy.rewrites_base:
-            item.labels.write(whole, self.label_policy.rewrite(item.labels.read(whole), self.base_schema))
-
-    def _compose(self, item: OpenItem, variant: Variant) -> None:
-        self._check_fit(item, variant)
-        compose_image(item.image, variant.insertions, self.sigma_px)
-        item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
-        ring_px = self.label_policy.ring_px
-        paint_labels(item.labels, variant.insertions, self._ids, ring_px=ring_px, ring_id=self._ring_id)
-
-    def _check_fit(self, item: OpenItem, variant: Variant) -> None:
-        names = {part.name for insertion in variant.insertions for part in insertion.parts}
-        if IGNORED in names - self._ids.keys():  # in few caches, and a policy need not have an ignore id
-            self._ids |= self.label_policy.resolve([IGNORED], self.base_schema)
-        ids = {name: self._ids[name] for name in names}
-        if self.label_policy.ring_px:
-            ids["the ring"] = self._ring_id
-        low, high = item.labels.min_id, item.labels.max_id
-        for name, label_id in ids.items():
-            if not low <= label_id <= high:
-                raise LabelPolicyError(
-                    f"label id {label_id} of {name!r} does not fit the labels' dtype",
-                    expected=f"an id in [{low}, {high}]",
-                    hint=f"change the id in {self.label_policy!r}, or give the base labels of a wider dtype",
-                )
-
-    def _check_parameters(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise SettingError(f"p={self.p}", expected="a share in [0, 1]")
-        absent = self.variant is not None and all(index != self.variant for _, index in self.cache)
-        if absent and self._live is None:
-            held = sorted({index for _, index in self.cache})
-            raise SettingError(f"variant={self.variant}", expected=f"a variant that the cache holds: {held}")
-        most = self.recipe.max_sigma_px
-        if not 0 <= self.sigma_px <= most:
-            raise SettingError(
-                f"sigma_px={self.sigma_px}",
-                expected=f"0 to {most}: the cache holds no pixels beyond that feather",
-                hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
-            )
-
     def __repr__(self) -> str:
         objects = [spec.name for spec in self.recipe.objects]
-        ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._ids.items()][:6])
-        ids += ", ..." if len(self._ids) > 6 else ""
+        ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._labels.ids.items()][:6])
+        ids += ", ..." if len(self._labels.ids) > 6 else ""
         shows = f"variants={self.variants!r}" if self.variant is None else f"variant={self.variant}"
         shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
         return "\n".join(

@@ -1,7 +1,7 @@
 """Gaussian weights and separable filters of float maps, for all that smooths pictures.
 
 Two uses keep a Gaussian of their own and say why: `poc_aug.masks.feather` (single masks, where shifted sums are faster
-than a convolution) and `poc_aug.backends.rendered.draw.blurred` (NumPy, as the whole renderer).
+than a convolution) and `poc_aug.backends.rendered.draw.soften` (NumPy, as the whole renderer).
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def filter_separable(
         float ``[n, h, w]``.
 
     Example:
-        >>> weights = gaussian_weights(1.0, 3)
-        >>> filter_separable(torch.ones(1, 9, 9), weights, weights, border="replicate").sum()
-        tensor(81.)
+        >>> point, weights = torch.zeros(1, 3, 5), gaussian_weights(1.0, 1)
+        >>> point[0, 1, 2] = 1
+        >>> filter_separable(point, weights, weights)[0, 1]
+        tensor([0.0000, 0.1239, 0.2042, 0.1239, 0.0000])
     """
     height, width = maps.shape[-2:]
     (step_y, step_x), radius_y, radius_x = steps_yx, len(column) // 2, len(row) // 2

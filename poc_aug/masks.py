@@ -51,6 +51,15 @@ def window(box_yxhw: Box) -> tuple[slice, slice]:
     return slice(y, y + h), slice(x, x + w)
 
 
+def grow_box(box_yxhw: Box, mask: torch.Tensor, margin_px: int, size_hw: tuple[int, int]) -> tuple[Box, torch.Tensor]:
+    """A box grown by ``margin_px`` to each side, within a frame of ``size_hw``, and its mask padded to match."""
+    y, x, h, w = box_yxhw
+    top, left = max(0, y - margin_px), max(0, x - margin_px)
+    bottom, right = min(size_hw[0], y + h + margin_px), min(size_hw[1], x + w + margin_px)
+    padding = (x - left, right - x - w, y - top, bottom - y - h)
+    return (top, left, bottom - top, right - left), torch.nn.functional.pad(mask, padding)
+
+
 @dataclass(frozen=True, slots=True)
 class Runs:
     """Horizontal runs of a mask's pixels in reading order, int64 ``[n]`` each.

@@ -2,7 +2,7 @@
 
 Value noise after Perlin, "An Image Synthesizer" (SIGGRAPH 1985), with hashed lattice values in place of
 gradients; fBm sums octaves as in Musgrave, "Texturing and Modeling" (ch. 14). The same coordinates and
-seed give the same values on every machine that follows IEEE float32, whatever the shape they are asked in.
+seed give the same values on every machine that follows IEEE float32, whatever the shape of the arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UintArray = NDArray[np.uint32]
 _AXIS_PRIMES = (np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D))
 _GAIN = 0.5
 _LACUNARITY = 2.0
-# A shift a octave: without it the lattices of all octaves coincide at the origin, which shows as a cross.
+# A shift per octave: without it the lattices of all octaves coincide at the origin, which shows as a cross.
 _OCTAVE_SHIFT = 17.31
 
 
@@ -37,7 +37,7 @@ def _as_seed(seed: int) -> np.uint32:
 
 
 def hash_unit(*coordinates: ArrayLike, seed: int = 0) -> FloatArray:
-    """Hash integer coordinates to float32 in ``[0, 1)``: one value a cell ("which colour has this window").
+    """Hash integer coordinates to float32 in ``[0, 1)``: one value per cell, for example the colour of each window.
 
     Args:
         coordinates: one to three integer arrays that broadcast together, one per axis; their low 32 bits
@@ -46,13 +46,17 @@ def hash_unit(*coordinates: ArrayLike, seed: int = 0) -> FloatArray:
 
     Returns:
         float32, the broadcast shape.
+
+    Example:
+        >>> hash_unit([0, 1, 2], seed=3).round(3)
+        array([0.404, 0.872, 0.796], dtype=float32)
     """
     if not 1 <= len(coordinates) <= len(_AXIS_PRIMES):
         raise TypeError(f"hash_unit takes 1 to {len(_AXIS_PRIMES)} coordinates, got {len(coordinates)}")
     total: _UintArray = np.full(1, _as_seed(seed), dtype=np.uint32)
     shape = np.broadcast_shapes(*(np.shape(c) for c in coordinates))
     for axis, prime in zip(coordinates, _AXIS_PRIMES, strict=False):
-        # At least 1-D: NumPy warns where a scalar wraps round, never where an array does.
+        # At least 1-D: NumPy warns if a scalar overflows, but not if an array does.
         total = total + np.atleast_1d(axis).astype(np.int64).astype(np.uint32) * prime
     return _to_unit(_mix(total)).reshape(shape)
 
@@ -91,8 +95,13 @@ def value_noise_2d(y: ArrayLike, x: ArrayLike, seed: int) -> FloatArray:
 
     Returns:
         float32 in ``[0, 1]``, the broadcast shape, mean about 0.5.
+
+    Example:
+        >>> y, x = np.arange(3)[:, None] / 4, np.arange(4)[None] / 4
+        >>> value_noise_2d(y, x, seed=1).shape
+        (3, 4)
     """
-    with np.errstate(over="ignore"):  # the hash wraps round by design
+    with np.errstate(over="ignore"):  # the hash overflows by design
         y0, y1, wy = _lattice(y, _AXIS_PRIMES[0])
         x0, x1, wx = _lattice(x, _AXIS_PRIMES[1])
         s = _as_seed(seed)
@@ -111,6 +120,10 @@ def value_noise_3d(p: ArrayLike, seed: int) -> FloatArray:
 
     Returns:
         float32 ``[...]`` in ``[0, 1]``, mean about 0.5.
+
+    Example:
+        >>> value_noise_3d([[0.2, 0.4, 0.1], [5.0, 1.5, 2.5]], seed=1).shape
+        (2,)
     """
     points = np.asarray(p, dtype=np.float32)
     if points.ndim == 0 or points.shape[-1] != 3:
@@ -129,7 +142,7 @@ def value_noise_3d(p: ArrayLike, seed: int) -> FloatArray:
 
 
 def _corner(h: _UintArray) -> FloatArray:
-    # Always a sum made by the caller, so that mixing may overwrite it.
+    # Always a temporary sum of the caller, so mixing may overwrite it.
     return _to_unit(_mix(np.atleast_1d(h))).reshape(np.shape(h))
 
 
@@ -144,6 +157,11 @@ def fbm_2d(y: ArrayLike, x: ArrayLike, seed: int, octaves: int = 4) -> FloatArra
 
     Returns:
         float32 in ``[0, 1]``, the broadcast shape, mean about 0.5.
+
+    Example:
+        >>> clouds = fbm_2d(np.arange(64)[:, None] / 16, np.arange(64)[None] / 16, seed=1)
+        >>> clouds.shape, bool((clouds >= 0).all() and (clouds <= 1).all())
+        ((64, 64), True)
     """
     yy, xx = np.asarray(y, dtype=np.float32), np.asarray(x, dtype=np.float32)
     total = np.zeros(np.broadcast_shapes(yy.shape, xx.shape), dtype=np.float32)
@@ -166,6 +184,10 @@ def fbm_3d(p: ArrayLike, seed: int, octaves: int = 4) -> FloatArray:
 
     Returns:
         float32 ``[...]`` in ``[0, 1]``, mean about 0.5.
+
+    Example:
+        >>> fbm_3d([[0.2, 0.4, 0.1]], seed=1, octaves=2).shape
+        (1,)
     """
     points = np.asarray(p, dtype=np.float32)
     total = np.zeros(points.shape[:-1], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The protocols of what is handed in: inserters, annotators, locators, and what they may offer besides."""
+"""The protocols of backends: inserters, annotators and locators, and what they may offer in addition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Inserter(Protocol):
 
     @property
     def needs_camera(self) -> bool:
-        """Whether it can fill only crops whose camera is known."""
+        """Whether it can only fill crops whose camera is known."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -27,12 +27,12 @@ class Inserter(Protocol):
     def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
         """Size of what ``insert`` will draw for this seed.
 
-        ``None``: it fills whatever box it is given. A `Rejection`: it cannot draw this seed at all.
+        ``None``: it fills whatever box it is given. A `Rejection`: it cannot draw anything for this seed.
         """
         ...
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        """Fill each crop; one result a crop, in order."""
+        """Fill each crop; one result per crop, in order."""
         ...
 
 
@@ -45,7 +45,7 @@ class Annotator(Protocol):
         ...
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        """Annotate each filled crop; one result a crop, in order."""
+        """Annotate each filled crop; one result per crop, in order."""
         ...
 
 
@@ -64,21 +64,21 @@ class Locator(Protocol):
 
 @runtime_checkable
 class LeavesOut(Protocol):
-    """A backend that goes on without some of what it was given, and says without which."""
+    """A backend that goes on without some of what it was given (cut-outs of a bank), and reports what it left out."""
 
     def left_out(self) -> Mapping[str, int]:
         """What it could not use from the start: how many, by reason."""
         ...
 
     def unreadable(self) -> Mapping[str, str]:
-        """What turned out to be unreadable so far: why, by the name that its rejections have as their detail."""
+        """What turned out to be unreadable so far: the reason, by the name that its rejections have as their detail."""
         ...
 
 
 @runtime_checkable
 class ChecksRecipe(Protocol):
-    """A backend that can tell, before any long work, that it cannot do what a recipe asks for."""
+    """A backend that checks, before any long work, whether it can do what a recipe asks for."""
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Raise a `PocAugError` that names the recipe's value: a prompt over the text limit, a missing setting."""
+        """Raise a `PocAugError` if it cannot, which names the recipe's value: a prompt over the text limit, for one."""
         ...

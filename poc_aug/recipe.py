@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validato
 from poc_aug.camera_spec import CAMERAS as CAMERAS
 from poc_aug.camera_spec import CameraSpec as CameraSpec
 from poc_aug.errors import RecipeError
+from poc_aug.files.yaml_files import read_yaml
 
 IGNORED = "(ignored)"
 """Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
@@ -306,27 +307,6 @@ def fingerprint(value: Any) -> str:
     """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return xxhash.xxh3_128_hexdigest(text.encode())
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        RecipeError: no such file, one that cannot be read, not YAML, or not a mapping.
-    """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RecipeError(f"no file {str(path)!r}", hint="check the path") from error
-    except OSError as error:
-        raise RecipeError(f"cannot read {str(path)!r}: {error.strerror}", expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{str(path)!r} is not YAML: {error}", expected="a YAML mapping") from error
-    if not isinstance(data, dict):
-        raise RecipeError(
-            f"{str(path)!r} holds a {type(data).__name__}", expected="a YAML mapping such as 'objects: [...]'"
-        )
-    return data
 
 
 def _recipe_error(error: pydantic.ValidationError) -> RecipeError:

@@ -23,10 +23,10 @@ def logits(seed: int = 0, shape: tuple[int, ...] = (2, 5, 17, 11), scale: float 
 
 
 def labels(shape: tuple[int, ...] = (2, 3, 4)) -> torch.Tensor:
-    found = torch.randint(0, 5, shape, generator=generator("losses", "labels"))
-    found[0, 0] = 254
-    found[1, 1] = 255
-    return found
+    ids = torch.randint(0, 5, shape, generator=generator("losses", "labels"))
+    ids[0, 0] = 254
+    ids[1, 1] = 255
+    return ids
 
 
 @pytest.mark.parametrize("loss", LOSSES)

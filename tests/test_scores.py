@@ -18,9 +18,9 @@ def logits(seed: int = 0, shape: tuple[int, ...] = (2, 5, 17, 11), scale: float 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_shapes_dtypes_and_extreme_logits(name: str, dtype: torch.dtype) -> None:
     score = score_named(name, void_index=4)
-    found = score(logits().to(dtype))
-    assert found.shape == (2, 17, 11)
-    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    values = score(logits().to(dtype))
+    assert values.shape == (2, 17, 11)
+    assert values.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     extreme = torch.tensor([5e4, -5e4, 0.0, 1.0, 2.0]).view(1, 5, 1, 1).to(dtype)
     assert score(extreme).isfinite().all()
 

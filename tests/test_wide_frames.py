@@ -18,7 +18,7 @@ from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 from poc_aug.inspection.trace import trace_variant
 from poc_aug.inspection.trace_pictures import stage_pictures
 from poc_aug.labels.policies import OodLabels
-from poc_aug.reading.compose import covered
+from poc_aug.reading.compose_opacity import covered
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 2

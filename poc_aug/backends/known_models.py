@@ -44,11 +44,21 @@ class KnownModel(BaseModel):
 
 @cache
 def known_models() -> tuple[KnownModel, ...]:
-    """All rows, by task."""
+    """All rows, by task.
+
+    Example:
+        >>> sorted({model.task for model in known_models()})
+        ['detector', 'detector and segmenter', 'inpaint', 'segmenter', 'text-to-image']
+    """
     tables = yaml.safe_load(resources.files("poc_aug").joinpath("models.yaml").read_text("utf-8"))
     return tuple(KnownModel(task=task, **row) for task in get_args(ModelTask) for row in tables[task])
 
 
 def default_model(task: ModelTask) -> str:
-    """Id of a task's default model."""
+    """Id of a task's default model.
+
+    Example:
+        >>> default_model("detector")
+        'IDEA-Research/grounding-dino-tiny'
+    """
     return next(model.id for model in known_models() if model.task == task and model.default)

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and quartiles of repeated measurements, in whatever unit they had."""
+    """Median and quartiles of repeated measurements, in the unit of the measurements.
+
+    Attributes:
+        median: the median.
+        low: the 25% quantile.
+        high: the 75% quantile.
+        runs: number of measurements.
+
+    Example:
+        >>> from poc_aug.benchmarking.timing import Spread
+        >>> Spread.of([1.0, 2.0, 3.0, 4.0, 10.0])
+        Spread(median=3.0, low=2.0, high=4.0, runs=5)
+    """
 
     median: float
     low: float
@@ -32,39 +44,63 @@ class Spread:
 
 
 def significant(value: float) -> float:
-    """``value`` to six significant digits: what a timer holds."""
+    """``value`` to six significant digits, which is as precise as timers are.
+
+    Example:
+        >>> from poc_aug.benchmarking.timing import significant
+        >>> significant(0.123456789)
+        0.123457
+    """
     return float(f"{value:.6g}")
 
 
 def interleaved(arms: Mapping[str, Callable[[], float]], repeats: int, *, warmup: int = 1) -> dict[str, list[float]]:
-    """Measure several things in turn, ``a b c a b c ...``, so that drift of the machine meets all alike.
+    """Measure several things in turn, so that drift of the machine affects all of them alike.
 
-    Every other round goes backwards (``a b c c b a``), which cancels a linear drift within a round too.
+    Every other round goes backwards (``a b c c b a``), which also cancels a linear drift within a round.
 
     Args:
-        arms: each call measures once and returns its figure.
-        repeats: figures of each arm that are kept.
-        warmup: rounds that are thrown away first.
+        arms: what is measured, by name; each call measures once and returns the result.
+        repeats: results of each arm that are kept.
+        warmup: rounds that are discarded first.
 
     Returns:
-        The figures of each arm, those of one round at the same position.
+        The results of each arm, those of one round at the same position.
+
+    Example:
+        >>> from poc_aug.benchmarking.timing import interleaved
+        >>> order = iter(range(6))
+        >>> interleaved({"a": lambda: next(order), "b": lambda: next(order)}, repeats=2)
+        {'a': [2, 5], 'b': [3, 4]}
     """
-    found: dict[str, list[float]] = {name: [] for name in arms}
+    results: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(-warmup, repeats):
         for name in arms if number % 2 == 0 else reversed(list(arms)):
-            figure = arms[name]()
+            result = arms[name]()
             if number >= 0:
-                found[name].append(figure)
-    return found
+                results[name].append(result)
+    return results
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """``above / below``, round by round: what both share, such as a busy machine, drops out."""
+    """``above / below``, round by round: what affects both, such as a busy machine, cancels out.
+
+    Example:
+        >>> from poc_aug.benchmarking.timing import ratios
+        >>> ratios([2.0, 20.0], [1.0, 10.0]).median
+        2.0
+    """
     return Spread.of([a / b for a, b in zip(above, below, strict=True)])
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+    """Wall-clock seconds of one call.
+
+    Example:
+        >>> from poc_aug.benchmarking.timing import seconds
+        >>> seconds(lambda: sum(range(1000))) > 0
+        True
+    """
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -1,8 +1,8 @@
-"""``poc-aug bench``: what the wrapper costs on your dataset and cache, in all and stage by stage.
+"""``poc-aug bench``: what the wrapper costs on your dataset and cache, in total and per stage.
 
-Both arms do the same work: every image is decoded (also one that the dataset opens lazily), nothing is collated and
-nothing but a number leaves the worker. Sending frames to the main process costs the same with and without
-the wrapper, so it would only hide what is measured.
+Both arms do the same work: every image is decoded (also one that the dataset opens lazily), nothing is collated, and
+only a number leaves the worker. Sending frames to the main process costs the same with and without the wrapper, so it
+would only hide the difference that is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.compose import compose_image, paint_labels
 from poc_aug.types import Variant
 
-STAGES = ("base item", "open and check", "cache: read and decode", "compose image", "labels")
+READING_STAGES = ("base item", "open and check", "cache: read and decode", "compose image", "labels")
 _STAGE_ITEMS = 16
 
 
@@ -43,11 +43,11 @@ class BenchResult:
         dataset: type of the dataset.
         workers: loader processes.
         items: items read in one measurement.
-        base_s: seconds a measurement of the dataset alone.
-        wrapped_s: of the wrapped dataset, every item augmented.
+        base_s: seconds per measurement of the dataset alone.
+        wrapped_s: seconds per measurement of the wrapped dataset, every item augmented.
         ratio: wrapped over base, measurement by measurement; 1.05 is 5% slower.
-        stages_s: seconds an item in each of `STAGES`, in one process.
-        objects: inserted objects an item, in the mean of the items that the stages were timed on.
+        stages_s: seconds per item in each of `READING_STAGES`, in one process.
+        objects: inserted objects per item, the mean over the items that the stages were timed on.
         cache_nbytes: size of the cache.
         samples: samples in the cache.
         variants: variants in the cache.
@@ -69,22 +69,22 @@ class BenchResult:
 
     @property
     def base_rate(self) -> float:
-        """Samples a second of the dataset alone."""
+        """Samples per second of the dataset alone."""
         return self.items / self.base_s.median
 
     @property
     def wrapped_rate(self) -> float:
-        """Samples a second of the wrapped dataset."""
+        """Samples per second of the wrapped dataset."""
         return self.items / self.wrapped_s.median
 
     @property
     def mb_per_sample(self) -> float:
-        """Megabytes (10^6 bytes) of the cache a sample, all its variants together."""
+        """Megabytes (10^6 bytes) of the cache per sample, all its variants together."""
         return self.cache_nbytes / 1e6 / self.samples
 
     @property
     def mb_per_variant(self) -> float:
-        """Megabytes of the cache a variant: what would else be one stored frame with its labels."""
+        """Megabytes of the cache per variant, to compare with a stored frame and its label map."""
         return self.cache_nbytes / 1e6 / self.variants
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,8 +116,8 @@ class BenchResult:
         write_json(path, self.to_dict())
 
 
-class Touched(Dataset[int]):
-    """A dataset whose items are read to the last pixel and then dropped.
+class DecodeOnly(Dataset[int]):
+    """A dataset whose items are decoded to the last pixel and then discarded.
 
     Args:
         inner: the dataset.
@@ -128,12 +128,12 @@ class Touched(Dataset[int]):
 
     def __getitem__(self, index: int) -> int:
         """The index, after the item's images have been decoded."""
-        load(self.inner[index])
+        decode_item(self.inner[index])
         return index
 
 
-def load(item: Any) -> Any:
-    """Decode the PIL images in an item that were opened lazily; returns the item."""
+def decode_item(item: Any) -> Any:
+    """Decode the PIL images of an item that were opened lazily; returns the item."""
     for field in item.values() if isinstance(item, dict) else item if isinstance(item, tuple | list) else ():
         if isinstance(field, Image.Image):
             field.load()
@@ -141,9 +141,17 @@ def load(item: Any) -> Any:
 
 
 def reading_time(dataset: Dataset[Any], indices: Sequence[int], workers: int) -> Callable[[], float]:
-    """A measurement: seconds to read these items through a `DataLoader` whose workers stay alive between calls."""
+    """A measurement: seconds to read these items through a `DataLoader` whose workers persist between calls.
+
+    Example:
+        >>> import poc_aug
+        >>> from poc_aug.benchmarking.wrapper_cost import reading_time
+        >>> measure = reading_time(poc_aug.SyntheticStreet(size=(32, 64), length=2), [0, 1], workers=0)
+        >>> measure() > 0
+        True
+    """
     loader: DataLoader[int] = DataLoader(
-        Touched(dataset),
+        DecodeOnly(dataset),
         sampler=indices,
         batch_size=None,
         num_workers=workers,
@@ -171,8 +179,8 @@ def bench_reading(
 ) -> BenchResult:
     """Measure reading a dataset alone and through `POCAugmentedDataset` with ``p=1``, in turn.
 
-    Only samples that the cache holds objects for are read, in the same order by both; fewer than ``items`` of
-    them are read several times.
+    Both read the same samples in the same order: only those that have objects in the cache, several times if there are
+    fewer than ``items``.
 
     Args:
         dataset: the dataset that the cache was made from.
@@ -180,19 +188,30 @@ def bench_reading(
         schema: label schema, as in `POCAugmentedDataset`.
         keys: keys, as in `POCAugmentedDataset`.
         adapt: item form, as in `POCAugmentedDataset`.
-        workers: loader processes; 0 reads in this one.
+        workers: loader processes; 0 reads in this process.
         items: items read in one measurement.
-        repeats: measurements of each; one more of each is the warm-up.
+        repeats: measurements of each, after one for warm-up.
 
     Raises:
         SettingError: a parameter out of its range.
         CacheError: as `POCAugmentedDataset`.
-        CacheDatasetMismatchError: the cache holds no objects for any sample of the dataset.
+        CacheDatasetMismatchError: the cache contains no object for any sample of the dataset.
+
+    Example:
+        The lines about ``street.cache`` are not run as a test: a measurement takes seconds.
+
+        >>> import poc_aug
+        >>> from poc_aug.benchmarking.wrapper_cost import READING_STAGES, bench_reading
+        >>> dataset = poc_aug.SyntheticStreet(size=(256, 512), length=64)
+        >>> result = bench_reading(dataset, "street.cache")  # doctest: +SKIP
+        >>> f"{result.wrapped_rate:.0f} samples/s, {result.ratio.median - 1:+.0%} time"  # doctest: +SKIP
+        >>> READING_STAGES[0]
+        'base item'
     """
     for name, value, least in (("workers", workers, 0), ("items", items, 1), ("repeats", repeats, 1)):
         if value < least:
             raise SettingError(f"{name}={value}", expected=f"at least {least}")
-    # Only samples that the cache holds are measured.
+    # Only samples that are in the cache are measured.
     wrapped = POCAugmentedDataset(
         dataset, cache, p=1.0, redraw="epoch", on_miss="original", schema=schema, keys=keys, adapt=adapt
     )
@@ -203,14 +222,14 @@ def bench_reading(
         "base": reading_time(dataset, numbers, workers),
         "wrapped": reading_time(wrapped, numbers, workers),
     }
-    found = interleaved(arms, repeats)
+    times = interleaved(arms, repeats)
     return BenchResult(
         dataset=type(dataset).__name__,
         workers=workers,
         items=items,
-        base_s=Spread.of(found["base"]),
-        wrapped_s=Spread.of(found["wrapped"]),
-        ratio=ratios(found["wrapped"], found["base"]),
+        base_s=Spread.of(times["base"]),
+        wrapped_s=Spread.of(times["wrapped"]),
+        ratio=ratios(times["wrapped"], times["base"]),
         stages_s=stages,
         objects=objects,
         cache_nbytes=wrapped.cache.nbytes,
@@ -221,15 +240,15 @@ def bench_reading(
 
 
 def _with_objects(wrapped: POCAugmentedDataset, items: int) -> list[tuple[int, Variant]]:
-    """Up to ``items`` samples with the first of their variants that holds an object."""
+    """Up to ``items`` samples, each with the first of its variants that has an object."""
     chosen: list[tuple[int, Variant]] = []
     for number, key in enumerate(wrapped.keys):
         if len(chosen) == items:
             break
         variants = (wrapped.cache.get(key, index) for index in wrapped.cache.variants(key))
-        found = next((variant for variant in variants if variant is not None and variant.insertions), None)
-        if found is not None:
-            chosen.append((number, found))
+        shown = next((variant for variant in variants if variant is not None and variant.insertions), None)
+        if shown is not None:
+            chosen.append((number, shown))
     if not chosen:
         raise CacheDatasetMismatchError(
             f"the cache {str(wrapped.cache.path)!r} holds no object for any of the {len(wrapped.keys)} samples",
@@ -242,17 +261,17 @@ def _with_objects(wrapped: POCAugmentedDataset, items: int) -> list[tuple[int, V
 def _stages(
     wrapped: POCAugmentedDataset, chosen: Sequence[tuple[int, Variant]], repeats: int
 ) -> tuple[dict[str, Spread], float]:
-    """Seconds of each stage in this process, over all items and repeats; and objects an item."""
+    """Seconds of each stage in this process, over all items and repeats; and objects per item."""
     used = list(islice(chosen, _STAGE_ITEMS))
     names = sorted({part.name for _, variant in used for insertion in variant.insertions for part in insertion.parts})
     ids = wrapped.label_policy.resolve(names, wrapped.base_schema)
-    times: dict[str, list[float]] = {name: [] for name in STAGES}
+    times: dict[str, list[float]] = {name: [] for name in READING_STAGES}
     for number in range(-1, repeats):
         for index, variant in used:
             spent = _one_item(wrapped, index, variant, ids)
             if number >= 0:
-                for name, figure in zip(STAGES, spent, strict=True):
-                    times[name].append(figure)
+                for name, duration in zip(READING_STAGES, spent, strict=True):
+                    times[name].append(duration)
     objects = sum(len(variant.insertions) for _, variant in used) / len(used)
     return {name: Spread.of(values) for name, values in times.items()}, objects
 
@@ -260,12 +279,12 @@ def _stages(
 def _one_item(wrapped: POCAugmentedDataset, index: int, variant: Variant, ids: dict[str, int]) -> tuple[float, ...]:
     """What `POCAugmentedDataset` does for one item, stage by stage."""
     key = variant.key
-    held: list[Any] = []
-    base = seconds(lambda: held.append(load(wrapped.base[index])))
-    opened = open_item(held[0], wrapped.adapt, key=key)
+    items: list[Any] = []
+    base = seconds(lambda: items.append(decode_item(wrapped.base[index])))
+    opened = open_item(items[0], wrapped.adapt, key=key)
 
     def check() -> None:
-        item = open_item(held[0], wrapped.adapt, key=key)
+        item = open_item(items[0], wrapped.adapt, key=key)
         digest.digest_of(item.image)
         item.labels.ids()
 
@@ -296,7 +315,7 @@ def print_result(console: Console, result: BenchResult) -> None:
         stages.add_row(name, f"{1e3 * spread.median:.2f}", f"{1e3 * spread.low:.2f} to {1e3 * spread.high:.2f}")
     console.print(stages)
     console.print(
-        f"cache: {result.mb_per_sample:.4f} MB a sample, {result.mb_per_variant:.4f} MB a variant "
+        f"cache: {result.mb_per_sample:.4f} MB per sample, {result.mb_per_variant:.4f} MB per variant "
         f"({result.variants} variants of {result.samples} samples)"
     )
 

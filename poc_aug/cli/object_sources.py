@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectSource, choose
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
 from poc_aug.protocols import Inserter
-from poc_aug.recipe import FrameSize, PixelSize, Recipe, read_yaml
+from poc_aug.recipe import FrameSize, PixelSize, Recipe
 
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
@@ -112,7 +113,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
 
     Example:
         >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
-        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "bird"], location=["road"])).location
+        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "cat"], location=["road"])).location
         ('road',)
     """
     from poc_aug.presets import load_preset, preset_names

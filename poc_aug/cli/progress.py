@@ -13,7 +13,7 @@ from rich.text import Text
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.generation.statistics import Statistics
-from poc_aug.generation.warming import WarmReport
+from poc_aug.generation.warm_report import WarmReport
 from poc_aug.protocols import Inserter
 
 

@@ -15,10 +15,10 @@ from poc_aug.cli.generation_options import GenerationOptions
 from poc_aug.cli.object_choice import ObjectSource
 from poc_aug.cli.shared_options import DATASET, KEYS
 from poc_aug.errors import SettingError
-from poc_aug.generation.warming import OnError
+from poc_aug.files.yaml_files import read_yaml
+from poc_aug.generation.warm_report import OnError
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
-from poc_aug.recipe import read_yaml
 
 _ANYWHERE = "anywhere"
 _CLASS_NAMES = "class names: 'dog,cat' or a list"

@@ -1,21 +1,19 @@
-"""The datasets of the papers, in the folders that their archives unpack to.
+"""The datasets of the papers, in the folder layouts that their archives unpack to.
 
-Each returns a `PairedFolder`. Its schema is left unknown where ``transforms`` or ``target_transform`` is given, for
-they may change the ids: wrap the plain dataset, and pass the transforms to `POCAugmentedDataset`.
+Each function returns a `PairedFolder`. If ``transforms`` or ``target_transform`` is given, the schema stays unknown,
+because they may change the ids; leave them out here and pass them to `POCAugmentedDataset` instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, Unpack
+from typing import Literal, Unpack
 
-from poc_aug.datasets.file_pairing import any_file, find_files, folder_at, is_folder
-from poc_aug.datasets.paired_folder import Options, PairedFolder
+from poc_aug.datasets.archive_layouts import Layout, check_choice, holds_layout, open_layout, schema_if_certain
+from poc_aug.datasets.file_pairing import find_files, folder_at
+from poc_aug.datasets.paired_folder import PairedFolder, PairedFolderOptions
 from poc_aug.errors import DatasetError
-
-Layout: TypeAlias = tuple[str, str]
-"""Globs of images and labels."""
 
 _ANY = "{png,jpg,jpeg,webp}"
 _CONDITIONS = ("fog", "night", "rain", "snow")
@@ -35,8 +33,8 @@ _SMIYC_FOLDERS = {
 }
 
 
-def camvid(root: str | Path, split: str = "train", **options: Unpack[Options]) -> PairedFolder:
-    """CamVid in SegNet's layout: ``train/*.png`` and ``trainannot/*.png``, and so ``val`` and ``test``.
+def camvid(root: str | Path, split: str = "train", **options: Unpack[PairedFolderOptions]) -> PairedFolder:
+    """CamVid in SegNet's layout: ``train/*.png`` and ``trainannot/*.png``, likewise ``val`` and ``test``.
 
     Labels, mode "L" (schema "camvid"): 0 sky, 1 building, 2 pole, 3 road, 4 sidewalk, 5 tree, 6 sign, 7 fence,
     8 car, 9 pedestrian, 10 bicyclist, 11 ignore.
@@ -44,12 +42,33 @@ def camvid(root: str | Path, split: str = "train", **options: Unpack[Options]) -
     Source: Brostow et al., "Semantic object classes in video" (PRL 2009); classes of Badrinarayanan et al.,
     "SegNet" (TPAMI 2017).
 
+    Args:
+        root: folder that holds ``train`` and ``trainannot``.
+        split: "train", "val" or "test".
+        options: as in `PairedFolder`: transforms, exif.
+
     Raises:
-        DatasetError: an unknown split, or files that are not there.
+        DatasetError: an unknown split, or missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import camvid
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("val/0016E5_07959.png", "valannot/0016E5_07959.png"):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = camvid(root, "val")
+        >>> dataset.keys()
+        ['val/0016E5_07959.png']
+        >>> dataset.schema.name
+        'camvid'
     """
-    _known("split", split, ("train", "val", "test"))
+    check_choice("split", split, ("train", "val", "test"))
     layouts = [(f"{split}/*.png", f"{split}annot/*.png")]
-    return _open("CamVid", "the SegNet tutorial's data", root, layouts, "camvid", options)
+    return open_layout("CamVid", "the SegNet tutorial's data", root, layouts, "camvid", options)
 
 
 def acdc(
@@ -57,7 +76,7 @@ def acdc(
     split: str = "train",
     condition: str | Sequence[str] | None = None,
     ids: Literal["trainIds", "labelIds"] = "trainIds",
-    **options: Unpack[Options],
+    **options: Unpack[PairedFolderOptions],
 ) -> PairedFolder:
     """ACDC: 1920×1080 frames in fog, at night, in rain and snow.
 
@@ -71,75 +90,130 @@ def acdc(
         root: folder that holds ``rgb_anon`` and ``gt``.
         split: "train" or "val".
         condition: one or several of "fog", "night", "rain", "snow"; ``None``: all four.
-        ids: which label files.
+        ids: ids of the labels, which decide the label files: "trainIds" or "labelIds".
         options: as in `PairedFolder`: transforms, exif.
 
     Raises:
-        DatasetError: an unknown split, condition or ids, or files that are not there.
+        DatasetError: an unknown split, condition or ids, or missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import acdc
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in (
+        ...         "rgb_anon/fog/train/GOPR0475/1_rgb_anon.png",
+        ...         "gt/fog/train/GOPR0475/1_gt_labelTrainIds.png",
+        ...     ):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = acdc(root, condition="fog")
+        >>> dataset.keys()
+        ['rgb_anon/fog/train/GOPR0475/1_rgb_anon.png']
+        >>> dataset.schema.name
+        'cityscapes-trainIds'
     """
-    _known("split", split, ("train", "val"))
-    _known("ids", ids, tuple(_ACDC_SCHEMAS))
+    check_choice("split", split, ("train", "val"))
+    check_choice("ids", ids, tuple(_ACDC_SCHEMAS))
     chosen = _CONDITIONS if condition is None else (condition,) if isinstance(condition, str) else condition
-    for one in chosen:
-        _known("condition", one, _CONDITIONS)
-    where = f"{{{','.join(chosen)}}}/{split}/*"
+    for name in chosen:
+        check_choice("condition", name, _CONDITIONS)
+    sequences = f"{{{','.join(chosen)}}}/{split}/*"
     label_file = {"trainIds": "labelTrainIds", "labelIds": "labelIds"}[ids]
-    layouts = [(f"rgb_anon/{where}/*_rgb_anon.png", f"gt/{where}/*_gt_{label_file}.png")]
-    return _open("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _ACDC_SCHEMAS[ids], options)
+    layouts = [(f"rgb_anon/{sequences}/*_rgb_anon.png", f"gt/{sequences}/*_gt_{label_file}.png")]
+    return open_layout("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _ACDC_SCHEMAS[ids], options)
 
 
 def idd(
     root: str | Path,
     split: str = "train",
     ids: str | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PairedFolderOptions],
 ) -> PairedFolder:
-    """The India Driving Dataset: IDD-Lite as it is, or the full one after its own ``createLabels.py``.
+    """The India Driving Dataset: IDD-Lite as downloaded, or the full dataset after its own ``createLabels.py``.
 
     IDD-Lite (320×227): ``leftImg8bit/<split>/*/*_image.jpg`` and ``gtFine/<split>/*/*_label.png``, mode "L", schema
     "idd-lite": 0 drivable, 1 non-drivable, 2 living things, 3 vehicles, 4 roadside objects, 5 far objects, 6 sky,
     255 ignore.
 
     IDD: ``leftImg8bit/<split>/*/*_leftImg8bit.{png,jpg}`` and ``gtFine/<split>/*/*_gtFine_label<ids>.png``;
-    "csTrainIds" are Cityscapes trainIds, "level1Ids" those of IDD-Lite. The schema of other ids has to be given
-    where it is needed.
+    "csTrainIds" are Cityscapes trainIds, "level1Ids" those of IDD-Lite. For other ids, give the schema if it is
+    needed.
 
     Source: Varma et al., "IDD" (WACV 2019).
 
     Args:
         root: folder that holds ``leftImg8bit`` and ``gtFine``.
         split: "train" or "val".
-        ids: ids of the full dataset's labels; ``None``: IDD-Lite where its files are there, else "csTrainIds".
+        ids: ids of the full dataset's labels; ``None``: IDD-Lite if its files are there, otherwise "csTrainIds".
         options: as in `PairedFolder`: transforms, exif.
 
     Raises:
-        DatasetError: an unknown split or ids, or files that are not there.
+        DatasetError: an unknown split or ids, or missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import idd
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("leftImg8bit/train/0/024541_image.jpg", "gtFine/train/0/024541_label.png"):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = idd(root)
+        >>> dataset.keys()
+        ['leftImg8bit/train/0/024541_image.jpg']
+        >>> dataset.schema.name
+        'idd-lite'
     """
-    _known("split", split, ("train", "val"))
+    check_choice("split", split, ("train", "val"))
     lite = (f"leftImg8bit/{split}/*/*_image.jpg", f"gtFine/{split}/*/*_label.png")
-    if ids is None and _holds(folder_at(root), lite):
-        schema = None if _may_change_ids(options) else "idd-lite"
+    if ids is None and holds_layout(folder_at(root), lite):
+        schema = schema_if_certain("idd-lite", options)
         return PairedFolder(root, *lite, schema=schema, pair=_idd_lite_labels, **options)
     chosen = "csTrainIds" if ids is None else ids
-    _known("ids", chosen, tuple(_IDD_SCHEMAS))
+    check_choice("ids", chosen, tuple(_IDD_SCHEMAS))
     full = (f"leftImg8bit/{split}/*/*_leftImg8bit.{{png,jpg}}", f"gtFine/{split}/*/*_gtFine_label{chosen}.png")
     layouts = [full] if ids is not None else [lite, full]
     source = "idd.insaan.iiit.ac.in; the full dataset needs createLabels.py of its public code"
-    return _open("IDD", source, root, layouts, _IDD_SCHEMAS[chosen], options)
+    return open_layout("IDD", source, root, layouts, _IDD_SCHEMAS[chosen], options)
 
 
-def fishyscapes(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
+def fishyscapes(root: str | Path, **options: Unpack[PairedFolderOptions]) -> PairedFolder:
     """A validation set of Fishyscapes, Static or Lost & Found.
 
     Labels, mode "L" (schema "fishyscapes"): 0 in-distribution, 1 anomaly, 255 ignore. Layouts, the first that is
     there: ``images`` and ``labels_masks``, or ``original`` and ``labels``, with equal names; or, for Lost & Found,
-    its official labels ``fishyscapes_lostandfound/<number>_<name>_labels.png`` beside the images of Lost and Found,
+    its official labels ``fishyscapes_lostandfound/<number>_<name>_labels.png`` alongside the images of Lost and Found,
     ``leftImg8bit/{train,test}/*/<name>_leftImg8bit.png``.
 
     Source: Blum et al., "The Fishyscapes Benchmark" (IJCV 2021).
 
+    Args:
+        root: folder of the dataset.
+        options: as in `PairedFolder`: transforms, exif.
+
     Raises:
-        DatasetError: files that are not there, or labels without an image.
+        DatasetError: missing files, or labels without an image.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import fishyscapes
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("images/0.jpg", "labels_masks/0.png"):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = fishyscapes(root)
+        >>> dataset.keys()
+        ['images/0.jpg']
+        >>> dataset.schema.name
+        'fishyscapes'
     """
     layouts = [
         (f"images/*.{_ANY}", "labels_masks/*.png"),
@@ -147,14 +221,13 @@ def fishyscapes(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
         ("leftImg8bit/{train,test}/*/*_leftImg8bit.png", "fishyscapes_lostandfound/*_labels.png"),
     ]
     folder = folder_at(root)
-    if _holds(folder, layouts[2]) and not any(_holds(folder, layout) for layout in layouts[:2]):
+    if holds_layout(folder, layouts[2]) and not any(holds_layout(folder, layout) for layout in layouts[:2]):
         images, labels = _lost_and_found(folder, layouts[2])
-        schema = None if _may_change_ids(options) else "fishyscapes"
-        return PairedFolder(root, images, labels, schema=schema, **options)
-    return _open("Fishyscapes", "fishyscapes.com", root, layouts, "fishyscapes", options)
+        return PairedFolder(root, images, labels, schema=schema_if_certain("fishyscapes", options), **options)
+    return open_layout("Fishyscapes", "fishyscapes.com", root, layouts, "fishyscapes", options)
 
 
-def road_anomaly(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
+def road_anomaly(root: str | Path, **options: Unpack[PairedFolderOptions]) -> PairedFolder:
     """RoadAnomaly: 60 photographs (1280×720) of animals, rocks and other unusual things on roads.
 
     Labels, mode "L" (schema "road-anomaly"): 0 in-distribution, **2** anomaly, 255 ignore. Layouts: ``images`` and
@@ -163,36 +236,80 @@ def road_anomaly(root: str | Path, **options: Unpack[Options]) -> PairedFolder:
 
     Source: Lis et al., "Detecting the Unexpected via Image Resynthesis" (ICCV 2019).
 
+    Args:
+        root: folder of the dataset.
+        options: as in `PairedFolder`: transforms, exif.
+
     Raises:
-        DatasetError: files that are not there.
+        DatasetError: missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import road_anomaly
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("frames/cow.jpg", "frames/cow.labels/labels_semantic.png"):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = road_anomaly(root)
+        >>> dataset.keys()
+        ['frames/cow.jpg']
+        >>> dataset.schema.name
+        'road-anomaly'
     """
     layouts = [
         (f"images/*.{_ANY}", "labels_masks/*.png"),
         ("frames/*.{jpg,webp}", "frames/*.labels/labels_semantic.png"),
     ]
     source = "the EPFL computer vision laboratory's page of RoadAnomaly"
-    return _open("RoadAnomaly", source, root, layouts, "road-anomaly", options)
+    return open_layout("RoadAnomaly", source, root, layouts, "road-anomaly", options)
 
 
 def segment_me_if_you_can(
     root: str | Path,
     track: Literal["RoadAnomaly21", "RoadObstacle21"] = "RoadAnomaly21",
-    **options: Unpack[Options],
+    **options: Unpack[PairedFolderOptions],
 ) -> PairedFolder:
     """The public validation set of a SegmentMeIfYouCan track: 10 frames of RoadAnomaly21, 30 of RoadObstacle21.
 
     Labels (schema "segment-me-if-you-can"): 0 in-distribution, 1 anomaly or obstacle, 255 ignore; RoadObstacle21
     ignores everything but the road. Layouts: the official ``dataset_AnomalyTrack`` or ``dataset_ObstacleTrack``, with
-    ``images/validation*.{jpg,webp}`` and ``labels_masks/validation*_labels_semantic.png`` (the test images beside them
+    ``images/validation*.{jpg,webp}`` and ``labels_masks/validation*_labels_semantic.png`` (the test images alongside
     have no public labels), ``root`` being that folder or the one around it; or folders named as the tracks with
     ``images`` and ``labels_masks`` of equal names.
 
     Source: Chan et al., "SegmentMeIfYouCan" (NeurIPS 2021 Datasets and Benchmarks).
 
+    Args:
+        root: folder of the dataset.
+        track: "RoadAnomaly21" or "RoadObstacle21".
+        options: as in `PairedFolder`: transforms, exif.
+
     Raises:
-        DatasetError: an unknown track, or files that are not there.
+        DatasetError: an unknown track, or missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import segment_me_if_you_can
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in (
+        ...         "dataset_AnomalyTrack/images/validation0000.jpg",
+        ...         "dataset_AnomalyTrack/labels_masks/validation0000_labels_semantic.png",
+        ...     ):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = segment_me_if_you_can(root)
+        >>> dataset.keys()
+        ['dataset_AnomalyTrack/images/validation0000.jpg']
+        >>> dataset.schema.name
+        'segment-me-if-you-can'
     """
-    _known("track", track, tuple(_SMIYC_FOLDERS))
+    check_choice("track", track, tuple(_SMIYC_FOLDERS))
     official = (f"images/validation*.{_ANY}", "labels_masks/validation*_labels_semantic.png")
     plain = (f"images/*.{_ANY}", "labels_masks/*.png")
     folders = [f"{name}/" for name in _SMIYC_FOLDERS[track]]
@@ -200,50 +317,16 @@ def segment_me_if_you_can(
         folders.append("")
     layouts = [(folder + images, folder + labels) for images, labels in (official, plain) for folder in folders]
     source = "segmentmeifyoucan.com"
-    return _open(f"SegmentMeIfYouCan {track}", source, root, layouts, "segment-me-if-you-can", options)
-
-
-def _open(
-    name: str,
-    source: str,
-    root: str | Path,
-    layouts: Sequence[Layout],
-    schema: str | None,
-    options: Options,
-) -> PairedFolder:
-    """The first layout that is there, as a dataset."""
-    folder = folder_at(root)
-    for layout in layouts:
-        if _holds(folder, layout):
-            return PairedFolder(root, *layout, schema=None if _may_change_ids(options) else schema, **options)
-    looked = "\n".join(f"  {images}  and  {labels}" for images, labels in layouts)
-    raise DatasetError(
-        f"{name} is not in {folder}{'' if is_folder(folder) else ', which is not a folder'}; looked for\n{looked}",
-        expected=f"{name} as its archives unpack",
-        hint=f"download {name} ({source}) and pass the folder as root",
-    )
-
-
-def _holds(root: Path, layout: Layout) -> bool:
-    return is_folder(root) and all(any_file(root, pattern) for pattern in layout)
-
-
-def _may_change_ids(options: Options) -> bool:
-    return options.get("transforms") is not None or options.get("target_transform") is not None
-
-
-def _known(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise DatasetError(f"{name}={value!r} is not known", expected=f"one of: {', '.join(known)}")
+    return open_layout(f"SegmentMeIfYouCan {track}", source, root, layouts, "segment-me-if-you-can", options)
 
 
 def _idd_lite_labels(image: str) -> str:
-    # The glob of the labels finds <name>_inst_label.png too, so wildcards cannot pair.
+    # The glob of the labels matches <name>_inst_label.png too, so wildcards cannot pair the files.
     return image.replace("leftImg8bit", "gtFine", 1).removesuffix("_image.jpg") + "_label.png"
 
 
 def _lost_and_found(root: Path, layout: Layout) -> tuple[list[str], list[str]]:
-    """100 of the 2,104 Lost and Found frames have Fishyscapes labels; they are numbered, the images are not."""
+    """Pair the 100 of 2,104 Lost and Found frames that have Fishyscapes labels; only the labels are numbered."""
     by_name = {Path(path).name: path for path in find_files(root, layout[0])}
     labels = find_files(root, layout[1])
     names = [Path(path).name.partition("_")[2].removesuffix("_labels.png") + "_leftImg8bit.png" for path in labels]

@@ -15,8 +15,15 @@ from poc_aug.joint_transforms.joint_transform import transform_pair
 from poc_aug.labels.schema import LabelSchema
 
 
-class Options(TypedDict, total=False):
-    """What every reader of `PairedFolder`s takes: the transforms of torchvision's datasets, and ``exif``."""
+class PairedFolderOptions(TypedDict, total=False):
+    """Options that all readers take, see `PairedFolder`: the transforms of torchvision's datasets, and ``exif``.
+
+    Example:
+        >>> import numpy as np
+        >>> from poc_aug.datasets.paired_folder import PairedFolderOptions
+        >>> PairedFolderOptions(transform=np.asarray, exif="ignore")["exif"]
+        'ignore'
+    """
 
     transforms: Callable[[Any, Any], Any] | None
     transform: Callable[[Any], Any] | None
@@ -27,10 +34,10 @@ class Options(TypedDict, total=False):
 class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no types
     """Images and labels by glob, each pair as PIL images of one size: RGB, and the labels in their own mode.
 
-    Images of other modes become RGB as `poc_aug.files.pictures.to_rgb` says: 16-bit grey is scaled, alpha dropped,
-    floats are an error. Labels in a lossy format are an error, whatever their suffix says.
+    Images of other modes become RGB as in `poc_aug.files.pictures.to_rgb`: 16-bit grey is scaled, alpha is dropped,
+    floats are an error. Labels in a lossy format are an error, whatever their suffix.
 
-    Files are paired by the text that the wildcards matched::
+    Files are paired by the text that the wildcards match::
 
         PairedFolder(
             "cityscapes",
@@ -42,17 +49,18 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
     Args:
         root: folder of the dataset.
         images: glob relative to ``root``; ``{jpg,png}`` means either. Or a list of relative paths.
-        labels: the same for the labels. Where ``images`` is a list, one of the same length.
-        schema: label schema, its name, or a YAML file: of the labels as this dataset returns them.
-        pair: from an image's relative path to that of its labels, where wildcards cannot tell. Needs globs.
+        labels: the same for the labels; if ``images`` is a list, a list of the same length.
+        schema: label schema of the labels as this dataset returns them, its name, or a YAML file.
+        pair: function from an image's relative path to that of its labels, if wildcards cannot pair the files. Needs
+            globs.
         transforms: function of ``(image, labels)``, or a joint transform (`poc_aug.joint_transforms.joint_transform`).
-            To augment with this library, leave the transforms here out and pass them to `POCAugmentedDataset`: a
-            normalised image cannot take an object.
+            To augment with this library, pass the transforms to `POCAugmentedDataset` instead: objects cannot be
+            inserted into a normalised image.
         transform: function of the image.
         target_transform: function of the labels.
-        exif: what to do where a file carries an EXIF orientation. ``"auto"``: what makes the sizes of image and labels
-            agree, and an error where they agree both ways; ``"apply"``: turn each file as its tag says; ``"ignore"``:
-            take the pixels as they are stored.
+        exif: what to do with an EXIF orientation. ``"auto"``: whatever makes the sizes of image and labels agree, and
+            an error if they agree both ways; ``"apply"``: turn each file by its tag; ``"ignore"``: take the pixels as
+            they are stored.
 
     Attributes:
         images: paths of the images, in natural order.
@@ -62,6 +70,19 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
     Raises:
         DatasetError: no folder, no files, files without a counterpart, or both kinds of transforms.
         SchemaError: an unknown schema.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from poc_aug.datasets import PairedFolder
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Image.new("RGB", (8, 4)).save(Path(root, "0001.jpg"))
+        ...     Image.new("L", (8, 4), 2).save(Path(root, "0001_labels.png"))
+        ...     dataset = PairedFolder(root, "*.jpg", "*_labels.png", schema="camvid")
+        ...     image, labels = dataset[0]
+        >>> dataset.keys(), image.size, labels.getpixel((0, 0))
+        (['0001.jpg'], (8, 4), 2)
     """
 
     def __init__(
@@ -87,7 +108,7 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         folder = folder_at(root)
         super().__init__(str(folder), transforms, transform, target_transform)
         self._exif: ExifRule = exif
-        self._may_resize = any(each is not None for each in (transforms, transform, target_transform))
+        self._may_resize = any(function is not None for function in (transforms, transform, target_transform))
         pairs = _pairs(folder, images, labels, pair)
         self._keys = [image for image, _ in pairs]
         self._globs = (images, labels) if isinstance(images, str) else ("a list", "a list")
@@ -107,12 +128,12 @@ class PairedFolder(VisionDataset):  # type: ignore[misc]  # torchvision has no t
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Any:
-        """``(image, labels)``, transformed where transforms were given.
+        """``(image, labels)``, transformed if transforms were given.
 
         Raises:
             SampleReadError: a file that cannot be read or decoded, is above Pillow's limit, or holds several pictures;
-                an image whose mode does not say how it becomes 8-bit RGB; labels in a lossy format; image and labels
-                of two sizes, where there are no transforms; an EXIF orientation that their sizes do not decide.
+                an image whose mode has no defined conversion to 8-bit RGB; labels in a lossy format; image and labels
+                of different sizes without transforms; an EXIF orientation that their sizes do not decide.
         """
         image, labels = open_pair(
             self.images[index],

@@ -176,8 +176,8 @@ def evaluate(
         >>> result = evaluate(nn.Identity(), [(image, labels)], ("msp", "entropy"), schema=schema)
         >>> result.frames, result.scores["msp"].pixels["AuPRC"]
         (1, 1.0)
-        >>> [round(value, 2) for value in result.scores["msp"].quantiles["known"]]
-        [0.42, 0.42, 0.42, 0.42, 0.42]
+        >>> result.scores["entropy"].pixels["FPR95"]
+        0.0
     """
     if not scores:
         raise SettingError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from torchmetrics.classification import MulticlassJaccardIndex
 
 from poc_aug.errors import DatasetError, ModelError, SchemaError
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
@@ -19,6 +18,7 @@ from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys
 from poc_aug.labels.detect import require_schema
 from poc_aug.labels.schema import LabelSchema, class_key
+from poc_aug.optional_imports import require
 
 _IGNORED = 255
 
@@ -125,8 +125,9 @@ def evaluate_classes(
     names, class_of_id, class_of_channel = _matched(dataset_schema, classes, merge or {})
     sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
+    jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
     # One more class for everything that the dataset does not have.
-    metric = MulticlassJaccardIndex(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
+    metric = jaccard(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: score maps beside image and ground truth, precision over recall, scores by class."""
+"""Pictures of an evaluation: score maps alongside image and ground truth, precision-recall curves, box plots."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from poc_aug.errors import MissingDependencyError
 from poc_aug.evaluation.anomalies import EvaluationResult, Frame
 from poc_aug.files.outputs import make_folder, writing
+from poc_aug.optional_imports import require
 
 _WIDTH = 512
 _GAP = 6
@@ -22,10 +22,32 @@ _ANOMALY, _IGNORED = (255, 40, 40), (0, 0, 0)
 def write_maps(frame: Frame, folder: Path) -> Path:
     """Write image, ground truth (anomalies red, ignored pixels black) and each score map side by side.
 
-    The colours of a score map go from its 1% to its 99% quantile: dark to bright.
+    The colours of a score map go from its 1% quantile (dark) to its 99% quantile (bright).
+
+    Args:
+        frame: frame of an evaluation.
+        folder: folder of the PNG; it is made if missing.
 
     Returns:
-        The PNG's path.
+        The PNG's path, named after the frame's key.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import torch
+        >>> from PIL import Image
+        >>> from poc_aug.evaluation.anomalies import Frame
+        >>> from poc_aug.evaluation.plots import write_maps
+        >>> image, labels = torch.zeros(3, 16, 32, dtype=torch.uint8), torch.zeros(16, 32, dtype=torch.uint8)
+        >>> frame = Frame("town/0001", image, labels, {"msp": torch.rand(16, 32)})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_maps(frame, Path(folder))
+        ...     with Image.open(path) as sheet:
+        ...         path.name, sheet.size
+        ('town_0001.png', (1548, 256))
     """
     image = frame.image.permute(1, 2, 0).numpy()
     truth = image // 2
@@ -46,7 +68,28 @@ def write_maps(frame: Frame, folder: Path) -> Path:
 
 
 def plot_precision_recall(results: Sequence[EvaluationResult], path: Path) -> None:
-    """Draw precision over recall, a line a score and dataset."""
+    """Draw precision over recall, one line per score and dataset.
+
+    Args:
+        results: results of one or several datasets.
+        path: picture to write; the format follows the suffix.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.evaluation.anomalies import EvaluationResult, ScoreResult
+        >>> from poc_aug.evaluation.plots import plot_precision_recall
+        >>> curves = {"recall": [0.5, 1.0], "precision": [1.0, 0.6]}
+        >>> result = EvaluationResult("RoadAnomaly", 60, 0, {"msp": ScoreResult({"AuPRC": 0.8}, curves=curves)}, 1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "precision_recall.png")
+        ...     plot_precision_recall([result], path)
+        ...     path.stat().st_size > 1000
+        True
+    """
     figure, axes = _figure((6.4, 4.8))
     for result in results:
         for name, score in result.scores.items():
@@ -60,7 +103,28 @@ def plot_precision_recall(results: Sequence[EvaluationResult], path: Path) -> No
 
 
 def plot_boxes(results: Sequence[EvaluationResult], path: Path) -> None:
-    """Draw the scores of in-distribution and anomalous pixels as boxes (POC, Fig. 4): quartiles, 5% and 95%."""
+    """Draw box plots of the scores of in-distribution and anomalous pixels (POC, Fig. 4): 5%, quartiles, 95%.
+
+    Args:
+        results: results of one or several datasets.
+        path: picture to write; the format follows the suffix.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.evaluation.anomalies import EvaluationResult, ScoreResult
+        >>> from poc_aug.evaluation.plots import plot_boxes
+        >>> quantiles = {"known": [0.0, 0.1, 0.2, 0.3, 0.5], "anomalous": [0.2, 0.4, 0.5, 0.7, 0.9]}
+        >>> result = EvaluationResult("RoadAnomaly", 60, 0, {"msp": ScoreResult({}, quantiles=quantiles)}, 1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "scores.png")
+        ...     plot_boxes([result], path)
+        ...     path.stat().st_size > 1000
+        True
+    """
     names = list(dict.fromkeys(name for result in results for name in result.scores))
     figure, grid = _figure((1.6 + 1.5 * max(2, len(results)), 3.2 * len(names)), rows=len(names))
     for axes, name in zip(grid if len(names) > 1 else [grid], names, strict=True):
@@ -88,21 +152,14 @@ def _coloured(values: torch.Tensor) -> np.ndarray[Any, Any]:
     numbers = values.float().numpy()
     low, high = np.quantile(numbers, [0.01, 0.99])
     level = np.clip((numbers - low) / max(high - low, 1e-12), 0, 1)
-    colours: np.ndarray[Any, Any] = _matplotlib("colormaps")["inferno"](level)[..., :3]
+    colours: np.ndarray[Any, Any] = _matplotlib("matplotlib").colormaps["inferno"](level)[..., :3]
     return (colours * 255).astype(np.uint8)
 
 
 def _figure(size_inches: tuple[float, float], rows: int = 1) -> tuple[Any, Any]:
-    figure = _matplotlib("figure").Figure(figsize=size_inches, layout="constrained")
+    figure = _matplotlib("matplotlib.figure").Figure(figsize=size_inches, layout="constrained")
     return figure, figure.subplots(rows)
 
 
-def _matplotlib(name: str) -> Any:
-    try:
-        import matplotlib
-        import matplotlib.figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "pictures of an evaluation need matplotlib, which is not installed", hint="pip install 'poc_aug[metrics]'"
-        ) from error
-    return getattr(matplotlib, name)
+def _matplotlib(module: str) -> Any:
+    return require(module, extra="metrics", purpose="drawing an evaluation")

@@ -1,14 +1,12 @@
-"""Does a synthetic test set rank and grade models as a real one does? Correlations of their results (GenVal).
+"""Whether a synthetic test set ranks and grades models as a real one does: correlations of their results (GenVal).
 
-Loiseau et al., *Reliability in Semantic Segmentation: Can We Use Synthetic Data?*, ECCV 2024: the better results on
-synthetic shifted data agree with those on real shifted data, model by model, the better the former can stand for the
-latter.
+Loiseau et al., *Reliability in Semantic Segmentation: Can We Use Synthetic Data?*, ECCV 2024: the better the results on
+synthetic shifted data correlate with those on real shifted data, the better the former can stand in for the latter.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -19,12 +17,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from poc_aug.errors import MissingDependencyError, SettingError
+from poc_aug.errors import SettingError
 from poc_aug.files.outputs import writing
+from poc_aug.optional_imports import require
 from poc_aug.seeding import generator
 
 Results: TypeAlias = Mapping[str, float]
-"""One figure (an mIoU, an AuPRC) by model name."""
+"""One figure, such as mIoU or AuPRC, by model name."""
 
 _Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _COLUMNS = ("model", "synthetic", "real")
@@ -36,9 +35,14 @@ class Correlation:
     """One correlation coefficient, in [-1, 1], and its bootstrap interval.
 
     Attributes:
-        value: over all models.
+        value: coefficient over all models.
         low: lower end of the interval.
-        high: upper end.
+        high: upper end of the interval.
+
+    Example:
+        >>> from poc_aug.evaluation.reliability import Correlation
+        >>> Correlation(value=0.9, low=0.7, high=0.96)
+        Correlation(value=0.9, low=0.7, high=0.96)
     """
 
     value: float
@@ -56,10 +60,21 @@ class Reliability:
         real: results on real data.
         pearson: linear correlation.
         spearman: rank correlation.
-        kendall: rank correlation tau-b: pairs of models in the same order, over those in another.
+        kendall: rank correlation tau-b, from the pairs of models in the same and in the opposite order.
         confidence: level of the intervals.
-        resamples: resamples drawn for the intervals.
-        degenerate: those of them that were left out: one of the sides was constant, so nothing correlates.
+        resamples: number of resamples drawn for the intervals.
+        degenerate: number of resamples left out because one side was constant, which leaves no correlation.
+
+    Example:
+        >>> from poc_aug.evaluation.reliability import Correlation, Reliability
+        >>> same = Correlation(1.0, 1.0, 1.0)
+        >>> result = Reliability(
+        ...     ("erfnet", "segformer", "setr"), (0.3, 0.5, 0.4), (0.2, 0.6, 0.4), same, same, same, 0.95, 1000, 120
+        ... )
+        >>> result.n, list(result.correlations)
+        (3, ['pearson', 'spearman', 'kendall'])
+        >>> result.to_dict()["results"][0]
+        {'model': 'erfnet', 'synthetic': 0.3, 'real': 0.2}
     """
 
     models: tuple[str, ...]
@@ -79,11 +94,11 @@ class Reliability:
 
     @property
     def correlations(self) -> dict[str, Correlation]:
-        """The three by name."""
+        """The three correlations by name."""
         return {"pearson": self.pearson, "spearman": self.spearman, "kendall": self.kendall}
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """The result as JSON values."""
         return {
             "n": self.n,
             "confidence": self.confidence,
@@ -97,11 +112,11 @@ class Reliability:
         }
 
     def plot(self, path: str | Path, *, label: str = "") -> Path:
-        """Draw a point a model, its name, the line of equal results, and the three coefficients.
+        """Draw one point per model with its name, the line of equal results, and the three coefficients.
 
         Args:
-            path: picture; its folder is made. The format follows the suffix.
-            label: what was measured, for the axes ("mIoU").
+            path: picture to write; its folder is made if missing. The format follows the suffix.
+            label: name of the figure that was measured, for the axes: "mIoU".
 
         Returns:
             The path.
@@ -109,16 +124,17 @@ class Reliability:
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
-        # A figure of its own, without pyplot: that one keeps figures and picks a backend for the whole process.
-        figure = _module("matplotlib.figure").Figure(figsize=(5.6, 5.2), layout="constrained")
+        # Without pyplot, which keeps figures and picks a backend for the whole process.
+        figure = _optional("matplotlib.figure").Figure(figsize=(5.6, 5.2), layout="constrained")
         axes = figure.subplots()
         axes.scatter(self.synthetic, self.real, s=24, zorder=3)
         for name, x, y in zip(self.models, self.synthetic, self.real, strict=True):
             axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="x-small", parse_math=False)
         ends = [min(*self.synthetic, *self.real), max(*self.synthetic, *self.real)]
         axes.plot(ends, ends, color="grey", linewidth=1, linestyle="--", label="equal")
-        told = [f"{name} {c.value:.2f} [{c.low:.2f}, {c.high:.2f}]" for name, c in self.correlations.items()]
-        axes.set_title(f"{self.n} models, {self.confidence:.0%} intervals\n" + "   ".join(told), fontsize="x-small")
+        coefficients = [f"{name} {c.value:.2f} [{c.low:.2f}, {c.high:.2f}]" for name, c in self.correlations.items()]
+        title = f"{self.n} models, {self.confidence:.0%} intervals\n" + "   ".join(coefficients)
+        axes.set_title(title, fontsize="x-small")
         axes.set_xlabel(f"{label} on synthetic data".strip(), parse_math=False)
         axes.set_ylabel(f"{label} on real data".strip(), parse_math=False)
         axes.grid(alpha=0.3)
@@ -140,21 +156,29 @@ def reliability(
 ) -> Reliability:
     """Correlate models' results on synthetic and on real data.
 
-    The intervals are percentiles of the coefficients over models drawn anew with replacement. A resample in which a
-    side is constant (one model drawn every time: 11% of them with three models) has no coefficient and is left out;
-    how many were is told. With few models the intervals are rough: mind ``n``.
+    The intervals are percentiles of the coefficients over bootstrap resamples of the models. A resample in which one
+    side is constant (with three models, 11% of them draw one model three times) has no coefficient; it is left out and
+    counted in ``degenerate``. With few models the intervals are rough, so report ``n`` with them.
 
     Args:
-        synthetic: result by model; or, without ``real``, a file of both, see `read_results`.
-        real: result by model, for the same models.
+        synthetic: results by model; or, without ``real``, a file of both, see `read_results`.
+        real: results by model, for the same models.
         confidence: level of the intervals, between 0 and 1.
-        resamples: how many are drawn.
-        seed: of the draws; the models' order does not matter.
+        resamples: number of resamples to draw.
+        seed: seed of the draws; the models' order does not matter.
 
     Raises:
         SettingError: fewer than three models, models with one result only, results that are constant or not finite, a
-            file that cannot be read, a confidence or number of resamples that is none.
+            file that cannot be read, or a confidence or number of resamples out of range.
         MissingDependencyError: SciPy is not installed.
+
+    Example:
+        >>> from poc_aug.evaluation.reliability import reliability
+        >>> synthetic = {"erfnet": 0.31, "segformer": 0.52, "setr": 0.44, "mask2former": 0.58}
+        >>> real = {"erfnet": 0.28, "segformer": 0.61, "setr": 0.49, "mask2former": 0.57}
+        >>> result = reliability(synthetic, real, resamples=500)
+        >>> round(result.pearson.value, 3), round(result.kendall.value, 3)
+        (0.938, 0.667)
     """
     if not 0 < confidence < 1:
         raise SettingError(
@@ -172,7 +196,7 @@ def reliability(
         raise SettingError("real=None", expected="results by model on the real data too")
     models = _common_models(synthetic, real)
     x, y = _values("synthetic", synthetic, models), _values("real", real, models)
-    stats = _module("scipy.stats")
+    stats = _optional("scipy.stats")
     points = [float(function(x, y)[0]) for function in (stats.pearsonr, stats.spearmanr, stats.kendalltau)]
     rng = generator("reliability", seed)
     draws = torch.randint(len(models), (resamples, len(models)), generator=rng).numpy()
@@ -185,11 +209,11 @@ def reliability(
         )
     over_draws = (_pearson(xs, ys), _pearson(_ranks(xs), _ranks(ys)), _kendall(xs, ys))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    found = []
+    correlations = []
     for point, values in zip(points, over_draws, strict=True):
         low, high = np.quantile(values, tails)
-        found.append(Correlation(point, float(low), float(high)))
-    pearson, spearman, kendall = found
+        correlations.append(Correlation(point, float(low), float(high)))
+    pearson, spearman, kendall = correlations
     return Reliability(
         models=tuple(models),
         synthetic=tuple(x.tolist()),
@@ -207,12 +231,29 @@ def read_results(path: str | Path) -> tuple[dict[str, float], dict[str, float]]:
     """Read results on synthetic and real data, by model.
 
     Args:
-        path: ``.csv`` with the columns model, synthetic, real (others are passed over), or ``.json``: a list of objects
-            with those keys, or an object that holds one as "results", as `Reliability.to_dict` makes. An empty value
-            means that there is no result.
+        path: a ``.csv`` file with the columns model, synthetic, real (others are ignored); or a ``.json`` file with a
+            list of objects with those keys, or with an object that holds such a list as "results", as
+            `Reliability.to_dict` returns. An empty value means that there is no result.
+
+    Returns:
+        The results on synthetic and on real data, each by model.
 
     Raises:
-        SettingError: no such file, another form, a model named twice, or a value that is no number.
+        SettingError: no such file, another form, a model named twice, or a value that is not a number.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.evaluation.reliability import read_results
+        >>> rows = [
+        ...     {"model": "erfnet", "synthetic": 0.31, "real": 0.28},
+        ...     {"model": "setr", "synthetic": 0.4, "real": 0.5},
+        ... ]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "results.json")
+        ...     _ = path.write_text(json.dumps(rows))
+        ...     read_results(path)
+        ({'erfnet': 0.31, 'setr': 0.4}, {'erfnet': 0.28, 'setr': 0.5})
     """
     path = Path(path)
     readers: Mapping[str, Callable[[str], Any]] = {".csv": _csv_rows, ".json": json.loads}
@@ -231,7 +272,7 @@ def read_results(path: str | Path) -> tuple[dict[str, float], dict[str, float]]:
     for row in rows:
         name = str(row["model"])
         if name in names:
-            raise SettingError(f"{path} holds the model {name!r} twice", expected="one row a model")
+            raise SettingError(f"{path} holds the model {name!r} twice", expected="one row per model")
         names.add(name)
         for column, side in zip(_COLUMNS[1:], sides, strict=True):
             if row[column] is not None and row[column] != "":
@@ -256,9 +297,9 @@ def _common_models(synthetic: Results, real: Results) -> list[str]:
         "on real data alone": sorted(set(real) - set(synthetic)),
     }
     if any(lone.values()):
-        told = "; ".join(f"{where}: {', '.join(names)}" for where, names in lone.items() if names)
+        listed = "; ".join(f"{where}: {', '.join(names)}" for where, names in lone.items() if names)
         raise SettingError(
-            f"models with one result only, {told}", expected="both results of each model", hint="leave those out"
+            f"models with one result only, {listed}", expected="both results of each model", hint="leave those out"
         )
     if len(synthetic) < _LEAST_MODELS:
         raise SettingError(
@@ -270,15 +311,15 @@ def _common_models(synthetic: Results, real: Results) -> list[str]:
 
 def _values(side: str, results: Results, models: Iterable[str]) -> _Array:
     by_name = {name: _number(results[name], f"the {side} result of {name!r}") for name in models}
-    strange = [f"{name}: {value}" for name, value in by_name.items() if not math.isfinite(value)]
-    if strange:
+    not_finite = [f"{name}: {value}" for name, value in by_name.items() if not math.isfinite(value)]
+    if not_finite:
         raise SettingError(
-            f"{side} results that are not finite: {', '.join(strange)}",
+            f"{side} results that are not finite: {', '.join(not_finite)}",
             expected="numbers",
             hint="leave those models out",
         )
     values = np.array(list(by_name.values()), dtype=np.float64)
-    # Differences of a few roundings are none: a coefficient of them would be noise.
+    # Values that differ by rounding only count as constant: a coefficient of them would be noise.
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         raise SettingError(
             f"all {side} results are {values[0]:g} ({', '.join(by_name)})",
@@ -290,34 +331,30 @@ def _values(side: str, results: Results, models: Iterable[str]) -> _Array:
 def _pearson(x: _Array, y: _Array) -> _Array:
     """Linear correlation of each row."""
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-    x, y = (each / np.abs(each).max(axis=1, keepdims=True) for each in (x, y))  # squares of tiny values would vanish
-    found: _Array = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return found.clip(-1, 1)
+    # Scaled first, because squares of tiny values would underflow.
+    x, y = (side / np.abs(side).max(axis=1, keepdims=True) for side in (x, y))
+    coefficients: _Array = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return coefficients.clip(-1, 1)
 
 
 def _ranks(values: _Array) -> _Array:
-    ranks: _Array = _module("scipy.stats").rankdata(values, axis=1)
+    ranks: _Array = _optional("scipy.stats").rankdata(values, axis=1)
     return ranks
 
 
 def _kendall(x: _Array, y: _Array) -> _Array:
-    """Tau-b of each row. SciPy's takes one row at a time, thousands of calls."""
+    """Tau-b of each row; SciPy takes one row at a time, which would be thousands of calls."""
     first, second = np.triu_indices(x.shape[1], 1)
-    step = max(1, 2_000_000 // len(first))  # bounds the pairs in memory
-    found = []
+    step = max(1, 2_000_000 // len(first))  # bounds the number of pairs in memory
+    chunks = []
     for start in range(0, len(x), step):
         rows = slice(start, start + step)
         a = np.sign(x[rows, first] - x[rows, second])
         b = np.sign(y[rows, first] - y[rows, second])
-        found.append((a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1)))
-    tau: _Array = np.concatenate(found)
+        chunks.append((a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1)))
+    tau: _Array = np.concatenate(chunks)
     return tau.clip(-1, 1)
 
 
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"reliability needs {name.partition('.')[0]}, which is not installed", hint="pip install 'poc_aug[metrics]'"
-        ) from error
+def _optional(module: str) -> Any:
+    return require(module, extra="metrics", purpose="reliability")

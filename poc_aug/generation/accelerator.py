@@ -11,7 +11,7 @@ _Call: TypeAlias = "tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]"
 
 
 class Accelerator:
-    """Runs calls in a thread of its own, in order; urgent ones before all others that wait."""
+    """Runs calls in a thread of its own, in order; urgent ones go ahead of all others that wait."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="poc-aug-accelerator")
@@ -25,17 +25,17 @@ class Accelerator:
         urgent: bool = False,
         future: Future[Any] | None = None,
     ) -> Future[Any]:
-        """Have a call run; its result or exception is the future's.
+        """Queue a call; the future gets its result or exception.
 
         Args:
             function: what is called.
             arguments: its arguments.
-            urgent: it comes before all that are not.
+            urgent: it goes ahead of all calls that are not.
             future: gets the result; ``None``: a new one.
         """
         future = Future() if future is None else future
         (self._urgent if urgent else self._others).append((future, function, arguments))
-        # One turn for each call; which call takes it is decided when it comes.
+        # One turn per call; which call takes it is decided when its time comes.
         self._executor.submit(self._take_turn)
         return future
 
@@ -57,6 +57,6 @@ class Accelerator:
                 future.cancel()
 
     def close(self) -> None:
-        """Cancel what has not begun, and wait for the call that runs: a thread cannot be stopped inside a model."""
+        """Cancel calls that have not begun, and wait for the one that runs: no thread can be stopped inside a model."""
         self.cancel_waiting()
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Which filled crops are accepted, by the paper's rules; the reasons why others are rejected."""
+"""Which filled crops are accepted, by the paper's rules, and the reasons for which others are rejected."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ def accept(recipe: Recipe, crop: Crop, annotation: Annotation) -> tuple[Part, ..
     """Apply the paper's rule for two parts and its rejections (POC's public parameters).
 
     Returns:
-        The disjoint parts with pixels, or a `Rejection`: "not detected" where no part is left or the last part was
-        not found; "outside the box" below ``recipe.min_inside_box``; "too small" below ``recipe.min_area_of_crop``.
+        The disjoint parts with pixels, or a `Rejection`: "not detected" if no part is left or the last part was not
+        found; "outside the box" below ``recipe.min_inside_box``; "too small" below ``recipe.min_area_of_crop``.
 
     Raises:
         RecipeError: a part that the object does not have.
     """
-    strange = sorted({part.name for part in annotation.parts} - set(crop.parts))
-    if strange:
+    unknown = sorted({part.name for part in annotation.parts} - set(crop.parts))
+    if unknown:
         raise RecipeError(
-            f"object {crop.object_name!r} came back with parts {strange}",
+            f"object {crop.object_name!r} came back with parts {unknown}",
             expected=f"its parts {list(crop.parts)}",
             hint="name the parts in the recipe, or correct the annotator",
         )
     parts = resolve_parts(annotation.parts)
     if not parts or crop.parts[-1] not in {part.name for part in parts}:
-        found = [part.name for part in parts]
-        return Rejection("not detected", crop.object_name, detail=f"found {found} of {list(crop.parts)}")
+        names = [part.name for part in parts]
+        return Rejection("not detected", crop.object_name, detail=f"found {names} of {list(crop.parts)}")
     union = torch.stack([part.mask for part in parts]).any(dim=0)
     area = int(union.sum())
     y, x, h, w = crop.box_yxhw

@@ -1,4 +1,4 @@
-"""From a filled crop and its masks to an `Insertion`: acceptance, then cutting the delta out."""
+"""From a filled crop and its accepted masks to an `Insertion`: the delta is cut out."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def cut_out(
 ) -> Insertion:
     """Cut the delta out of a filled crop: nothing of the base is kept outside the object's feathered support.
 
-    Where the crop was filled ``unlabelled``, what is seen outside the parts becomes a last part, `IGNORED`.
+    If the crop was filled ``unlabelled``, what is visible outside the parts becomes a last part, `IGNORED`.
     """
     union = torch.stack([part.mask for part in parts]).any(dim=0)
     if filled.alpha is not None:
-        seen = filled.alpha > 0
+        visible = filled.alpha > 0
     else:
-        seen = dilate(union, feather_radius_px(recipe.max_sigma_px))
-    rest = seen & ~union
+        visible = dilate(union, feather_radius_px(recipe.max_sigma_px))
+    rest = visible & ~union
     if filled.unlabelled and bool(rest.any()):
         parts = (*parts, Part(IGNORED, rest))
-    touched = seen | union if filled.shade is None else seen | union | (filled.shade > 0)
+    touched = visible | union if filled.shade is None else visible | union | (filled.shade > 0)
     y, x, h, w = bounds(touched)
     rows, cols = window((y, x, h, w))
     shade = None
@@ -39,7 +39,7 @@ def cut_out(
         shade = filled.shade[rows, cols].clone()
     return Insertion(
         box_yxhw=(region.crop_yxhw[0] + y, region.crop_yxhw[1] + x, h, w),
-        patch=torch.where(seen, filled.image, 0)[:, rows, cols].contiguous(),
+        patch=torch.where(visible, filled.image, 0)[:, rows, cols].contiguous(),
         parts=tuple(Part(part.name, part.mask[rows, cols].clone(), part.score) for part in parts),
         alpha=None if filled.alpha is None else filled.alpha[rows, cols].clone(),
         shade=shade,

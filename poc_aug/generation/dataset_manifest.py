@@ -1,4 +1,4 @@
-"""The manifest of what a pipeline makes of a dataset: the same for every way of filling a cache."""
+"""The manifest of a cache: what a pipeline makes of a dataset, the same whoever fills it."""
 
 from __future__ import annotations
 

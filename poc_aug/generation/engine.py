@@ -58,8 +58,8 @@ class Engine(Generic[ItemT, OutcomeT, ResultT]):
         stages: process the batches.
         batch_size: items per batch.
         statistics: times of reading, waiting and writing are added to it.
-        failures: where jobs that an error of a backend ended are reported; ``None``: the error is raised.
-        wake: called, from another thread, whenever a call of the accelerator's is done.
+        failures: a job that ends with an error of a backend is appended to it; ``None``: the error is raised.
+        wake: called, from another thread, whenever the accelerator has finished a call.
     """
 
     def __init__(

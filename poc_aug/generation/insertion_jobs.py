@@ -53,12 +53,12 @@ class InsertionJobs:
         """The jobs of variants of samples, as they are asked for.
 
         Args:
-            samples: samples, and numbers of their variants, those of one sample in a row; ``None`` is passed on.
+            samples: samples and numbers of their variants, those of one sample in a row; ``None`` is passed on.
             statistics: counts and times are added to it.
             submit: runs the locator.
 
         Raises:
-            DatasetError, SchemaError: as in `check_sample`, for a sample that has not been checked.
+            DatasetError, SchemaError: as in `check_sample`, for a sample that has not been checked before.
         """
         scene: Scene | None = None
         source = iter(samples)

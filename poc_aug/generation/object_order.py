@@ -11,7 +11,7 @@ from poc_aug.recipe import ObjectSpec, Recipe
 def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
     """The objects of variant ``index``, drawn without replacement over a sample's variants (POC §3.2).
 
-    The variants share one endless sequence of objects, shuffled anew whenever each has come once.
+    The variants share one endless sequence of objects, shuffled again whenever every object has had its turn.
     """
     low, high = recipe.objects_per_variant
 

@@ -14,8 +14,8 @@ _SAME_OBJECT_IOU = 0.8
 def resolve_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Make part masks disjoint by the paper's rule for two-part objects such as ("rider", "bicycle").
 
-    Two masks with an IoU over 0.8 are one object, found twice: the later part's. Else the earlier part wins the
-    overlap (POC's public parameters). Parts left without a pixel are dropped.
+    Two masks with an IoU over 0.8 are one object, found twice: the later part keeps it. Otherwise the earlier part
+    wins the overlap (POC's public parameters). Parts left without a pixel are dropped.
     """
     kept: list[Part] = []
     for part in parts:

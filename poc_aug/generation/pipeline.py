@@ -32,13 +32,26 @@ class InsertionPipeline:
     Args:
         recipe: what is generated.
         inserter: fills crops.
-        annotator: finds masks in filled crops; not needed where the inserter knows its masks.
+        annotator: finds masks in filled crops; not needed if the inserter knows its masks.
         locator: finds valid areas in images; ``None`` takes them from the labels.
         schema: label schema of the datasets whose own is not known; needed if the recipe names classes to stand on.
         batch_size: crops that the inserter gets at once.
 
     Raises:
+        SettingError: a batch size below 1.
         RecipeError: an object needs a size in metres that neither recipe nor inserter knows.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug import InsertionPipeline, LabelSchema, Recipe, RenderedInserter
+        >>> from poc_aug.types import Sample
+        >>> size = {"kind": "pixels", "min_px": 12, "max_px": 16}
+        >>> recipe = Recipe.from_dict({"objects": ["traffic cone"], "size": size, "camera": {"horizon": 0.2}})
+        >>> pipeline = InsertionPipeline(recipe, RenderedInserter(), schema=LabelSchema("ground", {"road": 0}))
+        >>> image, labels = torch.full((3, 48, 64), 128, dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+        >>> variant = pipeline.generate(Sample(image, labels, key="grey"))
+        >>> [insertion.object_name for insertion in variant.insertions]
+        ['traffic cone']
     """
 
     def __init__(
@@ -63,7 +76,7 @@ class InsertionPipeline:
         check_sizes(recipe, inserter)
 
     def describe(self) -> dict[str, Any]:
-        """JSON values of the backends: everything beside the recipe that decides what is generated."""
+        """JSON values of the backends: everything besides the recipe that decides what is generated."""
         backends = {
             "inserter": self.inserter.describe(),
             "annotator": self.annotator.describe() if self.annotator else None,

@@ -1,4 +1,4 @@
-"""What `InsertionPipeline` checks of a recipe before any long work: sizes in metres, and places that a schema knows."""
+"""What `InsertionPipeline` checks of a recipe before any long work: sizes in metres, and classes to stand on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_sizes(recipe: Recipe, inserter: Inserter) -> None:
                     f"{type(inserter).__name__} does not know its real size",
                     expected="a size in metres",
                     hint=f"ObjectSpec(name={spec.name!r}, size=PerspectiveSize(size_m=0.6))",
-                    command="--sizes metres where its size is known; else write "
+                    command="--sizes metres if its size is known; otherwise write "
                     f"'{spec.name}: 0.6' (metres) into a file, and give --sizes-file FILE.yaml; or --sizes 40:120px",
                 )
 

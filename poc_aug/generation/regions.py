@@ -1,4 +1,4 @@
-"""Where an object goes: valid area + size rule + generator -> `Region` or `Rejection`.
+"""Where an object goes: valid area, size rule and random generator give a `Region` or a `Rejection`.
 
 All valid positions are found at once with a summed-area table and one is drawn uniformly (POC §3.1, "selecting a
 region"; POC's public code tests random positions one at a time). Positions are grouped by foot row: with
@@ -39,7 +39,7 @@ class ValidArea:
     """Where objects may stand in one frame, with its summed-area table.
 
     Args:
-        mask: bool ``[H, W]``; ``None`` means that every place is valid.
+        mask: bool ``[H, W]``; ``None``: every place is valid.
         size_hw: the frame's size.
 
     Attributes:
@@ -83,13 +83,13 @@ class ValidArea:
         before = slice(left, right)
         start, stop = rows.start - self.top, rows.stop - self.top
         low = self._sums[start:stop]
-        found: npt.NDArray[np.int32] = low[:, after] - low[:, before]
+        counts: npt.NDArray[np.int32] = low[:, after] - low[:, before]
         # Boxes that reach above the table have nothing to subtract.
         whole = max(0, strip - start)
         high = self._sums[start + whole - strip : stop - strip] if start + whole < stop else low[:0]
-        found[whole:] -= high[:, after]
-        found[whole:] += high[:, before]
-        return found
+        counts[whole:] -= high[:, after]
+        counts[whole:] += high[:, before]
+        return counts
 
 
 def _summed_area(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
@@ -116,7 +116,7 @@ def find_region(
     extent: Extent | None = None,
     occupied: Sequence[Box] = (),
 ) -> Region | Rejection:
-    """Draw a size, then a place, uniform over all valid ones; go down the recipe's ladder where there is none.
+    """Draw a size, then a place, uniform over all valid ones; go down the recipe's ladder if there is none.
 
     Args:
         area: where the object may stand.
@@ -158,7 +158,7 @@ def _draw_place(
 ) -> Box | None:
     """The place number ``draw * count`` of all valid ones, in reading order of the foot's left end."""
     margin = recipe.margin_px
-    found: list[tuple[_Rows, npt.NDArray[np.bool_]]] = []
+    candidates: list[tuple[_Rows, npt.NDArray[np.bool_]]] = []
     totals: list[int] = []
     highest = area.top + 1 if rung.min_overlap > 0 else 0
     for rows in groups:
@@ -171,14 +171,14 @@ def _draw_place(
         _forbid(valid, rows, left, occupied, recipe.gap_px)
         count = int(np.count_nonzero(valid))
         if count:
-            found.append((rows, valid))
+            candidates.append((rows, valid))
             totals.append(count)
-    if not found:
+    if not candidates:
         return None
     number = min(int(draw * sum(totals)), sum(totals) - 1)
     before = np.cumsum([0, *totals])
     group = int(np.searchsorted(before, number, side="right")) - 1
-    rows, valid = found[group]
+    rows, valid = candidates[group]
     number -= int(before[group])
     in_row = valid.sum(axis=1).cumsum()
     row = int(np.searchsorted(in_row, number, side="right"))
@@ -238,7 +238,7 @@ def _pixel_size(
 ) -> tuple[int, int]:
     """Height and width; an inserter's own aspect keeps the *longer* side within the limits.
 
-    The limits shrink to what the inserter can draw; a size of (0, 0) says that nothing is left of them.
+    The limits shrink to what the inserter can draw; (0, 0) if nothing is left of them.
     """
     if isinstance(rule, PixelSize):
         low, high = float(rule.min_px), float(rule.max_px)
@@ -309,7 +309,7 @@ def _metres(rule: PerspectiveSize, draw: float, aspect: float, extent: Extent | 
 def crop_around(box: Box, scale: float, size_hw: tuple[int, int], side_px: int | None = None) -> Box:
     """The square of ``scale`` times the box's longer side (or ``side_px``) around it, moved inside the frame.
 
-    Where the frame is smaller than the square, the crop is cut to the frame; it always contains the box.
+    If the frame is smaller than the square, the crop is cut to the frame; it always contains the box.
     """
     y, x, h, w = box
     side = max(round(scale * max(h, w)) if side_px is None else side_px, h, w)

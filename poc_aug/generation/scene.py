@@ -38,7 +38,7 @@ class Scene:
             if self.camera is None:
                 self.camera = sample_camera(self.sample, places.recipe, places.schema)
             self.digest = digest_of_sample(self.sample)
-            self.label_digest = label_digest_of_sample(self.sample, places.schema)
+            self.label_digest = label_digest_of_sample(self.sample, places.schema, checked=True)
         self._places = places
         self._submit = submit
         self._searches: dict[tuple[str, ...], list[Future[Any]]] = {}

@@ -1,8 +1,8 @@
-"""The shadow that a model painted around its object, recovered as a `poc_aug.types.Insertion`'s ``shade``.
+"""The shadow that a model painted around its object, recovered as the ``shade`` of a `poc_aug.types.Insertion`.
 
-An inpainted object stands in a box that was painted anew: its shadow is there, but only the object's own pixels are
-kept. What is left of the shadow is how much darker the surroundings became; that factor, put on the untouched base,
-gives the shadow without the repainted ground.
+An inpainted object stands in a box that was repainted as a whole. The box shows its shadow, but only the object's own
+pixels are kept. The shadow is therefore measured as how much darker the surroundings became; that factor, applied to
+the untouched base, gives the shadow without the repainted ground.
 """
 
 from __future__ import annotations
@@ -17,31 +17,33 @@ import torch.nn.functional as F
 
 from poc_aug.errors import SettingError
 from poc_aug.gaussian import filter_separable, gaussian_weights
+from poc_aug.luma import luma
 from poc_aug.masks import bounds, connected_components, dilate, window
 from poc_aug.recipe import Recipe
 from poc_aug.types import Crop, Filled, Part
 
-LEAST_SHADE = 4
-"""Weaker shade is cut to 0, so that patches stay small; a step of 3 in 255 is not seen."""
+MIN_SHADE = 4
+"""Weaker shade is cut to 0, so that patches stay small; a step of 3 levels in 255 is not visible."""
 
 MAX_SHADE = 217
-"""0.85 of the base: what is darker still is a thing, not its shadow."""
+"""0.85 of the base: anything darker is an object, not its shadow."""
 
 _FINE_PX = 1.0
 """Standard deviation of the finer of the two smoothings."""
 _NOISE_LEVELS = 3.0
-"""A smoothed change of so few levels of 255 is noise."""
+"""A smoothed change of at most this many levels of 255 is noise."""
 _TEXTURE = 2.0
-"""Nor is a change smoothed over ``sigma`` pixels a shadow below so many times ``deviation / sigma``.
+"""A change smoothed over ``sigma`` pixels is no shadow either below this many times ``deviation / sigma``.
 
-The deviation is that of the finest change around: of texture that a model painted anew. White noise of that deviation
-would leave 0.28 times ``deviation / sigma``; texture hangs together over some pixels and leaves more.
+The deviation is that of the fine changes nearby, of texture that the model repainted. White noise of that deviation
+would leave 0.28 times ``deviation / sigma``; texture is correlated over several pixels and leaves more.
 """
 _RISE = 0.6
-"""Height over the foot up to which the ground around an object is seen, in multiples of its longer side."""
-_LEAST_BLOCKS = 8
-_MOST_REPAINTING = 16.0
-"""Levels; what was painted darker beside the object's upper part is a thing, and says nothing of the ground."""
+"""Height above the foot up to which the ground around an object is visible, in multiples of its longer side."""
+_MIN_BLOCKS = 8
+_MAX_REPAINTING = 16.0
+"""Levels; anything darker that was painted next to the object's upper part is an object, and tells nothing of the
+ground."""
 _TINT = (0.14, 0.28)
 """Change of colour, relative to the luma, up to which a darkening is a shadow, and from which it is none.
 
@@ -50,7 +52,7 @@ Shadows under an open sky are bluer than the sunlit ground by a few percent of e
 
 
 def with_recovered_shade(recipe: Recipe, crop: Crop, filled: Filled, parts: Sequence[Part]) -> Filled:
-    """``filled`` with the shade that its picture shows, where the recipe asks for it and the inserter gave none.
+    """``filled`` with the shade that its picture shows, if the recipe asks for it and the inserter gave none.
 
     Pasted background (``filled.unlabelled``) holds no shadow on the base.
     """
@@ -66,9 +68,9 @@ def recover_shade(
     """The shadow of an object on its surroundings, from pictures without and with it.
 
     Both lumas are smoothed before they are divided, since a model repaints the ground's texture, not only its
-    light. A darkening is taken as shadow where it exceeds noise, keeps the colour, lies near the object and hangs
-    together with a darkening at the object's foot. Of pixels right at the mask nothing is read: they mix object
-    and ground; the shade there is that of the nearest ground.
+    light. A darkening counts as shadow if it exceeds noise, keeps the colour, lies near the object and is connected
+    with a darkening at the object's foot. Pixels right at the mask are not used, since they mix object and ground:
+    the shade there is that of the nearest ground.
 
     Args:
         original: uint8 ``[3, h, w]``, the crop.
@@ -78,11 +80,23 @@ def recover_shade(
             side. It fades over the last third.
 
     Returns:
-        uint8 ``[h, w]``: how much the object darkens the base, ``base * (255 - shade) / 255``. 0 on the object, where
-        nothing became darker, and everywhere for an empty mask.
+        uint8 ``[h, w]``: how much the object darkens the base, ``base * (255 - shade) / 255``. 0 on the object, on
+        ground that did not become darker, and everywhere for an empty mask.
 
     Raises:
         SettingError: pictures and mask of different sizes, or a negative reach.
+
+    Example:
+        >>> import torch
+        >>> ground = torch.full((3, 80, 80), 120, dtype=torch.uint8)
+        >>> mask = torch.zeros(80, 80, dtype=torch.bool)
+        >>> mask[20:60, 30:50] = True
+        >>> painted = ground.clone()
+        >>> painted[:, 56:66, 20:60] = 60  # its shadow: half of the light
+        >>> painted[:, mask] = 200
+        >>> shade = recover_shade(ground, painted, mask)
+        >>> bool(shade[mask].any()), int(shade[60, 40])
+        (False, 128)
     """
     if original.shape != filled.shape or original.shape[-2:] != mask.shape:
         raise SettingError(
@@ -106,9 +120,9 @@ def recover_shade(
 
 
 def _repainting(original: torch.Tensor, filled: torch.Tensor, mask: torch.Tensor) -> float:
-    """Levels by which painting anew darkens the ground here and there, in blocks beside the object's upper part.
+    """Levels by which repainting alone darkens the ground, in blocks next to the object's upper part.
 
-    No shadow lies there: a model may paint all of its box a little darker, or in other patches.
+    No shadow lies there: a model may paint all of its box a little darker, or with other texture.
     """
     size = _longer_side(mask)
     y, _, h, _ = bounds(mask)
@@ -116,14 +130,14 @@ def _repainting(original: torch.Tensor, filled: torch.Tensor, mask: torch.Tensor
     block = max(2, round(3 * _wide_px(size)))  # as wide as the Gaussian
     if min(head, mask.shape[1]) < block:
         return 0.0
-    change = _luma(filled[:, :head].float() - original[:, :head].float())
+    change = luma(filled[:, :head].float() - original[:, :head].float())
     painted = ((change != 0) & ~dilate(mask[:head], 2)).float()
     share = F.avg_pool2d(painted[None, None], block)[0, 0]
     mean = F.avg_pool2d((change * painted)[None, None], block)[0, 0] / share.clamp(min=1e-6)
     drops = -mean[share > 0.5]
-    if drops.numel() < _LEAST_BLOCKS:
+    if drops.numel() < _MIN_BLOCKS:
         return 0.0
-    return min(max(0.0, float(drops.quantile(0.9))), _MOST_REPAINTING)
+    return min(max(0.0, float(drops.quantile(0.9))), _MAX_REPAINTING)
 
 
 def _wide_px(size: int) -> float:
@@ -137,16 +151,16 @@ def _shade(
     wide = _wide_px(size)
     known = (~dilate(mask, min(max(1, round(0.005 * size)), 4))).float()
     fine = _means(original, filled, known, _FINE_PX)
-    change = _luma(filled - original)
-    texture = ((change - _luma(fine[1] - fine[0])) ** 2 * known)[None]
+    change = luma(filled - original)
+    texture = ((change - luma(fine[1] - fine[0])) ** 2 * known)[None]
     spread = (_mean(texture, known, 2 * wide)[0]).sqrt()
     sharp = _darkening(*fine, spread / _FINE_PX, repainting)
     soft = _darkening(*_means(original, filled, known, wide), spread / wide, repainting)
-    # Contact shadows are a few pixels wide: what the wide smoothing misses by more than noise, the fine one knows.
+    # Contact shadows are a few pixels wide: the fine smoothing shows what the wide one misses by more than noise.
     missed = _over(2 * (sharp.drop - soft.drop).abs(), sharp.floor)
-    found = torch.lerp(soft.dark * soft.certain, sharp.dark * sharp.certain, missed) * near
-    levels = (found * 255).round().clamp(0, MAX_SHADE)
-    levels = torch.where((levels >= LEAST_SHADE) & ~mask, levels, 0).to(torch.uint8)
+    dark = torch.lerp(soft.dark * soft.certain, sharp.dark * sharp.certain, missed) * near
+    levels = (dark * 255).round().clamp(0, MAX_SHADE)
+    levels = torch.where((levels >= MIN_SHADE) & ~mask, levels, 0).to(torch.uint8)
     return torch.where(_at_the_foot(levels > 0, mask, size), levels, 0)
 
 
@@ -174,7 +188,7 @@ class _Darkening(NamedTuple):
 
 def _darkening(ground: torch.Tensor, painted: torch.Tensor, noise: torch.Tensor, repainting: float) -> _Darkening:
     """How much darker the ground became, and how certain it is that this is a shadow."""
-    was, now = _luma(ground), _luma(painted)
+    was, now = luma(ground), luma(painted)
     ratio = (now / was.clamp(min=1)).clamp(0, 1)
     floor = (_TEXTURE * noise).clamp(min=max(_NOISE_LEVELS, repainting))
     tint = (painted - ratio * ground).abs().amax(0) / now.clamp(min=16)
@@ -185,10 +199,6 @@ def _darkening(ground: torch.Tensor, painted: torch.Tensor, noise: torch.Tensor,
 def _over(value: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
     """0 up to the floor, 1 from twice the floor."""
     return ((value - floor) / floor).clamp(0, 1)
-
-
-def _luma(image: torch.Tensor) -> torch.Tensor:
-    return 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
 
 
 def _longer_side(mask: torch.Tensor) -> int:
@@ -206,7 +216,7 @@ def _nearness(mask: torch.Tensor, reach: float) -> torch.Tensor:
     away_x = torch.maximum(float(left) - x, x - right).clamp(min=0)
     far = reach * size
     near = ((far - torch.hypot(away_y[:, None], away_x[None])) / max(far / 3, 1)).clamp(0, 1)
-    # The ground that a shadow lies on is seen around the foot, not behind the object's head.
+    # The ground on which a shadow lies is visible around the foot, not behind the object's head.
     rise = _RISE * size
     return near * ((rise - (bottom - y)) / max(rise / 3, 1)).clamp(0, 1)[:, None]
 

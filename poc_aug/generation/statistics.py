@@ -1,4 +1,4 @@
-"""What a generation did and where its time went: counts by class and reason, seconds by stage."""
+"""What a run did and where its time went: counts by object and reason, seconds by stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-STAGES = ("read", "scene", "locate", "region", "insert", "annotate", "cut out", "wait", "write")
+STAGE_NAMES = ("read", "scene", "locate", "region", "insert", "annotate", "cut out", "wait", "write")
 """Reading; camera and digest; valid areas; regions and crops; models; acceptance and cutting out.
 
-``insert``, ``annotate`` and a locator's part of ``locate`` run in the accelerator's thread, beside all others. ``wait``
-is the caller's thread waiting for them; ``write`` is the time that the caller of the engine takes."""
+``insert``, ``annotate`` and a locator's part of ``locate`` run in the accelerator's thread, alongside all others.
+``wait`` is the caller's thread waiting for them; ``write`` is the time that the caller of the engine takes."""
 
 
 @dataclass
@@ -24,15 +24,22 @@ class Statistics:
         attempts: attempts by object name.
         accepted: those that placed an object.
         rejections: those that did not, by (object name, reason).
-        seconds: time by stage, see `STAGES`. Each stage is written by one thread only; they do not add up to the time
-            that passed, since two threads run.
+        seconds: time by stage, see `STAGE_NAMES`. Each stage is written by one thread only; they do not add up to the
+            time that passed, since two threads run.
         batches: runs of the inserter, by number of crops.
+
+    Example:
+        >>> statistics = Statistics()
+        >>> statistics.count("dog", None)
+        >>> statistics.count("dog", "no room")
+        >>> statistics.to_dict()["classes"]
+        {'dog': {'attempts': 2, 'accepted': 1, 'rejections': {'no room': 1}}}
     """
 
     attempts: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     rejections: Counter[tuple[str, str]] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGE_NAMES, 0.0))
     batches: Counter[int] = field(default_factory=Counter)
 
     @contextmanager
@@ -45,7 +52,7 @@ class Statistics:
             self.seconds[name] += time.perf_counter() - started
 
     def count(self, object_name: str, reason: str | None) -> None:
-        """Count an attempt; ``reason`` is ``None`` where it placed an object."""
+        """Count an attempt; ``reason`` is ``None`` if it placed an object."""
         self.attempts[object_name] += 1
         if reason is None:
             self.accepted[object_name] += 1

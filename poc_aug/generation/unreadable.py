@@ -1,4 +1,4 @@
-"""What a run does not stop at with ``on_error="skip"``: samples that cannot be read, and how errors tell of it."""
+"""Samples that cannot be read: what is reported of them, and the advice to go on without them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from poc_aug.errors import NextStep, PocAugError, SampleReadError
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """What the dataset raised on a sample; an error of ours keeps its advice apart, for Python or the command line."""
+class UnreadableSample:
+    """What the dataset raised on a sample.
+
+    The advice of an error of ours is kept apart, for Python (``hint``) and for the command line (``command``).
+    """
 
     key: str
     error: str
@@ -18,15 +21,15 @@ class Unreadable:
     command: str = ""
 
     @classmethod
-    def of(cls, key: str, error: Exception) -> Unreadable:
+    def of(cls, key: str, error: Exception) -> UnreadableSample:
         """What is reported of an error."""
         kind = type(error).__name__
         if isinstance(error, PocAugError):
             return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
         return cls(key, f"{kind}: {error}")
 
-    def raised(self) -> SampleReadError:
-        """The error to raise where nothing is skipped."""
+    def to_error(self) -> SampleReadError:
+        """The error to raise if nothing is skipped."""
         step = or_skip("repair or remove it, or go on without it", self.hint, self.command)
         problem = f"sample {self.key!r} could not be read: {self.error}"
         return SampleReadError(problem, expected=self.expected, hint=step.hint, command=step.command)

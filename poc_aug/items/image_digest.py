@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xxhash
 
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, NextStep
@@ -45,8 +46,12 @@ _NAME_THEM = NextStep(
 def digest_of(image: ImageCanvas) -> bytes:
     """Digest of an image: its size, and 16×16 pixels, nearest to the centres of a regular grid."""
     height, width = image.size_hw
-    grid = image.probe(grid_of(height), grid_of(width))
-    return _HEADER.pack(height, width) + grid.numpy().tobytes()
+    return digest_of_pixels((height, width), image.probe(grid_of(height), grid_of(width)))
+
+
+def digest_of_pixels(size_hw: tuple[int, int], grid: torch.Tensor) -> bytes:
+    """Digest of an image of which only the pixels of the grid were read: uint8 ``[GRID, GRID, 3]`` RGB on the CPU."""
+    return _HEADER.pack(*size_hw) + grid.numpy().tobytes()
 
 
 def digest_of_sample(sample: Sample) -> bytes:

@@ -35,6 +35,7 @@ from poc_aug.items.array_canvas import ArrayImageCanvas, ArrayLabelCanvas
 from poc_aug.items.bands import Bands, check_nothing_further, covered_like, fill_values
 from poc_aug.items.canvas import ImageCanvas, LabelCanvas
 from poc_aug.items.container import Adapt, Leaves, describe_value, leaves_of
+from poc_aug.items.device_canvas import DeviceImageCanvas, DeviceLabelCanvas
 from poc_aug.items.pil_canvas import PilImageCanvas, PilLabelCanvas
 from poc_aug.items.tensor_canvas import TensorImageCanvas, TensorLabelCanvas
 from poc_aug.types import Sample
@@ -196,7 +197,8 @@ def image_canvas(
             )
         return PilImageCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        return TensorImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
+        image = TensorImageCanvas if value.device.type == "cpu" else DeviceImageCanvas
+        return image(value, key, where, bgr=bgr, more_bands=more_bands)
     if isinstance(value, np.ndarray):
         return ArrayImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
     raise ItemFormatError(
@@ -223,7 +225,8 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
     if isinstance(value, Image.Image):
         return PilLabelCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        return TensorLabelCanvas(value, key, where)
+        labels = TensorLabelCanvas if value.device.type == "cpu" else DeviceLabelCanvas
+        return labels(value, key, where)
     if isinstance(value, np.ndarray):
         return ArrayLabelCanvas(value, key, where)
     raise ItemFormatError(

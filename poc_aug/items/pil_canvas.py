@@ -107,7 +107,7 @@ class PilImageCanvas(_PilCanvas):
         self._paste(box_yxhw, Image.merge("RGB", [Image.fromarray(channel) for channel in pixels.cpu().numpy()]))
 
     def blend(self, box_yxhw: Box, patch: torch.Tensor, alpha: torch.Tensor, shade: torch.Tensor | None) -> None:
-        """Darken by ``shade`` and blend ``patch`` over it by ``alpha``, to the bit as `poc_aug.reading.compose.blend`.
+        """Darken by ``shade`` and blend ``patch`` over it by ``alpha``, to the bit as `poc_aug.reading.compose` does.
 
         PIL's paste computes ``round((a * over + (255 - a) * under) / 255)`` on the frame itself, so no pixel is
         copied out and back, which would cost more than the arithmetic.

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from poc_aug.errors import SchemaError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.items.label_ids import distinct_ids, no_classes
-from poc_aug.recipe import read_yaml
 
 _IGNORE_BY_DEFAULT = tuple([255])  # a given (255,) is another object
 
@@ -239,7 +239,7 @@ class LabelSchema:
             return SCHEMAS[str(name_or_file)]
         if os.path.isfile(name_or_file):
             try:
-                return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file)})
+                return cls.from_dict({"name": Path(name_or_file).stem, **read_yaml(name_or_file, SchemaError)})
             except SchemaError as error:
                 raise SchemaError(
                     f"{str(name_or_file)!r}: {error.problem}", expected=error.expected, hint=error.hint

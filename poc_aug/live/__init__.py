@@ -2,29 +2,24 @@
 
 In it: the process and its owner, the connections of workers, requests, messages, statistics in shared memory.
 May import: cache, camera_model, errors, generation, labels, reading, seeding, types.
-Gives: `Live`.
+Gives: `LiveGenerator`.
 
 ::
 
     worker --- sample (shared memory) --> generation process: pipeline, models, accelerator
-    worker <-- insertion (a record) ----- stored in the cache first
+    worker <-- variant (a record) ------- which stores it in the cache first
 
-Nothing of CUDA ever crosses into a worker, whatever its start method; requests of all workers share batches.
+Nothing of CUDA ever crosses into a worker, whatever its start method, and requests of all workers share batches.
+
+In the processes that read, `live_generator` is what a dataset holds, and `client` sends a worker's requests. In the
+training process, `generation_process` starts, watches and ends the process. In the generation process, `server` runs
+the pipeline, `request_sockets` receives requests, `request_queue` orders them, and `variant_locks` keeps several
+processes on one cache from generating the same variant. Between them are `messages` on sockets and `counters` in
+shared memory.
 """
 
 from __future__ import annotations
 
-from poc_aug.live.handle import Live, Schedule
-from poc_aug.reading.live_settings import LiveSettings, OnTrouble, ServerSettings
-from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
+from poc_aug.live.live_generator import LiveGenerator
 
-__all__ = [
-    "Ledger",
-    "Live",
-    "LiveSettings",
-    "OnTrouble",
-    "Outcome",
-    "ReadingStatistics",
-    "Schedule",
-    "ServerSettings",
-]
+__all__ = ["LiveGenerator"]

@@ -1,4 +1,4 @@
-"""A worker's side: one connection a thread and process, made at first use, on whatever way the worker was started."""
+"""`Client`: a worker's connection to the generation process, whatever the start method of the worker."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import torch.utils.data
 
 from poc_aug.cache import decode_record
 from poc_aug.errors import GenerationProcessError, GenerationTimeoutError
-from poc_aug.live.messages import Ask, Failed, Gone, Made, Message, connect, receive, send
+from poc_aug.live.messages import Failed, Gone, Made, Message, VariantRequest, connect, receive, send
 from poc_aug.types import Sample, Variant
 
 _CLOSED = "it was closed, or the training process that started it has ended"
 
 
 class Client:
-    """Asks the generation process for variants; may be pickled, forked, and used by several threads.
+    """Requests variants from the generation process; may be pickled, forked, and used by several threads.
+
+    Each thread of each process has a connection of its own, opened at first use.
 
     Args:
         address: where the generation process listens.
@@ -37,23 +40,23 @@ class Client:
     def __setstate__(self, state: tuple[str, int]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
-    def ask(self, sample: Sample, index: int, *, timeout_s: float) -> int:
-        """Ask for a variant and go on; returns the number to wait for with `answer`.
+    def request(self, sample: Sample, index: int, *, timeout_s: float) -> int:
+        """Request a variant without waiting; returns the number to pass to `answer`.
 
         Raises:
             GenerationProcessError: the generation process is gone.
-            GenerationTimeoutError: it took no message for ``timeout_s``.
+            GenerationTimeoutError: it read no message for ``timeout_s``.
         """
-        return self._connection().ask(sample, index, timeout_s)
+        return self._connection().request(sample, index, timeout_s)
 
     def answer(self, number: int, name: tuple[str, int], deadline: float, timeout_s: float) -> Variant:
-        """Wait for what `ask` asked for.
+        """Wait for a variant that was requested.
 
         Args:
-            number: what `ask` returned, in this thread.
+            number: what `request` returned, in this thread.
             name: key and index of the variant.
             deadline: when to stop waiting, on ``time.monotonic``'s clock.
-            timeout_s: how long that is in all, for the message.
+            timeout_s: how long that is in total, for the message.
 
         Raises:
             PocAugError: the generation process could not make the variant.
@@ -65,8 +68,8 @@ class Client:
             raise GenerationTimeoutError(
                 f"variant {name[1]} of sample {name[0]!r} was not there after {timeout_s:g} s",
                 expected="an insertion within timeout_s",
-                hint="raise timeout_s (a model's first load counts), set on_timeout='original', or fill the cache "
-                "before training with warm_cache",
+                hint="raise timeout_s (loading the models counts), or go on without it: live=LiveSettings("
+                "timeout_s=..., on_timeout='original'); or fill the cache before training with warm_cache",
             )
         if isinstance(message, Failed):
             raise message.error
@@ -74,11 +77,11 @@ class Client:
         return decode_record(message.record.tobytes(), *name)
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Nobody waits for these any more: what still comes for them is dropped."""
+        """Drop the answers to these requests, which nobody waits for any more."""
         self._connection().forget(numbers)
 
     def offer(self, make_sample: Callable[[], Sample], name: tuple[str, int]) -> bool:
-        """Have a variant made ahead, without waiting; ``False`` where this worker's share of the queue is full.
+        """Have a variant made ahead, without waiting; ``False`` if this worker's share of the queue is full.
 
         Args:
             make_sample: makes the sample; called only if there is room.
@@ -101,16 +104,16 @@ class Client:
         return max(1, self._queue_size // (1 if worker is None else worker.num_workers))
 
     def _connection(self) -> _Connection:
-        found: _Connection | None = getattr(self._own, "connection", None)
-        if found is None or found.pid != os.getpid():
-            if found is not None:
-                found.close()  # the parent's; its own copy stays open
-            found = self._own.connection = _Connection(self._address)
-        return found
+        connection: _Connection | None = getattr(self._own, "connection", None)
+        if connection is None or connection.pid != os.getpid():
+            if connection is not None:
+                connection.close()  # that of the parent process, which has its own copy
+            connection = self._own.connection = _Connection(self._address)
+        return connection
 
 
 class _Connection:
-    """One connection: requests out, answers in, in any order."""
+    """One connection; answers may come in any order."""
 
     def __init__(self, address: str) -> None:
         self.pid = os.getpid()
@@ -121,17 +124,17 @@ class _Connection:
         try:
             self._socket = connect(address)
         except OSError:
-            raise _gone(Gone(_CLOSED, closed=True)) from None
+            raise _process_gone(Gone(_CLOSED, closed=True)) from None
 
-    def ask(self, sample: Sample, index: int, timeout_s: float) -> int:
+    def request(self, sample: Sample, index: int, timeout_s: float) -> int:
         self._socket.settimeout(timeout_s)
         try:
             number = self._send(sample, index, waits=True)
         except TimeoutError:
             raise GenerationTimeoutError(
-                f"the generation process took no request for {timeout_s:g} s",
+                f"the generation process read no request for {timeout_s:g} s",
                 expected="a process that reads its requests",
-                hint="look at its output, and at whether its machine swaps",
+                hint="look at its output, and check whether the machine is out of memory and swaps",
             ) from None
         self._answers[number] = None
         return number
@@ -173,43 +176,41 @@ class _Connection:
     def _send(self, sample: Sample, index: int, *, waits: bool) -> int:
         self._next += 1
         try:
-            send(self._socket, self._next, Ask.of(sample, index, waits=waits))
+            send(self._socket, self._next, VariantRequest.of(sample, index, waits=waits))
         except ConnectionError:
-            self._find_out()
+            self._raise_gone()
         return self._next
 
     def _receive(self) -> None:
-        came = receive(self._socket)
-        if came is None:
-            self._find_out()
-            return
-        number, message = came
+        received = receive(self._socket)
+        if received is None:
+            self._raise_gone()
+        number, message = received
         if isinstance(message, Gone):
-            raise _gone(message)
+            raise _process_gone(message)
         self._offered.pop(number, None)
         if number in self._answers:
             self._answers[number] = message
 
-    def _find_out(self) -> None:
-        """The other side is gone: whoever listens there now knows why."""
-        why = Gone(_CLOSED, closed=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-            knock.settimeout(30)
+    def _raise_gone(self) -> NoReturn:
+        """Raise why the process is gone: the training process, which listens at its address now, says it."""
+        gone = Gone(_CLOSED, closed=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(30)
             try:
-                knock.connect(self._address)
-                came = receive(knock)
+                connection.connect(self._address)
+                received = receive(connection)
             except OSError:
-                came = None
-        if came is not None and isinstance(came[1], Gone):
-            why = came[1]
-        raise _gone(why)
+                received = None
+        if received is not None and isinstance(received[1], Gone):
+            gone = received[1]
+        raise _process_gone(gone)
 
 
-def _gone(message: Gone) -> GenerationProcessError:
+def _process_gone(message: Gone) -> GenerationProcessError:
     hint = "call POCAugmentedDataset again" if message.closed else "see the reason above"
-    error = GenerationProcessError(
-        f"the generation process is gone: {message.why}",
+    return GenerationProcessError(
+        f"the generation process is gone: {message.reason}",
         expected="a generation process that runs as long as its dataset is read",
-        hint=hint + ", or go on without new insertions: on_server_failure='original'",
+        hint=hint + ", or go on without new insertions: live=LiveSettings(on_server_failure='original')",
     )
-    return error

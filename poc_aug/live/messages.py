@@ -1,9 +1,9 @@
-"""Messages between processes of one machine: frames on a Unix socket, what they hold in anonymous shared memory.
+"""Messages between processes of one machine: frames on a Unix socket, their contents in anonymous shared memory.
 
 A message is a frame of 16 bytes with one file descriptor: memory that has no name anywhere (``memfd``), written by the
-sender and mapped by the receiver. The kernel frees it when the last process that holds it lets go or ends, so not
+sender and mapped by the receiver. The kernel frees it when the last process that holds it closes it or ends, so not
 even SIGKILL leaves a segment behind, and the size of ``/dev/shm`` (64 MB in many containers) does not matter. No lock
-is shared, so no process that dies can leave one taken.
+is shared, so a process that dies cannot leave one locked.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _ALIGN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A worker wants a variant of a sample.
+class VariantRequest:
+    """A worker requests a variant of a sample.
 
     Attributes:
         key: the sample's key.
         index: the variant's index.
-        image: uint8 ``[3, H, W]``, or ``[H, W, 3]`` where the channels are interleaved in memory.
+        image: uint8 ``[3, H, W]``, or ``[H, W, 3]`` if the channels are interleaved in memory.
         labels: integer ``[H, W]``.
         interleaved: whether they are.
         calibration: the frame's camera, see `Sample`.
-        waits: the worker waits for it; else it goes on, and those that are waited for come first.
+        waits: the worker waits for it; otherwise it goes on, and variants that a worker waits for come first.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Ask:
     calibration: Calibration | None = None
 
     @classmethod
-    def of(cls, sample: Sample, index: int, *, waits: bool) -> Ask:
+    def of(cls, sample: Sample, index: int, *, waits: bool) -> VariantRequest:
         """A request; the sample's tensors are not copied."""
         by_pixel = sample.image.permute(1, 2, 0)
         interleaved = not sample.image.is_contiguous() and by_pixel.is_contiguous()
@@ -61,7 +61,7 @@ class Ask:
         return cls(sample.key, index, image.numpy(), labels, interleaved, waits, sample.calibration)
 
     def sample(self) -> Sample:
-        """The sample, its tensors where the arrays are."""
+        """The sample; its tensors share the arrays' memory."""
         image = torch.from_numpy(self.image)
         image = image.permute(2, 0, 1) if self.interleaved else image
         return Sample(image, torch.from_numpy(self.labels), self.key, self.calibration)
@@ -83,20 +83,20 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no generation process any more, and why; sent as message 0, whatever was asked."""
+    """There is no generation process any more, and why; sent as message 0, whatever was requested."""
 
-    why: str
+    reason: str
     closed: bool = False
 
 
-Message: TypeAlias = Ask | Made | Failed | Gone
+Message: TypeAlias = VariantRequest | Made | Failed | Gone
 
 
 def send(to: socket.socket, number: int, message: Message) -> None:
     """Send a message; its arrays are copied once, into shared memory.
 
     Raises:
-        OSError: the other side is gone; ``BlockingIOError`` where the socket does not block and is full.
+        OSError: the other side is gone; ``BlockingIOError`` if the socket does not block and is full.
     """
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
@@ -118,7 +118,7 @@ def send(to: socket.socket, number: int, message: Message) -> None:
 
 
 def receive(source: socket.socket) -> tuple[int, Message] | None:
-    """The next message and its number; ``None`` where the other side is gone. Arrays are views of shared memory.
+    """The next message and its number; ``None`` if the other side is gone. Arrays are views of shared memory.
 
     Raises:
         TimeoutError: none came within the socket's timeout.
@@ -165,7 +165,7 @@ def connect(address: str) -> socket.socket:
     """A connection to a listener.
 
     Raises:
-        OSError: nobody listens there any more.
+        OSError: no process listens there any more.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -1,7 +1,8 @@
-"""The generation process: owns the pipeline and the accelerator, serves all workers of one training process."""
+"""What the generation process runs: the pipeline, on its accelerator, for all workers of one training process."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
@@ -13,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from multiprocessing import util
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -27,11 +27,11 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.live.board import Board
-from poc_aug.live.claims import Claims
-from poc_aug.live.doorman import Doorman
-from poc_aug.live.feed import Feed, Request, Stopped
+from poc_aug.live.counters import LiveCounters
 from poc_aug.live.messages import Failed, Made, Message
+from poc_aug.live.request_queue import QueuedVariant, RequestQueue, Stopped
+from poc_aug.live.request_sockets import RequestSockets
+from poc_aug.live.variant_locks import VariantLocks
 from poc_aug.reading.live_settings import ServerSettings
 from poc_aug.types import Variant
 
@@ -39,7 +39,7 @@ _logger = logging.getLogger("poc_aug")
 
 
 @dataclass(frozen=True)
-class Work:
+class GenerationSetup:
     """What a generation process is started with.
 
     Attributes:
@@ -47,7 +47,7 @@ class Work:
         schema: the dataset's label schema.
         dataset: type of the dataset, as the cache's manifest names it.
         cache: the ``NAME.cache`` directory to write through to.
-        temporary: the cache's folder is this run's alone, and goes with it.
+        temporary: the cache's folder is temporary, and is deleted when this run ends.
         settings: see `ServerSettings`.
         samples: how many samples the dataset has, repeated ones once.
     """
@@ -66,16 +66,16 @@ class Work:
         Raises:
             GenerationError: the function returned something else.
         """
-        made = self.pipeline if isinstance(self.pipeline, InsertionPipeline) else self.pipeline()
-        if not isinstance(made, InsertionPipeline):
+        pipeline = self.pipeline if isinstance(self.pipeline, InsertionPipeline) else self.pipeline()
+        if not isinstance(pipeline, InsertionPipeline):
             raise GenerationError(
-                f"pipeline={self.pipeline!r} returned a {type(made).__name__}",
+                f"pipeline={self.pipeline!r} returned a {type(pipeline).__name__}",
                 expected="a function without arguments that returns an InsertionPipeline",
             )
-        return made.for_dataset(self.schema)
+        return pipeline.for_dataset(self.schema)
 
     def manifest(self, pipeline: InsertionPipeline) -> Manifest:
-        """The manifest of the cache that the pipeline fills; its codec is that of a cache that is there already."""
+        """The manifest of the cache that the pipeline fills; the codec is that of the cache if it exists already."""
         codec = self.settings.codec
         if codec is None:
             codec = Cache.open(self.cache).manifest.codec if has_manifest(self.cache) else "delta-zstd"
@@ -83,65 +83,71 @@ class Work:
 
 
 def run_server(
-    work: Work, listener: socket.socket, control: Connection, report: Connection, board: Board, parent: int
+    setup: GenerationSetup,
+    listener: socket.socket,
+    control: Connection,
+    report: Connection,
+    counters: LiveCounters,
+    parent: int,
 ) -> None:
-    """What the process runs; ends when ``control`` says so, or when the training process is gone.
+    """Run the process until ``control`` says to stop, or the training process has ended.
 
-    Tells ``report``: "ready", or the traceback that ended it.
+    Sends to ``report`` that it is ready, or the traceback that ended it.
     """
-    # Ctrl-C reaches every process of a terminal; the training process decides what becomes of this one. Its mask was
-    # inherited, so that Ctrl-C could not interrupt the imports either.
+    # Ctrl-C reaches every process of a terminal, but the training process decides when this one ends. The signal mask
+    # was inherited, so that Ctrl-C could not interrupt the imports either.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    os.nice(work.settings.nice or 0)
-    # The threads of two thread pools would spin beside the loader's workers.
-    torch.set_num_threads(work.settings.threads)
-    feed = Feed(work.settings.max_wait_s)
-    signal.signal(signal.SIGTERM, lambda number, frame: feed.stop())
+    os.nice(setup.settings.nice or 0)
+    # More threads would compete with the loader's workers for processors.
+    torch.set_num_threads(setup.settings.threads)
+    queue = RequestQueue(setup.settings.max_wait_s)
+    signal.signal(signal.SIGTERM, lambda number, frame: queue.stop())
 
-    def orphaned() -> None:
-        # Whatever the inserter does: this process does not outlive its training for long.
-        timer = threading.Timer(work.settings.grace_s, os._exit, [1])
+    def end_in_time() -> None:
+        # Whatever the inserter is doing, this process does not outlive the training for long.
+        timer = threading.Timer(setup.settings.grace_s, os._exit, [1])
         timer.daemon = True
         timer.start()
 
-    doorman = Doorman(listener, control, feed, parent, orphaned)
-    doorman.start()
+    sockets = RequestSockets(listener, control, queue, parent, on_orphaned=end_in_time)
+    sockets.start()
     code = 1
     try:
-        server = _Server(work, feed, doorman, board)
+        server = _Server(setup, queue, sockets, counters)
         report.send(("ready", ""))
-        board["ready"] = 1
+        counters["ready"] = 1
         server.serve()
     except Stopped:
         code = 0
     except BaseException:
-        with suppress(OSError):  # nobody is left to be told
+        with suppress(OSError):  # the training process has ended
             report.send(("failed", traceback.format_exc()))
     finally:
-        board["over"] = 1
-        if work.temporary and (doorman.orphaned or os.getppid() != parent):
-            shutil.rmtree(work.cache.parent, ignore_errors=True)
-        # Everything is stored and told. Taking torch apart in order takes 1.5 s, which training would wait for; what
-        # multiprocessing has to give back by name (a semaphore of tqdm's, for one) is given back all the same.
-        util._exit_function()  # type: ignore[attr-defined]
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        counters["over"] = 1
+        if setup.temporary and (sockets.orphaned or os.getppid() != parent):
+            shutil.rmtree(setup.cache.parent, ignore_errors=True)
+        end_in_time()
+    # Everything is stored and answered. `multiprocessing` cleans up as always, but the interpreter does not take torch
+    # apart module by module: that takes 1.5 s, and training would wait for it.
+    atexit.register(os._exit, code)
+    sys.exit(code)
 
 
 class _Server:
-    """The engine between the feed and the cache."""
+    """Runs the engine on what the queue holds, and writes what it makes to the cache."""
 
-    def __init__(self, work: Work, feed: Feed, doorman: Doorman, board: Board) -> None:
-        self._feed, self._doorman, self._board = feed, doorman, board
-        self._pipeline = work.build()
+    def __init__(
+        self, setup: GenerationSetup, queue: RequestQueue, sockets: RequestSockets, counters: LiveCounters
+    ) -> None:
+        self._queue, self._sockets, self._counters = queue, sockets, counters
+        self._pipeline = setup.build()
         self._pipeline.check()
         self._stack = ExitStack()
-        self._writer = self._stack.enter_context(_own_shard(work.cache, work.manifest(self._pipeline)))
-        self._cache = self._stack.enter_context(Cache.open(work.cache))
-        self._claims = Claims(work.cache)
-        self._stack.callback(self._claims.close)
+        self._writer = self._stack.enter_context(_own_shard(setup.cache, setup.manifest(self._pipeline)))
+        self._cache = self._stack.enter_context(Cache.open(setup.cache))
+        self._locks = VariantLocks(setup.cache)
+        self._stack.callback(self._locks.close)
         self._statistics = Statistics()
         self._failures: list[tuple[str, int, GenerationError]] = []
         self._finished: list[Variant] = []
@@ -149,11 +155,11 @@ class _Server:
         self._stored = self._made = self._failed = 0
 
     def serve(self) -> None:
-        """Until the feed is stopped.
+        """Generate until the queue is stopped.
 
         Raises:
             Stopped: it was.
-            Exception: what ended the engine; everything that was finished is stored and told before.
+            Exception: what ended the engine; everything that was finished is stored and answered before.
         """
         with self._stack:
             try:
@@ -162,93 +168,93 @@ class _Server:
                     ordered=False,
                     statistics=self._statistics,
                     failures=self._failures,
-                    wake=self._feed.wake,
+                    wake=self._queue.wake,
                 ):
                     self._finished.append(variant)
             finally:
-                self._settle()
+                self._store_and_answer()
 
     def _jobs(self) -> Iterator[tuple[CheckedSample, int] | None]:
         while True:
-            self._settle()
-            request = self._feed.take(busy=self._running > 0)
-            if request is None:
+            self._store_and_answer()
+            queued = self._queue.take(busy=self._running > 0)
+            if queued is None:
                 yield None
-            elif (sample := self._begin(request)) is not None:
-                yield sample, request.ask.index
+            elif (sample := self._begin(queued)) is not None:
+                yield sample, queued.request.index
 
-    def _begin(self, request: Request) -> CheckedSample | None:
-        """The sample to make the variant from, if that is for this process to do now."""
-        key, index = request.name
-        if self._answer_stored(request):
+    def _begin(self, queued: QueuedVariant) -> CheckedSample | None:
+        """The sample to generate for; ``None`` if the variant is answered already, or another process generates it."""
+        key, index = queued.name
+        if self._answer_stored(queued):
             return None
-        if not self._claims.take(key, index):
-            self._feed.put_back(request)
+        if not self._locks.acquire(key, index):
+            self._queue.postpone(queued)
             return None
         try:
-            # Between the first look and the claim another process may have stored it.
-            if self._answer_stored(request):
-                self._claims.give_back(key, index)
+            # Between the look into the cache and the lock, another process may have stored it.
+            if self._answer_stored(queued):
+                self._locks.release(key, index)
                 return None
-            sample = self._pipeline.check_sample(request.ask.sample())
+            sample = self._pipeline.check_sample(queued.request.sample())
         except PocAugError as error:
-            self._claims.give_back(key, index)
-            self._tell((key, index), Failed(error))
+            self._locks.release(key, index)
+            self._answer((key, index), Failed(error))
             return None
         self._running += 1
         return sample
 
-    def _answer_stored(self, request: Request) -> bool:
-        key, index = request.name
+    def _answer_stored(self, queued: QueuedVariant) -> bool:
+        key, index = queued.name
         if self._cache.get_new(key, index) is None:
             return False
         record = self._cache.raw(key, index)
         assert record is not None  # just read
         self._stored += 1
-        self._tell((key, index), Made(np.frombuffer(record, np.uint8)))
+        self._answer((key, index), Made(np.frombuffer(record, np.uint8)))
         return True
 
-    def _settle(self) -> None:
-        """Store and answer what is finished, tell what failed."""
+    def _store_and_answer(self) -> None:
+        """Store and answer what is finished; answer what failed."""
         finished, self._finished = self._finished, []
         records = [(variant, encode_record(variant, self._writer.manifest.codec)) for variant in finished]
-        # First on disk, then told: what training has seen is never lost.
+        # First on disk, then sent: what training has used is never lost.
         self._writer.put_records(records)
         self._running -= len(records) + len(self._failures)
         self._made += len(records)
-        told: list[tuple[tuple[str, int], Message]] = [
+        answers: list[tuple[tuple[str, int], Message]] = [
             ((variant.key, variant.index), Made(np.frombuffer(record, np.uint8))) for variant, record in records
         ]
         for key, index, error in self._failures:
             if not self._failed:
                 _logger.warning("Generating variant %d of %r failed, training goes on: %s", index, key, error)
             self._failed += 1
-            told.append(((key, index), Failed(error)))
+            answers.append(((key, index), Failed(error)))
         self._failures.clear()
-        # Before they are told: whoever has an answer sees it counted.
-        self._write_board(len(self._feed) - len(told))
-        for name, message in told:
-            self._claims.give_back(*name)
-            self._tell(name, message)
+        # Before they are sent: whoever has an answer finds it counted.
+        self._update_counters(len(self._queue) - len(answers))
+        for name, message in answers:
+            self._locks.release(*name)
+            self._answer(name, message)
 
-    def _tell(self, name: tuple[str, int], message: Message) -> None:
-        for asker in self._feed.done(name):
-            self._doorman.answer(asker, message)
+    def _answer(self, name: tuple[str, int], message: Message) -> None:
+        for requester in self._queue.remove(name):
+            self._sockets.answer(requester, message)
 
-    def _write_board(self, queue: int) -> None:
-        board, statistics = self._board, self._statistics
-        board["queue"] = queue
-        board["made"], board["failed"], board["stored"] = self._made, self._failed, self._stored
-        board["attempts"] = sum(statistics.attempts.values())
-        board["accepted"] = sum(statistics.accepted.values())
+    def _update_counters(self, queue: int) -> None:
+        counters, statistics = self._counters, self._statistics
+        counters["queue"] = queue
+        counters["made"], counters["failed"], counters["stored"] = self._made, self._failed, self._stored
+        counters["attempts"] = sum(statistics.attempts.values())
+        counters["accepted"] = sum(statistics.accepted.values())
         batches = dict(statistics.batches)
-        board["batches"] = sum(batches.values())
-        board["crops"] = sum(size * count for size, count in batches.items())
-        board["insert_s"] = statistics.seconds["insert"]
+        counters["batches"] = sum(batches.values())
+        counters["crops"] = sum(size * count for size, count in batches.items())
+        counters["insert_s"] = statistics.seconds["insert"]
 
 
 def _own_shard(cache: Path, manifest: Manifest) -> CacheWriter:
-    """A writer on the first shard that no other process writes: several may fill one cache."""
+    """A writer on the first shard that no other process writes to: several processes may fill one cache."""
     number = 0
     while True:
         try:

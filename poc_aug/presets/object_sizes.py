@@ -1,4 +1,4 @@
-"""Real sizes of objects, in metres: what perspective turns into pixels."""
+"""Real sizes of objects in metres, which perspective turns into pixels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from poc_aug.errors import SettingError
+from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import class_key
-from poc_aug.recipe import PerspectiveSize, read_yaml
+from poc_aug.recipe import PerspectiveSize
 
 Measure = Literal["height", "longest"]
 
@@ -27,11 +28,11 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class RealSizes:
-    """Real sizes of objects by name; capitals, "_" and "-" for a space make no difference.
+    """Real sizes of objects by name; case does not matter, nor whether words are parted by " ", "_" or "-".
 
     Attributes:
-        metres: size in metres and what it measures: the height, or the longest side of things that lie about.
-        aspects: least and greatest width over height, where they are known.
+        metres: size in metres and what it measures: the height, or the longest side (of things that lie on the ground).
+        aspects: smallest and largest width over height, as far as known.
 
     Example:
         >>> sizes = RealSizes.from_dict({"mug": 0.1})
@@ -67,8 +68,8 @@ class RealSizes:
                 f"the real size of {', '.join(map(repr, unknown))} is not known",
                 expected="objects of poc_aug/sizes.yaml, sizes in metres, or sizes in pixels",
                 hint=f"give it: sizes={{{given}}} in metres; or sizes='40:120px' or '0.05:0.2' for sizes in pixels or "
-                "in parts of the frame",
-                command="--sizes 40:120px (pixels) or --sizes 0.05:0.2 (parts of the frame) for all; or write "
+                "as fractions of the frame",
+                command="--sizes 40:120px (pixels) or --sizes 0.05:0.2 (fractions of the frame) for all; or write "
                 f"{lines} (metres), one per line, into a file, and give --sizes-file FILE.yaml",
             )
 
@@ -83,11 +84,11 @@ class RealSizes:
         return PerspectiveSize(size_m=known[0], measure=known[1], min_px=min_px)
 
     def aspect(self, name: str) -> tuple[float, float] | None:
-        """Least and greatest width over height of an object; ``None``: not known."""
+        """Smallest and largest width over height of an object; ``None`` if not known."""
         return self._aspects.get(class_key(name))
 
     def over(self, other: RealSizes) -> RealSizes:
-        """These sizes, and the other's for names that these do not hold."""
+        """These sizes, completed by the other's for names that these do not hold."""
         return RealSizes({**other._metres, **self._metres}, {**other._aspects, **self._aspects})
 
     @classmethod
@@ -96,29 +97,31 @@ class RealSizes:
 
         Args:
             data: ``{name: metres}``, or ``{"height": {...}, "longest": {...}, "aspect": {name: [least, greatest]}}``.
-            where: what errors call it.
+            where: the name of their source in errors.
 
         Raises:
-            SettingError: another form, a name that comes twice, or a value that is not a positive number.
+            SettingError: another form, a name that occurs twice, or a value that is not a positive number.
         """
         tables: Mapping[str, Any] = data
         if not any(isinstance(data.get(name), Mapping) for name in _TABLES):
             tables = {"height": data}
-        strange = sorted(str(name) for name in tables if name not in _TABLES)
-        if strange or not all(isinstance(table, Mapping) for table in tables.values()):
-            raise SettingError(f"{where}: {strange or dict(tables)}", expected=_FORMS)
+        unknown = sorted(str(name) for name in tables if name not in _TABLES)
+        if unknown or not all(isinstance(table, Mapping) for table in tables.values()):
+            raise SettingError(f"{where}: {unknown or dict(tables)}", expected=_FORMS)
         metres: dict[str, tuple[float, Measure]] = {}
         for measure in get_args(Measure):
             for name, value in tables.get(measure, {}).items():
                 _add(metres, name, (_positive(value, f"{where}: {name}"), cast(Measure, measure)), where)
         aspects: dict[str, tuple[float, float]] = {}
         for name, value in tables.get("aspect", {}).items():
-            told = f"{where}: aspect of {name}"
+            entry = f"{where}: aspect of {name}"
             if not isinstance(value, list | tuple) or len(value) != 2:
-                raise SettingError(f"{told} = {value!r}", expected="least and greatest width over height: [0.8, 1.4]")
-            low, high = (_positive(limit, told) for limit in value)
+                raise SettingError(
+                    f"{entry} = {value!r}", expected="smallest and largest width over height: [0.8, 1.4]"
+                )
+            low, high = (_positive(limit, entry) for limit in value)
             if high < low:
-                raise SettingError(f"{told} = {value!r}", expected="the least first, then the greatest")
+                raise SettingError(f"{entry} = {value!r}", expected="the smallest first, then the largest")
             _add(aspects, name, (low, high), where)
         if not metres and not aspects:
             raise SettingError(f"{where}: no sizes", expected=_FORMS)
@@ -131,37 +134,47 @@ class RealSizes:
         Raises:
             SettingError: no such file, not YAML, or as in `from_dict`.
         """
-        return cls.from_dict(read_yaml(path), str(path))
+        return cls.from_dict(read_yaml(path, SettingError), str(path))
 
 
 def _add(table: dict[str, Any], name: object, value: object, where: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise SettingError(f"{where}: the name {name!r} is not text", expected=_FORMS, hint="put it in quotes")
     if class_key(name) in map(class_key, table):
-        raise SettingError(f"{where}: {name!r} comes twice", expected="one size for each name")
+        raise SettingError(f"{where}: {name!r} occurs twice", expected="one size per name")
     table[name] = value
 
 
-def _positive(value: object, told: str) -> float:
+def _positive(value: object, entry: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise SettingError(f"{told} = {value!r}", expected="a number greater than 0, such as 0.1")
+        raise SettingError(f"{entry} = {value!r}", expected="a number greater than 0, such as 0.1")
     return float(value)
 
 
 @cache
 def known_real_sizes() -> RealSizes:
-    """The sizes of ``sizes.yaml``."""
+    """The sizes of ``sizes.yaml``.
+
+    Example:
+        >>> known_real_sizes().rule("person").size_m
+        1.72
+    """
     text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
     return RealSizes.from_dict(yaml.safe_load(text), "sizes.yaml")
 
 
 def known_sizes() -> MappingProxyType[str, tuple[float, Measure]]:
-    """Size in metres and what it measures, by object name; from ``sizes.yaml``."""
+    """Size in metres and what it measures, by object name; from ``sizes.yaml``.
+
+    Example:
+        >>> known_sizes()["person"]
+        (1.72, 'height')
+    """
     return MappingProxyType(dict(known_real_sizes().metres))
 
 
 def known_aspects() -> MappingProxyType[str, tuple[float, float]]:
-    """Least and greatest width over height, by object name; from ``sizes.yaml``."""
+    """Smallest and largest width over height, by object name; from ``sizes.yaml``."""
     return MappingProxyType(dict(known_real_sizes().aspects))
 
 
@@ -169,10 +182,14 @@ def real_size(name: str, *, min_px: int = 16) -> PerspectiveSize:
     """The size rule of an object of ``sizes.yaml`` by its real size.
 
     Args:
-        name: an object of `known_sizes`; underscores count as spaces, capitals do not matter.
+        name: an object of `known_sizes`; case does not matter, and "_" may stand for a space.
         min_px: see `PerspectiveSize`.
 
     Raises:
         SettingError: the object's size is not known.
+
+    Example:
+        >>> real_size("person")
+        PerspectiveSize(kind='perspective', size_m=1.72, measure='height', jitter=0.1, min_px=16, max_fraction=0.6)
     """
     return known_real_sizes().rule(name, min_px=min_px)

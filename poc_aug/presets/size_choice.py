@@ -1,4 +1,4 @@
-"""What ``--sizes`` says: pixels, parts of the frame, or metres; and a recipe's objects in those sizes."""
+"""``--sizes``: pixels, fractions of the frame, or metres; and a recipe's objects in those sizes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from poc_aug.recipe import FrameSize, ObjectSpec, PerspectiveSize, PixelSize, Re
 
 SizeChoice: TypeAlias = "PixelSize | FrameSize | Literal['metres']"
 
-_FORMS = "40:120px (pixels), 0.05:0.2 (parts of the frame's longer side) or metres (real sizes, by perspective)"
+_FORMS = "40:120px (pixels), 0.05:0.2 (fractions of the frame's longer side) or metres (real sizes, by perspective)"
 _LEAST_PX = 4
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
 _LIMITS = re.compile(rf"({_NUMBER}):({_NUMBER})(px)?", re.ASCII)
 
 
 def parse_sizes(text: str) -> SizeChoice:
-    """Sizes as one types them: ``"40:120px"``, ``"0.05:0.2"`` or ``"metres"``.
+    """Parse sizes as given on the command line: ``"40:120px"``, ``"0.05:0.2"`` or ``"metres"``.
 
     Returns:
         `PixelSize`, `FrameSize`, or ``"metres"``: each object's real size.
@@ -30,21 +30,21 @@ def parse_sizes(text: str) -> SizeChoice:
         >>> parse_sizes("40:120px")
         PixelSize(kind='pixels', min_px=40, max_px=120)
     """
-    told = text.strip()
-    if told in ("metres", "meters"):
+    stripped = text.strip()
+    if stripped in ("metres", "meters"):
         return "metres"
-    limits = _LIMITS.fullmatch(told)
+    limits = _LIMITS.fullmatch(stripped)
     if limits is None:
-        one = re.fullmatch(rf"(?:{_NUMBER})(?:px)?", told)
-        raise _wrong(text, "one limit" if one else "", "give the least and the greatest" if one else "")
+        one = re.fullmatch(rf"(?:{_NUMBER})(?:px)?", stripped)
+        raise _wrong(text, "one limit" if one else "", "give the smallest and the largest" if one else "")
     low, high = float(limits[1]), float(limits[2])
     if limits[3]:
         if "." in limits[1] + limits[2]:
-            raise _wrong(text, "parts of a pixel", f"{round(low)}:{round(high)}px")
+            raise _wrong(text, "fractions of a pixel", f"{round(low)}:{round(high)}px")
         if low < _LEAST_PX:
             raise _wrong(text, f"less than {_LEAST_PX} pixels")
         if high <= low:
-            raise _wrong(text, "the greatest is not greater than the least", _ordered(limits[1], limits[2], "px"))
+            raise _wrong(text, "the largest is not larger than the smallest", _ordered(limits[1], limits[2], "px"))
         return PixelSize(min_px=int(low), max_px=int(high))
     if high > 1:
         pixels = "." not in limits[1] + limits[2] and low < high
@@ -52,12 +52,17 @@ def parse_sizes(text: str) -> SizeChoice:
     if low <= 0:
         raise _wrong(text, "a size of 0")
     if high <= low:
-        raise _wrong(text, "the greatest is not greater than the least", _ordered(limits[1], limits[2], ""))
+        raise _wrong(text, "the largest is not larger than the smallest", _ordered(limits[1], limits[2], ""))
     return FrameSize(min_fraction=low, max_fraction=high)
 
 
 def sizes_text(choice: SizeChoice) -> str:
-    """What `parse_sizes` reads as this choice."""
+    """The text that `parse_sizes` reads as this choice.
+
+    Example:
+        >>> sizes_text(FrameSize(min_fraction=0.05, max_fraction=0.2))
+        '0.05:0.2'
+    """
     if isinstance(choice, PixelSize):
         return f"{choice.min_px}:{choice.max_px}px"
     return choice if isinstance(choice, str) else f"{choice.min_fraction:g}:{choice.max_fraction:g}"
@@ -72,17 +77,22 @@ def _wrong(text: str, why: str, hint: str = "") -> SettingError:
 
 
 def with_sizes(recipe: Recipe, choice: SizeChoice, own: RealSizes | None = None, *, inherent: bool = False) -> Recipe:
-    """A recipe whose objects all come in the chosen sizes.
+    """A recipe whose objects all have the chosen sizes.
 
     Args:
         recipe: the recipe.
-        choice: one rule for all objects instead of all of theirs; or "metres": those that have no size in metres
-            get their real one, but for those with a size of their own that may be anywhere (a bird flying).
-        own: real sizes that count before the recipe's and the known ones; for "metres".
-        inherent: whether the inserter brings a real size for objects without one (rendered ones).
+        choice: one rule for all objects that replaces theirs; or "metres": objects without a size in metres get their
+            real size, except those that have a size of their own and may be anywhere (a bird flying).
+        own: real sizes that take precedence over the recipe's and the known ones; for "metres".
+        inherent: whether the inserter knows the real size of objects that have none in the recipe (rendered ones do).
 
     Raises:
         SettingError: the real size of an object is not known.
+
+    Example:
+        >>> recipe = Recipe(objects=["person"])
+        >>> with_sizes(recipe, parse_sizes("metres")).objects[0].size.size_m
+        1.72
     """
     if choice != "metres":
         objects = [{**spec.model_dump(), "size": None} for spec in recipe.objects]
@@ -96,7 +106,7 @@ def _in_metres(spec: ObjectSpec, recipe: Recipe, own: RealSizes | None, inherent
     named = own is not None and spec.name in own
     real: PixelSize | FrameSize | PerspectiveSize
     if spec.size is not None and spec.location == () and not named:
-        real = rule  # what flies has no foot on the ground, whose row its metres would follow from
+        real = rule  # what flies has no foot on the ground, from whose row its metres could be converted
     elif isinstance(rule, PerspectiveSize) and not named and (inherent or rule.size_m is not None):
         real = rule
     else:

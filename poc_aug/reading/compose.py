@@ -3,6 +3,9 @@
 POC §3.1, "object blending": ``(1 - a) * base + a * patch``, where ``a`` is the feathered mask. We feather as
 ``max(mask, G_sigma(mask))``, so the object itself stays opaque. An insertion that brings its own matte (``alpha``) is
 blended with that instead: its edge is known already. Its shadow (``shade``) darkens the base first.
+
+On the CPU this is done in whole numbers, which `benchmarks/blending.py` compares with kornia's filters; tensors on
+another device are blended there, with kornia (`poc_aug.reading.compose_tensors`).
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poc_aug.errors import SettingError
-from poc_aug.masks import bounds, dilate, feather, window
+from poc_aug.masks import bounds, dilate, grow_box, window
+from poc_aug.reading.compose_opacity import opacity
+from poc_aug.reading.compose_tensors import blend_into, paint_into
 from poc_aug.types import Box, Insertion, Sample
 
 
@@ -39,7 +43,7 @@ class PixelCanvas(Protocol):
 
 @runtime_checkable
 class Blends(Protocol):
-    """An image canvas that blends by itself, to the same bits as `blend`."""
+    """An image canvas that blends by itself, to the same bits as `compose_image` does for others."""
 
     def blend(self, box_yxhw: Box, patch: torch.Tensor, alpha: torch.Tensor, shade: torch.Tensor | None) -> None:
         """Darken by ``shade``, then put ``patch`` over it by ``alpha``."""
@@ -55,56 +59,31 @@ class Fills(Protocol):
         ...
 
 
-def opacity(insertion: Insertion, sigma_px: float) -> torch.Tensor:
-    """How much of the patch shows: uint8 ``[h, w]``, 255 is opaque; its own matte, else its feathered mask.
+@runtime_checkable
+class LendsImage(Protocol):
+    """A canvas over an image on a device other than the CPU, which is blended into where it lies."""
 
-    Raises:
-        SettingError: a feather wider than the patch holds pixels for.
-    """
-    if insertion.alpha is not None:
-        return insertion.alpha
-    if not 0 <= sigma_px <= insertion.max_sigma_px:
-        raise SettingError(
-            f"sigma_px={sigma_px}",
-            expected=f"0 to {insertion.max_sigma_px}: the insertion holds no pixels beyond that feather",
-            hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
-        )
-    return feather(insertion.mask, sigma_px).mul_(255).round_().to(torch.uint8)
+    @property
+    def bgr(self) -> bool:
+        """Whether its channels are blue, green, red."""
+        ...
+
+    def lend_image(self) -> torch.Tensor:
+        """Its own pixels, uint8 ``[3, H, W]``, to be written to."""
+        ...
 
 
-def support(insertion: Insertion, sigma_px: float) -> torch.Tensor:
-    """The pixels that composing may change: bool ``[h, w]`` in the patch's rectangle."""
-    touched = opacity(insertion, sigma_px) > 0
-    return touched if insertion.shade is None else touched | (insertion.shade > 0)
+@runtime_checkable
+class LendsLabels(Protocol):
+    """A canvas over labels on a device other than the CPU, which are written to where they lie."""
+
+    def lend_labels(self) -> torch.Tensor:
+        """Its own ids, integer ``[H, W]``, to be written to."""
+        ...
 
 
-def covered(insertions: Iterable[Insertion], size_hw: tuple[int, int], sigma_px: float) -> torch.Tensor:
-    """The pixels that an object or its soft edge covers: bool ``[H, W]`` of the frame; shadows do not count."""
-    mask = torch.zeros(size_hw, dtype=torch.bool)
-    for insertion in insertions:
-        y, x, h, w = insertion.box_yxhw
-        mask[y : y + h, x : x + w] |= opacity(insertion, sigma_px) > 0
-    return mask
-
-
-def blend(base: torch.Tensor, insertion: Insertion, sigma_px: float) -> torch.Tensor:
-    """Blend an insertion into the pixels of its rectangle.
-
-    Args:
-        base: uint8 ``[3, h, w]``, the base image in the patch's rectangle; not modified.
-        insertion: what to blend in.
-        sigma_px: feather in pixels.
-
-    Returns:
-        uint8 ``[3, h, w]``; equal to ``base`` wherever `support` is false.
-    """
-    pixels = base.clone(memory_format=torch.contiguous_format)
-    _blend_into(pixels.numpy(), insertion, sigma_px)
-    return pixels
-
-
-def _blend_into(pixels: npt.NDArray[np.uint8], insertion: Insertion, sigma_px: float) -> None:
-    """Blend in place. In whole numbers, each step rounded to the nearest: 2x faster than float32."""
+def _blend_patch(pixels: npt.NDArray[np.uint8], insertion: Insertion, sigma_px: float) -> None:
+    """Blend into uint8 ``[3, h, w]`` in place, in whole numbers, each step rounded: 2x faster than float32."""
     # Each in its own bounds: a shadow is often wider than its object, and lies at its foot only.
     if insertion.shade is not None:
         inner = window(bounds(insertion.shade))
@@ -150,9 +129,12 @@ def paint_labels(
         ring_px: width of the rings in pixels; 0: none.
         ring_id: label id of the rings.
     """
+    if isinstance(canvas, LendsLabels):
+        paint_into(canvas.lend_labels()[None], [insertions], ids, ring_px=ring_px, ring_id=ring_id)
+        return
     if ring_px:
         for insertion in insertions:
-            box, mask = _grown(insertion.box_yxhw, insertion.mask, ring_px, canvas.size_hw)
+            box, mask = grow_box(insertion.box_yxhw, insertion.mask, ring_px, canvas.size_hw)
             labels = canvas.read(box)
             labels[dilate(mask, ring_px)] = ring_id
             canvas.write(box, labels)
@@ -167,23 +149,17 @@ def paint_labels(
         canvas.write(insertion.box_yxhw, labels)
 
 
-def _grown(box: Box, mask: torch.Tensor, margin_px: int, size_hw: tuple[int, int]) -> tuple[Box, torch.Tensor]:
-    """The box grown by ``margin_px`` inside the frame, and the mask in it."""
-    y, x, h, w = box
-    top, left = max(0, y - margin_px), max(0, x - margin_px)
-    bottom, right = min(size_hw[0], y + h + margin_px), min(size_hw[1], x + w + margin_px)
-    padding = (x - left, right - x - w, y - top, bottom - y - h)
-    return (top, left, bottom - top, right - left), torch.nn.functional.pad(mask, padding)
-
-
 def compose_image(canvas: PixelCanvas, insertions: Iterable[Insertion], sigma_px: float) -> None:
     """Blend insertions, in their order (far to near), into an image canvas."""
+    if isinstance(canvas, LendsImage):
+        blend_into(canvas.lend_image()[None], [[*insertions]], sigma_px, bgr=canvas.bgr)
+        return
     for insertion in insertions:
         if isinstance(canvas, Blends):
             canvas.blend(insertion.box_yxhw, insertion.patch, opacity(insertion, sigma_px), insertion.shade)
             continue
         pixels = canvas.read(insertion.box_yxhw)  # a copy, blended into in place
-        _blend_into(pixels.numpy(), insertion, sigma_px)
+        _blend_patch(pixels.numpy(), insertion, sigma_px)
         canvas.write(insertion.box_yxhw, pixels)
 
 

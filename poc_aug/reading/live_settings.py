@@ -16,18 +16,26 @@ class ServerSettings:
     """How a generation process works; nothing here changes what is generated.
 
     Attributes:
-        max_wait_s: seconds that a batch which is not full waits for more requests.
-        queue_size: most samples that all workers together have queued to be made ahead ("background"); each takes
-            the size of a frame and its labels in shared memory.
-        grace_s: seconds for the batch that runs to finish when training ends; then the process is killed.
-        codec: codec of the patches in a new cache; ``None``: the cache's own, else "delta-zstd".
-        threads: torch's threads on the CPU there. One, as in loader workers, where the models run on an accelerator;
-            more only for models that run on the CPU: they would take the workers' cores.
-        nice: how far the process steps back where processors are scarce (``os.nice``), 0 to 19; ``None``: 19 with
-            ``on_miss="background"``, so that it takes what loader and training leave, else 0.
+        max_wait_s: seconds that a batch that is not full waits for further requests.
+        queue_size: how many samples all workers together may have queued to be generated ahead ("background"); each
+            takes the size of a frame and its labels in shared memory.
+        grace_s: seconds that the running batch has to finish when training ends; then the process is killed.
+        codec: codec of the patches in a new cache; ``None``: that of the cache if it exists, otherwise "delta-zstd".
+        threads: threads of torch on the CPU. One, as in loader workers, if the models run on an accelerator; more only
+            for models that run on the CPU, where they compete with the workers.
+        nice: niceness of the process (``os.nice``), 0 to 19; ``None``: 19 with ``on_miss="background"``, so that it
+            uses what loader and training leave of the processors, otherwise 0.
 
     Raises:
         SettingError: a value outside its limits.
+
+    Example:
+        >>> ServerSettings(queue_size=64).queue_size
+        64
+        >>> ServerSettings(nice=30)
+        Traceback (most recent call last):
+        poc_aug.errors.SettingError: nice=30
+        Expected: 0 to 19, or None
     """
 
     max_wait_s: float = 0.01
@@ -68,6 +76,17 @@ class LiveSettings:
 
     Raises:
         SettingError: a value outside its limits.
+
+    Example:
+        As ``POCAugmentedDataset(base, "new.cache", pipeline=make_pipeline, live=LiveSettings(refresh=0.1))``.
+
+        >>> settings = LiveSettings(refresh=0.1, on_timeout="original", server=ServerSettings(threads=4))
+        >>> settings.num_variants, settings.timeout_s
+        (3, 600.0)
+        >>> LiveSettings(refresh=10)
+        Traceback (most recent call last):
+        poc_aug.errors.SettingError: refresh=10
+        Expected: a share in [0, 1]
     """
 
     num_variants: int = 3

@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
-
-import numpy as np
-import torch
+from typing import Literal, get_args
 
 from poc_aug.errors import SettingError
+from poc_aug.reading.shared_numbers import SharedNumbers
 
 Redraw = Literal["epoch", "read"]
 
 
 class DrawNumbers:
-    """The number of the draw that an item shows next: its reads so far, and at least the epoch. Shared by all workers.
+    """The number of the draw that each item shows next: how often it was read, but at least the epoch.
 
     A loop that calls `set_epoch` before each pass, and one that never does, get the same draws: pass n shows draw n. An
     item that is read several times in one epoch never shows the same draw twice.
 
-    Numbers are kept in shared memory without a lock. Items that two workers read at the same moment under the same
-    index (possible only with samplers that repeat an index within the batches that are under way) may swap their
-    draws, or show the same one.
+    All workers share the numbers, without a lock. If two workers read the same index at the same moment (possible only
+    with samplers that repeat an index within the batches that are being loaded), they may swap draws, or show the same.
 
     Args:
         length: number of items.
     """
 
     def __init__(self, length: int) -> None:
-        self._next: torch.Tensor = torch.zeros(length, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self._view: np.ndarray[Any, Any] = self._next.numpy()
+        self._next = SharedNumbers(length)
 
     def take(self, index: int, epoch: int) -> int:
-        """Number of the draw for this read of item ``index``; the next read gets a higher one."""
-        number = max(int(self._view[index]), epoch)
-        self._view[index] = number + 1
+        """Number of the draw for this read of item ``index``; the next read gets a higher number."""
+        number = max(int(self._next.values[index]), epoch)
+        self._next.values[index] = number + 1
         return number
-
-    def __getstate__(self) -> torch.Tensor:
-        return self._next
-
-    def __setstate__(self, state: torch.Tensor) -> None:
-        # Worker processes are sent the shared numbers; any other copy has its own, to be shared with its workers.
-        if not state.is_shared():  # type: ignore[no-untyped-call]
-            state = state.clone().share_memory_()  # type: ignore[no-untyped-call]
-        self._next = state
-        self._view = self._next.numpy()
 
 
 def check_redraw(redraw: str | None) -> None:
     """Check the value of ``redraw=``; ``None`` stands for ``"epoch"``, with a warning if items are read again.
 
     Raises:
-        SettingError: it is none of them.
+        SettingError: any other value.
     """
     if redraw is not None and redraw not in get_args(Redraw):
         raise SettingError(
@@ -62,7 +48,7 @@ def check_redraw(redraw: str | None) -> None:
 
 
 def read_again(index: int, epoch: int) -> str:
-    """The warning for an item that shows the same insertions once more, because nobody has announced a new epoch."""
+    """The warning for an item that shows the same insertions again, because no new epoch was announced."""
     return (
         f"item {index} was read again in epoch {epoch}, and shows the same insertions as before: they are drawn anew "
         f"when the epoch changes. Call set_epoch(epoch) before each pass over the data; if the training loop cannot "

@@ -14,9 +14,9 @@ def test_arms_take_turns_forward_and_back_after_the_warm_up() -> None:
         calls.append(name)
         return float(len(calls))
 
-    found = interleaved({"a": lambda: arm("a"), "b": lambda: arm("b")}, repeats=3)
+    results = interleaved({"a": lambda: arm("a"), "b": lambda: arm("b")}, repeats=3)
     assert "".join(calls) == "ba" + "ab" + "ba" + "ab"
-    assert found == {"a": [3, 6, 7], "b": [4, 5, 8]}
+    assert results == {"a": [3, 6, 7], "b": [4, 5, 8]}
 
 
 def test_ratios_are_taken_round_by_round() -> None:

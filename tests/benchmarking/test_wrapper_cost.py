@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from poc_aug.benchmarking.wrapper_cost import STAGES, bench_reading, load, print_result, reading_time
+from poc_aug.benchmarking.wrapper_cost import READING_STAGES, bench_reading, decode_item, print_result, reading_time
 from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -38,23 +38,25 @@ def test_a_result_says_all_that_a_figure_needs(cache_path: Path, tmp_path: Path,
     result = bench_reading(Frames(LENGTH), cache_path, workers=workers, items=7, repeats=2)
     assert (result.samples, result.variants) == (LENGTH, LENGTH * VARIANTS)
     assert result.base_s.runs == result.wrapped_s.runs == result.ratio.runs == 2
-    assert tuple(result.stages_s) == STAGES
+    assert tuple(result.stages_s) == READING_STAGES
     assert all(spread.runs == 2 * LENGTH for spread in result.stages_s.values())
     assert result.objects >= 1
     assert result.mb_per_sample == pytest.approx(VARIANTS * result.mb_per_variant)
     result.write(tmp_path / "deep" / "result.json")
-    told = json.loads((tmp_path / "deep" / "result.json").read_text())
-    assert told["environment"]["cores"] >= 1
-    assert {"date", "commit", "cpu", "torch", "lmdb", "pillow"} <= told["environment"].keys()
-    assert told["items"] == 7
-    assert told["cache"]["nbytes"] == result.cache_nbytes > 0
+    written = json.loads((tmp_path / "deep" / "result.json").read_text())
+    assert written["environment"]["cores"] >= 1
+    assert {"date", "commit", "cpu", "torch", "lmdb", "pillow"} <= written["environment"].keys()
+    assert written["items"] == 7
+    assert written["cache"]["nbytes"] == result.cache_nbytes > 0
 
 
 def test_the_tables_show_both_rates_and_every_stage(cache_path: Path) -> None:
     result = bench_reading(Frames(LENGTH), cache_path, workers=0, items=3, repeats=1)
     shown = io.StringIO()
     print_result(Console(width=120, file=shown), result)
-    assert all(text in shown.getvalue() for text in (*STAGES, "base", "wrapped", "MB a sample", "MB a variant"))
+    assert all(
+        text in shown.getvalue() for text in (*READING_STAGES, "base", "wrapped", "MB per sample", "MB per variant")
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("workers", -1), ("items", 0), ("repeats", 0)])
@@ -72,7 +74,7 @@ def test_a_cache_without_objects_is_an_error_not_a_figure(tmp_path: Path) -> Non
 
 
 class Recorded(Frames):
-    """Tells which items were read."""
+    """Records which items were read."""
 
     def __init__(self) -> None:
         super().__init__(LENGTH)
@@ -97,7 +99,7 @@ def test_lazily_opened_pictures_are_decoded(tmp_path: Path) -> None:
         with Image.open(tmp_path / "labels.png") as picture:
             assert picture.fp is not None  # not decoded yet
             item = make(picture)
-            assert load(item) is item
+            assert decode_item(item) is item
             assert picture.fp is None
 
 
@@ -115,7 +117,7 @@ def test_the_scripts_run_and_write_their_result(script: str, tmp_path: Path) -> 
     command = [sys.executable, f"benchmarks/{script}.py", "--smoke", "--repeats", "1", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    told = json.loads(out.read_text())
-    assert told["benchmark"] == script
-    assert told["environment"]["cpu"]
-    assert "synthetic" in told["results"]
+    written = json.loads(out.read_text())
+    assert written["benchmark"] == script
+    assert written["environment"]["cpu"]
+    assert "synthetic" in written["results"]

@@ -21,7 +21,7 @@ from poc_aug.datasets import PairedFolder
 from poc_aug.errors import CalibrationError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from poc_aug.live.messages import Ask
+from poc_aug.live.messages import VariantRequest
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.recipe import CameraSpec
 from poc_aug.types import Sample
@@ -327,7 +327,7 @@ def test_a_sample_without_its_calibration_is_an_error(tmp_path: Path) -> None:
 def test_requests_to_the_generation_process_carry_the_calibration(tmp_path: Path) -> None:
     found = read_calibration(write_json(tmp_path / "a_camera.json"))
     sample = Sample(torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8), "a", found)
-    assert pickle.loads(pickle.dumps(Ask.of(sample, 0, waits=True))).sample().calibration == found
+    assert pickle.loads(pickle.dumps(VariantRequest.of(sample, 0, waits=True))).sample().calibration == found
 
 
 def test_live_insertions_equal_cached_ones(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from poc_aug.cli.console import console
 from poc_aug.cli.main import app
 from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report
-from poc_aug.generation.warming import WarmReport
+from poc_aug.generation.warm_report import WarmReport
 from poc_aug.recipe import Recipe
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 

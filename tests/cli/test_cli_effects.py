@@ -87,6 +87,7 @@ _CUTOUTS = """
 --sizes 10:20px --sizes-file SIZES|--sizes-file
 --sizes metres --paper-sizes|one of the two
 --seed 3 --set seed=4|--seed
+--seed 0 --set seed=4|--seed
 --camera kitti --set camera={horizon: 0.3}|--camera
 --location road --set location=[road]|--location
 --per-variant 2 --set objects_per_variant=[1, 1]|--per-variant

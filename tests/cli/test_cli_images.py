@@ -41,7 +41,7 @@ def test_a_folder_of_images_on_the_command_line(coco: tuple[Path, Path], tmp_pat
     assert "objects: 1 cut-out of 1 class" in output
     assert str(images).replace("\n", "") in output
     assert "1 without an outline (one.png#2)" in output
-    assert "1 whose image is not there (gone.png)" in output
+    assert "1 whose image file is missing (gone.png)" in output
     error = run(*warm, "--images", tmp_path / "nowhere", fails=True)
     assert "no folder" in error
     assert str(path) in error

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset
 from poc_aug.recipe import CAMERAS
 from tests.helpers.preset_cases import PAINTED
@@ -73,13 +73,13 @@ def test_sources_without_a_recipe_are_errors(tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=r"cut-outs(.|\n)*load_objects") as caught:
             load_recipe(str(path))
         assert "leave --backend out" in caught.value.on_command_line()
-    with pytest.raises(RecipeError, match=r"no objects 'poc-atl'(.|\n)*poc-alt"):
+    with pytest.raises(SettingError, match=r"no objects 'poc-atl'(.|\n)*poc-alt"):
         load_recipe("poc-atl")
     with pytest.raises(RecipeError, match=r"no file"):
         load_recipe(str(tmp_path / "none.yaml"))
     path = tmp_path / "mine.yaml"
     path.write_text("objects: [dog]")
-    with pytest.raises(RecipeError, match=r"no paper sizes(.|\n)*poc-alt"):
+    with pytest.raises(SettingError, match=r"no paper sizes(.|\n)*poc-alt"):
         load_recipe(str(path), paper_sizes=True)
     with pytest.raises(RecipeError, match=r"a recipe alone") as refused:
         load_objects(str(path))

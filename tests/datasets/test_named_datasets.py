@@ -248,14 +248,14 @@ def test_real_folders(real_data: Path, name: str) -> None:
     dataset = make(real_data)
     assert len(dataset) == count
     assert len(dataset_keys(dataset)) == count
-    seen: set[int] = set()
+    occurring: set[int] = set()
     for index in {0, count // 2, count - 1}:
         sample = open_item(dataset[index], key=dataset.keys()[index]).sample()
         assert sample.size_hw == size
         assert dataset.schema is not None
         dataset.schema.check(sample.labels, sample.key)
-        seen |= set(torch.unique(sample.labels).tolist())
-    assert len(seen) > 1
+        occurring |= set(torch.unique(sample.labels).tolist())
+    assert len(occurring) > 1
 
 
 def test_real_anomalies_have_the_documented_ids(real_data: Path) -> None:

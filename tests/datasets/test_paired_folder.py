@@ -102,11 +102,11 @@ def test_transforms(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "a_gt.png")
     both = PairedFolder(tmp_path, "*.jpg", "*_gt.png", transforms=lambda image, labels: (labels, image))
     assert [leaf.mode for leaf in both[0]] == ["L", "RGB"]
-    each = PairedFolder(
+    separate = PairedFolder(
         tmp_path, "*.jpg", "*_gt.png", transform=np.asarray, target_transform=lambda labels: labels.size
     )
-    assert each[0][0].shape == (17, 11, 3)
-    assert each[0][1] == (11, 17)
+    assert separate[0][0].shape == (17, 11, 3)
+    assert separate[0][1] == (11, 17)
     with pytest.raises(DatasetError, match="transforms= was given together with"):
         PairedFolder(tmp_path, "*.jpg", "*_gt.png", transforms=print, transform=np.asarray)
 

@@ -50,10 +50,10 @@ def test_labels_hold_known_ids_only_and_fit_the_schema(size: tuple[int, int]) ->
 
 def test_all_main_classes_appear_and_every_picture_has_much_road() -> None:
     dataset = SyntheticStreet((128, 256), 24)
-    seen: set[int] = set()
+    occurring: set[int] = set()
     for index in range(24):
         labels = np.array(dataset[index][1])
-        seen |= set(np.unique(labels).tolist())
+        occurring |= set(np.unique(labels).tolist())
         assert (labels == dataset.schema.id_of("road")).mean() > 0.2
         lower = labels[96:, 64:192]
         assert (lower == dataset.schema.id_of("road")).mean() > 0.4
@@ -61,7 +61,7 @@ def test_all_main_classes_appear_and_every_picture_has_much_road() -> None:
         "road sidewalk building wall fence pole traffic_light traffic_sign vegetation terrain sky person rider car"
         " truck bus bicycle"
     )
-    assert {dataset.schema.id_of(name.replace("_", " ")) for name in names.split()} <= seen
+    assert {dataset.schema.id_of(name.replace("_", " ")) for name in names.split()} <= occurring
 
 
 def test_same_index_same_bytes_and_other_indices_and_seeds_differ() -> None:

@@ -26,10 +26,10 @@ class Across(Brightness):
 
 
 def test_a_model_that_sees_anomalies_scores_one() -> None:
-    seen: list[Frame] = []
+    frames: list[Frame] = []
     model = Brightness().train()
-    result = evaluate(model, Streets(), ("msp", "max-logit"), components="obstacle", on_frame=seen.append)
-    assert (result.frames, result.left_out, len(seen)) == (4, 0, 4)
+    result = evaluate(model, Streets(), ("msp", "max-logit"), components="obstacle", on_frame=frames.append)
+    assert (result.frames, result.left_out, len(frames)) == (4, 0, 4)
     for score in result.scores.values():
         assert score.pixels["AuPRC"] == pytest.approx(1)
         assert score.pixels["FPR95"] == pytest.approx(0)
@@ -38,7 +38,7 @@ def test_a_model_that_sees_anomalies_scores_one() -> None:
         assert score.quantiles["known"][-1] <= score.quantiles["anomalous"][0]
         assert score.quantiles["known"] == sorted(score.quantiles["known"])
     assert model.training  # left as it was
-    assert set(torch.cat([frame.labels.flatten() for frame in seen]).tolist()) == {0, 1, 255}
+    assert set(torch.cat([frame.labels.flatten() for frame in frames]).tolist()) == {0, 1, 255}
 
 
 def test_sizes_limits_and_frames_without_anomalies() -> None:
@@ -53,7 +53,7 @@ def test_sizes_limits_and_frames_without_anomalies() -> None:
 def test_bad_models_and_sets_are_named() -> None:
     with pytest.raises(ModelError, match=r"dict(?s:.*)\['out'\]"):
         evaluate(Nothing(), Streets())
-    with pytest.raises(ModelError, match=r"\[1, 3, 65, 48\] for an image of 48x65"):
+    with pytest.raises(ModelError, match=r"\[1, 3, 65, 48\] for images of 48x65"):
         evaluate(Across(), Streets())
     with pytest.raises(DatasetError, match="left of 1"):
         evaluate(Brightness(), Streets(1), anomalous_only=True)

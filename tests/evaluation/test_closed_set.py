@@ -119,9 +119,9 @@ def test_equals_a_confusion_matrix_on_real_frames(real_data: Path) -> None:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
         truth = torch.from_numpy(np.array(labels)).long()
         with torch.no_grad():
-            found = model(pixels)[0].argmax(dim=0)
-        confusion += torch.bincount(truth.flatten() * 256 + found.flatten(), minlength=256**2).reshape(256, 256)
-    known = [each for each in names if frames.schema.known_id(each) is not None]
+            predicted = model(pixels)[0].argmax(dim=0)
+        confusion += torch.bincount(truth.flatten() * 256 + predicted.flatten(), minlength=256**2).reshape(256, 256)
+    known = [name for name in names if frames.schema.known_id(name) is not None]
     confusion[frames.schema.ignore[0]] = 0
     for name in known:
         i = frames.schema.id_of(name)

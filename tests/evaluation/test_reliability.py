@@ -46,19 +46,19 @@ def test_known_correlations() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_points_are_those_of_scipy_and_lie_in_their_intervals(seed: int) -> None:
     synthetic, real = results(12, seed=seed)
-    found = reliability(synthetic, real, resamples=800)
+    result = reliability(synthetic, real, resamples=800)
     x, y = list(synthetic.values()), list(real.values())
-    assert found.pearson.value == scipy.stats.pearsonr(x, y)[0]
-    assert found.spearman.value == scipy.stats.spearmanr(x, y)[0]
-    assert found.kendall.value == scipy.stats.kendalltau(x, y)[0]
-    for c in found.correlations.values():
+    assert result.pearson.value == scipy.stats.pearsonr(x, y)[0]
+    assert result.spearman.value == scipy.stats.spearmanr(x, y)[0]
+    assert result.kendall.value == scipy.stats.kendalltau(x, y)[0]
+    for c in result.correlations.values():
         assert -1 <= c.low < c.value < c.high <= 1
     wider = reliability(synthetic, real, resamples=800, confidence=0.99)
-    assert all(w.low <= c.low and c.high <= w.high for w, c in zip(*map(_each, (wider, found)), strict=True))
+    assert all(w.low <= c.low and c.high <= w.high for w, c in zip(*map(_correlations, (wider, result)), strict=True))
 
 
-def _each(found: Any) -> list[Any]:
-    return list(found.correlations.values())
+def _correlations(result: Any) -> list[Any]:
+    return list(result.correlations.values())
 
 
 def test_coefficients_of_resamples_are_those_of_scipy() -> None:
@@ -88,9 +88,9 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
     for seed in range(60):
         rng = generator("coverage", seed)
         x, y = torch.randn((2, 30), generator=rng).tolist()
-        found = reliability(dict(zip("abcdefghijklmnopqrstuvwxyzABCD", x, strict=True)),
+        result = reliability(dict(zip("abcdefghijklmnopqrstuvwxyzABCD", x, strict=True)),
                             dict(zip("abcdefghijklmnopqrstuvwxyzABCD", y, strict=True)), resamples=300)  # fmt: skip
-        covered += found.kendall.low <= 0 <= found.kendall.high
+        covered += result.kendall.low <= 0 <= result.kendall.high
     assert 50 <= covered <= 60
 
 
@@ -104,8 +104,8 @@ def test_seeds_repeat_whatever_the_order() -> None:
 
 def test_degenerate_resamples_are_counted() -> None:
     synthetic, real = results(3)
-    found = reliability(synthetic, real, resamples=6000)
-    assert found.degenerate / found.resamples == pytest.approx(1 / 9, abs=0.015)
+    result = reliability(synthetic, real, resamples=6000)
+    assert result.degenerate / result.resamples == pytest.approx(1 / 9, abs=0.015)
     tied = reliability({"a": 1, "b": 1, "c": 2}, {"a": 1, "b": 2, "c": 3}, resamples=6000)
     assert tied.degenerate / tied.resamples == pytest.approx(1 / 3, abs=0.02)  # a and b alone are constant too
     assert tied.kendall.value == pytest.approx(scipy.stats.kendalltau([1, 1, 2], [1, 2, 3])[0])
@@ -120,18 +120,18 @@ def test_degenerate_resamples_are_counted() -> None:
 
 def test_files_and_json(tmp_path: Path) -> None:
     synthetic, real = results(5)
-    found = reliability(synthetic, real, resamples=100)
-    told = tmp_path / "told.json"
-    told.write_text(json.dumps(found.to_dict()))
-    assert reliability(told, resamples=100) == found
-    assert found.to_dict()["n"] == 5
-    assert found.to_dict()["kendall"] == {key: getattr(found.kendall, key) for key in ("value", "low", "high")}
+    result = reliability(synthetic, real, resamples=100)
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(result.to_dict()))
+    assert reliability(report, resamples=100) == result
+    assert result.to_dict()["n"] == 5
+    assert result.to_dict()["kendall"] == {key: getattr(result.kendall, key) for key in ("value", "low", "high")}
     table = tmp_path / "table.CSV"
     lines = [f"{name},{synthetic[name]!r},x,{real[name]!r}" for name in synthetic]
     table.write_text("\n".join(["model, synthetic, note, real", *lines]), encoding="utf-8-sig")
-    assert reliability(str(table), resamples=100) == found
+    assert reliability(str(table), resamples=100) == result
     rows = tmp_path / "rows.json"
-    rows.write_text(json.dumps(found.to_dict()["results"]))
+    rows.write_text(json.dumps(result.to_dict()["results"]))
     assert read_results(rows) == (synthetic, real)
 
 
@@ -185,21 +185,21 @@ def test_plot_leaves_pyplot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # an import would fail
     synthetic, real = results(5)
     synthetic["weird $name_{1"] = real["weird $name_{1"] = 0.5
-    found = reliability(synthetic, real, resamples=100)
-    path = found.plot(tmp_path / "new" / "scatter.png", label="mIoU, $%")
+    result = reliability(synthetic, real, resamples=100)
+    path = result.plot(tmp_path / "new" / "scatter.png", label="mIoU, $%")
     with Image.open(path) as picture:
         assert min(picture.size) > 400
         assert len(picture.convert("RGB").getcolors(10**6) or []) > 20
-    found.plot(tmp_path / "a.svg")
+    result.plot(tmp_path / "a.svg")
     assert (tmp_path / "a.svg").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("package", ["scipy.stats", "matplotlib.figure"])
 def test_missing_packages_are_named(package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = reliability(X, X, resamples=9)
+    result = reliability(X, X, resamples=9)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=r"poc_aug\[metrics\]"):
-        found.plot(tmp_path / "a.png") if "matplotlib" in package else reliability(X, X)
+        result.plot(tmp_path / "a.png") if "matplotlib" in package else reliability(X, X)
 
 
 def test_the_command_prints_draws_and_reads_its_own_json(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Scaled(nn.Module):
-    """Logits are the images over a temperature: the first channel tells which one."""
+    """Logits are the images over a temperature: the first channel says which one."""
 
     def __init__(self, *temperatures: float, stride: int = 1) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def batches(
 ) -> list[Batch]:
     """Labels drawn from the softmax of the images' channels but the first; images of the second kind are brighter."""
     rng = generator("temperature test", seed)
-    found = []
+    drawn = []
     for _ in range(count):
         true = 2 * torch.randn((size, 5, *hw), generator=rng)
         flat = true.softmax(1).movedim(1, -1).reshape(-1, 5)
@@ -50,8 +50,8 @@ def batches(
         labels[:, :3] = 255
         kind = torch.arange(size) % kinds * 100.0
         first = kind[:, None, None, None] + torch.rand((size, 1, *hw), generator=rng)
-        found.append((torch.cat([first, true + kind[:, None, None, None]], dim=1), labels))
-    return found
+        drawn.append((torch.cat([first, true + kind[:, None, None, None]], dim=1), labels))
+    return drawn
 
 
 def nll(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -114,8 +114,8 @@ def test_logits_without_a_best_temperature() -> None:
     data = [(images * 0, labels)]
     assert float(TemperatureScaling().fit(Scaled(1.0), data).temperature) == 1  # they say nothing
     right = F.one_hot(labels.where(labels != 255, 0), 5).movedim(-1, 1).float()
-    found = TemperatureScaling().fit(Scaled(1.0), [(torch.cat([images[:, :1], right], 1), labels)])
-    assert float(found.temperature) == pytest.approx(TEMPERATURES[0])
+    fitted = TemperatureScaling().fit(Scaled(1.0), [(torch.cat([images[:, :1], right], 1), labels)])
+    assert float(fitted.temperature) == pytest.approx(TEMPERATURES[0])
     wrong = TemperatureScaling().fit(Scaled(1.0), [(torch.cat([images[:, :1], -right], 1), labels)])
     assert float(wrong.temperature) == pytest.approx(TEMPERATURES[1])
 
@@ -215,7 +215,7 @@ def test_other_errors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = ClusteredTemperatureScaling(1).fit(Scaled(1.0), data)
     with pytest.raises(ItemFormatError, match="1 images with logits of 2"):
         fitted(images, images[:1])
-    with pytest.raises(ItemFormatError, match=r"6 features an image(?s:.*)12"):
+    with pytest.raises(ItemFormatError, match=r"6 features per image(?s:.*)12"):
         fitted(images, images[:, :3])
     with pytest.raises(ItemFormatError, match=r"\[B, C, H, W\]"):
         TemperatureScaling()(images[0])

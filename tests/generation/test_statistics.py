@@ -5,7 +5,7 @@ import json
 import pytest
 
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.generation.statistics import STAGES, Statistics
+from poc_aug.generation.statistics import STAGE_NAMES, Statistics
 from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample
 
 
@@ -48,7 +48,7 @@ def test_it_is_json_and_loses_nothing(statistics: Statistics) -> None:
 
 
 def test_every_stage_has_its_time(statistics: Statistics) -> None:
-    assert tuple(statistics.seconds) == STAGES
+    assert tuple(statistics.seconds) == STAGE_NAMES
     assert {name for name, seconds in statistics.seconds.items() if seconds <= 0} == set()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from poc_aug.errors import CacheMismatchError, PocAugError, SchemaError, Setting
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.schema import LabelSchema
-from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
+from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe, make_sample
 from tests.helpers.warming_cases import content, pipeline
 
 # torch starts threads, and Python 3.12 warns of forking beside them; the forked jobs use one thread.
@@ -33,6 +35,38 @@ def test_running_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     assert (second.total, second.present, second.made) == (10, 10, 0)
     assert content(path) == before
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*.lmdb")} == files
+
+
+def test_each_sample_is_checked_and_each_variant_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(module: str, name: str) -> None:
+        home = importlib.import_module(f"poc_aug.{module}")
+        original = getattr(home, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(home, name, counted)
+
+    count("labels.schema", "distinct_ids")
+    count("generation.frame_loading", "distinct_ids")
+    count("generation.pipeline", "check_known")
+    count("generation.pipeline", "check_sample")
+    count("generation.insertion_jobs", "check_sample")
+    count("generation.insertion_jobs", "draw_objects")
+    count("generation.sample_checks", "find_camera")
+    report = warm_cache(Frames(5), tmp_path / "a.cache", pipeline(), schema=SCHEMA, num_variants=2, workers=0)
+    assert report.made == 10
+    once_a_run = {"check_known": len(pipeline().recipe.objects)}
+    assert calls == {"distinct_ids": 5, "check_sample": 5, "find_camera": 5, "draw_objects": 10, **once_a_run}
+    calls.clear()
+    # Samples that nobody has checked are checked by the run, which checks the recipe once, however often it runs.
+    ready, sample = pipeline().with_schema(SCHEMA), make_sample()
+    made = [ready.generate(sample, index) for index in range(3)]
+    assert [variant.index for variant in made] == [0, 1, 2]
+    assert calls == {"distinct_ids": 3, "check_sample": 3, "find_camera": 3, "draw_objects": 3, **once_a_run}
 
 
 def test_steps_add_up_to_one_run(tmp_path: Path) -> None:

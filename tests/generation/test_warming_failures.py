@@ -14,7 +14,8 @@ from PIL import Image
 from poc_aug.cache import Cache, CacheWriter
 from poc_aug.errors import DatasetError, GenerationError, SampleReadError
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.generation.warming import WarmReport, warm_cache
+from poc_aug.generation.warm_report import WarmReport
+from poc_aug.generation.warming import warm_cache
 from poc_aug.items.open_item import open_item
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from poc_aug.cli.progress import print_report
-from poc_aug.generation.warming import WarmReport, warm_cache
+from poc_aug.generation.warm_report import WarmReport
+from poc_aug.generation.warming import warm_cache
 from tests.helpers.fakes import Frames
 from tests.helpers.warming_cases import pipeline
 

@@ -36,7 +36,7 @@ class Streets(Dataset[Any]):
 
 
 class Brightness(nn.Module):
-    """Sure of class 0, but where it is bright; counts nothing else."""
+    """Sure of class 0 except at bright pixels."""
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()

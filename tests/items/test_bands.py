@@ -17,7 +17,7 @@ from poc_aug.errors import ItemFormatError, SampleReadError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.items.open_item import Adapt, open_item
-from poc_aug.reading.compose import covered
+from poc_aug.reading.compose_opacity import covered
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe, make_sample
 
 LENGTH = 3

@@ -12,8 +12,8 @@ import pytest
 from poc_aug.cache import Cache, same_variant
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.warming import warm_cache
-from poc_aug.live import Schedule
 from poc_aug.reading.live_settings import LiveSettings, ServerSettings
+from poc_aug.reading.schedule import Schedule
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
 from tests.helpers.live_cases import (
     LENGTH,

@@ -156,8 +156,8 @@ def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monke
         server = ds._live.pid
         monkeypatch.setattr(os, "waitpid", waitpid)
         kill(server)
-        assert wait_until(lambda: ds._live._keeper.state == "failed")
-        assert how in str(ds._live._keeper._inside.why)
+        assert wait_until(lambda: ds._live._process.state == "failed")
+        assert how in str(ds._live._process._supervisor.reason)
         assert equal(ds[5], tensors(*Frames(LENGTH)[5]))
     assert refused[server] >= 1
     monkeypatch.undo()

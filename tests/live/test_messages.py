@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc_aug.errors import SchemaError
-from poc_aug.live.messages import Ask, Failed, Gone, Made, connect, is_same_user, listen, receive, send
+from poc_aug.live.messages import Failed, Gone, Made, VariantRequest, connect, is_same_user, listen, receive, send
 from poc_aug.types import Sample
 from tests.helpers.live_cases import shared_memory_of
 
@@ -32,7 +32,7 @@ def test_messages_arrive_as_they_were_sent(h: int, w: int, dtype: str, key: str,
         image = np.arange(3 * h * w, dtype=np.uint8).reshape(3, h, w)
         labels = np.arange(h * w).reshape(h, w).astype(dtype)
         for message in (
-            Ask(key, 3, image, labels.T, False, True),
+            VariantRequest(key, 3, image, labels.T, False, True),
             Gone("why ö"),
             Failed(SchemaError("77", expected="0")),
         ):
@@ -41,7 +41,7 @@ def test_messages_arrive_as_they_were_sent(h: int, w: int, dtype: str, key: str,
             assert came is not None
             assert came[0] == number
             assert type(came[1]) is type(message)
-            if isinstance(came[1], Ask):
+            if isinstance(came[1], VariantRequest):
                 assert (came[1].key, came[1].index, came[1].waits) == (key, 3, True)
                 assert np.array_equal(came[1].image, image)
                 assert np.array_equal(came[1].labels, labels.T)
@@ -60,10 +60,10 @@ def test_samples_arrive_as_they_were_whatever_their_strides(interleaved: bool, s
     labels = torch.arange(h * w).view(w, h).T
     one, other = socket.socketpair()
     with one, other:
-        send(one, 1, Ask.of(Sample(image, labels, "a"), 2, waits=False))
+        send(one, 1, VariantRequest.of(Sample(image, labels, "a"), 2, waits=False))
         came = receive(other)
     assert came is not None
-    assert isinstance(came[1], Ask)
+    assert isinstance(came[1], VariantRequest)
     found = came[1].sample()
     assert torch.equal(found.image, image)
     assert torch.equal(found.labels, labels)

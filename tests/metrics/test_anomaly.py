@@ -57,9 +57,9 @@ def test_few_pixels_are_exact_on_any_scale(scale: str, shape: tuple[int, int, in
     scores = SCALES[scale](scores)
     # Infinite scores are in order; scikit-learn takes none.
     plain = scores.double().clamp(-1e300, 1e300).numpy()
-    found, expected = measured(scores, labels), exact(plain, labels.numpy())
+    figures, expected = measured(scores, labels), exact(plain, labels.numpy())
     for name in NAMES:
-        assert found[name] == pytest.approx(expected[name], abs=1e-12), name
+        assert figures[name] == pytest.approx(expected[name], abs=1e-12), name
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_many_pixels_agree_to_1e_4(scale: str, share: float, monkeypatch: pytest
     monkeypatch.setattr(ranked, "CAPACITY", 400_000)  # so that summaries are united and merged again and again
     scores, labels = frames(2, (6, 700, 701), share)
     scores = SCALES[scale](scores)
-    found, expected = measured(scores, labels), exact(scores.double().numpy(), labels.numpy())
+    figures, expected = measured(scores, labels), exact(scores.double().numpy(), labels.numpy())
     for name in NAMES:
-        assert found[name] == pytest.approx(expected[name], abs=1e-4), name
+        assert figures[name] == pytest.approx(expected[name], abs=1e-4), name
 
 
 def test_summaries_stay_small_and_keep_their_counts() -> None:
@@ -99,26 +99,26 @@ def test_summaries_stay_small_and_keep_their_counts() -> None:
 def test_ties_and_degenerate_maps(values: list[float], data: st.DataObject) -> None:
     truth = data.draw(st.lists(st.sampled_from([0, 1, 255]), min_size=len(values), max_size=len(values)))
     scores, labels = torch.tensor(values)[None, None], torch.tensor(truth)[None, None]
-    found = measured(scores, labels)
+    figures = measured(scores, labels)
     if not {0, 1} <= set(truth):
-        assert all(np.isnan(found[name]) for name in NAMES)
+        assert all(np.isnan(figures[name]) for name in NAMES)
         return
     expected = exact(scores.numpy(), labels.numpy())
     for name in NAMES:
-        assert found[name] == pytest.approx(expected[name], abs=1e-12), name
+        assert figures[name] == pytest.approx(expected[name], abs=1e-12), name
 
 
 def test_thresholds_are_scores_that_give_the_figures() -> None:
     scores, labels = frames(3, (2, 40, 41))
-    found = measured(scores, labels)
+    figures = measured(scores, labels)
     kept = labels != 255
     truth = labels[kept] == 1
-    predicted = scores[kept] >= found["F1_threshold"]
+    predicted = scores[kept] >= figures["F1_threshold"]
     hits = (predicted & truth).sum()
-    assert float(2 * hits / (predicted.sum() + truth.sum())) == pytest.approx(found["F1"])
-    alarms = scores[kept] >= found["FPR95_threshold"]
+    assert float(2 * hits / (predicted.sum() + truth.sum())) == pytest.approx(figures["F1"])
+    alarms = scores[kept] >= figures["FPR95_threshold"]
     assert float((alarms & truth).sum() / truth.sum()) >= 0.95
-    assert float((alarms & ~truth).sum() / (~truth).sum()) == pytest.approx(found["FPR95"])
+    assert float((alarms & ~truth).sum() / (~truth).sum()) == pytest.approx(figures["FPR95"])
 
 
 def test_nothing_that_counts_is_nan_and_a_perfect_score_is_one() -> None:

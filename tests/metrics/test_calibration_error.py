@@ -41,10 +41,10 @@ def test_calibration_equals_its_definition() -> None:
     given_probabilities.update(logits.softmax(1), labels)
     expected = calibration_by_hand(logits.float().softmax(1), labels)
     for metric in (whole, parts, given_probabilities):
-        found = metric.compute()
-        assert float(found["ECE"]) == pytest.approx(expected["ECE"], abs=1e-6)
-        assert float(found["KS"]) == pytest.approx(expected["KS"], abs=1e-5)
-        assert float(found["AdaptiveECE"]) == pytest.approx(expected["AdaptiveECE"], abs=1e-3)
+        figures = metric.compute()
+        assert float(figures["ECE"]) == pytest.approx(expected["ECE"], abs=1e-6)
+        assert float(figures["KS"]) == pytest.approx(expected["KS"], abs=1e-5)
+        assert float(figures["AdaptiveECE"]) == pytest.approx(expected["AdaptiveECE"], abs=1e-3)
 
 
 def test_a_calibrated_model_has_no_error_and_an_overconfident_one_its_gap() -> None:

@@ -34,16 +34,16 @@ def test_components_by_hand() -> None:
     labels, scores = picture(TRUE).long()[None], picture(PREDICTED).float()[None]
     metric = ComponentSegmentation(0.5, min_predicted_px=0, min_true_px=0)
     frame = metric.frame(scores[0], labels[0])
-    # 1: 3 of 4 pixels met by a, nothing beside. 2: all 4, and 4 more of b beside them. 3: never met.
+    # 1: 3 of 4 pixels covered by a, nothing around it. 2: all 4, and 4 more of b next to them. 3: not covered.
     assert frame.siou.tolist() == [3 / 4, 4 / 8, 0.0]
     assert frame.ppv.tolist() == [1.0, 0.5, 0.0]
     metric.update(scores, labels)
-    found = {name: float(value) for name, value in metric.compute().items()}
-    assert found["sIoU"] == pytest.approx((0.75 + 0.5) / 3)
-    # At 0.25: 2 found, 1 missed, 1 false alarm. At 0.50: sIoU has to exceed it. At 0.75: none is above.
-    assert found["F1_25"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
-    assert found["F1_50"] == pytest.approx(2 / (2 + 2 + 2))
-    assert found["F1_75"] == 0
+    figures = {name: float(value) for name, value in metric.compute().items()}
+    assert figures["sIoU"] == pytest.approx((0.75 + 0.5) / 3)
+    # At 0.25: 2 hits, 1 miss, 1 false alarm. At 0.50: sIoU has to exceed it. At 0.75: none is above.
+    assert figures["F1_25"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert figures["F1_50"] == pytest.approx(2 / (2 + 2 + 2))
+    assert figures["F1_75"] == 0
 
 
 def test_one_prediction_over_two_objects_is_adjusted() -> None:
@@ -86,14 +86,14 @@ def test_real_score_maps_equal_scikit_learn_and_the_public_kit(real_data: Path) 
             pixels.update(scores[None], labels[None])
             components.update(scores[None], labels[None])
             frame = components.frame(scores, labels)
-            for key, found in (("sIoU_gt", frame.siou), ("prec_pred", frame.ppv), ("sIoU_pred", frame.predicted_siou)):
-                assert sorted(found.tolist()) == pytest.approx(sorted(expected[key]), abs=1e-12)
+            for key, values in (("sIoU_gt", frame.siou), ("prec_pred", frame.ppv), ("sIoU_pred", frame.predicted_siou)):
+                assert sorted(values.tolist()) == pytest.approx(sorted(expected[key]), abs=1e-12)
         found_pixels = {name: float(value) for name, value in pixels.compute().items()}
         assert found_pixels["AuPRC"] == pytest.approx(exactly["AP_sklearn"], abs=1e-9)
         assert found_pixels["AUROC"] == pytest.approx(exactly["AUROC_sklearn"], abs=1e-9)
         assert found_pixels["FPR95"] == pytest.approx(exactly["FPR95_first_tpr_ge_095"], abs=1e-9)
         assert found_pixels["F1"] == pytest.approx(exactly["best_f1_exact"], abs=1e-9)
         assert found_pixels["F1_threshold"] == pytest.approx(exactly["best_f1_exact_threshold"], abs=1e-6)
-        found = {name: float(value) for name, value in components.compute().items()}
+        figures = {name: float(value) for name, value in components.compute().items()}
         for name, key in (("sIoU", "sIoU_gt"), ("PPV", "prec_pred"), ("F1", "f1_mean"), ("F1_50", "f1_50")):
-            assert found[name] == pytest.approx(kit[key], abs=1e-12)
+            assert figures[name] == pytest.approx(kit[key], abs=1e-12)

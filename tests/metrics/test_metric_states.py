@@ -30,7 +30,7 @@ def test_merged_reset_and_pickled() -> None:
     assert float(whole.compute()["AuPRC"]) == measured(scores[:1], labels[:1])["AuPRC"]
 
 
-def _rank(rank: int, port: int, told: Any) -> None:
+def _rank(rank: int, port: int, results: Any) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     scores, labels = frames(5, (4, 30, 31))
     labels[3] = 255  # rank 1's last frame adds nothing
@@ -43,7 +43,9 @@ def _rank(rank: int, port: int, told: Any) -> None:
         pixels.update(scores[i : i + 1], labels[i : i + 1])
         components.update(scores[i : i + 1], labels[i : i + 1])
         calibration.update(torch.stack([scores, -scores], dim=1)[i : i + 1], labels[i : i + 1])
-    told.put([{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration)])
+    results.put(
+        [{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration)]
+    )
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -54,13 +56,13 @@ def test_two_processes_equal_one() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    told = context.SimpleQueue()
-    ranks = [context.Process(target=_rank, args=(rank, port, told)) for rank in range(2)]
-    for each in ranks:
-        each.start()
-    one, other = told.get(), told.get()
-    for each in ranks:
-        each.join(60)
+    results = context.SimpleQueue()
+    ranks = [context.Process(target=_rank, args=(rank, port, results)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    one, other = results.get(), results.get()
+    for process in ranks:
+        process.join(60)
     scores, labels = frames(5, (4, 30, 31))
     labels[3] = 255
     pixels, components, calibration = (
@@ -72,6 +74,6 @@ def test_two_processes_equal_one() -> None:
     components.update(scores, labels)
     calibration.update(torch.stack([scores, -scores], dim=1), labels)
     alone = [{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration)]
-    for found in (one, other):
-        for part, expected in zip(found, alone, strict=True):
+    for figures in (one, other):
+        for part, expected in zip(figures, alone, strict=True):
             assert part == pytest.approx(expected, abs=1e-12, nan_ok=True)

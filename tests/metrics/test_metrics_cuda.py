@@ -1,4 +1,4 @@
-"""Metrics, scores, losses and temperatures on a GPU: what the CPU says, and memory that does not grow."""
+"""Metrics, scores, losses and temperatures on a GPU: the same results as on the CPU, and memory that does not grow."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_metrics_equal_those_of_the_cpu(name: str) -> None:
         predictions, labels = data(seed)
         here.update(predictions, labels)
         there.update(predictions.cuda(), labels.cuda())
-    expected, found = here.compute(), there.compute()
-    assert found.keys() == expected.keys()
-    for figure, value in found.items():
+    expected, figures = here.compute(), there.compute()
+    assert figures.keys() == expected.keys()
+    for figure, value in figures.items():
         assert value.device.type == "cuda"
         assert float(value) == pytest.approx(float(expected[figure]), abs=1e-5, nan_ok=True), figure
     there.reset()
@@ -107,9 +107,9 @@ def test_scores_equal_those_of_the_cpu(name: str) -> None:
 def test_losses_and_gradients_equal_those_of_the_cpu(loss: Callable[..., torch.Tensor]) -> None:
     logits, labels = batch(5)
     here, there = logits.clone().requires_grad_(), logits.cuda().requires_grad_()
-    expected, found = loss(here, labels), loss(there, labels.cuda())
-    torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=1e-4)
-    torch.autograd.backward([expected, found])
+    expected, value = loss(here, labels), loss(there, labels.cuda())
+    torch.testing.assert_close(value.cpu(), expected, atol=1e-4, rtol=1e-4)
+    torch.autograd.backward([expected, value])
     assert here.grad is not None
     assert there.grad is not None
     assert there.grad.abs().sum() > 0
@@ -133,16 +133,16 @@ def test_temperatures_are_fitted_to_a_model_on_the_gpu() -> None:
     torch.testing.assert_close(there(logits, images.cuda()).cpu(), clusters(logits.cpu(), images), atol=1e-3, rtol=1e-3)
 
 
-def test_evaluate_on_the_gpu_says_what_it_says_on_the_cpu() -> None:
-    found = {}
+def test_evaluate_on_the_gpu_gives_the_figures_of_the_cpu() -> None:
+    by_device = {}
     for device in ("cpu", "cuda"):
-        seen: list[Frame] = []
+        frames: list[Frame] = []
         result = evaluate(
-            Brightness(), Streets(), ("msp", "energy"), components="obstacle", device=device, on_frame=seen.append
+            Brightness(), Streets(), ("msp", "energy"), components="obstacle", device=device, on_frame=frames.append
         )
         classes = evaluate_classes(Brightness(), Streets(), ("road", "sky", "car"), device=device)
         figures = {name: {**score.pixels, **score.components} for name, score in result.scores.items()}
-        found[device] = {**figures, "mIoU": {"mIoU": classes.mean_iou}}
-        assert {frame.scores["msp"].device.type for frame in seen} == {"cpu"}
-    for name, figures in found["cpu"].items():
-        assert found["cuda"][name] == pytest.approx(figures, abs=1e-4, nan_ok=True), name
+        by_device[device] = {**figures, "mIoU": {"mIoU": classes.mean_iou}}
+        assert {frame.scores["msp"].device.type for frame in frames} == {"cpu"}
+    for name, figures in by_device["cpu"].items():
+        assert by_device["cuda"][name] == pytest.approx(figures, abs=1e-4, nan_ok=True), name

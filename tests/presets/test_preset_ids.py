@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.presets import load_preset, preset_ids
@@ -56,7 +56,7 @@ def test_ids_on_label_ids_are_acdcs() -> None:
 
 
 def test_wrong_ids_are_errors() -> None:
-    with pytest.raises(RecipeError, match=r"start=-1"):
+    with pytest.raises(SettingError, match=r"start=-1"):
         preset_ids("poc-alt", start=-1)
     with pytest.raises(RecipeError, match=r"no preset 'poc'(.|\n)*poc-alt"):
         preset_ids("poc")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from poc_aug import presets, seeding
+from poc_aug import seeding
 from poc_aug.camera_model import Camera
 from poc_aug.cli.object_sources import load_recipe
 from poc_aug.errors import RecipeError, SettingError
 from poc_aug.generation.regions import ValidArea, find_region
-from poc_aug.presets import load_preset
+from poc_aug.presets import load_preset, preset_loading
 from poc_aug.presets.object_sizes import known_aspects, known_sizes
 from poc_aug.recipe import CAMERAS, FrameSize, PerspectiveSize, PixelSize, Recipe, Rung
 from poc_aug.types import Region
@@ -108,7 +108,7 @@ def test_a_preset_without_paper_sizes_says_which_have_them() -> None:
 def test_a_paper_block_of_strange_objects_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"objects": [{"name": "dog"}], "paper": {"objects": {"dgo": {"crop_px": 512}}}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(data))
-    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    monkeypatch.setattr(preset_loading, "_FOLDER", tmp_path)
     with pytest.raises(RecipeError, match=r"\['dgo'\]"):
         load_preset("mine", paper_sizes=True)
     assert load_preset("mine").objects[0].size is None
@@ -117,7 +117,7 @@ def test_a_paper_block_of_strange_objects_is_an_error(tmp_path: Path, monkeypatc
 def test_real_sizes_of_a_preset_have_to_be_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data: dict[str, Any] = {"objects": [{"name": "unicorn"}], "size": {"kind": "perspective", "min_px": 30}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**data, "real_sizes": {}}))
-    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    monkeypatch.setattr(preset_loading, "_FOLDER", tmp_path)
     with pytest.raises(SettingError, match=r"'unicorn' is not known"):
         load_preset("mine")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**data, "real_sizes": {"unicorn": "horse"}}))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poc_aug.errors import RecipeError, SettingError
+from poc_aug.errors import SettingError
 from poc_aug.presets import load_preset
 from poc_aug.presets.object_sizes import RealSizes, known_real_sizes, known_sizes, real_size
 from poc_aug.presets.size_choice import parse_sizes, sizes_text, with_sizes
@@ -104,14 +104,14 @@ def test_both_forms_of_a_table(data: dict[str, Any], name: str, rule: Perspectiv
 def test_tables_are_checked(tmp_path: Path, text: str, word: str) -> None:
     path = tmp_path / "sizes.yaml"
     path.write_text(text)
-    with pytest.raises(RecipeError, match=r"sizes\.yaml") as caught:
+    with pytest.raises(SettingError, match=r"sizes\.yaml") as caught:
         RealSizes.from_yaml(path)
     assert word in caught.value.problem
 
 
 def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.yaml"):
-        with pytest.raises(RecipeError, match=re.escape(str(path))):
+        with pytest.raises(SettingError, match=re.escape(str(path))):
             RealSizes.from_yaml(path)
 
 

@@ -7,8 +7,9 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from poc_aug.live.board import CELLS, Board
-from poc_aug.reading.outcomes import Ledger, Outcome, ReadingStatistics
+from poc_aug.live.counters import COUNTERS, LiveCounters
+from poc_aug.reading.outcomes import Ledger, Outcome
+from poc_aug.reading.reading_statistics import ReadingStatistics
 from tests.helpers.live_cases import is_alive, wait_until
 
 
@@ -26,26 +27,26 @@ def test_the_ledger_counts_an_epochs_items_once() -> None:
         0,
     )
     assert wait_s == 1.25
-    board = Board()
-    board["made"], board["attempts"], board["accepted"] = 3, 4, 1
-    stats = ReadingStatistics.of(ledger, 4, board)
+    counters = LiveCounters()
+    counters["made"], counters["attempts"], counters["accepted"] = 3, 4, 1
+    stats = ReadingStatistics.of(ledger, 4, counters)
     assert (stats.items, stats.augmented, stats.made, stats.acceptance) == (3, 2 / 3, 3, 0.25)
     assert set(stats.to_dict()) >= {"augmented", "wait_s", "queue"}
     assert np.isnan(ReadingStatistics.of(ledger, 9, None).augmented)
 
 
-def _write(ledger: Ledger, board: Board) -> None:
+def _write(ledger: Ledger, counters: LiveCounters) -> None:
     ledger.write(2, 0, Outcome.MISSED, 1.0)
-    board["queue"] = 7
+    counters["queue"] = 7
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_ledger_and_board_are_shared_with_other_processes(method: str) -> None:
-    ledger, board = Ledger(3), Board()
-    process = multiprocessing.get_context(method).Process(target=_write, args=(ledger, board))
+def test_ledger_and_counters_are_shared_with_other_processes(method: str) -> None:
+    ledger, counters = Ledger(3), LiveCounters()
+    process = multiprocessing.get_context(method).Process(target=_write, args=(ledger, counters))
     process.start()
     process.join()
     assert ledger.count(0)[0][Outcome.MISSED] == 1
-    assert board["queue"] == 7
-    assert all(board[name] == 0 for name in CELLS if name != "queue")
+    assert counters["queue"] == 7
+    assert all(counters[name] == 0 for name in COUNTERS if name != "queue")
     assert wait_until(lambda: not is_alive(process.pid or 0))

@@ -1,13 +1,10 @@
-"""Which device and dtype a model runs with, and the exact install line if its library is missing."""
+"""Which device and dtype a model runs with."""
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-
 import torch
 
-from poc_aug.errors import DeviceError, MissingDependencyError
+from poc_aug.errors import DeviceError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
@@ -18,6 +15,10 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
 
     Raises:
         DeviceError: not a device, or not on this machine.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,6 +42,10 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
 
     Raises:
         DeviceError: an unknown dtype, or float16 on the CPU.
+
+    Example:
+        >>> resolve_dtype("bf16", torch.device("cpu"))
+        torch.bfloat16
     """
     if dtype is None:
         return torch.float16 if device.type == "cuda" else torch.float32
@@ -58,20 +63,3 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
             hint="leave the dtype out, or run on CUDA",
         )
     return dtype
-
-
-def require(module: str, *, extra: str = "generate") -> ModuleType:
-    """Import an optional module.
-
-    Raises:
-        MissingDependencyError: it is not installed; the message holds the install line.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        missing = (error.name or module).partition(".")[0]
-        raise MissingDependencyError(
-            f"the package {missing!r} is not installed",
-            expected=f"the extra {extra!r} of poc_aug",
-            hint=f"pip install 'poc_aug[{extra}]'",
-        ) from error

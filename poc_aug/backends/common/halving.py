@@ -22,6 +22,15 @@ class Halving:
 
     Attributes:
         limit: the largest batch that will be tried.
+
+    Example:
+        >>> def double(batch):
+        ...     if len(batch) > 3:
+        ...         raise torch.OutOfMemoryError
+        ...     return [2 * item for item in batch]
+        >>> halving = Halving("double")
+        >>> halving.run(double, [1, 2, 3, 4, 5]), halving.limit
+        ([2, 4, 6, 8, 10], 2)
     """
 
     def __init__(self, name: str, limit: int | None = None) -> None:

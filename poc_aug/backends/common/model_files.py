@@ -19,6 +19,10 @@ def model_identity(model: str | Path) -> str:
     A hub id stands for itself. A file is identified by its name and a hash of its size and of eight pieces of 1 MiB
     spread over it, in which two fine-tunes of one size differ. A folder is identified by its name and a hash of its
     files' names and contents: JSON and text files are read whole, weights as above.
+
+    Example:
+        >>> model_identity("facebook/sam3")
+        'facebook/sam3'
     """
     path = Path(model)
     if path.is_file():

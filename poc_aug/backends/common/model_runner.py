@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.common.device import resolve_device, resolve_dtype
 from poc_aug.backends.common.halving import Halving
 from poc_aug.backends.common.limits import check_counts
+from poc_aug.optional_imports import require
 
 
 class ModelRunner:
@@ -33,7 +34,7 @@ class ModelRunner:
         self, package: str, *, device: str | None, dtype: str | None, batch_size: int, cuda_dtype: str = "float16"
     ) -> None:
         check_counts(batch_size=batch_size)
-        require(package)
+        require(package, extra="generate", purpose=type(self).__name__)
         self.device = resolve_device(device)
         if dtype is None and self.device.type == "cuda":
             dtype = cuda_dtype

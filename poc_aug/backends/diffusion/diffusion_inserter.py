@@ -76,6 +76,20 @@ class DiffusionInserter(PipelineInserter):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, or does not inpaint.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the model's weights, so these lines are not run as a test:
+
+        >>> inserter = DiffusionInserter("stable-diffusion-v1-5/stable-diffusion-inpainting")  # doctest: +SKIP
+        >>> pipeline = InsertionPipeline(recipe, inserter, annotator)  # doctest: +SKIP
+
+        Settings are checked before anything is loaded:
+
+        >>> DiffusionInserter("stable-diffusion-v1-5/stable-diffusion-inpainting", steps=0)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: DiffusionInserter: steps=0
+        Expected: 1 or more
     """
 
     _inserter = "diffusion"
@@ -88,7 +102,7 @@ class DiffusionInserter(PipelineInserter):
         """Check that every prompt fits the model's text limit.
 
         Raises:
-            SettingError: a prompt that is too long; the message names its object, its tokens and the limit.
+            RecipeError: a prompt that is too long; the message names its object, its tokens and the limit.
         """
         check_prompts(self.loaded, recipe, self.negative_prompt)
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import torch
 
-from poc_aug.backends.common.device import require, resolve_device, resolve_dtype
+from poc_aug.backends.common.device import resolve_device, resolve_dtype
 from poc_aug.backends.common.model_files import hub_file, model_identity
 from poc_aug.backends.diffusion.families import DiffusionTask, Family, family_of
 from poc_aug.errors import ModelError
+from poc_aug.optional_imports import require
 
 Offload = Literal["none", "model", "sequential"]
 _INDEX = "model_index.json"
@@ -99,7 +100,7 @@ def load_text_to_image(model: str | Path, settings: LoadSettings) -> LoadedPipel
 
 
 def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> LoadedPipeline:
-    diffusers = require("diffusers")
+    diffusers = require("diffusers", extra="generate", purpose=f"{_article(task)} model")
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
     # Checked before the weights are read: the class's name is in a file of a few hundred bytes.
@@ -202,7 +203,7 @@ def _from_pretrained(
 
 
 def _vae(vae: str | Path, dtype: torch.dtype) -> Any:
-    cls: Any = require("diffusers").AutoencoderKL
+    cls: Any = require("diffusers", extra="generate", purpose="another VAE").AutoencoderKL
     try:
         return cls.from_pretrained(str(vae), dtype=dtype)
     except (OSError, ValueError) as error:
@@ -262,7 +263,7 @@ def _apply(
 
 
 def _load_lora(pipe: Any, settings: LoadSettings) -> None:
-    require("peft")
+    require("peft", extra="generate", purpose="a LoRA")
     source = str(settings.lora)
     weight_name = {} if settings.lora_weight_name is None else {"weight_name": settings.lora_weight_name}
     try:

@@ -124,6 +124,10 @@ def family_of(pipeline: str, task: DiffusionTask = "inpainting") -> Family:
 
     Raises:
         ModelError: a class that is not in the task's table.
+
+    Example:
+        >>> family_of("FluxFillPipeline").guidance
+        30.0
     """
     table = FAMILIES if task == "inpainting" else TEXT_TO_IMAGE_FAMILIES
     if pipeline not in table:

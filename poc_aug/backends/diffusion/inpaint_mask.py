@@ -10,7 +10,12 @@ from poc_aug.types import Box
 
 
 def grow_box(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
-    """The box scaled by ``factor`` about its centre, clipped to the crop."""
+    """The box scaled by ``factor`` about its centre, clipped to the crop.
+
+    Example:
+        >>> grow_box((10, 10, 20, 40), 1.5, (64, 64))
+        (5, 0, 30, 60)
+    """
     y, x, h, w = box_yxhw
     more_y, more_x = round(h * (factor - 1) / 2), round(w * (factor - 1) / 2)
     top, left = max(y - more_y, 0), max(x - more_x, 0)

@@ -53,6 +53,20 @@ class TextToImageInserter(PipelineInserter):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, or is an inpainting model.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the model's weights, so these lines are not run as a test:
+
+        >>> inserter = TextToImageInserter("stable-diffusion-v1-5/stable-diffusion-v1-5")  # doctest: +SKIP
+        >>> pipeline = InsertionPipeline(text_to_image_recipe(recipe), inserter, annotator)  # doctest: +SKIP
+
+        Settings are checked before anything is loaded:
+
+        >>> TextToImageInserter("stable-diffusion-v1-5/stable-diffusion-v1-5", paste="half")
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: TextToImageInserter: paste='half'
+        Expected: 'full' or 'crop'
     """
 
     _inserter = "text-to-image"
@@ -144,7 +158,12 @@ class TextToImageInserter(PipelineInserter):
 
 
 def centre_crop(picture: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    """The largest part of a picture ``[3, H, W]`` around its centre with the aspect ratio of ``size_hw``."""
+    """The largest part of a picture ``[3, H, W]`` around its centre with the aspect ratio of ``size_hw``.
+
+    Example:
+        >>> centre_crop(torch.zeros(3, 64, 64), (100, 50)).shape
+        torch.Size([3, 64, 32])
+    """
     height, width = picture.shape[-2:]
     scale = min(height / size_hw[0], width / size_hw[1])
     h, w = min(height, max(1, round(size_hw[0] * scale))), min(width, max(1, round(size_hw[1] * scale)))
@@ -165,6 +184,12 @@ def text_to_image_recipe(recipe: Recipe, *, size_px: int = 512) -> Recipe:
 
     Raises:
         SettingError: a side of less than 16 px.
+
+    Example:
+        >>> from poc_aug.recipe import ObjectSpec
+        >>> recipe = text_to_image_recipe(Recipe(objects=[ObjectSpec(name="sheep")]), size_px=256)
+        >>> recipe.size.min_px, recipe.crop_scale, recipe.location
+        (256, 1.0, ())
     """
     if size_px < 16:
         raise SettingError(f"text_to_image_recipe: size_px={size_px}", expected="16 or more")

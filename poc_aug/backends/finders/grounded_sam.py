@@ -35,6 +35,21 @@ class GroundedSamAnnotator(PromptAnnotator):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a checkpoint is not there, or is not what it should be.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs both checkpoints, so these lines are not run as a test:
+
+        >>> annotator = GroundedSamAnnotator(  # doctest: +SKIP
+        ...     "groundingdino_swint_ogc.pth", "sam_vit_h_4b8939.pth"
+        ... )
+
+        Settings are checked before anything is loaded:
+
+        >>> GroundedSamAnnotator("groundingdino_swint_ogc.pth", "sam_vit_h_4b8939.pth", box_threshold=1.5)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: box_threshold=1.5
+        Expected: 0 or more, less than 1
     """
 
     def __init__(

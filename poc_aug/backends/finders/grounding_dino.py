@@ -160,6 +160,11 @@ class GroundingDinoDetector(ModelRunner):
 
 
 def grounding_caption(text: str) -> str:
-    """A text in the form that the model was trained on: lower case, ending in a full stop."""
+    """A text in the form that the model was trained on: lower case, ending in a full stop.
+
+    Example:
+        >>> grounding_caption("A Sheep ")
+        'a sheep.'
+    """
     caption = text.lower().strip()
     return caption if caption.endswith(".") else f"{caption}."

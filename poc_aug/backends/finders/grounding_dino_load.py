@@ -9,13 +9,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from poc_aug.backends.common.checkpoints import load_checkpoint
-from poc_aug.backends.common.device import require
 from poc_aug.errors import MissingDependencyError, ModelError
+from poc_aug.optional_imports import require
 
 _EXPECTED = "a Grounding DINO checkpoint such as groundingdino_swint_ogc.pth"
 _HUB_BERT = "bert-base-uncased"
@@ -37,7 +38,7 @@ def build_model(config: str | Path | None, text_encoder: str | Path) -> Any:
     if str(text_encoder) != _HUB_BERT and not Path(text_encoder).is_dir():
         raise _no_text_encoder(text_encoder, "there is no such folder")
     with _quiet():
-        build = require("groundingdino.models").build_model
+        build = _groundingdino("models").build_model
         arguments = _read_config(config_path(config))
         arguments.device = "cpu"
         arguments.text_encoder_type = str(text_encoder)
@@ -57,6 +58,11 @@ def build_model(config: str | Path | None, text_encoder: str | Path) -> Any:
             ) from error
 
 
+def _groundingdino(module: str = "") -> ModuleType:
+    name = f"groundingdino.{module}" if module else "groundingdino"
+    return require(name, extra="generate", purpose="Grounding DINO's original checkpoint")
+
+
 def _no_text_encoder(text_encoder: str | Path, why: str) -> ModelError:
     return ModelError(
         f"the text encoder {str(text_encoder)!r} cannot be loaded: {why}",
@@ -68,7 +74,7 @@ def _no_text_encoder(text_encoder: str | Path, why: str) -> ModelError:
 def config_path(config: str | Path | None) -> Path:
     """The configuration's file; ``None``: groundingdino-py's own for Swin-T."""
     if config is None:
-        return Path(str(require("groundingdino").__file__)).parent / "config" / "GroundingDINO_SwinT_OGC.py"
+        return Path(str(_groundingdino().__file__)).parent / "config" / "GroundingDINO_SwinT_OGC.py"
     return Path(config)
 
 
@@ -80,7 +86,7 @@ def _read_config(path: Path) -> Any:
         if path.suffix == ".py":
             # Run first on its own: if it raises, groundingdino-py leaves a half-closed temporary file behind.
             runpy.run_path(str(path))
-        return require("groundingdino.util.slconfig").SLConfig.fromfile(str(path))
+        return _groundingdino("util.slconfig").SLConfig.fromfile(str(path))
     except MissingDependencyError:
         raise
     except Exception as error:

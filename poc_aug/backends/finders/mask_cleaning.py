@@ -23,6 +23,15 @@ def clean_mask(mask: torch.Tensor, *, speck_fraction: float = 0.02, hole_fractio
 
     Raises:
         SettingError: a fraction outside 0 to 1.
+
+    Example:
+        >>> mask = torch.zeros(20, 20, dtype=torch.bool)
+        >>> mask[2:18, 2:12] = True
+        >>> mask[8, 6] = False  # a pinhole
+        >>> mask[10, 18] = True  # a speck
+        >>> cleaned = clean_mask(mask)
+        >>> bool(cleaned[8, 6]), bool(cleaned[10, 18])
+        (True, False)
     """
     for name, value in (("speck_fraction", speck_fraction), ("hole_fraction", hole_fraction)):
         if not 0 <= value <= 1:

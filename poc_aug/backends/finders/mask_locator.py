@@ -23,6 +23,13 @@ class MaskLocator:
         find: returns the mask of a sample's key: bool or 0 / non-zero, ``[H, W]``, as tensor, array or PIL image. The
             same mask serves every location that a recipe names.
         name: name of the set of masks; part of the cache's fingerprint, since masks decide what is generated.
+
+    Example:
+        >>> road = torch.arange(8)[:, None].expand(8, 12) >= 5
+        >>> locator = MaskLocator({"frame": road}.__getitem__, name="drawn by hand")
+        >>> image, labels = torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(8, 12, dtype=torch.uint8)
+        >>> locator.locate(Sample(image, labels, key="frame"), "road").sum()
+        tensor(36)
     """
 
     def __init__(self, find: Callable[[str], MaskLike], name: str) -> None:

@@ -37,6 +37,24 @@ class PromptAnnotator:
 
     Raises:
         SettingError: a setting outside its limits.
+
+    Example:
+        >>> class LowerHalf:  # stands for a model
+        ...     def describe(self):
+        ...         return {"finder": "lower half"}
+        ...
+        ...     def text_limit(self, text):
+        ...         return len(text.split()), 77
+        ...
+        ...     def find(self, images, texts):
+        ...         mask = torch.arange(8)[:, None].expand(8, 12) >= 4
+        ...         masks = Masks(mask[None], torch.tensor([0.9]), torch.tensor([[0.0, 4.0, 12.0, 8.0]]))
+        ...         return [[masks for _ in image_texts] for image_texts in texts]
+        >>> annotator = PromptAnnotator(LowerHalf())
+        >>> crop = Crop(torch.zeros(3, 8, 12, dtype=torch.uint8), (4, 0, 4, 12), "dog", "a dog", ("dog",), seed=0)
+        >>> (annotation,) = annotator.annotate([crop], [Filled(crop.image)])
+        >>> annotation.parts[0].name, int(annotation.parts[0].mask.sum())
+        ('dog', 48)
     """
 
     def __init__(

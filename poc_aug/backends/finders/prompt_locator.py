@@ -34,6 +34,24 @@ class PromptLocator:
 
     Raises:
         SettingError: a setting outside its limits.
+
+    Example:
+        >>> from poc_aug.backends.finders.finder_protocols import Masks
+        >>> class LowerHalf:  # stands for a model
+        ...     def describe(self):
+        ...         return {"finder": "lower half"}
+        ...
+        ...     def text_limit(self, text):
+        ...         return len(text.split()), 77
+        ...
+        ...     def find(self, images, texts):
+        ...         mask = torch.arange(8)[:, None].expand(8, 12) >= 4
+        ...         masks = Masks(mask[None], torch.tensor([0.9]), torch.tensor([[0.0, 4.0, 12.0, 8.0]]))
+        ...         return [[masks for _ in image_texts] for image_texts in texts]
+        >>> locator = PromptLocator(LowerHalf())
+        >>> image, labels = torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(8, 12, dtype=torch.uint8)
+        >>> locator.locate(Sample(image, labels, key="frame"), "road").sum()
+        tensor(48)
     """
 
     def __init__(self, finder: Finder, *, cache_size: int = 256) -> None:
@@ -101,5 +119,10 @@ class PromptLocator:
 
 
 def location_prompt(location: str) -> str:
-    """The prompt for a class name: "road" becomes "the road"."""
+    """The prompt for a class name: "road" becomes "the road".
+
+    Example:
+        >>> location_prompt("road"), location_prompt("The road")
+        ('the road', 'The road')
+    """
     return location if location.lower().startswith("the ") else f"the {location}"

@@ -188,6 +188,19 @@ class Sam3Annotator(PromptAnnotator):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: the model is not there, not reachable, of another kind, or incomplete.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the model's weights, so this line is not run as a test:
+
+        >>> annotator = Sam3Annotator("facebook/sam3")  # doctest: +SKIP
+
+        Settings are checked before anything is loaded:
+
+        >>> Sam3Annotator("facebook/sam3", score_threshold=1.5)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.SettingError: score_threshold=1.5
+        Expected: 0 or more, less than 1
     """
 
     def __init__(

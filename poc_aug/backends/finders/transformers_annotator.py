@@ -34,6 +34,22 @@ class TransformersAnnotator(PromptAnnotator):
         DeviceError: the device is not there, or cannot use the dtype.
         ModelError: a model is not there, not reachable, of another kind, or incomplete.
         SettingError: a setting outside its limits.
+
+    Example:
+        Needs the models' weights, so these lines are not run as a test:
+
+        >>> annotator = TransformersAnnotator(  # doctest: +SKIP
+        ...     "IDEA-Research/grounding-dino-tiny", "facebook/sam2.1-hiera-large"
+        ... )
+
+        What is wrong is reported before anything is loaded:
+
+        >>> TransformersAnnotator("IDEA-Research/grounding-dino-tiny", "./no-such-folder")
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.ModelError: no segmenter at './no-such-folder'
+        Expected: SAM, SAM-HQ, SAM 2: a folder or hub id such as facebook/sam2.1-hiera-large
+        Next step: check the path or the spelling
     """
 
     def __init__(

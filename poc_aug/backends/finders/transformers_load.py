@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from poc_aug.backends.common.device import require
 from poc_aug.backends.common.model_files import hub_file, model_identity
 from poc_aug.errors import ModelError
+from poc_aug.optional_imports import require
 
 _CONFIG = "config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -84,7 +84,7 @@ def load_model(model: str | Path, role: ModelRole, device: torch.device) -> Load
         MissingDependencyError: transformers is not installed.
         ModelError: not there, not reachable, of another kind, or incomplete.
     """
-    transformers = require("transformers")
+    transformers = require("transformers", extra="generate", purpose=f"the {role.name}")
     kind = model_kind(model, role)
     classes = role.kinds[kind]
     # Loaded before the weights: a processor is a few small files.

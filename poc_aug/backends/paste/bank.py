@@ -1,4 +1,4 @@
-"""A bank of cut-out objects: knows where they are, reads one when it is drawn."""
+"""A bank of cut-out objects: knows where they are, and reads one when it is drawn."""
 
 from __future__ import annotations
 
@@ -29,27 +29,39 @@ CITYSCAPES_COCO_CLASSES = (
     "traffic light",
     "stop sign",
 )
-"""COCO classes that Cityscapes has too: what to exclude from a bank of objects that are unknown there."""
+"""COCO classes that Cityscapes has too; exclude them from a bank of out-of-distribution objects for Cityscapes."""
 
 _KEPT_CUTOUTS = 16
 
 
 class ObjectBank:
-    """Cut-out objects by class. Picklable; holds names and places only, and the last few cut-outs that were drawn.
+    """Cut-out objects by class. Picklable; holds only names and paths, and the last few cut-outs that were drawn.
 
     Args:
         sources: the cut-outs, in a fixed order.
         kind: what it was built from, for `describe` and error messages.
         dropped: how many candidates were left out, by reason.
-        dropped_names: the first few of them, by reason.
-        erode_px: how far hard masks are pulled in, so that no rim of the old background stays.
-        place: where it lies, for people.
+        dropped_names: the names of the first few of them, by reason.
+        erode_px: by how much hard masks are eroded, so that no rim of the old background remains.
+        place: where it is, for messages.
 
     Attributes:
-        unreadable: cut-outs that turned out to be unreadable when they were drawn: why, by name.
+        unreadable: why a cut-out could not be read when it was drawn, by name.
 
     Raises:
-        ObjectBankError: nothing is left; the message counts the reasons and names examples.
+        ObjectBankError: no cut-out is left; the message counts the reasons and names examples.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> bank
+        ObjectBank(dataset, 1 object: car: 1)
+        >>> bank.cutout(bank.by_class("car")[0]).image.shape  # eroded by 2 px on each side
+        torch.Size([3, 36, 44])
     """
 
     def __init__(
@@ -82,7 +94,7 @@ class ObjectBank:
             self._by_class.setdefault(source.category, []).append(i)
         self._fingerprint: str | None = None
         self._kept: OrderedDict[int, Cutout] = OrderedDict()
-        self._lock = threading.Lock()  # region search and the inserter read from two threads
+        self._lock = threading.Lock()  # region search and the inserter read in two threads
 
     @classmethod
     def from_folder(
@@ -95,23 +107,23 @@ class ObjectBank:
         category: Callable[[Path], str] | None = None,
         erode_px: int = 1,
     ) -> ObjectBank:
-        """Pictures with an alpha channel (PNG, WebP) in a folder and its subfolders, turned as their EXIF says.
+        """Pictures with an alpha channel (PNG, WebP) in a folder and its subfolders, rotated as their EXIF says.
 
-        Hidden files and what operating systems leave (``._a.png``, ``__MACOSX``) are no pictures. Those that cannot be
-        read are left out and counted.
+        Hidden files and leftovers of operating systems (``._a.png``, ``__MACOSX``) are ignored. Pictures that cannot
+        be read are left out and counted.
 
         Args:
-            path: the folder. An ``objects.json`` in it, a list of ``{"file": ..., "category": ...}``, says which
-                pictures count and their classes. Else the class is the subfolder's name, and for pictures in
+            path: the folder. An ``objects.json`` in it, a list of ``{"file": ..., "category": ...}``, lists the
+                pictures to use and their classes. Otherwise the class is the subfolder's name, or for pictures in
                 the folder itself the leading letters of the file's name (``potted_plant_003.png``).
             min_size_px: smallest longer side of the picture.
             include: only these classes.
-            exclude: all but these classes.
-            category: class name of a picture's path (relative to the folder), instead of all of the above.
+            exclude: class names to leave out.
+            category: returns the class name for a picture's path (relative to the folder), instead of all of the above.
             erode_px: see `ObjectBank`.
 
         Raises:
-            ObjectBankError: no such folder, an unreadable index, or nothing left.
+            ObjectBankError: no such folder, an unreadable index, or no cut-out left.
         """
         from poc_aug.backends.paste.bank_folder import folder_sources
 
@@ -136,27 +148,27 @@ class ObjectBank:
     ) -> ObjectBank:
         """Objects of a COCO instances file (Lin et al. 2014): polygons, run lengths, compressed run lengths.
 
-        Each image's header is compared with the file's width and height. Annotations that cannot be used, or whose
-        image has another size than they say, are left out and counted with their reasons (``bank.dropped``).
+        Each image's header is compared with the width and height in the file. Annotations that cannot be used, or
+        whose image has another size, are left out and counted by reason (``bank.dropped``).
 
         Args:
             instances_json: the annotations.
-            images_dir: folder of the images that they name; ``None``: ``images/`` beside the file, or wherever else
-                COCO's and common tools' layouts have them (``bank.place`` says which).
-            exclude: class names to leave out; `CITYSCAPES_COCO_CLASSES` where Cityscapes frames are the base.
+            images_dir: folder of the images; ``None``: ``images/`` next to the file, or the other places where COCO and
+                common tools put them (``bank.place`` says which).
+            exclude: class names to leave out; `CITYSCAPES_COCO_CLASSES` for Cityscapes frames.
             include: only these classes.
             min_area_px: smallest area of an object.
             min_size_px: smallest longer side of an object.
             drop_crowd: leave out ``iscrowd`` annotations.
-            drop_truncated: leave out objects within 2 px of their image's border: part of them is not seen.
-            exif: images with an EXIF orientation are turned where only that makes the sizes agree, and left out where
-                sizes do not settle it (upside down, square, or no size given). "apply" turns them all (annotations
+            drop_truncated: leave out objects within 2 px of their image's border: part of them is not visible.
+            exif: "auto" rotates images with an EXIF orientation if only that makes the sizes agree, and leaves out
+                those that sizes do not decide (upside down, square, or no size given). "apply" rotates all (annotations
                 drawn on upright pictures, as browsers and viewers show them), "ignore" none.
             erode_px: see `ObjectBank`.
 
         Raises:
-            ObjectBankError: a file that is missing or not COCO's, images that are not found, an unknown class in
-                ``include``, or nothing left.
+            ObjectBankError: a file that is missing or not in COCO's format, images that are not found, an unknown
+                class in ``include``, or no cut-out left.
             SettingError: another value of ``exif``.
         """
         from poc_aug.backends.paste.bank_coco import CocoFilter, coco_sources
@@ -170,9 +182,9 @@ class ObjectBank:
             drop_truncated=drop_truncated,
             exif=exif,
         )
-        where = None if images_dir is None else Path(images_dir)
-        sources, out, where = coco_sources(Path(instances_json), where, choice)
-        place = f"{str(instances_json)!r}, images in {str(where)!r}"
+        folder = None if images_dir is None else Path(images_dir)
+        sources, out, folder = coco_sources(Path(instances_json), folder, choice)
+        place = f"{str(instances_json)!r}, images in {str(folder)!r}"
         return cls(sources, kind="coco", dropped=out.counts, dropped_names=out.names, erode_px=erode_px, place=place)
 
     @classmethod
@@ -189,7 +201,7 @@ class ObjectBank:
         keys: Any = None,
         erode_px: int = 2,
     ) -> ObjectBank:
-        """Connected components of a segmentation dataset's own classes. Reads every item once to find them.
+        """Connected components of a segmentation dataset's own classes. Every item is read once to find them.
 
         Args:
             dataset: items as `poc_aug.items.open_item.open_item` understands them.
@@ -198,12 +210,13 @@ class ObjectBank:
             min_size_px: smallest longer side of a component.
             min_area_px: smallest area of a component.
             drop_truncated: leave out components within 2 px of the frame's border.
-            adapt: how to read items of an unusual form.
-            keys: names of the samples, as in `POCAugmentedDataset`; a sample that is repeated is read once.
-            erode_px: see `ObjectBank`; label maps are rougher than instance masks, hence 2.
+            adapt: converts items of an unusual form.
+            keys: keys of the samples, as in `POCAugmentedDataset`; a repeated sample is read once.
+            erode_px: see `ObjectBank`; 2, because label maps are rougher than instance masks.
 
         Raises:
-            ObjectBankError: nothing left. SchemaError: an unknown class.
+            ObjectBankError: no cut-out left.
+            SchemaError: an unknown class.
         """
         from poc_aug.backends.paste.bank_dataset import dataset_sources
 
@@ -225,14 +238,14 @@ class ObjectBank:
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(self._by_class[name])}" for name in self.classes())
         left_out = f"; left out: {counts_text(self.dropped)}" if self.dropped else ""
-        return f"ObjectBank({self.kind}, {len(self)} objects: {counts}{left_out})"
+        return f"ObjectBank({self.kind}, {_count(len(self), 'object')}: {counts}{left_out})"
 
     def summary(self) -> str:
-        """One line for people: how much of what from where, and what was left out, with examples."""
+        """One line to print: the number of cut-outs and classes, their origin, and what was left out."""
         left_out = counts_text(self.dropped, self.dropped_names)
-        where = f"{self.kind} {self.place}" if self.place else self.kind
-        held = f"{_count(len(self), 'cut-out')} of {_count(len(self._by_class), 'class')} ({where})"
-        return held + (f"; left out: {left_out}" if left_out else "")
+        origin = f"{self.kind} {self.place}" if self.place else self.kind
+        contents = f"{_count(len(self), 'cut-out')} of {_count(len(self._by_class), 'class')} ({origin})"
+        return contents + (f"; left out: {left_out}" if left_out else "")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_lock")}
@@ -245,10 +258,10 @@ class ObjectBank:
         return tuple(sorted(self._by_class))
 
     def keep(self, classes: Collection[str]) -> ObjectBank:
-        """The bank with the cut-outs of these classes alone; the others are counted in ``dropped``.
+        """The bank with only the cut-outs of these classes; the others are counted in ``dropped``.
 
         Raises:
-            ObjectBankError: nothing is left.
+            ObjectBankError: no cut-out is left.
         """
         kept = [source for source in self._sources if source.category in classes]
         reason = "of a class that is excluded"
@@ -276,7 +289,7 @@ class ObjectBank:
                 f"the object bank ({self.kind}) has no {name!r}",
                 expected=f"one of: {', '.join(self.classes())}",
                 hint="name the recipe's objects after the bank's classes, or build the recipe with paste_recipe(bank)",
-                command="name the recipe's objects after these classes, or leave recipe: out of the file, and each is "
+                command="name the recipe's objects after these classes, or leave recipe: out of the file, and all are "
                 "pasted",
             ) from None
 
@@ -287,10 +300,10 @@ class ObjectBank:
     def cutout(self, i: int) -> Cutout:
         """Read a cut-out and clean it.
 
-        One that cannot be read is not tried again by this process: what it draws stays the same.
+        A cut-out that cannot be read is not tried again in this process, so that equal seeds keep drawing the same.
 
         Raises:
-            ObjectBankError: it cannot be read, or holds no object; the message names the file.
+            ObjectBankError: it cannot be read, or shows no object; the message names the file.
         """
         source = self._sources[i]
         with self._lock:
@@ -324,7 +337,7 @@ class ObjectBank:
         return Cutout(*cleaned, category=source.category, source=source.name)
 
     def describe(self) -> dict[str, Any]:
-        """JSON values: what the bank holds, with a fingerprint of its content (not of where it lies)."""
+        """JSON values: what the bank holds, with a fingerprint of its content (not of its path)."""
         if self._fingerprint is None:
             self._fingerprint = fingerprint([source.identity() for source in self._sources])
         return {

@@ -40,7 +40,7 @@ from poc_aug.masks import bounds, window
 from poc_aug.types import Json
 
 BORDER_PX = 2
-"""Annotators stop a little short of the image's border."""
+"""Objects closer to their image's border count as truncated: annotators stop a little short of the border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class CocoSource:
 
     Attributes:
         image: the file of its image.
-        name: name of the image in the COCO file, and id of the annotation.
+        name: the image's name in the COCO file, and the annotation's id.
         category: class name.
         segmentation: its outline, cleaned.
     """
@@ -60,7 +60,7 @@ class CocoSource:
     segmentation: Any
 
     def identity(self) -> Json:
-        """Image file, its size in bytes, class and outline; and how the image is turned, if it is."""
+        """Image file, its size in bytes, class and outline; and how the image is rotated, if it is."""
         path = self.image.path
         try:
             size = path.stat().st_size
@@ -68,8 +68,8 @@ class CocoSource:
             raise ObjectBankError(
                 f"cannot read {str(path)!r}: {error}", hint="restore the file, or make the bank again"
             ) from error
-        turned: list[Json] = [self.image.header.orientation] if self.image.turn else []
-        return [self.name, size, self.category, self.segmentation, *turned]
+        orientation: list[Json] = [self.image.header.orientation] if self.image.turn else []
+        return [self.name, size, self.category, self.segmentation, *orientation]
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw image and alpha, cropped to the object and one pixel around it."""
@@ -107,12 +107,12 @@ class CocoFilter:
 def coco_sources(
     instances_json: Path, images_dir: Path | None, choice: CocoFilter
 ) -> tuple[list[CocoSource], LeftOut, Path]:
-    """Find the usable objects, and the folder of the images; decodes no image.
+    """Find the usable objects and the folder of the images, without decoding an image.
 
-    Each annotation becomes a cut-out or is counted with the reason why not.
+    Each annotation either becomes a cut-out or is counted with a reason.
 
     Raises:
-        ObjectBankError: a file that is missing or not COCO's, no images, or an unknown class name.
+        ObjectBankError: a file that is missing or not in COCO's format, no images, or an unknown class name.
     """
     if choice.exif not in get_args(Exif):
         raise SettingError(f"exif={choice.exif!r}", expected=f"one of {', '.join(get_args(Exif))}")
@@ -148,31 +148,31 @@ class _Annotations:
     @property
     def images_found(self) -> bool:
         """Whether any image could be used."""
-        return any(isinstance(found, ImageFile) for found in self._files.values())
+        return any(isinstance(file, ImageFile) for file in self._files.values())
 
     def sources(self, annotations: list[Any]) -> list[CocoSource]:
         """The sources, in the order of their ids."""
-        found: list[tuple[tuple[Any, ...], CocoSource]] = []
-        seen: dict[str, CocoSource] = {}
+        ordered: list[tuple[tuple[Any, ...], CocoSource]] = []
+        by_name: dict[str, CocoSource] = {}
         for number, row in enumerate(annotations):
             try:
                 if not isinstance(row, Mapping):
-                    raise Unusable("that are no annotations", f"row {number}")
+                    raise Unusable("that are not annotations", f"row {number}")
                 source = self._source(row, number)
-                twin = seen.setdefault(source.name, source)
-                if twin is not source:
-                    if twin == source:
+                first = by_name.setdefault(source.name, source)
+                if first is not source:
+                    if first == source:
                         raise Unusable("given twice", source.name)
                     source = CocoSource(source.image, f"{source.name}@{number}", source.category, source.segmentation)
-            except Unusable as why:
-                self.left_out.add(why.reason, why.name)
+            except Unusable as error:
+                self.left_out.add(error.reason, error.name)
                 continue
-            found.append((_order(row.get("id"), number), source))
-        found.sort(key=lambda pair: pair[0])
-        sources = [source for _, source in found if source.image not in self._doubtful]
-        for _, source in found:
+            ordered.append((_order(row.get("id"), number), source))
+        ordered.sort(key=lambda pair: pair[0])
+        sources = [source for _, source in ordered if source.image not in self._doubtful]
+        for _, source in ordered:
             if source.image in self._doubtful:
-                self.left_out.add("beside outlines of a larger picture than their image", source.name)
+                self.left_out.add("whose image has other outlines of a larger picture", source.name)
         return sources
 
     def _source(self, row: Mapping[str, Any], number: int) -> CocoSource:
@@ -186,17 +186,17 @@ class _Annotations:
             raise Unusable("crowds")
         image_row = self._images.find(row.get("image_id"))
         image = self._file(image_row)
-        name = f"{printable(image_row.file_name)}#{_told(row.get('id'), number)}"
+        name = f"{printable(image_row.file_name)}#{_id_text(row.get('id'), number)}"
         try:
             outline = read_outline(row.get("segmentation"), image.size_wh)
             left, top, right, bottom = usable_box(outline, parse_bbox(row.get("bbox")))
-        except Unusable as why:
-            if why.reason == LARGER:  # then the image's other outlines may be, and only happen to fit into it
+        except Unusable as error:
+            if error.reason == LARGER:  # the image's other outlines may be too, and only happen to fit into it
                 self._doubtful.add(image)
-            raise Unusable(why.reason, f"{name}: {why.name}" if why.name else name) from None
+            raise Unusable(error.reason, f"{name}: {error.name}" if error.name else name) from None
         width, height = image.size_wh
         if choice.drop_truncated and min(left, top, width - right, height - bottom) <= BORDER_PX:
-            raise Unusable("cut by their image's border")
+            raise Unusable("truncated by their image's border")
         if usable_area(outline, row.get("area")) < choice.min_area_px:
             raise Unusable(f"smaller than {choice.min_area_px} px of area")
         if max(right - left, bottom - top) < choice.min_size_px:
@@ -208,19 +208,19 @@ class _Annotations:
         if row not in self._files:
             try:
                 self._files[row] = match_image(self._folder.find(row), row, self._choice.exif)
-            except Unusable as why:
-                self._files[row] = why
-        found = self._files[row]
-        if isinstance(found, Unusable):
-            raise Unusable(found.reason, found.name)
-        return found
+            except Unusable as error:
+                self._files[row] = error
+        file = self._files[row]
+        if isinstance(file, Unusable):
+            raise Unusable(file.reason, file.name)
+        return file
 
 
 def _order(value: Any, number: int) -> tuple[Any, ...]:
-    found = comparable_id(value)
-    return (2, number) if found is None else (0 if found[0] == "number" else 1, found[1], number)
+    row_id = comparable_id(value)
+    return (2, number) if row_id is None else (0 if row_id[0] == "number" else 1, row_id[1], number)
 
 
-def _told(value: Any, number: int) -> str:
-    found = comparable_id(value)
-    return f"row {number}" if found is None else printable(str(found[1]))
+def _id_text(value: Any, number: int) -> str:
+    row_id = comparable_id(value)
+    return f"row {number}" if row_id is None else printable(str(row_id[1]))

@@ -1,4 +1,4 @@
-"""The images of a COCO file: where they lie, how large they really are, and whether they have to be turned."""
+"""The images of a COCO file: where they are, their actual size, and whether they have to be rotated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from poc_aug.errors import ObjectBankError
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 
 NO_NAME = "whose image has no file name"
-NO_FILE = "whose image is not there"
+NO_FILE = "whose image file is missing"
 
 _PROBES = 24
 _FOLDERS = ("images", "data", "JPEGImages")
@@ -32,7 +32,7 @@ class ImageFile:
     Attributes:
         path: the file.
         header: what its header says.
-        turn: whether the annotations are those of the picture turned as its EXIF orientation says.
+        turn: whether the annotations belong to the picture rotated as its EXIF orientation says.
     """
 
     path: Path
@@ -47,11 +47,11 @@ class ImageFile:
 
 
 class ImageFolder:
-    """The images in a folder, by the names that a COCO file has for them.
+    """The images in a folder, by their names in a COCO file.
 
     Args:
         folder: the folder.
-        tails: of all images of the file, see `count_tails`: the last part of a name counts only where no other image
+        tails: of all images of the file, see `count_tails`: the last part of a name is used only if no other image
             has the same.
     """
 
@@ -62,7 +62,7 @@ class ImageFolder:
     def find(self, row: ImageRow) -> Path:
         """The file of an image.
 
-        The name may be a path of another machine, a URL, or percent-encoded: then its last parts are looked for.
+        The name may be a path on another machine, a URL, or percent-encoded: then its last parts are tried.
 
         Raises:
             Unusable: it has no name, or there is no such file.
@@ -86,31 +86,31 @@ def count_tails(rows: Iterable[ImageRow]) -> Counter[str]:
 
 
 def find_image_folder(instances: Path, rows: Sequence[ImageRow], tails: Counter[str]) -> Path:
-    """The folder with the images of a COCO file, where none is given: the one that has most of some named files.
+    """Guess the folder with the images of a COCO file: the one that has most of a few of the named files.
 
-    Looked in are, beside the file and one folder above: ``images``, ``data``, ``JPEGImages``, the split that the
-    file is named after (``annotations/instances_train2017.json``, ``train2017/``), that inside ``images``, and the
+    Tried are, next to the file and one folder up: ``images``, ``data``, ``JPEGImages``, the split that the file is
+    named after (``annotations/instances_train2017.json``: ``train2017/``), that split inside ``images``, and the
     folder itself.
 
     Raises:
         ObjectBankError: none of them has any.
     """
-    named = [row for row in rows if row.file_name]
-    probes = named[:: max(1, len(named) // _PROBES)][:_PROBES]
+    with_name = [row for row in rows if row.file_name]
+    probes = with_name[:: max(1, len(with_name) // _PROBES)][:_PROBES]
     split = instances.stem.rpartition("_")[2]
     inside = (*_FOLDERS, split, f"images/{split}", "")
-    looked = list(dict.fromkeys(root / name for root in _roots(instances) for name in inside))
-    hits = [(_hits(ImageFolder(folder, tails), probes), folder) for folder in looked if os.path.isdir(folder)]
-    if not any(count for count, _ in hits):  # a few of many images may have been fetched
+    tried = list(dict.fromkeys(root / name for root in _roots(instances) for name in inside))
+    hits = [(_hits(ImageFolder(folder, tails), probes), folder) for folder in tried if os.path.isdir(folder)]
+    if not any(count for count, _ in hits):  # only a few of many images may have been downloaded
         hits = [(sum(name in tails for name in os.listdir(folder)), folder) for _, folder in hits]
     most = max((count for count, _ in hits), default=0)
     if most == 0:
-        raise images_missing(instances, looked, probes)
+        raise images_missing(instances, tried, probes)
     return next(folder for count, folder in hits if count == most)
 
 
 def check_image_folder(instances: Path, folder: Path, rows: Sequence[ImageRow]) -> None:
-    """Check that a folder that was given is one.
+    """Check that the given folder exists.
 
     Raises:
         ObjectBankError: it is not there.
@@ -119,14 +119,14 @@ def check_image_folder(instances: Path, folder: Path, rows: Sequence[ImageRow]) 
         raise images_missing(instances, [folder], [row for row in rows if row.file_name])
 
 
-def images_missing(instances: Path, looked: Sequence[Path], rows: Sequence[ImageRow]) -> ObjectBankError:
-    """The error where the images of a COCO file are not found."""
-    if len(looked) == 1 and not os.path.isdir(looked[0]):
-        problem = f"no folder {str(looked[0])!r}, where the images of {str(instances)!r} should be"
+def images_missing(instances: Path, tried: Sequence[Path], rows: Sequence[ImageRow]) -> ObjectBankError:
+    """The error for images of a COCO file that are not found."""
+    if len(tried) == 1 and not os.path.isdir(tried[0]):
+        problem = f"no folder {str(tried[0])!r}, where the images of {str(instances)!r} should be"
     else:
-        some = ", ".join(repr(printable(row.file_name)) for row in rows[:3]) or "none that has a name"
-        where = ", ".join(repr(str(folder)) for folder in looked)
-        problem = f"the images of {str(instances)!r} ({some}) are in none of the folders {where}"
+        examples = ", ".join(repr(printable(row.file_name)) for row in rows[:3]) or "none that has a name"
+        folders = ", ".join(repr(str(folder)) for folder in tried)
+        problem = f"the images of {str(instances)!r} ({examples}) are in none of the folders {folders}"
     return ObjectBankError(
         problem,
         expected="the folder of the images that it names",
@@ -136,16 +136,16 @@ def images_missing(instances: Path, looked: Sequence[Path], rows: Sequence[Image
 
 
 def match_image(path: Path, row: ImageRow, exif: Exif) -> ImageFile:
-    """Compare an image with its row: its size as stored, and turned where that is what makes them agree.
+    """Compare an image's size with its row's, as stored or rotated, whichever agrees.
 
     Args:
         path: the file.
         row: what the COCO file says.
-        exif: "auto" turns a picture where its sizes show that the annotations are those of the turned one, and leaves
-            it as stored where they show that; "apply" and "ignore" decide for all.
+        exif: "auto" rotates a picture if the sizes show that its annotations belong to the rotated one, and leaves it
+            as stored if they show that; "apply" and "ignore" decide for all.
 
     Raises:
-        Unusable: unreadable, sizes that differ, or an orientation that the sizes do not settle.
+        Unusable: unreadable, sizes that differ, or an orientation that the sizes do not decide.
     """
     name = printable(row.file_name)
     header = read_header(path, name)
@@ -154,12 +154,12 @@ def match_image(path: Path, row: ImageRow, exif: Exif) -> ImageFile:
         choices = [as_stored]
     else:
         choices = {"auto": [as_stored, turned], "apply": [turned], "ignore": [as_stored]}[exif]
-    fitting = [each for each in choices if row.size_wh is None or each.size_wh == row.size_wh]
+    fitting = [file for file in choices if row.size_wh is None or file.size_wh == row.size_wh]
     tag = f", EXIF orientation {header.orientation}" if header.orientation > 1 else ""
     if not fitting:
         assert row.size_wh is not None
-        told = f"{row.size_wh[0]:g}x{row.size_wh[1]:g} in the annotations"
-        raise Unusable(OTHER_SIZE, f"{name}: {told}, {header.size_wh[0]}x{header.size_wh[1]} in the file{tag}")
+        annotated = f"{row.size_wh[0]:g}x{row.size_wh[1]:g} in the annotations"
+        raise Unusable(OTHER_SIZE, f"{name}: {annotated}, {header.size_wh[0]}x{header.size_wh[1]} in the file{tag}")
     if len(fitting) > 1:
         raise Unusable(UNCLEAR_EXIF, f"{name}: {header.size_wh[0]}x{header.size_wh[1]}{tag}")
     return fitting[0]
@@ -181,7 +181,7 @@ def _hits(images: ImageFolder, probes: Sequence[ImageRow]) -> int:
 
 
 def _spellings(name: str) -> list[str]:
-    """A name as it stands, with slashes for backslashes, decoded as a URL, and with composed and decomposed letters."""
+    """A name as given, with slashes for backslashes, decoded as a URL, and in both Unicode normal forms."""
     names = [name, name.replace("\\", "/"), unquote(name)]
     if not name.isascii():
         names += [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
@@ -189,22 +189,22 @@ def _spellings(name: str) -> list[str]:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """The last parts of a name, longest first, without what says where they lie on another machine."""
-    seen = set()
+    """The last parts of a name, longest first, without the prefix of another machine."""
+    yielded = set()
     for spelling in _spellings(name):
         path = _url_path(spelling) if "://" in spelling else spelling
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         for start in range(len(parts)):
             tail = "/".join(parts[start:])
-            if tail not in seen:
-                seen.add(tail)
+            if tail not in yielded:
+                yielded.add(tail)
                 yield tail
 
 
 def _url_path(name: str) -> str:
     try:
         return unquote(urlsplit(name).path)
-    except ValueError:  # no URL after all
+    except ValueError:  # not a URL after all
         return name
 
 

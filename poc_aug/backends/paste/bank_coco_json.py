@@ -1,4 +1,4 @@
-"""A COCO instances file: read, and told from the other formats that also are JSON."""
+"""Reading a COCO instances file, and recognising other formats that are JSON too."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from poc_aug.backends.paste.bank_left_out import printable
 from poc_aug.errors import ObjectBankError
 
 _EXPECTED = "a COCO instances file: an object with the lists images, categories and annotations"
 
 
 def read_coco(path: Path) -> tuple[list[Any], list[Any], list[Any]]:
-    """The rows of images, categories and annotations, as they stand in the file.
+    """The rows of images, categories and annotations, as they are in the file.
 
-    UTF-8 with and without a BOM, UTF-16 and UTF-32 are read; bytes that are not UTF-8 (file names of another
-    encoding) come as Python's surrogate escapes, which name the same file.
+    UTF-8 with and without a BOM, UTF-16 and UTF-32 are read; bytes that are not UTF-8 (file names in another
+    encoding) become Python's surrogate escapes, which name the same file.
 
     Raises:
         ObjectBankError: no such file, not JSON, or another format, which the message names.
@@ -25,9 +26,9 @@ def read_coco(path: Path) -> tuple[list[Any], list[Any], list[Any]]:
     if not isinstance(data, Mapping) or not all(isinstance(data.get(name), list) for name in _LISTS):
         raise _not_coco(path, _looks_like(data))
     rows = [row for row in data["annotations"] if isinstance(row, Mapping)]
-    another = _other_annotations(rows)
-    if another is not None:
-        raise _not_coco(path, another)
+    other_format = _other_annotations(rows)
+    if other_format is not None:
+        raise _not_coco(path, other_format)
     return data["images"], data["categories"], data["annotations"]
 
 
@@ -45,9 +46,9 @@ def _parse(path: Path) -> Any:
         except UnicodeDecodeError:
             return json.loads(raw.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError, MemoryError) as error:
-        told = "nested too deeply" if isinstance(error, RecursionError) else error or type(error).__name__
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error or type(error).__name__
         raise ObjectBankError(
-            f"{str(path)!r} is not JSON: {told}", expected=_EXPECTED, hint="export or copy the file again"
+            f"{str(path)!r} is not JSON: {reason}", expected=_EXPECTED, hint="export or copy the file again"
         ) from error
 
 
@@ -60,7 +61,7 @@ def _not_coco(path: Path, problem: str) -> ObjectBankError:
 
 
 def _looks_like(data: Any) -> str:
-    """What a file is that has not got the three lists."""
+    """What a file without the three lists probably is."""
     if isinstance(data, list):
         rows = [row for row in data if isinstance(row, Mapping)]
         if any("score" in row for row in rows) or any("image_id" in row for row in rows):
@@ -75,17 +76,17 @@ def _looks_like(data: Any) -> str:
     ):
         return "a project of the VGG Image Annotator"
     if data and all(isinstance(data.get(name), list) for name in ("images", "annotations")):
-        another = _other_annotations([row for row in data["annotations"] if isinstance(row, Mapping)])
-        return another or "it has no list of categories, so no object has a class name"
+        other_format = _other_annotations([row for row in data["annotations"] if isinstance(row, Mapping)])
+        return other_format or "it has no list of categories, so no object has a class name"
     if all(isinstance(data.get(name), list) for name in ("images", "categories")):
         return "it lists images without annotations (as COCO's image_info files do)"
     missing = [name for name in _LISTS if not isinstance(data.get(name), list)]
-    found = ", ".join(str(name)[:40] for name in list(data)[:8]) or "nothing"
-    return f"it has no list {' and no list '.join(missing)}; it holds: {found}"
+    present = ", ".join(printable(str(name)[:40]) for name in list(data)[:8]) or "nothing"
+    return f"it has no list {' and no list '.join(missing)}; it holds: {present}"
 
 
 def _other_annotations(rows: list[Mapping[str, Any]]) -> str | None:
-    """The other COCO format that these annotations are of, if they are."""
+    """The other COCO format of these annotations, or ``None``."""
     if any("segments_info" in row for row in rows):
         return "its annotations are panoptic (segments_info)"
     if any(row.get("segmentation") for row in rows):

@@ -1,4 +1,4 @@
-"""Outlines of a COCO file: polygons and run lengths, checked and cleaned without drawing them."""
+"""Outlines of a COCO file: polygons and run lengths, checked and cleaned without rasterising them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ BoxF: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
 NO_OUTLINE = "without an outline"
-BAD_NUMBERS = "whose outline has coordinates that are no pairs of finite numbers"
-BAD_RUNS = "whose run lengths cannot be used"
+BAD_NUMBERS = "whose outline has coordinates that are not pairs of finite numbers"
+BAD_RUNS = "whose run lengths are not usable"
 NO_INSIDE = "whose outline has no inside"
-OUTSIDE = "whose outline leaves its image"
+OUTSIDE = "whose outline extends beyond its image"
 OTHER_BOX = "whose bbox contradicts the outline"
 
 _SLACK = 0.01
 _SLACK_PX = 5.0
-"""How far an outline may go beyond its image: annotators and rounding go a little, another scale goes far."""
+"""How far an outline may extend beyond its image: a little by annotators and rounding, far if the scale is wrong."""
 
 _MOST_SCALE = 20
-"""An outline that goes further is of nothing; up to there it may be of the picture before it was made smaller."""
+"""Up to this factor, an outline may belong to the picture before it was downscaled; beyond it, it is broken."""
 
 _SAME_BOX = 0.7
-"""Least intersection over union of an outline's box and the ``bbox`` beside it."""
+"""Least intersection over union of an outline's box and the ``bbox`` of its row."""
 
 _SAME_EDGE_PX = 2.5
-"""Or their edges may be this far apart: a mask drawn from polygons grows to whole pixels, a small one by much."""
+"""Or their edges may be this far apart: a mask rasterised from polygons grows to whole pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Outline:
     Attributes:
         segmentation: polygons, or ``{"size": [h, w], "counts": ...}``; what `decode_segmentation` takes.
         box: its bounding box.
-        area: its area in pixels (of overlapping polygons: their sum).
+        area: its area in pixels (for overlapping polygons, their sum).
     """
 
     segmentation: Any
@@ -56,11 +56,11 @@ class Outline:
 def read_outline(segmentation: Any, size_wh: tuple[int, int]) -> Outline:
     """Check and clean a ``segmentation`` field.
 
-    Pieces without an inside (no, one or two points) are left out. An outline with a piece that cannot be read is not
-    used at all: what is missing of it is not known.
+    Pieces without an inside (fewer than three points) are left out. An outline with a piece that cannot be read is
+    not used at all, because it is not known what is missing.
 
     Args:
-        segmentation: whatever the file has there.
+        segmentation: the field's value, whatever it is.
         size_wh: width and height of the image.
 
     Raises:
@@ -74,19 +74,19 @@ def read_outline(segmentation: Any, size_wh: tuple[int, int]) -> Outline:
 
 
 def usable_area(outline: Outline, area: Any) -> float:
-    """The ``area`` field where it can be that of the outline; else the outline's own."""
-    found = finite_number(area)
+    """The ``area`` field if it is plausible for the outline; otherwise the outline's own area."""
+    value = finite_number(area)
     left, top, right, bottom = outline.box
-    if found is None or not 0 < found <= (right - left + 2) * (bottom - top + 2):
+    if value is None or not 0 < value <= (right - left + 2) * (bottom - top + 2):
         return outline.area
-    return found
+    return value
 
 
 def usable_box(outline: Outline, bbox: BoxF | None) -> BoxF:
-    """The ``bbox`` field (x, y, w, h) where it agrees with the outline to a pixel; else the outline's own box.
+    """The ``bbox`` field (x, y, w, h) if it agrees with the outline to a pixel; otherwise the outline's own box.
 
     Raises:
-        Unusable: it is the box of something else, whether its last two numbers are a size or a corner.
+        Unusable: it contradicts the outline, whether its last two numbers are a size or a corner.
     """
     if bbox is None:
         return outline.box
@@ -96,9 +96,9 @@ def usable_box(outline: Outline, bbox: BoxF | None) -> BoxF:
         return box
     close = all(abs(a - b) <= _SAME_EDGE_PX for a, b in zip(box, outline.box, strict=True))
     if not close and max(_overlap(box, outline.box), _overlap(bbox, outline.box)) < _SAME_BOX:
-        told = ", ".join(f"{value:g}" for value in bbox)
-        own = ", ".join(f"{value:g}" for value in outline.box)
-        raise Unusable(OTHER_BOX, f"bbox {told}, outline from {own}")
+        given = ", ".join(f"{value:g}" for value in bbox)
+        actual = ", ".join(f"{value:g}" for value in outline.box)
+        raise Unusable(OTHER_BOX, f"bbox {given}, outline from {actual}")
     return outline.box
 
 
@@ -111,7 +111,7 @@ def _polygons(pieces: list[Any], size_wh: tuple[int, int]) -> Outline:
     columns = [value for polygon in polygons for value in polygon[::2]]
     rows = [value for polygon in polygons for value in polygon[1::2]]
     box = (min(columns), min(rows), max(columns), max(rows))
-    _check_inside(box, size_wh)  # before huge numbers are multiplied
+    _check_inside(box, size_wh)  # before huge numbers get multiplied
     area = sum(_area(polygon) for polygon in polygons)
     if not area > 0 or not math.isfinite(area):
         raise Unusable(NO_INSIDE)
@@ -119,7 +119,7 @@ def _polygons(pieces: list[Any], size_wh: tuple[int, int]) -> Outline:
 
 
 def _polygon(piece: Any) -> list[float]:
-    """One polygon as a flat list x, y, x, y, ...; as it stands, where it is one already."""
+    """One polygon as a flat list x, y, x, y, ...; unchanged if it is one already."""
     if not isinstance(piece, list):
         raise Unusable(BAD_NUMBERS)
     values: list[Any] = piece
@@ -127,17 +127,17 @@ def _polygon(piece: Any) -> list[float]:
         values = [value for point in piece for value in point]  # [[x, y], [x, y], ...]
     if len(values) % 2:
         raise Unusable(BAD_NUMBERS)
-    if set(map(type, values)) <= {int, float}:  # quicker than to turn each into a number
+    if set(map(type, values)) <= {int, float}:  # faster than converting each
         try:
-            # Finite only where each is.
+            # The sum is finite only if every value is.
             if math.isfinite(sum(values)):
                 return values
         except OverflowError:
             raise Unusable(BAD_NUMBERS) from None
-    found = [finite_number(value) for value in values]
-    if any(value is None for value in found):
+    numbers = [finite_number(value) for value in values]
+    if any(value is None for value in numbers):
         raise Unusable(BAD_NUMBERS)
-    return [value for value in found if value is not None]
+    return [value for value in numbers if value is not None]
 
 
 def _area(polygon: Sequence[float]) -> float:
@@ -164,11 +164,11 @@ def _runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Outline:
     ends = np.cumsum(np.asarray(counts, dtype=np.int64))
     starts = ends[:-1:2]
     stops = ends[1::2][: len(starts)]
-    seen = stops > starts
-    starts, last = starts[seen], stops[seen] - 1
+    nonempty = stops > starts
+    starts, last = starts[nonempty], stops[nonempty] - 1
     if not len(starts):
         raise Unusable(NO_INSIDE)
-    whole = (starts // height != last // height).any()  # a run that goes on in the next column
+    whole = (starts // height != last // height).any()  # a run that continues in the next column
     top = 0 if whole else int((starts % height).min())
     bottom = height if whole else int((last % height).max()) + 1
     box = (float(starts[0] // height), float(top), float(last[-1] // height + 1), float(bottom))
@@ -182,9 +182,9 @@ def _check_inside(box: BoxF, size_wh: tuple[int, int]) -> None:
     before = left < -slack_x or top < -slack_y
     behind = right > width + slack_x or bottom > height + slack_y
     if before or behind or right <= 0 or bottom <= 0 or left >= width or top >= height:
-        told = ", ".join(f"{value:.6g}" for value in box)
+        edges = ", ".join(f"{value:.6g}" for value in box)
         scaled = behind and not before and right <= _MOST_SCALE * width and bottom <= _MOST_SCALE * height
-        raise Unusable(LARGER if scaled else OUTSIDE, f"from {told} in {width}x{height}")
+        raise Unusable(LARGER if scaled else OUTSIDE, f"from {edges} in {width}x{height}")
 
 
 def _overlap(a: BoxF, b: BoxF) -> float:

@@ -1,4 +1,4 @@
-"""The rows of a COCO file as tools write them, turned into values that can be relied on."""
+"""The rows of a COCO file as various tools write them, converted to reliable values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NO = frozenset({"", "0", "0.0", "false", "no", "none", "null"})
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """An image as the file tells of it.
+    """An image as the file describes it.
 
     Attributes:
-        file_name: its file; a path, maybe of another machine.
-        size_wh: width and height; ``None`` where the file gives none that is usable.
+        file_name: its file; possibly a path on another machine.
+        size_wh: width and height; ``None`` if the file gives no usable size.
     """
 
     file_name: str
@@ -31,7 +31,7 @@ class ImageRow:
 
 
 class RowsById(Generic[_Row]):
-    """Rows by id: by the id itself, else by its value ("12" for 12) where only one row has that.
+    """Rows by id: by the id itself, otherwise by its value ("12" for 12) if only one row has that.
 
     Args:
         what: "image" or "category", for reasons.
@@ -43,15 +43,15 @@ class RowsById(Generic[_Row]):
         self._by_value: dict[Id, set[Id]] = {}
 
     def add(self, value: Any, row: _Row) -> None:
-        """Add a row; without a usable id it cannot be named by any annotation, and is left."""
-        found = comparable_id(value)
-        if found is None:
+        """Add a row; a row without a usable id is ignored, because no annotation can name it."""
+        row_id = comparable_id(value)
+        if row_id is None:
             return
-        if found in self._exact and self._exact[found] != row:
-            self._exact[found] = None  # two different rows: which one is meant is not known
+        if row_id in self._exact and self._exact[row_id] != row:
+            self._exact[row_id] = None  # two different rows: it is unknown which one is meant
             return
-        self._exact[found] = row
-        self._by_value.setdefault(_by_value(found), set()).add(found)
+        self._exact[row_id] = row
+        self._by_value.setdefault(_by_value(row_id), set()).add(row_id)
 
     def find(self, value: Any) -> _Row:
         """The row of an id.
@@ -83,44 +83,44 @@ class RowsById(Generic[_Row]):
 
 def image_rows(rows: Iterable[Any]) -> RowsById[ImageRow]:
     """Images by id."""
-    found: RowsById[ImageRow] = RowsById("image")
+    by_id: RowsById[ImageRow] = RowsById("image")
     for row in rows:
         if isinstance(row, Mapping):
             width, height = finite_number(row.get("width")), finite_number(row.get("height"))
             size = (width, height) if width and height and width > 0 and height > 0 else None
-            found.add(row.get("id"), ImageRow(_file_name(row), size))
-    return found
+            by_id.add(row.get("id"), ImageRow(_file_name(row), size))
+    return by_id
 
 
 def category_rows(rows: Iterable[Any]) -> RowsById[str]:
-    """Class names by id; "" where a category has none."""
-    found: RowsById[str] = RowsById("category")
+    """Class names by id; "" for a category without a name."""
+    by_id: RowsById[str] = RowsById("category")
     for row in rows:
         if isinstance(row, Mapping):
             name = row.get("name")
             usable = isinstance(name, str | int | float) and not isinstance(name, bool)
-            found.add(row.get("id"), str(name).strip() if usable else "")
-    return found
+            by_id.add(row.get("id"), str(name).strip() if usable else "")
+    return by_id
 
 
 def finite_number(value: Any) -> float | None:
-    """A finite number, also one that is written as text; else ``None``."""
+    """A finite number, possibly written as text; otherwise ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = float(value)
+        converted = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return converted if math.isfinite(converted) else None
 
 
 def is_crowd(value: Any) -> bool:
-    """Whether ``iscrowd`` says so; missing, ``null`` and "0" do not."""
+    """Whether ``iscrowd`` marks a crowd; missing, ``null`` and "0" do not."""
     return value.strip().lower() not in _NO if isinstance(value, str) else bool(value)
 
 
 def parse_bbox(bbox: Any) -> tuple[float, float, float, float] | None:
-    """``bbox`` as x, y, w, h; ``None`` where it is no four numbers of a box with an inside."""
+    """``bbox`` as x, y, w, h; ``None`` if it is not four numbers of a box with an inside."""
     if not isinstance(bbox, list) or len(bbox) != 4:
         return None
     x, y, w, h = (finite_number(value) for value in bbox)
@@ -130,7 +130,7 @@ def parse_bbox(bbox: Any) -> tuple[float, float, float, float] | None:
 
 
 def comparable_id(value: Any) -> Id | None:
-    """An id that can be compared; ``None`` where it is none (null, NaN, a list)."""
+    """An id that can be compared; ``None`` for anything else (null, NaN, a list)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
@@ -140,18 +140,18 @@ def comparable_id(value: Any) -> Id | None:
     return ("number", value)
 
 
-def _by_value(found: Id) -> Id:
-    kind, value = found
+def _by_value(row_id: Id) -> Id:
+    kind, value = row_id
     if isinstance(value, str):
         text = value.strip()
         if text.removeprefix("-").isdecimal() and len(text) <= _MOST_DIGITS:
             return ("number", int(text))
         return (kind, text)
-    return found
+    return row_id
 
 
 def _file_name(row: Mapping[str, Any]) -> str:
-    """``file_name``, else the address that LVIS gives instead; "" where there is neither."""
+    """``file_name``, or the URL that LVIS gives instead; "" if there is neither."""
     for field in ("file_name", "coco_url"):
         name = row.get(field)
         if isinstance(name, str) and name.strip():

@@ -1,4 +1,4 @@
-"""One cut-out, and where it can be read."""
+"""One cut-out, and the protocol of its sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Cutout:
 
     Attributes:
         image: uint8 ``[3, h, w]``: its colours, which go on beyond its edge (see `poc_aug.backends.paste.matte`).
-        alpha: uint8 ``[h, w]``, 255 opaque; only 0 and 255 where it is not ``soft``.
+        alpha: uint8 ``[h, w]``, 255 opaque; only 0 and 255 unless ``soft``.
         soft: whether ``alpha`` is a soft matte.
         category: class name.
         source: where it comes from, relative to the bank.
@@ -33,7 +33,7 @@ class Cutout:
 
 
 class CutoutSource(Protocol):
-    """Where one cut-out can be read: a few values, and no pixels."""
+    """Where one cut-out can be read; holds a few values and no pixels."""
 
     @property
     def category(self) -> str:
@@ -46,7 +46,7 @@ class CutoutSource(Protocol):
         ...
 
     def identity(self) -> Json:
-        """JSON values that change when the cut-out does; independent of where the bank lies."""
+        """JSON values that change when the cut-out does; independent of the bank's path."""
         ...
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +55,7 @@ class CutoutSource(Protocol):
 
 
 def is_resource_error(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, says nothing about the file: out of memory, or of file descriptors."""
+    """Whether an error or its cause is about the machine and not the file: out of memory or file descriptors."""
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS):
             return True

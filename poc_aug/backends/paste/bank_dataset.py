@@ -49,21 +49,21 @@ class ComponentSource:
         except PocAugError as error:
             raise ObjectBankError(f"cut-out {self.name!r}: {error.problem}", expected=error.expected) from error
         y, x, h, w = self.box_yxhw
-        found = None
+        cutout = None
         if all(side >= end for side, end in zip(item.labels.size_hw, (y + h, x + w), strict=True)):
             pixels, labels = item.image.read(self.box_yxhw), item.labels.read(self.box_yxhw)
-            # The box holds the whole component, so its components are those of the frame, cut at the box.
+            # The box holds the whole component, so the components in it are the frame's, clipped to the box.
             numbers, _ = connected_components(self.schema.mask(labels, [self.category]))
             mask = numbers == numbers[self.anchor_yx]
             if bool(numbers[self.anchor_yx]) and _digest(pixels, mask) == self.digest:
-                found = crop_to_mask(pixels, mask)
-        if found is None:
+                cutout = crop_to_mask(pixels, mask)
+        if cutout is None:
             raise ObjectBankError(
-                f"cut-out {self.name!r} is not what it was when the bank was built",
+                f"cut-out {self.name!r} has changed since the bank was built",
                 expected="a dataset that returns the same item each time",
                 hint="build the bank from the dataset without random transforms",
             )
-        return found
+        return cutout
 
 
 def dataset_sources(
@@ -99,7 +99,7 @@ def dataset_sources(
                 elif int(mask.sum()) < min_area_px:
                     left_out.add(f"smaller than {min_area_px} px of area")
                 elif drop_truncated and min(y, x, height - y - h, width - x - w) <= BORDER_PX:
-                    left_out.add("cut by their frame's border")
+                    left_out.add("truncated by their frame's border")
                 else:
                     anchor = (0, int(mask[0].nonzero()[0]))
                     digest = _digest(sample.image[:, *window], mask)
@@ -112,7 +112,7 @@ def _open(dataset: Any, index: int, key: str, adapt: Adapt | None) -> OpenItem:
         return open_item(dataset[index], adapt, key=key)
     except PocAugError:
         raise
-    except Exception as error:  # whatever the dataset raises is told with its key
+    except Exception as error:  # whatever the dataset raises is reported with the sample's key
         raise SampleReadError(
             f"sample {key!r} could not be read: {type(error).__name__}: {error}", hint="repair it, or leave it out"
         ) from error

@@ -55,7 +55,7 @@ class FileSource:
 def folder_sources(
     root: Path, min_size_px: int, wanted: Callable[[str], bool], category: Callable[[Path], str] | None
 ) -> tuple[list[FileSource], LeftOut]:
-    """Find the cut-outs in a folder; see `ObjectBank.from_folder`. Reads headers, no pixels."""
+    """Find the cut-outs in a folder; see `ObjectBank.from_folder`. Reads only headers, no pixels."""
     if not os.path.isdir(root):
         raise ObjectBankError(f"no folder {str(root)!r}", expected=_EXPECTED, hint="check the path")
     listed = _read_index(root) if category is None else None
@@ -67,42 +67,42 @@ def folder_sources(
     for file, name in listed:
         try:
             sources.append(_source(root, file, name, min_size_px, wanted))
-        except Unusable as why:
-            left_out.add(why.reason, why.name)
+        except Unusable as error:
+            left_out.add(error.reason, error.name)
     return sources, left_out
 
 
 def _source(root: Path, file: str, category: str, min_size_px: int, wanted: Callable[[str], bool]) -> FileSource:
     if not wanted(category):
         raise Unusable("of a class that is excluded")
-    told = printable(file)
-    header = read_header(root / file, told)
+    name = printable(file)
+    header = read_header(root / file, name)
     if not header.transparent:
-        raise Unusable("without an alpha channel", told)
+        raise Unusable("without an alpha channel", name)
     if max(header.size_wh) < min_size_px:
         raise Unusable(f"smaller than {min_size_px} px")
     return FileSource(root, file, printable(category))
 
 
 def category_of(path: Path) -> str:
-    """Class of a picture: its subfolder's name, else the leading letters of its own name."""
+    """Class of a picture: its subfolder's name, otherwise the leading letters of its own name."""
     name = path.parent.name or "".join(re.findall(r"^[^\W\d]+", path.stem)[:1]) or path.stem
     return re.sub(r"[_\W]+", " ", name).strip()
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All in a folder and its subfolders, relative, without strays; links to folders are followed, once each."""
-    seen: set[tuple[int, int]] = set()
+    """All files below a folder, relative to it, without stray files; links to folders are followed, once each."""
+    visited: set[tuple[int, int]] = set()
     for name, folders, files in os.walk(root, onerror=_not_listed, followlinks=True):
         folder = Path(name).relative_to(root)
         status = os.stat(name)
         place = (status.st_dev, status.st_ino)
-        if place in seen:  # a link back
+        if place in visited:  # a link back
             folders.clear()
             continue
-        seen.add(place)
-        folders[:] = sorted(each for each in folders if not is_stray(each))
-        yield from (folder / each for each in (*folders, *files) if not is_stray(each))
+        visited.add(place)
+        folders[:] = sorted(subfolder for subfolder in folders if not is_stray(subfolder))
+        yield from (folder / entry for entry in (*folders, *files) if not is_stray(entry))
 
 
 def _not_listed(error: OSError) -> None:

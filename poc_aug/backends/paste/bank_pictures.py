@@ -1,4 +1,4 @@
-"""Pictures of banks: headers when a bank is made, pixels when a cut-out is drawn."""
+"""Reading a bank's pictures: headers when the bank is built, pixels when a cut-out is drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poc_aug.errors import ObjectBankError
 from poc_aug.files.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright, why_unreadable
 
 UNREADABLE = "unreadable"
-TOO_LARGE = "above Pillow's limit (where the file is trusted, PIL.Image.MAX_IMAGE_PIXELS = None lifts it)"
+TOO_LARGE = "above Pillow's limit (if the file is trusted, PIL.Image.MAX_IMAGE_PIXELS = None lifts it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,20 @@ def read_header(path: Path, name: str) -> Header:
     """Read a picture's header, no pixels.
 
     Raises:
-        Unusable: no picture, one above Pillow's limit, or one of a mode that has no known white.
+        Unusable: not a picture, above Pillow's limit, or of a mode whose white level is not known.
         ObjectBankError: the process is out of memory or of file descriptors.
     """
     try:
         with Image.open(path) as picture:
             if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
-                raise Unusable("of float or 32-bit values, whose white is not known", f"{name}: mode {picture.mode!r}")
-            # Pillow decodes a whole PNG to look for EXIF behind its pixels: that is checked when the cut-out is read.
+                raise Unusable(
+                    "of float or 32-bit values, whose white level is not known", f"{name}: mode {picture.mode!r}"
+                )
+            # Pillow would decode a whole PNG to look for EXIF after its pixels: checked when the cut-out is read.
             behind = picture.format == "PNG" and not picture.info.keys() & {"exif", "Raw profile type exif"}
             orientation = 1 if behind else exif_orientation(picture)
             size = picture.size
-            if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose size is that of the turned picture
+            if isinstance(picture, TiffImagePlugin.TiffImageFile):  # Pillow gives the size of the rotated picture
                 width, height = (picture.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
                 size = int(width), int(height)
             return Header(size, orientation, picture.has_transparency_data)
@@ -56,14 +58,14 @@ def read_header(path: Path, name: str) -> Header:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(TOO_LARGE, f"{name}: {error}") from error
-    except Exception as error:  # decoders of broken files raise nearly anything
+    except Exception as error:  # decoders raise almost anything for broken files
         if is_resource_error(error):
             raise ObjectBankError(f"cannot read {str(path)!r}: {error}", hint="run it again") from error
         raise Unusable(UNREADABLE, f"{name}: {why_unreadable(path, error)}") from error
 
 
 def read_cutout(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Decode a picture with alpha, turned as its EXIF says: image uint8 ``[3, h, w]``, alpha uint8 ``[h, w]``.
+    """Decode a picture with alpha, rotated as its EXIF says: image uint8 ``[3, h, w]``, alpha uint8 ``[h, w]``.
 
     Raises:
         ObjectBankError: it cannot be read; the message names the file.
@@ -78,20 +80,20 @@ def read_photo(path: Path, size_wh: tuple[int, int], orientation: int, turn: boo
 
     Args:
         path: the file.
-        size_wh: width and height that it had when the bank was made, as stored.
-        orientation: EXIF orientation that it had then.
-        turn: turn it as the orientation says.
+        size_wh: stored width and height when the bank was built.
+        orientation: EXIF orientation when the bank was built.
+        turn: whether to rotate it as the orientation says.
 
     Raises:
-        ObjectBankError: it cannot be read, or is another picture than then; the message names the file.
+        ObjectBankError: it cannot be read, or has changed since; the message names the file.
     """
     picture = _open(path)
-    seen = exif_orientation(picture)
-    if picture.size != size_wh or seen != orientation:
+    current = exif_orientation(picture)
+    if picture.size != size_wh or current != orientation:
         raise ObjectBankError(
-            f"{str(path)!r} is {_told(picture.size, seen)}, but its header said {_told(size_wh, orientation)} when the "
-            "bank was made",
-            expected="files that stay as they are, with EXIF before the pixels",
+            f"{str(path)!r} is {_size_text(picture.size, current)}, but its header said "
+            f"{_size_text(size_wh, orientation)} when the bank was made",
+            expected="unchanged files, with EXIF before the pixels",
             hint="make the bank again; or save the picture upright, without EXIF",
         )
     if turn:
@@ -107,5 +109,5 @@ def _tensor(picture: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
-def _told(size_wh: tuple[int, int], orientation: int) -> str:
+def _size_text(size_wh: tuple[int, int], orientation: int) -> str:
     return f"{size_wh[0]}x{size_wh[1]} pixels (w x h) with EXIF orientation {orientation}"

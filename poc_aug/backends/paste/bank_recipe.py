@@ -1,4 +1,4 @@
-"""A recipe from an object bank: one object a class, in its real size, standing on the road."""
+"""A recipe from an object bank: one object per class, at its real size, standing on the road."""
 
 from __future__ import annotations
 
@@ -28,15 +28,26 @@ def paste_recipe(
     Args:
         bank: the cut-outs.
         seed: the recipe's seed.
-        sizes: ``"perspective"`` (or ``"metres"``): real sizes from ``sizes.yaml``; `RealSizes`: those, and
-            ``sizes.yaml``'s for other classes; one size rule for all, or its text: ``"40:120px"`` (pixels),
-            ``"0.05:0.2"`` (parts of the frame's longer side); or rules, or heights in metres, by class for some,
-            and real sizes for the others. Sizes in pixels or parts of the frame need neither camera nor horizon.
-        overrides: other fields of `Recipe`: ``location=("table",)``, or ``location=()`` for anywhere.
+        sizes: ``"perspective"`` (or ``"metres"``): real sizes from ``sizes.yaml``; `RealSizes`: those, and the sizes
+            of ``sizes.yaml`` for other classes; one size rule for all classes, or its text: ``"40:120px"`` (pixels),
+            ``"0.05:0.2"`` (fractions of the frame's longer side); or a mapping from some classes to rules or heights
+            in metres, with real sizes for the others. Sizes in pixels or fractions need neither camera nor horizon.
+        overrides: other fields of `Recipe`, such as ``location=("table",)``, or ``location=()`` for anywhere.
 
     Raises:
-        SettingError: the real size of a class is not known, rules for classes that the bank does not have, or
-            overrides that are not valid.
+        SettingError: the real size of a class is not known, or rules for classes that the bank does not have.
+        RecipeError: overrides that are not valid.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> recipe = paste_recipe(bank, sizes="40:120px", location=())
+        >>> recipe.objects[0].name, recipe.objects[0].size.max_px
+        ('car', 120)
     """
     if not isinstance(bank, ObjectBank):
         raise SettingError(
@@ -58,17 +69,17 @@ def paste_recipe(
 def _rules(bank: ObjectBank, sizes: str | OneSize | RealSizes | Mapping[str, OneSize | float]) -> dict[str, OneSize]:
     """The size rule of each class of the bank."""
     if isinstance(sizes, str):
-        one = "metres" if sizes in _METRES else parse_sizes(sizes)
-        sizes = {} if isinstance(one, str) else one
+        parsed = "metres" if sizes in _METRES else parse_sizes(sizes)
+        sizes = {} if isinstance(parsed, str) else parsed
     if isinstance(sizes, PixelSize | FrameSize | PerspectiveSize):
         return dict.fromkeys(bank.classes(), sizes)
     if isinstance(sizes, RealSizes):
         table = sizes.over(known_real_sizes())
         table.check(bank.classes())
         return {name: table.rule(name) for name in bank.classes()}
-    strange = sorted(set(sizes) - set(bank.classes()))
-    if strange:
-        raise SettingError(f"sizes for {strange}, which the bank does not have", expected=f"{list(bank.classes())}")
+    unknown = sorted(set(sizes) - set(bank.classes()))
+    if unknown:
+        raise SettingError(f"sizes for {unknown}, which the bank does not have", expected=f"{list(bank.classes())}")
     metres = {
         name: size for name, size in sizes.items() if not isinstance(size, PixelSize | FrameSize | PerspectiveSize)
     }

@@ -1,7 +1,7 @@
 """A soft contact shadow, from the object's silhouette alone.
 
-Three parts, all flattened by perspective: darkness right where the object touches the ground (its feet), the
-sky that its body hides from the ground between them, and a faint, blurred cast shadow to one side.
+Three parts, all flattened by perspective: the dark contact where the object touches the ground (its feet), the
+ambient occlusion between them, where its body hides the sky, and a faint, blurred cast shadow to one side.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from poc_aug.types import Box
 
 MAX_STRENGTH = 0.6
 MIN_SHADE_LEVEL = 4
-"""Weaker shade is cut to 0, so that patches stay small; a step of 3 in 255 is not seen."""
+"""Weaker shade is set to 0, so that patches stay small; a step of 3 in 255 is not visible."""
 
 _DEFAULT_FLATNESS = 0.16
 
@@ -29,8 +29,8 @@ class ShadowDraw:
     """The random numbers of one shadow.
 
     Attributes:
-        strength: darkness where it is darkest, as a fraction of the base.
-        cast: weight of the cast shadow against the contact shadow.
+        strength: greatest darkness, as a fraction of the base.
+        cast: weight of the cast shadow relative to the contact shadow.
         lean: sideways shift of the cast shadow, in object heights.
         reach: its length along the ground away from the viewer (negative) or towards the viewer (positive), in
             object heights before flattening.
@@ -55,7 +55,7 @@ def draw_shadow(rng: torch.Generator) -> ShadowDraw:
 
 
 def flatness(camera: Camera | None, foot_row: float) -> float:
-    """How high a length on the ground away from the viewer is seen, over how wide it is seen sideways.
+    """Foreshortening of the ground: the image height of a length away from the viewer over its width if laid sideways.
 
     For a pinhole camera over a flat ground this is (foot row - horizon) / focal length.
     """
@@ -68,21 +68,20 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
     """Shade of the ground under and around an object.
 
     Args:
-        opacity: float ``[h, w]`` in [0, 1]: the object in its crop.
+        opacity: float ``[h, w]`` in [0, 1]: coverage of the object in its crop.
         flat: see `flatness`.
         draw: the random numbers.
 
     Returns:
-        uint8 ``[h, w]``; 0 above the object's mid-height, where weaker than `MIN_SHADE_LEVEL`, and at the crop's
-        border.
+        uint8 ``[h, w]``; 0 above the object's mid-height, below `MIN_SHADE_LEVEL`, and at the crop's border.
     """
     opacity = opacity.float()
     y, x, h, w = opaque_box(opacity)
-    # Nothing is drawn above the mid-height, so only the rows below it are worked on.
+    # Nothing is drawn above the mid-height, so only the rows below it are processed.
     top, foot = y + h // 2, y + h - 1
     rows, width = opacity.shape[0] - top, opacity.shape[1]
     solid = opacity[y : y + h, x : x + w] >= 0.5
-    # Height of the silhouette's underside over the foot row, column by column.
+    # Height of the silhouette's underside above the foot row, per column.
     under = (h - 1) - solid.float().mul(torch.arange(1, h + 1)[:, None]).amax(0).sub(1)
     covered = solid.any(0)
     depth = max(1.5, 0.7 * flat * w)
@@ -100,7 +99,7 @@ def contact_shadow(opacity: torch.Tensor, flat: float, draw: ShadowDraw) -> torc
 
     cast = _cast(opacity, top, foot - 0.25 * depth, (h, w), flat, draw)
     light = (1 - 0.7 * contact) * (1 - 0.55 * narrow) * (1 - 0.25 * wide) * (1 - draw.cast * cast)
-    # 0.9: about what the product reaches at a foot.
+    # 0.9: about what 1 - light reaches at a foot.
     shade = ((1 - light) / 0.9).clamp(max=1) * min(draw.strength, MAX_STRENGTH)
     fade = (torch.arange(rows, dtype=torch.float32) / max(0.25 * h, 1)).clamp(max=1)
     levels = torch.zeros_like(opacity)

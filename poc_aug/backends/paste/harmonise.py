@@ -1,7 +1,7 @@
 """Make an object look as if the scene's camera had taken it: light, colour, contrast, haze, sharpness, grain.
 
-Everything is partial and bounded, so that the object stays what it is: a white sheep on dark asphalt gets
-darker, not grey.
+Every correction is partial and bounded, so that the object keeps its character: a white sheep on dark asphalt gets
+darker, not grey. Colours are converted to CIE Lab and back with kornia (`kornia.color.rgb_to_lab` and `lab_to_rgb`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MAX_GRAIN = 6.0
 
 GRAIN_BLUR_PX = 0.6
 GRAIN_STD = 0.496
-"""What a blur of `GRAIN_BLUR_PX` leaves of the standard deviation of white noise."""
+"""Fraction of white noise's standard deviation that remains after a blur of `GRAIN_BLUR_PX`."""
 
 VISIBILITY_M = 350.0
-"""Distance at which 1 - 1/e of an object's contrast is lost to haze on a dull day."""
+"""Distance at which haze takes 1 - 1/e of an object's contrast on a dull day."""
 
 
 @dataclass(frozen=True, slots=True)
 class HarmoniseDraw:
-    """The random numbers of one harmonisation; each is a share in [0, 1] of the full correction.
+    """The random numbers of one harmonisation; each is a fraction in [0, 1] of the full correction.
 
     Attributes:
         tone: lightness.
@@ -50,7 +50,7 @@ class HarmoniseDraw:
 
 
 def draw_harmonise(rng: torch.Generator, strength: float) -> HarmoniseDraw:
-    """Draw a harmonisation's random numbers around ``strength`` (0 switches colour and light off)."""
+    """Draw a harmonisation's random numbers around ``strength`` (0 turns colour and light off)."""
     tone, colour, contrast = (min(1.0, strength * uniform(rng, 0.6, 1.4)) for _ in range(3))
     return HarmoniseDraw(tone, colour, contrast, grain=uniform(rng, 0.6, 1.0), grounding=uniform(rng, 0.08, 0.22))
 
@@ -67,33 +67,33 @@ def match_colours(
 
     Args:
         colours: float ``[3, h, w]`` in [0, 1]: the object's colours.
-        mask: bool ``[h, w]``: where they count.
+        mask: bool ``[h, w]``: the object's pixels.
         scene: float ``[3, H, W]`` in [0, 1]: the crop.
         box_yxhw: the object's box in the crop.
-        distance_m: how far away it is, where known.
+        distance_m: how far away it is, if known.
         draw: the random numbers.
 
     Returns:
-        The new colours, and what was done.
+        The new colours, and the corrections for the provenance.
     """
     around = _lab(_surroundings(scene, box_yxhw)).flatten(1)
     whole = _lab(F.avg_pool2d(scene[None], 2)[0] if min(scene.shape[1:]) >= 32 else scene)[0].flatten()
     lab = _lab(colours)
-    own = lab[:, mask]
+    object_lab = lab[:, mask]
 
-    scene_light, own_light = float(around[0].mean()), round(float(own[0].mean()), 2)
-    gain = _clamp(((scene_light + 10) / (own_light + 10)) ** (0.8 * draw.tone), 0.4, 1.2)
-    contrast = ((float(around[0].std()) + 8) / (float(own[0].std(correction=0)) + 8)) ** (0.3 * draw.contrast)
+    scene_light, object_light = float(around[0].mean()), round(float(object_lab[0].mean()), 2)
+    gain = _clamp(((scene_light + 10) / (object_light + 10)) ** (0.8 * draw.tone), 0.4, 1.2)
+    contrast = ((float(around[0].std()) + 8) / (float(object_lab[0].std(correction=0)) + 8)) ** (0.3 * draw.contrast)
     contrast = _clamp(contrast, 0.75, 1.15)
-    chroma = ((_chroma(around) + 10) / (_chroma(own) + 10)) ** (0.4 * draw.colour)
+    chroma = ((_chroma(around) + 10) / (_chroma(object_lab) + 10)) ** (0.4 * draw.colour)
     chroma = _clamp(chroma, 0.55, 1.1)
-    # Asphalt is nearly neutral, so its mean colour is about the colour of the light.
+    # Asphalt is nearly neutral, so its mean colour approximates the colour of the light.
     cast = [_clamp(0.8 * draw.colour * float(around[i].mean()), -9.0, 9.0) for i in (1, 2)]
 
-    light = ((lab[0] - own_light) * contrast + own_light) * gain
+    light = ((lab[0] - object_light) * contrast + object_light) * gain
     scene_black, scene_white = float(quantile(whole, 0.01)), float(quantile(whole, 0.995))
-    own_black = float(quantile(own[0], 0.02)) * gain
-    lift = _clamp(draw.contrast * 0.6 * (scene_black - own_black), 0.0, 7.0)
+    object_black = float(quantile(object_lab[0], 0.02)) * gain
+    lift = _clamp(draw.contrast * 0.6 * (scene_black - object_black), 0.0, 7.0)
     light = light + lift * (1 - light / 100)
     light = _soft_ceiling(light, knee=_clamp(scene_white - 5, 45.0, 100.0), strength=draw.tone)
     veil = 0.0 if distance_m is None else (1 - math.exp(-distance_m / VISIBILITY_M)) * draw.contrast
@@ -126,12 +126,12 @@ def match_sharpness(
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Json]]:
     """Blur an object (float ``[3, h, w]``, opacity ``[h, w]``) that is sharper than the scene (float ``[3, H, W]``).
 
-    By at most `MAX_BLUR_PX`. The edge of its opacity is as sharp as the scaled cut-out's: it is blurred alike.
+    The blur is at most `MAX_BLUR_PX`; opacity, whose edge is as sharp as the scaled cut-out, is blurred equally.
     """
-    ours, theirs = edge_blur_px(colours, opacity >= 0.5), edge_blur_px(scene)
-    if ours is None or theirs is None or theirs <= ours:
+    object_blur, scene_blur = edge_blur_px(colours, opacity >= 0.5), edge_blur_px(scene)
+    if object_blur is None or scene_blur is None or scene_blur <= object_blur:
         return colours, opacity, {"blur_px": 0.0}
-    blur = _clamp(math.sqrt(theirs**2 - ours**2), 0.0, MAX_BLUR_PX)
+    blur = _clamp(math.sqrt(scene_blur**2 - object_blur**2), 0.0, MAX_BLUR_PX)
     if blur < 0.1:
         return colours, opacity, {"blur_px": 0.0}
     blurred = gaussian_blur(torch.cat((colours, opacity[None])), blur)
@@ -146,14 +146,14 @@ def add_grain(
     level = _clamp(255 * math.sqrt(max(missing, 0.0)), 0.0, MAX_GRAIN) * draw.grain / 255
     if level < 0.5 / 255:
         return colours, {"grain": 0.0}
-    # Demosaicing and compression leave noise that is coarser than a pixel, and mostly in lightness.
+    # After demosaicing and compression, noise is coarser than a pixel and mostly in lightness.
     noise = gaussian_blur(torch.randn((1, *mask.shape), generator=rng), GRAIN_BLUR_PX)
     noise = noise * (level / GRAIN_STD)
     return (colours + noise).clamp(0, 1), {"grain": round(level * 255, 2)}
 
 
 def _surroundings(scene: torch.Tensor, box_yxhw: Box) -> torch.Tensor:
-    """The box grown by half its size to each side, and not so much upwards: mostly the ground it stands on."""
+    """The box grown by half its size to each side, but not upwards: mostly the ground that it stands on."""
     y, x, h, w = box_yxhw
     top, left = max(0, y + h // 4), max(0, x - w // 2)
     return scene[:, top : y + h + max(h, w) // 2, left : x + w + w // 2]
@@ -169,14 +169,14 @@ def _chroma(lab: torch.Tensor) -> float:
 
 
 def _soft_ceiling(light: torch.Tensor, knee: float, strength: float) -> torch.Tensor:
-    """Compress what is lighter than ``knee``: nothing in a dim scene is white."""
+    """Compress what is lighter than ``knee``, because nothing in a dim scene is white."""
     over = (light - knee).clamp(min=0)
-    room = 100 - knee
-    squeezed = knee + room * torch.tanh(over / max(room, 1)) * 0.6
+    headroom = 100 - knee
+    squeezed = knee + headroom * torch.tanh(over / max(headroom, 1)) * 0.6
     bounded = torch.where(light > knee, squeezed, light)
     return light + strength * (bounded - light)
 
 
 def _clamp(value: float, low: float, high: float) -> float:
-    # Rounded: sums over many pixels differ in their last bits with the number of threads, pixels must not.
+    # Rounded, because sums over many pixels differ in their last bits with the number of threads, and pixels must not.
     return round(min(max(value, low), high), 3)

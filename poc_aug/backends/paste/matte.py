@@ -1,9 +1,9 @@
-"""Clean cut-outs: no fringe of the old background, and object colours beyond the object's edge.
+"""Cleaning cut-outs: no fringe of the old background, and object colours beyond the object's edge.
 
-A hand-drawn mask lies a pixel or so outside the object, and the pixels at an edge mix object and background.
-Pasted as they are, they draw a halo. So the mask is pulled in, the colours at its rim are trusted less than those
-inside, and the inner colours are spread outwards: whatever is feathered or resampled later then finds colours of
-the object there, and never the old background.
+A hand-drawn mask lies a pixel or so outside the object, and pixels at an edge mix object and background.
+Pasted unchanged, they show as a halo. So the mask is eroded, the colours at its rim are trusted less than those
+inside, and the inner colours are spread outwards: later feathering and resampling then find the object's colours
+there, and never the old background's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ RIM_TRUST = 0.25
 """Weight of the colours in the outermost pixel ring: enough to keep legs two pixels wide, too little to show."""
 
 SPECK_FRACTION = 0.01
-"""Pieces smaller than this fraction of the largest one are dropped: strays that would lift the object's foot."""
+"""Pieces smaller than this fraction of the largest one are dropped: strays would misplace the object's foot."""
 
 
 def erode(mask: torch.Tensor, radius_px: int = 1) -> torch.Tensor:
-    """Pull a mask (bool ``[h, w]``) in by ``radius_px`` (4 neighbours); outside the picture counts as outside."""
+    """Erode a mask (bool ``[h, w]``) by ``radius_px`` (4 neighbours); beyond the picture counts as outside."""
     for _ in range(radius_px):
         padded = F.pad(mask, (1, 1, 1, 1))
         mask = mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
@@ -29,11 +29,11 @@ def erode(mask: torch.Tensor, radius_px: int = 1) -> torch.Tensor:
 
 
 def extend_colours(colours: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
-    """Fill what is not trusted from what is, by push-pull (Gortler et al., "The Lumigraph", 1996, section 3.4).
+    """Fill untrusted pixels from trusted ones by push-pull (Gortler et al., "The Lumigraph", 1996, section 3.4).
 
     Args:
         colours: float ``[3, h, w]``.
-        trust: float ``[h, w]`` in [0, 1]; somewhere above 0. Pixels trusted fully keep their colour.
+        trust: float ``[h, w]`` in [0, 1], not 0 everywhere. Fully trusted pixels keep their colour.
 
     Returns:
         float ``[3, h, w]``.
@@ -58,34 +58,41 @@ def extend_colours(colours: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
 def clean_cutout(
     image: torch.Tensor, alpha: torch.Tensor, *, erode_px: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor, bool] | None:
-    """Trim a raw cut-out to its object, pull a hard mask in, and spread the object's colours.
+    """Trim a raw cut-out to its object, erode a hard mask, and spread the object's colours.
 
-    A mask so thin that pulling it in would take more than half of it stays as it is.
+    A mask so thin that eroding would remove more than half of it is kept unchanged.
 
     Args:
         image: uint8 ``[3, h, w]``.
-        alpha: uint8 ``[h, w]``; only 0 and 255: a hard mask, else a soft matte.
-        erode_px: how far a hard mask is pulled in.
+        alpha: uint8 ``[h, w]``; a hard mask if it holds only 0 and 255, otherwise a soft matte.
+        erode_px: by how much a hard mask is eroded.
 
     Returns:
-        Colours uint8 ``[3, h, w]``, alpha uint8 ``[h, w]`` and whether it is soft; ``None`` where nothing of the
-        object is at least half opaque.
+        Colours uint8 ``[3, h, w]``, alpha uint8 ``[h, w]`` and whether it is soft; ``None`` if no pixel is at least
+        half opaque.
+
+    Example:
+        >>> alpha = torch.zeros(20, 30, dtype=torch.uint8)
+        >>> alpha[5:15, 5:25] = 255
+        >>> colours, opacity, soft = clean_cutout(torch.full((3, 20, 30), 90, dtype=torch.uint8), alpha)
+        >>> opacity.shape, soft
+        (torch.Size([8, 18]), False)
     """
     soft = bool(((alpha > 0) & (alpha < 255)).any())
     if not soft:
         mask = alpha > 0
-        pulled = erode(mask, erode_px)
-        if int(pulled.sum()) * 2 >= int(mask.sum()):
-            mask = pulled
+        eroded = erode(mask, erode_px)
+        if int(eroded.sum()) * 2 >= int(mask.sum()):
+            mask = eroded
         alpha = mask.to(torch.uint8) * 255
     alpha = _without_specks(alpha)
-    seen = alpha > 8 if soft else alpha > 0
+    visible = alpha > 8 if soft else alpha > 0
     if not bool((alpha >= 128).any()):
         return None
-    inner = window(bounds(seen))
+    inner = window(bounds(visible))
     alpha, image = alpha[inner], image[:, *inner]
     if soft:
-        # A matte's rim mixes in the old background, up to where it is nearly opaque: look a little inwards.
+        # A matte's rim mixes in the old background until it is nearly opaque, so trust looks a little inwards.
         radius = max(1, round(0.006 * max(alpha.shape)))
         side = 2 * radius + 1
         inward = F.max_pool2d(-alpha[None, None].float(), (side, 1), stride=1, padding=(radius, 0))
@@ -97,7 +104,7 @@ def clean_cutout(
         trust = torch.where(erode(mask), 1.0, RIM_TRUST) * mask
     # float64: see `poc_aug.backends.paste.resample.flip_and_rotate`.
     colours = extend_colours(image.double(), trust.double())
-    # Means of neighbours are often a half exactly, which the last bit must not decide.
+    # Means of neighbours often end in exactly a half; without the nudge, their last bit would decide the rounding.
     return (colours + 1e-6).round().clamp(0, 255).to(torch.uint8), alpha, soft
 
 

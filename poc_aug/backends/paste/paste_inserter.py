@@ -1,7 +1,7 @@
-"""Copy-paste of real cut-out objects: the inserter that needs no weights.
+"""Copy-paste of real cut-out objects: an inserter that needs no weights.
 
-The "COCO stitching" that anomaly-segmentation papers fine-tune on, with what it usually lacks: edges without a
-halo, the scene's light, colour, sharpness and grain, and a contact shadow.
+This is the "COCO stitching" that anomaly-segmentation papers fine-tune on, plus what it usually lacks: edges without
+a halo, the scene's light, colour, sharpness and grain, and a contact shadow.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from poc_aug.seeding import generator, integer, uniform
 from poc_aug.types import Annotation, Crop, Extent, Filled, Json, Part, Rejection
 
 PASTE_VERSION = 1
-"""Raised whenever equal settings would draw other pixels."""
+"""Incremented whenever equal settings would draw other pixels."""
 
 _logger = logging.getLogger("poc_aug")
 
 MIN_ALPHA_LEVEL = 4
-"""Weaker alpha of a soft matte is cut to 0."""
+"""Weaker alpha of a soft matte is set to 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutoutDraw:
-    """Which cut-out a seed draws, and how it is turned."""
+    """Which cut-out a seed draws, and how it is transformed."""
 
     index: int
     flip: bool
@@ -44,24 +44,36 @@ class CutoutDraw:
 class PasteInserter:
     """Pastes cut-outs of an `ObjectBank`; an object's name is its class in the bank.
 
-    An attempt that draws a cut-out which cannot be read is rejected ("unreadable cut-out"); each such cut-out is
-    logged once.
+    An attempt that draws an unreadable cut-out is rejected ("unreadable cut-out"); each such cut-out is logged once.
 
     Args:
         bank: the cut-outs.
         flip: mirror half of them.
-        rotate_deg: turn each by up to so many degrees either way, at most 180 (things seen from above).
-        harmonise: how far light and colour move towards the scene's, 0 to 1 (0: not at all).
+        rotate_deg: rotate each by up to this many degrees either way, at most 180 (for views from above).
+        harmonise: how far light and colour move towards the scene's, from 0 (not at all) to 1.
         shadow: draw a soft contact shadow, and darken the object towards its foot.
         sharpness: blur objects that are sharper than the scene.
         grain: add the scene's noise.
-        edge: ``"antialias"``: hard cut-outs bring the alpha of their own resampling, whatever feather is chosen when
-            reading; ``"feather"``: they are feathered when composed (POC section 3.1), which leaves stairs on
-            outlines of high contrast. Soft mattes always bring their own alpha.
-        max_upscale: cut-outs that would be enlarged more than this are rejected: they would look blurred.
+        edge: ``"antialias"``: hard cut-outs use the alpha of their own resampling, whatever feather is chosen for
+            reading; ``"feather"``: they are feathered when composed (POC section 3.1), which leaves stair steps on
+            outlines of high contrast. Soft mattes always use their own alpha.
+        max_upscale: cut-outs that would be enlarged more than this are rejected, because they would look blurred.
 
     Raises:
         SettingError: a setting outside its limits.
+
+    Example:
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> from poc_aug.masks import bounds
+        >>> image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
+        >>> labels = torch.zeros(64, 96, dtype=torch.uint8)  # all road
+        >>> labels[12:52, 24:72] = 13  # a car
+        >>> bank = ObjectBank.from_dataset([(image, labels)], SCHEMAS["cityscapes-trainIds"], ["car"])
+        >>> frame = torch.full((3, 80, 90), 120, dtype=torch.uint8)
+        >>> crop = Crop(frame, (30, 20, 40, 50), object_name="car", prompt="a car", parts=("car",), seed=0)
+        >>> (filled,) = PasteInserter(bank, shadow=False).insert([crop])
+        >>> bounds(filled.annotation.parts[0].mask)  # as large as the box allows, standing on its bottom row
+        (30, 20, 40, 49)
     """
 
     def __init__(
@@ -109,17 +121,17 @@ class PasteInserter:
         return {"inserter": "paste", "version": PASTE_VERSION, **settings, "bank": self.bank.describe()}
 
     def left_out(self) -> Mapping[str, int]:
-        """What the bank left out when it was made: how many, by reason."""
+        """How many candidates the bank left out when it was built, by reason."""
         return self.bank.dropped
 
     def unreadable(self) -> Mapping[str, str]:
-        """Cut-outs that could not be read when they were drawn: why, by name."""
+        """Why a cut-out could not be read when it was drawn, by name."""
         return self.bank.unreadable
 
     def extent(self, object_name: str, seed: int) -> Extent | Rejection:
-        """Aspect of the silhouette that ``insert`` draws for this seed, and how far it may be enlarged.
+        """Aspect ratio of the silhouette that ``insert`` draws for this seed, and how far it may be enlarged.
 
-        A `Rejection` where its cut-out cannot be read.
+        Returns a `Rejection` if its cut-out cannot be read.
 
         Raises:
             RecipeError: a class that the bank does not have.
@@ -145,7 +157,7 @@ class PasteInserter:
             raise RecipeError(
                 f"object {crop.object_name!r} has the parts {list(crop.parts)}, but a cut-out shows one part",
                 expected="objects of one part for PasteInserter",
-                hint="give the object one part in the recipe, or use an inserter whose annotator tells parts apart",
+                hint="give the object one part in the recipe, or use an inserter whose annotator distinguishes parts",
             )
         drawn = self._draw_cutout(crop.object_name, crop.seed)
         cutout = self._read(drawn, crop.object_name)
@@ -184,13 +196,13 @@ class PasteInserter:
         try:
             return self.bank.cutout(drawn.index)
         except ObjectBankError as error:
-            if is_resource_error(error):  # another time the same cut-out can be read
+            if is_resource_error(error):  # the same cut-out may be readable another time
                 raise
             name = self.bank.name(drawn.index)
             if name not in self._logged:
                 self._logged.add(name)
                 _logger.warning("Attempts that draw the cut-out %s are rejected: %s", name, error.problem)
-            # Not the reason, which has the bank's place in it: equal attempts have equal records.
+            # Without the reason, which contains the bank's path: equal attempts have equal records.
             return Rejection("unreadable cut-out", object_name, detail=name)
 
     def _harmonised(self, crop: Crop, placed: PlacedCutout) -> tuple[PlacedCutout, dict[str, Json]]:
@@ -203,17 +215,17 @@ class PasteInserter:
             y, _, h, _ = crop.box_yxhw
             camera = crop.camera
             distance = None if camera is None or y + h <= camera.horizon_row else camera.distance_m(y + h)
-            colours, told = match_colours(colours, mask, scene, crop.box_yxhw, distance, draw)
-            done |= told
+            colours, correction = match_colours(colours, mask, scene, crop.box_yxhw, distance, draw)
+            done |= correction
         if self.shadow:
             colours = darken_foot(colours, mask, draw)
         if self.sharpness:
-            colours, alpha, told = match_sharpness(colours, alpha, scene)
-            done |= told
+            colours, alpha, correction = match_sharpness(colours, alpha, scene)
+            done |= correction
         if self.grain:
             noise = generator(crop.seed, "paste", crop.object_name, "grain")
-            colours, told = add_grain(colours, mask, scene, draw, noise)
-            done |= told
+            colours, correction = add_grain(colours, mask, scene, draw, noise)
+            done |= correction
         return replace(placed, colours=colours, alpha=alpha), done
 
     def _compose(self, crop: Crop, placed: PlacedCutout, cutout: Cutout, provenance: dict[str, Json]) -> Filled:
@@ -224,12 +236,12 @@ class PasteInserter:
         mask = opacity >= 0.5
         image = crop.image.clone()
         levels = (placed.colours[:, *inner] * 255).round().clamp(0, 255).to(torch.uint8)
-        # A feather reads object colours next to the mask; further out, the crop stays as it was.
+        # A feather needs object colours next to the mask; further out, the crop is unchanged.
         image[:, *outer] = torch.where(dilate(mask, BAND_PX)[outer], levels, image[:, *outer])
         matte = None
         if cutout.soft or self.edge == "antialias":
             matte = (alpha * 255).round().to(torch.uint8)
-            # Stray haze of a matte is not seen, but would make the patch large.
+            # Stray haze of a matte is not visible, but would make the patch large.
             matte[matte < MIN_ALPHA_LEVEL] = 0
         shade = None
         if self.shadow:

@@ -1,4 +1,4 @@
-"""Turn and scale a cut-out into its box: antialiased, standing on the box's bottom row."""
+"""Rotating and scaling a cut-out into its box: antialiased, standing on the box's bottom row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poc_aug.backends.paste.scene_quality import gaussian_blur
 from poc_aug.types import Box
 
 BAND_PX = 12
-"""Object colours are kept this far outside the mask: a feather of 4 px sigma reaches that far."""
+"""Object colours are kept this far outside the mask: the reach of a feather of 4 px sigma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class PlacedCutout:
 
     Attributes:
         colours: float ``[3, h, w]`` in [0, 1], of the object everywhere in the window.
-        opacity: float ``[h, w]`` in [0, 1]: how much of each pixel it covers; the mask is where this is half or more.
-        alpha: float ``[h, w]`` in [0, 1]: the same, as blurred as the scene.
-        y: row of the window's first row in the crop.
-        x: column of its first column.
+        opacity: float ``[h, w]`` in [0, 1]: how much of each pixel it covers; the mask is where this is at least half.
+        alpha: float ``[h, w]`` in [0, 1]: the opacity, as blurred as the scene.
+        y: the crop's row of the window's first row.
+        x: the crop's column of its first column.
     """
 
     colours: torch.Tensor
@@ -52,18 +52,18 @@ class PlacedCutout:
 def flip_and_rotate(
     image: torch.Tensor, alpha: torch.Tensor, *, flip: bool, rotate_deg: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror and turn a cut-out.
+    """Mirror and rotate a cut-out.
 
     Args:
-        image: uint8 ``[3, h, w]``, colours that go on beyond the object.
+        image: uint8 ``[3, h, w]``, with colours that continue beyond the object.
         alpha: uint8 ``[h, w]``.
-        flip: mirror left and right.
+        flip: mirror left to right.
         rotate_deg: angle, counter-clockwise.
 
     Returns:
-        Colours float64 ``[3, h', w']`` and opacity float64 ``[h', w']``, in [0, 1]. Bilinear resampling and powers
-        differ in float32's last bit with the number of threads, and so one pixel in 100,000 by one level after
-        rounding: an object must not depend on whether a worker drew it.
+        Colours float64 ``[3, h', w']`` and opacity float64 ``[h', w']``, in [0, 1]. In float32, bilinear resampling
+        and powers would differ in the last bit with the number of threads, and so one pixel in 100,000 by one level
+        after rounding; but an object must not depend on whether a worker drew it.
     """
     colours, opacity = image.double() / 255, alpha.double() / 255
     if flip:
@@ -79,15 +79,15 @@ def flip_and_rotate(
     cols = (torch.arange(new_w, dtype=torch.float64) - (new_w - 1) / 2)[None].expand(new_h, new_w)
     across, down = cos * cols - sin * rows, sin * cols + cos * rows
     grid = torch.stack((across * 2 / width, down * 2 / height), dim=-1)[None]
-    turned = F.grid_sample(colours[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    rotated = F.grid_sample(colours[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
     opacity = F.grid_sample(opacity[None, None], grid, mode="bilinear", align_corners=False)[0, 0]
-    return turned, opacity
+    return rotated, opacity
 
 
 def fit_to_box(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, soft: bool) -> PlacedCutout | None:
-    """Scale an object to the largest size that fits into the box, in the middle of its bottom row.
+    """Scale an object to the largest size that fits into the box, centred on its bottom row.
 
-    Colours need not be weighted by alpha here: those next to the object are the object's own.
+    Colours need not be weighted by alpha here, because those next to the object are the object's own.
 
     Args:
         colours: float ``[3, h, w]`` in [0, 1].
@@ -96,13 +96,13 @@ def fit_to_box(colours: torch.Tensor, opacity: torch.Tensor, box_yxhw: Box, *, s
         soft: whether ``opacity`` is a soft matte.
 
     Returns:
-        The object with `BAND_PX` of its colours around it; ``None`` where nothing of it is left at that size.
+        The object with `BAND_PX` of its colours around it; ``None`` if nothing of it remains at that size.
     """
     box_y, box_x, box_h, box_w = box_yxhw
     top, left, h, w = opaque_box(opacity)
     scale = min(box_h / h, box_w / w)
     if not soft and scale > 0.7:
-        # A hard mask enlarged shows its stairs; smoothed first, it is a curve.
+        # An enlarged hard mask shows stair steps; smoothed first, it becomes a curve.
         opacity = gaussian_blur(opacity[None], 0.7 * max(1.0, scale) / scale)[0]
     for _ in range(4):
         size = (max(1, round(opacity.shape[0] * scale)), max(1, round(opacity.shape[1] * scale)))

@@ -1,6 +1,6 @@
 """COCO masks: polygons, run-length counts, and COCO's compressed count strings.
 
-Format: Lin et al., "Microsoft COCO" (2014); the strings as described with the public COCO API (5 bits a
+Format: Lin et al., "Microsoft COCO" (2014); the strings as described in the public COCO API (5 bits per
 character plus a continuation bit, from ASCII 48, differences to the count two before from the fourth on).
 """
 
@@ -23,6 +23,10 @@ def decode_counts(text: str | bytes) -> list[int]:
 
     Raises:
         ObjectBankError: characters outside the format, or a string that ends inside a number.
+
+    Example:
+        >>> decode_counts("52203")
+        [5, 2, 2, 2, 5]
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     counts: list[int] = []
@@ -52,7 +56,7 @@ def run_lengths(counts: Any) -> list[int]:
     """Run lengths of a ``counts`` field: a list of whole numbers, or a compressed string.
 
     Raises:
-        ObjectBankError: neither, or runs of less than nothing.
+        ObjectBankError: neither, or negative runs.
     """
     if isinstance(counts, str | bytes):
         runs = decode_counts(counts)
@@ -72,13 +76,18 @@ def decode_rle(rle: Mapping[str, Any]) -> torch.Tensor:
 
     Raises:
         ObjectBankError: no such size or counts, or runs that do not fill the size exactly.
+
+    Example:
+        >>> decode_rle({"size": [2, 3], "counts": [2, 3, 1]}).int()
+        tensor([[0, 1, 1],
+                [0, 1, 0]], dtype=torch.int32)
     """
     size = rle.get("size")
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_whole(side) and side > 0 for side in size):
         raise ObjectBankError(f"a mask's size is {str(size)[:60]!r}", expected="[height, width]")
     height, width = (int(side) for side in size)
     runs = run_lengths(rle.get("counts"))
-    # Compared before any pixel is made: a huge run would ask for as much memory.
+    # Compared before any pixel is allocated: a huge run would take as much memory.
     if sum(runs) != height * width:
         raise ObjectBankError(
             f"run lengths cover {sum(runs)} pixels of a {height}x{width} mask", expected=str(height * width)
@@ -92,6 +101,10 @@ def decode_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> torch.Te
 
     Raises:
         ObjectBankError: neither of the two, not of the image's size, or not drawable.
+
+    Example:
+        >>> decode_segmentation([[0, 0, 6, 0, 6, 4, 0, 4]], (4, 6)).all()  # the whole image
+        tensor(True)
     """
     if isinstance(segmentation, dict):
         mask = decode_rle(segmentation)

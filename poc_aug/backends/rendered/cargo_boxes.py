@@ -1,4 +1,4 @@
-"""Lost cargo with flat sides: cardboard boxes, suitcases, crates of plastic, mattresses, blocks, canisters."""
+"""Lost cargo with flat sides: cardboard boxes, suitcases, plastic crates, mattresses, blocks, canisters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PLASTIC_CAN = (linear_rgb(170, 36, 30), linear_rgb(30, 70, 140), linear_rgb(214
 
 
 def _carton(dice: Dice, low: float, high: float) -> tuple[ModelPart, tuple[float, float, float]]:
-    """A closed carton, a little bulged, its base at ``y = -half``."""
+    """A closed carton with slightly dented sides, its base at ``y = -half``."""
     width, height, depth = (dice.uniform(low, high) / 2 for _ in range(3))
     half = (width, height * dice.uniform(0.6, 1.0), depth * 0.85)
     look = Cardboard(
@@ -51,7 +51,7 @@ def _carton(dice: Dice, low: float, high: float) -> tuple[ModelPart, tuple[float
     slack, phase = dice.uniform(0.0, 0.010), dice.uniform(0.0, 6.3)
 
     def dent(p: FloatArray) -> FloatArray:
-        # Sides give way towards their middles; one corner region more than the others.
+        # Sides are dented towards their middles, one corner region more than the others.
         wave = 0.5 + 0.5 * np.sin(p[0] * (2.2 / half[0]) + phase) * np.sin(p[1] * (2.0 / half[1]) + 2 * phase)
         return np.asarray(np.float32(slack) * wave, dtype=np.float32)
 
@@ -78,7 +78,7 @@ def open_box(dice: Dice) -> Model:
         along, out = (half[2], half[0]) if side % 2 == 0 else (half[0], half[2])
         length = min(half[0], half[2]) * dice.uniform(0.75, 0.95)
         tilt = dice.uniform(-35, 60) if dice.chance(0.7) else dice.uniform(95, 150)
-        # A flap hinges on the rim: tilt 0 stands up, 90 lies level outwards, more hangs down.
+        # A flap hinges on the rim: with tilt 0 it stands up, with 90 it lies level outwards, with more it hangs down.
         flap = Moved(RoundedBox((wall / 2, length / 2, along * 0.97), 0.002), (0, length / 2, 0))
         hinge = rotation_about("y", -90.0 * side)
         corner = hinge @ np.array([out - wall / 2, half[1], 0], dtype=np.float32)
@@ -88,7 +88,7 @@ def open_box(dice: Dice) -> Model:
 
 
 def stack_of_boxes(dice: Dice) -> Model:
-    """Two to four cartons, one on top of another, or beside."""
+    """Two to four cartons, stacked or side by side."""
     parts: list[ModelPart] = []
     count = dice.integer(2, 4)
     floor, support = 0.0, 9.0

@@ -1,4 +1,4 @@
-"""Materials of lost cargo that know the form they cover: cardboard, boards, film, cloth."""
+"""Materials of lost cargo that depend on the shape they cover: cardboard, boards, film, cloth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INK: Rgb = (0.05, 0.04, 0.035)
 
 
 def _cells(u: FloatArray, size: float, texel: float, seed: int, v: FloatArray | None = None) -> FloatArray:
-    """One random value about 0 per cell of ``size`` metres; fades where cells are too fine to be seen."""
+    """One random value around 0 per cell of ``size`` metres; fades out if cells are too fine to be seen."""
     fade = float(np.clip(size / (1.2 * texel) - 0.6, 0, 1))
     row = np.floor(u / np.float32(size))
     column = np.zeros_like(row) if v is None else np.floor(v / np.float32(size))
@@ -35,7 +35,7 @@ class Cardboard:
     """A corrugated box: tape along the seam, print, a label, worn edges.
 
     Attributes:
-        half: half sizes of the box in metres.
+        half: half extents of the box in metres.
         colour: linear RGB of the board.
         seed: of its noise.
         tape: colour of the tape, or ``None``.
@@ -116,16 +116,16 @@ class Cardboard:
 
 @dataclass(frozen=True)
 class Wood:
-    """Boards with grain along ``x``; each copy of a `Repeated` board is another board.
+    """Boards with grain along ``axis``; each copy of a `Repeated` board gets its own pattern.
 
     Attributes:
-        half: half sizes of one board.
+        half: half extents of one board.
         colour: linear RGB.
         seed: of its noise.
         grey: how weathered, 0 to 1.
-        boards: tells copies apart.
+        boards: the repeated solid, which distinguishes the copies.
         axis: index of the coordinate along the grain.
-        around: whether the ends are boards too, with their grain along ``z`` (the four sides of a crate).
+        around: whether the ends are boards too, with grain along ``z`` (the four sides of a crate).
     """
 
     half: tuple[float, float, float]
@@ -166,7 +166,7 @@ class Wood:
         return grain(q, 0.018, self.seed, texel, 3, self._stretch(22.0))
 
     def _own(self, p: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Points moved to another place of the pattern for each board, and the board's brightness."""
+        """Points moved to another place in the pattern for each board, and the board's brightness."""
         if self.around:
             end = np.abs(p[0]) > self.half[0] - 0.004
             p = np.stack([np.where(end, p[2], p[0]), p[1], np.where(end, p[0], p[2])])
@@ -189,7 +189,7 @@ class Wood:
 
 @dataclass(frozen=True)
 class Film:
-    """Thin crumpled plastic: rubbish bags, tarpaulin. Glossy, every fold another highlight.
+    """Thin crumpled plastic: rubbish bags, tarpaulin. Glossy, with a highlight on every fold.
 
     Attributes:
         colour: linear RGB.
@@ -210,7 +210,7 @@ class Film:
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
         """See `Material`."""
-        # Ridges where the noise crosses zero: creases are sharp, what lies between them is slack.
+        # Ridges at the noise's zero crossings: sharp creases with slack film between them.
         wide = np.abs(grain(p, 0.16, self.seed + 1, texel, 3))
         fine = np.abs(grain(p, 0.055, self.seed + 2, texel, 2))
         return np.asarray(-self.crease * (np.minimum(wide, 0.5) + 0.35 * np.minimum(fine, 0.5)), dtype=np.float32)
@@ -224,7 +224,7 @@ class Cloth:
         colour: linear RGB of the ground.
         accent: linear RGB of the stripes or figures.
         seed: of its noise.
-        stripe_m: distance of stripes along ``axis``; 0: none.
+        stripe_m: spacing of the stripes along ``axis``; 0: none.
         axis: index of the coordinate across the stripes.
         figures: strength of an irregular woven figure.
         stains: how stained, 0 to 1.
@@ -248,8 +248,8 @@ class Cloth:
         if self.stripe_m > 0:
             u = p[self.axis]
             off = u - np.rint(u / np.float32(self.stripe_m)) * np.float32(self.stripe_m)
-            seen = np.float32(np.clip(self.stripe_m / (3 * texel) - 0.5, 0, 1))
-            stripes = soft_band(off, self.stripe_m * 0.14, texel) * seen + 0.28 * (1 - seen)
+            contrast = np.float32(np.clip(self.stripe_m / (3 * texel) - 0.5, 0, 1))
+            stripes = soft_band(off, self.stripe_m * 0.14, texel) * contrast + 0.28 * (1 - contrast)
             albedo = mix_colours(albedo, self.accent, stripes * 0.8)
         if self.figures > 0:
             figure = smoothstep(0.10, 0.45, np.abs(grain(p, 0.07, self.seed + 2, texel, 3)))

@@ -43,7 +43,7 @@ def plank(dice: Dice) -> Model:
 
 
 def pile_of_planks(dice: Dice) -> Model:
-    """Four to seven boards and beams, thrown on one another."""
+    """Four to seven boards and beams, thrown on top of each other."""
     parts: list[ModelPart] = []
     floor = 0.0
     spread = dice.uniform(6, 24)
@@ -61,7 +61,7 @@ def pile_of_planks(dice: Dice) -> Model:
 
 
 def pallet(dice: Dice) -> Model:
-    """A EUR pallet (1.2 by 0.8 m), flat on the ground, or a part of one."""
+    """A EUR pallet (1.2 by 0.8 m), or part of one, flat on the ground."""
     long, wide = 0.60, dice.choice((0.40, 0.40, 0.30))
     colour, seed, grey = dice.choice(_TIMBER), dice.seed(), dice.uniform(0.1, 0.9)
 
@@ -79,7 +79,7 @@ def pallet(dice: Dice) -> Model:
 
 
 def wooden_crate(dice: Dice) -> Model:
-    """A transport crate: boards in a frame, a brace across each side."""
+    """A transport crate: boards in a frame, often with a brace across two sides."""
     half = (dice.uniform(0.22, 0.42), dice.uniform(0.18, 0.32), dice.uniform(0.20, 0.36))
     colour, seed, grey = dice.choice(_TIMBER), dice.seed(), dice.uniform(0.0, 0.6)
     inner = (half[0] - 0.018, half[1] - 0.018, half[2] - 0.018)
@@ -152,7 +152,7 @@ def _any_turn(dice: Dice) -> FloatArray:
 
 
 def rock(dice: Dice) -> Model:
-    """A broken stone, half as high as wide."""
+    """A broken stone, partly sunk into the ground."""
     size = dice.uniform(0.12, 0.34)
     stretch = np.array([dice.uniform(0.8, 1.25), dice.uniform(0.65, 0.95), dice.uniform(0.75, 1.1)])
     count = dice.integer(13, 20)
@@ -188,7 +188,7 @@ def rubbish_bag(dice: Dice) -> Model:
         total = np.zeros(p.shape[1], dtype=np.float32)
         for frequency, shift, rotation in waves:
             q = rotation @ p * np.float32(frequency)
-            # Bulges pressed against each other: broad bellies, narrow valleys.
+            # Bulges pressed against each other: broad crests, narrow valleys.
             wave = np.sin(q[0] + shift + 0.8 * np.sin(q[1]))
             total += np.sqrt(wave * wave + np.float32(0.02))
         angle = np.arctan2(p[2], p[0])

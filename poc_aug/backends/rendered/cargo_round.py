@@ -74,7 +74,7 @@ def fallen_barrel(dice: Dice) -> Model:
 
 
 def tyre(dice: Dice) -> Model:
-    """A car's tyre, mostly lying flat, sometimes standing, sometimes on its rim."""
+    """A car's tyre, usually lying flat, sometimes standing, sometimes with its wheel rim."""
     outer, half = dice.uniform(0.28, 0.34), dice.uniform(0.085, 0.115)
     inner = outer - dice.uniform(0.10, 0.13)
     seed = dice.seed()
@@ -132,7 +132,7 @@ def fallen_cone(dice: Dice) -> Model:
     """A traffic cone knocked over: it rests on the edge of its base and on its tip."""
     model = _cone(dice)
     height = float(model.facts["height_m"])
-    # The line from the base's edge to the rim of the tip becomes level.
+    # The line from the base's edge to the rim of the tip becomes horizontal.
     lean = float(np.degrees(np.arctan2(height * 0.27 - height * 0.045, height)))
     return model.posed(rotation_about("z", 90 + lean)).posed(rotation_about("y", dice.choice((0, 180))))
 

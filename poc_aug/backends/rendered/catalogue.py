@@ -1,4 +1,4 @@
-"""The catalogue of lost cargo: a name, a maker; and drawing one of a kind from a seed."""
+"""The catalogue of lost cargo: kinds by name, and building one of a kind from a seed."""
 
 from __future__ import annotations
 
@@ -41,15 +41,20 @@ CATALOGUE: Mapping[str, Maker] = MappingProxyType(
         "wooden crate": cargo_rough.wooden_crate,
     }
 )
-"""Every kind that can be drawn, by name, in alphabetical order."""
+"""The function that builds each kind, by name, in alphabetical order."""
 
 
 @lru_cache(maxsize=64)
 def build_object(kind: str, seed: int) -> tuple[Model, float]:
-    """The object of a kind that a seed draws, standing on the ground, and its yaw in degrees.
+    """The object that a seed draws of a kind, standing on the ground, and its yaw in degrees.
 
     Raises:
         KeyError: no such kind.
+
+    Example:
+        >>> model, yaw_deg = build_object("traffic cone", seed=1)
+        >>> len(model.parts), model.facts["height_m"]
+        (3, 0.75)
     """
     maker = CATALOGUE[kind]
     dice = Dice(seeding.generator(seed, "rendered object", kind))

@@ -1,7 +1,8 @@
-"""One object drawn: colours with a matte.
+"""Drawing one object: colours with a matte.
 
-Anti-aliasing is adaptive (Whitted, "An Improved Illumination Model for Shaded Display", CACM 1980): one ray a pixel,
-then ``supersample``² rays where the surface, its material or its colour changes, or the silhouette comes close.
+Anti-aliasing is adaptive (Whitted, "An Improved Illumination Model for Shaded Display", CACM 1980): one ray per
+pixel, then ``supersample``² rays for pixels where the surface, its material or its colour changes, or that are close
+to the silhouette.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from poc_aug.backends.rendered.raycast import soft_visibility, sphere_trace
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.noise import FloatArray
 
-# Rays traced at once: measured fastest where all of a step's arrays stay in the second-level cache.
+# Rays traced at once: fastest, as measured, if all of a step's arrays stay in the second-level cache.
 _CHUNK = 16384
-# Classes of the cosine between ray and normal, and how much longer a pixel's print is in each.
+# Classes of the cosine between ray and normal, and how much longer a pixel's footprint is in each.
 _FLAT_COS = (0.2, 0.5)
 _FLAT_STRETCH = (4.0, 2.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What rays found: linear picture values ``[3, N]``, hit, part and normals; zero where nothing was hit.
+    """Results of rays: linear picture values ``[3, N]``, hit, part and normals; zero where nothing was hit.
 
-    ``visibility`` is the share of the sky and of the sun that the surface sees, ``[2, N]``.
+    ``visibility`` is how much of the sky and of the sun is visible from the surface, ``[2, N]``.
     """
 
     rgb: FloatArray
@@ -70,7 +71,7 @@ def pixel_rectangle(stage: Stage, size_hw: tuple[int, int]) -> tuple[int, int, i
 
 
 def draw_object(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Picture | None:
-    """Draw the object, anti-aliased and as soft as the scene; ``None`` where it is not in the crop."""
+    """Draw the object, anti-aliased and as soft as the scene; ``None`` if it is not in the crop."""
     rectangle = pixel_rectangle(stage, size_hw)
     if rectangle is None:
         return None
@@ -79,23 +80,23 @@ def draw_object(stage: Stage, size_hw: tuple[int, int], supersample: int) -> Pic
     rows, cols = (a.ravel().astype(np.float32) for a in np.mgrid[top:bottom, left:right])
     first = _sample(stage, rows + 0.5, cols + 0.5)
     premultiplied, alpha = first.rgb.copy(), first.hit.astype(np.float32)
-    again = np.flatnonzero(_unsure(first, h, w))
-    if again.size and supersample > 1:
-        visibility = _spread(first.visibility.reshape(2, h, w), first.hit.reshape(h, w)).reshape(2, -1)[:, again]
+    refined = np.flatnonzero(_needs_supersampling(first, h, w))
+    if refined.size and supersample > 1:
+        visibility = _spread(first.visibility.reshape(2, h, w), first.hit.reshape(h, w)).reshape(2, -1)[:, refined]
         rays = supersample**2
         offset = (np.arange(supersample, dtype=np.float32) + 0.5) / supersample - 0.5
         dy, dx = (a.reshape(-1, 1) for a in np.meshgrid(offset, offset, indexing="ij"))
-        # A slight turn of the grid: edges near the axes meet more of its rows.
-        many = _sample(
+        # The grid is rotated slightly, so that edges close to the axes cross more of its rows.
+        samples = _sample(
             stage,
-            (rows[again] + 0.5 + dy + 0.17 * dx).ravel(),
-            (cols[again] + 0.5 + dx - 0.17 * dy).ravel(),
+            (rows[refined] + 0.5 + dy + 0.17 * dx).ravel(),
+            (cols[refined] + 0.5 + dx - 0.17 * dy).ravel(),
             np.tile(visibility, rays),
         )
-        premultiplied[:, again] = many.rgb.reshape(3, rays, -1).mean(axis=1)
-        alpha[again] = many.hit.reshape(rays, -1).mean(axis=0)
+        premultiplied[:, refined] = samples.rgb.reshape(3, rays, -1).mean(axis=1)
+        alpha[refined] = samples.hit.reshape(rays, -1).mean(axis=0)
     stack = np.concatenate([premultiplied, alpha[None]]).reshape(4, h, w)
-    stack = blurred(stack, stage.exposure.blur_px)
+    stack = soften(stack, stage.exposure.blur_px)
     alpha = np.clip(stack[3], 0, 1)
     return Picture((top, left), stack[:3] / np.maximum(alpha, 1e-3), alpha)
 
@@ -123,19 +124,19 @@ def _sample_chunk(stage: Stage, rows: FloatArray, cols: FloatArray, visibility: 
     rgb, normal = np.zeros((3, count), np.float32), np.zeros((3, count), np.float32)
     visible = np.zeros((2, count), np.float32)
     part = np.full(count, -1, dtype=np.int64)
-    found = np.flatnonzero(hits.hit)
-    if found.size:
-        along = ray[:, found]
-        p = np.asarray(pose.eye[:, None] + along * hits.t[found], dtype=np.float32)
+    hit = np.flatnonzero(hits.hit)
+    if hit.size:
+        along = ray[:, hit]
+        p = np.asarray(pose.eye[:, None] + along * hits.t[hit], dtype=np.float32)
         n = surface_normals(model, p, pose.texel_m)
-        part[found], normal[:, found] = model.part_at(p), n
-        visible[:, found] = _visibility(stage, p, n) if visibility is None else visibility[:, found]
-        rgb[:, found] = develop(_shade(stage, p, n, along, part[found], visible[:, found]), stage.exposure)
+        part[hit], normal[:, hit] = model.part_at(p), n
+        visible[:, hit] = _visibility(stage, p, n) if visibility is None else visibility[:, hit]
+        rgb[:, hit] = develop(_shade(stage, p, n, along, part[hit], visible[:, hit]), stage.exposure)
     return Samples(rgb, hits.hit, hits.grazes, part, normal, visible)
 
 
 def _visibility(stage: Stage, p: FloatArray, n: FloatArray) -> FloatArray:
-    """Share of the sky and of the sun that surface points see: ``[2, N]``."""
+    """How much of the sky and of the sun is visible from surface points: ``[2, N]``."""
     bounds, texel = stage.bounds, stage.pose.texel_m
     size = float((bounds[1] - bounds[0]).max())
     lifted = p + n * np.float32(max(0.002, 0.6 * texel))
@@ -149,18 +150,18 @@ def _shade(
 ) -> FloatArray:
     model, colour = stage.model, np.zeros_like(p)
     facing = np.abs((n * ray).sum(axis=0))
-    # Seen at a flat angle, a pixel covers more of the surface; textures have to be coarser there.
-    flat = np.digitize(facing, _FLAT_COS)
+    # At a grazing angle, a pixel covers more of the surface, so textures have to be coarser there.
+    angle_class = np.digitize(facing, _FLAT_COS)
     for number in np.unique(part):
-        own = model.parts[int(number)]
+        model_part = model.parts[int(number)]
         for group, stretch in enumerate(_FLAT_STRETCH):
-            chosen = np.flatnonzero((part == number) & (flat == group))
+            chosen = np.flatnonzero((part == number) & (angle_class == group))
             if not chosen.size:
                 continue
             texel = stage.pose.texel_m * stretch
             q, m = p[:, chosen], n[:, chosen]
-            local_n = m if own.rotation is None else np.asarray(own.rotation.T @ m, dtype=np.float32)
-            surface = own.material.look(own.local(q), local_n, texel)
+            local_n = m if model_part.rotation is None else np.asarray(model_part.rotation.T @ m, dtype=np.float32)
+            surface = model_part.material.look(model_part.local(q), local_n, texel)
             surface = add_grime(surface, q, m, model.grime, stage.grime_seed, texel)
             fine = relief_normals(model, int(number), q, m, texel)
             sky, sun = visibility[:, chosen]
@@ -169,7 +170,7 @@ def _shade(
 
 
 def _spread(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Values ``[C, h, w]`` carried one pixel beyond where they are known; 1 where nothing is near."""
+    """Values ``[C, h, w]`` extended by one pixel beyond where they are known; 1 further away."""
     h, w = known.shape
     padded = np.pad(np.concatenate([values * known, known[None]]), ((0, 0), (1, 1), (1, 1)))
     total = np.zeros((values.shape[0] + 1, h, w), np.float32)
@@ -180,8 +181,8 @@ def _spread(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
     return np.where(known, values, around).astype(np.float32)
 
 
-def _unsure(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
-    """Pixels that one ray does not settle: bool ``[h * w]``."""
+def _needs_supersampling(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
+    """Pixels that need more than one ray: bool ``[h * w]``."""
     part = samples.part.reshape(h, w)
     normal = samples.normal.reshape(3, h, w)
     tone = np.sqrt(samples.rgb.reshape(3, h, w).mean(axis=0))
@@ -198,10 +199,10 @@ def _unsure(samples: Samples, h: int, w: int) -> NDArray[np.bool_]:
     return flag.ravel()
 
 
-def blurred(stack: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian blur of ``[C, h, w]`` over the last two axes, zero beyond the border."""
+def soften(stack: FloatArray, sigma: float) -> FloatArray:
+    """Blur ``[C, h, w]`` to a total softness of ``sigma``: Gaussian over the last two axes, zero beyond the border."""
     # Not `poc_aug.gaussian`: the renderer is NumPy throughout, and its weights are computed in float64.
-    # The pixel's own square already is a blur of sigma 0.29.
+    # Averaging over a pixel's square is already a blur of sigma 0.29.
     rest = float(np.sqrt(max(sigma**2 - 0.29**2, 0)))
     if rest < 0.15:
         return stack

@@ -1,4 +1,4 @@
-"""How the scene was photographed, estimated from the crop: brightness, colour cast, haze, sharpness, noise."""
+"""The scene's exposure, estimated from the crop: brightness, colour cast, haze, sharpness, noise."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from poc_aug.noise import FloatArray
 from poc_aug.types import Box
 
-# Reflectance of dry asphalt in use (Levinson & Akbari 2002 give 0.10 to 0.18).
+# Reflectance of worn dry asphalt (Levinson & Akbari 2002 give 0.10 to 0.18).
 _ASPHALT = 0.14
-_LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
-# Cameras behind windscreens see paints paler than their reflectance: chosen by eye on Cityscapes and CamVid frames.
+# Luminance of linear RGB (ITU-R BT.709): another quantity than the luma of encoded values (BT.601).
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+# Behind windscreens, cameras record paints paler than their reflectance; chosen by eye on Cityscapes and CamVid.
 _SATURATION = 0.86
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """What the camera does to light.
+    """How the camera turns light into picture values.
 
     Attributes:
         gain: linear RGB of a white, level, open surface, ``[3]``.
@@ -47,7 +48,7 @@ def to_srgb(value: FloatArray) -> FloatArray:
 
 def develop(radiance: FloatArray, exposure: Exposure) -> FloatArray:
     """Relative radiance ``[3, N]`` to linear picture values in [0, 1], highlights rolled off."""
-    grey = np.einsum("c,cn->n", _LUMA, radiance)
+    grey = np.einsum("c,cn->n", _LUMINANCE, radiance)
     value = (grey + (radiance - grey) * np.float32(_SATURATION)) * exposure.gain[:, None]
     value = value * (1 - exposure.haze[:, None]) + exposure.haze[:, None]
     knee = np.float32(0.62)
@@ -58,8 +59,8 @@ def develop(radiance: FloatArray, exposure: Exposure) -> FloatArray:
 def estimate_exposure(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
     """Estimate from the ground around an object's foot, and from the whole crop.
 
-    The ground is taken for asphalt: its median colour gives brightness and cast (medians, because lane markings and
-    shadows may cross it).
+    The ground is assumed to be asphalt: its median colour gives brightness and cast (medians, because lane markings
+    and shadows may cross it).
 
     Args:
         image: uint8 ``[3, h, w]``.
@@ -70,16 +71,16 @@ def estimate_exposure(image: NDArray[np.uint8], box_yxhw: Box) -> Exposure:
     size = max(h, w)
     rows = slice(max(0, y + h - max(3, size // 5)), max(min(height, y + h + max(3, size // 4)), 1))
     cols = slice(max(0, x - size // 3), max(min(width, x + w + size // 3), 1))
-    band = to_linear(image[:, rows, cols].reshape(3, -1).astype(np.float32) / np.float32(255))
-    ground = np.median(band, axis=1) if band.shape[1] else np.full(3, 0.12, dtype=np.float32)
-    level = float(ground @ _LUMA)
+    nearby = to_linear(image[:, rows, cols].reshape(3, -1).astype(np.float32) / np.float32(255))
+    ground = np.median(nearby, axis=1) if nearby.shape[1] else np.full(3, 0.12, dtype=np.float32)
+    level = float(ground @ _LUMINANCE)
     cast = np.clip(ground / max(level, 1e-4), 0.7, 1.4) ** 0.7
     light = float(np.clip(level / _ASPHALT, 0.02, 6))
-    # Bright ground is as likely pale paving as much light: follow it less than in proportion.
+    # Bright ground may as well be pale paving as strong light, so the light follows it less than proportionally.
     light = min(light, light**0.8)
     pixels = image[:, :: max(1, height // 96), :: max(1, width // 96)].reshape(3, -1)
     black = to_linear(np.asarray(np.percentile(pixels, 1, axis=1) / 255, dtype=np.float32))
-    # A crop of nothing but road holds no black: only a small part of its darkest tone can be veil.
+    # A crop of nothing but road holds no black, so only a small part of its darkest tone counts as haze.
     haze = np.clip(black * 0.2, 0, 0.012)
     return Exposure(
         gain=(light * cast).astype(np.float32),
@@ -97,7 +98,7 @@ def _noise(image: NDArray[np.uint8]) -> float:
     if h == 0 or w == 0:
         return 0.0
     blocks = np.abs(diagonal[:h, :w]).reshape(h // 8, 8, w // 8, 8).mean(axis=(1, 3))
-    # Mean absolute deviation of a normal distribution is 0.8 sigma; averaging the channels took sqrt(3) of it.
+    # A normal distribution's mean absolute deviation is 0.8 sigma; averaging the channels divided it by up to sqrt(3).
     return float(np.clip(np.percentile(blocks, 10) / 0.8 * 1.4, 0, 3.5))
 
 

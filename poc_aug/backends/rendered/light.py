@@ -1,8 +1,8 @@
-"""Light on the object and on the ground around it: one soft sun, the sky, and what the ground throws back.
+"""Light on the object and on the ground around it: one soft sun, the sky, and light reflected by the ground.
 
 Radiance is relative: a white, level, unoccluded surface has 1. The sun is a wide patch of bright cloud rather than a
-disc, because most road datasets were recorded under an overcast sky and a hard shadow that disagrees with the scene
-gives the insertion away at once.
+disc, because most road datasets were recorded under an overcast sky, and a hard shadow that disagrees with the scene
+would reveal the insertion at once.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class SceneLight:
     Attributes:
         azimuth_deg: of the sun in the camera's frame: 0 ahead, 90 to the right, 180 behind the camera.
         elevation_deg: of the sun.
-        sun: share of the ground's light that comes from it; the rest is sky.
-        width: half width of the sun at distance 1; the penumbra's slope.
+        sun: fraction of the ground's light that comes from it; the rest comes from the sky.
+        width: half width of the sun at distance 1, which is the penumbra's slope.
     """
 
     azimuth_deg: float
@@ -58,10 +58,10 @@ class SceneLight:
 
 
 def relief_normals(model: Model, part: int, p: FloatArray, n: FloatArray, texel: float) -> FloatArray:
-    """Normals ``[3, N]`` tilted by the part's own small relief (Blinn, "Wrinkled Surfaces", SIGGRAPH 1978)."""
-    own = model.parts[part]
-    local = own.local(p)
-    base = own.material.bump(local, texel)
+    """Normals ``[3, N]`` tilted by the part's small relief (Blinn, "Wrinkled Surfaces", SIGGRAPH 1978)."""
+    model_part = model.parts[part]
+    local = model_part.local(p)
+    base = model_part.material.bump(local, texel)
     if base is None:
         return n
     step = np.float32(max(texel, 0.0015))
@@ -69,17 +69,17 @@ def relief_normals(model: Model, part: int, p: FloatArray, n: FloatArray, texel:
     for axis in range(3):
         ahead = local.copy()
         ahead[axis] += step
-        raised = own.material.bump(ahead, texel)
+        raised = model_part.material.bump(ahead, texel)
         slope[axis] = (raised - base) / step if raised is not None else 0
-    if own.rotation is not None:
-        slope = own.rotation @ slope
+    if model_part.rotation is not None:
+        slope = model_part.rotation @ slope
     slope -= n * (slope * n).sum(axis=0)
     steep = np.sqrt((slope * slope).sum(axis=0))
     return unit_vectors(n - slope * np.minimum(1, 0.8 / np.maximum(steep, 1e-6)))
 
 
 def ambient_occlusion(model: Model, p: FloatArray, n: FloatArray, reach: float) -> FloatArray:
-    """Share of the surroundings that points ``[3, N]`` see past the model and the ground: ``[N]``."""
+    """Fraction of the surroundings that is visible from points ``[3, N]`` past the model and the ground: ``[N]``."""
     openness = np.zeros(p.shape[1], dtype=np.float32)
     total = 0.0
     for share, weight in ((0.08, 0.22), (0.22, 0.26), (0.5, 0.28), (1.0, 0.24)):
@@ -94,7 +94,7 @@ def ambient_occlusion(model: Model, p: FloatArray, n: FloatArray, reach: float) 
 def reflected_light(
     surface: Surface,
     n: FloatArray,
-    view_ray: FloatArray,
+    ray: FloatArray,
     light: SceneLight,
     to_sun: FloatArray,
     sun_visibility: FloatArray,
@@ -108,11 +108,11 @@ def reflected_light(
     Args:
         surface: what is lit, ``N`` points.
         n: normals ``[3, N]``.
-        view_ray: unit directions from the eye, ``[3, N]``.
+        ray: unit directions from the eye, ``[3, N]``.
         light: the light.
         to_sun: its direction in the object's frame, ``[3]``.
-        sun_visibility: share of the sun that is visible, ``[N]``.
-        sky_visibility: share of the surroundings that is visible, ``[N]``.
+        sun_visibility: fraction of the sun that is visible, ``[N]``.
+        sky_visibility: fraction of the surroundings that is visible, ``[N]``.
 
     Returns:
         float32 ``[3, N]``.
@@ -126,18 +126,18 @@ def reflected_light(
     direct = _SUN_RGB[:, None] * (np.float32(sun) * facing * sun_visibility)
     diffuse = surface.albedo * (1 - surface.metal) * (ambient + direct)
 
-    cos = np.clip(-(view_ray * n).sum(axis=0), 0.02, 1)
+    cos = np.clip(-(ray * n).sum(axis=0), 0.02, 1)
     f0 = surface.specular * (1 - surface.metal) + surface.albedo * surface.metal
     rough = np.clip(surface.roughness, 0.08, 1)
     fresnel = f0 + np.maximum(1 - rough - f0, 0) * (1 - cos) ** 5
-    mirror = view_ray + 2 * cos * n
-    # Streets: bright sky above, a band of dim houses at the horizon, asphalt below.
+    mirror = ray + 2 * cos * n
+    # A street's surroundings: bright sky above, dim houses at the horizon, asphalt below.
     spread = 0.12 + 0.8 * rough
     sky_part = smoothstep(-0.25, 1.0, (mirror[1] - 0.12) / spread)
     around = 0.17 + (np.float32(sky) * 1.05 + 0.12 - 0.17) * sky_part
-    half = unit_vectors(to_sun[:, None] - view_ray)
+    half = unit_vectors(to_sun[:, None] - ray)
     nh = np.clip((n * half).sum(axis=0), 0, 1)
-    # The wide sun counts as extra roughness.
+    # The sun's width counts as additional roughness.
     alpha2 = np.clip(rough * rough + light.width * 0.35, 0.01, 1) ** 2
     lobe = alpha2 / (4 * (nh * nh * (alpha2 - 1) + 1) ** 2)
     shine = np.float32(sun) * facing * sun_visibility * np.minimum(lobe, 6)
@@ -147,7 +147,7 @@ def reflected_light(
 
 
 def ground_irradiance(model: Model, p: FloatArray, light: SceneLight, to_sun: FloatArray, bounds: Bounds) -> FloatArray:
-    """Share of the open ground's light that reaches ground points ``[3, N]`` beside the model: ``[N]``."""
+    """Fraction of the light of open ground that reaches ground points ``[3, N]`` around the model: ``[N]``."""
     sky = np.zeros(p.shape[1], dtype=np.float32)
     for elevation, azimuth, weight in _SKY_CONES:
         e, a = np.deg2rad(elevation), np.deg2rad(azimuth)
@@ -155,7 +155,7 @@ def ground_irradiance(model: Model, p: FloatArray, light: SceneLight, to_sun: Fl
         sky += np.float32(weight) * soft_visibility(model, p, towards, bounds, 0.55, steps=9)
     direct = soft_visibility(model, p, to_sun, bounds, light.width, steps=16)
     open_light = (1 - light.sun) * sky + light.sun * direct
-    # What the few cones miss: the crevice where object and ground meet.
+    # The few cones miss the crevice where object and ground meet.
     size = float((bounds[1] - bounds[0]).max())
     near = np.exp(-np.maximum(model.distance(p), 0) / np.float32(np.clip(0.06 * size, 0.010, 0.045)))
     return np.asarray(open_light * (1 - 0.6 * near), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What materials are made of: colours, level-of-detail noise, wear; and the plain materials.
+"""Building blocks of materials (colours, level-of-detail noise, wear), and the plain materials.
 
 Noise is cut off at the size of a pixel (``texel``), so that textures need no supersampling to be free of aliasing:
 the frequency clamping of Norton et al., "Clamping" (SIGGRAPH 1982).
@@ -16,19 +16,19 @@ from poc_aug.noise import FloatArray, fbm_3d
 Rgb = tuple[float, float, float]
 DUST: Rgb = (0.30, 0.27, 0.22)
 RUST: Rgb = (0.16, 0.060, 0.025)
-# Handled metal is scratched and oxidised: part of its reflection is as good as diffuse.
+# Used metal is scratched and oxidised, so part of its reflection is practically diffuse.
 _BARE = 0.65
 
 
 def linear_rgb(red: int, green: int, blue: int) -> Rgb:
-    """Linear reflectance of an sRGB colour given in 0 to 255."""
+    """Linear reflectance of an sRGB colour given as 0 to 255."""
     values = [v / 255 for v in (red, green, blue)]
     r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values)
     return (r, g, b)
 
 
 def uniform_colour(colour: Rgb, count: int) -> FloatArray:
-    """One colour ``[3, count]``."""
+    """One colour for ``count`` points: ``[3, count]``."""
     return np.repeat(np.array(colour, dtype=np.float32)[:, None], count, axis=1)
 
 
@@ -39,13 +39,13 @@ def mix_colours(a: FloatArray, b: FloatArray | Rgb, weight: FloatArray | float) 
 
 
 def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
-    """0 below ``low``, 1 above ``high``, smooth between; falls where ``low > high``."""
+    """0 below ``low``, 1 above ``high``, smooth between; falling if ``low > high``."""
     t = np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
 def soft_band(x: FloatArray, half_width: float, texel: float) -> FloatArray:
-    """1 where ``|x| < half_width``, with an edge of one texel."""
+    """1 where ``|x| < half_width``, with an antialiased edge of one texel."""
     half = np.float32(max(texel, 1e-4) * 0.7)
     return np.asarray(np.clip((half_width - np.abs(x)) / half * 0.5 + 0.5, 0, 1), dtype=np.float32)
 
@@ -58,18 +58,18 @@ def grain(
     octaves: int = 4,
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> FloatArray:
-    """Noise about 0, mostly within -1 and 1, with features of ``size`` metres and finer.
+    """Noise around 0, mostly between -1 and 1, with features of ``size`` metres and finer.
 
     Args:
         p: points ``[3, N]``.
         size: wavelength of the coarsest octave in metres.
         seed: of the pattern.
-        texel: octaves finer than two of these are left out.
+        texel: octaves finer than about two texels are left out.
         octaves: most octaves.
         stretch: features are this much longer along each axis.
 
     Returns:
-        float32 ``[N]``; zero where even the coarsest octave is too fine to be seen.
+        float32 ``[N]``; zero if even the coarsest octave is too fine to be seen.
     """
     usable = int(np.floor(np.log2(max(size / (1.6 * texel), 1e-6)))) + 1
     if usable < 1:
@@ -79,7 +79,7 @@ def grain(
 
 
 def brightness(amount: FloatArray) -> FloatArray:
-    """Factor of brightness from centred noise: never negative."""
+    """Brightness factor from centred noise; never negative."""
     return np.maximum(1 + amount, 0.05)
 
 
@@ -125,7 +125,7 @@ class Metal:
     Attributes:
         colour: linear reflectance of the metal.
         seed: of its noise.
-        rust: share that is rusty, 0 to 1.
+        rust: fraction that is rusty, 0 to 1.
         roughness: of the clean metal.
         oxide: colour of the corrosion.
     """
@@ -202,7 +202,7 @@ def add_grime(surface: Surface, p: FloatArray, n: FloatArray, grime: float, seed
     streaks = np.clip(grain(p, 0.05, seed + 1, texel, 3, (1.0, 7.0, 1.0)) - 0.15, 0, 1) * (1 - np.abs(n[1]))
     weight = np.clip(np.float32(grime) * (0.75 * splash + 0.5 * settled + 0.35 * streaks + 0.1), 0, 0.85)
     level = surface.albedo.mean(axis=0)
-    # Dust veils what is darker than it and stains what is brighter: less bright than clean dust on white things.
+    # Dust brightens darker surfaces and stains brighter ones: on white it is darker than clean dust.
     tone = np.array(DUST, dtype=np.float32)[:, None] * np.clip(0.45 + 0.8 * level, 0.35, 1.0)
     return Surface(
         albedo=mix_colours(surface.albedo, np.asarray(tone, dtype=np.float32), weight),

@@ -1,4 +1,4 @@
-"""An object to draw: solids with materials, standing on the ground."""
+"""A model of an object: solids with materials, standing on the ground."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poc_aug import seeding
 from poc_aug.backends.rendered.solids import Solid, from_local, to_local
 from poc_aug.noise import FloatArray
 
-_T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Surface:
         specular: float | FloatArray = 0.04,
         metal: float | FloatArray = 0.0,
     ) -> Surface:
-        """Spread numbers over all points."""
+        """A surface with the given values at all points."""
         count = albedo.shape[1]
         spread = [np.broadcast_to(np.asarray(v, dtype=np.float32), (count,)) for v in (roughness, specular, metal)]
         return cls(albedo.astype(np.float32, copy=False), *spread)
@@ -55,7 +55,7 @@ class Material(Protocol):
         ...
 
     def bump(self, p: FloatArray, texel: float) -> FloatArray | None:
-        """Height of small relief in metres, ``[N]``, which turns the normals; ``None``: smooth."""
+        """Height of small relief in metres, ``[N]``, which tilts the normals; ``None``: smooth."""
         ...
 
 
@@ -79,9 +79,9 @@ class ModelPart:
     def posed(self, rotation: FloatArray, shift: FloatArray) -> ModelPart:
         """The part after turning the whole object and then moving it."""
         centre = rotation @ np.array(self.centre, dtype=np.float32) + shift
-        own = rotation if self.rotation is None else rotation @ self.rotation
+        combined = rotation if self.rotation is None else rotation @ self.rotation
         place = (float(centre[0]), float(centre[1]), float(centre[2]))
-        return replace(self, rotation=own.astype(np.float32), centre=place)
+        return replace(self, rotation=combined.astype(np.float32), centre=place)
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Model:
 
     Attributes:
         parts: its solids.
-        pace: fraction of the distance that a ray may safely step (below 1 where a solid only bounds it).
+        pace: fraction of the distance that a ray may safely step (below 1 if a solid's distance is only a bound).
         grime: how dirty it is, 0 to 1.
-        sink: how far it is pressed into the ground, in metres (soft or uneven things have no single contact).
+        sink: how far it is pressed into the ground, in metres (soft or uneven objects do not touch at a point).
         facts: JSON values for the provenance.
     """
 
@@ -107,7 +107,7 @@ class Model:
         nearest = self.parts[0].solid.distance(self.parts[0].local(p))
         for part in self.parts[1:]:
             nearest = np.minimum(nearest, part.solid.distance(part.local(p)))
-        # What is pressed into the ground is not to be seen.
+        # Whatever is below the ground is invisible.
         return np.maximum(nearest, -p[1]) if self.sink > 0 else nearest
 
     def part_at(self, p: FloatArray) -> NDArray[np.int64]:
@@ -118,25 +118,25 @@ class Model:
         return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)
 
     def points(self) -> FloatArray:
-        """Hull points ``[3, K]``; none below the ground."""
+        """Hull points ``[3, K]``, none below the ground."""
         points = np.concatenate([part.points() for part in self.parts], axis=1)
         points[1] = np.maximum(points[1], 0)
         return points
 
     def posed(self, rotation: FloatArray) -> Model:
-        """Turned, set down on the ground and centred over the origin."""
+        """The model after rotation, set on the ground and centred over the origin."""
         raw = np.concatenate([rotation @ part.points() for part in self.parts], axis=1)
         low, high = raw.min(axis=1), raw.max(axis=1)
         shift = np.array([-(low[0] + high[0]) / 2, -low[1] - self.sink, -(low[2] + high[2]) / 2], dtype=np.float32)
         return replace(self, parts=tuple(part.posed(rotation, shift) for part in self.parts))
 
     def sunk(self, depth: float) -> Model:
-        """The same, pressed ``depth`` metres into the ground when posed."""
+        """The model pressed ``depth`` metres into the ground the next time it is posed."""
         return replace(self, sink=depth)
 
 
 class Dice:
-    """Draws from one CPU generator, in order."""
+    """Random draws from one CPU generator, in order."""
 
     def __init__(self, rng: torch.Generator) -> None:
         self._rng = rng
@@ -154,16 +154,16 @@ class Dice:
         return seeding.integer(self._rng, 0, 2**31)
 
     def chance(self, probability: float) -> bool:
-        """True with the probability."""
+        """True with this probability."""
         return self.uniform(0, 1) < probability
 
     def choice(self, items: Sequence[_T]) -> _T:
         """One of the items."""
         return items[self.integer(0, len(items))]
 
-    def near(self, value: float, share: float) -> float:
-        """``value`` times a factor in ``[1 - share, 1 + share)``."""
-        return value * self.uniform(1 - share, 1 + share)
+    def near(self, value: float, tolerance: float) -> float:
+        """``value`` times a factor in ``[1 - tolerance, 1 + tolerance)``."""
+        return value * self.uniform(1 - tolerance, 1 + tolerance)
 
 
 Maker = Callable[[Dice], Model]

@@ -14,8 +14,8 @@ Bounds = tuple[FloatArray, FloatArray]
 """Low and high corner of an axis-aligned box, float32 ``[3]`` each."""
 
 _MOST_STEPS = 72
-# Below this share of a pixel, a ray is on the surface; what is larger visibly fattens silhouettes.
-_HIT_SHARE = 0.08
+# Closer than this fraction of a pixel, a ray is on the surface; larger values visibly thicken silhouettes.
+_HIT_FRACTION = 0.08
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Hits:
 
     Attributes:
         hit: bool ``[N]``.
-        t: distance along the ray, ``[N]``; only where hit.
+        t: distance along the ray, ``[N]``; meaningful only where hit.
         grazes: bool ``[N]``: missed, but passed within a pixel of the surface.
     """
 
@@ -40,7 +40,7 @@ def bounds_of(points: FloatArray) -> Bounds:
 
 
 def intersect_box(origin: FloatArray, ray: FloatArray, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
-    """Where rays enter and leave an axis-aligned box; they miss it where they enter after leaving.
+    """Distances at which rays enter and leave an axis-aligned box; a ray that enters after it leaves misses the box.
 
     Args:
         origin: float32 ``[3]`` or ``[3, N]``.
@@ -76,9 +76,9 @@ def sphere_trace(model: Model, origin: FloatArray, ray: FloatArray, bounds: Boun
         at = t[active]
         d = model.distance(origin[:, None] + ray[:, active] * at)
         size = at * np.float32(pixel)
-        # Rays still creeping along a surface at the end are as good as on it.
-        share = _HIT_SHARE if step < _MOST_STEPS - 1 else 1.5
-        landed = d < size * np.float32(share)
+        # Rays still creeping along a surface at the end count as hits.
+        fraction = _HIT_FRACTION if step < _MOST_STEPS - 1 else 1.5
+        landed = d < size * np.float32(fraction)
         hit[active[landed]] = True
         grazes[active[d < size]] = True
         at = at + np.where(landed, 0, np.maximum(d, size * np.float32(0.2)) * np.float32(model.pace))
@@ -110,24 +110,24 @@ def soft_visibility(
     steps: int = 14,
     start: float = 0.004,
 ) -> FloatArray:
-    """Share of a wide cone of light that reaches points past the model.
+    """Fraction of a wide cone of light that reaches points past the model.
 
-    Distance-field soft shadows as described by Quilez (2010): the least ratio of clearance to distance along the
-    ray is how much of the cone is free.
+    Distance-field soft shadows as described by Quilez (2010): the least ratio of clearance to distance along
+    the ray is the free fraction of the cone.
 
     Args:
         model: what casts the shadow.
         origin: points ``[3, N]``.
         direction: towards the light, float32 ``[3]``.
         bounds: box around the model.
-        width: half width of the cone at distance 1 (0.1: a hazy sun, 0.5: a bright part of the sky).
+        width: half width of the cone at distance 1 (0.1: a hazy sun, 0.5: part of the bright sky).
         steps: most steps.
-        start: distance of the first step, which keeps a surface from shading itself.
+        start: distance of the first step, which keeps a surface from shadowing itself.
 
     Returns:
         float32 ``[N]`` in [0, 1].
     """
-    # The penumbra reaches beyond the model itself.
+    # The penumbra extends beyond the model itself.
     size = float((bounds[1] - bounds[0]).max())
     pad = np.float32(width * size)
     ray = np.repeat(direction[:, None], origin.shape[1], axis=1)
@@ -141,7 +141,7 @@ def soft_visibility(
             break
         at = t[active]
         d = model.distance(origin[:, active] + direction[:, None] * at)
-        # -1: the cone's far side is blocked too; the smooth fall between is the penumbra.
+        # -1: the cone's far side is blocked too; the smooth transition is the penumbra.
         free[active] = np.minimum(free[active], np.clip(d / (np.float32(width) * at), -1, 1))
         at = at + np.clip(d, stride * np.float32(0.25), stride) * np.float32(model.pace)
         t[active] = at

@@ -1,8 +1,8 @@
-"""The scene's pinhole camera, seen from the frame of the object that stands in it.
+"""The scene's pinhole camera in the coordinate frame of the object to draw.
 
-That frame has its origin on the ground under the object, ``y`` up, ``z`` horizontally away from the camera and ``x``
+The frame has its origin on the ground under the object, ``y`` up, ``z`` horizontally away from the camera and ``x``
 to the right. Its yaw follows the line of sight, so that an object shows the same side wherever it stands, and its
-width in metres does not depend on the place (what `Extent` promises to region search).
+width in metres does not depend on its position (as `Extent` promises to region search).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from poc_aug.noise import FloatArray
 from poc_aug.types import Box, Extent
 
 _NEAREST_M = 0.3
-# Objects off the axis are drawn at most this much smaller in a step, of which there are at most three.
+# Objects off the axis are shrunk by at most this factor per step, in at most three steps.
 _LEAST_SHRINK = 0.88
 
 
 @dataclass(frozen=True)
 class ObjectPose:
-    """A camera and the object's place in front of it.
+    """A camera and the object's position in front of it.
 
     Attributes:
         camera: the camera in crop coordinates, its height in the object's metres.
         centre_xz: the object's origin on the ground: right of the optical axis, and ahead.
-        turn: how far the object's frame follows the line of sight: 1 wholly, 0 keeps the camera's axes.
+        turn: how far the object's frame follows the line of sight: 1 fully, 0 keeps the camera's axes.
     """
 
     camera: Camera
@@ -36,7 +36,7 @@ class ObjectPose:
 
     @property
     def distance_m(self) -> float:
-        """From the camera's foot to the object's origin."""
+        """Ground distance from below the camera to the object's origin."""
         return float(np.hypot(*self.centre_xz))
 
     @property
@@ -86,14 +86,14 @@ class ObjectPose:
 
 
 def hull_extent(points: FloatArray) -> Extent:
-    """Size of an object from its hull points ``[3, K]``, as region search needs it."""
+    """An object's extent from its hull points ``[3, K]``, as region search needs it."""
     width, height, depth = (float(v) for v in np.ptp(points, axis=1))
     height = float(points[1].max())
     return Extent(aspect=width / height, height_m=height, depth_m=depth)
 
 
 def box_size(extent: Extent, camera: Camera, foot_row: float) -> tuple[float, float]:
-    """Height and width in pixels of the box of an object whose nearest contact is seen at ``foot_row``."""
+    """Height and width in pixels of the box of an object whose nearest ground contact appears at ``foot_row``."""
     height_m = extent.height_m or 0.0
     near = camera.distance_m(foot_row)
     top = min(camera.row_of(near, height_m), camera.row_of(near + extent.depth_m, height_m))
@@ -101,12 +101,12 @@ def box_size(extent: Extent, camera: Camera, foot_row: float) -> tuple[float, fl
 
 
 def stand_in_box(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPose | None:
-    """Place an object into a box: its lowest visible point at the bottom row, its silhouette centred.
+    """Place an object in a box: its lowest visible point at the bottom row, its silhouette centred.
 
-    Where the box is larger or smaller than the object would be there, the object is scaled to it (a recipe may ask
-    for sizes of its own); within the rounding of boxes to pixels it keeps its true size. Far from the optical axis a
-    pinhole camera stretches what it sees, which a box does not know: there, the object's frame follows the line of
-    sight less, or the object is drawn a little smaller, so that it stays in its box.
+    If the box is larger or smaller than the object would appear there, the object is scaled to it (a recipe may set
+    other sizes); within the rounding of boxes to pixels it keeps its true size. Far from the optical axis a pinhole
+    camera stretches objects, which boxes do not account for: there, the object's frame follows the line of sight
+    less, or the object is drawn a little smaller, so that it stays in its box.
 
     Args:
         points: hull points ``[3, K]`` in the object's frame.
@@ -114,22 +114,22 @@ def stand_in_box(points: FloatArray, camera: Camera, box_yxhw: Box) -> ObjectPos
         box_yxhw: the box in crop coordinates.
 
     Returns:
-        The view, its camera height divided by the object's scale; ``None`` where the box's foot is not below the
-        horizon, or the camera would be in the object.
+        The pose, its camera height divided by the object's scale; ``None`` if the box's foot is not below the horizon,
+        or the camera would be inside the object.
     """
     y, _, h, _ = box_yxhw
     if y + h <= camera.horizon_row + 0.5:
         return None
     camera = _scaled_to_box(hull_extent(points), camera, box_yxhw)
-    views = [_placed(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
-    # The first that fits as well as any: max() keeps the earliest of equals.
-    room, pose = max(((min(_room(points, v, box_yxhw), 0.995), v) for v in views), key=lambda pair: pair[0])
+    poses = [_pose(points, camera, box_yxhw, turn) for turn in (1.0, 0.5, 0.0)]
+    # The first of the best-fitting poses: max() keeps the earliest of equals.
+    room, pose = max(((min(_room(points, p, box_yxhw), 0.995), p) for p in poses), key=lambda pair: pair[0])
     for _ in range(3):
         if room >= 0.995:
             break
         smaller = max(room, _LEAST_SHRINK)
         camera = replace(camera, camera_height_m=camera.camera_height_m / smaller)
-        pose = _placed(points, camera, box_yxhw, pose.turn)
+        pose = _pose(points, camera, box_yxhw, pose.turn)
         room = _room(points, pose, box_yxhw)
     row, _, depth = pose.project(points)
     fits = float(depth.min()) >= _NEAREST_M and abs(float(row.max()) - (y + h)) < 2 + 0.02 * h
@@ -147,7 +147,7 @@ def _scaled_to_box(extent: Extent, camera: Camera, box_yxhw: Box) -> Camera:
     return camera
 
 
-def _placed(points: FloatArray, camera: Camera, box_yxhw: Box, turn: float) -> ObjectPose:
+def _pose(points: FloatArray, camera: Camera, box_yxhw: Box, turn: float) -> ObjectPose:
     y, x, h, w = box_yxhw
     near, middle = camera.distance_m(y + h), x + w / 2
     ahead = near + float(np.ptp(points[2])) / 2
@@ -157,14 +157,14 @@ def _placed(points: FloatArray, camera: Camera, box_yxhw: Box, turn: float) -> O
         if float(depth.min()) < _NEAREST_M:
             ahead += _NEAREST_M - float(depth.min()) + 0.2
             continue
-        # The ground distances of both rows differ by what the object has to be moved.
+        # The object has to move by the difference of both rows' ground distances.
         ahead += near - camera.distance_m(float(row.max()))
         right += (middle - (float(col.min()) + float(col.max())) / 2) * ahead / camera.focal_px
     return ObjectPose(camera, (right, ahead), turn)
 
 
 def _room(points: FloatArray, pose: ObjectPose, box_yxhw: Box) -> float:
-    """The box's size over the silhouette's, in the direction that is tighter; a fraction of a pixel is not seen."""
+    """The box's size over the silhouette's, in the tighter direction, with a tolerance of a fraction of a pixel."""
     row, col, _ = pose.project(points)
     _, _, h, w = box_yxhw
     tall, wide = float(np.ptp(row)), float(np.ptp(col))

@@ -1,7 +1,7 @@
 """Lost cargo, ray-cast into the scene: nothing to download, exact masks, true contact shadows.
 
-Light. A crop knows nothing of the other objects of its frame, so the direction of the light cannot be drawn per
-object without shadows that contradict each other. It is a property of the inserter (``sun_azimuth_deg`` and
+Light: a crop does not know the other objects of its frame, so if each object drew its own direction of light, shadows
+would contradict each other. The direction is therefore a setting of the inserter (``sun_azimuth_deg`` and
 ``sun_elevation_deg``), the same for all objects; an insertion's seed only varies it by a few degrees and decides how
 much of the light comes from the whole sky. Brightness and colour cast are estimated from the ground at the object's
 foot, softness and noise from the crop.
@@ -30,7 +30,7 @@ from poc_aug.recipe import Recipe
 from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection
 
 RENDERER_VERSION = 1
-"""Grows whenever the same seed draws other pixels; part of every cache's fingerprint."""
+"""Incremented whenever equal seeds would draw other pixels; part of every cache's fingerprint."""
 
 _LEAST_AREA_PX = 12
 
@@ -39,18 +39,28 @@ class RenderedInserter:
     """Draws catalogue objects in the scene's own perspective; an `Inserter`.
 
     An object's name in the recipe is its kind (`poc_aug.backends.rendered.catalogue.CATALOGUE`). Each crop needs a
-    perspective. The result brings its own exact mask, a matte and the shade of the object's shadow.
+    camera. The result comes with its exact mask, a matte and the shade of the object's shadow.
 
     Args:
         kinds: names of the kinds it may draw; ``None``: all.
-        supersample: rays along a pixel's side where one ray is not enough.
-        shadow_strength: range of the factor on the shadow's darkness; drawn per insertion.
-        sun_azimuth_deg: where the light comes from: 0 ahead of the camera, 90 right, -90 left.
-        sun_elevation_deg: how high it stands.
-        sun_share: range of the share of light that has a direction; the rest comes from all of the sky.
+        supersample: rays along a pixel's side if one ray is not enough.
+        shadow_strength: range of the factor on the shadow's darkness, drawn per insertion.
+        sun_azimuth_deg: direction of the light: 0 ahead of the camera, 90 right, -90 left.
+        sun_elevation_deg: height of the light above the horizon.
+        sun_share: range of the fraction of light that has a direction; the rest comes from the whole sky.
 
     Raises:
         SettingError: an unknown kind, or a number out of its range.
+
+    Example:
+        >>> from poc_aug.camera_model import Camera
+        >>> inserter = RenderedInserter(["ball"], supersample=1)
+        >>> camera = Camera(horizon_row=20.0, camera_height_m=1.3, focal_px=300.0, centre_col=40.0)
+        >>> frame = torch.full((3, 90, 80), 110, dtype=torch.uint8)
+        >>> crop = Crop(frame, (65, 34, 12, 12), "ball", prompt="a ball", parts=("ball",), seed=3, camera=camera)
+        >>> (filled,) = inserter.insert([crop])
+        >>> filled.provenance["kind"], int(filled.annotation.parts[0].mask.sum())
+        ('ball', 107)
     """
 
     def __init__(
@@ -84,7 +94,7 @@ class RenderedInserter:
         self.sun_share = sun_share
 
     def describe(self) -> dict[str, Any]:
-        """See `Inserter`."""
+        """JSON values of everything that decides what is drawn."""
         return {
             "inserter": "rendered",
             "version": RENDERER_VERSION,
@@ -99,7 +109,7 @@ class RenderedInserter:
     needs_camera = True
 
     def extent(self, object_name: str, seed: int) -> Extent:
-        """Size of the object that ``seed`` draws, as it is turned.
+        """Size of the object that ``seed`` draws, including its yaw.
 
         Raises:
             RecipeError: unknown kind.
@@ -145,7 +155,7 @@ class RenderedInserter:
         grime_seed, noise_seed = seeding.integer(rng, 0, 2**31), seeding.derive_seed(crop.seed, "rendered noise")
         pose = stand_in_box(model.points(), crop.camera, crop.box_yxhw)
         if pose is None:
-            detail = f"box {crop.box_yxhw} does not stand on the ground before the camera"
+            detail = f"box {crop.box_yxhw} does not stand on the ground in front of the camera"
             return Rejection("not drawable", crop.object_name, detail=detail)
         scale = crop.camera.camera_height_m / pose.camera.camera_height_m
         image = crop.image.numpy()
@@ -168,7 +178,13 @@ class RenderedInserter:
 
 
 def default_recipe(seed: int = 0) -> Recipe:
-    """The preset "obstacles": every kind of the catalogue, at its real size, on the road."""
+    """The preset "obstacles": every kind of the catalogue, at its real size, on the road.
+
+    Example:
+        >>> recipe = default_recipe(seed=7)
+        >>> recipe.seed, len(recipe.objects)
+        (7, 26)
+    """
     return load_preset("obstacles").with_changes(seed=seed)
 
 
@@ -177,10 +193,10 @@ def _part(crop: Crop, mask: torch.Tensor) -> Part:
 
 
 def _developed(picture: Picture, stage: Stage, noise_seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Encoded colours in 0 to 255 with the scene's noise, ``[3, h, w]``, and the matte, uint8 ``[h, w]``."""
+    """Colours as sRGB from 0 to 255 with the scene's noise, ``[3, h, w]``, and the matte, uint8 ``[h, w]``."""
     rng = torch.Generator(device="cpu").manual_seed(noise_seed)
     grain = torch.randn((3, *picture.alpha.shape), generator=rng).numpy()
-    # Half of the noise is common to the channels, as after demosaicing and JPEG.
+    # Half of the noise is shared by the channels, as after demosaicing and JPEG.
     grain = (0.7 * grain.mean(axis=0, keepdims=True) * 3**0.5 + 0.5 * grain) * stage.exposure.noise
     colours = to_srgb(picture.rgb) * 255 + grain
     return colours, np.rint(picture.alpha * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The shadow that an object throws on the ground of its crop."""
+"""The shadow that an object casts on the ground of its crop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from poc_aug.backends.rendered.materials import smoothstep
 from poc_aug.backends.rendered.stage import Stage
 from poc_aug.noise import FloatArray
 
-# Points of the ground that are lit; between them the shade is interpolated, so that large objects cost no more.
+# Ground points whose light is computed; the shade is interpolated between them, so that large objects cost no more.
 _SHADE_POINTS = 12000
-# Darkening below this many of 255 levels is left out: it would only make the stored delta larger.
+# Darkening below this fraction of white is left out: it would only enlarge the stored patch.
 _SHADE_FLOOR = 6 / 255
 
 
@@ -19,15 +19,15 @@ def ground_shade(stage: Stage, size_hw: tuple[int, int], strength: float) -> Flo
     """How much the object darkens the crop, as a factor on its encoded (sRGB) values.
 
     Returns:
-        float32 ``[h, w]`` in [0, 1): 0 leaves a pixel alone; smooth, and zero towards the crop's border, above the
-        horizon, and away from the object.
+        float32 ``[h, w]`` in [0, 1): 0 leaves a pixel unchanged; smooth, and zero towards the crop's border, above
+        the horizon, and away from the object.
     """
     height, width = size_hw
     low, high = stage.bounds
     shade = np.zeros(size_hw, dtype=np.float32)
     reach = 1.7 * float(high[1]) + 0.25 * float(max(high[0] - low[0], high[2] - low[2]))
     near = np.array([(x, 0, z) for x in (low[0] - reach, high[0] + reach) for z in (low[2] - reach, high[2] + reach)])
-    # Keep the corners ahead of the camera, where they can be projected.
+    # Keep the corners in front of the camera, so that they can be projected.
     corners = near.T.astype(np.float32)
     corners[2] = np.maximum(corners[2], -stage.pose.distance_m + 0.25)
     row, col, depth = stage.pose.project(corners)
@@ -49,7 +49,7 @@ def ground_shade(stage: Stage, size_hw: tuple[int, int], strength: float) -> Flo
     dark = (fade * strength * (1 - np.maximum(light, 0.03) ** (1 / 2.2))).reshape(grid_row.shape)
     area = _hat(rows, top, bottom) @ dark @ _hat(cols, left, right).T
     shade[top:bottom, left:right] = area
-    # Full strength again just above the threshold: no step where the shadow ends.
+    # Fades in to full strength just above the threshold, so that the shadow ends without a step.
     shade = np.maximum(shade - _SHADE_FLOOR, 0) * smoothstep(0, 3 * _SHADE_FLOOR, shade)
     return np.asarray(shade * _border_window(height, width, first_row), dtype=np.float32)
 

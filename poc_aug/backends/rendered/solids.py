@@ -1,8 +1,8 @@
-"""Solids as signed distance functions: metres, negative inside, one NumPy array of points at a time.
+"""Solids as signed distance functions: in metres, negative inside, for NumPy arrays of points.
 
 Formulas after Hart, "Sphere Tracing" (The Visual Computer 1996), and the usual closed forms for boxes, cylinders
-and cones. Points are float32 ``[3, N]`` (x right, y up, z away), distances float32 ``[N]``. Each solid also names
-points whose convex hull holds it, from which an object's size and pixel rectangle follow.
+and cones. Points are float32 ``[3, N]`` (x right, y up, z away), distances float32 ``[N]``. Each solid also gives
+points whose convex hull contains it, from which an object's size and pixel rectangle follow.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _CIRCLE = 28
 
 
 class Solid(Protocol):
-    """What can be ray-cast."""
+    """A shape that can be ray-cast."""
 
     def distance(self, p: FloatArray) -> FloatArray:
         """Signed distance of points ``[3, N]``, or a lower bound of it: float32 ``[N]``."""
         ...
 
     def points(self) -> FloatArray:
-        """Points ``[3, K]`` whose convex hull holds the solid, tightly."""
+        """Points ``[3, K]`` whose convex hull contains the solid tightly."""
         ...
 
 
 def _rounded(q: list[FloatArray], radius: float) -> FloatArray:
-    """Distance to a rounded box from the offsets of its faces, one array an axis."""
+    """Distance to a rounded box from the offsets of its faces, one array per axis."""
     inside = q[0]
     for other in q[1:]:
         inside = np.maximum(inside, other)
     outside = np.zeros_like(inside)
-    for one in q:
-        clipped = np.maximum(one, 0)
+    for offset in q:
+        clipped = np.maximum(offset, 0)
         outside += clipped * clipped
     return np.asarray(np.sqrt(outside) + np.minimum(inside, 0) - np.float32(radius), dtype=np.float32)
 
@@ -60,7 +60,7 @@ def directions(count: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class RoundedBox:
-    """A box of half sizes ``half``, its edges rounded by ``radius``."""
+    """A box with half extents ``half`` and edges rounded by ``radius``."""
 
     half: tuple[float, float, float]
     radius: float = 0.0
@@ -82,7 +82,7 @@ class RoundedBox:
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A rounded rectangle turned about the y axis: tyre, pipe, rim; solid cylinder where ``inner`` is 0."""
+    """A cylinder about the y axis with rounded edges; hollow if ``inner`` is over 0: tyre, pipe, rim."""
 
     outer: float
     half_height: float
@@ -115,7 +115,7 @@ class Cylinder:
 
 @dataclass(frozen=True)
 class Frustum:
-    """A cone's lower part about the y axis; a shell of ``wall`` thickness, open at the top, where one is given."""
+    """A truncated cone about the y axis; if ``wall`` is given, a shell of that thickness, open at the top."""
 
     bottom: float
     top: float
@@ -139,7 +139,7 @@ class Frustum:
         slope = (self.top - self.bottom) / (2 * h)
         cos = 1 / np.hypot(1.0, slope)
         side = (rho - np.float32((self.top + self.bottom) / 2 - r / cos) - np.float32(slope) * y) * np.float32(cos)
-        # Side and end do not meet at a right angle; without the factor the distance at their edge is too long.
+        # Side and end do not meet at a right angle; without this factor the distance at their edge would be too long.
         steep = np.float32((1 + abs(slope) * cos) ** -0.5)
         return np.asarray(steep * _rounded([side, np.abs(y) - np.float32(h - r)], r), dtype=np.float32)
 
@@ -150,7 +150,7 @@ class Frustum:
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """An ellipsoid of semi-axes ``radii`` (a lower bound of the distance where they differ)."""
+    """An ellipsoid of semi-axes ``radii`` (a lower bound of the distance if they differ)."""
 
     radii: tuple[float, float, float]
 
@@ -194,7 +194,7 @@ class Capsule:
 
 @dataclass(frozen=True)
 class Polyhedron:
-    """What lies behind all planes ``normals @ p = offsets`` (normals float32 ``[K, 3]``): a broken stone."""
+    """The points behind all planes ``normals @ p = offsets`` (normals float32 ``[K, 3]``): a broken stone."""
 
     normals: FloatArray
     offsets: FloatArray
@@ -230,7 +230,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Moved:
-    """``body`` turned by ``rotation`` (``[3, 3]``), then moved to ``centre``."""
+    """``body`` rotated by ``rotation`` (``[3, 3]``), then moved to ``centre``."""
 
     body: Solid
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -247,7 +247,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Union:
-    """All of ``bodies``."""
+    """The union of ``bodies``."""
 
     bodies: tuple[Solid, ...]
 
@@ -265,7 +265,7 @@ class Union:
 
 @dataclass(frozen=True)
 class Repeated:
-    """``counts`` copies of ``body`` an axis, ``spacing`` apart, centred; a copy must fit into its cell."""
+    """``counts`` copies of ``body`` per axis, ``spacing`` apart, centred; a copy must fit into its cell."""
 
     body: Solid
     spacing: tuple[float, float, float]
@@ -276,7 +276,7 @@ class Repeated:
         return self.body.distance(p - self.cell(p) * np.array(self.spacing, dtype=np.float32)[:, None])
 
     def cell(self, p: FloatArray) -> FloatArray:
-        """Number of the copy that each point is nearest to, an axis, centred on zero: float32 ``[3, N]``."""
+        """Index of the copy nearest to each point, per axis, centred on zero: float32 ``[3, N]``."""
         rows = []
         for i in range(3):
             last = (self.counts[i] - 1) / 2
@@ -295,7 +295,7 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Eroded:
-    """``body`` with ``depth(p)`` metres (never negative) taken off its surface: dents, folds, ribs, treads."""
+    """``body`` with ``depth(p)`` metres (never negative) removed from its surface: dents, folds, ribs, treads."""
 
     body: Solid
     depth: Callable[[FloatArray], FloatArray]
@@ -311,7 +311,7 @@ class Eroded:
 
 @dataclass(frozen=True)
 class Bent:
-    """``body`` lifted by ``curve * x * x`` metres at ``x``: sagging boards, bent pipes; for small curves."""
+    """``body`` lifted by ``curve * x * x`` metres at ``x``, for small curves: sagging boards, bent pipes."""
 
     body: Solid
     curve: float
@@ -330,7 +330,7 @@ class Bent:
 
 
 def to_local(p: FloatArray, rotation: FloatArray | None, centre: tuple[float, float, float]) -> FloatArray:
-    """Points in the frame of something turned by ``rotation`` and moved to ``centre``."""
+    """Points in the frame of something rotated by ``rotation`` and moved to ``centre``."""
     q = p - np.array(centre, dtype=np.float32)[:, None]
     return q if rotation is None else np.asarray(rotation.T @ q, dtype=np.float32)
 

@@ -17,13 +17,13 @@ from poc_aug.noise import FloatArray
 
 @dataclass(frozen=True)
 class Stage:
-    """A model, where it stands, in which light, how it is photographed.
+    """A model, its pose, its light and its exposure.
 
     Attributes:
         model: what is drawn.
-        view: the camera, and the object's place.
+        pose: the camera, and the object's position.
         light: the light.
-        exposure: what the camera does to it.
+        exposure: how the camera records it.
         grime_seed: of the dirt's pattern.
     """
 

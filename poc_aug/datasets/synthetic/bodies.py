@@ -17,12 +17,12 @@ class Shape:
         body: the lower part, with bonnet and boot; of a bus or truck, the box.
         cabin: the part with the windows; of a truck, the cab; ``None``: windows are painted on the body.
         wheels: ``(ahead, radius)`` of the axles.
-        track: half the distance of the wheels' outer sides.
+        track: half the distance between the wheels' outer sides.
         belt: height of the lower edge of the side windows.
         roof: height of their upper edge.
-        pillars: where pillars stand between side windows, ahead of the centre.
+        pillars: positions of the pillars between side windows, metres ahead of the centre.
         nose: height of the bonnet's front edge, where the lamps end.
-        rounding: over how many metres edges are rounded.
+        rounding: width in metres over which edges are rounded.
     """
 
     body: Convex
@@ -60,7 +60,7 @@ def _lower(length: float, width: float, bonnet: float, boot: float, boot_at: flo
             ((0, 0.26, side), (0, 0.76, side * w)),
             ((0, 0.9, side), (0, max(bonnet, boot) - 0.03, side * (w - 0.07))),
         ]
-        # Seen from above, both ends are round: four chamfers a corner.
+        # Seen from above, both ends are round: four chamfers per corner.
         for end, step in ((1, 1.0), (-1, 0.85)):
             planes += [
                 ((end, 0, side * 0.20), (end * (front - 0.012 * step), 0, side * 0.45 * w)),
@@ -116,7 +116,7 @@ def _box(front: float, rear: float, width: float, low: float, high: float, slant
     return planes
 
 
-# kind: (bonnet, boot, boot_at, nose, belt, cowl, top_front, top_rear, tail, lean, pillars), heights and places.
+# Heights and positions by kind: (bonnet, boot, boot_at, nose, belt, cowl, top_front, top_rear, tail, lean, pillars).
 _CARS = {
     "hatchback": (0.97, 0.98, -1.4, 0.76, 0.94, 1.10, 0.28, -1.42, -2.02, 0.26, (-0.42, -1.42)),
     "sedan": (0.94, 1.02, -1.7, 0.74, 0.95, 0.98, 0.18, -0.95, -1.62, 0.28, (-0.40, -1.18)),

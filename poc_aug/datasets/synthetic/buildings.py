@@ -17,7 +17,7 @@ _DARK = srgb("14171a")
 
 
 def draw_building(canvas: Canvas, camera: StreetCamera, house: Building, light: StreetLight, label: int) -> None:
-    """Draw a house; houses farther away must have been drawn before."""
+    """Draw a house; houses farther away must be drawn before it."""
     for layer in (_end_wall, _roof, _front):
         drawn = layer(camera, house, light, label)
         if drawn is not None:
@@ -60,7 +60,7 @@ def _front(camera: StreetCamera, house: Building, light: StreetLight, label: int
 
 
 def _end_wall(camera: StreetCamera, house: Building, light: StreetLight, label: int) -> Layer | None:
-    """The gable towards the camera, seen over a lower neighbour or across a gap."""
+    """The gable towards the camera, visible over a lower neighbour or across a gap."""
     pinhole, z = camera.pinhole, house.near_m
     if z < 2:
         return None
@@ -87,7 +87,7 @@ def _end_wall(camera: StreetCamera, house: Building, light: StreetLight, label: 
 
 
 def _roof(camera: StreetCamera, house: Building, light: StreetLight, label: int) -> Layer | None:
-    """The slope above the eaves, visible where it is steeper than the line of sight."""
+    """The slope above the eaves, visible if it is steeper than the line of sight."""
     pinhole, near = camera.pinhole, max(house.near_m, NEAR_M * 2)
     if house.roof_m <= 0 or house.far_m <= near:
         return None
@@ -104,7 +104,7 @@ def _roof(camera: StreetCamera, house: Building, light: StreetLight, label: int)
     start = np.float32(house.front_m + (pinhole.camera_height_m - house.height_m) / house.roof_slope)
     bottom = right * house.side + down / slope
     if start <= 0:
-        # The eaves hide it from below.
+        # From below, the eaves hide the roof.
         z = np.where(bottom < 0, start / np.minimum(bottom, np.float32(-1e-4)), np.float32(1e6))
     else:
         z = np.where(bottom > 0, start / np.maximum(bottom, np.float32(1e-4)), np.float32(1e6))

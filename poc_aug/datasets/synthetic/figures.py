@@ -48,7 +48,7 @@ def draw_figure(canvas: Canvas, camera: StreetCamera, figure: Figure, light: Str
 
 
 def _head(figure: Figure, x: float, y: float, label: int, side: bool) -> Parts:
-    """Neck, head and hair, the chin at ``y``; seen from the front or, where ``stride`` says so, from behind."""
+    """Neck, head and hair, the chin at ``y``; from the side, from the front or, for some strides, from behind."""
     skin, hair = figure.skin_rgb, figure.hair_rgb
     neck = Stroke((x, y - 0.12), (x, y - 0.02), 0.052, 0.05, skin * 0.75, label)
     skull = Stroke((x, y + 0.075), (x, y + 0.125), 0.074, 0.080, skin, label)

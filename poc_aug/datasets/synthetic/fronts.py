@@ -1,4 +1,4 @@
-"""What a house front looks like, in metres along the wall and up: bare wall, openings, shops, panes."""
+"""Appearance of a house front, in metres along the wall and up: bare wall, openings, shops, panes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ _CURTAIN = srgb("cfc9bb")
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """Points of a wall seen by the pixels: ``s`` along it and ``y`` up, with the pixel's footprint; metres."""
+    """Points of a wall that the pixels show, in metres.
+
+    Attributes:
+        s: position along the wall.
+        y: height.
+        fs: size of the pixel's footprint along ``s``.
+        fy: size of the pixel's footprint along ``y``.
+        pane_s: ``s`` at which the ray meets the window panes, which lie behind the wall.
+        pane_y: ``y`` at which it does.
+        z: distance ahead of the camera.
+    """
 
     s: F32
     y: F32
     fs: F32
     fy: F32
     pane_s: F32
-    """``s`` where the ray meets the window panes, which lie behind the wall."""
     pane_y: F32
     z: F32
 
@@ -38,14 +47,14 @@ def wall_colours(
     """Light from a front towards the camera, linear ``[h, w, 3]``.
 
     Args:
-        wall: what the pixels see.
-        house: whose front it is.
-        light: the scene's light.
-        normal: the front's, ``[3]``.
-        lit: share of the sun, ``[h, w]``.
-        length: of the front, in metres.
-        right: slopes of the rays, as from `Camera.rays`, ``[1, w]``.
-        down: the same, ``[h, 1]``.
+        wall: points that the pixels show.
+        house: the house that the front belongs to.
+        light: light of the scene.
+        normal: normal of the front, ``[3]``.
+        lit: share of the sun that reaches each point, ``[h, w]``.
+        length: length of the front, in metres.
+        right: slopes of the rays to the right, ``[1, w]``, from `StreetCamera.rays`.
+        down: slopes of the rays downwards, ``[h, 1]``.
     """
     bay = np.float32(length / house.bays)
     storey = np.float32((house.height_m - house.ground_floor_m) / house.floors)
@@ -60,13 +69,13 @@ def wall_colours(
 
     surface, relief = _plain_wall(wall, house, u, v, wu, wv)
     openings: F32 = stripes(u, 0.5 - half_w, 0.5 + half_w, wu) * stripes(v, low, high, wv) * upper
-    # The pane lies behind the wall: seen at an angle, part of the opening shows the reveal instead.
+    # The pane lies behind the wall: at an angle, part of the opening shows the reveal instead.
     glazed = stripes(pu, 0.5 - half_w, 0.5 + half_w, wpu) * stripes(pv, low, high, wpv) * upper
-    seen: F32 = np.minimum(openings, glazed)
+    glazing: F32 = np.minimum(openings, glazed)
     frame_u, frame_v = np.float32(0.07) / bay, np.float32(0.07) / storey
     sash = stripes(pu, 0.5 - half_w + frame_u, 0.5 - 0.4 * frame_u, wpu)
     sash = sash + stripes(pu, 0.5 + 0.4 * frame_u, 0.5 + half_w - frame_u, wpu)
-    pane: F32 = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, seen)
+    pane: F32 = np.minimum(sash * stripes(pv, low + frame_v, high - frame_v, wpv) * upper, glazing)
 
     if house.trimmed:
         rim_u, rim_v = np.float32(0.14) / bay, np.float32(0.14) / storey
@@ -77,11 +86,11 @@ def wall_colours(
     surface = lerp_rgb(surface, house.trim_rgb * np.float32(1.05), sill * stripes(v, low - 0.035, low, wv))
     relief *= 1 - np.float32(0.30) * sill * stripes(v, low - 0.085, low - 0.035, wv)
 
-    surface, openings, seen, pane = _ground_floor(wall, house, surface, openings, seen, pane, length)
+    surface, openings, glazing, pane = _ground_floor(wall, house, surface, openings, glazing, pane, length)
     albedo = lerp_rgb(surface, surface * np.float32(0.80), openings)
-    albedo = lerp_rgb(albedo, _FRAME if house.style != "modern" else _DARK * 3, seen)
+    albedo = lerp_rgb(albedo, _FRAME if house.style != "modern" else _DARK * 3, glazing)
     shadow = np.float32(0.80) * lerp(0.62, 1.0, smooth(wall.y, 0, 3.0)) * lerp(0.8, 1.0, smooth(wall.y, 2, 12))
-    inside = lerp(1.0, 0.62, np.maximum(openings - seen, 0))
+    inside = lerp(1.0, 0.62, np.maximum(openings - glazing, 0))
     direct = lit * lerp(1.0, 0.55, openings)
     rgb: F32 = light.shade(tint(relief, albedo), normal, direct, shadow * inside)
     if not pane.any():
@@ -127,7 +136,7 @@ def _plain_wall(wall: Wall, house: Building, u: F32, v: F32, wu: F32, wv: F32) -
 
 
 def _ground_floor(
-    wall: Wall, house: Building, surface: F32, openings: F32, seen: F32, pane: F32, length: float
+    wall: Wall, house: Building, surface: F32, openings: F32, glazing: F32, pane: F32, length: float
 ) -> tuple[F32, F32, F32, F32]:
     """Shop windows under a sign, or windows and a door."""
     top = house.ground_floor_m
@@ -166,7 +175,7 @@ def _ground_floor(
     hole, back, glass = hole * (1 - door), back * (1 - door), glass * (1 - door)
     light_over = pulse(wall.pane_s, at - 0.42, at + 0.42, wall.fs) * pulse(wall.pane_y, 1.3, 2.3, wall.fy)
     glass = np.maximum(glass, np.minimum(light_over, door) * np.float32(0.8))
-    return surface, np.maximum(openings, hole), np.maximum(seen, back), np.maximum(pane, np.minimum(glass, 1))
+    return surface, np.maximum(openings, hole), np.maximum(glazing, back), np.maximum(pane, np.minimum(glass, 1))
 
 
 def _letters(wall: Wall, house: Building, bay: Number, top: float) -> F32:
@@ -190,7 +199,7 @@ def _letters(wall: Wall, house: Building, bay: Number, top: float) -> F32:
 def _goods(wall: Wall, house: Building) -> F32:
     """Shelves and what lies on them behind a shop window, as a brightness; fades to its mean far away."""
     shelf, item = np.float32(0.46), np.float32(0.21)
-    # Shelves stand a metre behind the pane: they shift against it as the camera passes.
+    # Shelves stand a metre behind the pane, so they shift against it as the camera passes.
     s = wall.pane_s + np.float32(0.35)
     row = np.floor(wall.pane_y / shelf)
     kind = hash_unit(row.astype(np.int32), np.floor(s / item).astype(np.int32), seed=house.seed + 3)
@@ -222,7 +231,7 @@ def _glass(
     column = np.broadcast_to(np.floor(u), floor.shape).astype(np.int32)
     which = hash_unit(floor, column, seed=house.seed)
     lamp = hash_unit(floor, column, seed=house.seed + 9)
-    # Old panes are not quite flat: each mirrors a little higher or lower.
+    # Old panes are not quite flat, so each mirrors a little higher or lower.
     tilt = (which - np.float32(0.5)) * np.float32(0.25)
     mirrored[..., 1] += tilt
     across = np.abs(right / length)

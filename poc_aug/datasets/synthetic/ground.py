@@ -1,4 +1,4 @@
-"""The ground: asphalt with markings, kerbs, pavement, grass, and the shadows that stand on it."""
+"""The ground: asphalt with markings, kerbs, pavement, grass, and the shadows on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_ground(
     road_z = np.minimum(pinhole.camera_height_m / down, np.float32(4 * END_M))
     side = np.where(right < 0, 0, 1)
     kerb_m = np.asarray(street.kerb_m, np.float32)[side]
-    # Where the ray passes over the kerb: below its foot it sees road, above its edge the pavement.
+    # Height at which the ray crosses the plane of the kerb: below its foot it hits road, above its edge the pavement.
     kerb_z = kerb_m / np.maximum(np.abs(right), np.float32(1e-4))
     kerb_y = np.float32(pinhole.camera_height_m) - down * kerb_z
     row_m = kerb_z / np.float32(pinhole.focal_px)
@@ -90,7 +90,7 @@ def _road(x: F32, z: F32, camera: StreetCamera, scene: StreetScene, light: Stree
         tone[near] += grain * (0.30 * detail(0.10, foot[near])) + (fine - np.float32(0.5)) * (
             0.22 * detail(0.05, foot[near])
         )
-    # Tyres polish and darken two tracks of each lane.
+    # Tyres polish and darken two tracks per lane.
     for centre in _lane_centres(street):
         for track in (-0.8, 0.8):
             wobble = x - np.float32(centre + track)
@@ -167,7 +167,7 @@ def _markings(x: F32, z: F32, fx: F32, fz: F32, street: Street) -> F32:
 
 
 def _vehicle_shadows(x: F32, z: F32, scene: StreetScene, light: StreetLight) -> tuple[F32, F32]:
-    """Darkening of the sky's light under vehicles, and the shadow that they cast from the sun."""
+    """How much vehicles darken the light of the sky below them, and how much of the sun they shade."""
     contact, cast = np.zeros_like(x), np.zeros_like(x)
     sx, sy, sz = scene.sky.sun
     for vehicle in scene.vehicles:
@@ -183,7 +183,7 @@ def _vehicle_shadows(x: F32, z: F32, scene: StreetScene, light: StreetLight) -> 
         contact[near] = np.maximum(contact[near], under)
         if scene.sky.weather == "overcast":
             continue
-        # The shadow is the footprint swept along the light; each point is compared with the nearest footprint.
+        # The shadow is the vehicle's footprint swept along the light; each point is compared with the nearest one.
         reach_x, reach_z = -sx / max(sy, 0.2) * height * 0.85, -sz / max(sy, 0.2) * height * 0.85
         sweep = reach_x * reach_x + reach_z * reach_z
         t = np.clip((px * np.float32(reach_x) + pz * np.float32(reach_z)) / np.float32(sweep), 0, 1)

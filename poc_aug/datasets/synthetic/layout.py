@@ -1,4 +1,4 @@
-"""Draws a scene: every random number of a street, from one generator, before anything is rendered."""
+"""Draws a scene at random: all random numbers of a street come from one generator, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw_scene(rng: torch.Generator) -> StreetScene:
 def _sky(draw: Draw) -> Sky:
     weather: Weather = draw.choice((*get_args(Weather), "clear", "clear"))
     side = 1 if draw.chance(0.5) else -1
-    # Mostly behind the camera, so that what faces it is lit; at dusk ahead, low over the street.
+    # The sun is mostly behind the camera, so that surfaces facing it are lit; at dusk it is ahead, low over the street.
     height = math.radians(draw.uniform(36, 58) if weather == "clear" else draw.uniform(9, 16))
     turn = math.radians(draw.uniform(12, 62)) * side
     ahead = -1.0 if weather == "clear" and draw.chance(0.8) else 1.0

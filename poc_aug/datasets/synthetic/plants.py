@@ -1,4 +1,4 @@
-"""Trees and bushes: clusters of leafy balls on a trunk, drawn as sprites that face the camera."""
+"""Trees and bushes: clusters of leafy balls on a trunk, drawn as sprites facing the camera."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _crown(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float) -> tupl
     ragged += np.float32(0.6) * value_noise_2d(y[:, None] * leaf * 2.1, x[None] * leaf * 2.1, tree.seed + 1)
     ragged *= np.float32(1 / 1.6)
     roughness = (ragged - np.float32(0.5)) * np.float32(1.5)
-    # Per pixel, of the ball in front: depth, relief, how it faces the sun and the sky.
+    # Per pixel, for the ball in front: depth, relief, and how it faces the sun and the sky.
     depth, bulge, facing, upward = (np.full(shape, v, np.float32) for v in (-1e9, 0, 0, 0))
     edge = np.full(shape, -1e9, np.float32)
     sun = np.asarray(light.sky.sun, np.float32)
@@ -68,19 +68,19 @@ def _crown(tree: Tree, light: StreetLight, x: F32, y: F32, pixel: float) -> tupl
         np.maximum(edge[window], within * np.float32(0.5 * radius / pixel), out=edge[window])
         relief = np.sqrt(np.maximum(within, 0))
         nearer = relief * np.float32(radius) - np.float32(cz)
-        seen = (within > np.float32(-2 * pixel / radius)) & (nearer > depth[window])
-        np.copyto(depth[window], nearer, where=seen)
-        np.copyto(bulge[window], relief, where=seen)
-        np.copyto(facing[window], dx * sun[0] + dy * sun[1] - relief * sun[2], where=seen)
-        np.copyto(upward[window], dy, where=seen)
+        visible = (within > np.float32(-2 * pixel / radius)) & (nearer > depth[window])
+        np.copyto(depth[window], nearer, where=visible)
+        np.copyto(bulge[window], relief, where=visible)
+        np.copyto(facing[window], dx * sun[0] + dy * sun[1] - relief * sun[2], where=visible)
+        np.copyto(upward[window], dy, where=visible)
     cover = np.clip(edge + np.float32(0.5), 0, 1)
-    # Half of the light's direction comes from the crown as a whole, which keeps it from looking like bubbles.
+    # Half of each normal is that of the crown as a whole, so that it does not look like bubbles.
     wide = (x * np.float32(1 / tree.crown_m))[None]
     tall = ((y - tree.trunk_m - 0.45 * tree.crown_h) * np.float32(2 / tree.crown_h))[:, None]
     deep = np.sqrt(np.maximum(1 - wide * wide - tall * tall, np.float32(0.05)))
     facing = np.float32(0.5) * (facing + wide * sun[0] + tall * sun[1] - deep * sun[2])
     upward = np.clip(np.float32(0.5) * (upward + tall), -1, 1)
-    # Leaves scatter: light wraps round, and what is low or deep in the crown is dark.
+    # Leaves scatter light: it wraps round the crown, and leaves low or deep in the crown are dark.
     sunny = np.clip(facing * np.float32(0.75) + np.float32(0.32), 0, 1) * np.float32(0.80)
     inner = smooth(((y - tree.trunk_m) / tree.crown_h)[:, None] + np.float32(0.25) * bulge, -0.15, 1.0)
     open_sky = (np.float32(0.28) + np.float32(0.72) * inner) * (np.float32(0.55) + np.float32(0.45) * upward)

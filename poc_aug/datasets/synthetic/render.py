@@ -1,4 +1,4 @@
-"""From a scene to a picture and its labels: far to near, then the camera's own traits."""
+"""From a scene to a picture and its labels: surfaces from far to near, then the camera's response and noise."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from poc_aug.datasets.synthetic.street_scene import StreetScene
 from poc_aug.datasets.synthetic.vehicles import draw_vehicle
 from poc_aug.noise import hash_unit
 
-# Added to distances, so that all houses come before all gardens, and those before what stands in the street.
+# Added to distances, so that houses are drawn before gardens, and gardens before everything in the street.
 _HOUSES, _GARDENS, _BOUNDARIES = 3e4, 2e4, 1e4
 
 _COARSEST_M = 0.45
-"""Vehicles, people and posts of which a pixel would hold more than this are left out."""
+"""Vehicles, people and posts are left out if a pixel would cover more than this of them."""
 
 
 def render(scene: StreetScene, camera: StreetCamera, ids: Mapping[str, int]) -> tuple[U8, U8]:
     """Render a scene.
 
     Args:
-        scene: what to draw.
-        camera: where from, and the size.
+        scene: street to draw.
+        camera: camera, with the size of the picture.
         ids: label id of each Cityscapes class name.
 
     Returns:
@@ -44,7 +44,7 @@ def render(scene: StreetScene, camera: StreetCamera, ids: Mapping[str, int]) -> 
     for house in scene.buildings:
         jobs.append((_HOUSES + house.near_m, partial(draw_building, canvas, camera, house, light, known["building"])))
     for tree in scene.trees:
-        # What grows behind the building line is behind its fence, whatever its distance.
+        # Trees behind the building line are behind its fence, whatever their distance.
         far = _GARDENS if tree.garden else 0
         jobs.append((far + tree.z, partial(draw_tree, canvas, camera, tree, light, known["vegetation"])))
     for number in (0, 1):

@@ -27,13 +27,13 @@ _SHOP = ("7d1f22", "1f4a3a", "22355c", "b8862b", "2b2b2e", "a8452a", "35606b", "
 
 
 def draw_houses(draw: Draw, street: Street, side: int) -> list[Building]:
-    """One side's row, from behind the camera to the end of the street; behind a boundary far back."""
+    """Draw one side's row of houses, from behind the camera to the end of the street; set back behind a boundary."""
     number = 0 if side < 0 else 1
     set_back = 0.0 if street.boundary[number] == "houses" else draw.uniform(16, 30)
     storeys = draw.integer(3, 6)
     z, houses = -draw.uniform(4, 16), []
     while z < END_M:
-        # Far away, where a house is a few pixels wide, fewer and longer ones look the same.
+        # Far away, where a house is a few pixels wide, fewer and longer houses look the same.
         far = z + draw.uniform(9, 19) * max(1.0, z / 45) * (1 + 0.8 * (set_back > 0))
         for near_gap, far_gap in street.side_streets[number]:
             if z < near_gap < far:

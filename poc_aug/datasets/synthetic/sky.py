@@ -23,12 +23,12 @@ def draw_sky(canvas: Canvas, camera: StreetCamera, sky: Sky, label: int) -> None
     toward = (right * sky.sun[0] - down * sky.sun[1] + sky.sun[2]) / length
     glow = np.power(np.clip(toward, 0, 1), 8)
     base += (glow * np.float32(0.10))[..., None] * sky.sun_rgb
-    # A plane above, softened at the horizon, where a true one would squeeze the clouds into stripes.
+    # Clouds lie on a plane, softened at the horizon, where a true plane would squeeze them into stripes.
     reach = np.float32(1.0) / (up + np.float32(0.13))
     cloud_x, cloud_z = right * reach * np.float32(1.5), reach * np.float32(1.1) * np.ones_like(right)
     density = fbm_2d(cloud_z, cloud_x, sky.seed, octaves=5)
     thick = smooth(density, 0.62 - 0.24 * sky.clouds, 0.80 - 0.20 * sky.clouds)
-    # Lit from the sun: thinner towards it means a bright rim, thick bellies are grey.
+    # Lit by the sun: clouds that get thinner towards it have a bright rim, thick ones are grey.
     towards_sun = fbm_2d(cloud_z + 0.12 * sky.sun[2], cloud_x + 0.12 * sky.sun[0], sky.seed, octaves=2)
     relief = np.clip(0.62 + 3.0 * (density - towards_sun), 0.25, 1.15)
     white = 0.52 * sky.sun_rgb * (0.65 + 0.5 * glow[..., None]) + 0.5 * sky.ambient_rgb

@@ -1,4 +1,4 @@
-"""The pinhole camera of a synthetic street, and the picture that surfaces are composed onto.
+"""The pinhole camera of a synthetic street, and the picture onto which surfaces are composed.
 
 Metres: ``x`` to the right of the camera, ``y`` above the road, ``z`` ahead. Rows and columns are continuous, with
 the centre of pixel ``i`` at ``i + 0.5``.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from poc_aug.camera_model import Camera
 
 F32: TypeAlias = NDArray[np.floating[Any]]
-"""Floats; float32 wherever there is one per pixel."""
+"""Floats: float32 in all arrays with one value per pixel."""
 U8: TypeAlias = NDArray[np.uint8]
 
 NEAR_M = 0.6
@@ -45,14 +45,14 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class StreetCamera:
-    """Picture size in pixels and the `Camera` it is seen with."""
+    """A `Camera` and the size of its picture in pixels."""
 
     height_px: int
     width_px: int
     pinhole: Camera
 
     def rect(self, points: Iterable[tuple[float, float, float]]) -> Rect:
-        """Pixels that may show the hull of ``points`` ``(x, y, z)``, a pixel wider on each side, clipped."""
+        """Pixels that may show the hull of ``points`` ``(x, y, z)``: one pixel wider on each side, clipped."""
         pinhole = self.pinhole
         rows, cols = [], []
         for x, y, z in points:
@@ -67,7 +67,7 @@ class StreetCamera:
         )
 
     def rays(self, rect: Rect, samples: int = 1) -> tuple[F32, F32]:
-        """Slopes of the rays through the pixels: metres right ``[1, w]`` and down ``[h, 1]`` for one metre ahead.
+        """Slopes of the rays through the pixels: metres right ``[1, w]`` and down ``[h, 1]`` per metre ahead.
 
         Args:
             rect: the pixels.
@@ -83,13 +83,13 @@ class StreetCamera:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A drawn surface: what `Canvas.over` composes.
+    """A drawn surface, for `Canvas.over` to compose.
 
     Attributes:
-        rect: where.
+        rect: its pixels.
         rgb: linear light, float32 ``[h, w, 3]``, already multiplied by ``alpha``.
         alpha: coverage in [0, 1], float32 ``[h, w]``.
-        labels: the class, one id or uint8 ``[h, w]``.
+        labels: label id of the whole surface, or of each pixel, uint8 ``[h, w]``.
     """
 
     rect: Rect
@@ -99,7 +99,7 @@ class Layer:
 
     @classmethod
     def from_samples(cls, rect: Rect, rgb: F32, alpha: F32, labels: int | U8, samples: int) -> Layer:
-        """Average ``samples`` × ``samples`` rays per pixel; of labels, the one of the covered majority."""
+        """Average ``samples`` × ``samples`` rays per pixel; the label is that of most covered rays."""
         h, w = rect.bottom - rect.top, rect.right - rect.left
         grid = (h, samples, w, samples)
         weighted = (rgb * alpha[..., None]).reshape(*grid, 3).mean(axis=(1, 3), dtype=np.float32)
@@ -123,7 +123,7 @@ class Canvas:
         self.labels: U8 = np.full((height_px, width_px), 255, dtype=np.uint8)
 
     def over(self, layer: Layer) -> None:
-        """Put a surface before what is there; a pixel is labelled with what covers at least half of it."""
+        """Put a surface in front of the picture; a pixel takes its label if it covers at least half of the pixel."""
         where = layer.rect.window
         target, left = self.rgb[where], 1 - layer.alpha
         for channel in range(3):

@@ -1,4 +1,4 @@
-"""Random draws of a scene from one generator."""
+"""Random draws for a scene from one generator."""
 
 from __future__ import annotations
 

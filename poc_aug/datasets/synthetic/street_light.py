@@ -21,7 +21,7 @@ class StreetLight:
         self.sky: Sky = scene.sky
         self._trees = [t for t in scene.trees if t.trunk_m > 0 and t.z < 70]
         self._front = scene.street.front_m
-        # Eaves along both building lines as seen from the sun: one table a side.
+        # Heights of the eaves along both building lines, one table per side.
         z = np.arange(_START_M, END_M, _STEP_M)
         self._eaves: list[F32] = [np.zeros(len(z), np.float32), np.zeros(len(z), np.float32)]
         for house in scene.buildings:
@@ -31,19 +31,19 @@ class StreetLight:
             table = self._eaves[0 if house.side < 0 else 1]
             table[span] = house.height_m + 0.6 * house.roof_m
         for table in self._eaves:
-            # The row goes on behind the camera, or its end would cut a bright wedge into the foreground.
+            # The row continues behind the camera; otherwise its end would cut a bright wedge into the foreground.
             first = int(np.argmax(table > 0))
             table[:first] = table[first]
-        # The sun is not a point: steps from house to house cast soft edges too.
+        # The sun is not a point, so steps from house to house cast soft edges too.
         self._eaves = [np.convolve(np.pad(t, 2, mode="edge"), _SOFT, mode="valid") for t in self._eaves]
 
     def haze(self, rgb: F32, z: Number, alpha: F32 | None = None) -> F32:
-        """Mix with the colour of the air over ``z`` metres; ``alpha``: what ``rgb`` is already multiplied by."""
+        """Mix with the colour of the air over ``z`` metres; ``alpha``: coverage that ``rgb`` is multiplied by."""
         air = 1 - np.exp(-np.asarray(z, np.float32) / np.float32(self.sky.haze_m))
         return lerp_rgb(rgb, self.sky.haze_rgb if alpha is None else alpha[..., None] * self.sky.haze_rgb, air)
 
     def sunlit(self, x: Number, y: Number, z: Number, trees: bool = True) -> F32:
-        """Share of the sun that reaches points in the street: 0 in the shadow of houses, dappled under trees."""
+        """Share of the sun that reaches points in the street: 0 in the shadow of houses, in between under trees."""
         sx, sy, sz = self.sky.sun
         px, py, pz = (np.asarray(v, np.float32) for v in (x, y, z))
         shape = np.broadcast_shapes(px.shape, py.shape, pz.shape)
@@ -76,7 +76,7 @@ class StreetLight:
         """Shade ``lit`` under a tree's crown, a soft ball."""
         sx, sy, sz = (np.float32(v) for v in self.sky.sun)
         middle = np.float32(tree.trunk_m + 0.45 * tree.crown_h)
-        # Most points are far from the shadow: one comparison along the street leaves few to look at.
+        # Most points are far from the shadow; one comparison along the street leaves few to compute.
         drift = (py - middle) * (sz / sy)
         near = np.broadcast_to(np.abs(pz - np.float32(tree.z) - drift) < tree.crown_m * 1.2 / sy, lit.shape)
         at = np.flatnonzero(near)
@@ -90,13 +90,13 @@ class StreetLight:
         lit.reshape(-1)[at] *= 1 - np.float32(0.85) * shade
 
     def shade(self, albedo: F32, normal: F32, lit: F32, open_sky: Number) -> F32:
-        """Diffuse light of a surface.
+        """Diffuse light reflected by a surface.
 
         Args:
             albedo: reflectance ``[..., 3]``.
             normal: unit normals ``[..., 3]`` or ``[3]``.
             lit: share of the sun, ``[...]``.
-            open_sky: share of the sky not hidden by what is around (ambient occlusion), ``[...]``.
+            open_sky: share of the sky that is not hidden by surroundings (ambient occlusion), ``[...]``.
         """
         sky = self.sky
         facing = np.maximum(normal @ np.asarray(sky.sun, np.float32), 0) * lit
@@ -110,7 +110,7 @@ class StreetLight:
         return shaded
 
     def mirror(self, direction: F32) -> F32:
-        """What a mirror sees in unit ``direction`` ``[..., 3]``: road, house fronts, sky."""
+        """Light that a mirror shows in unit ``direction`` ``[..., 3]``: road, house fronts, sky."""
         sky, up = self.sky, direction[..., 1]
         ground = sky.ambient_rgb * np.float32(0.10)
         fronts = _STREET_MIDDLE * (sky.ambient_rgb + 0.25 * sky.sun_rgb)

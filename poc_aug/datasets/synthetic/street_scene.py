@@ -1,4 +1,4 @@
-"""What stands in a synthetic street: frozen records in metres, drawn before anything is rendered."""
+"""The contents of a synthetic street: frozen records in metres, drawn at random before anything is rendered."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Vehicle:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A street tree, or with ``trunk_m = 0`` a bush; ``garden``: it stands behind the fence or wall."""
+    """A street tree, or a bush if ``trunk_m`` is 0; ``garden``: it stands behind the fence or wall."""
 
     x: float
     z: float
@@ -112,7 +112,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class StreetPost:
-    """A lamp post, sign, or traffic light on the pavement; ``side`` is where the road is not."""
+    """A lamp post, sign or traffic light on the pavement of a ``side`` of the road: -1 left, 1 right."""
 
     kind: PostKind
     x: float
@@ -136,8 +136,8 @@ class Street:
         asphalt_rgb: mean reflectance of the road, linear float32 ``[3]``.
         paving_rgb: the same of the pavement.
         slab_m: edge of a paving slab.
-        boundary: what stands along the building line of the (left, right) where there are no houses.
-        seed: of all ground textures.
+        boundary: what stands along the (left, right) building line: houses, or a fence or wall.
+        seed: seed of all ground textures.
     """
 
     kerb_m: tuple[float, float]
@@ -155,7 +155,7 @@ class Street:
 
 @dataclass(frozen=True, slots=True)
 class StreetScene:
-    """Everything that one picture shows."""
+    """Everything that one picture shows, with the camera's pose as shares of the picture's size and in metres."""
 
     sky: Sky
     street: Street

@@ -34,10 +34,10 @@ def intersect(solid: Convex, origin: F32, rays: F32) -> F32:
 
     Args:
         solid: the solid.
-        origin: where all rays start, outside of it, float32 ``[3]``.
-        rays: directions, float32 ``[3, N]``: planes by rays is the layout that NumPy reduces fastest.
+        origin: start of all rays, outside of the solid, float32 ``[3]``.
+        rays: directions, float32 ``[3, N]``, the layout that NumPy reduces fastest.
     """
-    # A ray parallel to a face is turned a hair, which saves handling it everywhere.
+    # A ray parallel to a face is turned by a tiny angle, so that it needs no special case.
     speed = solid.normals @ rays
     speed[speed == 0] = np.float32(1e-12)
     gap = (solid.offsets - solid.normals @ origin)[:, None]

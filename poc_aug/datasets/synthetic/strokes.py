@@ -30,7 +30,7 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class RingStroke:
-    """A wheel seen from the side: its centre, radius and half width of the tyre, metres."""
+    """A wheel from the side: its centre, radius and half width of the tyre, in metres."""
 
     centre: tuple[float, float]
     radius: float
@@ -41,15 +41,15 @@ class RingStroke:
 
 @dataclass(slots=True)
 class Sprite:
-    """A figure in the making, seen at one sample per pixel; parts are anti-aliased by their distance to it.
+    """A figure while it is drawn, at one sample per pixel; parts are anti-aliased by the distance to their outline.
 
     Attributes:
         x: metres to the right, float32 ``[w]``.
         y: metres up, float32 ``[h]``.
-        pixel: a pixel in metres.
+        pixel: size of a pixel in metres.
         rgb: linear colours times ``alpha``, float32 ``[h, w, 3]``.
         alpha: coverage, float32 ``[h, w]``.
-        labels: class of the last part that covers half of the pixel, uint8 ``[h, w]``.
+        labels: label of the last part that covers at least half of the pixel, uint8 ``[h, w]``.
     """
 
     x: F32
@@ -61,7 +61,7 @@ class Sprite:
 
     @classmethod
     def over(cls, x: F32, y: F32, pixel: float, label: int) -> Sprite:
-        """Empty; pixels that no part covers by half get ``label`` where all parts together do."""
+        """An empty sprite; pixels covered by half by all parts together, but by none alone, get ``label``."""
         shape = (len(y), len(x))
         labels = np.full(shape, label, np.uint8)
         return cls(x, y, pixel, np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), labels)
@@ -109,7 +109,7 @@ def draw_strokes(sprite: Sprite, parts: Sequence[Stroke | RingStroke], light: St
 
 
 def _stroke(part: Stroke, x: F32, y: F32) -> tuple[F32, F32, F32]:
-    """Offset from the limb's axis over its half width (a unit disc inside), and the half width."""
+    """Offset from the limb's axis divided by its half width (inside: a unit disc), and the half width."""
     (ax, ay), (bx, by) = part.start, part.end
     dx, dy = bx - ax, by - ay
     length = np.float32(max(dx * dx + dy * dy, 1e-9))

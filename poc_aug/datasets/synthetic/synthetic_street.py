@@ -19,24 +19,24 @@ from poc_aug.errors import DatasetError
 from poc_aug.joint_transforms.joint_transform import transform_pair
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 
-# Any name would do. With this one the first pictures of seed 0 show what there is: sun, dusk, an overcast day.
+# Any name works; with this one, the first pictures of seed 0 show sun, dusk and an overcast day.
 _STREAM = "street-148"
 _SMALLEST_PX = 8
 _LARGEST_PX = 8192
-# Cityscapes' camera: focal length 2262 px at a width of 2048 px (Cordts et al., CVPR 2016); a little wider here.
+# Cityscapes' camera has a focal length of 2262 px at a width of 2048 px (Cordts et al., CVPR 2016); here it is wider.
 _FOCAL_PER_WIDTH = 1.0
 
 
 class SyntheticStreet(Dataset[Any]):
-    """Street scenes in perspective with Cityscapes trainIds: nothing to download, any size, any number.
+    """Rendered street scenes with Cityscapes trainIds: nothing to download, of any size and number.
 
-    Item ``i`` is a pure function of ``(seed, i)`` and the size: the same bytes in every process. The scene itself
+    Item ``i`` is a pure function of ``(seed, i)`` and the size, with the same bytes in every process. The scene itself
     does not depend on the size, so a small picture shows the same street as a large one.
 
     Args:
         size: height and width in pixels, at least 8 each.
         length: number of items.
-        seed: another seed is another city.
+        seed: another seed gives other streets.
         transforms: called as ``transforms(image, labels)``, as in torchvision's datasets, or a joint transform of
             torchvision v2, albumentations or kornia (`poc_aug.joint_transforms.joint_transform`).
 
@@ -44,9 +44,15 @@ class SyntheticStreet(Dataset[Any]):
         DatasetError: a size, length or seed that cannot be used.
 
     Example:
-        >>> image, labels = SyntheticStreet(size=(96, 160), length=4)[0]
+        >>> from poc_aug.datasets.synthetic import SyntheticStreet
+        >>> streets = SyntheticStreet(size=(96, 160), length=4)
+        >>> image, labels = streets[0]
         >>> image.size, image.mode, labels.mode
         ((160, 96), 'RGB', 'L')
+        >>> streets.keys()[:2], streets.schema.name
+        (['street-000000', 'street-000001'], 'cityscapes-trainIds')
+        >>> round(streets.camera(0).horizon_row, 1)
+        41.2
     """
 
     def __init__(
@@ -74,7 +80,7 @@ class SyntheticStreet(Dataset[Any]):
         return self.length
 
     def __getitem__(self, index: int) -> Any:
-        """An RGB picture and a mode-"L" picture of trainIds (0 to 18, and 255), or what ``transforms`` makes of them.
+        """An RGB picture and a mode-"L" picture of trainIds (0 to 18, and 255), or what ``transforms`` returns.
 
         Raises:
             IndexError: ``index`` is outside ``[-len, len)``.
@@ -91,11 +97,11 @@ class SyntheticStreet(Dataset[Any]):
 
     @property
     def schema(self) -> LabelSchema:
-        """What the label ids mean."""
+        """The label schema, Cityscapes trainIds."""
         return SCHEMAS["cityscapes-trainIds"]
 
     def keys(self) -> list[str]:
-        """Stable names of all items: they tell the seed and the index, and do not depend on the length."""
+        """Stable names of all items, made of seed and index; they do not depend on the length."""
         prefix = "street" if self.seed == 0 else f"street-s{self.seed}"
         return [f"{prefix}-{index:06d}" for index in range(self.length)]
 
@@ -114,7 +120,7 @@ class SyntheticStreet(Dataset[Any]):
 
     def _camera(self, scene: StreetScene) -> StreetCamera:
         height, width = self.size_hw
-        # Of an upright picture the height decides, or its field of view would leave no street to see.
+        # In an upright picture the height decides; otherwise its field of view would be too narrow for the street.
         focal = _FOCAL_PER_WIDTH * max(width, 1.4 * height)
         pinhole = Camera(
             horizon_row=scene.horizon * height,

@@ -1,4 +1,4 @@
-"""Draws what stands and moves in the street: vehicles, trees, posts, people."""
+"""Draws at random what stands and moves in the street: vehicles, trees, posts, people."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def draw_vehicles(draw: Draw, street: Street, sky: Sky) -> list[Vehicle]:
 
     def drive(kind: VehicleKind, x: float, z: float, heading: int, lamps: bool) -> None:
         vehicle = _vehicle(draw, kind, x, z, heading, 0.0, lamps)
-        # Nobody drives through those who cross.
+        # No vehicle stands on the crossing.
         if abs(z - crossing) > VEHICLE_SIZE_M[kind][0] / 2 + 2.8:
             cars.append(vehicle)
 
@@ -88,7 +88,7 @@ def _vehicle(draw: Draw, kind: VehicleKind, x: float, z: float, heading: int, ya
 
 
 def draw_trees(draw: Draw, street: Street) -> list[Tree]:
-    """Street trees on none, one or both sides; thick green behind fences; a green end of the street."""
+    """Street trees on no side, one or both; gardens behind fences; trees at the end of the street."""
     trees: list[Tree] = []
     autumn = draw.uniform(0, 0.55) if draw.chance(0.35) else draw.uniform(0, 0.12)
 

@@ -1,4 +1,4 @@
-"""What is painted on a vehicle's solids: windows, lamps, plates, seams, wheels; in its own axes, in metres."""
+"""What is painted on a vehicle's solids, in its own axes and metres: windows, lamps, plates, seams, wheels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poc_aug.datasets.synthetic.street_camera import F32
 from poc_aug.datasets.synthetic.street_scene import VEHICLE_SIZE_M, Vehicle
 
 FINE_M = 0.05
-"""Where a pixel is larger, seams, grilles and plates are left out."""
+"""Pixel size from which seams, grilles and plates are left out."""
 
 _TYRE = srgb("1b1b1c")
 _RIM = srgb("a9acb0")
@@ -42,7 +42,7 @@ def windows(vehicle: Vehicle, solid: Shape, p: F32, normal: F32, part: NDArray[n
         sides = pulse(along, -front + 0.35, front - 0.25, pixel) * between * sideways * panes
         cover = ahead + behind + sides
         return np.minimum(cover, np.float32(1))
-    # Distances to the slanted screens, so that side windows end in slanted pillars.
+    # Distances to the slanted windscreens, so that side windows end in slanted pillars.
     screens = solid.cabin.normals[[1, 6]] @ p.T - solid.cabin.offsets[[1, 6], None]
     inside = pulse(-screens[0], 0.10, 50, pixel) * pulse(-screens[1], 0.13, 50, pixel)
     panes = inside * between
@@ -97,15 +97,15 @@ def paint_vehicle(
     # Wheels, and the dark arches above them.
     for wheel, radius in solid.wheels:
         r = np.sqrt((along - np.float32(wheel)) ** 2 + (up - np.float32(radius)) ** 2)
-        beside = sideways & (part != 2)
-        arch = pulse(r, -1, radius + 0.06, pixel) * beside
+        on_side = sideways & (part != 2)
+        arch = pulse(r, -1, radius + 0.06, pixel) * on_side
         np.copyto(albedo, lerp_rgb(albedo, np.broadcast_to(_BLACK * np.float32(0.4), p.shape), arch))
         gloss *= 1 - arch
-        tyre = pulse(r, -1, radius, pixel) * beside
+        tyre = pulse(r, -1, radius, pixel) * on_side
         np.copyto(albedo, lerp_rgb(albedo, np.broadcast_to(_TYRE, p.shape), tyre))
         turn = np.arctan2(up - np.float32(radius), along - np.float32(wheel))
         spokes = np.float32(0.35) + np.float32(0.65) * (np.cos(turn * 5 + np.float32(vehicle.seed % 7)) > -0.25)
-        rim = pulse(r, -1, 0.68 * radius, pixel) * beside
+        rim = pulse(r, -1, 0.68 * radius, pixel) * on_side
         np.copyto(albedo, lerp_rgb(albedo, _RIM * spokes[:, None].astype(np.float32), rim))
     tread = (part >= 3) & ~sideways
     albedo[tread], gloss[tread] = _TYRE, 0

@@ -44,10 +44,10 @@ def draw_vehicle(canvas: Canvas, camera: StreetCamera, vehicle: Vehicle, light: 
     fringe = np.flatnonzero(rough)
     rgb, alpha = np.zeros((len(part), 3), np.float32), np.zeros(len(part), np.float32)
 
-    def shaded(some: F32, reach: F32, which: NDArray[np.int8]) -> F32:
-        local = origin + some.T * reach[:, None]
+    def shaded(directions: F32, reach: F32, which: NDArray[np.int8]) -> F32:
+        local = origin + directions.T * reach[:, None]
         normal = _normals(solid, local, which)
-        view = some.T / np.linalg.norm(some.T, axis=1, keepdims=True)
+        view = directions.T / np.linalg.norm(directions.T, axis=1, keepdims=True)
         pixel = reach / np.float32(camera.pinhole.focal_px)
         return light.haze(_shaded(vehicle, solid, local, normal, view, which, pixel, axes, light), reach)
 
@@ -77,7 +77,7 @@ def _directions(right: F32, down: F32, axes: F32) -> F32:
 
 
 def _outline(part: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Pixels beside a pixel of another part."""
+    """Pixels next to a pixel of another part."""
     edge = np.zeros(part.shape, np.bool_)
     across, along = part[:, 1:] != part[:, :-1], part[1:] != part[:-1]
     edge[:, 1:] |= across
@@ -98,7 +98,7 @@ def _cast(solid: Shape, origin: F32, rays: F32) -> tuple[F32, NDArray[np.int8]]:
     number = 3
     for along, radius in solid.wheels:
         for side in (-1, 1):
-            # The far side's wheels are seen below the body: as a cylinder without caps.
+            # The far side's wheels show below the body, as a cylinder without caps.
             reach, on_cap = _wheel(origin, rays, along, radius, side * solid.track)
             closer = reach < distance
             distance[closer], part[closer] = reach[closer], number
@@ -161,14 +161,14 @@ def _shaded(
     mirrored = view - 2 * (view * normal).sum(axis=1, keepdims=True) * normal
     world = np.stack([p @ axes[:, 0] + np.float32(vehicle.x), up, p @ axes[:, 2] + np.float32(vehicle.z)], axis=-1)
     lit = light.sunlit(world[:, 0], world[:, 1], world[:, 2])
-    # What is low sees the dark road and the car's own shadow.
+    # Low parts face the dark road and the car's own shadow.
     open_sky = np.float32(0.45) + np.float32(0.55) * smooth(up, 0.1, 0.9)
     rgb: F32 = light.shade(albedo, outward, lit, open_sky)
     cosine = np.clip(-(view * normal).sum(axis=1), 0, 1)
     fresnel = np.float32(0.07) + np.float32(0.90) * np.power(1 - cosine, 4)
     fresnel = fresnel * np.maximum(gloss, glass) + glass * np.float32(0.08)
-    seen = light.mirror(np.asarray(mirrored @ axes, np.float32))
-    rgb = rgb + seen * (fresnel * smooth(up, 0.15, 0.5))[:, None]
+    reflection = light.mirror(np.asarray(mirrored @ axes, np.float32))
+    rgb = rgb + reflection * (fresnel * smooth(up, 0.15, 0.5))[:, None]
     if sky.weather != "overcast":
         toward = np.clip((mirrored @ axes) @ np.asarray(sky.sun, np.float32), 0, 1)
         spark = np.power(toward, 220) * 3.5 + np.power(toward, 24) * 0.12

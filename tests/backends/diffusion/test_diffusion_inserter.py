@@ -219,8 +219,8 @@ def test_a_lora_is_merged_from_its_path(sd_inpaint_path: Path, tmp_path: Path) -
     bare = painted()
     assert int((painted(lora=tmp_path) - bare).abs().max()) > 2
     assert int((painted(lora=tmp_path, lora_scale=0.0) - bare).abs().max()) <= 2
-    told = DiffusionInserter(sd_inpaint_path, device="cpu", lora=tmp_path).describe()
-    assert told["lora"].startswith(f"{tmp_path.name}#")
+    description = DiffusionInserter(sd_inpaint_path, device="cpu", lora=tmp_path).describe()
+    assert description["lora"].startswith(f"{tmp_path.name}#")
 
 
 def test_what_the_safety_checker_blanks_is_unsafe(sd_inpaint_path: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -45,13 +45,13 @@ class MiddleAnnotator:
         return {"annotator": "middle"}
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        found: list[Annotation | Rejection] = []
+        annotations: list[Annotation | Rejection] = []
         for crop in crops:
             h, w = crop.image.shape[-2:]
             mask = torch.zeros((h, w), dtype=torch.bool)
             mask[h // 4 : h // 4 + h // 2, w // 4 : w // 4 + w // 2] = ellipse(h // 2, w // 2)
-            found.append(Annotation((Part(crop.parts[0], mask, 0.5),)))
-        return found
+            annotations.append(Annotation((Part(crop.parts[0], mask, 0.5),)))
+        return annotations
 
 
 def crop_of(h: int, w: int, seed: int, text: str = "a dog") -> Crop:
@@ -202,7 +202,8 @@ def test_a_contact_sheet_shows_ignored_pixels_as_no_class(sd_text_to_image_path:
     sample = make_sample(size_hw=FRAME_HW)
     variant = pipeline_of(sd_text_to_image_path, "full").generate(sample)
     plain = tuple(
-        replace(each, parts=tuple(part for part in each.parts if part.name != IGNORED)) for each in variant.insertions
+        replace(insertion, parts=tuple(part for part in insertion.parts if part.name != IGNORED))
+        for insertion in variant.insertions
     )
     with_it = contact_sheet([Tile(sample, variant)], width_px=600)
     assert (
@@ -296,7 +297,7 @@ def test_paste_is_part_of_the_fingerprint(sd_text_to_image_path: Path) -> None: 
 
 def test_what_was_pasted_survives_the_cache(sd_text_to_image_path: Path) -> None:  # noqa: F811
     made = pipeline_of(sd_text_to_image_path, "full").generate(make_sample(0, FRAME_HW))
-    assert IGNORED in {part.name for each in made.insertions for part in each.parts}
+    assert IGNORED in {part.name for insertion in made.insertions for part in insertion.parts}
     stored = decode_record(encode_record(made, "zstd"), made.key, made.index)
     assert same_variant(made, stored)
 

@@ -35,20 +35,20 @@ def test_of_two_boxes_that_overlap_the_stronger_stays() -> None:
     finder = GroundedFinder(
         FakeDetector({"dog": [(A, 0.5), (NEAR_A, 0.9), (HALF_A, 0.3), (FAR, 0.7)]}), FakeSegmenter()
     )
-    ((found,),) = finder.find([picture()], [["dog"]])
-    assert found.boxes_xyxy.tolist() == [list(NEAR_A), list(FAR), list(HALF_A)]
-    assert found.scores.tolist() == pytest.approx([0.9, 0.7, 0.3])
-    for mask, box in zip(found.masks, (NEAR_A, FAR, HALF_A), strict=True):
+    ((answer,),) = finder.find([picture()], [["dog"]])
+    assert answer.boxes_xyxy.tolist() == [list(NEAR_A), list(FAR), list(HALF_A)]
+    assert answer.scores.tolist() == pytest.approx([0.9, 0.7, 0.3])
+    for mask, box in zip(answer.masks, (NEAR_A, FAR, HALF_A), strict=True):
         assert torch.equal(mask, box_mask((61, 83), box))
 
 
 def test_the_overlap_that_counts_is_a_setting() -> None:
     boxes = [(A, 0.9), (HALF_A, 0.5)]
     for iou, left in ((0.49, 1), (0.51, 2)):
-        ((found,),) = GroundedFinder(FakeDetector({"dog": boxes}), FakeSegmenter(), nms_iou=iou).find(
+        ((answer,),) = GroundedFinder(FakeDetector({"dog": boxes}), FakeSegmenter(), nms_iou=iou).find(
             [picture()], [["dog"]]
         )
-        assert len(found.scores) == left
+        assert len(answer.scores) == left
 
 
 def test_boxes_of_different_texts_do_not_push_each_other_out() -> None:
@@ -60,11 +60,11 @@ def test_boxes_of_different_texts_do_not_push_each_other_out() -> None:
 
 def test_the_weakest_boxes_over_the_number_are_left_out() -> None:
     boxes = [((float(i), 0.0, i + 1.0, 5.0), 0.01 * i) for i in range(30)]
-    ((found,),) = GroundedFinder(FakeDetector({"dog": boxes}), FakeSegmenter(), max_boxes=4).find(
+    ((answer,),) = GroundedFinder(FakeDetector({"dog": boxes}), FakeSegmenter(), max_boxes=4).find(
         [picture()], [["dog"]]
     )
-    assert found.scores.tolist() == pytest.approx([0.29, 0.28, 0.27, 0.26])
-    assert len(found.masks) == 4
+    assert answer.scores.tolist() == pytest.approx([0.29, 0.28, 0.27, 0.26])
+    assert len(answer.masks) == 4
 
 
 def test_each_image_and_text_gets_its_own_and_each_image_is_encoded_once() -> None:
@@ -72,11 +72,11 @@ def test_each_image_and_text_gets_its_own_and_each_image_is_encoded_once() -> No
     segmenter = FakeSegmenter()
     images = [picture(), picture(97, 131), picture(60, 71)]
     texts = [["dog", "cow", "cat"], ["cow"], ["cat", "dog"]]
-    found = GroundedFinder(detector, segmenter).find(images, texts)
+    answer = GroundedFinder(detector, segmenter).find(images, texts)
     assert detector.asked == [("dog", "cow", "cat", "cow", "cat", "dog")]
     assert segmenter.encoded == [(61, 83), (97, 131), (60, 71)]
-    assert [[len(one.scores) for one in row] for row in found] == [[2, 0, 1], [0], [1, 2]]
-    for image, row in zip(images, found, strict=True):
+    assert [[len(one.scores) for one in row] for row in answer] == [[2, 0, 1], [0], [1, 2]]
+    for image, row in zip(images, answer, strict=True):
         for one in row:
             assert one.masks.dtype == torch.bool
             assert one.masks.shape == (len(one.scores), *image.shape[-2:])
@@ -91,8 +91,8 @@ def test_without_images_or_texts_nothing_is_asked() -> None:
     assert finder.find([], []) == []
     assert finder.find([picture(), picture()], [[], []]) == [[], []]
     assert (detector.asked, segmenter.encoded) == ([], [])
-    empty, (found,) = finder.find([picture(), picture()], [[], ["dog"]])
-    assert (empty, tuple(found.masks.shape)) == ([], (0, 61, 83))
+    empty, (answer,) = finder.find([picture(), picture()], [[], ["dog"]])
+    assert (empty, tuple(answer.masks.shape)) == ([], (0, 61, 83))
 
 
 def test_parts_that_give_another_number_of_results_are_told() -> None:
@@ -122,14 +122,14 @@ def test_parts_that_give_another_number_of_results_are_told() -> None:
 
 def test_describe_and_limits_are_those_of_the_parts() -> None:
     finder = GroundedFinder(FakeDetector({"dog": []}, limit=9), FakeSegmenter(), nms_iou=0.7, max_boxes=3)
-    told = finder.describe()
-    assert told == {
+    description = finder.describe()
+    assert description == {
         "detector": {"detector": "fake", "texts": ["dog"], "limit": 9},
         "segmenter": {"segmenter": "fake"},
         "nms_iou": 0.7,
         "max_boxes": 3,
     }
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(description)) == description
     assert finder.text_limit("a big dog") == (5, 9)
 
 

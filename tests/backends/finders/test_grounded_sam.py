@@ -105,11 +105,15 @@ def test_annotations_keep_their_form_and_do_not_depend_on_the_batch(annotator: G
 
 
 def test_settings_reach_the_models(annotator: GroundedSamAnnotator) -> None:
-    told = annotator.describe()
-    assert json.loads(json.dumps(told)) == told
-    assert (told["min_inside_box"], told["finder"]["nms_iou"], told["finder"]["max_boxes"]) == (0, 0.8, 20)
-    assert told["finder"]["detector"]["box_threshold"] == 0
-    assert told["finder"]["segmenter"]["dtype"] == "float32"
+    description = annotator.describe()
+    assert json.loads(json.dumps(description)) == description
+    assert (description["min_inside_box"], description["finder"]["nms_iou"], description["finder"]["max_boxes"]) == (
+        0,
+        0.8,
+        20,
+    )
+    assert description["finder"]["detector"]["box_threshold"] == 0
+    assert description["finder"]["segmenter"]["dtype"] == "float32"
 
 
 def test_what_lies_outside_the_box_is_rejected_with_figures(annotator: GroundedSamAnnotator) -> None:

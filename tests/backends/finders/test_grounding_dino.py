@@ -93,12 +93,12 @@ def test_what_is_found_does_not_depend_on_the_batch(detector: GroundingDinoDetec
     images = [picture(97, 97, 1), picture(97, 97, 2), picture(64, 111, 3), picture(97, 97, 4)]
     texts = ["a sheep", "the traffic cone on the road", "dog", "a dog"]
     together = detector.detect(images, texts)
-    for image, text, found in zip(images, texts, together, strict=True):
+    for image, text, detections in zip(images, texts, together, strict=True):
         (alone,) = detector.detect([image], [text])
-        assert len(found.scores) == 30
-        assert torch.allclose(alone.scores, found.scores, atol=1e-4)
-        assert torch.allclose(alone.boxes_xyxy, found.boxes_xyxy, atol=1e-2)
-        assert bool((found.boxes_xyxy >= 0).all())
+        assert len(detections.scores) == 30
+        assert torch.allclose(alone.scores, detections.scores, atol=1e-4)
+        assert torch.allclose(alone.boxes_xyxy, detections.boxes_xyxy, atol=1e-2)
+        assert bool((detections.boxes_xyxy >= 0).all())
     assert not torch.allclose(together[0].scores, together[3].scores, atol=1e-3)
 
 
@@ -126,11 +126,11 @@ def test_half_precision_finds_nearly_the_same(grounding_dino_files: Files, detec
     assert half.describe()["dtype"] == "bfloat16"
     image = picture(97, 131)
     (full,) = detector.detect([image], ["a sheep"])
-    (found,) = half.detect([image], ["a sheep"])
-    assert found.scores.dtype == found.boxes_xyxy.dtype == torch.float32
-    assert not torch.equal(found.scores, full.scores)
+    (detections,) = half.detect([image], ["a sheep"])
+    assert detections.scores.dtype == detections.boxes_xyxy.dtype == torch.float32
+    assert not torch.equal(detections.scores, full.scores)
     # Three digits of precision; queries may change places, as above.
-    assert torch.allclose(found.scores, full.scores, atol=0.1)
+    assert torch.allclose(detections.scores, full.scores, atol=0.1)
 
 
 def test_texts_of_one_caption_do_not_see_each_other(
@@ -173,27 +173,27 @@ def test_it_says_all_that_decides_what_is_found(
 ) -> None:
     config, _, text_encoder = grounding_dino_files
     assert isinstance(detector, Detector)
-    told = detector.describe()
-    assert json.loads(json.dumps(told)) == told
-    assert told["text_encoder"].startswith("bert#")
+    description = detector.describe()
+    assert json.loads(json.dumps(description)) == description
+    assert description["text_encoder"].startswith("bert#")
     same = tmp_path / "same.py"
     same.write_bytes(config.read_bytes())
-    assert make_detector(grounding_dino_files, config=same).describe() == told
+    assert make_detector(grounding_dino_files, config=same).describe() == description
     other = tmp_path / "other" / config.name
     other.parent.mkdir()
     other.write_text(config.read_text() + "\ntext_dropout = 0.1\n")
-    assert make_detector(grounding_dino_files, config=other).describe()["config"] != told["config"]
+    assert make_detector(grounding_dino_files, config=other).describe()["config"] != description["config"]
     encoder = tmp_path / "bert"
     encoder.mkdir()
     for file in text_encoder.iterdir():
         (encoder / file.name).write_bytes(file.read_bytes())
-    assert make_detector(grounding_dino_files, text_encoder=encoder).describe() == told
+    assert make_detector(grounding_dino_files, text_encoder=encoder).describe() == description
     settings = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps({**settings, "hidden_dropout_prob": 0.2}))
     changed = make_detector(grounding_dino_files, text_encoder=encoder).describe()
-    assert changed["text_encoder"] != told["text_encoder"]
+    assert changed["text_encoder"] != description["text_encoder"]
 
 
 def test_the_smallest_input_that_is_allowed_works(grounding_dino_files: Files) -> None:  # noqa: F811
-    (found,) = make_detector(grounding_dino_files, size_px=33).detect([picture(40, 40)], ["a dog"])
-    assert len(found.scores) == 30
+    (detections,) = make_detector(grounding_dino_files, size_px=33).detect([picture(40, 40)], ["a dog"])
+    assert len(detections.scores) == 30

@@ -82,11 +82,11 @@ def test_what_published_checkpoints_hold_besides_is_left_out(
     (expected,) = detector.detect([picture(97, 131)], ["a dog"])
     for number, form in enumerate(forms):
         torch.save(form, tmp_path / f"{number}.pth")
-        (found,) = make_detector(grounding_dino_files, checkpoint=tmp_path / f"{number}.pth").detect(
+        (detections,) = make_detector(grounding_dino_files, checkpoint=tmp_path / f"{number}.pth").detect(
             [picture(97, 131)], ["a dog"]
         )
-        assert torch.equal(found.scores, expected.scores)
-        assert torch.equal(found.boxes_xyxy, expected.boxes_xyxy)
+        assert torch.equal(detections.scores, expected.scores)
+        assert torch.equal(detections.boxes_xyxy, expected.boxes_xyxy)
 
 
 def test_checkpoints_that_do_not_fit_are_told(
@@ -130,7 +130,7 @@ def test_checkpoints_that_do_not_fit_are_told(
 def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged.pth"
-    told = 0
+    reported = 0
     for zipped in (True, False):
         torch.save({"model": {"a": torch.zeros(30, 30)}}, path, _use_new_zipfile_serialization=zipped)
         whole = np.frombuffer(path.read_bytes(), np.uint8)
@@ -142,8 +142,8 @@ def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
             with contextlib.suppress(ModelError):
                 load_checkpoint(path, "a checkpoint")  # a changed value is no fault of form
                 continue
-            told += 1
-    assert 200 < told < 400
+            reported += 1
+    assert 200 < reported < 400
 
 
 def test_a_checkpoint_of_another_configuration_is_told(grounding_dino_files: Files, tmp_path: Path) -> None:  # noqa: F811

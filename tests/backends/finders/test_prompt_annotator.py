@@ -186,8 +186,8 @@ def test_many_crops_are_one_call_and_each_gets_its_own() -> None:
 def test_describe_names_its_fields_alone() -> None:
     annotator = PromptAnnotator(FakeFinder({}), keep="best", min_inside_box=0.5)
     annotator.anything = object()  # type: ignore[attr-defined]
-    told = annotator.describe()
-    assert told == {
+    description = annotator.describe()
+    assert description == {
         "annotator": "prompt",
         "version": 1,
         "keep": "best",
@@ -196,7 +196,7 @@ def test_describe_names_its_fields_alone() -> None:
         "min_area_of_crop": 0.01,
         "finder": {"finder": "fake", "texts": [], "limit": 16},
     }
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(description)) == description
 
 
 @pytest.mark.parametrize(

@@ -146,17 +146,17 @@ def test_it_can_be_sent_to_another_process() -> None:
 def test_a_finder_that_gives_something_else_is_told(rows: Any, message: str) -> None:
     class Broken(FakeFinder):
         def find(self, images: Any, texts: Any) -> list[list[Masks]]:
-            found: list[list[Masks]] = rows
-            return found
+            answers: list[list[Masks]] = rows
+            return answers
 
     with pytest.raises(GenerationError, match=message):
         PromptLocator(Broken({})).locate(sample_of(), "road")
 
 
 def test_describe_is_json_and_settings_are_checked() -> None:
-    told = PromptLocator(road()).describe()
-    assert told["finder"] == road().describe()
-    assert json.loads(json.dumps(told)) == told
+    description = PromptLocator(road()).describe()
+    assert description["finder"] == road().describe()
+    assert json.loads(json.dumps(description)) == description
     with pytest.raises(SettingError, match=r"cache_size=0(.|\n)*1 or more"):
         PromptLocator(road(), cache_size=0)
 

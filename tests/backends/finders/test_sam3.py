@@ -16,24 +16,24 @@ def test_sam3_finds_what_the_librarys_own_call_does(tiny_models: Models) -> None
     images = [picture(97, 131, 0), picture(17, 11, 1)]
     finder = Sam3Finder(tiny_models("sam3"), score_threshold=0, nms_iou=1, device="cpu")
     with counting(finder.model.vision_encoder) as batches:
-        found = finder.find(images, [["rider"], ["a dog", "the cat"]])
+        answers = finder.find(images, [["rider"], ["a dog", "the cat"]])
     assert batches == [2]
-    assert [len(row) for row in found] == [1, 2]
+    assert [len(row) for row in answers] == [1, 2]
     model, processor = (cls.from_pretrained(tiny_models("sam3")) for cls in (AutoModel, AutoProcessor))
-    for image, row, texts in zip(images, found, (["rider"], ["a dog", "the cat"]), strict=True):
+    for image, row, texts in zip(images, answers, (["rider"], ["a dog", "the cat"]), strict=True):
         size = tuple(image.shape[-2:])
         for masks, text in zip(row, texts, strict=True):
             inputs = processor(images=image, text=text, return_tensors="pt", input_data_format="channels_first")
             inputs.pop("original_sizes")
             with torch.no_grad():
                 output = model.eval()(**inputs)
-            (told,) = processor.post_process_instance_segmentation(output, threshold=0.0, target_sizes=[size])
-            order = told["scores"].argsort(descending=True, stable=True)
-            assert torch.allclose(masks.scores, told["scores"][order], atol=1e-5)
-            assert float((masks.masks == told["masks"][order].bool()).float().mean()) > 0.999
+            (reference,) = processor.post_process_instance_segmentation(output, threshold=0.0, target_sizes=[size])
+            order = reference["scores"].argsort(descending=True, stable=True)
+            assert torch.allclose(masks.scores, reference["scores"][order], atol=1e-5)
+            assert float((masks.masks == reference["masks"][order].bool()).float().mean()) > 0.999
             assert masks.masks.dtype == torch.bool
             limits = torch.tensor([size[1], size[0]] * 2)
-            assert torch.allclose(masks.boxes_xyxy, told["boxes"][order].clamp(min=0).minimum(limits), atol=1e-2)
+            assert torch.allclose(masks.boxes_xyxy, reference["boxes"][order].clamp(min=0).minimum(limits), atol=1e-2)
 
 
 def test_sam3_drops_doubles_and_what_is_under_its_thresholds(tiny_models: Models) -> None:  # noqa: F811

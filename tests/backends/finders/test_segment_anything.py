@@ -25,9 +25,9 @@ def test_masks_are_those_of_the_librarys_own_call(segmenter: SegmentAnythingSegm
     predictor = SamPredictor(segmenter.model)
     predictor.set_image(image.permute(1, 2, 0).numpy())
     for box, mask in zip(boxes, masks[0], strict=True):
-        found, quality, _ = predictor.predict(box=box.numpy(), multimask_output=True)
+        reference, quality, _ = predictor.predict(box=box.numpy(), multimask_output=True)
         # They resize in 8-bit levels, we in floating point.
-        assert float(np.mean(found[quality.argmax()] == mask.numpy())) > 0.98
+        assert float(np.mean(reference[quality.argmax()] == mask.numpy())) > 0.98
         assert 0.01 < float(mask.float().mean()) < 0.99
 
 
@@ -49,8 +49,8 @@ def test_the_encoder_in_half_precision_finds_nearly_the_same(
     assert isinstance(half, Segmenter)
     assert half.describe() == {**segmenter.describe(), "dtype": "bfloat16"}
     boxes = [torch.tensor([[20.0, 10.0, 90.0, 80.0]])]
-    (full,), (found,) = segmenter.segment([picture(97, 131)], boxes), half.segment([picture(97, 131)], boxes)
-    assert float((full == found).float().mean()) > 0.95
+    (full,), (rounded,) = segmenter.segment([picture(97, 131)], boxes), half.segment([picture(97, 131)], boxes)
+    assert float((full == rounded).float().mean()) > 0.95
 
 
 @pytest.mark.parametrize(

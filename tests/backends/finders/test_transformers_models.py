@@ -43,12 +43,12 @@ def test_boxes_are_those_of_the_librarys_own_call(tiny_models: Models, name: str
     inputs = processor(images=[image], text=[text], return_tensors="pt")
     with torch.no_grad():
         output = model(**inputs)
-    (told,) = processor.post_process_grounded_object_detection(output, threshold=0.0, target_sizes=[(h, w)])
-    boxes = told["boxes"].clamp(min=0).minimum(torch.tensor([w, h, w, h]))
+    (reference,) = processor.post_process_grounded_object_detection(output, threshold=0.0, target_sizes=[(h, w)])
+    boxes = reference["boxes"].clamp(min=0).minimum(torch.tensor([w, h, w, h]))
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    order = told["scores"][inside].argsort(descending=True, stable=True)
+    order = reference["scores"][inside].argsort(descending=True, stable=True)
     assert len(order) > 3
-    assert torch.allclose(ours.scores, told["scores"][inside][order], atol=1e-5)
+    assert torch.allclose(ours.scores, reference["scores"][inside][order], atol=1e-5)
     assert torch.allclose(ours.boxes_xyxy, boxes[inside][order], atol=1e-2)
 
 

@@ -50,14 +50,14 @@ def damaged(data: bytes, draw: Any) -> bytes:
 @given(data=st.data())
 def test_a_folder(tmp_path: Path, form: str, data: st.DataObject) -> None:
     (tmp_path / f"dog.{form.lower()}").write_bytes(damaged(encoded(cutout(), form), data.draw))
-    told = "dog"
+    message = "dog"
     try:
         bank = ObjectBank.from_folder(tmp_path, min_size_px=1)
         json.dumps(bank.describe())
         bank.cutout(0)
     except ObjectBankError as error:
-        told = str(error)
-    assert "dog" in told
+        message = str(error)
+    assert "dog" in message
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -68,9 +68,9 @@ def test_photographs(tmp_path: Path, form: str, data: st.DataObject) -> None:
     upright = picture().transpose(Image.Transpose.ROTATE_90)
     path = write(tmp_path, instances(images=[image()]))
     (tmp_path / "images" / "one.png").write_bytes(damaged(encoded(upright, form), data.draw))
-    told = "one.png"
+    message = "one.png"
     try:
         ObjectBank.from_coco(path).cutout(0)
     except ObjectBankError as error:
-        told = str(error)
-    assert "one.png" in told
+        message = str(error)
+    assert "one.png" in message

@@ -69,7 +69,7 @@ def test_coco_filters_and_reasons(coco: tuple[Path, Path, dict[str, Any]]) -> No
     assert bank.classes() == ("cow", "dog")
     assert [source.name for source in bank._sources] == ["one.jpg#2", "one.jpg#4", "one.jpg#7"]
     assert sum(bank.dropped.values()) == 5
-    assert bank.dropped["cut by their image's border"] == 1
+    assert bank.dropped["truncated by their image's border"] == 1
     assert bank.dropped["crowds"] == 1
     assert bank.cutout(0).alpha.shape == bank.cutout(0).image.shape[1:]
     assert abs(bank.cutout(0).alpha.shape[0] - 49) <= 1
@@ -109,7 +109,7 @@ def test_coco_bad_outline_is_left_out_and_names_the_cutout(coco: tuple[Path, Pat
     data["annotations"][1]["segmentation"] = {"size": [9, 9], "counts": [81]}
     path.write_text(json.dumps(data))
     bank = ObjectBank.from_coco(path, images)
-    assert bank.dropped["whose run lengths cannot be used"] == 1
+    assert bank.dropped["whose run lengths are not usable"] == 1
     assert "one.jpg#2: size [9, 9], image [90, 130] (h, w)" in bank.summary()
 
 

@@ -33,7 +33,7 @@ def test_an_image_of_another_size_is_left_out_and_both_sizes_are_named(
 def test_the_real_size_decides_what_is_cut_by_the_border(tmp_path: Path) -> None:
     rows = [annotation(), annotation(id=2, segmentation=[rectangle(70, 40, 129, 80)], bbox=None)]
     bank = ObjectBank.from_coco(write(tmp_path, instances(rows, [image(width=-1, height=-1)])))
-    assert bank.dropped == {"cut by their image's border": 1}
+    assert bank.dropped == {"truncated by their image's border": 1}
 
 
 def test_an_image_that_is_replaced_is_no_longer_that_of_the_outlines(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_equal_last_parts_are_not_mixed_up(tmp_path: Path) -> None:
     picture().save(tmp_path / "images" / "a" / "one.png")
     bank = ObjectBank.from_coco(path, tmp_path / "images")
     assert [source.name for source in bank._sources] == ["/data/a/one.png#1"]
-    assert bank.dropped == {"whose image is not there": 1}
+    assert bank.dropped == {"whose image file is missing": 1}
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_images_that_are_not_found_name_file_folders_and_option(tmp_path: Path) 
     path = write(tmp_path, instances(images=[image(file_name="gone.png")]))
     with pytest.raises(ObjectBankError) as caught:
         ObjectBank.from_coco(path)
-    for told in (str(path), str(tmp_path / "images"), "gone.png", "images_dir="):
-        assert told in str(caught.value)
+    for part in (str(path), str(tmp_path / "images"), "gone.png", "images_dir="):
+        assert part in str(caught.value)
     assert "--images" in caught.value.on_command_line()
     with pytest.raises(ObjectBankError, match=r"(?s)gone\.png.*images_dir=") as caught:
         ObjectBank.from_coco(path, tmp_path / "images")

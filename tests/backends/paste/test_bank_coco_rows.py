@@ -107,19 +107,22 @@ def test_what_is_usable_is_used(tmp_path: Path, case: str) -> None:
 
 
 UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
-    "odd": (annotation(segmentation=[[20, 30, 70, 30, 70, 65, 20]]), "no pairs of finite numbers"),
-    "null": (annotation(segmentation=[[20, 30, 70, None, 70, 65, 20, 65]]), "no pairs of finite numbers"),
-    "NaN": (annotation(segmentation=[[20, 30, 70, NAN, 70, 65, 20, 65]]), "no pairs of finite numbers"),
-    "infinite": (annotation(segmentation=[[20, 30, INF, 30, -INF, 65, 20, 65]]), "no pairs of finite numbers"),
-    "texts": (annotation(segmentation=[["a", "b", "c", "d", "e", "f"]]), "no pairs of finite numbers"),
-    "true": (annotation(segmentation=[[True, False] * 4]), "no pairs of finite numbers"),
+    "odd": (annotation(segmentation=[[20, 30, 70, 30, 70, 65, 20]]), "not pairs of finite numbers"),
+    "null": (annotation(segmentation=[[20, 30, 70, None, 70, 65, 20, 65]]), "not pairs of finite numbers"),
+    "NaN": (annotation(segmentation=[[20, 30, 70, NAN, 70, 65, 20, 65]]), "not pairs of finite numbers"),
+    "infinite": (annotation(segmentation=[[20, 30, INF, 30, -INF, 65, 20, 65]]), "not pairs of finite numbers"),
+    "texts": (annotation(segmentation=[["a", "b", "c", "d", "e", "f"]]), "not pairs of finite numbers"),
+    "true": (annotation(segmentation=[[True, False] * 4]), "not pairs of finite numbers"),
     "one piece bad": (annotation(segmentation=[rectangle(20, 30, 70, 65), [1, None, 3, 4, 5, 6]]), "finite numbers"),
-    "dicts": (annotation(segmentation=[{"x": 1, "y": 2}]), "no pairs of finite numbers"),
+    "dicts": (annotation(segmentation=[{"x": 1, "y": 2}]), "not pairs of finite numbers"),
     "whole numbers of 400 digits": (annotation(segmentation=[[10**400, 30, 70, 30, 70, 65]]), "finite numbers"),
-    "whole numbers of 300 digits": (annotation(segmentation=[[10**300, 30, 70, 30, 70, 65]]), "leaves its image"),
-    "huge": (annotation(segmentation=[[1e300, 30, 70, 30, 70, -1e300]]), "leaves its image"),
-    "far outside": (annotation(segmentation=[rectangle(80, 120, 280, 26000)], bbox=None), "leaves its image"),
-    "beside the image": (annotation(segmentation=[rectangle(-70, 30, -20, 65)], bbox=None), "leaves its image"),
+    "whole numbers of 300 digits": (
+        annotation(segmentation=[[10**300, 30, 70, 30, 70, 65]]),
+        "extends beyond its image",
+    ),
+    "huge": (annotation(segmentation=[[1e300, 30, 70, 30, 70, -1e300]]), "extends beyond its image"),
+    "far outside": (annotation(segmentation=[rectangle(80, 120, 280, 26000)], bbox=None), "extends beyond its image"),
+    "beside the image": (annotation(segmentation=[rectangle(-70, 30, -20, 65)], bbox=None), "extends beyond its image"),
     "empty": (annotation(segmentation=[]), "without an outline"),
     "empty pieces": (annotation(segmentation=[[], []]), "no inside"),
     "nested empty": (annotation(segmentation=[[[]]]), "finite numbers"),
@@ -177,7 +180,7 @@ def test_outlines_of_a_larger_picture_discredit_the_others_of_their_image(tmp_pa
     assert [bank.name(i) for i in range(len(bank))] == ["two.png#3"]
     assert bank.dropped == {
         "whose outline is of a larger picture than its image": 1,
-        "beside outlines of a larger picture than their image": 1,
+        "whose image has other outlines of a larger picture": 1,
     }
 
 
@@ -294,6 +297,18 @@ def change(data: Any, path: tuple[Any, ...], value: Any) -> None:
         del data[path[-1]]
     else:
         data[path[-1]] = value
+
+
+def test_text_that_cannot_be_encoded_can_be_printed(tmp_path: Path) -> None:
+    lone = {"size": "\udce9", "counts": encode_counts(runs())}
+    bank = ObjectBank.from_coco(
+        write(tmp_path, instances([annotation(), annotation(id=2, segmentation=lone)])), min_area_px=0, min_size_px=0
+    )
+    assert "\\udce9" in bank.summary()
+    bank.summary().encode()
+    with pytest.raises(ObjectBankError, match="not a COCO instances file") as caught:
+        ObjectBank.from_coco(write(tmp_path, {"\udce9": []}))
+    str(caught.value).encode()
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

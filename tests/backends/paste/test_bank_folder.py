@@ -85,11 +85,11 @@ def test_pictures_that_cannot_be_read_are_left_out_counted_and_named(folder: Pat
     bank = ObjectBank.from_folder(folder)
     assert len(bank) == 3
     assert bank.dropped["unreadable"] == 3
-    assert bank.dropped["of float or 32-bit values, whose white is not known"] == 1
-    told = bank.summary()
-    assert "cone/empty.webp: it is empty" in told
+    assert bank.dropped["of float or 32-bit values, whose white level is not known"] == 1
+    summary = bank.summary()
+    assert "cone/empty.webp: it is empty" in summary
     for name in ("cone/text.png", "cone/folder.png", "cone/float.png: mode 'F'"):
-        assert name in told
+        assert name in summary
     with pytest.raises(ObjectBankError, match=r"3 unreadable \(cone/empty\.webp"):
         ObjectBank.from_folder(folder, min_size_px=500)
 

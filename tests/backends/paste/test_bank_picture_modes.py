@@ -83,5 +83,5 @@ def test_modes_of_photographs(tmp_path: Path, mode: str) -> None:
 def test_floats_are_left_out_and_named(tmp_path: Path) -> None:
     saved = Image.fromarray(np.asarray(picture().convert("L"), dtype=np.float32) / 255)
     path = write(tmp_path, instances(images=[image(file_name="one.tif")]), saved=saved, name="one.tif")
-    with pytest.raises(ObjectBankError, match=r"whose white is not known \(one\.tif: mode 'F'\)"):
+    with pytest.raises(ObjectBankError, match=r"whose white level is not known \(one\.tif: mode 'F'\)"):
         ObjectBank.from_coco(path)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.backends.paste.bank_recipe import paste_recipe
-from poc_aug.errors import RecipeError
+from poc_aug.errors import RecipeError, SettingError
 from poc_aug.recipe import PerspectiveSize, PixelSize
 from tests.helpers.bank_cases import bank, table  # noqa: F401
 
@@ -31,13 +31,13 @@ def test_paste_recipe_uses_real_sizes(bank: ObjectBank) -> None:  # noqa: F811
 
 def test_paste_recipe_errors(bank: ObjectBank, tmp_path: Path) -> None:  # noqa: F811
     Image.fromarray(table(83, 121)).save(tmp_path / "gizmo.png")
-    strange = ObjectBank.from_folder(tmp_path)
-    with pytest.raises(RecipeError, match="'gizmo' is not known"):
-        paste_recipe(strange)
-    assert paste_recipe(strange, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
-    with pytest.raises(RecipeError, match=r"sizes for \['dragon'\]"):
+    unknown_sizes = ObjectBank.from_folder(tmp_path)
+    with pytest.raises(SettingError, match="'gizmo' is not known"):
+        paste_recipe(unknown_sizes)
+    assert paste_recipe(unknown_sizes, sizes={"gizmo": PerspectiveSize(size_m=0.4)})
+    with pytest.raises(SettingError, match=r"sizes for \['dragon'\]"):
         paste_recipe(bank, sizes={"dragon": PerspectiveSize(size_m=0.4)})
-    with pytest.raises(RecipeError, match=r"sizes 'huge'(.|\n)*40:120px(.|\n)*0.05:0.2(.|\n)*metres"):
+    with pytest.raises(SettingError, match=r"sizes 'huge'(.|\n)*40:120px(.|\n)*0.05:0.2(.|\n)*metres"):
         paste_recipe(bank, sizes="huge")
     with pytest.raises(RecipeError, match="crop_scale"):
         paste_recipe(bank, crop_scale=0.1)

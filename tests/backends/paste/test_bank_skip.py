@@ -20,7 +20,8 @@ from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cache import Cache
 from poc_aug.errors import GenerationError, ObjectBankError
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.generation.warming import WarmReport, warm_cache
+from poc_aug.generation.warm_report import WarmReport
+from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import OodLabels
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Crop, Extent, Filled, Rejection

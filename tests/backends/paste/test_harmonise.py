@@ -12,13 +12,13 @@ from tests.helpers.bank_cases import edges
 
 def test_sharp_object_is_blurred_to_the_scene_and_never_sharpened() -> None:
     opacity = torch.ones((64, 97))
-    blurred, _, told = match_sharpness(edges(0.6), opacity, edges(1.5))
-    assert 0.8 < float(told["blur_px"]) < 2.0  # type: ignore[arg-type]
+    blurred, _, correction = match_sharpness(edges(0.6), opacity, edges(1.5))
+    assert 0.8 < float(correction["blur_px"]) < 2.0  # type: ignore[arg-type]
     measured = edge_blur_px(blurred)
     assert measured is not None
     assert abs(measured - 1.5) < 0.5
-    same_, _, told = match_sharpness(edges(1.5), opacity, edges(0.6))
-    assert told["blur_px"] == 0
+    same_, _, correction = match_sharpness(edges(1.5), opacity, edges(0.6))
+    assert correction["blur_px"] == 0
     assert torch.equal(same_, edges(1.5))
 
 
@@ -29,8 +29,8 @@ def test_light_moves_towards_the_scene_within_bounds() -> None:
     box = (30, 30, 40, 31)
     means = []
     for level in (0.02, 0.2, 0.5, 0.9):
-        out, told = match_colours(thing, mask, torch.full((3, 120, 111), level), box, None, draw)
-        assert 0.4 <= float(told["gain"]) <= 1.2  # type: ignore[arg-type]
+        out, correction = match_colours(thing, mask, torch.full((3, 120, 111), level), box, None, draw)
+        assert 0.4 <= float(correction["gain"]) <= 1.2  # type: ignore[arg-type]
         means.append(float(out.mean()))
     assert means == sorted(means)
     assert means[0] < 0.55

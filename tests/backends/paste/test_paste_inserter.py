@@ -216,9 +216,9 @@ def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -
 
 def test_provenance_is_json(bank: ObjectBank) -> None:  # noqa: F811
     view = Camera(-40.0, 1.3, 300.0, 50.0)
-    told = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
-    assert json.loads(json.dumps(told)) == told
-    assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= told.keys()
+    provenance = dict(one(PasteInserter(bank), crop_of(camera=view)).provenance)
+    assert json.loads(json.dumps(provenance)) == provenance
+    assert {"category", "source", "scale", "flip", "harmonise", "shadow"} <= provenance.keys()
 
 
 def test_box_at_the_frames_corner(bank: ObjectBank) -> None:  # noqa: F811

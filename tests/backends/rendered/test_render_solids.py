@@ -105,9 +105,9 @@ def test_shadow_falls_away_from_the_light() -> None:
     model = Model((ModelPart(RoundedBox((0.2, 0.5, 0.2)), Plain((0.5, 0.5, 0.5), 1), (0, 0.5, 0)),))
     light = np.array([-1, 1, 0], dtype=np.float32) / np.float32(2**0.5)
     ground = np.array([[0.5, 0, 0], [-0.5, 0, 0], [0.5, 0, 1.5], [9, 0, 0]], dtype=np.float32).T
-    seen = soft_visibility(model, ground, light, bounds_of(model.points()), 0.1)
-    assert seen[0] < 0.05
-    assert (seen[1:] > 0.95).all()
+    visibility = soft_visibility(model, ground, light, bounds_of(model.points()), 0.1)
+    assert visibility[0] < 0.05
+    assert (visibility[1:] > 0.95).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -221,9 +221,9 @@ def test_an_object_outside_the_crop_is_rejected() -> None:
 
 
 def test_unknown_kinds_list_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"sofa(.|\n)*traffic cone"):
+    with pytest.raises(SettingError, match=r"sofa(.|\n)*traffic cone"):
         RenderedInserter(["ball", "sofa"])
-    with pytest.raises(RecipeError, match="empty"):
+    with pytest.raises(SettingError, match="empty"):
         RenderedInserter([])
     with pytest.raises(RecipeError, match=r"no rendered object 'tyre'(.|\n)*one of: ball"):
         RenderedInserter(["ball"]).extent("tyre", 1)

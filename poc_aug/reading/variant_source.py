@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, SupportsIndex, get_args
+from typing import Protocol
 
 import torch
 
 from poc_aug import seeding
 from poc_aug.cache import Cache
-from poc_aug.camera import Calibration
-from poc_aug.errors import CacheMissError, SettingError
+from poc_aug.camera_model import Calibration
+from poc_aug.errors import CacheMissError
 from poc_aug.items.open_item import OpenItem
-from poc_aug.live import Live, Outcome, Schedule
-from poc_aug.reading.live_settings import LiveSettings
+from poc_aug.reading.outcomes import Outcome
+from poc_aug.reading.parameters import OnMiss, Shown
+from poc_aug.reading.schedule import Schedule
 from poc_aug.types import Sample, Variant
-
-OnMiss = Literal["original", "raise", "generate", "background"]
-Shown = Literal["random", "all"] | int
-
-GENERATING: tuple[OnMiss, ...] = ("generate", "background")
 
 
 @dataclass(slots=True)
@@ -33,13 +28,13 @@ class Reading:
         index: the item's index.
         place: which of its sample's items it is, with ``variants="all"``.
         key: its sample's key.
-        item: the base item, open; nothing is written to it before it is known what to.
-        choices: variants that are still to be tried, in order: those that were rejected everywhere are passed over.
-        variant: what is composed.
+        item: the base item, open; nothing is written to it before its variant is found.
+        choices: variants that are still to be tried, in order: those in which every attempt was rejected are skipped.
+        variant: what is composed: one with insertions, or ``None``.
         missing: the variant that has to be generated first.
         outcome: what became of it.
         wait_s: seconds that it waited for the generation process.
-        calibrate: reads the frame's calibration, where what is generated needs it.
+        calibrate: reads the frame's calibration, if what is generated needs it.
     """
 
     index: int
@@ -54,7 +49,7 @@ class Reading:
     calibrate: Callable[[], Calibration] | None = None
 
     def sample(self) -> Sample:
-        """The base item.
+        """The base item as a sample to generate for.
 
         Raises:
             CalibrationError: its camera's file is missing or broken, and the recipe needs it.
@@ -63,16 +58,28 @@ class Reading:
         return sample if self.calibrate is None else replace(sample, calibration=self.calibrate())
 
     def show(self, variant: Variant, outcome: Outcome) -> None:
-        """This is what is composed."""
+        """Have this variant composed."""
         self.variant, self.outcome, self.missing = variant, outcome, None
+
+
+class VariantGenerator(Protocol):
+    """Generates what the cache does not hold; see `poc_aug.live.LiveGenerator`."""
+
+    def generate(self, requests: Sequence[tuple[Sample, int]]) -> list[Variant | None]:
+        """Generate variants of samples, by index, and wait for them; ``None`` for one that training goes without."""
+        ...
+
+    def offer(self, make_sample: Callable[[], Sample], key: str, index: int) -> bool:
+        """Have a variant generated ahead, without waiting for it; ``False`` if the queue is full."""
+        ...
 
 
 class VariantSource:
     """Finds, or has generated, what items show.
 
     Args:
-        cache: what is there.
-        live: generates what is not; ``None``: the cache is all there is.
+        cache: holds the variants.
+        live: generates those that the cache does not hold; ``None``: it is read as it is.
         schedule: variants of a sample, with ``live``.
         variants: "random", "all", or a number.
         on_miss: see `poc_aug.dataset.POCAugmentedDataset`.
@@ -80,18 +87,26 @@ class VariantSource:
     """
 
     def __init__(
-        self, cache: Cache, live: Live | None, schedule: Schedule, variants: Shown, on_miss: OnMiss, seed: int
+        self,
+        cache: Cache,
+        live: VariantGenerator | None,
+        schedule: Schedule,
+        variants: Shown,
+        on_miss: OnMiss,
+        seed: int,
     ) -> None:
         self.cache, self.live, self.schedule = cache, live, schedule
         self.variants, self.on_miss, self.seed = variants, on_miss, seed
 
-    def draw(self, reading: Reading, epoch: int) -> None:
-        """Draw what an item shows in an epoch, and take it, if it is there.
+    def draw(self, reading: Reading, epoch: int, p: float) -> None:
+        """Draw whether an item is augmented (with probability ``p``) and what it shows; take that if it is there.
 
         Raises:
             CacheMissError: it is not, and ``on_miss="raise"``.
             GenerationProcessError: the generation process is gone, and ``on_server_failure="raise"``.
         """
+        if seeding.unit(self.seed, "read", epoch, reading.key, reading.index) >= p:
+            return
         choices = self._choices(reading, epoch)
         reading.choices = iter(choices)
         self._look_up(reading)
@@ -100,23 +115,23 @@ class VariantSource:
         if self.on_miss == "background" and reading.missing is not None:
             self.live.offer(reading.sample, reading.key, reading.missing)
             reading.missing = None
-            self._make_do(reading, choices)
+            self._show_substitute(reading, choices)
         for index in self.schedule.coming(reading.key, epoch):
             if self._get(reading.key, index) is None and not self.live.offer(reading.sample, reading.key, index):
                 break
 
-    def generate(self, readings: Sequence[Reading]) -> None:
-        """Wait for all that is missing.
+    def fetch_missing(self, readings: Sequence[Reading]) -> None:
+        """Have generated what items are to show and the cache does not hold, and wait for it.
 
         Raises:
-            PocAugError: see `poc_aug.live.Live.generate`.
+            PocAugError: see `poc_aug.live.LiveGenerator.generate`.
         """
-        while missing := [(each, each.missing) for each in readings if each.missing is not None]:
+        while missing := [(reading, reading.missing) for reading in readings if reading.missing is not None]:
             assert self.live is not None
             started = time.perf_counter()
-            found = self.live.generate([(reading.sample(), index) for reading, index in missing])
+            variants = self.live.generate([(reading.sample(), index) for reading, index in missing])
             waited_s = (time.perf_counter() - started) / len(missing)  # they wait together
-            for (reading, _), variant in zip(missing, found, strict=True):
+            for (reading, _), variant in zip(missing, variants, strict=True):
                 reading.wait_s += waited_s
                 reading.missing = None
                 if variant is not None and variant.insertions:
@@ -126,7 +141,7 @@ class VariantSource:
                     self._look_up(reading)
 
     def _choices(self, reading: Reading, epoch: int) -> list[int]:
-        """Variants that may be shown, in order; more than one only where rejected ones are passed over."""
+        """Variants that may be shown, in order: the next one is tried if every attempt of one was rejected."""
         key = reading.key
         slots = self.cache.variants(key) if self.live is None else range(self.schedule.variants)
         if self.variants == "random":
@@ -143,7 +158,7 @@ class VariantSource:
         return [self.schedule.index(key, slot, epoch) for slot in wanted]
 
     def _look_up(self, reading: Reading) -> None:
-        """Take the first choice that shows something, or note the first one that is not there."""
+        """Take the first choice that has insertions, or note the first one that is not there."""
         for index in reading.choices:
             variant = self._get(reading.key, index)
             if variant is None:
@@ -151,15 +166,15 @@ class VariantSource:
                 reading.missing = index if self.live is not None else None
                 return
             if variant.insertions:
-                # One that waited for another before is one that was generated for.
+                # An item that waited for another choice before counts as generated.
                 reading.show(variant, Outcome.GENERATED if reading.wait_s else Outcome.HIT)
                 return
             reading.outcome = Outcome.EMPTY
         if reading.outcome == Outcome.PLAIN:  # there was no choice
             reading.outcome = Outcome.MISSED
 
-    def _make_do(self, reading: Reading, choices: Sequence[int]) -> None:
-        """Show another variant that is there: one that could have been drawn, else what the slots held before."""
+    def _show_substitute(self, reading: Reading, choices: Sequence[int]) -> None:
+        """Show another variant that is there: one that could have been drawn, otherwise one that a slot held before."""
         older = (index for choice in choices for index in self.schedule.older(choice))
         for index in (*reading.choices, *older):
             variant = self._get(reading.key, index)
@@ -178,37 +193,3 @@ class VariantSource:
                 expected="every variant that can be drawn",
                 hint="run warm_cache again on this dataset, or set on_miss='original'",
             )
-
-
-def check_source(pipeline: object, variants: object, variant: object, on_miss: str, live: LiveSettings | None) -> None:
-    """Check what decides where variants come from, before anything is opened.
-
-    Raises:
-        SettingError: a parameter out of its range, or one that needs another.
-    """
-    if on_miss not in get_args(OnMiss):
-        raise SettingError(f"on_miss={on_miss!r}", expected=f"one of {get_args(OnMiss)}")
-    if (on_miss in GENERATING) != (pipeline is not None):
-        raise SettingError(
-            f"on_miss={on_miss!r} {'with' if pipeline is not None else 'without'} pipeline=",
-            expected=f"pipeline= with one of {GENERATING}, and only with them",
-        )
-    if live is not None and not isinstance(live, LiveSettings):
-        raise SettingError(f"live={live!r}", expected="LiveSettings(...)")
-    if live is not None and pipeline is None:
-        raise SettingError(
-            f"live={live!r} without pipeline=",
-            expected="live= with pipeline= only: without it, what the cache holds is read",
-        )
-    if variants not in ("random", "all"):
-        raise SettingError(
-            f"variants={variants!r}",
-            expected="'random' or 'all'",
-            hint="variant=0 shows one of them; with pipeline=, live=LiveSettings(num_variants=3) says how many",
-        )
-    if variant is not None and variants != "random":
-        raise SettingError(
-            f"variant={variant!r} with variants={variants!r}", expected="one of the two", hint="leave variants= out"
-        )
-    if variant is not None and (not isinstance(variant, SupportsIndex) or operator.index(variant) < 0):
-        raise SettingError(f"variant={variant!r}", expected="the number of a variant, from 0")

@@ -1,0 +1,93 @@
+"""Reads the frames that a run needs, ahead of it, in loader processes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from poc_aug.camera import FrameCalibrations
+from poc_aug.errors import DatasetError
+from poc_aug.generation.unreadable import UnreadableSample
+from poc_aug.items.label_ids import distinct_ids
+from poc_aug.items.open_item import Adapt, open_item
+from poc_aug.labels.schema import LabelSchema, check_label_ids
+from poc_aug.types import Sample
+
+
+class FrameDataset(Dataset[Any]):
+    """Some samples of a dataset, opened and their label ids checked; in loader processes, if there are any.
+
+    Args:
+        base: the dataset.
+        keys: the key of each of its samples.
+        numbers: which samples are read, in order.
+        adapt: how to take image and labels out of items of another form.
+        schema: label schema of the dataset, if it is known.
+        calibrations: where the frames' cameras are known from, if the recipe takes them from files.
+    """
+
+    def __init__(
+        self,
+        base: Dataset[Any],
+        keys: Sequence[str],
+        numbers: Sequence[int],
+        adapt: Adapt | None,
+        schema: LabelSchema | None,
+        calibrations: FrameCalibrations | None,
+    ) -> None:
+        self.base, self.keys, self.numbers, self.adapt, self.schema = base, keys, numbers, adapt, schema
+        self.calibrations = calibrations
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Sample | UnreadableSample:
+        number = self.numbers[index]
+        key = self.keys[number]
+        try:
+            sample = open_item(self.base[number], self.adapt, key=key).sample(key)
+            check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
+            if self.calibrations is not None:
+                sample = replace(sample, calibration=self.calibrations.of(number))
+            return sample
+        except Exception as error:
+            # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
+            return UnreadableSample.of(key, error)
+
+
+def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | UnreadableSample]:
+    """Start to read frames, ahead of time if there are loader processes.
+
+    Args:
+        frames: what is read.
+        workers: loader processes; 0 reads in this process.
+
+    Raises:
+        DatasetError: the dataset cannot be sent to loader processes.
+    """
+    if not len(frames):
+        workers = 0
+    loader = DataLoader(
+        frames,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        # Without a generator of its own a loader draws its base seed from the global random state.
+        generator=torch.Generator().manual_seed(0),
+    )
+    try:
+        return iter(loader)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if workers == 0:
+            raise
+        raise DatasetError(
+            f"the dataset cannot be sent to loader processes: {type(error).__name__}: {error}",
+            expected="a dataset that can be pickled: no lambdas, no open files",
+            hint="name the function at module level, or read in this process: workers=0",
+            command="name the function at module level, or read in this process: --workers 0",
+        ) from error
