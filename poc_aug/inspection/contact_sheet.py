@@ -126,15 +126,9 @@ def tiles_of(
     Raises:
         CacheDatasetMismatchError: none of the dataset's samples is in the cache, or one has another content.
     """
-<<<<<<< HEAD
     own_keys = dataset_keys(dataset, keys)
     names = stored_keys(own_keys, set(cache.keys()), dataset)
-    check_held(names, own_keys, cache, dataset, misses_meant=True)  # samples that are not in the cache are not shown
-=======
-    own = dataset_keys(dataset, keys)
-    names = stored_keys(own, set(cache.keys()), dataset)
-    check_held(names, own, cache, dataset, misses_allowed=True)  # those that are not there are not shown
->>>>>>> core
+    check_held(names, own_keys, cache, dataset, misses_allowed=True)  # samples that are not in the cache are not shown
     advice = key_advice(dataset)
     tiles: list[Tile] = []
     stored = [(number, key, cache.variants(key)) for key, number in first_of_each(names).items()]
