@@ -15,7 +15,7 @@ from poc_aug.seeding import generator
 Loss = Callable[..., torch.Tensor]
 
 sharp_energy = partial(energy_margin, margin_in=-20.0, margin_out=20.0)  # no pixel is beyond its margin
-LOSSES = [outlier_exposure, entropy_maximisation, sharp_energy, rba_hinge]
+LOSSES: list[Loss] = [outlier_exposure, entropy_maximisation, sharp_energy, rba_hinge]
 
 
 def logits(seed: int = 0, shape: tuple[int, ...] = (2, 5, 17, 11), scale: float = 3.0) -> torch.Tensor:
@@ -39,6 +39,7 @@ def test_gradients_are_the_losses(loss: Loss) -> None:
 def test_ignored_pixels_get_no_gradient_and_half_precision_is_safe(loss: Loss) -> None:
     x = logits(3, (2, 5, 3, 4)).requires_grad_()
     loss(x, labels()).backward()
+    assert x.grad is not None
     assert (x.grad[1, :, 1] == 0).all()
     assert (x.grad[0, :, 0] != 0).any()
     half = logits(3, (2, 5, 3, 4)).half()
@@ -52,6 +53,7 @@ def test_without_a_pixel_it_is_a_zero_of_the_graph(loss: Loss) -> None:
     value = loss(x, torch.full((1, 2, 2), 255))
     assert float(value.detach()) == 0
     value.backward()
+    assert x.grad is not None
     assert (x.grad == 0).all()
 
 

@@ -20,6 +20,9 @@ from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import schema_of
 from poc_aug.labels.policies import AnomalyLabels, OodLabels
 from poc_aug.masks import dilate, feather_radius_px
+from poc_aug.recipe import PerspectiveSize
+from tests.helpers.cache_cases import stored_variant
+from tests.helpers.fakes import provenance_of
 
 VARIANTS = 3
 SIGMA_PX = 1.0
@@ -66,8 +69,7 @@ def test_outside_the_support_every_pixel_is_the_bases(made: Any) -> None:
             before, after = tensors(*base[number]), ds[number]
             touched = torch.zeros(before[1].shape, dtype=torch.bool)
             mask = touched.clone()
-            variant = cache.get(key, k)
-            assert variant is not None
+            variant = stored_variant(cache, key, k)
             for insertion in variant.insertions:
                 y, x, h, w = insertion.box_yxhw
                 mask[y : y + h, x : x + w] |= insertion.mask
@@ -92,17 +94,20 @@ def test_objects_stand_on_the_road_at_their_real_size(made: Any) -> None:
         names = ("road",)
         for number, key in enumerate(ds.keys):
             labels = tensors(*base[number])[1]
+            assert ds.base_schema is not None
             road = ds.base_schema.mask(labels, names)
             for k in cache.variants(key):
-                for insertion in cache.get(key, k).insertions:
-                    y, x, h, w = insertion.provenance["box_yxhw"]
+                for insertion in stored_variant(cache, key, k).insertions:
+                    provenance = provenance_of(insertion)
+                    y, x, h, w = provenance["box_yxhw"]
                     foot = max(1, round(0.15 * h))
                     assert road[y + h - foot : y + h, x : x + w].float().mean() >= 0.89
-                    assert insertion.provenance["rung"] == 0
+                    assert provenance["rung"] == 0
                     size = ds.recipe.spec(insertion.object_name).size
+                    assert size is None or isinstance(size, PerspectiveSize)
                     # Rendered objects bring their own size: none of them is over 3 m long.
                     largest_m = 3.0 if size is None or size.size_m is None else size.size_m * (1 + size.jitter)
-                    px_per_m = (y + h - insertion.provenance["horizon_row"]) / ds.recipe.camera.height_m
+                    px_per_m = (y + h - provenance["horizon_row"]) / ds.recipe.camera.height_m
                     assert h <= largest_m * px_per_m + 1
 
 
@@ -124,6 +129,7 @@ def test_items_are_identical_for_0_1_and_2_workers(made: Any, start: str) -> Non
 def test_anomaly_labels_of_real_frames(made: Any) -> None:
     base, path = made
     ds = POCAugmentedDataset(base, path, AnomalyLabels(), p=1.0, transforms=tensors)
+    assert ds.base_schema is not None
     for number in range(len(base)):
         before, after = tensors(*base[number])[1], ds[number][1]
         assert set(after.unique().tolist()) <= {0, 1, 255}

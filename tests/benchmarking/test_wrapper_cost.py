@@ -61,8 +61,9 @@ def test_the_tables_show_both_rates_and_every_stage(cache_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("workers", -1), ("items", 0), ("repeats", 0)])
 def test_numbers_out_of_range_are_named(cache_path: Path, name: str, value: int) -> None:
+    settings: dict[str, Any] = {name: value}
     with pytest.raises(SettingError, match=f"{name}={value}"):
-        bench_reading(Frames(LENGTH), cache_path, **{name: value})
+        bench_reading(Frames(LENGTH), cache_path, **settings)
 
 
 def test_a_cache_without_objects_is_an_error_not_a_figure(tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ def test_record_under_another_name_and_in_two_versions(tmp_path):
     name = lambda i: b"tstreet/0000" + i.to_bytes(4, "big")  # noqa: E731
     env = lmdb.open(str(path / SHARD), subdir=False, lib_version=0)
     with env.begin(write=True) as transaction:
-        transaction.put(name(7), transaction.get(name(0)))
+        record = transaction.get(name(0))
+        assert record is not None
+        transaction.put(name(7), record)
         transaction.put(b"?", b"")
     env.close()
     with Cache.open(path) as cache:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.cache import Cache, CacheWriter, registry, same_variant
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 COUNT = 12
 
 
-class CachedVariants(Dataset[tuple[int, torch.Tensor]]):
+class CachedVariants(Dataset[tuple[int, bool]]):
     """Item i: process id, and whether variant i was read as it was stored."""
 
     def __init__(self, cache: Cache, other: Cache) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from tests.helpers.cache_cases import make_insertion, make_variant
 LOSSLESS = ["delta-zstd", "webp", "zstd", "raw"]
 
 
-def variant_of(*insertions: Insertion, **changes: object) -> Variant:
+def variant_of(*insertions: Insertion, **changes: Any) -> Variant:
     return replace(Variant("a/b.png", 2, b"\x00\xff", insertions), **changes)
 
 
@@ -209,6 +210,7 @@ def test_same_variant_sees_every_difference():
     for other in others:
         assert not same_variant(variant_of(base), variant_of(other))
     plain = variant_of(base)
+    changes: list[dict[str, Any]]
     changes = [{"key": "x"}, {"index": 0}, {"digest": b""}, {"insertions": ()}, {"rejections": (Rejection("black"),)}]
     assert not any(same_variant(plain, replace(plain, **change)) for change in changes)
 

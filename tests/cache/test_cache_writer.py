@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import shutil
 from dataclasses import replace
 
 import lmdb
@@ -116,8 +117,8 @@ def test_sealing_without_space_leaves_the_shard(tmp_path, monkeypatch):
     with CacheWriter(path, make_manifest()) as cache_writer:
         for i in range(40):
             cache_writer.put(make_variant(i))
-        usage = writer.shutil.disk_usage(path)
-        monkeypatch.setattr(writer.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        usage = shutil.disk_usage(path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
         before = (path / SHARD).read_bytes()
     assert (path / SHARD).read_bytes() == before
 

@@ -25,7 +25,8 @@ from poc_aug.live.messages import VariantRequest
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.recipe import CameraSpec
 from poc_aug.types import Sample
-from tests.helpers.fakes import EllipseInserter, make_recipe
+from tests.helpers.cache_cases import stored_variant
+from tests.helpers.fakes import EllipseInserter, make_recipe, provenance_of
 
 # A file of the dataset, with its own numbers.
 CITYSCAPES = {
@@ -269,13 +270,13 @@ def test_each_insertion_has_its_own_frames_camera(tmp_path: Path) -> None:
         for number, key in enumerate(sorted(cache.keys())):
             v0, fy = 513.137, CITYSCAPES["intrinsic"]["fy"]
             row = (v0 - fy * np.tan(pitches[number]) + 0.5) / 8 - 0.5
-            insertions = [each for k in range(2) for each in cache.get(key, k).insertions]  # type: ignore[union-attr]
+            insertions = [each for k in range(2) for each in stored_variant(cache, key, k).insertions]
             assert insertions
             for insertion in insertions:
                 assert insertion.provenance["horizon_row"] == pytest.approx(row, abs=0.01)
                 assert insertion.provenance["horizon_from"] == "calibration file"
-                y, _, h, _ = insertion.provenance["box_yxhw"]  # type: ignore[misc]
-                assert abs(h - 0.8 * (y + h - row) / 1.22) <= 0.51  # type: ignore[operator]
+                y, _, h, _ = provenance_of(insertion)["box_yxhw"]
+                assert abs(h - 0.8 * (y + h - row) / 1.22) <= 0.51
     again = warm_cache(base, tmp_path / "a.cache", pipeline_of(), num_variants=2, workers=0)
     assert (again.made, again.present) == (0, 6)
 
@@ -341,5 +342,6 @@ def test_live_insertions_equal_cached_ones(tmp_path: Path) -> None:
             for first, second in zip(cached[number], live[number], strict=True):
                 assert np.array_equal(np.asarray(first), np.asarray(second))
     with Cache.open(tmp_path / "live.cache") as cache:
-        rows = {each.provenance["horizon_row"] for key in cache.keys() for each in cache.get(key, 0).insertions}  # type: ignore[union-attr]
+        made = [insertion for key in cache.keys() for insertion in stored_variant(cache, key, 0).insertions]
+        rows = {insertion.provenance["horizon_row"] for insertion in made}
     assert len(rows) == 2

@@ -169,13 +169,14 @@ def test_outliers_count_little_and_agreement_much() -> None:
     assert clean.row == pytest.approx(401, abs=0.5)
     assert robust_row([*truth, 520.0, 250.0], [5.0] * 6).row == pytest.approx(clean.row, abs=1)
     assert clean.sigma_px < 3
-    assert robust_row([123.0], [7.0]) == RowEstimate(123.0, pytest.approx(7.0))
+    assert robust_row([123.0], [7.0]) == RowEstimate(123.0, pytest.approx(7.0))  # type: ignore[arg-type]
     assert robust_row([100.0, 130.0], [1.0, 20.0]).row == pytest.approx(100, abs=0.5)
 
 
 def test_the_pose_and_the_objects_meet_by_their_precision() -> None:
     assert combine(RowEstimate(427, 22), RowEstimate(405, 22)) == RowEstimate(
-        pytest.approx(416), pytest.approx(22 / math.sqrt(2))
+        pytest.approx(416),  # type: ignore[arg-type]
+        pytest.approx(22 / math.sqrt(2)),  # type: ignore[arg-type]
     )
     near = combine(RowEstimate(427, 22), RowEstimate(405, 5))
     assert near is not None

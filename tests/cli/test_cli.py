@@ -21,6 +21,7 @@ from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.recipe import Recipe
+from tests.helpers.cache_cases import stored_insertions
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 
 
@@ -33,7 +34,7 @@ def test_the_second_run_does_nothing(cache_path: Path) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("missing", ["dataset", "objects", "out"])
 def test_missing_options_are_named(missing: str, tmp_path: Path) -> None:
-    options = {
+    options: dict[str, list[Any]] = {
         "dataset": FRAMES,
         "objects": ["--objects", "rendered"],
         "out": ["--out", tmp_path / "a.cache"],
@@ -110,7 +111,7 @@ def test_cut_outs_from_a_folder(tmp_path: Path) -> None:
     output = run("warm-cache", *FRAMES, "--objects", tmp_path / "cutouts", "--num-variants", 1, "--out", path)
     assert "3 variants" in output
     with Cache.open(path) as cache:
-        names = {insertion.object_name for item in cache for insertion in cache.get(*item).insertions}
+        names = {insertion.object_name for insertion in stored_insertions(cache)}
     assert names == {"dog"}
 
 

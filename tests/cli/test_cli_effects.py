@@ -16,8 +16,9 @@ from poc_aug.errors import MissingDependencyError, PocAugError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.recipe import PixelSize
+from tests.helpers.cache_cases import stored_insertions
 from tests.helpers.command_line import run
-from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.fakes import EllipseInserter, Frames, make_recipe, provenance_of
 
 FRAMES = ["--dataset", "tests.helpers.fakes:Frames", "length=2", "--workers", "0", "--num-variants", "1"]
 PAINTED = ["--objects", "poc-alt", "--backend", "tests.helpers.fakes:EllipseInserter"]
@@ -48,7 +49,7 @@ def test_sizes_reach_the_cut_outs(form: str, sizes: str, least: int, most: int, 
     output = warm(tmp_path / "a.cache", "--objects", cutouts, *options)
     assert "gizmo" in output
     with Cache.open(tmp_path / "a.cache") as cache:
-        boxes = [insertion.provenance["box_yxhw"] for name in cache for insertion in cache.get(*name).insertions]
+        boxes = [provenance_of(insertion)["box_yxhw"] for insertion in stored_insertions(cache)]
     assert boxes
     assert all(least <= max(h, w) <= most for _, _, h, w in boxes)
 
@@ -150,7 +151,7 @@ def test_a_user_defined_locator_finds_places_for_cut_outs(cutouts: Path, tmp_pat
     arguments = ["--objects", cutouts, "--sizes", "8:12px", "--location", "the moon", "--per-variant", "1"]
     warm(tmp_path / "a.cache", *arguments, "--locator", "tests.cli.test_cli_effects:LeftHalf")
     with Cache.open(tmp_path / "a.cache") as cache:
-        boxes = [insertion.provenance["box_yxhw"] for name in cache for insertion in cache.get(*name).insertions]
+        boxes = [provenance_of(insertion)["box_yxhw"] for insertion in stored_insertions(cache)]
     assert boxes
     assert all(x + w / 2 < 50 for _, x, _, w in boxes)
 
@@ -197,7 +198,7 @@ def test_errors_about_item_forms_name_options_not_python(tmp_path: Path) -> None
 )
 def test_other_commands_name_their_options(arguments: list[str], words: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("model,synthetic,real\na,1,2\nb,2,3\nc,3,5\n")
-    more = [tmp_path / "a.csv"] if arguments[0] == "reliability" else []
+    more: list[Any] = [tmp_path / "a.csv"] if arguments[0] == "reliability" else []
     if arguments[0] == "evaluate":
         more = ["--model", "torch.nn:Identity", "--dataset", "tests.helpers.fakes:Frames"]
     output = run(*arguments, *more, fails=True)

@@ -95,7 +95,7 @@ def test_try_takes_places_and_metres_from_labels(
     street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds"]
+    labels: list[Any] = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds"]
     arguments = [*painter, *annotator, *LAX, "--out", out, "--set", "attempts=9"]
     output = run("try", street, "--object", "a cow", "--on", "the road", *labels, *arguments)
     assert "m (height), by the horizon" in output

@@ -137,14 +137,17 @@ def test_cut_outs_have_no_paper_sizes(source: str, request: pytest.FixtureReques
 @pytest.mark.parametrize("source", ["folder", "coco"])
 def test_classes_of_a_bank(source: str, request: pytest.FixtureRequest) -> None:
     path = str(request.getfixturevalue(source))
-    for changes, expected in (
+    chosen: list[tuple[dict[str, Any], list[str]]] = [
         ({"include": ["DOG", "gizmo"]}, ["dog", "gizmo"]),
         ({"exclude": ["gizmo"]}, ["car", "dog"]),
         ({"exclude": ["gizmo", "toaster"]}, ["car", "dog"]),
         ({"include": ["car", "dog"], "exclude": ["dog"]}, ["car"]),
-    ):
+    ]
+    for changes, expected in chosen:
         assert names_of(load_objects(path, ObjectSource(sizes=PIXELS, **changes))) == expected
-    for changes, word in (({"include": ["gismo"]}, "gismo"), ({"exclude": ["gismo"]}, "gismo")):
+    misspelt: list[tuple[dict[str, Any], str]]
+    misspelt = [({"include": ["gismo"]}, "gismo"), ({"exclude": ["gismo"]}, "gismo")]
+    for changes, word in misspelt:
         with pytest.raises(SettingError, match=word) as caught:
             load_objects(path, ObjectSource(sizes=PIXELS, **changes))
         assert "did you mean 'gizmo'?" in caught.value.hint

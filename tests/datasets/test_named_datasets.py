@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,10 +187,10 @@ def test_missing_dataset_says_what_was_looked_for_and_where_it_is_from(
         (lambda root: camvid(root, "dev"), "split='dev'"),
         (lambda root: acdc(root, "test"), "split='test'"),
         (lambda root: acdc(root, condition="hail"), "condition='hail'"),
-        (lambda root: acdc(root, ids="ids"), "ids='ids'"),
+        (lambda root: acdc(root, ids="ids"), "ids='ids'"),  # type: ignore[arg-type]
         (lambda root: idd(root, "test"), "split='test'"),
         (lambda root: idd(root, ids="trainIds"), "ids='trainIds'"),
-        (lambda root: segment_me_if_you_can(root, "Track3"), "track='Track3'"),
+        (lambda root: segment_me_if_you_can(root, "Track3"), "track='Track3'"),  # type: ignore[arg-type]
     ],
 )
 def test_unknown_choices_list_the_known_ones(
@@ -210,8 +211,8 @@ def test_lost_and_found_label_without_image(tmp_path: Path) -> None:
 def test_named_datasets_do_not_vouch_for_changed_ids(tmp_path: Path, name: str) -> None:
     put(tmp_path, "train/x.png", "trainannot/x.png")
     put(tmp_path, "leftImg8bit/train/1/a_image.jpg", "gtFine/train/1/a_label.png")
-    for make, schema in ((camvid, "camvid"), (idd, "idd-lite")):
-        dataset = make(tmp_path, **{name: print})  # type: ignore[operator]
+    options: dict[str, Any] = {name: print}
+    for dataset, schema in ((camvid(tmp_path, **options), "camvid"), (idd(tmp_path, **options), "idd-lite")):
         assert dataset.schema == (SCHEMAS[schema] if name == "transform" else None)
 
 

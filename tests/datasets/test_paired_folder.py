@@ -79,11 +79,12 @@ def test_lists_of_paths(tmp_path: Path) -> None:
     put(tmp_path, "x.png", "y.png", "1_gt.png", "2_gt.png")
     dataset = PairedFolder(tmp_path, ["y.png", "x.png"], ["1_gt.png", "2_gt.png"])
     assert pairs(dataset) == [("y.png", "1_gt.png"), ("x.png", "2_gt.png")]
-    for images, labels, more in [
+    cases: list[tuple[Any, list[str], dict[str, Any]]] = [
         (["x.png"], ["1_gt.png", "2_gt.png"], {}),
         ("*.png", ["1_gt.png"], {}),
         (["x.png"], ["1_gt.png"], {"pair": str}),
-    ]:
+    ]
+    for images, labels, more in cases:
         with pytest.raises(DatasetError, match="do not fit together"):
             PairedFolder(tmp_path, images, labels, **more)
 

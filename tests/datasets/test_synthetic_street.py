@@ -188,7 +188,7 @@ def test_an_index_outside_is_an_index_error(index: int) -> None:
 
 
 def test_it_can_be_iterated_like_a_sequence() -> None:
-    assert len(list(SyntheticStreet((16, 16), 3))) == 3
+    assert len(list(SyntheticStreet((16, 16), 3))) == 3  # type: ignore[call-overload]
     assert len(SyntheticStreet((16, 16), 0)) == 0
 
 

@@ -67,7 +67,8 @@ def test_classes_are_merged_by_name_and_void_channels_left_out() -> None:
 
 def test_absent_classes_do_not_count() -> None:
     result = evaluate_classes(Reads(4), Tables([[0, 2]], [[7, 7]]), CLASSES)
-    assert (result.iou, result.absent) == (pytest.approx({"Road": 0.5}), ("car",))
+    assert result.iou == pytest.approx({"Road": 0.5})
+    assert result.absent == ("car",)
     assert result.to_dict()["mIoU"] == pytest.approx(0.5)
 
 
@@ -109,6 +110,7 @@ def test_the_mode_and_the_frames_size_are_kept_and_sizes_may_differ(real_data: P
 
 def test_equals_a_confusion_matrix_on_real_frames(real_data: Path) -> None:
     frames = camvid(real_data / "scenes" / "camvid", "val")
+    assert frames.schema is not None
     names = list(frames.schema.ids)[:11]  # by id; further ones are other names of the same
     torch.manual_seed(0)
     model = nn.Conv2d(3, len(names), 3, padding=1)

@@ -20,7 +20,9 @@ from poc_aug.cli.arguments import load_dataset
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.labels.policies import NewClassLabels, OodLabels
 from poc_aug.labels.schema import LabelSchema
+from tests.helpers.cache_cases import stored_insertions
 from tests.helpers.command_line import run
+from tests.helpers.fakes import provenance_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = f"{__name__}:Named"
@@ -66,7 +68,7 @@ def warm_voc(voc: Path, out: Path, *arguments: Any, fails: bool = False) -> str:
 
 def boxes_of(path: Path) -> list[list[int]]:
     with Cache.open(path) as cache:
-        return [insertion.provenance["box_yxhw"] for name in cache for insertion in cache.get(*name).insertions]
+        return [provenance_of(insertion)["box_yxhw"] for insertion in stored_insertions(cache)]
 
 
 def test_voc_is_augmented_from_the_command_line(voc: Path, cutouts: Path, tmp_path: Path) -> None:

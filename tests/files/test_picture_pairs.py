@@ -32,8 +32,10 @@ def folder(
     root: Path, image: np.ndarray, labels: np.ndarray, image_tag: int = 1, labels_tag: int = 1, **options: Any
 ) -> PairedFolder:
     kind = options.pop("kind", "png")
+    how: dict[str, Any]
     for name, pixels, tag in ((f"a.{kind}", image, image_tag), ("a_gt.png", labels, labels_tag)):
-        Image.fromarray(pixels).save(root / name, **({} if tag == 1 else {"exif": with_orientation(tag)}))
+        how = {} if tag == 1 else {"exif": with_orientation(tag)}
+        Image.fromarray(pixels).save(root / name, **how)
     return PairedFolder(root, [f"a.{kind}"], ["a_gt.png"], **options)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ DEEP = RNG.integers(0, 65536, (H, W), dtype=np.uint16)
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 
 
-def saved(path: Path, picture: Image.Image, **how: object) -> Path:
+def saved(path: Path, picture: Image.Image, **how: Any) -> Path:
     picture.save(path, **how)
     return path
 

@@ -39,8 +39,21 @@ def make_insertion(
     )
 
 
+def stored_variant(cache: Cache, key: str, index: int) -> Variant:
+    """A variant that has to be in the cache."""
+    variant = cache.get(key, index)
+    assert variant is not None, (key, index)
+    return variant
+
+
+def stored_insertions(cache: Cache) -> list[Insertion]:
+    """The insertions of all variants of a cache."""
+    return [insertion for name in cache for insertion in stored_variant(cache, *name).insertions]
+
+
 def make_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
     """Variant ``number % 3`` of sample ``number // 3``: with 0, 1 or 2 insertions, in all forms."""
+    forms: tuple[dict[str, Any], ...]
     forms = ({}, {"alpha": True}, {"shade": True}, {"parts": 2}, {"parts": 3, "alpha": True, "shade": True})
     return Variant(
         key=f"street/{number // 3:04d}",

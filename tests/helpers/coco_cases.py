@@ -88,7 +88,8 @@ def encode_counts(counts: list[int]) -> str:
 def runs_of(mask: np.ndarray) -> list[int]:
     flat = mask.T.ravel()
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flat.astype(int)))))
-    return np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    lengths: list[int] = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    return lengths
 
 
 def shows_the_object(bank: ObjectBank) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.types import Crop, Filled, Rejection, Sample, Variant
-from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
+from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample, provenance_of
 
 PATIENCE_S = 30  # a handshake that takes this long has failed
 ONE = {"objects_per_variant": [1, 1], "location": []}  # each job is one crop, and there is always room
@@ -81,4 +81,4 @@ def jobs_of(count: int, variants: int = 1) -> list[tuple[Sample, int]]:
 
 
 def seeds_of(variants: Iterable[Variant]) -> list[int]:
-    return sorted(insertion.provenance["seed"] for variant in variants for insertion in variant.insertions)
+    return sorted(provenance_of(insertion)["seed"] for variant in variants for insertion in variant.insertions)

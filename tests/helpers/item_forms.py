@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ def _palette() -> Image.Image:
     image.putpalette([(37 * i) % 256 for i in range(768)])
     image.info["transparency"] = 3
     return image
+
+
+def _tensor(dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(IDS.astype(np.int64)).to(dtype)
 
 
 def readonly(array: np.ndarray) -> np.ndarray:
@@ -45,7 +50,7 @@ LABELS: dict[str, Callable[[], Any]] = {
     "pil I;16B": lambda: Image.frombytes("I;16B", (W, H), IDS.astype(">u2").tobytes()),
     "pil I": lambda: Image.fromarray(IDS.astype(np.int32)),
     **{
-        f"tensor {dtype}": lambda dtype=dtype: torch.from_numpy(IDS.astype(np.int64)).to(dtype)
+        f"tensor {dtype}": partial(_tensor, dtype)
         for dtype in (
             torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32,
         )
@@ -53,7 +58,7 @@ LABELS: dict[str, Callable[[], Any]] = {
     "tensor [1, H, W]": lambda: torch.from_numpy(IDS.copy())[None],
     "tv_tensor": lambda: tv_tensors.Mask(torch.from_numpy(IDS.copy())[None]),
     **{
-        f"array {dtype}": lambda dtype=dtype: IDS.astype(dtype)
+        f"array {dtype}": partial(IDS.astype, dtype)
         for dtype in ("u1", "i2", "u2", "i4", "u4", "i8", ">i2")
     },
     "array [H, W, 1]": lambda: IDS.copy()[..., None],

@@ -76,4 +76,5 @@ def augmented(ds: POCAugmentedDataset) -> int:
 
 
 def image_of(item: Any) -> Image.Image:
-    return item["image"] if isinstance(item, dict) else item[0]
+    image: Image.Image = item["image"] if isinstance(item, dict) else item[0]
+    return image

@@ -16,6 +16,8 @@ from PIL import Image
 
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.live.generation_process import GenerationProcess
+from poc_aug.live.live_generator import LiveGenerator
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 
@@ -83,6 +85,25 @@ def live(cache: Path | None = None, **changes: Any) -> POCAugmentedDataset:
 
 def read_all(ds: POCAugmentedDataset) -> list[Any]:
     return [ds[i] for i in range(len(ds))]
+
+
+def generator_of(ds: POCAugmentedDataset) -> LiveGenerator:
+    assert ds._live is not None
+    return ds._live
+
+
+def process_of(ds: POCAugmentedDataset) -> GenerationProcess:
+    """What starts and watches the generation process, in the process that opened the dataset."""
+    process = generator_of(ds)._process
+    assert process is not None
+    return process
+
+
+def server_pid(ds: POCAugmentedDataset) -> int:
+    """The id of the generation process, which has to be started."""
+    pid = generator_of(ds).pid
+    assert pid is not None
+    return pid
 
 
 def is_alive(pid: int) -> bool:

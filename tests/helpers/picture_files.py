@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -40,7 +40,7 @@ def png(path: Path, samples: np.ndarray, depth: int, colour: int) -> Path:
 
 def tiff(path: Path, samples: np.ndarray, *, photometric: int = 1, big_endian: bool = False) -> Path:
     """Write ``[H, W]`` samples of any dtype as an uncompressed TIFF."""
-    order = ">" if big_endian else "<"
+    order: Literal["<", ">"] = ">" if big_endian else "<"
     data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
     height, width = samples.shape
     kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]

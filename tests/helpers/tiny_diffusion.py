@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 
-def clip_tokenizer(folder: Path) -> object:
+def clip_tokenizer(folder: Path) -> Any:
     """A CLIP tokenizer from a made byte-level vocabulary: one token a character, 77 at most."""
     from transformers import CLIPTokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -98,7 +99,8 @@ def build_sd_inpaint(folder: Path) -> Path:
     from diffusers import StableDiffusionInpaintPipeline
 
     with torch.random.fork_rng():
-        StableDiffusionInpaintPipeline(**_sd_parts(folder, 9)).save_pretrained(folder)
+        pipeline: Any = StableDiffusionInpaintPipeline(**_sd_parts(folder, 9))
+        pipeline.save_pretrained(folder)
     return folder
 
 
@@ -107,7 +109,8 @@ def build_sd_text_to_image(folder: Path) -> Path:
     from diffusers import StableDiffusionPipeline
 
     with torch.random.fork_rng():
-        StableDiffusionPipeline(**_sd_parts(folder, 4)).save_pretrained(folder)
+        pipeline: Any = StableDiffusionPipeline(**_sd_parts(folder, 4))
+        pipeline.save_pretrained(folder)
     return folder
 
 
@@ -133,7 +136,7 @@ def build_sdxl_inpaint(folder: Path) -> Path:
             projection_class_embeddings_input_dim=80,
             cross_attention_dim=64,
         )
-        StableDiffusionXLInpaintPipeline(
+        pipeline: Any = StableDiffusionXLInpaintPipeline(
             vae=autoencoder(),
             text_encoder=clip_text(),
             text_encoder_2=clip_text(projection=True),
@@ -141,7 +144,8 @@ def build_sdxl_inpaint(folder: Path) -> Path:
             tokenizer_2=clip_tokenizer(folder.parent / f"{folder.name}-words"),
             unet=unet,
             scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
-        ).save_pretrained(folder)
+        )
+        pipeline.save_pretrained(folder)
     return folder
 
 
@@ -180,7 +184,7 @@ def build_sd3(folder: Path) -> Path:
             out_channels=16,
         )
         words = clip_tokenizer(folder.parent / f"{folder.name}-words")
-        StableDiffusion3Pipeline(
+        pipeline: Any = StableDiffusion3Pipeline(
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(),
             vae=vae,
@@ -190,7 +194,8 @@ def build_sd3(folder: Path) -> Path:
             tokenizer_2=words,
             text_encoder_3=None,
             tokenizer_3=None,
-        ).save_pretrained(folder)
+        )
+        pipeline.save_pretrained(folder)
     return folder
 
 

@@ -21,7 +21,8 @@ def grounding_dino(folder: Path, *, mm: bool = False) -> None:
 
     bert(folder / "bert")
     tokenizer = t.AutoTokenizer.from_pretrained(folder / "bert")
-    small = {
+    stages: dict[str, Any] = {"out_features": ["stage1", "stage2"]}
+    small: dict[str, Any] = {
         "backbone_config": t.SwinConfig(
             image_size=96,
             patch_size=4,
@@ -29,7 +30,7 @@ def grounding_dino(folder: Path, *, mm: bool = False) -> None:
             depths=[1, 1],
             num_heads=[2, 2],
             window_size=7,
-            out_features=["stage1", "stage2"],
+            **stages,
         ),
         "text_config": t.BertConfig.from_pretrained(folder / "bert"),
         "d_model": 32,
@@ -42,6 +43,7 @@ def grounding_dino(folder: Path, *, mm: bool = False) -> None:
         "num_queries": 30,
         "num_feature_levels": 3,
     }
+    model: t.MMGroundingDinoForObjectDetection | t.GroundingDinoForObjectDetection
     if mm:
         model = t.MMGroundingDinoForObjectDetection(t.MMGroundingDinoConfig(**small))
     else:
@@ -107,11 +109,12 @@ def sam(folder: Path, *, hq: bool = False) -> None:
         "initializer_range": 0.02,
     }
     prompt = {"hidden_size": 32, "image_size": 64, "patch_size": 8}
+    model: t.SamModel | t.SamHQModel
     if hq:
-        config = t.SamHQConfig(
+        hq_config = t.SamHQConfig(
             vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config={**_SAM, "vit_dim": 32}
         )
-        model = t.SamHQModel(config)
+        model = t.SamHQModel(hq_config)
     else:
         config = t.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=_SAM)
         model = t.SamModel(config)

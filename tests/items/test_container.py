@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,12 @@ class Pair(NamedTuple):
     meta: Any
 
 
-class Triple(tuple):
+class Triple(tuple[Any, ...]):
     pass
+
+
+def _as_dict(image_field: str, label_field: str, image: Any, labels: Any) -> dict[str, Any]:
+    return {image_field: image, "extra": EXTRA, label_field: labels}
 
 
 ITEMS: dict[str, Callable[[Any, Any], Any]] = {
@@ -33,11 +38,7 @@ ITEMS: dict[str, Callable[[Any, Any], Any]] = {
     "namedtuple": lambda image, labels: Pair(image, labels, EXTRA),
     "list": lambda image, labels: [image, labels, EXTRA],
     **{
-        f"dict {image_field}, {label_field}": lambda image, labels, i=image_field, j=label_field: {
-            i: image,
-            "extra": EXTRA,
-            j: labels,
-        }
+        f"dict {image_field}, {label_field}": partial(_as_dict, image_field, label_field)
         for image_field, label_field in [
             ("image", "mask"), ("image", "label"), ("image", "annotation"), ("image", "labels"),
             ("pixel_values", "labels"), ("img", "segmentation_map"),

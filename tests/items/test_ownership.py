@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_frames_in_a_weak_cache_are_not_modified(cache_path: Path) -> None:
             self.kept: weakref.WeakValueDictionary[tuple[int, int], Image.Image] = weakref.WeakValueDictionary()
 
         def __getitem__(self, index: int) -> Any:
-            found = [self.kept.get((index, leaf)) for leaf in range(2)]
+            found: list[Any] = [self.kept.get((index, leaf)) for leaf in range(2)]
             if None in found:
                 found = list(super().__getitem__(index))
                 self.kept.update({(index, 0): found[0], (index, 1): found[1]})
@@ -186,7 +186,7 @@ def test_every_way_to_the_pixels_counts(cache_path: Path, how: Callable[[Image.I
 
 
 def test_a_generators_frame_counts() -> None:
-    def frames() -> Iterator[Any]:
+    def frames() -> Generator[Any, None, None]:
         image, labels = Frames(LENGTH)[0]
         while True:
             yield image, labels

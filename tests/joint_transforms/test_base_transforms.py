@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torchvision
 from PIL import Image
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, **transforms: Any) -> Any:
     return PairedFolder(tmp_path, ["a.png"], ["a_gt.png"], **transforms)
 
 
-class Torchvisions(torchvision.datasets.VisionDataset):
+class Torchvisions(torchvision.datasets.VisionDataset):  # type: ignore[misc]
     """A dataset of somebody else's that does as torchvision's do."""
 
     def __len__(self) -> int:
@@ -82,7 +82,8 @@ def test_base_datasets_that_interpolate_their_labels(tmp_path: Path, transforms:
     from poc_aug.joint_transforms.joint_transform import check_base_transforms
 
     base = Torchvisions(str(tmp_path), **transforms)
-    for dataset in (base, Subset(base, [0]), ConcatDataset([base, base])):
+    datasets: list[Dataset[Any]] = [base, Subset(base, [0]), ConcatDataset([base, base])]
+    for dataset in datasets:
         if named is None:
             check_base_transforms(dataset)
         else:

@@ -47,7 +47,7 @@ def test_further_fields_of_tuples_pass_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("name", ["v2", "v2 in nn.Sequential", "albumentations.Compose", "kornia"])
 @pytest.mark.parametrize("kind", [dict, Named, Row])
 def test_further_fields_of_dicts_pass_as_they_are(name: str, kind: Any) -> None:
-    further = {
+    further: dict[str, Any] = {
         "weights": torch.rand(H, W),
         "depth": Image.fromarray(RGB[..., 0]),
         "camera": np.eye(3),

@@ -37,7 +37,7 @@ class Street(Frames):
 
 
 class Unknown(Frames):
-    schema = None
+    schema = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,10 @@ class Plain(Dataset):  # type: ignore[type-arg]
 
 
 class Keyed(Plain):
+    names: list[str]
+
     def keys(self) -> list[str]:
-        return self.names  # type: ignore[no-any-return]
+        return self.names
 
 
 def test_explicit_keys() -> None:

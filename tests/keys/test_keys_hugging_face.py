@@ -86,6 +86,7 @@ def test_a_dict_of_datasets_is_no_dataset(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     path = warm(rows(), tmp_path / "a.cache")
     several = rows().train_test_split(0.5, seed=0)
+    dataset: Any
     for dataset in (
         several,
         {"train": Frames(LENGTH)},

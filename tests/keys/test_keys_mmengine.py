@@ -19,7 +19,7 @@ def engine_dataset(root: Path, *, named: bool = True, length: int = LENGTH, **op
     """Frames as an mmengine dataset, with files below ``root``."""
     mmengine = pytest.importorskip("mmengine.dataset")
 
-    class Segmentation(mmengine.BaseDataset):  # type: ignore[misc]
+    class Segmentation(mmengine.BaseDataset):  # type: ignore[misc, name-defined]
         def load_data_list(self) -> list[dict[str, Any]]:
             prefix = self.data_prefix["img_path"]
             return [

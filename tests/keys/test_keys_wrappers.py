@@ -128,7 +128,7 @@ def test_stacked_and_side_by_side(tmp_path: Path) -> None:
             return Frames(LENGTH)[index][0]
 
     class Labels(Images):
-        images = ()  # type: ignore[assignment]
+        images = ()
 
         def __getitem__(self, index: int) -> Any:
             return Frames(LENGTH)[index][1]

@@ -42,17 +42,17 @@ def test_an_ood_id_must_be_free() -> None:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: OodLabels("254"), "ood_id='254'"),
+        (lambda: OodLabels("254"), "ood_id='254'"),  # type: ignore[arg-type]
         (lambda: OodLabels(254, ring_px=-3), "ring_px=-3"),
-        (lambda: OodLabels(254, ring_px=1.5), r"ring_px=1\.5"),
-        (lambda: OodLabels(254, ignore_id=2.0), r"ignore_id=2\.0"),
-        (lambda: OodLabels(254, known={"car": "x"}), "car"),
-        (lambda: OodLabels(254, known=["car"]), "known="),
+        (lambda: OodLabels(254, ring_px=1.5), r"ring_px=1\.5"),  # type: ignore[arg-type]
+        (lambda: OodLabels(254, ignore_id=2.0), r"ignore_id=2\.0"),  # type: ignore[arg-type]
+        (lambda: OodLabels(254, known={"car": "x"}), "car"),  # type: ignore[dict-item]
+        (lambda: OodLabels(254, known=["car"]), "known="),  # type: ignore[arg-type]
         (lambda: OodLabels(True), "ood_id=True"),
         (lambda: OodLabels(254, ring_px=True), "ring_px=True"),
-        (lambda: NewClassLabels({13: 13}), "ids="),
-        (lambda: NewClassLabels({"cat": None}), "cat"),
-        (lambda: AnomalyLabels(known="car"), "known='car'"),
+        (lambda: NewClassLabels({13: 13}), "ids="),  # type: ignore[dict-item]
+        (lambda: NewClassLabels({"cat": None}), "cat"),  # type: ignore[dict-item]
+        (lambda: AnomalyLabels(known="car"), "known='car'"),  # type: ignore[arg-type]
         (lambda: AnomalyLabels(ring_px=-1), "ring_px=-1"),
     ],
 )

@@ -11,15 +11,18 @@ from torch.utils.data import DataLoader, Subset
 
 from poc_aug.cache import Cache, same_variant
 from poc_aug.dataset import POCAugmentedDataset
+from tests.helpers.cache_cases import stored_variant
 from tests.helpers.fakes import Frames
 from tests.helpers.live_cases import (
     LENGTH,
     build_pipeline,
     equal,
+    generator_of,
     is_alive,
     keep,
     live,
     read_all,
+    server_pid,
     tensors,
     traces,
     wait_until,
@@ -75,7 +78,7 @@ def test_live_items_equal_prebuilt_ones(
         # What was made was stored as it was made, and is what `warm_cache` stores.
         made, whole = Cache.open(ds.cache.path), Cache.open(prebuilt)
         assert len(made) == stats.made
-        assert all(same_variant(made.get(*name), whole.get(*name)) for name in made)
+        assert all(same_variant(stored_variant(made, *name), stored_variant(whole, *name)) for name in made)
         assert made.verify().ok
     del loader
     assert wait_until(lambda: not traces(os.getpid()))
@@ -112,8 +115,8 @@ def test_subsets_and_single_items_agree(prebuilt: Path) -> None:
 def test_a_function_builds_the_pipeline_there(tmp_path: Path, prebuilt: Path) -> None:
     reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
     with live(tmp_path / "new.cache", pipeline=build_pipeline) as ds:  # what it generates only the process can tell
-        assert is_alive(ds._live.pid)
+        assert is_alive(server_pid(ds))
         assert equal(ds[0], reference[0])
     with live(tmp_path / "new.cache", pipeline=build_pipeline) as ds:  # now the cache tells
-        assert ds._live.pid is None
+        assert generator_of(ds).pid is None
         assert equal(ds[1], reference[1])

@@ -14,6 +14,7 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.warming import warm_cache
 from poc_aug.reading.live_settings import LiveSettings, ServerSettings
 from poc_aug.reading.schedule import Schedule
+from tests.helpers.cache_cases import stored_variant
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
 from tests.helpers.live_cases import (
     LENGTH,
@@ -22,6 +23,7 @@ from tests.helpers.live_cases import (
     live,
     pipeline,
     read_all,
+    server_pid,
     tensors,
     wait_until,
 )
@@ -41,7 +43,7 @@ def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuil
         assert ds.stats().missed == LENGTH
         assert ds.stats().wait_s == 0
         assert wait_until(lambda: ds.stats().made == LENGTH)
-        assert os.getpriority(os.PRIO_PROCESS, ds._live.pid) == 19  # it takes what training leaves
+        assert os.getpriority(os.PRIO_PROCESS, server_pid(ds)) == 19  # it takes what training leaves
         ds.set_epoch(1)
         assert all(equal(a, b) for a, b in zip(read_all(ds), read_all(reference), strict=True))
         stats = ds.stats()
@@ -90,7 +92,7 @@ def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
     for key, index in stored:
         number = int(key.removeprefix("frame-"))
         made = pipeline().with_schema(SCHEMA).generate(make_sample(number), index)
-        assert same_variant(made, stored.get(key, index))
+        assert same_variant(made, stored_variant(stored, key, index))
 
 
 def test_the_schedule_changes_its_share_each_epoch_for_ever() -> None:

@@ -32,12 +32,15 @@ from tests.helpers.live_cases import (
     MemoryInserter,
     build_nothing,
     equal,
+    generator_of,
     is_alive,
     keep,
     kill,
     live,
     pipeline,
+    process_of,
     read_all,
+    server_pid,
     tensors,
     wait_until,
 )
@@ -85,10 +88,10 @@ def test_a_backend_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         assert all("on_server_failure='original'" in hint and "on_error" not in hint for hint in hints)
         assert 0 < len(named) < LENGTH
         assert all(named)
-        ds._live.settings = LiveSettings(on_server_failure="original")
+        generator_of(ds).settings = LiveSettings(on_server_failure="original")
         items = read_all(ds)
         assert sum(equal(a, b) for a, b in zip(items, base, strict=True)) == len(named) == ds.stats().missed
-        assert is_alive(ds._live.pid)
+        assert is_alive(server_pid(ds))
 
 
 def test_a_sample_that_does_not_fit_is_its_own_error() -> None:
@@ -126,12 +129,12 @@ def test_waiting_is_bounded(tmp_path: Path) -> None:
 def test_a_killed_server_is_an_error_or_tolerated(caplog: pytest.LogCaptureFixture) -> None:
     with live() as ds:
         ds[0]
-        kill(ds._live.pid)
+        kill(server_pid(ds))
         with pytest.raises(GenerationProcessError, match=r"killed by SIGKILL(?s:.*)out of memory"):
             read_all(ds)
     with live(live=LiveSettings(on_server_failure="original")) as ds:
         ds[0]
-        kill(ds._live.pid)
+        kill(server_pid(ds))
         loader = DataLoader(ds, batch_size=3, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
         items = [item for batch in loader for item in batch]
         assert equal(items[5], tensors(*Frames(LENGTH)[5]))
@@ -153,11 +156,11 @@ def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monke
 
     with live(live=LiveSettings(on_server_failure="original")) as ds:
         ds[0]
-        server = ds._live.pid
+        server = server_pid(ds)
         monkeypatch.setattr(os, "waitpid", waitpid)
         kill(server)
-        assert wait_until(lambda: ds._live._process.state == "failed")
-        assert how in str(ds._live._process._supervisor.reason)
+        assert wait_until(lambda: process_of(ds).state == "failed")
+        assert how in str(process_of(ds)._supervisor.reason)
         assert equal(ds[5], tensors(*Frames(LENGTH)[5]))
     assert refused[server] >= 1
     monkeypatch.undo()
@@ -175,7 +178,7 @@ def test_background_tells_of_a_dead_server(tmp_path: Path) -> None:
     with live(on_miss="background", variant=0) as ds:
         ds[0]
         assert wait_until(lambda: ds.stats().made == 1)
-        kill(ds._live.pid)
+        kill(server_pid(ds))
         # Taking its memory apart comes before its sockets close: a few items may be read meanwhile.
         with pytest.raises(GenerationProcessError, match="SIGKILL"):
             wait_until(lambda: not read_all(ds))
@@ -184,11 +187,11 @@ def test_background_tells_of_a_dead_server(tmp_path: Path) -> None:
 def test_a_killed_worker_leaves_the_server_to_the_next_loader() -> None:
     with live(variants="all", live=LiveSettings(num_variants=9)) as ds:
         loader = DataLoader(ds, batch_size=2, num_workers=2, multiprocessing_context="fork", collate_fn=keep)
-        batches = iter(loader)
+        batches: Any = iter(loader)
         next(batches)
         kill(batches._workers[0].pid)
         with pytest.raises(RuntimeError, match=r"killed by signal|exited unexpectedly"):
             list(batches)
         del batches
-        assert is_alive(ds._live.pid)
+        assert is_alive(server_pid(ds))
         assert sum(len(batch) for batch in loader) == len(ds)

@@ -21,6 +21,7 @@ from tests.helpers.live_cases import (
     live,
     pipeline,
     read_all,
+    server_pid,
     shared_memory_of,
     tensors,
     traces,
@@ -78,7 +79,7 @@ def test_an_early_break_and_two_loaders_at_once() -> None:
         assert len(others) == LENGTH
         assert all(equal(a, b) for a, b in zip(ones, alone, strict=False))
         assert all(equal(a, b) for a, b in zip(others, alone, strict=True))
-        assert is_alive(ds._live.pid)
+        assert is_alive(server_pid(ds))
 
 
 def test_nothing_stays_open(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         read_all(ds)
         assert len(os.listdir("/proc/self/fd")) <= open_before + 2
         assert shared_memory_of(os.getpid()) <= 2
-        assert wait_until(lambda: shared_memory_of(ds._live.pid) <= 2)
+        assert wait_until(lambda: shared_memory_of(server_pid(ds)) <= 2)
 
 
 def test_statistics_and_the_log_line(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -111,7 +112,6 @@ def test_statistics_and_the_log_line(caplog: pytest.LogCaptureFixture, tmp_path:
         assert ds.stats().items == 0
 
         from torch.utils.tensorboard import SummaryWriter
-        from torch.utils.tensorboard.writer import EventFileWriter  # noqa: F401 - needs the package tensorboard
 
         with SummaryWriter(tmp_path) as writer:
             stats.write_to(writer)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from poc_aug.cache import Cache
 from poc_aug.dataset import POCAugmentedDataset
@@ -49,7 +49,7 @@ def _rank(rank: int, world: int, path: Path, log: Path, port: int, results: Any)
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
     with live(path, pipeline=logged, variant=0) as ds:
-        sampler = torch.utils.data.DistributedSampler(ds, world, rank, shuffle=True)
+        sampler: DistributedSampler[Any] = DistributedSampler(ds, world, rank, shuffle=True)
         loader = DataLoader(ds, batch_size=2, sampler=sampler, collate_fn=keep)
         for epoch in range(3):
             sampler.set_epoch(epoch)

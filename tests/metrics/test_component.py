@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_real_score_maps_equal_scikit_learn_and_the_public_kit(real_data: Path) 
     for reference in references.values():
         kit, exactly = reference["official_kit"], reference["exact"]
         pixels = AnomalySegmentation()
-        track = "anomaly" if reference["track"].startswith("Anomaly") else "obstacle"
+        track: Literal["anomaly", "obstacle"] = "anomaly" if reference["track"].startswith("Anomaly") else "obstacle"
         components = ComponentSegmentation(kit["best_f1_threshold"], track=track)
         for name, expected in zip(reference["frames"], reference["per_frame"], strict=True):
             with np.load(real_data / "metric_refs" / "scores" / name) as data:

@@ -144,5 +144,5 @@ def test_evaluate_on_the_gpu_gives_the_figures_of_the_cpu() -> None:
         figures = {name: {**score.pixels, **score.components} for name, score in result.scores.items()}
         by_device[device] = {**figures, "mIoU": {"mIoU": classes.mean_iou}}
         assert {frame.scores["msp"].device.type for frame in frames} == {"cpu"}
-    for name, figures in by_device["cpu"].items():
-        assert by_device["cuda"][name] == pytest.approx(figures, abs=1e-4, nan_ok=True), name
+    for name, on_the_cpu in by_device["cpu"].items():
+        assert by_device["cuda"][name] == pytest.approx(on_the_cpu, abs=1e-4, nan_ok=True), name

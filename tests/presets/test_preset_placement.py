@@ -143,7 +143,7 @@ def test_a_whole_run_on_a_real_frame_places_every_object_and_labels_it(real_data
     report = warm_cache(base, path, InsertionPipeline(recipe, EllipseInserter()), num_variants=len(recipe.objects))
     assert report.made == len(recipe.objects)
     new = preset_ids("poc-alt", start=100)
-    expected = SCHEMAS["cityscapes-labelIds"].ids | new
+    expected = {**SCHEMAS["cityscapes-labelIds"].ids, **new}
     with Cache.open(path) as cache:
         placed: dict[str, int] = {}
         for key, index in cache:

@@ -82,6 +82,8 @@ def test_a_shadow_only_darkens() -> None:
     sample = make_sample(5, 17, 11)
     insertion = make_insertion(5, (3, 2, 9, 7), shade=True, alpha=True)
     after = compose(sample, [insertion], {"part0": 1})
+    assert insertion.alpha is not None
+    assert insertion.shade is not None
     free = (insertion.alpha == 0) & (insertion.shade > 0)
     seen, base = after.image[:, 3:12, 2:9][:, free].float(), sample.image[:, 3:12, 2:9][:, free].float()
     assert (seen <= base).all()

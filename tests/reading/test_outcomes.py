@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def _write(ledger: Ledger, counters: LiveCounters) -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_ledger_and_counters_are_shared_with_other_processes(method: str) -> None:
     ledger, counters = Ledger(3), LiveCounters()
-    process = multiprocessing.get_context(method).Process(target=_write, args=(ledger, counters))
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=_write, args=(ledger, counters))
     process.start()
     process.join()
     assert ledger.count(0)[0][Outcome.MISSED] == 1

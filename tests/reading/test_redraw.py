@@ -236,7 +236,7 @@ def by_lightning(ds: POCAugmentedDataset) -> list[torch.Tensor]:
     lightning = pytest.importorskip("lightning")
     seen: list[list[torch.Tensor]] = [[] for _ in range(LOOPS)]
 
-    class Model(lightning.LightningModule):
+    class Model(lightning.LightningModule):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(()))

@@ -26,7 +26,7 @@ from poc_aug.masks import dilate
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED, InpaintPass, ObjectSpec, PixelSize
 from poc_aug.types import Annotation, Crop, Filled, Part, Region, Rejection
-from tests.helpers.fakes import SCHEMA, Frames, ellipse, make_recipe, make_sample
+from tests.helpers.fakes import SCHEMA, Frames, ellipse, make_recipe, make_sample, provenance_of
 from tests.helpers.tiny_diffusion import (  # noqa: F401
     sd3_path,
     sd_inpaint_path,
@@ -126,6 +126,7 @@ def test_crop_gives_a_picture_and_full_all_of_it(sd_text_to_image_path: Path) ->
     assert torch.equal(results["crop"].image, results["full"].image)
     assert (results["crop"].alpha, results["crop"].unlabelled) == (None, False)
     assert results["full"].unlabelled
+    assert results["full"].alpha is not None
     assert (results["full"].alpha == 255).all()
     assert results["full"].annotation is None
 
@@ -174,6 +175,7 @@ def test_full_pastes_the_whole_square_and_ignores_what_is_not_the_object(
             (insertion,) = variant.insertions
             y, x, h, w = insertion.box_yxhw
             assert (h, w) == (SIZE_PX, SIZE_PX)
+            assert insertion.alpha is not None
             assert (insertion.alpha == 255).all()
             assert [part.name for part in insertion.parts] == ["dog", IGNORED]
             named, rest = (part.mask for part in insertion.parts)
@@ -229,7 +231,7 @@ def test_boxes_are_the_crops_50_px_from_the_border(sd_text_to_image_path: Path) 
         sample = make_sample(number, FRAME_HW)
         (insertion,) = pipeline.generate(sample).insertions
         assert insertion.provenance["box_yxhw"] == insertion.provenance["crop_yxhw"]
-        y, x, h, w = insertion.provenance["box_yxhw"]  # type: ignore[misc]
+        y, x, h, w = provenance_of(insertion)["box_yxhw"]
         assert (h, w) == (SIZE_PX, SIZE_PX)
         assert min(y, x, FRAME_HW[0] - y - h, FRAME_HW[1] - x - w) >= 50
         boxes.add((y, x))

@@ -10,7 +10,7 @@ from PIL import Image
 from poc_aug.backends.finders.mask_locator import MaskLocator
 from poc_aug.errors import DatasetError
 from poc_aug.generation.pipeline import InsertionPipeline
-from tests.helpers.fakes import EllipseInserter, make_recipe, make_sample
+from tests.helpers.fakes import EllipseInserter, make_recipe, make_sample, provenance_of
 
 
 def left_half(kind: str) -> Any:
@@ -28,7 +28,7 @@ def test_objects_stand_where_the_mask_says(kind: str) -> None:
     boxes = []
     for number in range(12):
         for insertion in pipeline.generate(make_sample(number)).insertions:
-            boxes.append(insertion.provenance["box_yxhw"])
+            boxes.append(provenance_of(insertion)["box_yxhw"])
     assert len(boxes) >= 12
     assert all(x + w <= 30 for _, x, _, w in boxes)
     assert min(y for y, _, _, _ in boxes) < 12  # also where the labels say sky

@@ -99,7 +99,7 @@ def test_what_is_not_found_is_rejected_with_its_texts(tiny_models: Models) -> No
     assert "'a bicycle'" in result.detail
     (result,) = Sam3Annotator(tiny_models("sam3"), score_threshold=0.99, device="cpu").annotate([crop], [filled])
     assert isinstance(result, Rejection)
-    loose = {"min_inside_box": 0, "min_area_of_crop": 0, "keep": "best", "device": "cpu"}
+    loose: dict[str, Any] = {"min_inside_box": 0, "min_area_of_crop": 0, "keep": "best", "device": "cpu"}
     (result,) = Sam3Annotator(tiny_models("sam3"), score_threshold=0, **loose).annotate([crop], [filled])
     assert isinstance(result, Annotation)
 
@@ -132,7 +132,8 @@ def test_settings_outside_their_limits_are_named(tiny_models: Models) -> None:  
             Sam3Annotator(sam3, device="cpu", **setting)
     with pytest.raises(SettingError, match="max_masks=0"):
         Sam3Finder(sam3, device="cpu", max_masks=0)
-    for settings in ({"dtype": "fp16"}, {"detector_dtype": "fp16"}, {"dtype": "int8"}):
+    wrong: list[dict[str, Any]] = [{"dtype": "fp16"}, {"detector_dtype": "fp16"}, {"dtype": "int8"}]
+    for settings in wrong:
         with pytest.raises(DeviceError, match="dtype"):
             TransformersAnnotator(detector, segmenter, device="cpu", **settings)
     with pytest.raises(DeviceError, match="device"):
@@ -153,12 +154,12 @@ def test_cuda_finds_what_the_cpu_does(tiny_models: Models) -> None:  # noqa: F81
         assert detector_of(tiny_models(name), device="cuda", dtype="fp16").detect(images, texts)
     boxes = [BOXES, torch.tensor([[1.0, 2.0, 9.0, 15.0]])]
     for name in SEGMENTERS:
-        for exact, quick in zip(
+        for exact_masks, quick_masks in zip(
             TransformersSegmenter(tiny_models(name), device="cpu").segment(images, boxes),
             TransformersSegmenter(tiny_models(name), device="cuda").segment(images, boxes),
             strict=True,
         ):
-            assert float((exact == quick).float().mean()) > 0.9
+            assert float((exact_masks == quick_masks).float().mean()) > 0.9
     slow, fast = (Sam3Finder(tiny_models("sam3"), score_threshold=0, device=each) for each in ("cpu", "cuda"))
     for exact_row, quick_row in zip(slow.find(images, [texts, texts]), fast.find(images, [texts, texts]), strict=True):
         for one, other in zip(exact_row, quick_row, strict=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from poc_aug.backends.finders.grounded_finder import GroundedFinder
 from poc_aug.backends.finders.sam3 import Sam3Annotator, Sam3Finder
 from poc_aug.backends.finders.transformers_annotator import TransformersAnnotator
 from poc_aug.backends.finders.transformers_detector import TransformersDetector
@@ -53,6 +54,8 @@ def test_loading_changes_nothing_global(tiny_models: Models) -> None:  # noqa: F
     assert torch.equal(torch.get_rng_state(), state)
     assert dict(os.environ) == environment
     assert torch.is_grad_enabled() == grad
+    assert isinstance(annotator.finder, GroundedFinder)
+    assert isinstance(annotator.finder.detector, TransformersDetector)
     assert not annotator.finder.detector.model.training
 
 

@@ -35,7 +35,8 @@ def save_turned(upright: Image.Image, path: Path, orientation: int) -> None:
     stored = upright if back is None else upright.transpose(back)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(path, exif=exif, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    quality: dict[str, Any] = {"quality": 95} if path.suffix == ".jpg" else {}
+    stored.save(path, exif=exif, **quality)
     with Image.open(path) as saved:
         assert ImageOps.exif_transpose(saved).size == upright.size
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poc_aug.backends.paste.bank import ObjectBank
+from poc_aug.backends.paste.bank_coco_images import Exif
 from poc_aug.errors import ObjectBankError
 from tests.helpers.coco_cases import (
     SIZE_WH,
@@ -327,7 +328,8 @@ def test_any_file_gives_a_bank_or_an_error_that_is_ours(tmp_path: Path, data: st
         path = data.draw(st.sampled_from(places(file) or [("images",)]))
         gone = path[-1] in file or len(path) > 1  # else the last place was taken away before
         change(file, path, data.draw(st.one_of(st.just(...), STRANGE) if gone else STRANGE))
-    exif = data.draw(st.sampled_from(["auto", "apply", "ignore"]))
+    exifs: list[Exif] = ["auto", "apply", "ignore"]
+    exif = data.draw(st.sampled_from(exifs))
     try:
         bank = ObjectBank.from_coco(write(tmp_path, file), min_area_px=0, min_size_px=0, exif=exif)
     except ObjectBankError as error:

@@ -28,7 +28,7 @@ from poc_aug.labels.schema import SCHEMAS
 from poc_aug.masks import dilate
 from poc_aug.protocols import Inserter
 from poc_aug.recipe import CAMERAS
-from poc_aug.types import Annotation, Crop, Filled, Rejection, Sample
+from poc_aug.types import Annotation, Crop, Extent, Filled, Rejection, Sample
 from tests.helpers.bank_cases import bank, table  # noqa: F401
 
 
@@ -148,6 +148,7 @@ def test_extent_is_what_is_inserted(bank: ObjectBank, rotate: float) -> None:  #
     aspects = set()
     for seed in range(8):
         extent = inserter.extent("table", seed)
+        assert isinstance(extent, Extent)
         assert extent.height_m is None
         aspects.add(round(extent.aspect, 1))
         box = (20, 20, 80, round(80 * extent.aspect))
@@ -203,6 +204,7 @@ def test_enlarging_beyond_the_limit_is_told_to_region_search(bank: ObjectBank) -
     inserter = PasteInserter(bank, max_upscale=1.5)
     for seed in range(6):
         extent = inserter.extent("table", seed)
+        assert isinstance(extent, Extent)
         assert extent.max_height_px is not None
         box = (20, 20, extent.max_height_px, round(extent.max_height_px * extent.aspect) + 1)
         size = (box[2] + 40, box[3] + 40)

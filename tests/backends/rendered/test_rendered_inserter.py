@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset, preset_names
 from poc_aug.protocols import Inserter
 from poc_aug.recipe import PerspectiveSize
-from poc_aug.types import Crop, Filled, Rejection
+from poc_aug.types import Annotation, Crop, Filled, Rejection
 
 CAMERA = Camera(horizon_row=38.0, camera_height_m=1.3, focal_px=300.0, centre_col=70.0)
 
@@ -39,13 +42,24 @@ def crop_for(kind: str, seed: int, *, foot: int = 100, centre: float = 72.0, ima
     return Crop(ground() if image is None else image, box, kind, kind, (kind,), seed, CAMERA)
 
 
-def filled(crop: Crop, **settings: object) -> Filled:
-    (result,) = RenderedInserter(**settings).insert([crop])  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Drawn:
+    """A filled crop with all that the rendered inserter gives."""
+
+    image: torch.Tensor
+    alpha: torch.Tensor
+    shade: torch.Tensor
+    annotation: Annotation
+    provenance: Mapping[str, Any]
+
+
+def filled(crop: Crop, **settings: Any) -> Drawn:
+    (result,) = RenderedInserter(**settings).insert([crop])
     assert isinstance(result, Filled), result
     assert result.alpha is not None
     assert result.shade is not None
     assert result.annotation is not None
-    return result
+    return Drawn(result.image, result.alpha, result.shade, result.annotation, result.provenance)
 
 
 def test_is_an_inserter_and_describes_itself_in_json() -> None:
@@ -162,8 +176,8 @@ def test_a_larger_box_gets_a_larger_object() -> None:
         crop.image, (y - h // 2, x - w // 4, h + h // 2, w + w // 2), "cardboard box", "", ("box",), 2, CAMERA
     )
     small, large = filled(crop), filled(larger)
-    assert float(large.provenance["scale"]) > 1.2  # type: ignore[arg-type]
-    assert float(small.provenance["scale"]) == pytest.approx(1.0, abs=0.06)  # type: ignore[arg-type]
+    assert float(large.provenance["scale"]) > 1.2
+    assert float(small.provenance["scale"]) == pytest.approx(1.0, abs=0.06)
     assert int((large.alpha >= 128).sum()) > 1.4 * int((small.alpha >= 128).sum())
     assert large.annotation.parts[0].name == "box"
 
