@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ SHARD = "shards/local-0.lmdb"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_open():
+def _nothing_stays_open() -> Iterator[None]:
     yield
     gc.collect()
     assert registry.open_count() == 0
@@ -37,7 +38,7 @@ def flip(path: Path, record: bytes, at: int = -1) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 4, 5, 30, -1])
-def test_flipped_byte(tmp_path, at):
+def test_flipped_byte(tmp_path: Path, at: int) -> None:
     path = tmp_path / "a.cache"
     big = Variant("big", 1, b"d", (make_insertion(3, (57, 51)),))  # larger than a page: contiguous in the file
     with CacheWriter(path, make_manifest()) as writer:
@@ -57,7 +58,7 @@ def test_flipped_byte(tmp_path, at):
         assert cache.get("street/0001", 1) is not None
 
 
-def test_verify_reports_progress(tmp_path):
+def test_verify_reports_progress(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     with Cache.open(make_cache(tmp_path / "a.cache", 5, 2)) as cache:
         report = cache.verify(lambda done, total: calls.append((done, total)))
@@ -67,7 +68,7 @@ def test_verify_reports_progress(tmp_path):
     assert calls == [(i, 5) for i in range(1, 6)]
 
 
-def test_every_damage_that_matters_is_found(tmp_path):
+def test_every_damage_that_matters_is_found(tmp_path: Path) -> None:
     # Anywhere in the file: either verify finds it, or every record still reads the same.
     path = make_cache(tmp_path / "a.cache", 7)
     good = contents(path)
@@ -86,7 +87,7 @@ def test_every_damage_that_matters_is_found(tmp_path):
     assert found > 10
 
 
-def test_wrong_key_in_a_branch_page(tmp_path):
+def test_wrong_key_in_a_branch_page(tmp_path: Path) -> None:
     # lmdb's own check of the page tree does not see this; a search goes to the wrong leaf.
     path = make_cache(tmp_path / "a.cache", 7)  # two leaves, one key between them
     data = bytearray((path / SHARD).read_bytes())
@@ -102,7 +103,7 @@ def test_wrong_key_in_a_branch_page(tmp_path):
             len(cache)
 
 
-def test_record_under_another_name_and_in_two_versions(tmp_path):
+def test_record_under_another_name_and_in_two_versions(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     name = lambda i: b"tstreet/0000" + i.to_bytes(4, "big")  # noqa: E731
     env = lmdb.open(str(path / SHARD), subdir=False, lib_version=0)
@@ -121,7 +122,7 @@ def test_record_under_another_name_and_in_two_versions(tmp_path):
             len(cache)
 
 
-def test_two_shards_that_disagree(tmp_path):
+def test_two_shards_that_disagree(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     other = replace(make_variant(1), digest=b"another")
     with CacheWriter(path, make_manifest(), writer="z") as writer:
@@ -134,7 +135,7 @@ def test_two_shards_that_disagree(tmp_path):
         assert len(cache) == 3
 
 
-def test_record_that_vanished(tmp_path):
+def test_record_that_vanished(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     with Cache.open(path) as cache:
         assert len(cache) == 3
@@ -145,7 +146,7 @@ def test_record_that_vanished(tmp_path):
             cache.get("street/0000", 2)
 
 
-def test_verify_beside_a_writer(tmp_path):
+def test_verify_beside_a_writer(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 7, 2)
     with CacheWriter(path, make_manifest()) as writer, Cache.open(path) as cache:
         writer.put(make_variant(9))
@@ -156,7 +157,7 @@ def test_verify_beside_a_writer(tmp_path):
 
 
 @pytest.mark.parametrize("nbytes", [1, 100, 4096, 8191, 8192, -4096, -1])
-def test_truncated_shard(tmp_path, nbytes):
+def test_truncated_shard(tmp_path: Path, nbytes: int) -> None:
     path = make_cache(tmp_path / "a.cache", 20)
     data = (path / SHARD).read_bytes()
     (path / SHARD).write_bytes(data[:nbytes])
@@ -173,7 +174,7 @@ def test_truncated_shard(tmp_path, nbytes):
     assert contents(make_cache(path, 20)) == contents(make_cache(tmp_path / "b.cache", 20))
 
 
-def test_truncated_after_opening(tmp_path):
+def test_truncated_after_opening(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 20)
     with Cache.open(path) as cache:
         os.truncate(path / SHARD, 12288)
@@ -181,7 +182,7 @@ def test_truncated_after_opening(tmp_path):
             len(cache)
 
 
-def test_last_pages_that_were_never_written_are_no_damage(tmp_path):
+def test_last_pages_that_were_never_written_are_no_damage(tmp_path: Path) -> None:
     # LMDB may count pages at the end that a transaction took and gave back; nothing refers to them.
     path = make_cache(tmp_path / "a.cache", 7)
     env = lmdb.open(str(path / SHARD), subdir=False, lib_version=0)
@@ -199,7 +200,7 @@ def test_last_pages_that_were_never_written_are_no_damage(tmp_path):
     assert len(contents(path)) == 7
 
 
-def test_other_files_as_shards(tmp_path):
+def test_other_files_as_shards(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     (path / "shards/x.lmdb").write_bytes(os.urandom(10000))
     with pytest.raises(CacheFormatError, match=r"x\.lmdb' is not a shard"):

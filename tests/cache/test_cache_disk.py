@@ -41,7 +41,7 @@ def _check_full(path: Path, text: str, stored: int) -> None:
         assert cache.verify().ok
 
 
-def test_file_size_limit(tmp_path):
+def test_file_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
 
     def work() -> tuple[str, int]:
@@ -57,7 +57,7 @@ def test_file_size_limit(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 100, 5000])
-def test_no_room_to_begin(tmp_path, limit):
+def test_no_room_to_begin(tmp_path: Path, limit: int) -> None:
     path = tmp_path / "a.cache"
 
     def work() -> str:
@@ -70,7 +70,7 @@ def test_no_room_to_begin(tmp_path, limit):
     assert len(contents(make_cache(path, 3))) == 3
 
 
-def test_full_tmpfs(tmp_path):
+def test_full_tmpfs(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
@@ -89,7 +89,7 @@ def test_full_tmpfs(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_folder_that_cannot_be_written(tmp_path):
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     if os.getuid() == 0:
         blocked = Path("/proc/no-folder-can-be-made-here")
         if sys.platform != "linux":
@@ -101,7 +101,7 @@ def test_folder_that_cannot_be_written(tmp_path):
         CacheWriter(blocked, make_manifest())
 
 
-def test_read_only_cache(tmp_path):
+def test_read_only_cache(tmp_path: Path) -> None:
     # Copied without write permission, and with no lock files: readers need neither.
     path = make_cache(tmp_path / "a.cache", 5)
     (path / "shards/local-0.lock").unlink()

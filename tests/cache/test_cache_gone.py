@@ -105,7 +105,9 @@ def check_error(caught: PocAugError, path: Path) -> None:
 
 @harmed
 @pytest.mark.parametrize("used", [True, False])
-def test_a_copy_repeats_the_checks(tmp_path, harm, error, named, used):
+def test_a_copy_repeats_the_checks(
+    tmp_path: Path, harm: Callable[[Path], None], error: type[CacheError], named: str, used: bool
+) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT, 2)) as cache:
         if used:
             assert len(cache) == COUNT
@@ -119,7 +121,9 @@ def test_a_copy_repeats_the_checks(tmp_path, harm, error, named, used):
 
 
 @harmed
-def test_a_forked_child_repeats_the_checks(tmp_path, harm, error, named):
+def test_a_forked_child_repeats_the_checks(
+    tmp_path: Path, harm: Callable[[Path], None], error: type[CacheError], named: str
+) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT, 2)) as cache:
         assert cache.get(KEY, 0) is not None
         harm(cache.path)
@@ -130,7 +134,9 @@ def test_a_forked_child_repeats_the_checks(tmp_path, harm, error, named):
 
 
 @harmed
-def test_refreshing_and_verifying_repeat_them(tmp_path, harm, error, named):
+def test_refreshing_and_verifying_repeat_them(
+    tmp_path: Path, harm: Callable[[Path], None], error: type[CacheError], named: str
+) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT, 2)) as cache:
         assert all(cache.get(*item) for item in cache)
         harm(cache.path)
@@ -141,7 +147,7 @@ def test_refreshing_and_verifying_repeat_them(tmp_path, harm, error, named):
         assert all(cache.get(*item) for item in cache)  # still
 
 
-def test_a_look_for_new_records_notices(tmp_path):
+def test_a_look_for_new_records_notices(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT, 2)) as cache:
         assert cache.get_new("none", 0) is None
         lose_a_shard(cache.path)
@@ -149,7 +155,7 @@ def test_a_look_for_new_records_notices(tmp_path):
             cache.get_new("none", 0)
 
 
-def test_what_may_change_is_no_loss(tmp_path):
+def test_what_may_change_is_no_loss(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     with Cache.open(path) as cache:
         assert len(cache) == 3
@@ -165,7 +171,7 @@ def test_what_may_change_is_no_loss(tmp_path):
         assert len(cache) == COUNT
 
 
-def test_a_shard_that_a_killed_writer_began_is_not_missed(tmp_path):
+def test_a_shard_that_a_killed_writer_began_is_not_missed(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", COUNT)
     writer = CacheWriter(path, make_manifest(), writer="begun")
     writer._opened()  # the file, and nothing in it
@@ -177,7 +183,7 @@ def test_a_shard_that_a_killed_writer_began_is_not_missed(tmp_path):
             assert len(copy) == COUNT
 
 
-def test_a_changed_working_directory_changes_nothing(tmp_path, monkeypatch):
+def test_a_changed_working_directory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_cache(tmp_path / "a.cache", COUNT)
     monkeypatch.chdir(tmp_path)
     with Cache.open("a.cache") as cache:
@@ -197,7 +203,7 @@ def test_a_changed_working_directory_changes_nothing(tmp_path, monkeypatch):
         (13, CacheDiskError),
     ],
 )
-def test_errors_of_the_disk_have_the_caches_classes(tmp_path, number, error):
+def test_errors_of_the_disk_have_the_caches_classes(tmp_path: Path, number: int, error: type[CacheError]) -> None:
     made = read_error(tmp_path, OSError(number, os.strerror(number), str(tmp_path / "file")))
     assert type(made) is error
     assert os.strerror(number) in made.problem
@@ -205,7 +211,7 @@ def test_errors_of_the_disk_have_the_caches_classes(tmp_path, number, error):
 
 
 @pytest.mark.parametrize("name", ["open", "stat"])
-def test_a_disk_that_fails_while_opening(tmp_path, monkeypatch, name):
+def test_a_disk_that_fails_while_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = make_cache(tmp_path / "a.cache", COUNT)
     real = getattr(Path, name)
 
@@ -234,7 +240,7 @@ class Removing(EllipseInserter):
 
 @pytest.mark.parametrize("after", [1, 60])  # before and after the first commit
 @pytest.mark.parametrize("harm", [remove, move])
-def test_filling_a_cache_that_is_taken_away(tmp_path, harm, after):
+def test_filling_a_cache_that_is_taken_away(tmp_path: Path, harm: Callable[[Path], None], after: int) -> None:
     path = tmp_path / "a.cache"
     pipeline = InsertionPipeline(make_recipe(), Removing(path, harm, after), batch_size=1)
     with pytest.raises(CacheNotFoundError, match="was removed") as caught:
@@ -247,7 +253,7 @@ def items(batch: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("start", "harm"), [("fork", remove), ("fork", move), ("spawn", remove), ("forkserver", move)])
-def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path, start, harm):
+def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path: Path, start: str, harm: Callable[[Path], None]) -> None:
     path = tmp_path / "frames.cache"
     warm_cache(Frames(8), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=1, workers=0)
     ds = POCAugmentedDataset(Frames(8), path, p=1.0)
@@ -258,7 +264,7 @@ def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path, start, harm):
     assert str(path) in str(caught.value)
 
 
-def test_generating_into_a_cache_that_is_gone(tmp_path):
+def test_generating_into_a_cache_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "live.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
     with POCAugmentedDataset(Frames(4), path, pipeline=pipeline, p=1.0, live=LiveSettings(num_variants=1)) as ds:
@@ -269,7 +275,7 @@ def test_generating_into_a_cache_that_is_gone(tmp_path):
         assert "was removed" in str(caught.value) or "is gone" in str(caught.value)
 
 
-def test_a_thread_of_a_worker_sees_it_too(tmp_path):
+def test_a_thread_of_a_worker_sees_it_too(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT)) as cache:
         assert len(cache) == COUNT
         remove(cache.path)

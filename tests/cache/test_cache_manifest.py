@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,13 @@ from tests.helpers.cache_cases import contents, make_cache, make_manifest
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_open():
+def _nothing_stays_open() -> Iterator[None]:
     yield
     gc.collect()
     assert registry.open_count() == 0
 
 
-def test_nothing_there(tmp_path):
+def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(CacheNotFoundError, match=r"no cache next to it either[\s\S]*warm-cache .* --out"):
         Cache.open(tmp_path / "a.cache")
     make_cache(tmp_path / "city.cache", 0)
@@ -34,7 +36,7 @@ def test_nothing_there(tmp_path):
         Cache.open(tmp_path / "x" / "a.cache")
 
 
-def test_a_file(tmp_path):
+def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.cache").write_text("x")
     with pytest.raises(CacheFormatError, match="is a file of 1 bytes"):
         Cache.open(tmp_path / "a.cache")
@@ -42,7 +44,7 @@ def test_a_file(tmp_path):
         CacheWriter(tmp_path / "a.cache", make_manifest())
 
 
-def test_another_directory(tmp_path):
+def test_another_directory(tmp_path: Path) -> None:
     (tmp_path / "a.cache").mkdir()
     (tmp_path / "a.cache/frame.png").write_text("x")
     with pytest.raises(CacheFormatError, match=r"no manifest\.json; it holds: frame\.png"):
@@ -51,7 +53,7 @@ def test_another_directory(tmp_path):
         CacheWriter(tmp_path / "a.cache", make_manifest())
 
 
-def test_half_created_cache_is_created(tmp_path):
+def test_half_created_cache_is_created(tmp_path: Path) -> None:
     (tmp_path / "a.cache/shards").mkdir(parents=True)
     (tmp_path / "a.cache/.manifest.json.123").write_text('{"form')
     assert len(contents(make_cache(tmp_path / "a.cache", 3))) == 3
@@ -63,7 +65,7 @@ def edit(path: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 100])
-def test_half_written_manifest(tmp_path, nbytes):
+def test_half_written_manifest(tmp_path: Path, nbytes: int) -> None:
     path = make_cache(tmp_path / "a.cache")
     (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes()[:nbytes])
     with pytest.raises(CacheFormatError, match=rf"half-written or not JSON \({nbytes} bytes\)"):
@@ -72,7 +74,7 @@ def test_half_written_manifest(tmp_path, nbytes):
         CacheWriter(path, make_manifest())
 
 
-def test_manifest_that_is_not_text(tmp_path):
+def test_manifest_that_is_not_text(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     (path / "manifest.json").write_bytes(b"\xff\x00\xfe")
     with pytest.raises(CacheFormatError, match="not JSON"):
@@ -80,7 +82,7 @@ def test_manifest_that_is_not_text(tmp_path):
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_schema_version(tmp_path, version):
+def test_another_schema_version(tmp_path: Path, version: object) -> None:
     path = make_cache(tmp_path / "a.cache")
     edit(path, schema_version=version)
     for use in (lambda: Cache.open(path), lambda: CacheWriter(path, make_manifest())):
@@ -97,19 +99,19 @@ def test_another_schema_version(tmp_path, version):
         ({"codec": "png"}, "codec 'png'\nExpected: one of: delta-zstd"),
     ],
 )
-def test_wrong_fields(tmp_path, changes, problem):
+def test_wrong_fields(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
     path = make_cache(tmp_path / "a.cache")
     edit(path, **changes)
     with pytest.raises(CacheFormatError, match=problem):
         Cache.open(path)
 
 
-def test_manifest_that_is_a_list():
+def test_manifest_that_is_a_list() -> None:
     with pytest.raises(CacheFormatError, match="'list'"):
         Manifest.from_dict([])
 
 
-def test_manifest_round_trip():
+def test_manifest_round_trip() -> None:
     manifest = make_manifest()
     assert Manifest.from_dict(json.loads(json.dumps(manifest.to_dict()))) == manifest
     assert manifest.created_by.startswith("poc_aug ")
@@ -117,7 +119,7 @@ def test_manifest_round_trip():
     assert Manifest("f", {}).max_sigma_px is None
 
 
-def test_manifest_fields_added_later_are_no_error(tmp_path):
+def test_manifest_fields_added_later_are_no_error(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     edit(path, extra=1)
     assert len(contents(path)) == 7
@@ -126,7 +128,7 @@ def test_manifest_fields_added_later_are_no_error(tmp_path):
 # -- another recipe, another dataset
 
 
-def test_wrong_recipe(tmp_path):
+def test_wrong_recipe(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     wanted = make_manifest(seed=5, objects=[{"name": "gnu", "prompts": ["a big gnu"]}], attempts=3)
     with pytest.raises(CacheMismatchError) as caught:
@@ -145,14 +147,14 @@ def test_wrong_recipe(tmp_path):
     Cache.open(path, fingerprint=make_manifest().fingerprint).close()
 
 
-def test_many_and_long_differences_are_cut(tmp_path):
+def test_many_and_long_differences_are_cut(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     wanted = make_manifest(**{f"field {i:02d}": "x" * 200 for i in range(30)})
     with pytest.raises(CacheMismatchError, match=r'field 00: cache null, this run "x{76}\.\.\.[\s\S]*and 18 more'):
         CacheWriter(path, wanted)
 
 
-def test_wrong_backend_codec_and_fingerprint(tmp_path):
+def test_wrong_backend_codec_and_fingerprint(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     right = make_manifest()
     backends = {"inserter": {"name": "noise", "version": 2}}
@@ -165,13 +167,13 @@ def test_wrong_backend_codec_and_fingerprint(tmp_path):
         CacheWriter(path, replace(right, fingerprint="0" * 32))
 
 
-def test_wrong_dataset(tmp_path):
+def test_wrong_dataset(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     with pytest.raises(CacheDatasetMismatchError, match=r"dataset\.length: cache 7, this run 8"):
         CacheWriter(path, replace(make_manifest(), dataset={"length": 8}))
 
 
-def test_refused_writer_holds_no_lock(tmp_path):
+def test_refused_writer_holds_no_lock(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     with pytest.raises(CacheMismatchError):
         CacheWriter(path, make_manifest(seed=1))

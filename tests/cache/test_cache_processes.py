@@ -43,7 +43,7 @@ class CachedVariants(Dataset[tuple[int, bool]]):
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("used_before", [True, False])
-def test_loader_workers(tmp_path, start_method, used_before):
+def test_loader_workers(tmp_path: Path, start_method: str, used_before: bool) -> None:
     path = make_cache(tmp_path / "a.cache", COUNT, 2)
     with Cache.open(path) as cache, Cache.open(path) as other:
         if used_before:
@@ -66,14 +66,14 @@ def test_loader_workers(tmp_path, start_method, used_before):
         del loader
 
 
-def test_child_of_a_child(tmp_path):
+def test_child_of_a_child(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", COUNT)) as cache:
         assert len(cache) == COUNT
         assert in_child(lambda: in_child(lambda: (len(cache), cache.get("street/0001", 1) is not None))) == (12, True)
         assert cache.get("street/0001", 1) is not None
 
 
-def test_child_opens_and_closes_for_itself(tmp_path):
+def test_child_opens_and_closes_for_itself(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", COUNT)
     with Cache.open(path) as cache:
         assert len(cache) == COUNT
@@ -88,7 +88,7 @@ def test_child_opens_and_closes_for_itself(tmp_path):
         assert cache.get("street/0001", 1) is not None
 
 
-def test_fork_beside_an_open_writer(tmp_path):
+def test_fork_beside_an_open_writer(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     with CacheWriter(path, make_manifest()) as writer, Cache.open(path) as cache:
         writer.put(make_variant(3))
@@ -113,7 +113,7 @@ def test_fork_beside_an_open_writer(tmp_path):
     assert len(contents(path)) == 6
 
 
-def test_pins_survive_a_fork(tmp_path):
+def test_pins_survive_a_fork(tmp_path: Path) -> None:
     # A child that closes an inherited environment would clear the parent's reader slots: pages would be used again.
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         writer.put(make_variant(1))
@@ -124,7 +124,7 @@ def test_pins_survive_a_fork(tmp_path):
         assert re.search(rf"{os.getpid()} \w+ \d+\n", shard._env.readers())
 
 
-def test_workers_that_outlive_a_writer_do_not_keep_its_lock(tmp_path):
+def test_workers_that_outlive_a_writer_do_not_keep_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     writer = CacheWriter(path, make_manifest())
     writer.put(make_variant(1))
@@ -142,13 +142,13 @@ def test_workers_that_outlive_a_writer_do_not_keep_its_lock(tmp_path):
     assert len(contents(path)) == 2
 
 
-def test_busy_shard_names_the_process(tmp_path):
+def test_busy_shard_names_the_process(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     with CacheWriter(path, make_manifest()), pytest.raises(CacheBusyError, match=f"by process {os.getpid()} on "):
         in_child(lambda: CacheWriter(path, make_manifest()))
 
 
-def test_shards_written_at_once(tmp_path):
+def test_shards_written_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     context = multiprocessing.get_context("fork")
 
@@ -175,7 +175,7 @@ def _fill(path: Path, count: int, batch: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_resume_after_kills(tmp_path, batch):
+def test_resume_after_kills(tmp_path: Path, batch: int) -> None:
     path, count = tmp_path / "a.cache", 120
     context = multiprocessing.get_context("fork")
     delays = random.Random(batch)
@@ -199,7 +199,7 @@ def test_resume_after_kills(tmp_path, batch):
     assert contents(path) == contents(make_cache(tmp_path / "b.cache", count))
 
 
-def test_readers_beside_a_writer_see_whole_records_only(tmp_path, monkeypatch):
+def test_readers_beside_a_writer_see_whole_records_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Pages are used again as soon as they may be: every commit renews the pins.
     monkeypatch.setattr(registry, "PIN_S", 0.05)
     path, count = tmp_path / "a.cache", 300
@@ -222,7 +222,7 @@ def test_readers_beside_a_writer_see_whole_records_only(tmp_path, monkeypatch):
     assert len(contents(path)) == count
 
 
-def test_pages_that_a_reader_may_see_stay(tmp_path):
+def test_pages_that_a_reader_may_see_stay(tmp_path: Path) -> None:
     # A reader has no lock file to tell the writer of itself: the writer's pins keep its pages (see registry).
     path = make_cache(tmp_path / "a.cache", 60)
     with Cache.open(path) as cache:
@@ -252,7 +252,7 @@ def test_pages_that_a_reader_may_see_stay(tmp_path):
     assert process.exitcode == 0
 
 
-def test_map_grown_by_another_process(tmp_path, monkeypatch):
+def test_map_grown_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "INITIAL_MAP_NBYTES", 64 << 10)
     path = make_cache(tmp_path / "a.cache", 1)
     with Cache.open(path) as cache:
@@ -273,7 +273,7 @@ def test_map_grown_by_another_process(tmp_path, monkeypatch):
         assert cache.get("29", 1) is not None
 
 
-def test_errors_cross_process_borders():
+def test_errors_cross_process_borders() -> None:
     error = CacheDiskError("full", expected="space", hint="make room")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (CacheDiskError, str(error))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poc_aug.cache import codec as codecs
+from poc_aug.cache.codec import Codec
 from poc_aug.cache.record import RecordError, decode_record, encode_record, record_name, same_variant
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.errors import CacheError
@@ -33,7 +35,9 @@ def variant_of(*insertions: Insertion, **changes: Any) -> Variant:
     count=st.integers(0, 3),
     key=st.text(max_size=60),
 )
-def test_round_trip(codec, size_hw, parts, alpha, shade, count, key):
+def test_round_trip(
+    codec: Codec, size_hw: tuple[int, int], parts: int, alpha: bool, shade: bool, count: int, key: str
+) -> None:
     insertions = tuple(make_insertion(i, size_hw, parts, alpha, shade) for i in range(count))
     rejections = (Rejection("no room", "gnu", 3, "0 px"), Rejection("black"))
     variant = Variant(key, 5, b"digest", insertions, rejections)
@@ -46,7 +50,7 @@ def test_round_trip(codec, size_hw, parts, alpha, shade, count, key):
 
 
 @pytest.mark.parametrize("codec", [*LOSSLESS, "webp-lossy"])
-def test_decoded_tensors_are_contiguous_and_writable(codec):
+def test_decoded_tensors_are_contiguous_and_writable(codec: Codec) -> None:
     insertion = make_insertion(1, (17, 11), parts=2, alpha=True, shade=True)
     got = decode_record(encode_record(variant_of(insertion), codec), "a/b.png", 2).insertions[0]
     assert (got.patch.dtype, got.patch.shape) == (torch.uint8, (3, 17, 11))
@@ -59,7 +63,7 @@ def test_decoded_tensors_are_contiguous_and_writable(codec):
 
 
 @pytest.mark.parametrize("size_hw", [(17, 11), (1, 1), (64, 48)])
-def test_lossy_keeps_zero_pixels_masks_and_maps_exact(size_hw):
+def test_lossy_keeps_zero_pixels_masks_and_maps_exact(size_hw: tuple[int, int]) -> None:
     insertion = make_insertion(1, size_hw, parts=2, alpha=True, shade=True)
     # A smooth object: on noise any lossy codec is far off.
     ramp = torch.arange(1, size_hw[0] + 1).clamp(max=255).to(torch.uint8)[None, :, None]
@@ -70,28 +74,28 @@ def test_lossy_keeps_zero_pixels_masks_and_maps_exact(size_hw):
     assert same_variant(variant_of(insertion), variant_of(replace(got, patch=insertion.patch)))
 
 
-def test_lossy_patch_without_any_zero_and_of_zeros_only():
+def test_lossy_patch_without_any_zero_and_of_zeros_only() -> None:
     for value in (0, 77):
         patch = torch.full((3, 17, 11), value, dtype=torch.uint8)
         name, data = codecs.encode_patch(patch, "webp-lossy")
         assert (codecs.decode_patch(name, data, (17, 11)).int() - value).abs().max() <= 2
 
 
-def test_patch_beyond_the_limits_of_webp_is_stored_as_zstd():
+def test_patch_beyond_the_limits_of_webp_is_stored_as_zstd() -> None:
     patch = torch.ones(3, 1, 16384, dtype=torch.uint8)
     name, data = codecs.encode_patch(patch, "webp")
     assert name == "zstd"
     assert torch.equal(codecs.decode_patch(name, data, (1, 16384)), patch)
 
 
-def test_maps_take_the_smaller_filter():
+def test_maps_take_the_smaller_filter() -> None:
     ramp = torch.arange(200, dtype=torch.uint8)[None].expand(50, 200).contiguous()
     flat = torch.zeros(50, 200, dtype=torch.uint8)
     assert codecs.encode_map(ramp + torch.arange(50, dtype=torch.uint8)[:, None])[0] == "delta-zstd"
     assert codecs.encode_map(flat)[0] == "zstd"
 
 
-def test_input_on_strides_is_fine_and_untouched():
+def test_input_on_strides_is_fine_and_untouched() -> None:
     insertion = make_insertion(3, (11, 17), alpha=True, shade=True)
     assert insertion.alpha is not None
     strided = replace(insertion, patch=insertion.patch.permute(1, 2, 0).contiguous().permute(2, 0, 1))
@@ -102,7 +106,7 @@ def test_input_on_strides_is_fine_and_untouched():
     assert torch.equal(insertion.patch, before)
 
 
-def test_every_flipped_byte_is_found():
+def test_every_flipped_byte_is_found() -> None:
     data = encode_record(variant_of(make_insertion(1, (5, 3))), "webp")
     for i in range(len(data)):
         broken = bytearray(data)
@@ -112,13 +116,13 @@ def test_every_flipped_byte_is_found():
 
 
 @pytest.mark.parametrize("nbytes", [0, 3, 24, 25, 60])
-def test_cut_record(nbytes):
+def test_cut_record(nbytes: int) -> None:
     with pytest.raises(RecordError):
         decode_record(encode_record(variant_of(make_insertion(1)), "webp")[:nbytes], "a/b.png", 2)
 
 
 @pytest.mark.parametrize(("key", "index"), [("a/b.jpg", 2), ("a/b.png", 1)])
-def test_record_of_another_name(key, index):
+def test_record_of_another_name(key: str, index: int) -> None:
     with pytest.raises(RecordError, match=r"variant 2 of 'a/b\.png'"):
         decode_record(encode_record(variant_of(), "webp"), key, index)
 
@@ -127,7 +131,7 @@ def _signed(version: int, body: bytes) -> bytes:
     return b"PAUG" + bytes([version]) + xxhash.xxh3_128_digest(body) + body
 
 
-def test_record_of_another_version_and_with_a_strange_header():
+def test_record_of_another_version_and_with_a_strange_header() -> None:
     data = encode_record(variant_of(make_insertion(1)), "webp")
     with pytest.raises(RecordError, match="record version 9, this poc_aug reads version 1"):
         decode_record(_signed(9, data[21:]), "a/b.png", 2)
@@ -153,12 +157,14 @@ def test_record_of_another_version_and_with_a_strange_header():
         (codecs.decode_map, codecs.encode_map(torch.zeros(3, 3, dtype=torch.uint8)), (2, 2)),
     ],
 )
-def test_blobs_that_do_not_fit(decode, blob, size_hw):
+def test_blobs_that_do_not_fit(
+    decode: Callable[..., torch.Tensor], blob: tuple[str, bytes], size_hw: tuple[int, int]
+) -> None:
     with pytest.raises(ValueError, match=r"codec|bytes|pixels|reshape"):
         decode(*blob, size_hw)
 
 
-def test_unknown_codec():
+def test_unknown_codec() -> None:
     with pytest.raises(ValueError, match="known: delta-zstd, webp, webp-lossy, zstd, raw"):
         codecs.encode_patch(torch.zeros(3, 2, 2, dtype=torch.uint8), "png")
 
@@ -178,20 +184,20 @@ def _wrong_part(insertion: Insertion) -> Insertion:
         ("shade", lambda i: replace(i, shade=i.shade.bool())),
     ],
 )
-def test_tensors_that_do_not_fit_the_box(what, change):
+def test_tensors_that_do_not_fit_the_box(what: str, change: Callable[[Insertion], Insertion]) -> None:
     insertion = change(make_insertion(4, alpha=True, shade=True))
     with pytest.raises(CacheError, match=rf"{what} of 'object 4' in variant 2 of 'a/b\.png' is torch"):
         encode_record(variant_of(insertion), "webp")
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), b"bytes"])
-def test_provenance_that_is_not_json(value):
+def test_provenance_that_is_not_json(value: Any) -> None:
     insertion = replace(make_insertion(1), provenance={"x": value})
     with pytest.raises(CacheError, match="not JSON"):
         encode_record(variant_of(insertion), "webp")
 
 
-def test_same_variant_sees_every_difference():
+def test_same_variant_sees_every_difference() -> None:
     base = make_insertion(1, alpha=True)
     assert base.alpha is not None
     others = [
@@ -219,7 +225,7 @@ KEYS = ["", "a", "a\0b", "straße/日本.png", "k" * 500, "k" * 501, "ü" * 251,
 
 
 @pytest.mark.parametrize(("key", "index"), list(product(KEYS, [0, 1, 255, 256, 2**32 - 1])))
-def test_names_of_records(key, index):
+def test_names_of_records(key: str, index: int) -> None:
     name = encode_key(key, index)
     assert len(name) <= 511
     decoded, number = decode_key(name)
@@ -228,23 +234,23 @@ def test_names_of_records(key, index):
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(0, 2**32 - 1)), unique=True, min_size=2))
-def test_names_are_unique(items):
+def test_names_are_unique(items: list[tuple[str, int]]) -> None:
     assert len({encode_key(*item) for item in items}) == len(items)
 
 
 @pytest.mark.parametrize("index", [-1, 2**32])
-def test_index_out_of_range(index):
+def test_index_out_of_range(index: int) -> None:
     with pytest.raises(CacheError, match="variant index"):
         encode_key("a", index)
 
 
 @pytest.mark.parametrize("name", [b"", b"t", b"t123", b"x12345"])
-def test_names_that_are_none(name):
+def test_names_that_are_none(name: bytes) -> None:
     with pytest.raises(ValueError, match="not a record's name"):
         decode_key(name)
 
 
-def test_every_kind_of_case_is_made():
+def test_every_kind_of_case_is_made() -> None:
     variants = [make_variant(i) for i in range(20)]
     assert {len(v.insertions) for v in variants} == {0, 1, 2}
     assert any(v.rejections for v in variants)

@@ -4,11 +4,14 @@ import gc
 import os
 import pickle
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, encode_record, registry, same_variant
+from poc_aug.cache.codec import Codec
 from poc_aug.errors import (
     CacheError,
 )
@@ -19,14 +22,14 @@ SHARD = "shards/local-0.lmdb"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_open():
+def _nothing_stays_open() -> Iterator[None]:
     yield
     gc.collect()
     assert registry.open_count() == 0
 
 
 @pytest.mark.parametrize("writers", [1, 3])
-def test_round_trip(tmp_path, writers):
+def test_round_trip(tmp_path: Path, writers: int) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache", 20, writers)) as cache:
         assert len(cache) == 20
         assert cache.keys() == [f"street/{i:04d}" for i in range(7)]
@@ -41,7 +44,7 @@ def test_round_trip(tmp_path, writers):
         assert cache.manifest == make_manifest()
 
 
-def test_what_is_not_stored(tmp_path):
+def test_what_is_not_stored(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache")) as cache:
         assert cache.get("street/0000", 3) is None
         assert cache.get("x", 0) is None
@@ -51,12 +54,12 @@ def test_what_is_not_stored(tmp_path):
         assert "street/0000" not in cache
 
 
-def test_raw_is_the_record(tmp_path):
+def test_raw_is_the_record(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache")) as cache:
         assert cache.raw("street/0001", 1) == encode_record(make_variant(4), "delta-zstd")
 
 
-def test_empty_cache(tmp_path):
+def test_empty_cache(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 0)
     assert sorted(p.name for p in (path / "shards").iterdir()) == ["local-0.lock"]
     with Cache.open(path) as cache:
@@ -69,7 +72,7 @@ def test_empty_cache(tmp_path):
 LONG = ["k" * 511, "k" * 512, "x" * 3000, "日本/" * 300 + "é.png", "日本/" * 300 + "e\u0301.png", "\udc80", ""]
 
 
-def test_long_and_strange_keys(tmp_path):
+def test_long_and_strange_keys(tmp_path: Path) -> None:
     variants = [Variant(key, 1, b"", (make_insertion(i),)) for i, key in enumerate(LONG)]
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         assert writer.put_many(variants) == len(LONG)
@@ -84,7 +87,7 @@ def test_long_and_strange_keys(tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["delta-zstd", "webp", "webp-lossy", "zstd", "raw"])
-def test_codec_of_the_manifest(tmp_path, codec):
+def test_codec_of_the_manifest(tmp_path: Path, codec: Codec) -> None:
     manifest = replace(make_manifest(), codec=codec)
     with CacheWriter(tmp_path / "a.cache", manifest) as writer:
         writer.put(make_variant(5))
@@ -92,14 +95,14 @@ def test_codec_of_the_manifest(tmp_path, codec):
         assert cache.raw("street/0001", 2) == encode_record(make_variant(5), codec)
 
 
-def test_more_names_than_one_transaction_lists(tmp_path):
+def test_more_names_than_one_transaction_lists(tmp_path: Path) -> None:
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         writer.put_many(Variant(f"{i:05d}", 0, b"", ()) for i in range(2500))
     with Cache.open(tmp_path / "a.cache") as cache:
         assert cache.keys() == [f"{i:05d}" for i in range(2500)]
 
 
-def test_nbytes_is_what_is_used(tmp_path):
+def test_nbytes_is_what_is_used(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 20, 2)
     with Cache.open(path) as cache:
         files = [*(path / "shards").glob("*.lmdb"), path / "manifest.json"]
@@ -110,7 +113,7 @@ def test_nbytes_is_what_is_used(tmp_path):
 # -- several users in one process
 
 
-def test_two_instances_and_a_writer_in_one_process(tmp_path):
+def test_two_instances_and_a_writer_in_one_process(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     first, second = Cache.open(path), Cache.open(os.path.relpath(path))
     assert len(first) == len(second) == 3
@@ -130,7 +133,7 @@ def test_two_instances_and_a_writer_in_one_process(tmp_path):
     second.close()
 
 
-def test_symlinked_cache_is_the_same_file(tmp_path):
+def test_symlinked_cache_is_the_same_file(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     (tmp_path / "link.cache").symlink_to(path)
     with Cache.open(path) as a, Cache.open(tmp_path / "link.cache") as b:
@@ -138,7 +141,7 @@ def test_symlinked_cache_is_the_same_file(tmp_path):
         assert registry.open_count() == 1
 
 
-def test_refresh_sees_new_shards(tmp_path):
+def test_refresh_sees_new_shards(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     with Cache.open(path) as cache:
         assert len(cache) == 3
@@ -149,7 +152,7 @@ def test_refresh_sees_new_shards(tmp_path):
         assert cache.get("street/0001", 2) is not None
 
 
-def test_shard_replaced_by_another_process(tmp_path):
+def test_shard_replaced_by_another_process(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     more = make_cache(tmp_path / "b.cache", 6)
     with Cache.open(path) as cache:
@@ -160,7 +163,7 @@ def test_shard_replaced_by_another_process(tmp_path):
         assert len(cache) == 6
 
 
-def test_threads(tmp_path):
+def test_threads(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 12)
     got: list[bool] = []
     with Cache.open(path) as cache, CacheWriter(path, make_manifest()) as writer:
@@ -179,7 +182,7 @@ def test_threads(tmp_path):
     assert got == [True] * 48
 
 
-def test_pickle_is_small_and_opens_again(tmp_path):
+def test_pickle_is_small_and_opens_again(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 12)
     with Cache.open(path) as cache:
         small = len(pickle.dumps(cache))
@@ -191,7 +194,7 @@ def test_pickle_is_small_and_opens_again(tmp_path):
         assert len(again) == 12
 
 
-def test_dropped_caches_let_go(tmp_path):
+def test_dropped_caches_let_go(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
     for _ in range(3):
         assert len(Cache.open(path)) == 3
@@ -199,7 +202,7 @@ def test_dropped_caches_let_go(tmp_path):
     assert registry.open_count() == 0
 
 
-def test_closed_cache(tmp_path):
+def test_closed_cache(tmp_path: Path) -> None:
     cache = Cache.open(make_cache(tmp_path / "a.cache"))
     cache.close()
     for use in (lambda: cache.get("x", 0), cache.keys, cache.verify, cache.refresh, lambda: len(cache)):
@@ -207,7 +210,7 @@ def test_closed_cache(tmp_path):
             use()
 
 
-def test_repr(tmp_path):
+def test_repr(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache")) as cache:
         assert repr(cache) == f"Cache({str(tmp_path / 'a.cache')!r}, fingerprint={make_manifest().fingerprint!r})"
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:

@@ -4,7 +4,9 @@ import gc
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import lmdb
 import pytest
@@ -21,13 +23,13 @@ SHARD = "shards/local-0.lmdb"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_open():
+def _nothing_stays_open() -> Iterator[None]:
     yield
     gc.collect()
     assert registry.open_count() == 0
 
 
-def test_put_again_does_nothing_and_other_content_is_refused(tmp_path):
+def test_put_again_does_nothing_and_other_content_is_refused(tmp_path: Path) -> None:
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         assert writer.put(make_variant(5))
         assert not writer.put(make_variant(5))
@@ -41,14 +43,14 @@ def test_put_again_does_nothing_and_other_content_is_refused(tmp_path):
         assert cache.raw("street/0001", 2) == encode_record(make_variant(5), "delta-zstd")
 
 
-def test_same_content_in_other_bytes_is_the_same(tmp_path, monkeypatch):
+def test_same_content_in_other_bytes_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as cache_writer:
         cache_writer.put(make_variant(5))
         monkeypatch.setattr(writer, "encode_record", lambda variant, codec: encode_record(variant, "zstd"))
         assert not cache_writer.put(make_variant(5))
 
 
-def test_invalid_variant_stores_nothing(tmp_path):
+def test_invalid_variant_stores_nothing(tmp_path: Path) -> None:
     wrong = replace(make_variant(5), insertions=(replace(make_insertion(1), box_yxhw=(0, 0, 3, 3)),))
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         with pytest.raises(CacheError, match="patch of 'object 1'"):
@@ -56,7 +58,7 @@ def test_invalid_variant_stores_nothing(tmp_path):
         assert writer.done() == set()
 
 
-def test_resumed_equals_uninterrupted(tmp_path):
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     for i in range(12):
         with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
             assert len(writer.done()) == i
@@ -64,13 +66,13 @@ def test_resumed_equals_uninterrupted(tmp_path):
     assert contents(tmp_path / "a.cache") == contents(make_cache(tmp_path / "b.cache", 12))
 
 
-def test_done_is_over_all_shards(tmp_path):
+def test_done_is_over_all_shards(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 9, 3)
     with CacheWriter(path, make_manifest(), writer="ray-1") as writer:
         assert writer.done() == {(f"street/{i // 3:04d}", i % 3) for i in range(9)}
 
 
-def test_nothing_to_do_leaves_every_file_as_it_is(tmp_path):
+def test_nothing_to_do_leaves_every_file_as_it_is(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.rglob("*.[jl][sm]*")}
     with CacheWriter(path, make_manifest()) as writer:
@@ -79,7 +81,7 @@ def test_nothing_to_do_leaves_every_file_as_it_is(tmp_path):
     assert {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in before} == before
 
 
-def test_map_grows(tmp_path, monkeypatch):
+def test_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "INITIAL_MAP_NBYTES", 64 << 10)
     path = tmp_path / "a.cache"
     with CacheWriter(path, replace(make_manifest(), codec="raw")) as writer, Cache.open(path) as reader:
@@ -94,7 +96,9 @@ def test_map_grows(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("pin_s", [-1.0, 1e9])
-def test_sealing_makes_it_compact_and_readers_go_on(tmp_path, monkeypatch, pin_s):
+def test_sealing_makes_it_compact_and_readers_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pin_s: float
+) -> None:
     monkeypatch.setattr(registry, "PIN_S", pin_s)
     path = tmp_path / "a.cache"
     with CacheWriter(path, make_manifest()) as writer, Cache.open(path) as early:
@@ -112,7 +116,7 @@ def test_sealing_makes_it_compact_and_readers_go_on(tmp_path, monkeypatch, pin_s
         assert cache.verify().ok
 
 
-def test_sealing_without_space_leaves_the_shard(tmp_path, monkeypatch):
+def test_sealing_without_space_leaves_the_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.cache"
     with CacheWriter(path, make_manifest()) as cache_writer:
         for i in range(40):
@@ -123,7 +127,7 @@ def test_sealing_without_space_leaves_the_shard(tmp_path, monkeypatch):
     assert (path / SHARD).read_bytes() == before
 
 
-def test_left_over_of_a_killed_sealing_is_removed(tmp_path):
+def test_left_over_of_a_killed_sealing_is_removed(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     (path / "shards/.local-0.compact").write_bytes(b"half")
     with CacheWriter(path, make_manifest()) as writer:
@@ -132,7 +136,7 @@ def test_left_over_of_a_killed_sealing_is_removed(tmp_path):
     assert len(contents(path)) == 8
 
 
-def test_writer_that_was_killed_while_creating_its_file(tmp_path):
+def test_writer_that_was_killed_while_creating_its_file(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 0)
     env = lmdb.open(str(tmp_path / "blank.lmdb"), subdir=False, lib_version=0)
     env.close()
@@ -145,7 +149,7 @@ def test_writer_that_was_killed_while_creating_its_file(tmp_path):
         assert len(contents(path)) == 1
 
 
-def test_dropped_writer_lets_go(tmp_path):
+def test_dropped_writer_lets_go(tmp_path: Path) -> None:
     writer = CacheWriter(tmp_path / "a.cache", make_manifest())
     writer.put(make_variant(4))
     del writer
@@ -154,7 +158,7 @@ def test_dropped_writer_lets_go(tmp_path):
         assert len(writer.done()) == 1
 
 
-def test_closed_writer(tmp_path):
+def test_closed_writer(tmp_path: Path) -> None:
     writer = CacheWriter(tmp_path / "a.cache", make_manifest())
     writer.close()
     writer.close()
@@ -164,7 +168,7 @@ def test_closed_writer(tmp_path):
         writer.done()
 
 
-def test_writer_cannot_be_pickled(tmp_path):
+def test_writer_cannot_be_pickled(tmp_path: Path) -> None:
     with (
         CacheWriter(tmp_path / "a.cache", make_manifest()) as writer,
         pytest.raises(CacheError, match="cannot be pickled"),
@@ -173,12 +177,12 @@ def test_writer_cannot_be_pickled(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "../x", ".x", "a/b", "a b", "x" * 101])
-def test_writer_names(tmp_path, name):
+def test_writer_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(CacheError, match="writer name"):
         CacheWriter(tmp_path / "a.cache", make_manifest(), writer=name)
 
 
-def test_busy_shard_and_another_one(tmp_path):
+def test_busy_shard_and_another_one(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     with CacheWriter(path, make_manifest()):
         with pytest.raises(CacheBusyError, match=rf"'local-0' .* written by process {os.getpid()} on "):

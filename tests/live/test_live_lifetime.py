@@ -16,6 +16,7 @@ from tests.helpers.fakes import EllipseInserter, Frames
 from tests.helpers.live_cases import (
     LENGTH,
     equal,
+    generator_of,
     is_alive,
     keep,
     live,
@@ -38,11 +39,9 @@ pytestmark = [
 def test_it_starts_when_it_is_needed_and_ends_with_the_dataset(tmp_path: Path) -> None:
     ds = live(p=0.0)
     read_all(ds)
-    assert ds._live is not None
-    assert ds._live.pid is None
+    assert generator_of(ds).pid is None
     ds.start()
-    pid, folder = ds._live.pid, ds.cache.path
-    assert pid is not None
+    pid, folder = server_pid(ds), ds.cache.path
     assert is_alive(pid)
     assert deepcopy(ds)._live is ds._live  # copies share it
     del ds
