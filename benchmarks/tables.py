@@ -108,6 +108,19 @@ def metrics_table(result: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def blending_table(result: dict[str, Any]) -> Iterator[str]:
+    """Both ways by case, for each device."""
+    height, width = result["frame_hw"]
+    for device, items in result["results"].items():
+        yield f"\n**{device if device == 'cpu' else result['gpu']}**, frames of {width}×{height}\n"
+        yield "| | ours | kornia | kornia over ours | apart, levels of 255 |"
+        yield "|---|--:|--:|--:|--:|"
+        for item in items:
+            medians = [f"{1e3 * item[f'{arm}_s']['median']:.2f} ms" for arm in ("ours", "kornia")]
+            apart = f"{item['largest_difference_levels']:g}"
+            yield _line([item["case"], *medians, _ratio(item["kornia_over_ours"]), apart])
+
+
 def horizon_table(result: dict[str, Any]) -> Iterator[str]:
     """Errors by group and kind of evidence, then every frame's rows."""
     kinds = ("preset", "preset and objects", "objects", "ground")
@@ -176,6 +189,7 @@ def main() -> None:
         ("benchmarks.md", "live", live_table),
         ("benchmarks.md", "live_background", live_table),
         ("benchmarks.md", "metrics", metrics_table),
+        ("benchmarks.md", "blending", blending_table),
         ("camera.md", "horizon", horizon_table),
     ):
         text = (DOCS / page).read_text(encoding="utf-8")

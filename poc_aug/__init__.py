@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poc_aug.items.open_item import Adapt
     from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
     from poc_aug.labels.schema import LabelSchema
+    from poc_aug.reading.compose_batch import compose_batch
     from poc_aug.reading.live_settings import LiveSettings, ServerSettings
     from poc_aug.recipe import ObjectSpec, Recipe
 
@@ -56,6 +57,7 @@ _HOMES = {
     "SyntheticStreet": "poc_aug.datasets.synthetic",
     "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
+    "compose_batch": "poc_aug.reading.compose_batch",
     "warm_cache": "poc_aug.generation.warming",
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "SyntheticStreet",
     "TextToImageInserter",
     "TransformersAnnotator",
+    "compose_batch",
     "warm_cache",
 ]
 

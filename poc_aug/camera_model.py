@@ -1,4 +1,4 @@
-"""`Calibration`: a camera as its calibration file describes it."""
+"""`Camera`: the camera of one frame; `Calibration`: a camera as its calibration file describes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST_HEIGHT_M = 20.0
 
 
 HorizonSource: TypeAlias = Literal["given", "calibration file", "preset and objects", "preset", "objects", "ground"]
-"""Where a horizon is known from, best first; see `poc_aug.camera`."""
+"""The evidence that a horizon is known from, best first; see `poc_aug.camera`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,14 @@ class Camera:
         camera_height_m: height of the camera over the ground.
         focal_px: focal length in pixels.
         centre_col: column of the optical axis.
-        horizon_from: where the horizon is known from.
+        horizon_from: the evidence that the horizon is known from.
+
+    Example:
+        >>> camera = Camera(horizon_row=200.0, camera_height_m=1.5, focal_px=1000.0, centre_col=512.0)
+        >>> camera.row_of(distance_m=10.0)  # the ground 10 m ahead
+        350.0
+        >>> camera.px_per_m(350.0)  # pixels of an upright metre there
+        100.0
     """
 
     horizon_row: float
@@ -45,7 +52,7 @@ class Camera:
         return (foot_row - self.horizon_row) / self.camera_height_m
 
     def distance_m(self, foot_row: float) -> float:
-        """Distance along the ground, in metres, of what is seen at ``foot_row`` (below the horizon)."""
+        """Distance along the ground, in metres, of a point seen at ``foot_row`` (below the horizon)."""
         return self.focal_px * self.camera_height_m / max(foot_row - self.horizon_row, 1e-6)
 
     def row_of(self, distance_m: float, height_m: float = 0.0) -> float:
@@ -67,10 +74,15 @@ class Calibration:
         height_m: height of the camera over the road.
         pitch: how far the camera looks down, in rad.
         size_hw: size of those frames in pixels; ``None``: that of the frame at hand.
-        source: where it is from; named in errors.
+        source: where it was read from; named in errors.
 
     Raises:
-        CalibrationError: a number that is not finite, or cannot be a street camera's.
+        CalibrationError: a number that is not finite, or not plausible for a street camera.
+
+    Example:
+        >>> calibration = Calibration((1000.0, 1000.0), (512.0, 256.0), height_m=1.5, size_hw=(512, 1024))
+        >>> calibration.camera((256, 512)).focal_px  # a frame of half the size
+        500.0
     """
 
     focal_xy: tuple[float, float]
@@ -91,12 +103,12 @@ class Calibration:
     def camera(self, size_hw: tuple[int, int]) -> Camera:
         """The camera of a frame of ``(h, w)`` pixels: as calibrated, or resized as a whole.
 
-        The horizon lies at ``v0 - fy * tan(pitch)``. Below it, `Camera` takes a plane that the camera looks along;
-        for a camera that looks down 0.038 rad this is off by 4 px of 1024 at 5 m and less farther away, and an
-        upright object's height by 0.4%.
+        The horizon lies at ``v0 - fy * tan(pitch)``. Below it, `Camera` assumes that the camera looks along the ground;
+        for a camera that looks down by 0.038 rad, rows are then off by 4 px of 1024 at 5 m, and less farther away, and
+        an upright object's height by 0.4%.
 
         Raises:
-            CalibrationError: the frame is of another shape: a crop, and where it was cut out is not known.
+            CalibrationError: the frame is of another shape: a crop from an unknown place.
         """
         height, width = self.size_hw or size_hw
         self._check_centre((height, width))
@@ -104,7 +116,7 @@ class Calibration:
         if not _same_shape((height, width), size_hw):
             raise CalibrationError(
                 f"{self.source} is for frames of {height}x{width} pixels (h x w), this frame is "
-                f"{size_hw[0]}x{size_hw[1]}: a crop, and where it was cut out is not known",
+                f"{size_hw[0]}x{size_hw[1]}: a crop from an unknown place",
                 expected="whole frames, resized or not",
                 hint="crop after composing (transforms=), give the crop's own camera (camera: {horizon: 0.42, "
                 "height_m: 1.22, focal: 1.1}), or a calibration(index) of the dataset; see docs/camera.md",
@@ -119,13 +131,13 @@ class Calibration:
         )
 
     def _check_centre(self, size_hw: tuple[int, int]) -> None:
-        # A principal point far from the middle tells that the file belongs to frames of another size.
+        # If the principal point is far from the middle, the file belongs to frames of another size.
         for what, value, side in zip(("column u0", "row v0"), self.centre_xy, reversed(size_hw), strict=True):
             unit = f"px, in frames of {size_hw[0]}x{size_hw[1]}"
             self._within(f"principal point's {what}", value, side / 4, side * 3 / 4, unit)
 
     def _within(self, what: str, value: float, low: float, high: float, unit: str) -> None:
-        if not low <= value <= high:  # also where it is NaN
+        if not low <= value <= high:  # also if it is NaN
             raise CalibrationError(
                 f"{self.source}: {what} {value:g}",
                 expected=f"a number from {low:g} to {high:g} {unit}",
@@ -134,7 +146,7 @@ class Calibration:
 
 
 def _same_shape(first_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
-    """Whether one size is the other's, resized: some scale gives both its sides, to the pixel that rounding takes."""
+    """Whether one size is the other's, resized: one scale gives both its sides, up to the pixel of rounding."""
     least = max((other - _ROUNDING_PX) / first for first, other in zip(first_hw, other_hw, strict=True))
     most = min((other + _ROUNDING_PX) / first for first, other in zip(first_hw, other_hw, strict=True))
     return least <= most

@@ -1,4 +1,4 @@
-"""`CameraSpec`: what a recipe says of the frames' camera, and the cameras that have a name."""
+"""`CameraSpec`: the frames' camera as a recipe describes it, and the cameras that have a name."""
 
 from __future__ import annotations
 
@@ -19,20 +19,27 @@ from poc_aug.errors import RecipeError
 
 
 class CameraSpec(BaseModel):
-    """The camera that took the frames, for perspective sizes and rendered objects.
+    """The camera that took the frames, for sizes in metres and rendered objects.
 
-    A name stands for a preset (`CAMERAS`) or ``"file"``: ``camera: cityscapes``, ``camera: file``. What a horizon is
-    known from, and in which order, is told in `poc_aug.camera`.
+    A name stands for a preset (`CAMERAS`) or ``"file"``: ``camera: cityscapes``, ``camera: file``. Which evidence the
+    horizon is known from, and in which order, is described in `poc_aug.camera`, whose `find_camera` turns a spec into
+    the `poc_aug.camera_model.Camera` of one frame.
 
     Attributes:
         height_m: height over the road.
-        horizon: row of the horizon as a fraction of the frame's height; ``None`` finds it by the pose and the labels.
+        horizon: row of the horizon as a fraction of the frame's height; ``None``: estimated from pose and labels.
         focal: focal length in frame widths (1.1 for Cityscapes, 0.58 for KITTI).
-        pitch: nominal pose: how far the camera looks down, in rad; ``None``: no pose is known.
+        pitch: nominal pose: how far the camera looks down, in rad; ``None`` if no pose is known.
         centre_yx: principal point ``(row, col)`` as fractions of the frame's height and width; ``None``: the middle.
-        aspect: width over height of the frames that pose and principal point are of; frames of another shape (crops)
-            do without them. ``None``: of any.
-        calibration: ``"file"`` takes all of it, per frame, from the dataset's calibration files.
+        aspect: width over height of the frames that pose and principal point belong to; they are not used for frames of
+            another shape (crops). ``None``: of any shape.
+        calibration: ``"file"`` takes everything, per frame, from the dataset's calibration files.
+
+    Example:
+        >>> CameraSpec.model_validate("kitti").height_m
+        1.65
+        >>> CameraSpec(horizon=0.45)
+        CameraSpec(height_m=1.4, horizon=0.45, focal=1.0, pitch=None, centre_yx=None, aspect=None, calibration=None)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,12 +60,12 @@ class CameraSpec(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> CameraSpec:
         if self.calibration is not None and self != CameraSpec.model_construct(calibration=self.calibration):
-            raise ValueError("a camera of calibration='file' takes nothing else: the files say it all")
+            raise ValueError("a camera of calibration='file' takes no other field: the files hold all of them")
         return self
 
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Recipes that give none of these keep the fingerprint that they had before these were there.
+        # Recipes that set none of these keep the fingerprint that they had before these fields existed.
         unset = ("pitch", "centre_yx", "aspect", "calibration")
         return {name: value for name, value in handler(self).items() if value is not None or name not in unset}
 
@@ -77,9 +84,9 @@ CAMERAS: dict[str, CameraSpec] = {
 }
 
 
-def _meant(name: str) -> str:
+def _suggestion(name: str) -> str:
     close = get_close_matches(name.lower(), [*CAMERAS, "file"], n=1)
-    return f"did you mean {close[0]}? Else " if close else ""
+    return f"did you mean {close[0]}? Otherwise " if close else ""
 
 
 def named_camera(name: str) -> CameraSpec:
@@ -87,6 +94,10 @@ def named_camera(name: str) -> CameraSpec:
 
     Raises:
         RecipeError: an unknown name; the message lists the known ones.
+
+    Example:
+        >>> named_camera("cityscapes").height_m
+        1.22
     """
     if name == "file":
         return CameraSpec(calibration="file")
@@ -94,7 +105,7 @@ def named_camera(name: str) -> CameraSpec:
         raise RecipeError(
             f"camera {name!r}",
             expected=f"one of: {', '.join(CAMERAS)}, or file: the dataset's own calibration files",
-            hint=_meant(name)
+            hint=_suggestion(name)
             + "describe another one: camera: {height_m: 1.4, focal: 1.0, horizon: 0.45}; see docs/camera.md",
         )
     return CAMERAS[name]

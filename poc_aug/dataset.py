@@ -154,7 +154,7 @@ class POCAugmentedDataset(Dataset[Any]):
         adapt: Adapt | None = None,
         check_labels: bool = True,
     ) -> None:
-        misses_meant = on_miss is not None
+        misses_allowed = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
         check_parameters(pipeline=pipeline, live=live, variants=variants, variant=variant, on_miss=on_miss, p=p)
         check_redraw(redraw)
@@ -195,8 +195,8 @@ class POCAugmentedDataset(Dataset[Any]):
             self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
         self._stored = 0
         if not generates or len(self.cache):
-            misses_meant = misses_meant or generates
-            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_meant=misses_meant)
+            misses_allowed = misses_allowed or generates
+            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_allowed=misses_allowed)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._per_sample = 1

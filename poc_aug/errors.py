@@ -1,4 +1,4 @@
-"""Errors of poc_aug: each says the value, what was expected and the next step, in Python and on the command line.
+"""Errors of poc_aug: each names the value, what was expected and the next step, in Python and on the command line.
 
 ::
 
@@ -6,15 +6,16 @@
     ├── DatasetError                 an item of the base dataset cannot be used
     │   ├── ItemFormatError          unknown item form, dtype, mode or shape
     │   ├── SampleReadError          the dataset itself failed on an item (named by key)
-    │   ├── DatasetKeyError          no map-style dataset, or keys that cannot be
+    │   ├── DatasetKeyError          not a map-style dataset, or keys that are not valid
     │   └── CalibrationError         a frame's camera file that is missing, broken, or of other frames
     ├── SchemaError                  ids or names that the schema does not know, or a schema of other labels
-    ├── LabelPolicyError             an insertion's class has no id, or one that is taken, or one that does not fit
-    ├── TransformError               transforms that cannot take a pair, or make ids that never were
+    ├── LabelPolicyError             an insertion's class has no id, one that is taken, or one that does not fit
+    ├── TransformError               transforms that cannot take a pair, or that make ids that do not exist
     ├── RecipeError                  a recipe that is not valid, or does not fit the dataset
+    ├── SettingError (ValueError)    an argument, option or setting out of its range
     ├── ObjectBankError              an empty bank, an unreadable or unusable cut-out
     ├── CacheError
-    │   ├── CacheNotFoundError       nothing at that path, or no longer
+    │   ├── CacheNotFoundError       no cache at that path, or no longer
     │   ├── CacheFormatError         not a cache, another schema version, a half-written or truncated file
     │   ├── CacheMismatchError       made with another recipe
     │   ├── CacheDatasetMismatchError  made from another, or a re-ordered, dataset
@@ -22,11 +23,12 @@
     │   ├── CacheCorruptError        a record whose hash does not fit its bytes
     │   ├── CacheBusyError           another process writes the same shard
     │   └── CacheDiskError           the disk is full, or cannot be written
-    ├── ModelError                   a model that is not there, cannot be loaded, or is not of the kind needed
+    ├── ModelError                   a model that does not exist, cannot be loaded, or is not of the kind needed
     ├── DeviceError                  a device that this machine does not have, or a dtype that it cannot use
     ├── GenerationError              a backend failed on a crop (named by key, object and seed)
     ├── GenerationProcessError       the process that generates while training died, or could not start
     │   └── GenerationTimeoutError   an item waited for its insertion longer than ``timeout_s``
+    ├── OutputError                  a file or folder of results cannot be written
     └── MissingDependencyError       an optional package is not installed (with its install line)
 """
 
@@ -36,7 +38,7 @@ from typing import NamedTuple, Self
 
 
 class NextStep(NamedTuple):
-    """What to do next, for whoever writes Python and for whoever is on the command line: see `PocAugError`."""
+    """What to do next, in Python and on the command line; see `PocAugError`."""
 
     hint: str
     command: str
@@ -46,11 +48,22 @@ class PocAugError(Exception):
     """Base of all errors that poc_aug raises on purpose.
 
     Args:
-        problem: What came, with the value.
+        problem: What is wrong, with the value.
         expected: What is needed instead.
         hint: The next step: the line to change or the command to run.
-        command: The next step of somebody on the command line, where that is another one: the option to give. The
-            error is read there by `on_command_line`.
+        command: The next step on the command line if it differs, such as the option to give; shown by
+            `on_command_line`.
+
+    Example:
+        >>> error = PocAugError("size 3", expected="4 or more", hint="pass size=4", command="--size 4")
+        >>> print(error)
+        size 3
+        Expected: 4 or more
+        Next step: pass size=4
+        >>> print(error.on_command_line())
+        size 3
+        Expected: 4 or more
+        Next step: --size 4
     """
 
     def __init__(self, problem: str, *, expected: str = "", hint: str = "", command: str = "") -> None:
@@ -58,17 +71,17 @@ class PocAugError(Exception):
         self.expected = expected
         self.hint = hint
         self.command = command
-        super().__init__(_told(problem, expected, hint))
+        super().__init__(_message(problem, expected, hint))
 
     def on_command_line(self) -> str:
         """The message with the next step of the command line; ``str`` has that of Python."""
-        return _told(self.problem, self.expected, self.command or self.hint)
+        return _message(self.problem, self.expected, self.command or self.hint)
 
     def with_hint(self, hint: str, command: str = "") -> Self:
-        """The same error with another next step, for whoever passes it on to another caller."""
-        told = type(self)(self.problem, expected=self.expected, hint=hint, command=command)
-        told.__cause__ = self.__cause__
-        return told
+        """The same error with another next step, for code that passes it on to its own caller."""
+        error = type(self)(self.problem, expected=self.expected, hint=hint, command=command)
+        error.__cause__ = self.__cause__
+        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call the class with one joined message; DataLoader workers pickle exceptions.
@@ -79,7 +92,7 @@ def _rebuild(cls: type[PocAugError], problem: str, expected: str, hint: str, com
     return cls(problem, expected=expected, hint=hint, command=command)
 
 
-def _told(problem: str, expected: str, step: str) -> str:
+def _message(problem: str, expected: str, step: str) -> str:
     lines = [problem]
     if expected:
         lines.append(f"Expected: {expected}")
@@ -101,7 +114,7 @@ class SampleReadError(DatasetError):
 
 
 class DatasetKeyError(DatasetError):
-    """No map-style dataset, or keys that are missing, not strings, or the same for different images."""
+    """Not a map-style dataset, or keys that are missing, not strings, or the same for different images."""
 
 
 class CalibrationError(DatasetError):
@@ -157,7 +170,7 @@ class CacheError(PocAugError):
 
 
 class CacheNotFoundError(CacheError):
-    """There is no cache at the path, or it, or a shard of it, is there no longer."""
+    """There is no cache at the path, or the cache or one of its shards no longer exists."""
 
 
 class CacheFormatError(CacheError):
@@ -165,7 +178,7 @@ class CacheFormatError(CacheError):
 
 
 class CacheMismatchError(CacheError):
-    """The cache was made with another recipe than the one asked for, or another one took its place."""
+    """The cache was made with another recipe than the requested one, or was replaced by another."""
 
 
 class CacheDatasetMismatchError(CacheError):
@@ -173,7 +186,7 @@ class CacheDatasetMismatchError(CacheError):
 
 
 class CacheMissError(CacheError):
-    """The cache holds nothing for a key, and the dataset was told to raise."""
+    """The cache holds nothing for a key, and ``on_miss="raise"`` is set."""
 
 
 class CacheCorruptError(CacheError):

@@ -58,7 +58,7 @@ def filter_separable(
         >>> point, weights = torch.zeros(1, 3, 5), gaussian_weights(1.0, 1)
         >>> point[0, 1, 2] = 1
         >>> filter_separable(point, weights, weights)[0, 1]
-        tensor([0.0000, 0.1239, 0.2042, 0.1239, 0.0000])
+        tensor([0.0000, 0.1238, 0.2042, 0.1238, 0.0000])
     """
     height, width = maps.shape[-2:]
     (step_y, step_x), radius_y, radius_x = steps_yx, len(column) // 2, len(row) // 2

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from poc_aug.errors import SettingError
+
 FloatArray = NDArray[np.float32]
 _UintArray = NDArray[np.uint32]
 
@@ -202,5 +204,5 @@ def fbm_3d(p: ArrayLike, seed: int, octaves: int = 4) -> FloatArray:
 
 def _checked(octaves: int) -> int:
     if octaves < 1:
-        raise ValueError(f"octaves must be at least 1, got {octaves}")
+        raise SettingError(f"octaves={octaves}", expected="1 or more")
     return octaves

@@ -13,7 +13,33 @@ from poc_aug.types import Annotation, Crop, Extent, Filled, Rejection, Sample
 
 @runtime_checkable
 class Inserter(Protocol):
-    """Fills crops with objects. Must be a pure function of each crop: batching changes nothing."""
+    """Fills crops with objects. Must be a pure function of each crop: batching changes nothing.
+
+    Example:
+        An inserter that paints the box grey, and knows its mask:
+
+        >>> from poc_aug.types import Annotation, Part
+        >>> class GreyBox:
+        ...     needs_camera = False
+        ...
+        ...     def describe(self):
+        ...         return {"inserter": "grey box"}
+        ...
+        ...     def extent(self, object_name, seed):
+        ...         return None
+        ...
+        ...     def insert(self, crops):
+        ...         return [self.fill(crop) for crop in crops]
+        ...
+        ...     def fill(self, crop):
+        ...         y, x, h, w = crop.box_yxhw
+        ...         mask = torch.zeros(crop.image.shape[-2:], dtype=torch.bool)
+        ...         mask[y : y + h, x : x + w] = True
+        ...         part = Part(crop.parts[0], mask)
+        ...         return Filled(torch.where(mask, 128, crop.image), Annotation((part,)))
+        >>> isinstance(GreyBox(), Inserter)
+        True
+    """
 
     @property
     def needs_camera(self) -> bool:

@@ -1,7 +1,7 @@
 """What is generated: objects, sizes, places, thresholds, retries, seed.
 
-A recipe is frozen, checks itself, and converts to and from dicts and YAML. Its `Recipe.fingerprint` is the hash
-of its canonical JSON; a cache remembers it and refuses to be continued with another one.
+A recipe is frozen, validates itself, and converts to and from dicts and YAML. Its `Recipe.fingerprint` is the hash of
+its canonical JSON; a cache stores it and cannot be continued with another recipe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from poc_aug.errors import RecipeError
 from poc_aug.files.yaml_files import read_yaml
 
 IGNORED = "(ignored)"
-"""Reserved part name: pixels that an insertion covers without an object on them. No class; gets an ignore id."""
+"""Reserved part name: pixels that an insertion covers without an object on them. Not a class; gets an ignore id."""
 
 
 class _Frozen(BaseModel):
@@ -32,7 +32,11 @@ class PixelSize(_Frozen):
     """Box height uniform in ``[min_px, max_px)``, as in the paper (POC, public parameters).
 
     Width is uniform in ``[aspect_min * height, aspect_max * height]`` within the same limits, or follows the
-    inserter's own aspect where it has one.
+    inserter's own aspect if it has one.
+
+    Example:
+        >>> Recipe(objects=["dog"], size=PixelSize(min_px=40, max_px=120)).size
+        PixelSize(kind='pixels', min_px=40, max_px=120)
     """
 
     kind: Literal["pixels"] = "pixels"
@@ -47,7 +51,12 @@ class PixelSize(_Frozen):
 
 
 class FrameSize(_Frozen):
-    """As `PixelSize`, in fractions of the frame's longer side; POC's default limits are 0.1 and 0.3."""
+    """As `PixelSize`, in fractions of the frame's longer side; POC's default limits are 0.1 and 0.3.
+
+    Example:
+        >>> Recipe(objects=["dog"]).size
+        FrameSize(kind='frame', min_fraction=0.1, max_fraction=0.3)
+    """
 
     kind: Literal["frame"] = "frame"
     min_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -61,14 +70,18 @@ class FrameSize(_Frozen):
 
 
 class PerspectiveSize(_Frozen):
-    """The object's real size decides: its pixel height follows from its foot row, horizon and camera height.
+    """Size in metres: the height in pixels follows from the foot's row, the horizon and the camera's height.
 
     Attributes:
         size_m: real size in metres; ``None`` takes the inserter's own (rendered objects know theirs).
-        measure: whether ``size_m`` is the object's height, or its longest side (for things that lie about).
+        measure: whether ``size_m`` is the object's height, or its longest side (for things that lie on the ground).
         jitter: the size is multiplied by a factor uniform in ``[1 - jitter, 1 + jitter]``.
-        min_px: no place is taken where the longer side of the box would be smaller than this.
-        max_fraction: nor where the box would be higher than this fraction of the frame's height.
+        min_px: places where the longer side of the box would be smaller than this are not used.
+        max_fraction: nor are places where the box would be higher than this fraction of the frame's height.
+
+    Example:
+        >>> Recipe(objects=[{"name": "mug", "size": PerspectiveSize(size_m=0.1)}]).spec("mug").size.measure
+        'height'
     """
 
     kind: Literal["perspective"] = "perspective"
@@ -83,11 +96,11 @@ SizeRule = Annotated[PixelSize | FrameSize | PerspectiveSize, Field(discriminato
 
 
 class Rung(_Frozen):
-    """One step of the ladder of places to try (POC's fallbacks, made explicit and recorded).
+    """One rung of the fallback ladder, the places to try in turn (POC's fallbacks, made explicit and recorded).
 
     Attributes:
-        size_scale: the size limits are multiplied by this (pixel and frame sizes only: metres stay metres).
-        min_overlap: least fraction of the box (or of its foot) on the valid area; 0 means anywhere.
+        size_scale: the size limits are multiplied by this (pixel and frame sizes only; sizes in metres do not change).
+        min_overlap: smallest fraction of the box (or of its foot) on the valid area; 0 means anywhere.
     """
 
     size_scale: float = Field(default=1.0, gt=0, le=1)
@@ -103,18 +116,23 @@ PAPER_LADDER = (
 
 
 class InpaintPass(_Frozen):
-    """One pass of an inpainting model over a crop; several run one after the other, each on what the last one gave.
+    """One pass of an inpainting model over a crop; several run in sequence, each on the result of the one before.
 
-    ``None`` takes the inserter's own setting, else the model family's default.
+    ``None`` means the inserter's own setting, or otherwise the model family's default.
 
     Attributes:
         steps: denoising steps (paper: 50).
         guidance: classifier-free guidance scale (paper: 7.5; GenVal: 15).
-        strength: how far the box's pixels are noised first; 1 forgets them, 0.65 refines (GenVal).
-        negative_prompt: what to keep away from.
+        strength: how much noise is added to the box's pixels first; 1 replaces them, 0.65 refines them (GenVal).
+        negative_prompt: what to avoid.
         prompt: another text for this pass, with ``{object}`` for the object's prompt; ``None``: the crop's own.
         mask_blur_px: width of the box filter over the box mask, in pixels of the model's input (GenVal: 128 at 512).
-        grow: the mask's box is the region's, larger by this factor (cut to the crop).
+        grow: the mask's box is the region's, enlarged by this factor (and clipped to the crop).
+
+    Example:
+        >>> refine = InpaintPass(strength=0.65, prompt="A good photo of {object}")
+        >>> len(Recipe(objects=["dog"], passes=(InpaintPass(), refine)).passes)
+        2
     """
 
     steps: int | None = Field(default=None, ge=1, le=1000)
@@ -130,15 +148,21 @@ class ObjectSpec(_Frozen):
     """An object that may be inserted.
 
     Attributes:
-        name: unique in its recipe; also the class name, where the object has one part.
-        prompts: what an inserter is asked for; one is drawn per attempt. Default: the name.
+        name: unique in its recipe; also the class name if the object has one part.
+        prompts: texts that ask an inserter for the object; one is drawn per attempt. Default: the name.
         parts: class names of its parts, in order of precedence ("rider", "bicycle"). Default: the name.
         size: its own size rule; ``None``: the recipe's.
         location: names of the classes it may stand on; ``None``: the recipe's; ``()``: anywhere.
-        detect: what an annotator looks for, one text for each part. Default: the parts' names.
+        detect: what an annotator looks for, one text per part. Default: the parts' names.
         crop_px: side of the crop in base pixels (paper: 512 for "person"); ``None``: by the recipe's ``crop_scale``.
-        aspect: least and greatest width / height of its box; ``None``: the recipe's. An inserter that knows what it
+        aspect: smallest and largest width / height of its box; ``None``: the recipe's. An inserter that knows what it
             will draw decides itself.
+
+    Example:
+        >>> ObjectSpec(name="dog", prompts=("a sitting dog", "a running dog"), location=("sidewalk",)).parts
+        ('dog',)
+        >>> ObjectSpec(name="cyclist", parts=("rider", "bicycle")).detect
+        ('rider', 'bicycle')
     """
 
     name: str = Field(min_length=1)
@@ -172,9 +196,9 @@ class ObjectSpec(_Frozen):
             texts = f"prompts={self.prompts}, parts={self.parts} and detect={self.detect}"
             raise ValueError(f"{texts} must not hold an empty text")
         if len(self.detect) != len(self.parts):
-            raise ValueError(f"detect={self.detect} must hold one text for each of parts={self.parts}")
+            raise ValueError(f"detect={self.detect} must hold one text per part, parts={self.parts}")
         if self.aspect is not None and self.aspect[1] < self.aspect[0]:
-            raise ValueError(f"aspect={self.aspect} must hold the least, then the greatest")
+            raise ValueError(f"aspect={self.aspect} must hold the smallest, then the largest")
         if len(set(self.parts)) < len(self.parts):
             raise ValueError(f"parts={self.parts} must be different")
         if IGNORED in self.parts:
@@ -183,34 +207,49 @@ class ObjectSpec(_Frozen):
 
 
 class Recipe(_Frozen):
-    """Everything that decides *what* is generated; see DESIGN words in the docs.
+    """Everything that decides *what* is generated.
 
     Attributes:
         objects: what may be inserted.
-        objects_per_variant: least and most objects in one variant. Objects are drawn without replacement over
+        objects_per_variant: fewest and most objects in one variant. Objects are drawn without replacement over
             the variants of a sample, as in the paper (POC §3.2).
         location: class names that objects stand on; ``()`` means anywhere.
-        size: the size rule of objects that bring none.
+        size: the size rule of objects that have none of their own.
         camera: the frames' camera.
-        ladder: places to try, strictest first. Where the last rung finds none, the attempt is a rejection.
+        ladder: the fallback ladder: places to try, strictest first. If the last rung finds none, the attempt is
+            rejected.
         overlap_on: measure the overlap on the whole ``"box"`` (paper) or on its ``"foot"``, the lowest part.
         foot_fraction: height of that lowest part, as a fraction of the box.
         margin_px: distance of boxes to the frame's border.
-        aspect_min: least width / height of a box where the inserter does not say (paper: 0.8).
-        aspect_max: greatest (paper: 1.2).
+        aspect_min: smallest width / height of a box, if the inserter does not decide it (paper: 0.8).
+        aspect_max: largest (paper: 1.2).
         crop_scale: side of the crop over the longer side of the box (paper: 1.2).
         gap_px: distance kept between the boxes of one variant.
-        min_inside_box: least fraction of the mask inside the box (paper: 0.95).
-        min_area_of_crop: least mask area over the crop's area (paper: 0.01).
+        min_inside_box: smallest fraction of the mask inside the box (paper: 0.95).
+        min_area_of_crop: smallest mask area over the crop's area (paper: 0.01).
         attempts: how often an object is tried, each time with a new seed.
-        max_sigma_px: largest feather that can be chosen when reading.
+        max_sigma_px: largest feather that can be chosen on reading.
         seed: the base seed.
         prompt_template: text around each object's prompt, with ``{object}`` (paper: "A good photo of {object}").
         passes: inpainting passes, for inserters that paint.
-        locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels where the
-            schema knows every class of the location, else the locator.
-        recover_shade: take what an inserter painted around the object as its shadow, and darken the base by it
-            (`poc_aug.generation.shade`), where the inserter does not say itself how the object darkens the base.
+        locate_by: where valid areas come from: ``"labels"``, the ``"locator"``, or ``"auto"``: the labels if the
+            schema knows every class of the location, otherwise the locator.
+        recover_shade: take the darkening that an inserter painted around the object for its shadow, and darken the
+            base by it (`poc_aug.generation.shade`), unless the inserter itself reports how the object darkens the base.
+
+    Example:
+        >>> recipe = Recipe(objects=["dog", {"name": "cat", "size": {"kind": "pixels", "min_px": 40, "max_px": 80}}])
+        >>> recipe.spec("cat").size
+        PixelSize(kind='pixels', min_px=40, max_px=80)
+        >>> Recipe.from_dict(recipe.to_dict()) == recipe
+        True
+        >>> recipe.with_changes(seed=-0.5)
+        Traceback (most recent call last):
+        ...
+        poc_aug.errors.RecipeError: the recipe is not valid:
+          seed = -0.5: Input should be a valid integer, got a number with a fractional part
+        Expected: the fields of poc_aug.Recipe
+        Next step: correct the named fields
     """
 
     objects: tuple[ObjectSpec, ...] = Field(min_length=1)
@@ -241,11 +280,11 @@ class Recipe(_Frozen):
         names = [spec.name for spec in self.objects]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"object names must be unique, these come twice: {twice}")
+            raise ValueError(f"object names must be unique, these occur twice: {twice}")
         low, high = self.objects_per_variant
         if not (0 <= low <= high and high >= 1):
-            raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= least <= most, most >= 1")
-        for text in (self.prompt_template, *(each.prompt for each in self.passes if each.prompt is not None)):
+            raise ValueError(f"objects_per_variant={self.objects_per_variant} must be 0 <= fewest <= most, most >= 1")
+        for text in (self.prompt_template, *(step.prompt for step in self.passes if step.prompt is not None)):
             if text.count("{object}") != 1:
                 raise ValueError(f"prompt template {text!r} must hold {{object}} once")
         if self.aspect_max < self.aspect_min:
@@ -261,7 +300,7 @@ class Recipe(_Frozen):
         """Build from JSON values.
 
         Raises:
-            RecipeError: naming each wrong field, its value and what is expected.
+            RecipeError: names each wrong field, its value and what is expected.
         """
         try:
             return cls.model_validate(data)
@@ -299,12 +338,17 @@ class Recipe(_Frozen):
         raise RecipeError(f"no object {name!r} in the recipe", expected=f"one of: {known}")
 
     def with_changes(self, **changes: Any) -> Recipe:
-        """A checked copy with some fields replaced."""
+        """A validated copy with some fields replaced."""
         return Recipe.from_dict({**self.model_dump(), **changes})
 
 
 def fingerprint(value: Any) -> str:
-    """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits."""
+    """Hash of a JSON value's canonical form (sorted keys, no spaces): 32 hex digits.
+
+    Example:
+        >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        True
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return xxhash.xxh3_128_hexdigest(text.encode())
 

@@ -1,4 +1,4 @@
-"""The nouns that every stage shares, as frozen data; the protocols of what is handed in are in `poc_aug.protocols`.
+"""The data that all stages share, as frozen dataclasses; the protocols of backends are in `poc_aug.protocols`.
 
 Boxes are ``(y, x, h, w)`` integers in pixels, named ``*_yxhw``; sizes are ``(h, w)``, named ``*_hw``.
 A ``mask`` is boolean; a map of label ids is ``labels``.
@@ -31,6 +31,11 @@ class Sample:
         labels: integer ``[H, W]``, label ids.
         key: stable name of the item, unique in its dataset.
         calibration: the frame's camera as its calibration file has it, for recipes with ``camera: file``.
+
+    Example:
+        >>> image, labels = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8)
+        >>> Sample(image, labels, key="aachen/000000.png").size_hw
+        (4, 8)
     """
 
     image: torch.Tensor
@@ -46,13 +51,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large the object is that an inserter would draw for a seed; what region search needs to know.
+    """The size of the object that an inserter would draw for a seed, for the search for a region.
 
     Attributes:
         aspect: width / height of the object's upright silhouette.
-        height_m: its real height in metres, ``None`` where the recipe's size rule has to say it.
-        depth_m: its length away from the viewer in metres; seen from above, flat objects look higher by it.
-        max_height_px: largest height it can be drawn at (a small cut-out would be blurred); ``None``: any.
+        height_m: its real height in metres; ``None`` if the recipe's size rule has to give it.
+        depth_m: its length away from the camera in metres, which makes flat objects look higher, seen from above.
+        max_height_px: largest height that it can be drawn at (a small cut-out would be blurred); ``None``: any.
     """
 
     aspect: float
@@ -67,9 +72,9 @@ class Region:
 
     Attributes:
         box_yxhw: the box to fill.
-        crop_yxhw: the square around it that an inserter sees (smaller than square only where the frame is).
-        rung: which rung of the recipe's ladder found the place: 0 is what was asked for.
-        camera: the frame's camera, where one is known.
+        crop_yxhw: the square around it that an inserter sees (less than a square only if the frame is smaller).
+        rung: the rung of the recipe's fallback ladder that found the place; 0 is the first.
+        camera: the frame's camera, if it is known.
     """
 
     box_yxhw: Box
@@ -89,10 +94,10 @@ class Crop:
         prompt: the prompt drawn for this attempt, in the recipe's template.
         parts: class names of the object's parts; most objects have one, their own name.
         seed: the attempt's seed: equal seeds give equal insertions.
-        camera: the frame's camera in crop coordinates, where one is known.
-        detect: what an annotator is asked to find, one text for each of ``parts``.
+        camera: the frame's camera in crop coordinates, if it is known.
+        detect: what an annotator is asked to find, one text per part.
         passes: the recipe's inpainting passes, for inserters that paint.
-        object_prompt: the drawn prompt without the template, for passes with one of their own.
+        object_prompt: the drawn prompt without the template, for passes with a template of their own.
     """
 
     image: torch.Tensor
@@ -114,7 +119,7 @@ class Part:
     Attributes:
         name: class name, or `IGNORED`; a `LabelPolicy` turns it into a label id when reading.
         mask: bool ``[h, w]``.
-        score: confidence of the annotator in [0, 1]; 1 where the mask is exact.
+        score: confidence of the annotator in [0, 1]; 1 if the mask is exact.
     """
 
     name: str
@@ -135,12 +140,12 @@ class Filled:
 
     Attributes:
         image: uint8 ``[3, h, w]``, the crop with the object in it.
-        annotation: exact masks, where the inserter knows them; ``None`` asks for an annotator.
-        alpha: uint8 ``[h, w]``, the object's own soft matte (255 opaque); ``None`` where the mask is feathered.
+        annotation: exact masks, if the inserter knows them; ``None`` requires an annotator.
+        alpha: uint8 ``[h, w]``, the object's own soft matte (255 opaque); ``None``: the mask is feathered.
         shade: uint8 ``[h, w]``: how much the object darkens the base, ``base * (255 - shade) / 255``.
-        provenance: JSON values that tell how it was made.
-        unlabelled: what is seen of it (``alpha``) outside the object's parts gets an ignore label: pasted
-            background of which nothing is known.
+        provenance: JSON values that describe how it was made.
+        unlabelled: its visible pixels (``alpha``) outside the object's parts get an ignore label: pasted background
+            whose class is not known.
     """
 
     image: torch.Tensor
@@ -166,7 +171,7 @@ RejectionReason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why an attempt gave nothing: a value that is counted, never an exception.
+    """Why an attempt was rejected: a value that is counted, never an exception.
 
     Attributes:
         reason: one of the known reasons.
@@ -183,17 +188,23 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """The delta: everything needed to put one object into its base sample again.
+    """The delta: everything needed to insert one object into its base sample again.
 
     Attributes:
         box_yxhw: the patch's rectangle in base-image pixels, wholly inside the frame.
         patch: uint8 ``[3, h, w]``; zero outside the object's feathered support.
-        parts: labelled parts, masks bool ``[h, w]``, disjoint; `IGNORED`, where there is one, comes last.
+        parts: labelled parts, masks bool ``[h, w]``, disjoint; `IGNORED`, if there is such a part, comes last.
         alpha: uint8 ``[h, w]``, the object's own matte; ``None``: the union of the masks is feathered.
         shade: uint8 ``[h, w]``, the object's shadow on the base: ``base * (255 - shade) / 255``.
         object_name: name of the `ObjectSpec`.
         max_sigma_px: largest feather the patch holds pixels for.
-        provenance: JSON values: prompt, seed, attempt, rung, region and what the inserter told.
+        provenance: JSON values: prompt, seed, attempt, rung, region and what the inserter reported.
+
+    Example:
+        >>> parts = (Part("rider", torch.tensor([[True, False]])), Part("bicycle", torch.tensor([[False, True]])))
+        >>> patch = torch.zeros(3, 1, 2, dtype=torch.uint8)
+        >>> Insertion((8, 4, 1, 2), patch, parts, None, None, object_name="cyclist", max_sigma_px=3.0).mask
+        tensor([[True, True]])
     """
 
     box_yxhw: Box
@@ -223,10 +234,10 @@ class Variant:
         key: the sample's key.
         index: k, from 0.
         digest: cheap digest of the base image, see `poc_aug.items.image_digest`.
-        insertions: what was accepted; may be empty where every attempt was rejected.
-        rejections: what was not, with reasons.
-        label_digest: cheap digest of the base labels by class name, see `poc_aug.labels.label_digest`; empty where no
-            schema was known, or where the cache was made before there were any.
+        insertions: the accepted insertions; empty if every attempt was rejected.
+        rejections: the rejected attempts, with reasons.
+        label_digest: cheap digest of the base labels by class name, see `poc_aug.labels.label_digest`; empty if no
+            schema was known, or if the cache was made before there were label digests.
     """
 
     key: str

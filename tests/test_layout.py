@@ -124,7 +124,13 @@ def test_init_files_hold_no_code(folder: Path) -> None:
     for node in tree(dotted(folder / "__init__.py")).body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         is_names = isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
-        assert is_docstring or is_names or isinstance(node, ast.Import | ast.ImportFrom), ast.unparse(node)
+        # Names loaded on first use (PEP 562): `poc_aug.datasets` must not load torchvision for synthetic streets.
+        is_lazy_export = folder.name == "datasets" and (
+            (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+            or (isinstance(node, ast.FunctionDef) and node.name in ("__getattr__", "__dir__"))
+        )
+        is_import = isinstance(node, ast.Import | ast.ImportFrom)
+        assert is_docstring or is_names or is_import or is_lazy_export, ast.unparse(node)
 
 
 def test_no_two_files_of_one_name() -> None:

@@ -1,4 +1,4 @@
-"""The cache: what was generated, in LMDB shards beside a manifest.
+"""The cache: generated insertions, in LMDB shards next to a manifest.
 
 In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
 May import: errors, files, items, keys, masks, recipe, types.
@@ -7,7 +7,7 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 ::
 
     NAME.cache/
-      manifest.json        what it was made with, see `Manifest`
+      manifest.json        recipe, backends and dataset, see `Manifest`
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives

@@ -1,18 +1,18 @@
-"""Tensors to bytes and back: patches, masks and grey maps, each blob under a codec id.
+"""Tensors to bytes and back: patches, masks and grey maps, each blob with a codec id.
 
 Measured on 73 cut-outs of COCO, one noisy core, mean of a 400×400 patch (size, encode, decode):
 
 ==============  ==========  =========  =========
 ``webp``          74.9 kB     14 ms     1.6 ms     lossless, method 1
 (method 0)        86.9 kB    2.5 ms     1.8 ms     not used: larger *and* slower to read
-(method 4)        70.1 kB     90 ms     1.7 ms     not used: no gain for six times the work
-``webp-lossy``    17.0 kB      7 ms     2.4 ms     quality 90; what is zero stays exactly zero
+(method 4)        70.1 kB     90 ms     1.7 ms     not used: hardly smaller for six times the work
+``webp-lossy``    17.0 kB      7 ms     2.4 ms     quality 90; zero pixels stay exactly zero
 ``zstd``         140.3 kB      1 ms     0.2 ms
 ``raw``          480.0 kB      0 ms     0.1 ms
 ==============  ==========  =========  =========
 
 ``delta-zstd``, the default, is in `poc_aug.cache.delta`: nearly as small as ``webp`` and five times faster to read. A
-record is written once and read every epoch, so method 1 is what ``webp`` means. Masks, mattes and shades are
+record is written once and read every epoch, so ``webp`` uses method 1. Masks, mattes and shades are
 lossless under every codec.
 """
 
@@ -37,8 +37,8 @@ Blob: TypeAlias = tuple[str, bytes]
 """Codec id and bytes."""
 
 _ZSTD_LEVEL = 9
-_WEBP_MAX_SIDE = 16383  # the format's limit; larger patches are stored as zstd, which their codec id says
-_DELTA_GAIN = 0.85  # a difference filter is three times slower to undo: only where it saves 15%
+_WEBP_MAX_SIDE = 16383  # the format's limit; larger patches are stored as zstd, as their codec id says
+_DELTA_GAIN = 0.85  # a difference filter is three times slower to undo, so it is used only if it saves 15%
 
 
 def encode_patch(patch: torch.Tensor, codec: str) -> Blob:
@@ -57,7 +57,7 @@ def encode_patch(patch: torch.Tensor, codec: str) -> Blob:
     if codec == "webp":
         Image.fromarray(pixels).save(data, "WEBP", lossless=True, method=1, quality=0, exact=True)
     elif codec == "webp-lossy":
-        # As alpha, the zero pixels are kept out of the chroma averages (no dark rim) and come back exactly.
+        # With an alpha channel, zero pixels do not enter the chroma averages (no dark rim) and are restored exactly.
         opaque = pixels.any(axis=2, keepdims=True).astype(np.uint8) * 255
         rgba = Image.fromarray(np.concatenate([pixels, opaque], axis=2))
         rgba.save(data, "WEBP", quality=90, method=2, alpha_quality=100)
@@ -82,7 +82,7 @@ def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int])
     with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
         pixels = np.array(image)
     if pixels.shape[:2] != size_hw:
-        raise ValueError(f"a picture of {pixels.shape[:2]} pixels where the header says {size_hw}")
+        raise ValueError(f"a picture of {pixels.shape[:2]} pixels, but the header says {size_hw}")
     rgb = np.array(pixels[..., :3].transpose(2, 0, 1), order="C")
     if pixels.shape[2] == 4:
         rgb *= pixels[..., 3] != 0
@@ -90,7 +90,7 @@ def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int])
 
 
 def encode_mask(mask: torch.Tensor) -> Blob:
-    """Encode a bool ``[h, w]`` mask: eight pixels a byte, row by row, then zstd."""
+    """Encode a bool ``[h, w]`` mask: eight pixels per byte, row by row, then zstd."""
     return "bits-zstd", zstandard.compress(np.packbits(mask.numpy(), axis=1).tobytes(), _ZSTD_LEVEL)
 
 
@@ -111,9 +111,9 @@ def decode_mask(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) 
 
 
 def encode_map(values: torch.Tensor) -> Blob:
-    """Encode a uint8 ``[h, w]`` map (matte or shade) with zstd, of the values or of their steps along a row.
+    """Encode a uint8 ``[h, w]`` map (matte or shade) with zstd, as values or as differences along each row.
 
-    Mattes are mostly flat and smaller as they are; a soft shadow is a third smaller as steps.
+    Mattes are mostly flat and smaller as values; a soft shadow is a third smaller as differences.
     """
     grey = values.numpy()
     steps = grey.copy()
@@ -138,5 +138,5 @@ def decode_map(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -
 
 
 def _array(data: bytes, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    # bytearray: one copy, and a tensor that may be written to.
+    # bytearray: one copy, and a writable tensor.
     return np.frombuffer(bytearray(data), np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""A dataset's samples in a cache: the keys that it holds them under, and what it lacks."""
+"""A dataset's samples in a cache: the keys under which it holds them, and the samples that it lacks."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import first_of_each, key_advice, number_keys
 
 _logger = logging.getLogger("poc_aug")
-_MEANT = NextStep(
-    'where the others are meant to come without insertions, say so: on_miss="original"; else make theirs: run '
+_FILL_OR_ALLOW = NextStep(
+    'if the others are to stay without insertions, pass on_miss="original"; otherwise generate theirs: run '
     "warm_cache on this dataset",
-    "else make theirs: poc-aug warm-cache on this dataset",
+    "otherwise generate theirs: poc-aug warm-cache on this dataset",
 )
-_OTHER_CACHE = NextStep("else choose another path for this dataset's cache", "else write another cache: --out")
+_OTHER_CACHE = NextStep(
+    "otherwise choose another path for this dataset's cache", "otherwise write another cache: --out"
+)
 _BY_INDEX = re.compile(r"(?:\d+/)*\d{8}")
 
 
 def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = None) -> list[str]:
-    """The keys under which a cache holds a dataset's samples, where it holds any; else the keys as they are.
+    """The keys under which a cache holds a dataset's samples, if it holds any; otherwise the keys unchanged.
 
-    The keys themselves, where one of them is stored. Else other readers of the same files are looked for: the last
-    parts of the paths, as many as it takes for them to be unique among the dataset's and among the stored ones; then
-    the same without their endings. Last, where all that is stored is known by its number, the dataset's numbers: the
-    names may not have been found when the cache was made. Whether it is the same picture is checked when it is read.
+    These are the keys themselves if one of them is stored. Otherwise the cache may have been made by another reader of
+    the same files: the last parts of the paths are compared, as many as make them unique among the dataset's and among
+    the stored keys; then the same without file extensions. Finally, if all stored keys are numbers, the dataset's
+    numbers are used: names may not have been known when the cache was made. Whether it is the same picture is checked
+    when it is read.
 
     Args:
         keys: the dataset's keys.
@@ -43,50 +46,51 @@ def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = Non
     """
     if not keys or not stored or any(key in stored for key in keys):
         return list(keys)
-    found = _renamed(dict.fromkeys(keys), stored)
-    if not found and dataset is not None and all(_BY_INDEX.fullmatch(key) for key in stored):
+    renamed = _renamed(dict.fromkeys(keys), stored)
+    if not renamed and dataset is not None and all(_BY_INDEX.fullmatch(key) for key in stored):
         numbers = number_keys(dataset)
         return numbers if any(number in stored for number in numbers) else list(keys)
-    return [found.get(key, key) for key in keys]
+    return [renamed.get(key, key) for key in keys]
 
 
 def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt | None) -> list[str]:
-    """The keys under which a cache of a dataset is filled further: those that it was begun with.
+    """The keys under which a cache of a dataset is continued: those that it was begun with.
 
     Raises:
         CacheDatasetMismatchError: it holds some of the samples under other names, but not all.
         Exception: the dataset fails on the one sample that is compared.
     """
     held = set(cache.keys())
-    found = stored_keys(keys, held, dataset)
-    numbers = [number for number, key in enumerate(found) if key in held and key != keys[number]]
-    if not numbers or not _is_same(dataset, numbers[0], found[numbers[0]], cache, adapt):
+    matched = stored_keys(keys, held, dataset)
+    numbers = [number for number, key in enumerate(matched) if key in held and key != keys[number]]
+    if not numbers or not _is_same(dataset, numbers[0], matched[numbers[0]], cache, adapt):
         return list(keys)  # other frames whose files have the same names
-    missing = [key for key in first_of_each(found) if key not in held]
+    missing = [key for key in first_of_each(matched) if key not in held]
     if missing:
-        raise _partial(found, missing, held, cache, dataset, _OTHER_CACHE)
-    return found
+        raise _partial(matched, missing, held, cache, dataset, _OTHER_CACHE)
+    return matched
 
 
-def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: Any, *, misses_meant: bool) -> int:
+def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: Any, *, misses_allowed: bool) -> int:
     """Check that a cache holds a dataset's samples before it is read.
 
-    A cache may hold a part of them: `warm_cache` was given a ``limit``, or has not finished. That is told once, in a
-    warning. It is an error where nothing says so: keys that do not mean the same samples on both sides would leave
-    items without insertions, and nobody would notice.
+    A cache may hold only some of them, if `warm_cache` was given a ``limit`` or has not finished; one warning is logged
+    then. It is an error if the manifest does not confirm this: keys that name different samples on both sides would
+    leave items without insertions unnoticed.
 
     Args:
         keys: the keys that the samples are stored under (`stored_keys`).
         own: the dataset's own keys.
         cache: the cache.
         dataset: the dataset, for messages.
-        misses_meant: the caller said what becomes of samples that are not stored.
+        misses_allowed: the caller chose what happens to samples that are not stored.
 
     Returns:
         How many samples it holds, repeated ones once.
 
     Raises:
-        CacheDatasetMismatchError: none, or, unless they are meant, only some; the message has examples of both sides.
+        CacheDatasetMismatchError: it holds none, or, unless ``misses_allowed``, only some; the message has examples of
+            both sides.
     """
     held = set(cache.keys())
     distinct = dict.fromkeys(keys)
@@ -95,18 +99,18 @@ def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: A
         return len(distinct)
     if len(missing) == len(distinct):
         raise _none(own, held, cache, dataset)
-    if misses_meant:
+    if misses_allowed:
         return len(distinct) - len(missing)
     others = held - distinct.keys()
     made_from = cache.manifest.samples
     by_index = any(_BY_INDEX.fullmatch(key) for key in missing)
-    # Caches made before do not say how many samples there were; keys by index then tell nothing.
+    # Older caches do not hold the number of samples; keys by index are then no evidence.
     whole = made_from == len(distinct) if made_from is not None else not by_index
     if others or not whole or list(keys) != list(own):
-        raise _partial(keys, missing, held, cache, dataset, _MEANT)
+        raise _partial(keys, missing, held, cache, dataset, _FILL_OR_ALLOW)
     _logger.warning(
-        "The cache %s holds %d of this dataset's %d samples: the others come without insertions. "
-        'on_miss="original" says that this is meant; warm_cache fills it.',
+        "The cache %s holds %d of this dataset's %d samples: the others stay without insertions. "
+        'If that is intended, pass on_miss="original"; otherwise fill it with warm_cache.',
         cache.path,
         len(distinct) - len(missing),
         len(distinct),
@@ -137,13 +141,13 @@ def _renamed(keys: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
 def _by_tail(
     keys: Sequence[tuple[str, tuple[str, ...]]], depth: int, endings: bool
 ) -> dict[tuple[str, ...], list[str]]:
-    found: dict[tuple[str, ...], list[str]] = {}
+    by_tail: dict[tuple[str, ...], list[str]] = {}
     for key, parts in keys:
         name = parts[-1] if endings else _stem(parts[-1])
-        # "00000042" is a number, not the file "00000042.png" without its ending.
+        # "00000042" is a number, not the file "00000042.png" without its extension.
         if name and (endings or not _BY_INDEX.fullmatch(parts[-1])):
-            found.setdefault((*parts[-depth:-1], name), []).append(key)
-    return found
+            by_tail.setdefault((*parts[-depth:-1], name), []).append(key)
+    return by_tail
 
 
 def _stem(name: str) -> str:
@@ -164,7 +168,7 @@ def _none(own: Sequence[str], held: set[str], cache: Cache, dataset: Any) -> Cac
         )
     names = Counter(_parts(key)[-1] for key in held)
     unclear = next((_parts(key)[-1] for key in own if names[_parts(key)[-1]] > 1), None)
-    why = f"; file names do not tell which are the same ({unclear!r} is there several times)" if unclear else ""
+    why = f"; file names do not show which are the same ({unclear!r} occurs several times)" if unclear else ""
     advice = key_advice(dataset)
     return CacheDatasetMismatchError(
         f"the cache {str(cache.path)!r} holds none of this dataset's {len(set(own))} samples: the dataset's keys are "
@@ -181,13 +185,13 @@ def _partial(
     distinct = dict.fromkeys(keys)
     others = sorted(held - distinct.keys())
     made_from = cache.manifest.samples
-    also = f"; it holds {len(others)} others, like {_some(others)}" if others else ""
-    advice, same = key_advice(dataset), "where they are the same samples, "
+    also = f"; it holds {len(others)} others, such as {_some(others)}" if others else ""
+    advice, same = key_advice(dataset), "if they are the same samples, "
     count = f", made from {made_from} samples," if made_from is not None else ""
     return CacheDatasetMismatchError(
         f"the cache {str(cache.path)!r}{count} holds {len(distinct) - len(missing)} of this dataset's {len(distinct)} "
         f"samples: not {_some(missing)}{also}",
-        expected="keys that mean the same samples as when the cache was made, or all of them in it",
+        expected="keys that name the same samples as when the cache was made, or all of them in it",
         hint=f"{same}{advice.hint}; {otherwise.hint}",
         command=f"{same}{advice.command}; {otherwise.command}",
     )

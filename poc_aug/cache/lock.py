@@ -1,4 +1,4 @@
-"""An exclusive lock on a file, held by one process; it ends with the process, however that ends."""
+"""An exclusive lock on a file, held by one process; it ends when the process ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from poc_aug.errors import CacheBusyError
 
 
 class FileLock:
-    """Exclusive ``flock`` on ``path``, taken at once; `release` or the end of the process gives it back.
+    """Exclusive ``flock`` on ``path``, taken without waiting; released by `release` or the end of the process.
 
     The file is never deleted: unlinking a locked file lets two processes hold "the" lock.
 
     Raises:
-        CacheBusyError: another process, or another writer of this one, holds it; the message says which.
+        CacheBusyError: another process, or another writer in this one, holds it; the message says which.
         OSError: the file cannot be created.
     """
 
@@ -47,9 +47,9 @@ class FileLock:
         os.pwrite(fd, owner, 0)
 
     def release(self) -> None:
-        """Give the lock back; a second call, or one in a forked child, does nothing."""
+        """Release the lock; a second call, or one in a forked child, does nothing."""
         if self._fd is not None:
-            # Closing would do, but for a child that was forked a moment ago and has not closed its copy yet.
+            # Closing is not enough if a child was forked a moment ago and has not closed its copy yet.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             self._close()
 
@@ -61,7 +61,7 @@ class FileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock now."""
+    """Whether any process holds the lock now."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -90,10 +90,10 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    # A forked child shares the open file: were it left open, loader workers that outlive a killed writer would
-    # keep its lock, and the resumed job would be told that the cache is busy.
+    # A forked child shares the open file. If it stayed open, loader workers that outlive a killed writer would keep
+    # its lock, and the cache would be busy for the resumed job.
     for lock in list(_held):
-        lock._close()  # without unlocking, which would unlock the parent's
+        lock._close()  # without unlocking, which would release the parent's lock
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

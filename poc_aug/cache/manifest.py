@@ -1,4 +1,4 @@
-"""The manifest of a cache: what it was made with, in ``manifest.json``."""
+"""The manifest of a cache, ``manifest.json``: recipe, backends and dataset that it was made with."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SCHEMA_VERSION = 1
 
 MANIFEST = "manifest.json"
 
-_OLDER = (
-    "this version estimates horizons otherwise than the one that made the cache: read it as it is, or write the whole "
-    "of it anew, to another path"
+_OLDER_HORIZON = (
+    "this version estimates horizons differently from the one that made the cache: read it as it is, or write all "
+    "of it again, to another path"
 )
 
 _FIELDS: dict[str, type] = {
@@ -41,19 +41,24 @@ def _version() -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What decides the content of a cache.
+    """Everything that decides the content of a cache.
 
     Attributes:
-        fingerprint: hash of recipe and backends; a cache is continued with the same one only.
+        fingerprint: hash of recipe and backends; a cache can only be continued with the same one.
         recipe: ``Recipe.to_dict()``.
-        backends: what inserter, annotator and locator say of themselves in ``describe()``, by role.
-        dataset: JSON values that identify the base dataset. A cache is continued with equal ones only, so
-            nothing that may change from run to run belongs here (no time, no absolute path).
+        backends: ``describe()`` of inserter, annotator and locator, by role.
+        dataset: JSON values that identify the base dataset. A cache can only be continued with equal ones, so they
+            hold nothing that may change from run to run (no time, no absolute path).
         codec: how patches are stored: "delta-zstd" (lossless), "webp" (lossless), "webp-lossy", "zstd" or "raw".
         created_by: name and version of the library that created the cache.
-        samples: how many samples the dataset had when the cache was created, repeated ones once; ``None`` in caches
-            that do not say. A cache may be continued with more: it tells a cache that is filled in part from one of
-            another dataset, no more.
+        samples: number of samples of the dataset when the cache was created, repeated ones once; ``None`` in caches
+            that do not say. A cache may be continued with more samples: the number only distinguishes a partly
+            filled cache from one of another dataset.
+
+    Example:
+        >>> manifest = Manifest.create(recipe={"seed": 0}, backends={"inserter": {"name": "paste"}}, dataset={})
+        >>> Manifest.from_dict(manifest.to_dict()) == manifest
+        True
     """
 
     fingerprint: str
@@ -82,7 +87,7 @@ class Manifest:
 
     @property
     def max_sigma_px(self) -> float | None:
-        """Largest feather that can be chosen when reading; ``None`` where the recipe does not say."""
+        """Largest feather that can be chosen on reading; ``None`` if the recipe does not say."""
         value = self.recipe.get("max_sigma_px")
         return None if value is None else float(value)
 
@@ -138,9 +143,9 @@ class Manifest:
         try:
             data = json.loads(path.read_bytes())
         except FileNotFoundError:
-            found = ", ".join(sorted(entry.name for entry in cache.iterdir())[:10]) or "nothing"
+            names = ", ".join(sorted(entry.name for entry in cache.iterdir())[:10]) or "nothing"
             raise CacheFormatError(
-                f"{str(cache)!r} has no {MANIFEST}; it holds: {found}",
+                f"{str(cache)!r} has no {MANIFEST}; it holds: {names}",
                 expected="a cache directory as warm_cache makes it",
                 hint="check the path; a copied cache needs its manifest.json and shards/",
             ) from None
@@ -148,15 +153,15 @@ class Manifest:
             raise CacheFormatError(
                 f"{str(path)!r} is half-written or not JSON ({path.stat().st_size} bytes): {error}",
                 expected="the whole file; poc_aug writes it at once or not at all",
-                hint="copy the manifest again from where the cache came",
+                hint="copy the manifest again from the cache's source",
             ) from error
         return cls.from_dict(data, repr(str(path)))
 
     def write(self, cache: Path) -> None:
-        """Write into the directory ``cache``, durably and at once: no reader and no crash sees a half of it.
+        """Write into the directory ``cache``, durably and atomically: neither a reader nor a crash sees half of it.
 
         Raises:
-            OSError: the disk is full or cannot be written; no manifest is there then.
+            OSError: the disk is full or cannot be written; there is no manifest then.
         """
         text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
         temporary = cache / f".{MANIFEST}.{os.getpid()}"
@@ -181,7 +186,7 @@ class Manifest:
         wanted = {"recipe": self.recipe, "backends": self.backends, "codec": self.codec}
         fields = list(_differences(made, wanted, ""))
         if self.fingerprint != stored.fingerprint or self.codec != stored.codec:
-            older = _OLDER if _is_of_older_estimator(fields) else ""
+            older = _OLDER_HORIZON if _is_of_older_estimator(fields) else ""
             raise CacheMismatchError(
                 f"cache {str(cache)!r} was made with fingerprint {stored.fingerprint}, this run has "
                 f"{self.fingerprint}; these fields differ:\n{_listed(fields)}",
@@ -222,7 +227,7 @@ def _differences(stored: Any, wanted: Any, name: str) -> Iterator[tuple[str, Any
 def _is_of_older_estimator(fields: list[tuple[str, Any, Any]]) -> bool:
     names = [name for name, _, _ in fields]
     horizon = [name for name in names if name.startswith("backends.horizon")]
-    # Presets of cameras told less, too.
+    # Older presets of cameras had fewer fields, too.
     return bool(horizon) and all(name in horizon or name.startswith("recipe.camera") for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What is checked when a cache is opened, and again by every copy of it: in a worker, after `refresh`, after a fork."""
+"""The checks when a cache is opened, repeated by every copy of it: in a worker, after `refresh`, after a fork."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozen
         Its manifest, and the names of the shards that hold records.
 
     Raises:
-        CacheNotFoundError: nothing there; the message lists the caches beside it.
+        CacheNotFoundError: there is none; the message lists the caches in the same folder.
         CacheFormatError: not a cache, of another schema version, half-written, or a truncated shard.
         CacheMismatchError: another fingerprint.
         CacheDiskError: it cannot be read.
@@ -36,12 +36,12 @@ def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozen
 
 
 def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozenset[str]:
-    """Check that a cache is where it was opened, with all of the shards that it had.
+    """Check that a cache is still at its path, with all of the shards that it had.
 
     Args:
         path: the ``NAME.cache`` directory, absolute.
         opened: the manifest that it was opened with.
-        shards: names of the shards that it had. More may have come since; sealing keeps the name.
+        shards: names of the shards that it had. There may be more by now; sealing keeps the name.
 
     Returns:
         The names of all shards that hold records now.
@@ -58,28 +58,28 @@ def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozens
         raise CacheNotFoundError(
             f"the cache {str(path)!r} is gone: it was removed, renamed or unmounted after it was opened",
             expected="a cache that stays at its path for as long as it is read, in every process that reads it",
-            hint="put it back, or make the dataset again with the path that it has now (Cache.open(path))",
+            hint="put it back, or create the dataset again with the path that it has now (Cache.open(path))",
         ) from None
     except OSError as error:
         raise read_error(path, error) from error
-    manifest, found = check_opening(path, None)
+    manifest, current = check_opening(path, None)
     if (manifest.fingerprint, manifest.dataset) != (opened.fingerprint, opened.dataset):
         raise CacheMismatchError(
             f"another cache is at {str(path)!r} now: fingerprint {manifest.fingerprint}, dataset "
             f"{dict(manifest.dataset)}; the one that was opened there had {opened.fingerprint} and "
             f"{dict(opened.dataset)}",
             expected="a cache that stays at its path for as long as it is read",
-            hint="put the first one back, or make the dataset again to read this one",
+            hint="put the first one back, or create the dataset again to read this one",
         )
-    if gone := sorted(shards - found):
+    if gone := sorted(shards - current):
         raise CacheNotFoundError(
             f"{len(gone)} of the {len(shards)} shards that the cache {str(path)!r} had when it was opened are gone: "
             f"{', '.join(gone[:5])}",
             expected=f"all its files in {str(path / SHARDS)!r}",
-            hint="put them back, or make the dataset again to read what is left; the same warm_cache command makes "
+            hint="put them back, or create the dataset again to read the rest; the same warm_cache command makes "
             "their records again",
         )
-    return found
+    return current
 
 
 def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
@@ -99,7 +99,7 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
             hint=f"compare with `poc-aug info {path}`, or make a cache of this recipe at another path",
         )
     if (path / SHARDS).exists():
-        os.listdir(path / SHARDS)  # globbing takes a folder that may not be read for an empty one
+        os.listdir(path / SHARDS)  # for glob, a folder that may not be read is empty
     # A writer that was killed while it created its shard leaves one without records, which the next one removes.
     return manifest, frozenset(shard.name for shard in shard_paths(path) if check_shard(shard).transaction)
 
@@ -110,19 +110,19 @@ def _not_found(path: Path) -> CacheNotFoundError:
         return CacheNotFoundError(
             f"no cache at {str(path)!r}: {in_the_way}",
             expected="a cache directory as warm_cache makes it",
-            hint="check the path; mount or restore what a link leads to",
+            hint="check the path; mount or restore the target of the link",
         )
     if not folder.is_dir():
         return CacheNotFoundError(
             f"no cache at {str(path)!r}: there is no folder {str(folder)!r}", hint="check the path"
         )
-    # os.path, as folders beside it that may not be read (lost+found) are no caches.
+    # os.path, which does not raise for folders that may not be read (lost+found).
     names = sorted(entry.name for entry in folder.iterdir() if os.path.isfile(entry / MANIFEST))
     close = difflib.get_close_matches(path.name, names, n=1)
-    found = f"the caches beside it are: {', '.join(names[:10])}" if names else "there is no cache beside it either"
+    others = f"the caches next to it are: {', '.join(names[:10])}" if names else "there is no cache next to it either"
     return CacheNotFoundError(
-        f"no cache at {str(path)!r}; {found}",
+        f"no cache at {str(path)!r}; {others}",
         expected="a cache directory as warm_cache makes it",
-        hint=(f"did you mean {str(folder / close[0])!r}? Else m" if close else "m")
+        hint=(f"did you mean {str(folder / close[0])!r}? Otherwise m" if close else "m")
         + f"ake it with `poc-aug warm-cache ... --out {path}`",
     )

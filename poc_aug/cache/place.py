@@ -1,4 +1,4 @@
-"""The path of a cache: made absolute, and looked at."""
+"""The path of a cache, and whether there is one."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from poc_aug.errors import CacheError
 
 
 def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """The absolute path of a cache, its links kept.
+    """The absolute path of a cache, without resolving links.
 
     Raises:
-        CacheError: a path that no file can have: with a NUL, or letters that the file system's encoding lacks.
+        CacheError: a path that no file can have: with a NUL, or characters that the file system's encoding lacks.
     """
-    place = os.path.abspath(path)
+    absolute = os.path.abspath(path)
     try:
-        usable = b"\0" not in os.fsencode(place)
+        usable = b"\0" not in os.fsencode(absolute)
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise CacheError(f"no file can have the path {place!a}", expected="the path of a cache", hint="correct it")
-    return Path(place)
+        raise CacheError(f"no file can have the path {absolute!a}", expected="the path of a cache", hint="correct it")
+    return Path(absolute)
 
 
 def has_manifest(cache: Path) -> bool:
-    """Whether a cache was begun at a path; ``False`` also where no folder is, or a file.
+    """Whether a cache was begun at a path; ``False`` also if there is no folder, or a file.
 
     Raises:
         CacheNotFoundError: a name that is too long for a file system.
-        CacheDiskError: it cannot be told, since a folder above may not be read.
+        CacheDiskError: unknown, since a folder above cannot be read.
+
+    Example:
+        >>> has_manifest(Path("no such folder/a.cache"))
+        False
     """
     try:
         return (cache / MANIFEST).exists()

@@ -22,30 +22,40 @@ from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_sh
 from poc_aug.errors import CacheCorruptError, CacheError
 from poc_aug.types import Variant
 
-T = TypeVar("T")
+_Decoded = TypeVar("_Decoded")
 
 
 class Cache:
     """A read-only view over all shards of a cache; open it with `Cache.open`.
 
-    What is stored is listed once, at the first use in a process; records that a writer adds later are seen
-    after `refresh`. A cache can be pickled (the copy opens the files again, on first use), forked, opened
-    several times in one process, and used while a `CacheWriter` of the same path writes. Keep it on a local disk:
-    LMDB's maps are not safe on network file systems.
+    Records are listed once, at the first use in a process; records that a writer adds later are visible after
+    `refresh`. A cache can be pickled (the copy opens the files again, on first use), forked, opened several times in
+    one process, and used while a `CacheWriter` writes to the same path. Keep it on a local disk: LMDB's maps are not
+    safe on network file systems.
 
-    In each process, and after `refresh`, the first use repeats the checks of `open`: a cache that was removed or
-    moved since, that lost a shard, or that another one took the place of, is an error of the same kinds.
+    In each process, and after `refresh`, the first use repeats the checks of `open`: a cache that was removed, moved or
+    replaced since, or that lost a shard, raises the same errors.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from poc_aug.cache import CacheWriter
+        >>> with TemporaryDirectory() as folder:
+        ...     with CacheWriter(Path(folder) / "a.cache", Manifest.create({}, {}, {})) as writer:
+        ...         _ = writer.put(Variant("a.png", 0, digest=b"", insertions=()))
+        ...     with Cache.open(Path(folder) / "a.cache") as cache:
+        ...         list(cache), cache.variants("a.png"), cache.get("a.png", 1), cache.verify().ok
+        ([('a.png', 0)], (0,), None, True)
     """
 
     def __init__(self, path: Path, manifest: Manifest, shards: Iterable[str] = ()) -> None:
         self.path = path
         self.manifest = manifest
-        self._had = frozenset(shards)  # names of the shards that were there when it was looked at last
+        self._had = frozenset(shards)  # names of the shards at the last check
         self._forks = registry.forks()
         self._shards: list[registry.Environment] = []
         self._index: dict[str, dict[int, int]] | None = None
         self._closed = False
-        # Also when an instance is dropped without close(): a count that stays would keep its files open for ever.
+        # Also if an instance is dropped without close(): its count would keep the files open for ever.
         self._finalizer = weakref.finalize(self, _release_all, self._shards)
 
     @classmethod
@@ -57,26 +67,26 @@ class Cache:
             fingerprint: the fingerprint that the cache must have; ``None`` takes any.
 
         Raises:
-            CacheError: no path that a file can have.
-            CacheNotFoundError: nothing there; the message lists the caches beside it.
+            CacheError: a path that no file can have.
+            CacheNotFoundError: there is none; the message lists the caches in the same folder.
             CacheFormatError: not a cache, of another schema version, half-written, or a truncated shard.
             CacheMismatchError: another fingerprint.
             CacheDiskError: it cannot be read.
         """
-        where = absolute_path(path)
-        manifest, shards = check_opening(where, fingerprint)
-        return cls(where, manifest, shards)
+        absolute = absolute_path(path)
+        manifest, shards = check_opening(absolute, fingerprint)
+        return cls(absolute, manifest, shards)
 
     def get(self, key: str, variant: int) -> Variant | None:
-        """Read one variant; ``None`` where it is not stored. A 100×100 px insertion takes about 0.3 ms.
+        """Read one variant; ``None`` if it is not stored. A 100×100 px insertion takes about 0.3 ms.
 
         Raises:
-            CacheCorruptError: the record's hash does not fit, or it is not the one asked for.
+            CacheCorruptError: the record's hash does not fit, or it is another record.
         """
         return self._read(key, variant, lambda data: decode_record(data, key, variant))
 
     def get_new(self, key: str, variant: int) -> Variant | None:
-        """As `get`, but also sees what another process has stored since the cache was listed; one look a shard.
+        """As `get`, but also finds records stored since the cache was listed; takes one lookup per shard.
 
         Raises:
             CacheCorruptError: as `get`.
@@ -87,7 +97,7 @@ class Cache:
         return self.get(key, variant)
 
     def raw(self, key: str, variant: int) -> bytes | None:
-        """The record's bytes with their hash checked, not decoded; ``None`` where it is not stored.
+        """The record's bytes with their hash checked, not decoded; ``None`` if it is not stored.
 
         Raises:
             CacheCorruptError: as `get`.
@@ -100,7 +110,7 @@ class Cache:
         return self._read(key, variant, checked)
 
     def variants(self, key: str) -> tuple[int, ...]:
-        """Stored variant indices of a sample, sorted, those that hold rejections only among them."""
+        """Stored variant indices of a sample, sorted, including those that hold only rejections."""
         return tuple(sorted(self._listing().get(key, ())))
 
     def keys(self) -> list[str]:
@@ -131,7 +141,7 @@ class Cache:
     @property
     def nbytes(self) -> int:
         """Bytes that the cache holds on disk: pages in use and the manifest, not the size of the maps."""
-        self._look_again()
+        self._check_again()
         try:
             shards = sum(read_meta(path).nbytes for path in shard_paths(self.path))
             return shards + (self.path / MANIFEST).stat().st_size
@@ -139,15 +149,15 @@ class Cache:
             raise read_error(self.path, error) from error
 
     def refresh(self) -> None:
-        """See what was stored since the cache was opened: new records, new shards, shards that were sealed.
+        """Update to what was stored since the cache was opened: new records, new shards, shards that were sealed.
 
         Raises:
-            CacheNotFoundError, CacheFormatError, CacheMismatchError, CacheDiskError: the cache is not what it was.
-                What was listed before can still be read in this process.
+            CacheNotFoundError, CacheFormatError, CacheMismatchError, CacheDiskError: the cache has changed otherwise.
+                Records that were listed before can still be read in this process.
         """
         with registry.exclusive():
             self._check_open()
-            self._look_again()
+            self._check_again()
             for shard in self._shards:
                 shard.reopen_if_replaced()
             _release_all(self._shards)
@@ -164,7 +174,7 @@ class Cache:
             CacheNotFoundError: the cache or a shard was removed since.
         """
         self._check_open()
-        self._look_again()
+        self._check_again()
         shards = [registry.acquire(path) for path in shard_paths(self.path)]
         try:
             return verify_shards(shards, progress)
@@ -172,7 +182,7 @@ class Cache:
             _release_all(shards)
 
     def close(self) -> None:
-        """Give the files back; a second call does nothing. Reading afterwards is an error."""
+        """Close the files; a second call does nothing. Reading afterwards is an error."""
         self._closed = True
         self._index = None
         self._finalizer()
@@ -186,8 +196,8 @@ class Cache:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither handles nor the listing travel: the copy lists the shards again, on first use. Not here: a worker
-        # that is spawned would die while it is sent the dataset, without a word of why.
+        # Neither handles nor the listing are pickled: the copy lists the shards again, on first use. Not on unpickling,
+        # where an error would end a spawned worker without a message.
         return Cache, (self.path, self.manifest, self._had)
 
     def __repr__(self) -> str:
@@ -199,7 +209,7 @@ class Cache:
                 f"cache {str(self.path)!r} was closed", expected="an open cache", hint="open it with Cache.open(path)"
             )
 
-    def _look_again(self) -> None:
+    def _check_again(self) -> None:
         """Repeat the checks of opening."""
         self._had |= check_still_there(self.path, self.manifest, self._had)
         self._forks = registry.forks()
@@ -209,8 +219,8 @@ class Cache:
         if self._index is not None and self._forks == registry.forks():
             return self._index
         with registry.exclusive():
-            # A forked child knows the listing, but has to open the files anew: they may be others by now.
-            self._look_again()
+            # A forked child has the listing, but has to open the files again: they may have been replaced.
+            self._check_again()
             if self._index is None:
                 self._shards += [registry.acquire(path) for path in shard_paths(self.path)]
                 try:
@@ -226,45 +236,45 @@ class Cache:
             try:
                 for name in lmdb_keys(shard):
                     key, variant = listed_name(shard, name)
-                    # Where two writers stored the same record, the first shard's is read: they are equal.
+                    # If two writers stored the same record, the first shard's is read: they are equal.
                     index.setdefault(key, {}).setdefault(variant, number)
             except (RecordError, lmdb.Error) as error:
                 raise self._corrupt(f"shard {shard.path.name!r} cannot be listed: {error}") from error
         return index
 
     def _find(self, key: str, variant: int) -> None:
-        """Add a record to the listing, if a shard holds it by now."""
+        """Add a record to the listing if a shard holds it by now."""
         listing = self._listing()
         known = {shard.path for shard in self._shards}
         paths = shard_paths(self.path)
         if not self._had.issubset(path.name for path in paths):
-            self._look_again()  # says what is gone
+            self._check_again()  # raises an error that says what is missing
         self._shards += [registry.acquire(path) for path in paths if path.resolve() not in known]
         name = encode_key(key, variant)
         for number, shard in enumerate(self._shards):
             shard.reopen_if_replaced()
             try:
                 with shard.read() as transaction:
-                    found = transaction.get(name) is not None
+                    is_stored = transaction.get(name) is not None
             except lmdb.Error as error:
                 raise self._corrupt(f"shard {shard.path.name!r} cannot be read: {error}") from error
-            if found:
+            if is_stored:
                 self._had |= {shard.path.name}
                 listing.setdefault(key, {})[variant] = number
                 return
 
-    def _read(self, key: str, variant: int, decode: Callable[[bytes], T]) -> T | None:
+    def _read(self, key: str, variant: int, decode: Callable[[bytes], _Decoded]) -> _Decoded | None:
         number = self._listing().get(key, {}).get(variant)
         if number is None:
             return None
         shard = self._shards[number]
-        # Twice: a process that was stopped for long beside a running writer may read a page that was used again.
+        # Twice: a process that was stopped for long while a writer runs may read a page that was reused.
         for last_try in (False, True):
             try:
                 with shard.read() as transaction:
                     data = transaction.get(encode_key(key, variant))
                 if data is None:
-                    raise RecordError("the record is gone")
+                    raise RecordError("the record no longer exists")
                 return decode(data)
             except (RecordError, lmdb.Error) as error:
                 if last_try:

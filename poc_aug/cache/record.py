@@ -6,9 +6,9 @@
     1 byte    record version
     16 bytes  xxh3_128 of everything that follows
     4 bytes   length of the compressed header, little endian
-    header    zstd of canonical JSON: key, index, digest, label digest (where there is one), insertions (box, names,
+    header    zstd of canonical JSON: key, index, digest, label digest (if there is one), insertions (box, names,
               scores, blobs), rejections
-    blobs     for each insertion: patch, a mask per part, matte, shade (the last two where the header names them)
+    blobs     for each insertion: patch, a mask per part, matte, shade (the last two if the header names them)
 
 Equal variants give equal bytes, so a resumed cache has the records of an uninterrupted one.
 """
@@ -37,7 +37,7 @@ _HASHED_FROM = _HEAD.size - 4  # the header's length is hashed too
 
 
 class RecordError(ValueError):
-    """Bytes that are not a whole record; readers turn it into a `CacheCorruptError` that names the place."""
+    """Bytes that are not a whole record; readers turn it into a `CacheCorruptError` that names the shard."""
 
 
 def encode_record(variant: Variant, codec: str) -> bytes:
@@ -45,6 +45,10 @@ def encode_record(variant: Variant, codec: str) -> bytes:
 
     Raises:
         CacheError: an insertion whose tensors do not fit its box, or provenance that is not JSON.
+
+    Example:
+        >>> encode_record(Variant("a.png", 0, digest=b"", insertions=()), "delta-zstd")[:4]
+        b'PAUG'
     """
     blobs: list[bytes] = []
 
@@ -72,7 +76,7 @@ def encode_record(variant: Variant, codec: str) -> bytes:
         "insertions": [insertion_header(insertion) for insertion in variant.insertions],
         "rejections": [[r.reason, r.object_name, int(r.attempt), r.detail] for r in variant.rejections],
     }
-    # Left out where it is empty: such records are those of caches made before there were label digests, byte for byte.
+    # Left out if it is empty, so that such records equal those of caches made before there were label digests.
     if variant.label_digest:
         header["label_digest"] = variant.label_digest.hex()
     try:
@@ -88,12 +92,17 @@ def encode_record(variant: Variant, codec: str) -> bytes:
 
 
 def decode_record(data: bytes, key: str, index: int) -> Variant:
-    """Decode a record and check that it is the one asked for.
+    """Decode a record and check that it is that of ``key`` and ``index``.
 
-    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance come back as lists.
+    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance become lists.
 
     Raises:
         RecordError: the hash does not fit, another record version, or another key or index.
+
+    Example:
+        >>> variant = Variant("a.png", 0, digest=b"", insertions=())
+        >>> decode_record(encode_record(variant, "delta-zstd"), "a.png", 0) == variant
+        True
     """
     header, offset = _read_header(data)
     if (header["key"], header["index"]) != (key, index):
@@ -138,7 +147,7 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
             label_digest=bytes.fromhex(header.get("label_digest", "")),
         )
     except (KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
-        # The hash fits: written so by a faulty or newer writer.
+        # The hash fits, so a faulty or newer writer wrote it.
         raise RecordError(f"the record cannot be decoded: {error}") from error
 
 
@@ -158,7 +167,13 @@ def record_hash(data: bytes) -> bytes:
 
 
 def same_variant(a: Variant, b: Variant) -> bool:
-    """Whether two variants are equal to the last pixel."""
+    """Whether two variants are equal in every pixel.
+
+    Example:
+        >>> variant = Variant("a.png", 0, digest=b"", insertions=())
+        >>> same_variant(variant, Variant("a.png", 1, digest=b"", insertions=()))
+        False
+    """
 
     def plain(variant: Variant) -> tuple[object, ...]:
         return (

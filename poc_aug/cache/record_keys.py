@@ -1,7 +1,7 @@
 """Names of records inside a shard: ``(sample key, variant index)`` to LMDB key and back.
 
-LMDB keys end at 511 bytes and sort a shard. A sample key that fits is written out, so that listing a cache reads
-no record; a longer one is hashed, and listing reads the real one from its record's header.
+LMDB keys have at most 511 bytes and sort a shard. A sample key that fits is stored as it is, so that listing a cache
+reads no record; a longer one is hashed, and listing reads the real one from its record's header.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def encode_key(key: str, index: int) -> bytes:
 
 
 def decode_key(data: bytes) -> tuple[str | None, int]:
-    """Sample key and variant index; the key is ``None`` where only its hash is stored.
+    """Sample key and variant index; the key is ``None`` if only its hash is stored.
 
     Raises:
         ValueError: bytes that `encode_key` never writes.

@@ -1,19 +1,18 @@
 """The process's open LMDB environments: one per shard, shared by every reader and the writer, safe over ``fork``.
 
-LMDB forbids to open a file twice in one process (lmdb 3 raises) and to carry an environment over ``fork()``.
-`acquire` therefore counts users per file, and fork hooks close what a child inherited; it is opened again on
-first use.
+LMDB does not allow opening a file twice in one process (lmdb 3 raises) or using an environment after ``fork()``.
+`acquire` therefore counts users per file, and fork hooks close what a child inherited; it is opened again on first use.
 
 **Why readers need no lock file.** Readers open shards with ``lock=False``, so that a cache works on read-only
-media and for any number of workers. A writer of LMDB knows readers by the lock file only, and uses the pages
-again that it freed two commits ago: under a reader without lock they would change while they are read (seen:
-listing 20,000 names beside a writer at full speed failed 144 times of 148; with pins, never). The writer
+media and for any number of workers. A writer of LMDB knows readers only by the lock file, and reuses pages
+that it freed two commits ago: for a reader without lock they would change while they are read (listing 20,000 names
+during writes at full speed failed 144 times of 148; with pins, never). The writer
 therefore holds read transactions of its own, *pins*, which keep every page that was reachable since the last pin
 but one. Pins are renewed every `PIN_S` seconds, so whatever a reader can reach when its transaction begins stays
-in place for at least that long; its transactions take microseconds (one record, or 1000 names). What remains is
-a process that is stopped for `PIN_S` in the middle of one lookup beside a running writer, or while a writer is
-killed and started again: the record's hash, and one more try, catch all of that but a torn page tree. Sealing
-replaces a shard by renaming, which leaves open readers their old file.
+in place for at least that long; its transactions take microseconds (one record, or 1000 names). The remaining case is
+a process that is stopped for `PIN_S` during one lookup while a writer runs, or while a writer is killed and started
+again: the record's hash and one retry catch all of this except a torn page tree. Sealing replaces a shard by renaming,
+and open readers keep their old file.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from poc_aug.errors import CacheNotFoundError
 
 PIN_S = 10.0
 INITIAL_MAP_NBYTES = 64 << 20
-"""A writer's first map: address space, not disk; doubled when it is full."""
+"""Size of a writer's first map: address space, not disk; doubled when it is full."""
 
-# One lock for all: transactions are short, finalizers may run in any thread, and a fork (which takes it) must not
-# happen in the middle of a transaction. With a lock per shard, those three could wait for each other.
+# One lock for all shards: transactions are short, finalizers may run in any thread, and a fork (which takes the lock)
+# must not happen during a transaction. With a lock per shard, those three could wait for each other.
 _lock = threading.RLock()
 _environments: dict[str, Environment] = {}
-_forks = 0  # how often this process and those that it comes from were forked
+_forks = 0  # number of forks between the first process and this one
 _forking: list[Environment] = []
 
 
@@ -51,7 +50,7 @@ def exclusive() -> Iterator[None]:
 
 
 class Environment:
-    """One shard in this process. Made by `acquire`, given back with `release`."""
+    """One shard in this process, from `acquire`; to be returned with `release`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +67,7 @@ class Environment:
 
         Raises:
             CacheFormatError: the file is not a whole shard (checked when it is opened).
-            CacheNotFoundError: it is gone, and was not open in this process.
+            CacheNotFoundError: it no longer exists, and was not open in this process.
             CacheDiskError: it cannot be read.
             lmdb.Error: its pages are damaged.
         """
@@ -130,7 +129,7 @@ class Environment:
                 self._close()
 
     def reopen_if_replaced(self) -> None:
-        """Let go of a file that a writer in another process has replaced since it was opened.
+        """Close a file that a writer in another process has replaced since it was opened.
 
         Raises:
             CacheNotFoundError: it is gone.
@@ -155,7 +154,7 @@ class Environment:
 
     def _open_for_reading(self) -> lmdb.Environment:
         check_shard(self.path)
-        # Map size 0: as large as the writer's, so that what it adds is seen without mapping the file again.
+        # Map size 0 means as large as the writer's, so that added records are seen without mapping the file again.
         self._env = self._open(readonly=True, lock=False, create=False, map_size=0)
         return self._env
 
@@ -164,7 +163,9 @@ class Environment:
         env = lmdb.open(str(self.path), subdir=False, readahead=False, lib_version=0, **options)
         try:
             self._inode = self._inode_now()
-        except BaseException:  # Ctrl-C too: an environment that nobody holds could not be opened again in this process
+        except (
+            BaseException
+        ):  # also Ctrl-C: an environment without a reference could not be opened again in this process
             env.close()
             raise
         return env
@@ -190,7 +191,7 @@ class Environment:
 
 
 def acquire(path: Path) -> Environment:
-    """The process's one environment of a shard file; give it back with `release`. Opens nothing yet."""
+    """The process's one environment of a shard file, to be returned with `release`; opens nothing yet."""
     name = os.path.realpath(path)
     with _lock:
         environment = _environments.get(name)
@@ -201,7 +202,7 @@ def acquire(path: Path) -> Environment:
 
 
 def release(environment: Environment) -> None:
-    """Give an environment back; the last user closes it."""
+    """Return an environment; the last user closes it."""
     with _lock:
         environment.users -= 1
         if environment.users == 0:
@@ -215,7 +216,7 @@ def open_count() -> int:
 
 
 def forks() -> int:
-    """A number that is another one in each process of a chain of forks: what was checked in one may not hold later."""
+    """A number that differs in each process of a chain of forks, since checks in one may not be valid in the next."""
     return _forks
 
 
@@ -224,7 +225,7 @@ def _before_fork() -> None:
     _forking[:] = _environments.values()
     for environment in _forking:
         # A child that closes its copy of a read transaction also clears the parent's entry in the shared reader
-        # table (seen with lmdb 3.0.0), and with it the pin. So none is open while forking.
+        # table (observed with lmdb 3.0.0), and with it the pin. So none is open while forking.
         environment._unpin()
 
 

@@ -1,7 +1,7 @@
-"""Shard files on disk: where they are, how large, and whether they may be mapped at all.
+"""Shard files on disk: their paths, their sizes, and whether they may be mapped at all.
 
-LMDB maps a file and trusts its meta pages: where the file ends before the last page that they name, reading
-kills the process with SIGBUS, which no ``except`` can catch. So the sizes are compared before a file is opened.
+LMDB maps a file and trusts its meta pages: if the file ends before the last page that they name, reading kills the
+process with SIGBUS, which no ``except`` can catch. So the sizes are compared before a file is opened.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DATA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What the newest meta page of a shard says: page size in bytes, last page in use, last transaction."""
+    """The newest meta page of a shard: page size in bytes, last page in use, last transaction."""
 
     page_nbytes: int
     last_page: int
@@ -44,11 +44,11 @@ class Meta:
 def shard_paths(cache: Path) -> list[Path]:
     """Shards of a cache, sorted by name.
 
-    Left out are files that a writer has only just created (0 bytes), and what operating systems and tools leave
-    behind (``._a.lmdb``, ``.ipynb_checkpoints``).
+    Files that a writer has only just created (0 bytes), and files that operating systems and tools leave behind
+    (``._a.lmdb``, ``.ipynb_checkpoints``), are not among them.
     """
-    found = (path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if not is_stray(path.name) and path.is_file())
-    return sorted(path for path in found if path.stat().st_size)
+    files = (path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if not is_stray(path.name) and path.is_file())
+    return sorted(path for path in files if path.stat().st_size)
 
 
 def read_meta(path: Path) -> Meta:
@@ -81,8 +81,8 @@ def check_shard(path: Path) -> Meta:
         nbytes = path.stat().st_size
     except OSError as error:
         raise read_error(path, error) from error
-    # The last pages may never have been written where a transaction took and gave them back. Only then, and
-    # where the file was cut, is it shorter: the slow walk over all pages tells which.
+    # The last pages may never have been written, if a transaction allocated and freed them. The file is shorter only
+    # then, or if it was cut off; the slow walk over all pages distinguishes the two.
     if nbytes < meta.nbytes and (problems := structure_problems(path)):
         raise _unusable(path, f"is truncated: {nbytes} bytes of {meta.nbytes} ({problems[0]})")
     return meta
@@ -105,16 +105,16 @@ def is_blank(path: Path) -> bool:
 
 
 def read_error(path: Path, error: OSError) -> CacheError:
-    """What to raise where a cache, or a file of it, cannot be read."""
+    """The error for a cache, or a file of it, that cannot be read."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     problem = f"{str(path)!r} cannot be read: {reason}"
     if error.filename is not None and str(error.filename) != str(path):
         problem += f" ({error.filename})"
     if error.errno == errno.ENAMETOOLONG:
         return CacheNotFoundError(
-            problem, expected="a path with names of up to 255 bytes, as file systems take them", hint="correct the path"
+            problem, expected="a path with names of up to 255 bytes, the limit of file systems", hint="correct the path"
         )
-    # A file on a share that was detached is stale, or its device is gone.
+    # A file on a share that was detached is stale, or its device no longer exists.
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN):
         return CacheNotFoundError(
             problem,
@@ -141,6 +141,6 @@ def _unusable(path: Path, problem: str) -> CacheFormatError:
     return CacheFormatError(
         f"{str(path)!r} {problem}",
         expected="a whole shard as CacheWriter leaves it",
-        hint="copy this file again from where it came, or delete it and run the same warm_cache command: "
+        hint="copy this file again from its source, or delete it and run the same warm_cache command: "
         "only its records are made again",
     )

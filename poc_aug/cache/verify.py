@@ -1,4 +1,4 @@
-"""Checking a cache: the page tree of every shard, and every record."""
+"""Verification of a cache: the page tree of every shard, and every record."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import read_meta, structure_problems
 
-_NAMES_PER_TRANSACTION = 1000  # short transactions: see registry, "Why readers need no lock file"
+_NAMES_PER_TRANSACTION = 1000  # short transactions, see registry: "Why readers need no lock file"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong; ``key`` and ``variant`` are ``None`` where it concerns a whole shard."""
+    """One thing that is wrong; ``key`` and ``variant`` are ``None`` if it concerns a whole shard.
+
+    Example:
+        >>> print(Problem("local-0.lmdb", "a.png", 2, "the record's hash does not fit its bytes"))
+        shard 'local-0.lmdb', variant 2 of 'a.png': the record's hash does not fit its bytes
+    """
 
     shard: str
     key: str | None
@@ -33,15 +38,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `Cache.verify` found.
+    """The result of `Cache.verify`.
 
     Attributes:
         shards: number of shards.
         records: number of records that were checked.
         nbytes: bytes of the shards that are in use.
         problems: what is wrong.
-        being_written: shards whose page tree was not checked, because a writer has them open; their
-            records were.
+        being_written: shards whose page tree was not checked, because a writer has them open; their records were
+            checked.
+
+    Example:
+        >>> VerifyReport(shards=1, records=8, nbytes=40_960, problems=()).ok
+        True
     """
 
     shards: int
@@ -57,7 +66,7 @@ class VerifyReport:
 
 
 def verify_shards(shards: list[Environment], progress: Callable[[int, int], None] | None) -> VerifyReport:
-    """Check the page trees first (without mapping the files: a damaged tree can crash LMDB), then each record.
+    """Check first the page trees (without mapping the files, since a damaged tree can crash LMDB), then each record.
 
     ``progress`` is called with the number of records checked and their total.
     """
@@ -65,13 +74,13 @@ def verify_shards(shards: list[Environment], progress: Callable[[int, int], None
     being_written: list[str] = []
     sound: list[Environment] = []
     for shard in shards:
-        found: list[str] = []
+        faults: list[str] = []
         if is_locked(shard.path.with_suffix(".lock")):
             being_written.append(shard.path.name)
         else:
-            found = structure_problems(shard.path)
-        problems += [Problem(shard.path.name, None, None, problem) for problem in found]
-        if not found:
+            faults = structure_problems(shard.path)
+        problems += [Problem(shard.path.name, None, None, fault) for fault in faults]
+        if not faults:
             sound.append(shard)
 
     total = sum(_count(shard) for shard in sound)
@@ -107,10 +116,10 @@ def lmdb_keys(shard: Environment) -> Iterator[bytes]:
     last: bytes | None = None
     while True:
         with shard.read() as transaction, transaction.cursor() as cursor:
-            found = cursor.first() if last is None else cursor.set_range(last)
-            if found and cursor.key() == last:
-                found = cursor.next()
-            names = list(islice(cursor.iternext(keys=True, values=False), _NAMES_PER_TRANSACTION)) if found else []
+            has_next = cursor.first() if last is None else cursor.set_range(last)
+            if has_next and cursor.key() == last:
+                has_next = cursor.next()
+            names = list(islice(cursor.iternext(keys=True, values=False), _NAMES_PER_TRANSACTION)) if has_next else []
         if not names:
             return
         if last is not None and names[0] <= last:
@@ -124,7 +133,7 @@ def listed_name(shard: Environment, name: bytes) -> tuple[str, int]:
     """Sample key and variant index of an LMDB key; long keys are read from the record's header.
 
     Raises:
-        RecordError: a name that is none, or a damaged record.
+        RecordError: a key that is not a record's name, or a damaged record.
         lmdb.Error: damaged pages.
     """
     try:

@@ -36,19 +36,27 @@ class CacheWriter:
 
     Records are only ever added. Each `put_many` is one transaction that is on disk when it returns, so the
     process may be killed at any moment: what was put remains, and the next writer of the same name continues.
-    Closing seals the shard: where much of it is unused pages, a compact copy takes its place.
+    Closing seals the shard: if much of it is unused pages, a compact copy replaces it.
 
     Args:
         path: the ``NAME.cache`` directory.
-        manifest: what this run makes; an existing cache must have been made with the same.
+        manifest: the manifest of this run; an existing cache must have been made with an equal one.
         writer: name of this process's shard.
 
     Raises:
-        CacheFormatError: something else is at ``path``, or a cache of another schema version.
+        CacheFormatError: ``path`` is something else, or a cache of another schema version.
         CacheMismatchError: made with another recipe, other backends or another codec.
         CacheDatasetMismatchError: made from another dataset.
         CacheBusyError: another process writes this shard.
         CacheDiskError: the disk is full, or cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> variants = [Variant("a.png", index, digest=b"", insertions=()) for index in range(3)]
+        >>> with TemporaryDirectory() as folder:
+        ...     with CacheWriter(Path(folder) / "a.cache", Manifest.create({}, {}, {})) as writer:
+        ...         writer.put_many(variants), writer.put(variants[0]), len(writer.done())
+        (3, False, 3)
     """
 
     def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, writer: str = "local-0") -> None:
@@ -73,24 +81,24 @@ class CacheWriter:
                 raise
         except OSError as error:
             raise _write_error(self.path, error, self.path) from error
-        # A writer that is dropped without close() must not keep its shard busy; only sealing is missed.
-        self._finalizer = weakref.finalize(self, _let_go, self._lock, self._shards, os.getpid())
+        # A writer that is dropped without close() must not keep its shard busy; only sealing is skipped.
+        self._finalizer = weakref.finalize(self, _release, self._lock, self._shards, os.getpid())
 
     @staticmethod
     def create(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
-        """Make an empty cache, or check that the one that is there can be continued; no shard is made.
+        """Create an empty cache, or check that an existing one can be continued; no shard is created.
 
         Returns:
             The cache's manifest.
 
         Raises:
-            CacheError: as the constructor, but for a shard that is busy.
+            CacheError: as the constructor, except for a busy shard.
         """
-        where = absolute_path(path)
+        absolute = absolute_path(path)
         try:
-            return _create_or_continue(where, manifest)
+            return _create_or_continue(absolute, manifest)
         except OSError as error:
-            raise _write_error(where, error, where) from error
+            raise _write_error(absolute, error, absolute) from error
 
     def put(self, variant: Variant) -> bool:
         """Store one variant; see `put_many`. Returns whether it was new."""
@@ -99,10 +107,10 @@ class CacheWriter:
     def put_many(self, variants: Iterable[Variant]) -> int:
         """Store variants in one transaction, on disk when it returns: all of them, or, after an error, none.
 
-        Storing what this shard holds already does nothing.
+        Variants that this shard holds already are skipped.
 
         Returns:
-            How many were new.
+            The number of new ones.
 
         Raises:
             CacheError: the shard holds other content under the same key and index, a variant is not consistent,
@@ -113,7 +121,7 @@ class CacheWriter:
         return self.put_records([(variant, encode_record(variant, self.manifest.codec)) for variant in variants])
 
     def put_records(self, records: Sequence[tuple[Variant, bytes]]) -> int:
-        """Store variants that are encoded already (`encode_record`, with the manifest's codec); see `put_many`."""
+        """Store variants that are already encoded (`encode_record`, with the manifest's codec); see `put_many`."""
         self._check_usable()
         if not records:
             return 0
@@ -132,10 +140,10 @@ class CacheWriter:
             shard = self._opened()
             new = shard.write(change)
         except (OSError, lmdb.Error) as error:
-            if not has_manifest(self.path):  # it was there when this writer was made
+            if not has_manifest(self.path):  # it existed when this writer was made
                 raise _gone(self._file) from error
             raise _write_error(self._file, error, self.path) from error
-        # A file that has no name any more takes everything, and it is lost when it is closed.
+        # A file that was unlinked can still be written, and all of it is lost when it is closed.
         if not shard.is_in_place():
             raise _gone(self._file)
         return new
@@ -152,11 +160,11 @@ class CacheWriter:
             return set(cache.items())
 
     def close(self) -> None:
-        """Seal the shard and give its lock back; a second call does nothing."""
+        """Seal the shard and release its lock; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
-        if os.getpid() != self._pid:  # a forked child: the fork hooks have already let go of everything
+        if os.getpid() != self._pid:  # a forked child: the fork hooks have already closed everything
             return
         try:
             for shard in self._shards:
@@ -193,7 +201,7 @@ class CacheWriter:
             )
 
     def _opened(self) -> registry.Environment:
-        # Only now: a resumed job that finds nothing to do leaves no empty shard behind.
+        # Not before the first put: a resumed job that finds nothing to do leaves no empty shard behind.
         if not self._shards:
             existed = self._file.exists()
             shard = registry.acquire(self._file)
@@ -202,14 +210,14 @@ class CacheWriter:
                 fsync_directory(self._file.parent)
             except BaseException:
                 registry.release(shard)
-                if not existed:  # a half-written file would be in the way of the next writer
+                if not existed:  # a half-written file would stop the next writer
                     self._file.unlink(missing_ok=True)
                 raise
             self._shards.append(shard)
         return self._shards[0]
 
     def _remove_left_overs(self) -> None:
-        # Of a writer of this name that was killed while it created or sealed the shard: nothing is stored in them.
+        # Left by a writer of this name that was killed while it created or sealed the shard; they hold no records.
         self._compact_file.unlink(missing_ok=True)
         if self._file.exists() and is_blank(self._file):
             self._file.unlink()
@@ -222,7 +230,7 @@ class CacheWriter:
         stat = env.stat()
         used = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] + 2
         pages = env.info()["last_pgno"] + 1
-        # A tidier file is a nicety: where the copy fails, the shard stays as it is, whole.
+        # A compact file is optional: if the copy fails, the shard stays as it is, complete.
         with suppress(OSError, lmdb.Error):
             enough_space = shutil.disk_usage(self.path).free > 2 * used * stat["psize"]
             if pages - used <= _SEAL_ABOVE_FREE * pages or not enough_space:
@@ -238,7 +246,7 @@ class CacheWriter:
 
     def _check_same(self, stored: bytes, data: bytes, variant: Variant) -> None:
         try:
-            # Another zstd or WebP library may pack the same content into other bytes.
+            # Another zstd or WebP library may encode the same content as other bytes.
             same = same_variant(
                 decode_record(stored, variant.key, variant.index), decode_record(data, variant.key, variant.index)
             )
@@ -250,7 +258,7 @@ class CacheWriter:
                 f"shard {self._file.name!r} of cache {str(self.path)!r} holds {problem} under variant {variant.index} "
                 f"of {variant.key!r}",
                 expected="the same variant, or one that is not stored yet: records are never replaced",
-                hint=f"skip what done() lists; check the cache with `poc-aug verify {self.path}`",
+                hint=f"skip the variants that done() lists; check the cache with `poc-aug verify {self.path}`",
             )
 
 
@@ -260,9 +268,9 @@ def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
             f"{str(path)!r} is a file", expected="a path for a new cache, or a cache directory", hint="another path"
         )
     path.mkdir(parents=True, exist_ok=True)
-    # Two writers that create the same cache at once: the second finds the first one's manifest.
+    # If two writers create the same cache at once, the second finds the manifest of the first.
     with directory_lock(path):
-        strange = [
+        foreign = [
             entry.name
             for entry in path.iterdir()
             if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.") and not is_litter(entry.name)
@@ -271,9 +279,9 @@ def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
             stored = Manifest.read(path)
             manifest.check_continues(stored, path)
             return stored
-        if strange:
+        if foreign:
             raise CacheFormatError(
-                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(strange)[:10])}",
+                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(foreign)[:10])}",
                 expected="a path for a new cache, or a cache directory",
                 hint="write to another path",
             )
@@ -281,7 +289,7 @@ def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
         return manifest
 
 
-def _let_go(lock: FileLock, shards: list[registry.Environment], pid: int) -> None:
+def _release(lock: FileLock, shards: list[registry.Environment], pid: int) -> None:
     while shards:
         shard = shards.pop()
         if shard.writing and os.getpid() == pid:
@@ -294,7 +302,7 @@ def _gone(file: Path) -> CacheNotFoundError:
     return CacheNotFoundError(
         f"shard {str(file)!r} was removed, or its cache was moved, while it was written",
         expected="a cache that stays at its path for as long as a process fills it",
-        hint="move it back and run the same command again; what a removed cache held has to be made again",
+        hint="move it back and run the same command again; the records of a removed cache have to be made again",
     )
 
 
@@ -310,7 +318,7 @@ def _write_error(path: Path, error: OSError | lmdb.Error, cache: Path) -> CacheE
         return refused
     folder = next(parent for parent in (path, *path.parents) if os.path.isdir(parent))
     problem = f"{str(path)!r} cannot be written: {error}; {shutil.disk_usage(folder).free} bytes are free there"
-    # LMDB tells of a full disk as EIO where the last write was a short one.
+    # LMDB reports a full disk as EIO if the last write was a short one.
     if code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO) or isinstance(error, lmdb.PanicError):
         return CacheDiskError(
             problem,

@@ -1,6 +1,6 @@
-"""Cameras: what turns metres into pixels, and where it is known from.
+"""Cameras: what turns metres into pixels, and the evidence that it is known from.
 
-In it: calibration files, the horizon from pose and labels, and posts to judge it by.
+In it: calibration files, the horizon from pose and labels, and posts to judge it by eye.
 May import: camera_model, camera_spec, errors, keys, labels, masks, presets, protocols, recipe, types.
 Gives: `find_camera`, `FrameCalibrations`, `read_calibration`.
 
@@ -11,8 +11,8 @@ The order of evidence for the horizon, recorded in each insertion as ``horizon_f
 "calibration file"        ``camera: file``: Cityscapes' or KITTI's calibration of this frame
 "preset and objects"      the pose that a preset such as "cityscapes" names, corrected by objects of known
                           height in the labels
-"preset"                  that pose alone: no such object is in sight, or what they say is not believed
-"objects"                 objects of known height alone: no pose is named, or it is of other frames
+"preset"                  that pose alone: no such object is in sight, or they contradict it
+"objects"                 objects of known height alone: no pose is named, or it is that of other frames
 "ground"                  where the visible ground ends
 ========================  ================================================================================
 """

@@ -20,15 +20,25 @@ _HINT = "restore the file from the dataset's archive, or give the camera in the 
 
 
 def read_calibration(path: str | Path, camera: int = 2) -> Calibration:
-    """Read a calibration file: JSON is Cityscapes', text KITTI's.
+    """Read a calibration file: JSON as Cityscapes has it, or text as KITTI has it.
 
     Args:
         path: ``X_camera.json``; or ``calib_cam_to_cam.txt`` of a drive, ``calib_cam_to_cam/000000.txt`` of the stereo
             and semantics sets, ``calib/000000.txt`` of the object set, ``calib.txt`` of an odometry sequence.
-        camera: KITTI's number of the camera; 2 is the left colour camera (``image_02``, ``image_2``).
+        camera: number of KITTI's camera; 2 is the left colour camera (``image_02``, ``image_2``).
 
     Raises:
         CalibrationError: a file that cannot be read, lacks a number, or holds one that no street camera has.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> lines = ["S_rect_02: 1242 375", "P_rect_02: 721.5 0 609.6 44.9 0 721.5 172.9 0.2 0 0 1 0.003"]
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "calib_cam_to_cam.txt"
+        ...     _ = path.write_text(chr(10).join(lines))
+        ...     calibration = read_calibration(path)
+        >>> calibration.size_hw, calibration.height_m
+        ((375, 1242), 1.65)
     """
     path = Path(path)
     try:
@@ -69,7 +79,7 @@ def _number(part: Mapping[str, Any], name: str, where: str, path: Path) -> float
 
 def _kitti(text: str, path: Path, camera: int) -> Calibration:
     lines = dict(re.findall(r"^(\w+):[ \t]*(.*?)[ \t\r]*$", text, re.MULTILINE))
-    # "P_rect_02" with the frames' size "S_rect_02" in raw data and the stereo set; "P2" alone in the others.
+    # "P_rect_02" with the frames' size "S_rect_02" in raw data and the stereo set; only "P2" in the others.
     rectified = f"P_rect_{camera:02}" in lines
     name = f"P_rect_{camera:02}" if rectified else f"P{camera}"
     fx, _, u0, _, _, fy, v0, *_ = _numbers(lines, name, 12, path)
@@ -79,7 +89,7 @@ def _kitti(text: str, path: Path, camera: int) -> Calibration:
         if not (1 <= width <= 1e5 and 1 <= height <= 1e5):
             raise _broken(path, f"has S_rect_{camera:02} = {width:g} {height:g}", "width and height in pixels")
         size_hw = (round(height), round(width))
-    # The rectified cameras look along the road; only the car's own pitching is left.
+    # The rectified cameras look along the road; only the car's own pitch remains.
     return Calibration((fx, fy), (u0, v0), _KITTI_HEIGHT_M, 0.0, size_hw, f"camera file {str(path)!r}")
 
 

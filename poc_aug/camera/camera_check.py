@@ -1,4 +1,4 @@
-"""Whether the frames of a dataset can have a camera at all, before any long work."""
+"""Checks, before any long work, that the frames of a dataset can have a camera."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from poc_aug.types import Sample
 
 
 def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: LabelSchema | None) -> None:
-    """Check that an object that needs a horizon can have one.
+    """Check that the horizon can be known if an object needs it.
 
     Raises:
-        RecipeError: nothing can tell it: not the recipe, no pose, no calibration file, no ground class.
+        RecipeError: there is no evidence for it: none in the recipe, no pose, no calibration file, no ground class.
     """
     if not _needs_horizon(spec, recipe, inserter):
         return
@@ -27,7 +27,7 @@ def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: La
     posed = " or ".join(name for name, preset in CAMERAS.items() if preset.pitch is not None)
     drawn = ""
     if inserter.needs_camera:
-        drawn = f": {type(inserter).__name__} draws in the scene's perspective, in metres, and needs a camera"
+        drawn = f": {type(inserter).__name__} draws in metres, as the camera sees them, and needs a camera"
     raise RecipeError(
         f"object {spec.name!r} needs a horizon: the recipe's camera gives none and has no known pose, and schema "
         f"{schema.name if schema else 'unknown'!r} names no ground classes to estimate it from{drawn}",
@@ -40,10 +40,10 @@ def check_known(spec: ObjectSpec, recipe: Recipe, inserter: Inserter, schema: La
 
 
 def check_shape(sample: Sample, recipe: Recipe, inserter: Inserter, schema: LabelSchema | None) -> None:
-    """Check that a sample has the shape of the frames whose camera it is given, where nothing else tells its horizon.
+    """Check that a sample has the shape that the recipe's camera belongs to, if its horizon cannot be known otherwise.
 
     Raises:
-        DatasetError: it has another one, so that no object could be placed.
+        DatasetError: it has another shape, so that no object could be placed.
     """
     camera = recipe.camera
     if camera.pitch is None or camera.horizon is not None or has_pose(camera, sample.size_hw):

@@ -1,4 +1,4 @@
-"""`FrameCalibrations`: the calibration of each frame of a dataset, found beside its image."""
+"""`FrameCalibrations`: the calibration of each frame of a dataset, found next to its image."""
 
 from __future__ import annotations
 
@@ -26,18 +26,27 @@ _Source = Path | Callable[[], Calibration]
 
 
 class FrameCalibrations:
-    """Where each frame's camera is known from; files are read when they are asked for.
+    """The calibration of each frame; files are read when they are asked for.
 
-    A dataset's own ``calibration(index)`` counts first. Else its images' paths are taken, through `Subset`,
-    `ConcatDataset` and wrappers of the same length, and the file is looked for where the dataset's archives put it:
-    Cityscapes' ``leftImg8bit/SPLIT/CITY/X_leftImg8bit.png`` has ``camera/SPLIT/CITY/X_camera.json``; for KITTI see
-    `calibration_file`.
+    A dataset's own ``calibration(index)`` takes precedence. Otherwise the paths of its images are used, through
+    `Subset`, `ConcatDataset` and wrappers of the same length, and the file is expected where the dataset's archives
+    have it: Cityscapes' ``leftImg8bit/SPLIT/CITY/X_leftImg8bit.png`` has ``camera/SPLIT/CITY/X_camera.json``; for KITTI
+    see `calibration_file`.
 
     Args:
         dataset: a map-style dataset.
 
     Raises:
-        CalibrationError: neither is there.
+        CalibrationError: the dataset has neither.
+
+    Example:
+        >>> class Calibrated:
+        ...     def __len__(self): return 1
+        ...     def __getitem__(self, index): ...
+        ...     def calibration(self, index):
+        ...         return Calibration((1000.0, 1000.0), (512.0, 256.0), height_m=1.5, size_hw=(512, 1024))
+        >>> FrameCalibrations(Calibrated()).of(0).height_m
+        1.5
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -51,10 +60,10 @@ class FrameCalibrations:
             )
 
     def check(self, numbers: Iterable[int]) -> None:
-        """Look whether all files are there, before any long work; they are not read.
+        """Check that all files exist, before any long work; they are not read.
 
         Raises:
-            CalibrationError: names the first frame without one, and how many there are.
+            CalibrationError: some do not; the message names the first such frame and their number.
         """
         missing = [error for number in numbers if (error := self._missing(number)) is not None]
         if missing:
@@ -83,14 +92,14 @@ class FrameCalibrations:
         source = self._source(number)
         if isinstance(source, Path):
             return read_calibration(*calibration_file(source))
-        found = source()
-        if not isinstance(found, Calibration):
+        calibration = source()
+        if not isinstance(calibration, Calibration):
             raise CalibrationError(
-                f"calibration({number}) of {self._name} returned {found!r:.80}",
+                f"calibration({number}) of {self._name} returned {calibration!r:.80}",
                 expected="a poc_aug.camera.Calibration",
                 hint="correct the dataset's method",
             )
-        return found
+        return calibration
 
     def _source(self, number: int) -> _Source:
         assert self._sources is not None
@@ -98,7 +107,7 @@ class FrameCalibrations:
 
 
 def calibration_file(image: str | Path) -> tuple[Path, int]:
-    """The calibration file of an image, and the camera in it (KITTI's number; 2 elsewhere).
+    """The calibration file of an image, and the number of the camera in it (KITTI's; 2 for Cityscapes).
 
     ====================================================  ===================================================
     an image                                              has
@@ -128,21 +137,22 @@ def calibration_file(image: str | Path) -> tuple[Path, int]:
         f"image {str(image)!r} has no camera file; looked for {', '.join(repr(str(path)) for path, _ in candidates)}",
         expected="the calibration as the dataset's archives unpack it: Cityscapes' camera_trainvaltest.zip, KITTI's "
         "calib_cam_to_cam",
-        hint=f"unpack it beside the images; or {_GIVE_IT.hint}",
-        command=f"unpack it beside the images; or {_GIVE_IT.command}",
+        hint=f"unpack it next to the images; or {_GIVE_IT.hint}",
+        command=f"unpack it next to the images; or {_GIVE_IT.command}",
     )
 
 
 def _candidates(image: Path) -> Iterator[tuple[Path, int]]:
     parts = image.parts
     for place in range(len(parts) - 2, -1, -1):
-        # "leftImg8bit_foggy" and the like hold the same frames in other weather, "X_leftImg8bit_foggy_beta_0.02.png".
+        # "leftImg8bit_foggy" and similar folders hold the same frames in other weather,
+        # "X_leftImg8bit_foggy_beta_0.02.png".
         if parts[place].startswith("leftImg8bit") and "_leftImg8bit" in image.name:
             stem = image.name.partition("_leftImg8bit")[0]
             yield Path(*parts[:place], "camera", *parts[place + 1 : -1], f"{stem}_camera.json"), 2
             return
-        if found := _KITTI_CAMERA.fullmatch(parts[place]):
-            folder, camera = Path(*parts[:place]), int(found[1])
+        if match := _KITTI_CAMERA.fullmatch(parts[place]):
+            folder, camera = Path(*parts[:place]), int(match[1])
             frame = image.stem.partition("_")[0]
             yield folder / "calib_cam_to_cam" / f"{frame}.txt", camera
             yield folder / "calib" / f"{frame}.txt", camera
@@ -155,10 +165,10 @@ def _candidates(image: Path) -> Iterator[tuple[Path, int]]:
 def _sources(dataset: Any) -> list[_Source] | None:
     own = own_attribute(dataset, "calibration")
     if callable(own):
-        return [_Own(own, index) for index in range(len(dataset))]
+        return [_OwnCalibration(own, index) for index in range(len(dataset))]
     if isinstance(dataset, Subset):
-        inner = _sources(dataset.dataset)
-        return None if inner is None else [inner[int(index)] for index in dataset.indices]
+        all_sources = _sources(dataset.dataset)
+        return None if all_sources is None else [all_sources[int(index)] for index in dataset.indices]
     if isinstance(dataset, ConcatDataset):
         parts = [_sources(part) for part in dataset.datasets]
         return None if None in parts else [source for part in parts if part is not None for source in part]
@@ -166,13 +176,13 @@ def _sources(dataset: Any) -> list[_Source] | None:
     paths = data_info_paths(dataset, length) or listed_paths(dataset, length)
     if paths is not None:
         return [_placed(path, dataset) for path in paths]
-    inside = wrapped(dataset)
-    sources = None if inside is None else _sources(inside)
+    inner = wrapped(dataset)
+    sources = None if inner is None else _sources(inner)
     indices = None if sources is None else wrapped_indices(dataset, len(sources), length)
     return None if sources is None or indices is None else [sources[index] for index in indices]
 
 
-class _Own:
+class _OwnCalibration:
     """A dataset's own ``calibration(index)``, to be called later; a class, since closures do not pickle."""
 
     def __init__(self, method: Callable[[int], Calibration], index: int) -> None:
@@ -183,7 +193,7 @@ class _Own:
 
 
 def _placed(path: str, dataset: Any) -> Path:
-    """Where a listed path is: as it is, or below the dataset's root."""
+    """A listed path, as it is, or below the dataset's root."""
     roots = (getattr(dataset, name, None) for name in ("root", "data_root"))
     root = next((root for root in roots if isinstance(root, str | os.PathLike) and root), None)
     if root is None or os.path.isabs(path) or os.path.exists(path):

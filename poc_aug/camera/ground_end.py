@@ -1,11 +1,11 @@
-"""Where the visible ground ends: what is left where nothing else tells the horizon."""
+"""Where the visible ground ends: the last resort for the horizon, without any other evidence."""
 
 from __future__ import annotations
 
 import torch
 
-# An assumption: how far away the farthest ground is that a street frame shows before cars and bends hide it. Chosen
-# by looking at the horizons that it gives on eight frames of Cityscapes, CamVid and KITTI, not calibrated.
+# Assumed distance of the farthest ground that a street frame shows before cars and bends hide it. Chosen by eye from
+# the horizons that it gives on eight frames of Cityscapes, CamVid and KITTI, not calibrated.
 _FARTHEST_GROUND_M = 60.0
 # Ground above this share of all ground pixels is taken for specks and labelling errors.
 _SPECKS = 0.002
@@ -14,7 +14,7 @@ _LOWEST_HORIZON = 0.55
 
 
 def top_of_ground(ground: torch.Tensor) -> int | None:
-    """The row where the ground begins, specks left out; ``None`` where there is no ground.
+    """The row where the ground begins, without specks; ``None`` if there is no ground.
 
     Args:
         ground: bool ``[H, W]``.
@@ -27,7 +27,7 @@ def top_of_ground(ground: torch.Tensor) -> int | None:
 
 
 def ground_end(top: int, frame_height: int, focal_px: float, camera_height_m: float) -> float:
-    """Estimate the horizon's row from where the ground ends: the farthest ground in sight is taken to be 60 m away.
+    """Estimate the horizon's row from where the ground ends: the farthest ground in sight is assumed to be 60 m away.
 
     Fitting a line to the ground's width by row instead fails on real frames: parked cars and junctions cut the edges,
     and on Cityscapes frames most fits lay above the picture.

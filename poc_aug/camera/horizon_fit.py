@@ -1,4 +1,4 @@
-"""One horizon from what several objects say, with or without a pose that is known beforehand."""
+"""One horizon from the estimates of several objects, with or without a known pose."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 
-# Objects that are this many standard deviations off count half; Geman-McClure's weights fall to nothing beyond.
+# Objects this many standard deviations off have a reduced weight; Geman-McClure's weights fall towards zero beyond.
 _OFF = 2.5
-# What is this many standard deviations from the pose is not believed.
-_BELIEVED = 2.5
+# Objects that are more standard deviations from the pose are ignored.
+_MAX_DEVIATION = 2.5
 _ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class RowEstimate:
     """A row and its standard deviation in pixels."""
 
     row: float
     sigma_px: float
 
 
-def robust_row(rows: Sequence[float], sigmas_px: Sequence[float]) -> Guess:
-    """The row that most of the evidence agrees on, by weight; outliers count little.
+def robust_row(rows: Sequence[float], sigmas_px: Sequence[float]) -> RowEstimate:
+    """The row that most of the evidence agrees on, by weight; outliers have little weight.
 
     Args:
-        rows: what each says; at least one.
+        rows: the estimate of each; at least one.
         sigmas_px: their standard deviations.
     """
     values, sigmas = np.asarray(rows, np.float64), np.asarray(sigmas_px, np.float64)
-    # Reweighting finds the nearest agreement only, so it starts at the best of the rows themselves.
+    # Reweighting finds only the nearest local optimum, so it starts at the best of the rows themselves.
     loss = [float(np.sum(_loss(values - start, sigmas))) for start in values]
     row = float(values[int(np.argmin(loss))])
     for _ in range(_ROUNDS):
         weights = _weights(values - row, sigmas)
         row = float(np.sum(weights * values) / np.sum(weights))
-    return Guess(row, float(1 / np.sqrt(np.sum(_weights(values - row, sigmas)))))
+    return RowEstimate(row, float(1 / np.sqrt(np.sum(_weights(values - row, sigmas)))))
 
 
-def combine(pose: Guess, objects: Guess) -> Guess | None:
-    """The pose, corrected by what objects say (the mean by precision); ``None`` where they are too far from it."""
-    if abs(pose.row - objects.row) > _BELIEVED * float(np.hypot(pose.sigma_px, objects.sigma_px)):
+def combine(pose: RowEstimate, objects: RowEstimate) -> RowEstimate | None:
+    """The pose, corrected by the objects (mean weighted by precision); ``None`` if they are too far from it."""
+    if abs(pose.row - objects.row) > _MAX_DEVIATION * float(np.hypot(pose.sigma_px, objects.sigma_px)):
         return None
     share = pose.sigma_px**2 / (pose.sigma_px**2 + objects.sigma_px**2)
     row = pose.row + share * (objects.row - pose.row)
-    return Guess(row, float(np.sqrt(share)) * objects.sigma_px)
+    return RowEstimate(row, float(np.sqrt(share)) * objects.sigma_px)
 
 
 def _loss(off: _Floats, sigmas: _Floats) -> _Floats:

@@ -1,4 +1,4 @@
-"""Objects of known height in a label map, and what each says about the horizon."""
+"""Objects of known height in a label map, and the horizon by each of them."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from poc_aug.presets.object_sizes import known_sizes
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A class of objects that are all about equally high; trucks, trees and signs are not.
+class KnownHeight:
+    """A class of objects of nearly equal height; trucks, trees and signs are not.
 
     Attributes:
         spread: standard deviation of their height, over the height (Cityscapes' "car" has vans and SUVs).
-        aspect: least and greatest width over height of one that is seen whole. A row of parked cars is one component of
-            great width: its box is about that of the nearest, which is both the lowest and the highest in the picture
-            while the camera is below the roofs.
+        aspect: smallest and largest width over height of an object that is seen whole. A row of parked cars is one wide
+            component; its box is about as high as the nearest car, which reaches both lowest and highest in the picture
+            as long as the camera is below the roofs.
     """
 
     spread: float
     aspect: tuple[float, float]
 
 
-KINDS: dict[str, Kind] = {
-    "car": Kind(spread=0.10, aspect=(1.0, 3.2)),
-    "person": Kind(spread=0.10, aspect=(0.25, 0.7)),
+KNOWN_HEIGHTS: dict[str, KnownHeight] = {
+    "car": KnownHeight(spread=0.10, aspect=(1.0, 3.2)),
+    "person": KnownHeight(spread=0.10, aspect=(0.25, 0.7)),
 }
-"""Kinds by the name of their height in ``sizes.yaml``."""
+"""Such classes by the name of their height in ``sizes.yaml``."""
 
 _NAMES = {"car": "car", "person": "person", "pedestrian": "person"}
-# Smaller components are mostly pieces of what something hides, and labelling errors weigh most there.
+# Smaller components are mostly parts of hidden objects, and labelling errors matter most there.
 _SMALLEST, _FEWEST_PX = 0.016, 12
 # Outlines are off by about two pixels at 2048x1024.
 _OUTLINE = 0.002
-# Share of the lowest part's outline that has to have ground under it, and how high that part is.
+# Share of the lowest part's outline that must have ground below it, and the height of that part.
 _ON_GROUND, _LOWEST_PART = 0.7, 0.25
-# Less of its box is covered by objects that another one cuts into; legs leave gaps below.
+# An object that another one cuts into covers less of its box than this; legs leave gaps.
 _FILL = 0.4
 
 
@@ -53,8 +53,8 @@ class Sighting:
     Attributes:
         kind: "car" or "person".
         box_yxhw: its box.
-        horizon_row: where the horizon is if it is as high as its kind: ``foot - h * camera height / height``.
-        sigma_px: standard deviation of that row: of its height, and of its outline. Far objects tell more.
+        horizon_row: the horizon if it is as high as its kind: ``foot - h * camera height / height``.
+        sigma_px: standard deviation of that row, by its height and its outline; far objects are more precise.
     """
 
     kind: str
@@ -64,10 +64,10 @@ class Sighting:
 
 
 def find_sightings(labels: torch.Tensor, schema: LabelSchema, camera_height_m: float) -> list[Sighting]:
-    """The objects of known height in a label map; connected components take the place of instances.
+    """The objects of known height in a label map; connected components serve as instances.
 
-    Left out is what the frame cuts, what does not stand on a ground class, what something hides (its box has not the
-    shape of its kind, or little of it is filled), and what is too small.
+    Objects are left out if the frame cuts them, if they do not stand on a ground class, if something hides them (the
+    box does not have the shape of its kind, or is hardly filled), or if they are too small.
 
     Args:
         labels: integer ``[H, W]``.
@@ -78,19 +78,19 @@ def find_sightings(labels: torch.Tensor, schema: LabelSchema, camera_height_m: f
         return []
     kinds = {schema.id_of(name): kind for name, kind in _NAMES.items() if schema.known_id(name) is not None}
     ground: npt.NDArray[np.bool_] | None = None
-    found: list[Sighting] = []
+    sightings: list[Sighting] = []
     for label_id, name in kinds.items():
         mask = labels == label_id
         if not bool(mask.any()):
             continue
         if ground is None:
             ground = schema.mask(labels, schema.ground).numpy()
-        found += _of_kind(component_runs(mask, diagonal=False), name, ground, camera_height_m)
-    return found
+        sightings += _of_kind(component_runs(mask, diagonal=False), name, ground, camera_height_m)
+    return sightings
 
 
 def _of_kind(runs: Runs, name: str, ground: npt.NDArray[np.bool_], camera_height_m: float) -> Iterator[Sighting]:
-    kind, height_m = KINDS[name], known_sizes()[name][0]
+    kind, height_m = KNOWN_HEIGHTS[name], known_sizes()[name][0]
     frame_h, frame_w = ground.shape
     boxes = _boxes(runs)
     top, left, bottom, right = boxes.T
@@ -121,12 +121,12 @@ def _boxes(runs: Runs) -> npt.NDArray[np.int64]:
 def _stands(
     runs: Runs, own: npt.NDArray[np.int64], box_yxhw: tuple[int, int, int, int], ground: npt.NDArray[np.bool_]
 ) -> bool:
-    """Whether there is ground right under the lowest part of a component."""
+    """Whether there is ground directly below the lowest part of a component."""
     y, x, h, w = box_yxhw
     lowest = np.full(w, -1, np.int64)
-    for run in own.tolist():  # in reading order: what is lower comes later
+    for run in own.tolist():  # in reading order: lower runs come later
         lowest[runs.starts[run] - x : runs.stops[run] - x] = runs.rows[run]
     columns = np.flatnonzero(lowest >= y + h - max(2, _LOWEST_PART * h))
-    # The second row below: labels often leave a line of another class along an outline.
+    # Use the second row below: labels often have a line of another class along an outline.
     below = np.minimum(lowest[columns] + 2, ground.shape[0] - 1)
     return bool(np.mean(ground[below, columns + x]) >= _ON_GROUND)

@@ -1,4 +1,4 @@
-"""Posts of a person's height on the ground: what a camera says about sizes, to be judged by eye."""
+"""Posts of a person's height on the ground, to judge by eye which sizes a camera gives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Post:
     """An upright post, in pixels of the frame (it may lie outside).
 
     Attributes:
-        distance_m: how far ahead it stands.
-        offset_m: how far to the right of the camera.
+        distance_m: its distance ahead of the camera.
+        offset_m: its distance to the right of the camera.
         col: its column.
         foot_row: row of its foot.
         top_row: row of its top.
@@ -31,14 +31,20 @@ class Post:
     top_row: float
 
 
-def posts(view: Camera) -> Iterator[Post]:
-    """The grid of posts, far to near: `HEIGHT_M` high at all `DISTANCES_M` and `OFFSETS_M`."""
+def posts(camera: Camera) -> Iterator[Post]:
+    """The grid of posts, far to near: `HEIGHT_M` high at all `DISTANCES_M` and `OFFSETS_M`.
+
+    Example:
+        >>> grid = list(posts(Camera(horizon_row=200.0, camera_height_m=1.7, focal_px=1000.0, centre_col=512.0)))
+        >>> len(grid), grid[0].distance_m, grid[0].top_row  # as high as the camera, so the top is at the horizon
+        (25, 80.0, 200.0)
+    """
     for distance_m in sorted(DISTANCES_M, reverse=True):
         for offset_m in OFFSETS_M:
             yield Post(
                 distance_m,
                 offset_m,
-                view.centre_col + view.focal_px * offset_m / distance_m,
-                view.row_of(distance_m),
-                view.row_of(distance_m, HEIGHT_M),
+                camera.centre_col + camera.focal_px * offset_m / distance_m,
+                camera.row_of(distance_m),
+                camera.row_of(distance_m, HEIGHT_M),
             )

@@ -16,7 +16,6 @@ from poc_aug.cli.console import console
 from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.datasets.synthetic import SyntheticStreet
 from poc_aug.files.outputs import make_folder, writing
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -33,6 +32,8 @@ def demo_command(
     length: Annotated[int, typer.Option("--length", min=1, help="Number of frames.")] = 6,
 ) -> None:
     """Render streets, insert objects into them, load batches, and draw a contact sheet. Downloads nothing."""
+    from poc_aug.datasets.synthetic import SyntheticStreet  # its package loads torchvision, which takes a second
+
     size_hw = parse_size(size)
     started = time.perf_counter()
     make_folder(out)

@@ -29,10 +29,10 @@ def check_backend_options(options: GenerationOptions) -> None:
     of_models = [name for name in type(options).model_fields if options.cli_option(name).needs_backend]
     given = [name for name in of_models if options.is_given(name)]
     if options.backend is None:
-        for name in given:
+        if given:
             raise _unused(
                 options,
-                name,
+                given[0],
                 "without a backend",
                 "--backend diffusion, text-to-image, or one of your own",
                 "add --backend, or leave it out: cut-outs and rendered objects need no model",

@@ -287,7 +287,7 @@ def _bank(
             )
         chosen = [name for name in chosen if name not in dropped]
         if dropped and say is not None:
-            say(f"left out, since street datasets label them already: {names} (--include adds classes by name)")
+            say(f"left out, since street datasets label them already: {names} (--include chooses classes by name)")
     return bank if len(chosen) == len(bank.classes()) else bank.keep(chosen)
 
 

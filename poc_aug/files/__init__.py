@@ -1,6 +1,6 @@
-"""Files: pictures, label maps and results on disk.
+"""Files: pictures, label maps, YAML and results on disk.
 
-In it: decoding of pictures and label maps, which files are none, and writing results.
+In it: decoding of pictures and label maps, files that are not data, YAML mappings, and writing results.
 May import: errors.
-Gives: `open_picture`, `open_pair`, `open_labels`, `make_folder`, `writing`.
+Gives: `open_picture`, `open_pair`, `open_labels`, `read_yaml`, `make_folder`, `writing`.
 """

@@ -1,4 +1,4 @@
-"""Files and folders of results: where they cannot be written, an error names them, and what is in the way."""
+"""Files and folders of results; if they cannot be written, an error names them and the obstacle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from typing import TypeVar
 
 from poc_aug.errors import OutputError, PocAugError
 
-Kind = TypeVar("Kind", bound=PocAugError)
+_Error = TypeVar("_Error", bound=PocAugError)
 _ANOTHER = "give another path"
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder and those above it, where they are not there.
+    """Make a folder and its parents, if they do not exist.
 
     Raises:
         OutputError: it cannot be made.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     make_folder(Path(folder) / "runs" / "first").is_dir()
+        True
     """
     folder = Path(path)
     try:
@@ -32,7 +38,7 @@ def make_folder(path: str | Path) -> Path:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Around what writes one file.
+    """Context of code that writes one file.
 
     Raises:
         OutputError: instead of any ``OSError``, naming the path.
@@ -43,19 +49,19 @@ def writing(path: str | Path) -> Iterator[None]:
         raise _error(Path(path), Path(path).parent, error) from error
 
 
-def unwritable(path: Path, folder: Path, code: int | None, kind: type[Kind]) -> Kind | None:
-    """The error where a path itself is why nothing can be written at it; else ``None``.
+def unwritable(path: Path, folder: Path, code: int | None, kind: type[_Error]) -> _Error | None:
+    """The error if nothing can be written because of the path itself; otherwise ``None``.
 
     Args:
-        path: what was to be written.
-        folder: the folder that it needs: itself, or the one above.
-        code: the ``errno`` that was seen.
+        path: the file or folder to be written.
+        folder: the folder that it needs: itself, or its parent.
+        code: the ``errno`` of the failure.
         kind: class of the error.
     """
     if code == errno.ENAMETOOLONG:
         return kind(
             f"cannot write {str(path)!r}: a name in it is too long",
-            expected="names of up to 255 bytes, as file systems take them",
+            expected="names of up to 255 bytes, the limit of file systems",
             hint="give a shorter path",
         )
     in_the_way = obstacle(folder)
@@ -77,7 +83,7 @@ def _error(path: Path, folder: Path, error: OSError) -> OutputError:
 
 
 def obstacle(path: Path) -> str:
-    """What stands where a folder is needed, on the way to a path or at it: a file, a link to nothing; else ""."""
+    """What is at a path, or above it, instead of a folder: a file, or a broken link; otherwise ""."""
     for place in (*reversed(path.parents), path):
         try:
             mode = os.stat(place).st_mode

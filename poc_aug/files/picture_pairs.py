@@ -1,4 +1,4 @@
-"""An image file and its label map, read so that they lie on each other, whatever EXIF says of either."""
+"""An image file and its label map, read so that their pixels correspond, whatever EXIF orientation either has."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ ExifRule: TypeAlias = Literal["auto", "apply", "ignore"]
 
 _TURNS = {
     2: "mirrored",
-    3: "turn by 180 degrees",
-    4: "mirrored, turn by 180 degrees",
-    5: "mirrored, turn by 90 degrees",
-    6: "turn clockwise by 90 degrees",
-    7: "mirrored, turn by 90 degrees",
-    8: "turn anticlockwise by 90 degrees",
+    3: "rotate by 180 degrees",
+    4: "mirrored, rotate by 180 degrees",
+    5: "mirrored, rotate by 90 degrees",
+    6: "rotate clockwise by 90 degrees",
+    7: "mirrored, rotate by 90 degrees",
+    8: "rotate anticlockwise by 90 degrees",
 }
 _CHECK_FILES = "check that these two files belong together, and that neither was resized alone"
 _BOTH_WAYS = (
-    "look at the pair, then say which: exif='apply' turns each file as its tag says (annotation tools, browsers and "
-    "OpenCV show photographs turned), exif='ignore' takes the pixels as they are stored (as PIL and torchvision do)"
+    "look at the pair, then choose: exif='apply' rotates each file as its tag says (annotation tools, browsers and "
+    "OpenCV show photographs rotated), exif='ignore' takes the pixels as they are stored (as PIL and torchvision do)"
 )
 
 
@@ -40,49 +40,49 @@ def open_pair(
     hint: str = "restore the file, or take it out",
     both_ways: str = _BOTH_WAYS,
 ) -> tuple[Image.Image, Image.Image]:
-    """Read an image, mode "RGB", and its labels, in their own mode; neither carries an EXIF orientation any more.
+    """Read an image, mode "RGB", and its labels, in their own mode; without an EXIF orientation.
 
     Args:
         image_path: the image's file.
         labels_path: the labels' file.
         key: the sample's key, for messages.
-        exif: ``"apply"``: each file is turned as its EXIF orientation says; ``"ignore"``: the pixels are taken as they
-            are stored; ``"auto"``: where both files have one orientation, both are turned; else whichever gives image
-            and labels one size, and an error where that does not decide.
-        any_size: let pairs without an orientation differ in size, for transforms to mend.
+        exif: ``"apply"``: each file is rotated as its EXIF orientation says; ``"ignore"``: the pixels are taken as they
+            are stored; ``"auto"``: if both files have the same orientation, both are rotated; otherwise whichever
+            gives image and labels the same size, and an error if that is ambiguous.
+        any_size: allow pairs without an orientation to differ in size, for transforms to correct.
         error: class of the error.
-        hint: what messages name as the next step where a file is broken.
-        both_ways: what they name where sizes do not decide on an orientation.
+        hint: the next step in messages about a broken file.
+        both_ways: the next step if the sizes do not decide on an orientation.
 
     Raises:
         PocAugError: of the class ``error``: a file that cannot be read (`open_picture`, `to_rgb`, `open_labels`); sizes
-            that differ; or an orientation where the sizes fit both ways, or neither.
+            that differ; or an orientation with which and without which the sizes fit, or do not fit.
     """
     image = open_picture(image_path, key=key, error=error, hint=hint)
     labels = open_labels(labels_path, key=key, error=error, hint=hint)
-    told = f"sample {key!r}: {_told(image_path, image)}, {_told(labels_path, labels)}"
+    pair = f"sample {key!r}: {_described(image_path, image)}, {_described(labels_path, labels)}"
     tagged = (exif_orientation(image), exif_orientation(labels)) != (1, 1)
     way = exif
     if tagged and exif == "auto":
         way = _way(image, labels)
         if way == "auto" and image.size == labels.size:
             raise error(
-                f"{told}: they fit turned and unturned alike",
-                expected="sizes that say whether the labels were drawn on the picture as it is stored, or turned",
+                f"{pair}: they fit both rotated and as stored",
+                expected="sizes that show whether the labels were drawn on the picture as stored, or rotated",
                 hint=both_ways,
             )
-    turn = upright if way == "apply" else untagged
-    image, labels = turn(image), turn(labels)
+    orient = upright if way == "apply" else untagged
+    image, labels = orient(image), orient(labels)
     if image.size != labels.size and not (any_size and (exif != "auto" or not tagged)):
-        after = {"apply": " with it applied", "ignore": " with it ignored", "auto": ", turned or not"}[way]
+        after = {"apply": " with it applied", "ignore": " with it ignored", "auto": ", rotated or not"}[way]
         raise error(
-            told + (f": two sizes{after}" if tagged else ""), expected="image and labels of one size", hint=_CHECK_FILES
+            pair + (f": two sizes{after}" if tagged else ""), expected="image and labels of one size", hint=_CHECK_FILES
         )
     return to_rgb(image, f"sample {key!r}: {image_path}", error=error), labels
 
 
 def check_exif_rule(exif: str) -> None:
-    """Refuse a rule that is none.
+    """Check the rule for EXIF orientations.
 
     Raises:
         DatasetError: not "auto", "apply" or "ignore".
@@ -92,14 +92,14 @@ def check_exif_rule(exif: str) -> None:
 
 
 def _way(image: Image.Image, labels: Image.Image) -> ExifRule:
-    """The one way in which image and labels have one size, "auto" where it is not one; equal tags are applied."""
+    """The one way in which image and labels have the same size; "auto" if ambiguous; equal tags are applied."""
     stored, applied = image.size == labels.size, upright_size(image) == upright_size(labels)
     if applied and exif_orientation(image) == exif_orientation(labels):
         return "apply"
     return "auto" if stored == applied else "ignore" if stored else "apply"
 
 
-def _told(path: Path, picture: Image.Image) -> str:
+def _described(path: Path, picture: Image.Image) -> str:
     orientation = exif_orientation(picture)
     tag = "" if orientation == 1 else f" with EXIF orientation {orientation} ({_TURNS[orientation]})"
     return f"{path} is {_size(picture.size)}{tag}"

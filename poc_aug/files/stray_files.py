@@ -1,4 +1,4 @@
-"""Files that operating systems and tools leave in folders of data: never pictures, never shards of a cache."""
+"""Files that operating systems and tools leave in folders of data, which are neither pictures nor shards of a cache."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ _LITTER = frozenset(
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name was left by an operating system or a tool: ``._a.png``, ``Thumbs.db``."""
+    """Whether a file or folder of this name was left by an operating system or a tool: ``._a.png``, ``Thumbs.db``.
+
+    Example:
+        >>> is_litter("Thumbs.db"), is_litter("a.png")
+        (True, False)
+    """
     return name.startswith("._") or name.lower() in _LITTER
 
 
 def is_stray(path: str | PurePath) -> bool:
-    """Whether a path, relative to a folder of data, is none of the data: litter or hidden, at any depth.
+    """Whether a path, relative to a folder of data, is not data: litter or hidden, at any depth.
 
     Example:
         >>> is_stray("dog/._1.png"), is_stray("__MACOSX/1.png"), is_stray("dog/1.png")

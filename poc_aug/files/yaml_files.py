@@ -15,10 +15,18 @@ def read_yaml(path: str | Path, error: type[PocAugError] = RecipeError) -> dict[
 
     Args:
         path: the file.
-        error: the error to raise, by what the file is for.
+        error: class of the error, by the purpose of the file.
 
     Raises:
-        RecipeError: (or ``error``) no such file, one that cannot be read, not YAML, or not a mapping.
+        PocAugError: of the class ``error``: no such file, one that cannot be read, not YAML, or not a mapping.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "recipe.yaml"
+        ...     _ = path.write_text("objects: [dog]")
+        ...     read_yaml(path)
+        {'objects': ['dog']}
     """
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

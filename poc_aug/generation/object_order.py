@@ -12,6 +12,11 @@ def draw_objects(recipe: Recipe, key: str, index: int) -> list[ObjectSpec]:
     """The objects of variant ``index``, drawn without replacement over a sample's variants (POC §3.2).
 
     The variants share one endless sequence of objects, shuffled again whenever every object has had its turn.
+
+    Example:
+        >>> recipe = Recipe.from_dict({"objects": ["dog", "cat"], "objects_per_variant": [1, 1]})
+        >>> sorted(draw_objects(recipe, "frame-7", index)[0].name for index in range(2))
+        ['cat', 'dog']
     """
     low, high = recipe.objects_per_variant
 

@@ -16,6 +16,12 @@ def resolve_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
 
     Two masks with an IoU over 0.8 are one object, found twice: the later part keeps it. Otherwise the earlier part
     wins the overlap (POC's public parameters). Parts left without a pixel are dropped.
+
+    Example:
+        >>> rider = Part("rider", torch.tensor([[1, 1, 1, 0, 0, 0]]).bool())
+        >>> bicycle = Part("bicycle", torch.tensor([[0, 0, 1, 1, 1, 1]]).bool())
+        >>> [(part.name, part.mask.int().tolist()) for part in resolve_parts([rider, bicycle])]
+        [('rider', [[1, 1, 1, 0, 0, 0]]), ('bicycle', [[0, 0, 0, 1, 1, 1]])]
     """
     kept: list[Part] = []
     for part in parts:

@@ -8,7 +8,7 @@ import torch
 
 from poc_aug.errors import GenerationError, PocAugError, RecipeError, SchemaError
 from poc_aug.generation.backend_errors import backend_error
-from poc_aug.generation.recipe_checks import no_place
+from poc_aug.generation.recipe_checks import unknown_class_error
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.protocols import Locator
 from poc_aug.recipe import ObjectSpec, Recipe
@@ -68,7 +68,7 @@ class Places:
             )
         for name in _class_names(location):
             if not self.schema.has(name):
-                raise no_place(spec.name, name, self.schema)
+                raise unknown_class_error(spec.name, name, self.schema)
 
     def needs_locator(self, location: tuple[str, ...]) -> bool:
         """Whether the locator has to find the area of a location."""

@@ -32,7 +32,7 @@ def check_sizes(recipe: Recipe, inserter: Inserter) -> None:
                 )
 
 
-def no_place(object_name: str, place: str, schema: LabelSchema) -> SchemaError:
+def unknown_class_error(object_name: str, place: str, schema: LabelSchema) -> SchemaError:
     """The error for a location that the schema does not know."""
     classes = [name for name, label_id in schema.ids.items() if label_id not in schema.ignore] or list(schema.ids)
     close = get_close_matches(place, classes, n=1)

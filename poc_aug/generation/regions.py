@@ -310,6 +310,10 @@ def crop_around(box: Box, scale: float, size_hw: tuple[int, int], side_px: int |
     """The square of ``scale`` times the box's longer side (or ``side_px``) around it, moved inside the frame.
 
     If the frame is smaller than the square, the crop is cut to the frame; it always contains the box.
+
+    Example:
+        >>> crop_around((10, 20, 8, 6), 2.0, (48, 64))
+        (6, 15, 16, 16)
     """
     y, x, h, w = box
     side = max(round(scale * max(h, w)) if side_px is None else side_px, h, w)

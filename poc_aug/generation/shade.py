@@ -42,7 +42,7 @@ _RISE = 0.6
 """Height above the foot up to which the ground around an object is visible, in multiples of its longer side."""
 _MIN_BLOCKS = 8
 _MAX_REPAINTING = 16.0
-"""Levels; anything darker that was painted next to the object's upper part is an object, and tells nothing of the
+"""Levels; anything darker that was painted next to the object's upper part is an object, and says nothing about the
 ground."""
 _TINT = (0.14, 0.28)
 """Change of colour, relative to the luma, up to which a darkening is a shadow, and from which it is none.

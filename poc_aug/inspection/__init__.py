@@ -3,5 +3,5 @@
 In it: contact sheets of a cache, and every stage of one insertion.
 May import: backends.finders, cache, camera, camera_model, errors, generation, items, keys, protocols, reading,
     recipe, types.
-Gives: `contact_sheet`, `trace`.
+Gives: `contact_sheet`, `trace_variant`.
 """

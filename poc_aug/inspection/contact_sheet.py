@@ -1,4 +1,4 @@
-"""Contact sheets: before, after and mask overlay of a cache's variants, to look at what was made."""
+"""Contact sheets: before, after and mask overlay of a cache's variants, to judge by eye what was generated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GAP_PX = 6
 _BACKGROUND = (24, 26, 30)
 _TEXT = (235, 235, 235)
 _DIMMED = (np.arange(256) * 0.55 + 40).astype(np.uint8)
-# Okabe and Ito's palette (2008), told apart by colour-blind readers too.
+# Okabe and Ito's palette (2008): colour-blind readers can tell its colours apart, too.
 PALETTE = (
     (230, 159, 0),
     (86, 180, 233),
@@ -52,7 +52,7 @@ class Tile:
 def contact_sheet(
     tiles: Sequence[Tile], *, width_px: int = 1800, sigma_px: float = 1.0, zoom: bool = True
 ) -> Image.Image:
-    """Draw one row a tile: before, after, masks with class and score, and a close-up of the largest object.
+    """Draw one row per tile: before, after, masks with class and score, and a close-up of the largest object.
 
     Args:
         tiles: what to show; at least one.
@@ -62,6 +62,17 @@ def contact_sheet(
 
     Returns:
         An RGB picture.
+
+    Raises:
+        SettingError: no tile.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.types import Sample, Variant
+        >>> frame = Sample(torch.zeros(3, 32, 64, dtype=torch.uint8), torch.zeros(32, 64, dtype=torch.uint8), "dark")
+        >>> sheet = contact_sheet([Tile(frame, Variant("dark", 0, b"", ()))], width_px=400)
+        >>> sheet.mode, sheet.width
+        ('RGB', 400)
     """
     if not tiles:
         raise SettingError("no variant to show", expected="at least one", hint="warm the cache first")
@@ -84,41 +95,49 @@ def contact_sheet(
 
 
 def row_title(tile: Tile) -> str:
-    """What stands above a row: the sample's key, how many objects the variant has, and what was rejected."""
+    """The line above a row: the sample's key, how many objects the variant has, and what was rejected.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.types import Rejection, Sample, Variant
+        >>> frame = Sample(torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(8, 8, dtype=torch.uint8), "frame-7")
+        >>> row_title(Tile(frame, Variant("frame-7", 2, b"", (), (Rejection("no room"),))))
+        'frame-7  variant 2: 0 objects   rejected: 1 x no room'
+    """
     count = len(tile.variant.insertions)
     title = f"{tile.sample.key}  variant {tile.variant.index}: {count} object{'' if count == 1 else 's'}"
     rejected = Counter(rejection.reason for rejection in tile.variant.rejections)
-    told = ", ".join(f"{number} x {reason}" for reason, number in rejected.items())
-    return title + (f"   rejected: {told}" if told else "")
+    reasons = ", ".join(f"{number} x {reason}" for reason, number in rejected.items())
+    return title + (f"   rejected: {reasons}" if reasons else "")
 
 
 def tiles_of(
     dataset: Any, cache: Cache, count: int, *, keys: Keys | None = None, adapt: Adapt | None = None
 ) -> list[Tile]:
-    """The first ``count`` variants with objects, of different samples as far as there are.
+    """The first ``count`` variants with objects, of as many different samples as possible.
 
     Args:
         dataset: the dataset that the cache was made from.
         cache: an opened cache.
-        count: how many at most.
+        count: how many variants at most.
         keys: see `POCAugmentedDataset`.
         adapt: see `POCAugmentedDataset`.
 
     Raises:
         CacheDatasetMismatchError: none of the dataset's samples is in the cache, or one has another content.
     """
-    own = dataset_keys(dataset, keys)
-    names = stored_keys(own, set(cache.keys()), dataset)
-    check_held(names, own, cache, dataset, misses_meant=True)  # those that are not there are not shown
+    own_keys = dataset_keys(dataset, keys)
+    names = stored_keys(own_keys, set(cache.keys()), dataset)
+    check_held(names, own_keys, cache, dataset, misses_allowed=True)  # samples that are not in the cache are not shown
     advice = key_advice(dataset)
     tiles: list[Tile] = []
     stored = [(number, key, cache.variants(key)) for key, number in first_of_each(names).items()]
-    most = max(len(indices) for _, _, indices in stored)
-    for place in range(most):
+    rounds = max(len(indices) for _, _, indices in stored)
+    for turn in range(rounds):
         for number, key, indices in stored:
-            if place >= len(indices) or len(tiles) == count:
+            if turn >= len(indices) or len(tiles) == count:
                 continue
-            variant = cache.get(key, indices[(place + number) % len(indices)])
+            variant = cache.get(key, indices[(turn + number) % len(indices)])
             if variant is not None and variant.insertions:
                 item = open_item(dataset[number], adapt, key=key)
                 check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset, advice)
@@ -138,11 +157,11 @@ def _row(
     _captions(cells[2], tile, font)
     if zoom:
         box = _closeup_box(tile)
-        pair = Image.new("RGB", (tile_w, cells[0].height), _BACKGROUND)
+        size = (tile_w, cells[0].height)
+        closeup = Image.new("RGB", size, _BACKGROUND)
         if box is not None:
-            size = (tile_w, cells[0].height)
-            pair.paste(after_image.crop(box).resize(size, Image.Resampling.BICUBIC))
-        cells.append(pair)
+            closeup.paste(after_image.crop(box).resize(size, Image.Resampling.BICUBIC))
+        cells.append(closeup)
     return cells
 
 
@@ -158,8 +177,8 @@ def _resized(picture: Image.Image, width: int) -> Image.Image:
 
 
 def overlay(image: torch.Tensor, insertions: Sequence[Insertion]) -> Image.Image:
-    """The dimmed picture, uint8 ``[3, H, W]``, with each part's mask in a colour of its own."""
-    # By a table: a frame of 20,000 by 5,000 pixels in floats would take a gigabyte a copy.
+    """The dimmed picture, uint8 ``[3, H, W]``, with each part's mask in its own colour."""
+    # By a table: a frame of 20,000 by 5,000 pixels in floats would take a gigabyte per copy.
     shown = torch.from_numpy(_DIMMED[image.numpy()])
     for number, insertion in enumerate(insertions):
         y, x, h, w = insertion.box_yxhw
@@ -197,17 +216,21 @@ def free_place(wanted: Rectangle, taken: Sequence[Rectangle]) -> Rectangle:
     Args:
         wanted: left, top, right, bottom in pixels.
         taken: rectangles that are drawn already.
+
+    Example:
+        >>> free_place((0, 20, 30, 30), [(10, 15, 40, 25)])
+        (0, 4, 30, 14)
     """
     left, top, right, bottom = wanted
-    tried = sorted({top, *(other[1] - (bottom - top) - 1 for other in taken), *(other[3] + 1 for other in taken)})
-    for y in sorted((y for y in tried if y >= 0), key=lambda y: (y > top, abs(y - top))):
+    tops = sorted({top, *(other[1] - (bottom - top) - 1 for other in taken), *(other[3] + 1 for other in taken)})
+    for y in sorted((y for y in tops if y >= 0), key=lambda y: (y > top, abs(y - top))):
         moved = (left, y, right, y + bottom - top)
-        if not any(_meet(moved, other) for other in taken):
+        if not any(_overlap(moved, other) for other in taken):
             return moved
     return wanted
 
 
-def _meet(a: Rectangle, b: Rectangle) -> bool:
+def _overlap(a: Rectangle, b: Rectangle) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 

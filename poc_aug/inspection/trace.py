@@ -1,4 +1,4 @@
-"""One insertion with everything that happened on its way: what ``poc-aug try`` draws."""
+"""One insertion with every stage on the way to it: what ``poc-aug try`` draws."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Attempt:
     Attributes:
         number: from 0.
         seed: its seed.
-        region: where it was to be, or why there was no place.
-        crop: what the inserter got; ``None`` where there was no place.
-        filled: what the inserter gave.
+        region: where it was to go, or why there was no place.
+        crop: what the inserter received; ``None`` if there was no place.
+        filled: what the inserter returned.
         masks: what the annotator's finder found, one `Masks` per text; empty if the annotator has no finder.
-        rejection: why it gave nothing; ``None`` where it was accepted.
+        rejection: why it was rejected; ``None`` if it was accepted.
     """
 
     number: int
@@ -53,11 +53,11 @@ class Trace:
 
     Attributes:
         sample: what was inserted into.
-        valid_area: bool ``[H, W]``, where it may stand.
+        valid_area: bool ``[H, W]``, where the object may stand.
         attempts: in order; the last one was accepted, or all were rejected.
         variant: what the pipeline made of them.
         statistics: counts and stage times.
-        camera: the frame's camera; ``None`` where it is not known.
+        camera: the frame's camera; ``None`` if it is not known.
     """
 
     sample: Sample
@@ -80,6 +80,17 @@ def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0)
 
     Raises:
         RecipeError: the recipe puts several objects into a variant.
+
+    Example:
+        >>> from poc_aug import LabelSchema, Recipe, RenderedInserter
+        >>> size = {"kind": "pixels", "min_px": 12, "max_px": 16}
+        >>> single = {"objects_per_variant": [1, 1], "camera": {"horizon": 0.2}}
+        >>> recipe = Recipe.from_dict({"objects": ["traffic cone"], "size": size, **single})
+        >>> pipeline = InsertionPipeline(recipe, RenderedInserter(), schema=LabelSchema("ground", {"road": 0}))
+        >>> image, labels = torch.full((3, 48, 64), 128, dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+        >>> trace = trace_variant(pipeline, Sample(image, labels, key="grey"))
+        >>> len(trace.attempts), trace.attempts[0].rejection, trace.camera.horizon_from
+        (1, None, 'given')
     """
     recipe = pipeline.recipe
     if recipe.objects_per_variant != (1, 1):
@@ -100,7 +111,7 @@ def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0)
         filled = inserter.filled.get(seed)
         masks = finder.masks.get(id(filled.image), []) if finder and isinstance(filled, Filled) else []
         attempts.append(Attempt(number, seed, region, inserter.crops.get(seed), filled, masks, rejections.get(number)))
-    (scene, location) = jobs.traced
+    scene, location = jobs.traced
     mask = scene.area(location).mask
     valid_area = torch.ones(sample.size_hw, dtype=torch.bool) if mask is None else mask
     return Trace(sample, valid_area, attempts, made, statistics, scene.camera)

@@ -26,13 +26,26 @@ _POSTS_WIDTH = 1600
 def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of each stage, in the order in which they happened.
 
-    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, where the camera is known; for each attempt
+    ``valid_area``; ``posts`` of 1.7 m on the ground, and the horizon, if the camera is known; for each attempt
     ``attempt0_region`` (the box to fill and the crop), ``_crop``, ``_filled``, ``_detections`` (what was looked for,
-    with scores) and ``_mask``; at last ``result`` and ``result_mask``. A stage that was not reached has no picture.
+    with scores) and ``_mask``; finally ``result`` and ``result_mask``. A stage that was not reached has no picture.
 
     Args:
-        trace: what happened.
+        trace: what `poc_aug.inspection.trace.trace_variant` returned.
         sigma_px: feather of the result's edges, in pixels.
+
+    Example:
+        >>> from poc_aug import LabelSchema, Recipe, RenderedInserter
+        >>> from poc_aug.generation.pipeline import InsertionPipeline
+        >>> from poc_aug.inspection.trace import trace_variant
+        >>> from poc_aug.types import Sample
+        >>> recipe = Recipe.from_dict({"objects": ["traffic cone"], "objects_per_variant": [1, 1]})
+        >>> schema = LabelSchema("street", {"road": 0, "sky": 1}, ground=("road",))
+        >>> pipeline = InsertionPipeline(recipe, RenderedInserter(), schema=schema)
+        >>> image, labels = torch.full((3, 48, 64), 128, dtype=torch.uint8), torch.ones(48, 64, dtype=torch.uint8)
+        >>> only_sky = trace_variant(pipeline, Sample(image, labels, key="sky"))
+        >>> [(name, picture.size) for name, picture in stage_pictures(only_sky)]
+        [('valid_area', (64, 48))]
     """
     frame = trace.sample.image
     yield "valid_area", _tinted(frame, trace.valid_area)
@@ -51,11 +64,16 @@ def stage_pictures(trace: Trace, *, sigma_px: float = 1.0) -> Iterator[tuple[str
 def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     """The frame with posts of a person's height on the ground, and the horizon's row and what it is known from.
 
-    People and cars beside a post have to be as high as it says; the picture is enlarged to 1600 columns at least.
+    People and cars next to a post should be as high as it says; the picture is enlarged to at least 1600 columns.
 
     Args:
         image: uint8 ``[3, H, W]``.
         camera: its camera.
+
+    Example:
+        >>> camera = Camera(horizon_row=40.0, camera_height_m=1.4, focal_px=220.0, centre_col=99.5)
+        >>> with_posts(torch.full((3, 100, 200), 128, dtype=torch.uint8), camera).size
+        (1600, 800)
     """
     shown = to_pil(image)
     scale = max(1, math.ceil(_POSTS_WIDTH / shown.width))
@@ -65,8 +83,8 @@ def with_posts(image: torch.Tensor, camera: Camera) -> Image.Image:
     thin = max(1, min(shown.width // 1000, shown.height // 200))
     horizon = (camera.horizon_row + 0.5) * scale
     draw.line((0, horizon, shown.width, horizon), _HORIZON, thin)
-    told = f"horizon: row {camera.horizon_row:.0f} of {image.shape[1]} (from: {camera.horizon_from})"
-    _write(draw, shown, (4, horizon), told, _HORIZON, font)
+    caption = f"horizon: row {camera.horizon_row:.0f} of {image.shape[1]} (from: {camera.horizon_from})"
+    _write(draw, shown, (4, horizon), caption, _HORIZON, font)
     for post in posts(camera):
         col, foot, top = ((value + 0.5) * scale for value in (post.col, post.foot_row, post.top_row))
         colour = PALETTE[DISTANCES_M.index(post.distance_m) % len(PALETTE)]

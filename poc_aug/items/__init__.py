@@ -1,4 +1,4 @@
-"""Items: from any dataset's item to our form and back, touching nothing but the rectangle of a patch.
+"""Items: any dataset's item, open for reading and writing: only the rectangle of a patch is converted.
 
 In it: canvases over PIL images, tensors and arrays; where an item keeps its image and labels; digests of images;
     label ids.

@@ -145,6 +145,14 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool
     Raises:
         ItemFormatError: a form, dtype, mode or shape that is not supported; the message says what to change.
         SampleReadError: a lazily opened image whose file cannot be decoded.
+
+    Example:
+        >>> item = {"image": Image.new("RGB", (8, 4)), "mask": np.zeros((4, 8), np.uint8), "name": "a.png"}
+        >>> opened = open_item(item, key="a.png")
+        >>> opened.labels.write((0, 0, 1, 2), torch.tensor([[13, 13]]))
+        >>> changed = opened.close()
+        >>> changed["mask"][0], changed["image"] is item["image"], item["mask"].max()
+        (array([13, 13,  0,  0,  0,  0,  0,  0], dtype=uint8), True, ...0...)
     """
     leaves = leaves_of(item, adapt, key)
     bands = None if adapt is None else adapt.bands

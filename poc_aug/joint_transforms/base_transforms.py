@@ -1,4 +1,4 @@
-"""Transforms inside the base dataset that change its label ids without a sign: torchvision gives them a PIL image."""
+"""Transforms inside the base dataset that silently change its label ids, since torchvision passes them a PIL image."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SMOOTHING = ("GaussianBlur", "GaussianNoise")
 def check_base_transforms(dataset: Any) -> None:
     """Check that no transform of a torchvision dataset interpolates or recolours the labels as if they were a picture.
 
-    What it looks at is ``transforms=`` of torchvision v2 and ``target_transform=`` of v1 or v2, also through `Subset`
-    and `ConcatDataset`. Functions of one's own are not looked into. Scaled labels are floats, and refused when read.
+    It checks ``transforms=`` of torchvision v2 and ``target_transform=`` of v1 or v2, also inside `Subset` and
+    `ConcatDataset`, but not the user's own functions. Scaled labels are floats, which are refused when they are read.
 
     Raises:
         TransformError: such a transform; the message names it.
@@ -31,7 +31,7 @@ def check_base_transforms(dataset: Any) -> None:
         name = type(vision).__name__
         if of_labels is not None and (step := _changes_ids(of_labels)):
             raise TransformError(
-                f"{name}(target_transform=...) has {step}, which makes label ids that never were",
+                f"{name}(target_transform=...) has {step}, which makes label ids that do not exist",
                 expected="a transform of the labels that keeps ids",
                 hint="interpolation=InterpolationMode.NEAREST; or build the dataset without transforms, and pass joint "
                 "ones to POCAugmentedDataset(transforms=...)",
@@ -40,8 +40,8 @@ def check_base_transforms(dataset: Any) -> None:
         takes_masks = type(vision).__module__.startswith("poc_aug.")
         if not takes_masks and any(is_v2(part) for part in steps_of(joint)) and (step := _changes_ids(joint)):
             raise TransformError(
-                f"{name}(transforms=...) has {step}; torchvision gives it the labels as a PIL image, so that label ids "
-                "come out that never were",
+                f"{name}(transforms=...) has {step}; torchvision passes it the labels as a PIL image, which "
+                "makes label ids that do not exist",
                 expected="labels as tv_tensors.Mask",
                 hint="build the dataset without transforms=, and pass them to POCAugmentedDataset(transforms=...), or "
                 "wrap it: torchvision.datasets.wrap_dataset_for_transforms_v2(dataset)",
@@ -54,7 +54,7 @@ def _vision_datasets(dataset: Any) -> Iterator[Any]:
     elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             yield from _vision_datasets(part)
-    elif "torchvision.datasets" in sys.modules:  # never imported for this: see `poc_aug.labels.detect`
+    elif "torchvision.datasets" in sys.modules:  # not imported for this, see `poc_aug.labels.detect`
         from torchvision.datasets import VisionDataset
 
         if isinstance(dataset, VisionDataset):

@@ -1,4 +1,4 @@
-"""Label ids that transforms write where a frame has no pixels: padding, corners of a rotation, erased boxes."""
+"""Label ids that transforms write where the frame has no pixels: padding, corners of a rotation, erased boxes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _KORNIA = ("fill", "fill_value", "pad_value")
 
 
 def fill_ids(transforms: Any) -> frozenset[int]:
-    """The ids with which the transforms of a library fill labels, wherever ``transforms`` holds them.
+    """The ids with which the transforms of a library fill labels, at any depth of ``transforms``.
 
-    0 is among them where there is any: all three libraries fill with it where nothing else is said.
+    If there is any such transform, 0 is one of them: the default of all three libraries.
     """
-    found: set[int] = set()
+    ids: set[int] = set()
     for part in parts_of(transforms):
         if is_v2(part):
             values = [_of_masks(part.__dict__.get("_fill"))]
@@ -30,18 +30,18 @@ def fill_ids(transforms: Any) -> frozenset[int]:
             values = [flags.get(name) for name in _KORNIA]
         else:
             continue
-        found |= {0}.union(*(_whole_numbers(value) for value in values))
-    return frozenset(found)
+        ids |= {0}.union(*(_whole_numbers(value) for value in values))
+    return frozenset(ids)
 
 
 def dtype_holding(dtype: torch.dtype, ids: Iterable[int]) -> torch.dtype:
-    """The dtype, or int64 where that cannot hold the ids: -100 in uint8 would become 156."""
+    """The dtype, or int64 if that cannot hold the ids: -100 in uint8 would become 156."""
     limits = torch.iinfo(dtype)
-    return dtype if all(limits.min <= one <= limits.max for one in ids) else torch.int64
+    return dtype if all(limits.min <= label_id <= limits.max for label_id in ids) else torch.int64
 
 
 def _of_masks(fill: Any) -> Any:
-    """What v2 fills masks with: its ``_fill`` is a dict by type, with "others" for those that it does not name."""
+    """The value with which v2 fills masks: its ``_fill`` is a dict by type, with "others" for all other types."""
     if not isinstance(fill, dict):
         return fill
     from torchvision import tv_tensors
@@ -53,5 +53,5 @@ def _whole_numbers(value: Any) -> set[int]:
     if isinstance(value, torch.Tensor):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return set().union(*(_whole_numbers(one) for one in value))
+        return set().union(*(_whole_numbers(element) for element in value))
     return {int(value)} if isinstance(value, int | float) and value == int(value) else set()

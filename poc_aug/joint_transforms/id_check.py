@@ -1,4 +1,4 @@
-"""The check of label ids: what comes out of ``transforms`` must have gone in, or mean "ignored" or "filled"."""
+"""The check of label ids: ids after ``transforms`` must have been there before, or mean "ignored" or "filled"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from poc_aug.errors import LabelPolicyError, TransformError
 from poc_aug.items.canvas import AnyArray
 from poc_aug.items.container import LABEL_FIELDS
-from poc_aug.joint_transforms.transform_kinds import Kind
+from poc_aug.joint_transforms.transform_kinds import TransformKind
 from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
@@ -26,25 +26,26 @@ _THEN_EVERY = 1000
 _MANY_IDS = 4
 _USUAL_IGNORE_IDS = (255, -100)  # of most datasets, and torch's ``ignore_index``
 _HINTS = {
-    Kind.OTHER: "pass the library's own transform as transforms=, not a function around it: v2 gets tv_tensors.Mask "
-    "then; in a function of your own, wrap the labels in tv_tensors.Mask, or resample them with nearest neighbour and "
-    "fill them with an ignore id",
-    Kind.ALBUMENTATIONS: "leave mask_interpolation at cv2.INTER_NEAREST",
-    Kind.KORNIA: "leave extra_args of AugmentationSequential out, or say resample nearest for DataKey.MASK there",
+    TransformKind.OTHER: "pass the library's own transform as transforms=, not a function around it: v2 then gets "
+    "tv_tensors.Mask; in a function of your own, wrap the labels in tv_tensors.Mask, or resample them with nearest "
+    "neighbour and fill them with an ignore id",
+    TransformKind.ALBUMENTATIONS: "leave mask_interpolation at cv2.INTER_NEAREST",
+    TransformKind.KORNIA: "leave extra_args of AugmentationSequential out, or set resample nearest for "
+    "DataKey.MASK there",
 }
-_HINT_V2 = "let each step leave tv_tensors.Mask as ids: no scaling, no interpolation but nearest"
+_HINT_V2 = "let each step keep tv_tensors.Mask as ids: no scaling, no interpolation except nearest"
 
 
-class Turns:
-    """Says which items are checked: the first eight of each process, then one in a thousand."""
+class CheckSchedule:
+    """Which items are checked: the first eight of each process, then one in a thousand."""
 
     def __init__(self) -> None:
         self._process = 0
         self._count = 0
         self._dark = 0
 
-    def take(self) -> bool:
-        """Whether it is the next item's turn. A worker counts from its own first item, forked or spawned."""
+    def is_due(self) -> bool:
+        """Count an item; whether it is to be checked. A worker counts from its own first item, forked or spawned."""
         process = os.getpid()
         if process != self._process:
             self._process, self._count, self._dark = process, 0, 0
@@ -52,53 +53,53 @@ class Turns:
         return self._count <= _FIRST or self._count % _THEN_EVERY == 0
 
     def all_dark(self, dark: bool) -> bool:
-        """Whether this was the last of the first eight items, and all of them came out dark, see `is_dark`."""
+        """Whether this was the last of the first eight items, and the labels of all became dark, see `is_dark`."""
         self._dark += dark
         return self._count == _FIRST == self._dark
 
 
 def is_dark(before: AnyArray, after: AnyArray, kept: float) -> bool:
-    """Whether labels of many ids came out as 0 and 1 alone, as ids that were divided by 255 and made integers do.
+    """Whether labels of many ids became only 0 and 1, as ids do that are divided by 255 and made integers.
 
     Args:
-        before: the distinct ids that went in.
-        after: the distinct ids that came out.
-        kept: pixels that came out, as a share of those that went in: a small crop may well show one class.
+        before: the distinct ids before the transforms.
+        after: the distinct ids after them.
+        kept: share of the pixels that were kept, since a small crop may well show only one class.
     """
     return before.size >= _MANY_IDS and kept >= 0.5 and set(after.tolist()) <= {0, 1}
 
 
 def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None, inserted: Iterable[int] = ()) -> frozenset[int]:
-    """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100, where no class has them.
+    """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100 if no class has them.
 
-    Where the policy rewrites the base's labels, the schema's ids mean nothing any more.
+    If the policy rewrites the base's labels, the schema's ids no longer apply.
 
     Args:
-        policy: what writes into the labels.
-        schema: schema of the base's labels, where it is known.
+        policy: the label policy.
+        schema: schema of the base's labels, if it is known.
         inserted: see `object_ids`.
     """
-    found = set(_USUAL_IGNORE_IDS).difference(inserted)
+    ids = set(_USUAL_IGNORE_IDS).difference(inserted)
     if schema is not None and not policy.rewrites_base:
-        found = found.difference(schema.ids.values()).union(schema.ignore)
+        ids = ids.difference(schema.ids.values()).union(schema.ignore)
     with contextlib.suppress(LabelPolicyError):  # a policy need not have an ignore id
-        found.add(policy.ring_id(schema))
-    return frozenset(found)
+        ids.add(policy.ring_id(schema))
+    return frozenset(ids)
 
 
 def object_ids(policy: LabelPolicy, ids: Mapping[str, int]) -> dict[str, int]:
-    """Those of a policy's ids, by name, that mean an inserted object: not the ignore id, nor void on purpose."""
+    """The ids of a policy, by name, that mean an inserted object: neither the ignore id nor an intended void id."""
     void = policy.ood_id if isinstance(policy, OodLabels) and policy.void else None
     return {name: label_id for name, label_id in ids.items() if name != IGNORED and label_id != void}
 
 
 def check_fills(fills: Iterable[int], inserted: Mapping[str, int], ignored: Iterable[int], name: str) -> None:
-    """Check that transforms do not fill labels with the id of an inserted object: padding would be objects.
+    """Check that transforms do not fill labels with the id of an inserted object, which padding would then show.
 
-    0 is left out: all three libraries fill with it where nothing is said, also where nothing is ever filled.
+    0 is not checked: it is the default of all three libraries, also of transforms that never fill anything.
 
     Args:
-        fills: what the transforms fill labels with.
+        fills: ids with which the transforms fill labels.
         inserted: see `object_ids`.
         ignored: ids that mean "ignored".
         name: name of the transforms, for messages.
@@ -117,11 +118,11 @@ def check_fills(fills: Iterable[int], inserted: Mapping[str, int], ignored: Iter
 
 
 def label_ids(labels: Any) -> AnyArray | None:
-    """The distinct values of a label map, sorted; ``None`` for what is not one.
+    """The distinct values of a label map, sorted; ``None`` for anything else.
 
-    A map is a PIL image of one band, or a tensor or array of numbers with at most two sides longer than 1. One-hot
-    maps, boolean masks, colours and batches are not; but floats beyond [0, 1] are taken for one that was normalised as
-    an image, which gives it three channels.
+    A label map is a PIL image of one band, or a tensor or array of numbers with at most two sides longer than 1.
+    One-hot maps, boolean masks, colours and batches are not; but floats outside [0, 1] count as a label map that was
+    normalised as an image, which gives it three channels.
     """
     if isinstance(labels, Image.Image):
         values: AnyArray = np.asarray(labels)
@@ -152,7 +153,7 @@ def count_pixels(labels: Any) -> int:
 
 
 def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
-    """The labels in what ``transforms`` returned, where they were before or mmseg packs them; else ``None``."""
+    """The labels in the output of ``transforms``, at their old place or where mmseg packs them; otherwise ``None``."""
     if isinstance(out, tuple | list):
         return out[1] if len(out) > 1 else None
     if isinstance(out, Mapping):
@@ -165,48 +166,54 @@ def labels_in(out: Any, fields: tuple[Any, Any] | None) -> Any:
 
 
 def _packed_labels(out: Mapping[Any, Any]) -> Any:
-    """The labels where mmseg's ``PackSegInputs`` puts them: ``out["data_samples"].gt_sem_seg.data``."""
+    """The labels in the output of mmseg's ``PackSegInputs``: ``out["data_samples"].gt_sem_seg.data``."""
     return getattr(getattr(out.get("data_samples"), "gt_sem_seg", None), "data", None)
 
 
 def check_ids(
-    before: AnyArray, after: AnyArray, allowed: Iterable[int], fills: Iterable[int], kind: Kind, name: str, key: str
+    before: AnyArray,
+    after: AnyArray,
+    allowed: Iterable[int],
+    fills: Iterable[int],
+    kind: TransformKind,
+    name: str,
+    key: str,
 ) -> None:
-    """Check that no ids came out but those that went in, the allowed ones and the fill ids.
+    """Check that the ids after the transforms are among those before, the allowed ones and the fill ids.
 
     Args:
-        before: the distinct ids that went in.
-        after: the distinct ids that came out.
+        before: the distinct ids before the transforms.
+        after: the distinct ids after them.
         allowed: ignore ids.
-        fills: what the transforms fill labels with.
+        fills: ids with which the transforms fill labels.
         kind: how ``transforms`` was called.
         name: its name, for messages.
         key: the item's key, for messages.
 
     Raises:
-        TransformError: an id that was not there; the message names the transform and the ids.
+        TransformError: an id that was not there before; the message names the transform and the ids.
     """
     known = np.concatenate([before.astype(np.float64), [*allowed, *fills]])
-    strange = after[~np.isin(after, known)]
-    if strange.size == 0:
+    invented = after[~np.isin(after, known)]
+    if invented.size == 0:
         return
-    shown = ", ".join(f"{value:.6g}" if after.dtype.kind == "f" else str(value) for value in strange[:10].tolist())
+    shown = ", ".join(f"{value:.6g}" if after.dtype.kind == "f" else str(value) for value in invented[:10].tolist())
     raise TransformError(
-        f"item {key!r}: transforms={name} made {strange.size} label ids that did not go in: {shown}"
-        f"{', ...' if strange.size > 10 else ''}; the labels that went in hold {_listed(before.tolist())}",
+        f"item {key!r}: transforms={name} made {invented.size} label ids that did not go in: {shown}"
+        f"{', ...' if invented.size > 10 else ''}; the labels that went in hold {_listed(before.tolist())}",
         expected=f"ids that went in, or that mean ignored {_listed(allowed)} or filled {_listed(fills)}",
-        hint=f"{_HINTS.get(kind, _HINT_V2)}. Where ids are changed on purpose, as from labelIds to trainIds: "
+        hint=f"{_HINTS.get(kind, _HINT_V2)}. If ids are changed on purpose, as from labelIds to trainIds: "
         "check_transforms=False",
     )
 
 
 def dark_labels_error(before: AnyArray, after: AnyArray, name: str, key: str) -> TransformError:
-    """The error for labels of which the first eight items all came out dark."""
+    """The error if the labels of the first eight items all became dark."""
     return TransformError(
         f"item {key!r}: transforms={name} left only ids {_listed(after.tolist())} in the labels, as in all of the "
         f"first {_FIRST} items; those that went in hold {_listed(before.tolist())}",
         expected="label ids as they are",
-        hint="make tensors of label images with pil_to_tensor or numpy.array: to_tensor divides by 255. Where ids are "
+        hint="make tensors of label images with pil_to_tensor or numpy.array: to_tensor divides by 255. If ids are "
         "changed on purpose: check_transforms=False",
     )
 

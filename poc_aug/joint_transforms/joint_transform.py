@@ -1,4 +1,4 @@
-"""``transforms=`` of image and labels together, called as its library wants to be called, and checked.
+"""``transforms=`` of image and labels together, called as its library expects, and checked.
 
 ==========================================  =========================================================================
 transforms                                  is called with
@@ -10,7 +10,7 @@ albumentations, AlbumentationsX             ``image=`` ``[H, W, 3]``, ``mask=`` 
 any other callable                          ``(image, labels, ...)``, or the dict, in the dataset's own form
 ==========================================  =========================================================================
 
-The first three would take a PIL or array pair for two images: labels would be scaled, jittered and interpolated.
+The first three would treat a PIL or array pair as two images: labels would be scaled, jittered and interpolated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.joint_transforms.base_transforms import check_base_transforms
 from poc_aug.joint_transforms.fill_ids import fill_ids
 from poc_aug.joint_transforms.id_check import (
-    Turns,
+    CheckSchedule,
     check_fills,
     check_ids,
     count_pixels,
@@ -36,7 +36,7 @@ from poc_aug.joint_transforms.id_check import (
     object_ids,
 )
 from poc_aug.joint_transforms.transform_calls import call_albumentations, call_kornia, call_v2
-from poc_aug.joint_transforms.transform_kinds import Kind, kind_of, name_of
+from poc_aug.joint_transforms.transform_kinds import TransformKind, name_of, transform_kind
 
 __all__ = ["JointTransforms", "check_base_transforms", "ignore_ids", "object_ids", "transform_pair"]
 
@@ -44,15 +44,16 @@ _logger = logging.getLogger("poc_aug")
 
 
 class JointTransforms:
-    """``transforms=`` of a dataset: recognised once, called for each item, its label ids checked now and then.
+    """``transforms=`` of a dataset: recognised once, called for each item, with its label ids checked for some items.
 
     Args:
         transforms: a joint transform of one of the libraries, or any other callable.
-        ignored: ids that may come out although they did not go in, beside those the transforms fill with.
-        check: whether to compare the label ids before and after: of the first eight items in each process, then of
-            one in a thousand. Nor may these eight all come out as 0 and 1 alone, where more went in. Items whose labels
-            are not found in the output at their place before (field 1 of a tuple, the same field of a dict, what
-            ``adapt`` gets) or where mmseg packs them, or are no map of ids there, are not checked.
+        ignored: ids that are allowed after the transforms although they were not there before, besides those that the
+            transforms fill with.
+        check: whether to compare the label ids before and after, for the first eight items in each process, then for
+            one in a thousand. It is also an error if the labels of these eight all become only 0 and 1 and held more
+            ids before. Items are not checked if their labels are not found in the output at their place before (field 1
+            of a tuple, the same field of a dict, what ``adapt`` gets) or where mmseg packs them, or are no map of ids.
         adapt: how to take items of another form apart.
         inserted: label ids of inserted objects, by name, which a known library's transforms must not fill with.
 
@@ -75,25 +76,25 @@ class JointTransforms:
         inserted: Mapping[str, int] | None = None,
     ) -> None:
         self.transforms = transforms
-        self.kind = kind_of(transforms)
+        self.kind = transform_kind(transforms)
         self.ignored = frozenset(ignored)
         self.fill_ids = fill_ids(transforms)
-        if self.kind is not Kind.OTHER:  # what a function does with the transforms that it refers to is not known
+        if self.kind is not TransformKind.OTHER:  # how a function uses the transforms that it refers to is not known
             check_fills(self.fill_ids, inserted or {}, self.ignored, name_of(transforms))
         self.check = check
         self._adapt = adapt
-        self._turns = Turns()
+        self._schedule = CheckSchedule()
 
     def __call__(self, item: OpenItem) -> Any:
-        """What ``transforms`` makes of an item.
+        """An item after ``transforms``.
 
         Raises:
-            TransformError: a label id that came out and neither went in nor is an ignore or fill id; or ids that were
-                divided by 255 and made integers.
+            TransformError: a label id that was not there before and is neither an ignore nor a fill id; or ids that
+                were divided by 255 and made integers.
         """
-        if item.has_bands_to_change:  # what transforms get is the whole item, as it is without them
+        if item.has_bands_to_change:  # transforms get the whole item, as it is without them
             item = open_item(item.close(), self._adapt, key=item.key)
-        before = label_ids(item.labels.value) if self.check and self._turns.take() else None
+        before = label_ids(item.labels.value) if self.check and self._schedule.is_due() else None
         out, labels = self._call(item)
         if before is not None:
             self._check(before, self._labels_in(out, item) if labels is None else labels, item)
@@ -106,19 +107,19 @@ class JointTransforms:
         name = name_of(self.transforms)
         check_ids(before, after, self.ignored, self.fill_ids, self.kind, name, item.key)
         height, width = item.size_hw
-        if self._turns.all_dark(is_dark(before, after, count_pixels(labels) / (height * width))):
+        if self._schedule.all_dark(is_dark(before, after, count_pixels(labels) / (height * width))):
             raise dark_labels_error(before, after, name, item.key)
 
     def _call(self, item: OpenItem) -> tuple[Any, Any]:
-        """The item that came out; from a known library, its labels too, where they are known."""
+        """The transformed item; from a known library also its labels, if they are known."""
         match self.kind:
-            case Kind.V2 | Kind.V2_SEQUENCE:
-                return call_v2(self.transforms, item, self.fill_ids, one=self.kind is Kind.V2_SEQUENCE)
-            case Kind.ALBUMENTATIONS:
+            case TransformKind.V2 | TransformKind.V2_SEQUENCE:
+                return call_v2(self.transforms, item, self.fill_ids, one=self.kind is TransformKind.V2_SEQUENCE)
+            case TransformKind.ALBUMENTATIONS:
                 return call_albumentations(self.transforms, item, self.fill_ids)
-            case Kind.KORNIA:
+            case TransformKind.KORNIA:
                 return call_kornia(self.transforms, item, self.fill_ids)
-            case Kind.OTHER:
+            case TransformKind.OTHER:
                 whole = item.close()
                 fields = isinstance(whole, tuple | list)
                 return self.transforms(*whole) if fields else self.transforms(whole), None
@@ -128,7 +129,7 @@ class JointTransforms:
             return labels_in(out, item.fields)
         try:
             return self._adapt.get(out)[1]
-        except Exception as error:  # it was written for items, and what came out may have any form
+        except Exception as error:  # it was written for items, and the output may have any form
             _logger.debug("the labels of %s after transforms are not checked: %r", item.key, error)
             return None
 
@@ -137,18 +138,18 @@ class JointTransforms:
 
 
 def transform_pair(transforms: Callable[..., Any], image: Any, labels: Any, *, key: str) -> Any:
-    """``transforms(image, labels)``, called as its library wants to be called, without the check of ids.
+    """``transforms(image, labels)``, called as its library expects, without the check of ids.
 
     Args:
         transforms: a joint transform of one of the libraries, or any other callable.
         image: PIL image, tensor or array.
         labels: label ids in any of the forms of `poc_aug.items.open_item`.
-        key: what messages call the pair.
+        key: the pair's name in messages.
 
     Raises:
         TransformError: ``transforms`` cannot be called, or transforms images alone.
-        ItemFormatError: labels that are no ids, and ``transforms`` of one of the libraries.
+        ItemFormatError: labels that are not ids, if ``transforms`` is from one of the libraries.
     """
-    if kind_of(transforms) is Kind.OTHER:
+    if transform_kind(transforms) is TransformKind.OTHER:
         return transforms(image, labels)
     return JointTransforms(transforms, check=False)(open_item((image, labels), key=key))

@@ -1,7 +1,7 @@
-"""One item through a transform of torchvision v2, albumentations or kornia, and back into the item's form.
+"""Calls of torchvision v2, albumentations or kornia on one item, and the result in the item's form.
 
-All three see RGB. An item that came with its channels as blue, green, red (mmseg's arrays, ``Adapt(bgr=True)``) leaves
-with them in that order too, unless a PIL image came out: those are RGB.
+All three get RGB. An item whose channels are blue, green, red (mmseg's arrays, ``Adapt(bgr=True)``) has them in that
+order afterwards too, except in a PIL image, which is RGB.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _EXACT_FLOAT64 = 2**53
 def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int], *, one: bool) -> tuple[Any, Any]:
     """Call a v2 transform with ``tv_tensors.Image`` and ``tv_tensors.Mask`` in the places of image and labels.
 
-    Further fields that are tv_tensors (``BoundingBoxes``) are transformed jointly, as are numbers and labels of boxes
-    seen; further pictures that are not (PIL, arrays, tensors of two or more dimensions) pass as they are.
+    The transform sees further fields that are tv_tensors (``BoundingBoxes``), numbers and labels of boxes, and changes
+    them jointly. Further pictures of other types (PIL, arrays, tensors of two or more dimensions) stay as they are.
 
     Args:
         transforms: the transform.
@@ -40,7 +40,7 @@ def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]
         one: whether it takes the fields of a tuple as one argument, as ``nn.Sequential`` does.
 
     Returns:
-        The item that came out, and its labels.
+        The transformed item, and its labels.
     """
     image, mask = _tv_image(item), _tv_mask(item, fills)
     if item.fields is None:
@@ -80,11 +80,12 @@ def call_v2(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]
 def call_albumentations(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[int]) -> tuple[Any, Any]:
     """Call albumentations with ``image=`` uint8 ``[H, W, 3]`` and ``mask=`` ``[H, W]``.
 
-    Fields of a dict that it was told of (``additional_targets``, boxes, keypoints and their labels) go with them.
-    OpenCV turns int64 into int32 and warps neither in all of its versions, so ids travel in a dtype that it handles.
+    Fields of a dict that it knows (``additional_targets``, boxes, keypoints and their labels) are passed with them.
+    OpenCV converts int64 to int32, and not all of its versions can warp these, so ids are passed in a dtype that it
+    can.
 
     Returns:
-        The item that came out, and its labels: of the dtype that went in, arrays or what ``ToTensorV2`` made of them.
+        The transformed item, and its labels in their original dtype, as arrays or as ``ToTensorV2`` returns them.
     """
     target = called_by(transforms)
     seed_in_worker(target)
@@ -107,10 +108,10 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
     """Call kornia with a batch of one: float32 ``[1, 3, H, W]`` in [0, 1], and the ids as float32 ``[1, 1, H, W]``.
 
     Returns:
-        The item that came out, with a float image ``[3, H, W]`` and ids ``[H, W]`` of the labels' dtype; its labels.
+        The transformed item, with a float image ``[3, H, W]`` and ids ``[H, W]`` in the labels' dtype; and its labels.
 
     Raises:
-        TransformError: ids that float32 does not hold, values between the ids, or a step that takes no masks.
+        TransformError: ids that float32 cannot hold, values between the ids, or a step that does not transform masks.
     """
     labels = _labels(item)
     low, high = (int(bound) for bound in torch.aminmax(labels))
@@ -124,7 +125,7 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
     pixels = _pixels(item).contiguous()[None].to(torch.float32).div_(255)
     try:
         image, mask = transforms(pixels, labels[None, None].to(torch.float32), data_keys=["input", "mask"])
-    except NotImplementedError as error:  # without a text, from thin plate splines, fisheye and mixing
+    except NotImplementedError as error:  # without a message, from thin plate splines, fisheye and mixing
         raise TransformError(
             f"item {item.key!r}: transforms={name_of(transforms)} has a step that kornia cannot apply to labels",
             expected="augmentations of kornia that transform masks",
@@ -136,7 +137,7 @@ def call_kornia(transforms: Callable[..., Any], item: OpenItem, fills: Iterable[
             f"item {item.key!r}: transforms={name_of(transforms)} made values between label ids, such as "
             f"{float(mask[between][0]):.6g}",
             expected="labels resampled with nearest neighbour",
-            hint="leave extra_args of AugmentationSequential out, or say resample nearest for DataKey.MASK there",
+            hint="leave extra_args of AugmentationSequential out, or set resample nearest for DataKey.MASK there",
         )
     done = _as_ids(mask, dtype_holding(labels.dtype, fills))
     return item.put(_in_order(image, item), done), mask
@@ -151,13 +152,13 @@ def _further_targets(compose: Any) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Hidden:
-    """A field that v2 would take for one more image."""
+    """A field that v2 would treat as another image."""
 
     value: Any
 
 
 def _hidden(field: Any) -> Any:
-    from torch.utils._pytree import tree_map  # what v2 itself takes items apart with
+    from torch.utils._pytree import tree_map  # v2 itself flattens items with it
     from torchvision.tv_tensors import TVTensor
 
     def hide(value: Any) -> Any:
@@ -193,7 +194,7 @@ def _tv_mask(item: OpenItem, fills: Iterable[int]) -> Any:
 
 
 def _pixels(item: OpenItem) -> torch.Tensor:
-    """The image in RGB, and its further bands after that: uint8 ``[C, H, W]``."""
+    """The image in RGB, followed by its further bands: uint8 ``[C, H, W]``."""
     rgb, value = item.image.whole(), item.image.value
     if not item.image.more_bands:
         return rgb
@@ -202,19 +203,19 @@ def _pixels(item: OpenItem) -> torch.Tensor:
 
 
 def _labels(item: OpenItem) -> torch.Tensor:
-    """The ids, ``[H, W]``, in a dtype that torch computes with: uint16 as int32, uint32 as int64."""
+    """The ids, ``[H, W]``, in a dtype that torch can compute with: uint16 as int32, uint32 as int64."""
     return item.labels.read((0, 0, *item.labels.size_hw))
 
 
 def _in_order(image: Any, item: OpenItem) -> Any:
-    """The image with its channels in the order in which the item had them."""
+    """The image with its channels in the item's order."""
     if not item.bgr:
         return image
     channels = 3 + item.image.more_bands
     order = [2, 1, 0, *range(3, channels)]
     if isinstance(image, torch.Tensor) and image.ndim >= 3 and image.shape[-3] == channels:
-        turned = image.index_select(-3, torch.tensor(order, device=image.device))
-        return turned if type(turned) is type(image) else turned.as_subclass(type(image))
+        reordered = image.index_select(-3, torch.tensor(order, device=image.device))
+        return reordered if type(reordered) is type(image) else reordered.as_subclass(type(image))
     if isinstance(image, np.ndarray) and image.ndim >= 3 and image.shape[-1] == channels:
         return np.ascontiguousarray(image[..., order])
     return image
@@ -230,9 +231,9 @@ def _like(whole: Any, out: dict[Any, Any]) -> Any:
 
 
 def _opencv_dtype(labels: torch.Tensor, fills: Iterable[int], key: str) -> np.dtype[Any]:
-    """The narrowest dtype that holds the ids and that every version of OpenCV warps.
+    """The narrowest dtype that holds the ids and that every version of OpenCV can warp.
 
-    uint8, int16 and uint16 are carried as they are; float64 holds larger ids exactly, int32 is refused by some.
+    uint8, int16 and uint16 are passed as they are; float64 holds larger ids exactly, and some versions refuse int32.
     """
     if labels.dtype in (torch.uint8, torch.int16):
         low, high = torch.iinfo(labels.dtype).min, torch.iinfo(labels.dtype).max
@@ -252,10 +253,10 @@ def _opencv_dtype(labels: torch.Tensor, fills: Iterable[int], key: str) -> np.dt
 
 
 def _as_ids(mask: Any, dtype: torch.dtype, carried: np.dtype[Any] | None = None) -> Any:
-    """The ids as ``dtype``; anything that is no longer of the dtype in which they were carried is left as it is."""
+    """The ids as ``dtype``; a mask that no longer has the dtype in which it was passed is left as it is."""
     if isinstance(mask, torch.Tensor):
-        came = _numpy_dtype(mask.dtype)
-        return mask.to(dtype) if carried is None or came == carried else mask
+        current = _numpy_dtype(mask.dtype)
+        return mask.to(dtype) if carried is None or current == carried else mask
     if isinstance(mask, np.ndarray) and mask.dtype == carried:
         return mask.astype(_numpy_dtype(dtype), copy=False)
     return mask

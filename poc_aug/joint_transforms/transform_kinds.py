@@ -1,6 +1,6 @@
-"""Which library ``transforms`` comes from, told by the object, and what it is made of.
+"""The library of ``transforms``, recognised by the object, and the parts that it consists of.
 
-No library is imported to find out: an object of a package that nobody imported cannot exist.
+No library is imported for this: an object of a package that was not imported cannot exist.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import nn
 
 from poc_aug.errors import TransformError
 
-# A transform that holds a whole dataset is not searched to its end, nor is the code of libraries.
+# A transform that holds a whole dataset is not searched completely, nor is the code of libraries.
 _MOST_PARTS = 2000
 _LIBRARIES = {"torch", "torchvision", "numpy", "PIL", "cv2", "kornia", "albumentations", "builtins"}
 
 
-class Kind(enum.Enum):
-    """How ``transforms`` wants to be called."""
+class TransformKind(enum.Enum):
+    """How ``transforms`` has to be called."""
 
     V2 = "torchvision.transforms.v2"
     V2_SEQUENCE = "torchvision.transforms.v2 in a container that takes one argument"
@@ -33,7 +33,7 @@ class Kind(enum.Enum):
     OTHER = "any other callable"
 
 
-def kind_of(transforms: Any) -> Kind:
+def transform_kind(transforms: Any) -> TransformKind:
     """The library of ``transforms``, looking through ``functools.partial`` and bound methods.
 
     Raises:
@@ -48,20 +48,20 @@ def kind_of(transforms: Any) -> Kind:
         )
     target = called_by(transforms)
     if is_albumentations(target):
-        return Kind.ALBUMENTATIONS
+        return TransformKind.ALBUMENTATIONS
     if _is_from(target, "kornia.augmentation", "AugmentationSequential"):
-        return Kind.KORNIA
+        return TransformKind.KORNIA
     steps = [*steps_of(target)]
     for step in steps:
         _refuse_image_only(step)
     if not any(is_v2(step) for step in steps):
-        return Kind.OTHER
+        return TransformKind.OTHER
     _refuse_to_tensor(steps)
-    return Kind.V2 if is_v2(target) else Kind.V2_SEQUENCE
+    return TransformKind.V2 if is_v2(target) else TransformKind.V2_SEQUENCE
 
 
 def name_of(transforms: Any) -> str:
-    """A name for messages: where it comes from, and its steps."""
+    """A name for messages: its module and class, and its steps."""
     target = called_by(transforms)
     if hasattr(target, "__qualname__"):  # a function, or a class
         return f"{target.__module__}.{target.__qualname__}"
@@ -73,7 +73,7 @@ def name_of(transforms: Any) -> str:
 
 
 def steps_of(target: Any) -> Iterator[Any]:
-    """A transform of torchvision, or a container, with all steps of it and of the containers among them."""
+    """A transform of torchvision, or a container, followed by all its steps and theirs, at any depth."""
     yield target
     steps: Any = ()
     if isinstance(target, nn.ModuleList) or _is_plain_sequential(target):
@@ -86,14 +86,14 @@ def steps_of(target: Any) -> Iterator[Any]:
 
 
 def parts_of(transforms: Any) -> Iterator[Any]:
-    """``transforms`` and everything callable that it holds: steps, attributes, what a function refers to."""
-    seen: set[int] = set()
+    """``transforms`` and everything callable that it holds: steps, attributes, and what a function refers to."""
+    visited: set[int] = set()
     waiting = [transforms]
-    while waiting and len(seen) < _MOST_PARTS:
+    while waiting and len(visited) < _MOST_PARTS:
         part = waiting.pop()
-        if id(part) in seen:
+        if id(part) in visited:
             continue
-        seen.add(id(part))
+        visited.add(id(part))
         if callable(part):
             yield part
         waiting.extend(_held_by(part))
@@ -122,7 +122,7 @@ def _is_from(part: Any, module: str, name: str) -> bool:
 
 
 def called_by(transforms: Any) -> Any:
-    """What does the work of a ``functools.partial`` or of a bound ``__call__`` or ``forward``."""
+    """The object inside a ``functools.partial`` or a bound ``__call__`` or ``forward``."""
     while True:
         if isinstance(transforms, functools.partial) and not transforms.args:
             transforms = transforms.func
@@ -133,18 +133,18 @@ def called_by(transforms: Any) -> Any:
 
 
 def _is_v1(part: Any) -> bool:
-    # By the class's own module: a class of the user's derived from one may take pairs.
+    # By the class's own module: a class that a user derived from one may take pairs.
     module = type(part).__module__
     return module.startswith("torchvision.transforms.") and not module.startswith("torchvision.transforms.v2")
 
 
 def _is_v1_container(part: Any) -> bool:
-    """Whether it hands its one argument to other callables, whatever that is."""
+    """Whether it passes its one argument, whatever that is, to other callables."""
     return _is_v1(part) and type(part).__name__ in ("Compose", "RandomApply", "RandomChoice", "RandomOrder", "Lambda")
 
 
 def _is_plain_sequential(part: Any) -> bool:
-    # One with a forward of its own may call its steps with a pair.
+    # One with its own forward may call its steps with a pair.
     return isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
 
 
@@ -171,12 +171,12 @@ def _refuse_to_tensor(steps: list[Any]) -> None:
         raise TransformError(
             "transforms= has v2.ToTensor, which leaves tv_tensors as they are: the images would stay uint8",
             expected="a conversion that v2 applies to tv_tensors",
-            hint="v2.ToDtype(torch.float32, scale=True) in its place: images in [0, 1], labels untouched",
+            hint="v2.ToDtype(torch.float32, scale=True) instead: images in [0, 1], labels unchanged",
         )
 
 
 def _held_by(part: Any) -> Iterator[Any]:
-    """What one part of a transform holds that may be a part too."""
+    """Everything that one part of a transform holds and that may be a part itself."""
     held: Iterable[Any] = ()
     if isinstance(part, list | tuple | set):
         held = part
@@ -198,7 +198,7 @@ def _held_by(part: Any) -> Iterator[Any]:
 
 
 def _cells(function: FunctionType) -> Iterator[Any]:
-    """Variables of enclosing functions; one that was not yet assigned has none."""
+    """Variables of enclosing functions; one that is not assigned yet has no value."""
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents

@@ -1,8 +1,8 @@
-"""Another random stream of albumentations in each worker process of a ``DataLoader``.
+"""A different random stream of albumentations in each worker process of a ``DataLoader``.
 
 torchvision and kornia draw from torch's generator, which a ``DataLoader`` seeds in each worker. albumentations 2 keeps
-a generator in each transform: forked or unpickled, all workers would augment alike, and alike in each epoch that starts
-new workers.
+a generator in each transform. After forking or unpickling, all workers would augment alike, and so would every epoch
+that starts new workers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ _seeded: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 def seed_in_worker(transforms: Any) -> None:
-    """Seed the transform from its own seed and the worker's, at its first call there; nothing outside of workers.
+    """Seed the transform from its own seed and the worker's, at its first call in a worker; do nothing elsewhere.
 
-    The worker's seed comes from the loader: other numbers each epoch, and the same after the same
-    ``torch.manual_seed``.
+    The worker's seed comes from the loader: it differs in each epoch, and is reproducible by ``torch.manual_seed``.
     """
     worker = get_worker_info()
     set_seed = getattr(transforms, "set_random_seed", None)  # since albumentations 1.4.19

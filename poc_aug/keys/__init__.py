@@ -1,8 +1,8 @@
-"""Keys: what an insertion is stored under, the same on another machine and in another order.
+"""Keys: the stable names under which insertions are stored, equal on every machine and in every order.
 
-In it: keys from paths, columns, wrapped datasets and indices; samples that are repeated.
+In it: the keys of a dataset from its own names, paths, columns or wrapped datasets; samples with the same key.
 May import: errors, items.
-Gives: `dataset_keys`, `key_advice`, `check_repeats`.
+Gives: `dataset_keys`, `number_keys`, `key_advice`, `check_repeats`.
 
 The sources, in order: ``keys=``; the dataset's own ``keys()``; the parts of a `Subset`, `ConcatDataset` or
 `StackDataset`; ``get_data_info`` of mmengine's datasets; a list of image paths; the dataset that this one wraps, as it

@@ -30,6 +30,14 @@ def schema_of(dataset: Any) -> LabelSchema | None:
     Returns:
         The schema; ``None`` if it is not certain: another class, a class that overrides ``__getitem__``, or a
         dataset with ``target_transform`` or ``transforms``, which may change the ids.
+
+    Example:
+        >>> class Frames(list):
+        ...     schema = SCHEMAS["camvid"]
+        >>> schema_of(Subset(Frames(), [])).name
+        'camvid'
+        >>> schema_of([]) is None
+        True
     """
     declared = getattr(dataset, "schema", None)
     if isinstance(declared, LabelSchema):

@@ -27,7 +27,7 @@ class _KeepBase:
             check_label_id("ignore_id", self.ignore_id)
 
     def ring_id(self, schema: LabelSchema | None) -> int:
-        """The policy's ``ignore_id``, else the first ignore id of the schema.
+        """The policy's ``ignore_id``, otherwise the first ignore id of the schema.
 
         Raises:
             LabelPolicyError: there is neither, or ``ignore_id`` is the id of a class.

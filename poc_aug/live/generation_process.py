@@ -38,18 +38,9 @@ class GenerationProcess:
         setup: what the process is started with.
         counters: what it reports of itself.
         warn: log a warning when it dies, for a dataset that raises no error then.
-
-    Raises:
-        GenerationProcessError: the main module of a script makes it while a child process imports that module.
     """
 
     def __init__(self, setup: GenerationSetup, counters: LiveCounters, *, warn: bool) -> None:
-        if _is_importing_main():
-            raise GenerationProcessError(
-                "a dataset with pipeline= was made while the generation process imported the main module",
-                expected="a script whose training runs only when it is the main program",
-                hint='put the code that trains under: if __name__ == "__main__":',
-            )
         self._supervisor = _Supervisor(setup, counters, warn)
         self.address = self._supervisor.address
         _supervisors.add(self._supervisor)
@@ -249,18 +240,25 @@ def _describe_exit(code: int | None) -> tuple[str, str]:
     return f"it ended with exit code {code} and reported nothing more than what is printed above", hint
 
 
-def _is_importing_main() -> bool:
-    """Whether a process that was spawned is importing the main module of the program, and has come here from it.
+def check_main_guard() -> None:
+    """Check that the caller is not the main module of the program while a process that was spawned imports it.
 
     `multiprocessing` gives that module the name ``__mp_main__`` there, so that what is under ``if __name__ ==
     "__main__":`` is not run.
+
+    Raises:
+        GenerationProcessError: it is: each process would start another one.
     """
     frame = inspect.currentframe() if multiprocessing.parent_process() is not None else None
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__mp_main__":
-            return True
+            raise GenerationProcessError(
+                "a dataset with pipeline= was made while a child process, such as the generation process, imported the "
+                "main module",
+                expected="a script whose training runs only when it is the main program",
+                hint='put the code that trains under: if __name__ == "__main__":',
+            )
         frame = frame.f_back
-    return False
 
 
 _supervisors: weakref.WeakSet[_Supervisor] = weakref.WeakSet()

@@ -19,7 +19,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.client import Client
 from poc_aug.live.counters import LiveCounters
-from poc_aug.live.generation_process import GenerationProcess
+from poc_aug.live.generation_process import GenerationProcess, check_main_guard
 from poc_aug.live.server import GenerationSetup
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Sample, Variant
@@ -44,7 +44,8 @@ class LiveGenerator:
     Raises:
         SchemaError, RecipeError: the pipeline does not fit the schema.
         CacheMismatchError: the cache was made with another recipe or other backends.
-        GenerationProcessError: the pipeline is a function, there is no cache yet, and it could not be built.
+        GenerationProcessError: the pipeline is a function, there is no cache yet, and it could not be built; or a
+            script without ``if __name__ == "__main__":`` makes it in a child process.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LiveGenerator:
         background: bool,
         samples: int | None = None,
     ) -> None:
+        check_main_guard()
         self.settings = settings
         self.counters = LiveCounters()
         if isinstance(pipeline, InsertionPipeline):

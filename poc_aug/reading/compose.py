@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poc_aug.masks import bounds, dilate, grow_box, window
+from poc_aug.masks import bounds, dilate, window, with_margin
 from poc_aug.reading.compose_opacity import opacity
 from poc_aug.reading.compose_tensors import blend_into, paint_into
 from poc_aug.types import Box, Insertion, Sample
@@ -134,7 +134,7 @@ def paint_labels(
         return
     if ring_px:
         for insertion in insertions:
-            box, mask = grow_box(insertion.box_yxhw, insertion.mask, ring_px, canvas.size_hw)
+            box, mask = with_margin(insertion.box_yxhw, insertion.mask, ring_px, canvas.size_hw)
             labels = canvas.read(box)
             labels[dilate(mask, ring_px)] = ring_id
             canvas.write(box, labels)

@@ -15,7 +15,7 @@ from kornia.filters import gaussian_blur2d
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.items.canvas import check_box
-from poc_aug.masks import dilate, feather_radius_px, grow_box, window
+from poc_aug.masks import dilate, feather_radius_px, window, with_margin
 from poc_aug.reading.compose_opacity import check_feather
 from poc_aug.types import Insertion
 
@@ -43,9 +43,9 @@ def blend_into(
         ItemFormatError: an insertion that is not inside its image.
         SettingError: a feather wider than a patch holds pixels for.
     """
-    jobs = [(image, insertion) for image, several in zip(images, insertions, strict=True) for insertion in several]
-    for image, insertion in jobs:
-        check_box(insertion.box_yxhw, (image.shape[-2], image.shape[-1]))
+    jobs = [(number, insertion) for number, several in enumerate(insertions) for insertion in several]
+    for _, insertion in jobs:
+        check_box(insertion.box_yxhw, (images.shape[-2], images.shape[-1]))
         if insertion.alpha is None:
             check_feather(insertion, sigma_px)
     if not jobs:
@@ -54,12 +54,12 @@ def blend_into(
     fields = [field for _, insertion in jobs for field in (insertion.patch, insertion.alpha, insertion.shade)]
     masks, *moved = _moved([masks, *(field for field in fields if field is not None)], images.device)
     feathered, sent = iter(_feathered(masks, sigma_px)), iter(moved)
-    for image, insertion in jobs:
+    for number, insertion in jobs:
         patch = next(sent).flip(0) if bgr else next(sent)
         h, w = insertion.box_yxhw[2:]
         cover = next(feathered)[:h, :w] if insertion.alpha is None else next(sent).float()
         shade = None if insertion.shade is None else next(sent).float()
-        _blend_patch(image[:, *window(insertion.box_yxhw)], patch.float(), cover, shade)
+        _blend_patch(images[number][:, *window(insertion.box_yxhw)], patch.float(), cover, shade)
 
 
 def _blend_patch(pixels: torch.Tensor, patch: torch.Tensor, cover: torch.Tensor, shade: torch.Tensor | None) -> None:
@@ -121,7 +121,7 @@ def paint_into(
     for number, several in enumerate(insertions):
         for insertion in several if ring_px else ():
             check_box(insertion.box_yxhw, size_hw)
-            box, mask = grow_box(insertion.box_yxhw, insertion.mask, ring_px, size_hw)
+            box, mask = with_margin(insertion.box_yxhw, insertion.mask, ring_px, size_hw)
             fills.append((number, box, dilate(mask, ring_px), ring_id))
         for insertion in several:
             box = check_box(insertion.box_yxhw, size_hw)
@@ -149,5 +149,5 @@ def _moved(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.
     sizes = [tensor.numel() for tensor in tensors]
     flat = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
     torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor in tensors], out=flat)
-    pieces = flat.to(device, non_blocking=True).split(sizes)
+    pieces = torch.split_with_sizes(flat.to(device, non_blocking=True), sizes)
     return [piece.view(tensor.shape).view(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)]

@@ -139,7 +139,7 @@ def test_record_that_vanished(tmp_path):
         make_cache(tmp_path / "b.cache", 1)
         (tmp_path / "b.cache" / SHARD).replace(path / SHARD)
         cache._shards[0].reopen_if_replaced()
-        with pytest.raises(CacheCorruptError, match="the record is gone"):
+        with pytest.raises(CacheCorruptError, match="the record no longer exists"):
             cache.get("street/0000", 2)
 
 

@@ -25,10 +25,10 @@ def _nothing_stays_open():
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(CacheNotFoundError, match=r"no cache beside it either[\s\S]*warm-cache .* --out"):
+    with pytest.raises(CacheNotFoundError, match=r"no cache next to it either[\s\S]*warm-cache .* --out"):
         Cache.open(tmp_path / "a.cache")
     make_cache(tmp_path / "city.cache", 0)
-    with pytest.raises(CacheNotFoundError, match=r"beside it are: city\.cache[\s\S]*did you mean .*/city\.cache'"):
+    with pytest.raises(CacheNotFoundError, match=r"next to it are: city\.cache[\s\S]*did you mean .*/city\.cache'"):
         Cache.open(tmp_path / "cty.cache")
     with pytest.raises(CacheNotFoundError, match="there is no folder"):
         Cache.open(tmp_path / "x" / "a.cache")

@@ -91,5 +91,5 @@ def test_a_folder_beside_that_may_not_be_read_is_no_matter(tmp_path: Path, monke
     make_cache(tmp_path / "street.cache", 1)
     (tmp_path / "lost+found").mkdir()
     refuse(monkeypatch, tmp_path / "lost+found")
-    with pytest.raises(CacheNotFoundError, match=r"the caches beside it are: street\.cache"):
+    with pytest.raises(CacheNotFoundError, match=r"the caches next to it are: street\.cache"):
         Cache.open(tmp_path / "stret.cache")

@@ -46,13 +46,13 @@ def test_other_readers_of_the_same_files(tmp_path: Path, ours: list[str], theirs
 @pytest.mark.parametrize(
     ("ours", "theirs", "message"),
     [
-        (["0.png", "1.png", "2.png"], ["a/0.png", "b/0.png", "b/1.png"], "'0.png' is there several times"),
+        (["0.png", "1.png", "2.png"], ["a/0.png", "b/0.png", "b/1.png"], "'0.png' occurs several times"),
         (["x/0.png", "y/0.png", "y/1.png"], ["0.png", "1.png", "2.png"], "holds none"),
         (["a/0.png", "a/1.png", "a/9.png"], ["0.png", "1.png", "2.png"], r"holds 2 of this dataset's 3(?s:.*)a/9\.png"),
         (
             ["0.png", "1.png", "9.png"],
             ["0.png", "1.png", "2.png"],
-            r"2 of this dataset's 3(?s:.*)1 others, like \['2\.png'\]",
+            r"2 of this dataset's 3(?s:.*)1 others, such as \['2\.png'\]",
         ),
         (["00000000", "00000001", "00000002"], ["a/00000000.png", "a/00000001.png", "a/00000002.png"], "holds none"),
     ],

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.datasets import Cityscapes
 
 from poc_aug.camera import ESTIMATOR, Calibration, find_camera
-from poc_aug.camera.horizon_fit import Guess, combine, robust_row
+from poc_aug.camera.horizon_fit import RowEstimate, combine, robust_row
 from poc_aug.camera.known_heights import find_sightings
 from poc_aug.camera.posts import DISTANCES_M, HEIGHT_M, OFFSETS_M, posts
 from poc_aug.camera_model import Camera
@@ -36,13 +36,16 @@ NOMINAL = (513.137 - 2262.52 * math.tan(0.038)) / 2
 
 def street(horizon: float, objects: list[tuple[int, float, float]] | None = None) -> torch.Tensor:
     """Sky over road from ``horizon`` + 8 px, with blocks of ``(label, distance m, metres to the right)``."""
-    view = Camera(horizon, CITY.height_m, CITY.focal * HW[1], HW[1] / 2)
+    camera = Camera(horizon, CITY.height_m, CITY.focal * HW[1], HW[1] / 2)
     labels = torch.full(HW, SKY, dtype=torch.uint8)
     labels[round(horizon) + 8 :] = ROAD
     for label, distance_m, right_m in sorted(objects or [], key=lambda each: -each[1]):
         tall_m, wide_m = {CAR: (1.5, 1.9), PERSON: (1.72, 0.7)}[label]
-        foot, top = round(view.row_of(distance_m)), round(view.row_of(distance_m, tall_m))
-        middle, half = view.centre_col + view.focal_px * right_m / distance_m, view.focal_px * wide_m / distance_m / 2
+        foot, top = round(camera.row_of(distance_m)), round(camera.row_of(distance_m, tall_m))
+        middle, half = (
+            camera.centre_col + camera.focal_px * right_m / distance_m,
+            camera.focal_px * wide_m / distance_m / 2,
+        )
         labels[top:foot, max(0, round(middle - half)) : max(0, round(middle + half))] = label
     return labels
 
@@ -52,29 +55,29 @@ TRAFFIC = [(CAR, 18.0, -3.0), (CAR, 30.0, 3.0), (PERSON, 25.0, 6.5), (CAR, 45.0,
 
 def test_a_given_horizon_counts_before_everything_else() -> None:
     spec = CITY.model_copy(update={"horizon": 0.3})
-    view = find_camera(spec, street(230, TRAFFIC), TRAIN_IDS)
-    assert view is not None
-    assert (view.horizon_row, view.horizon_from) == (0.3 * HW[0], "given")
+    camera = find_camera(spec, street(230, TRAFFIC), TRAIN_IDS)
+    assert camera is not None
+    assert (camera.horizon_row, camera.horizon_from) == (0.3 * HW[0], "given")
 
 
 @pytest.mark.parametrize("shift", [-14, -5, 0, 9, 14])
 def test_objects_correct_the_pose(shift: int) -> None:
     true = NOMINAL + shift
-    view = find_camera(CITY, street(true, TRAFFIC), TRAIN_IDS)
-    assert view is not None
-    assert view.horizon_from == "preset and objects"
-    assert abs(view.horizon_row - true) <= 0.55 * abs(shift) + 2
-    assert abs(view.horizon_row - NOMINAL) <= abs(shift) + 1  # between both
-    assert view.centre_col == pytest.approx(1096.98 / 2)
+    camera = find_camera(CITY, street(true, TRAFFIC), TRAIN_IDS)
+    assert camera is not None
+    assert camera.horizon_from == "preset and objects"
+    assert abs(camera.horizon_row - true) <= 0.55 * abs(shift) + 2
+    assert abs(camera.horizon_row - NOMINAL) <= abs(shift) + 1  # between both
+    assert camera.centre_col == pytest.approx(1096.98 / 2)
 
 
 @pytest.mark.parametrize("horizon", [190.0, 213.0, 231.0, 260.0])
 def test_objects_alone_find_the_horizon(horizon: float) -> None:
     spec = CameraSpec(height_m=CITY.height_m, focal=CITY.focal)
-    view = find_camera(spec, street(horizon, TRAFFIC), TRAIN_IDS)
-    assert view is not None
-    assert view.horizon_from == "objects"
-    assert abs(view.horizon_row - horizon) < 2
+    camera = find_camera(spec, street(horizon, TRAFFIC), TRAIN_IDS)
+    assert camera is not None
+    assert camera.horizon_from == "objects"
+    assert abs(camera.horizon_row - horizon) < 2
     # The old estimate: where the ground ends, less what 60 m are.
     ended = find_camera(spec, street(horizon), TRAIN_IDS)
     assert ended is not None
@@ -85,18 +88,18 @@ def test_objects_alone_find_the_horizon(horizon: float) -> None:
 def test_without_objects_and_pose_the_ground_tells_and_without_ground_nothing() -> None:
     labels = street(213)
     assert find_camera(CITY, labels, TRAIN_IDS) == find_camera(CITY, labels)  # the preset, whatever the labels
-    view = find_camera(CITY, labels)
-    assert view is not None
-    assert view.horizon_from == "preset"
-    assert view.horizon_row == pytest.approx(NOMINAL, abs=0.1)
+    camera = find_camera(CITY, labels)
+    assert camera is not None
+    assert camera.horizon_from == "preset"
+    assert camera.horizon_row == pytest.approx(NOMINAL, abs=0.1)
     assert find_camera(CameraSpec(), labels) is None
     assert find_camera(CameraSpec(), torch.full(HW, SKY, dtype=torch.uint8), TRAIN_IDS) is None
 
 
 def test_objects_far_from_the_pose_are_not_believed() -> None:
-    view = find_camera(CITY, street(NOMINAL - 90, TRAFFIC), TRAIN_IDS)
-    assert view is not None
-    assert view.horizon_from == "preset"
+    camera = find_camera(CITY, street(NOMINAL - 90, TRAFFIC), TRAIN_IDS)
+    assert camera is not None
+    assert camera.horizon_from == "preset"
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -107,9 +110,9 @@ def test_no_labels_move_a_pose_by_more_than_its_limit(seed: int) -> None:
         ((CAR, PERSON)[int(rng.integers(2))], float(rng.uniform(8, 60)), float(rng.uniform(-8, 8)))
         for _ in range(int(rng.integers(1, 9)))
     ]
-    view = find_camera(CITY, street(float(rng.uniform(120, 300)), objects), TRAIN_IDS)
-    assert view is not None
-    assert abs(view.horizon_row - NOMINAL) * 2 <= 45
+    camera = find_camera(CITY, street(float(rng.uniform(120, 300)), objects), TRAIN_IDS)
+    assert camera is not None
+    assert abs(camera.horizon_row - NOMINAL) * 2 <= 45
 
 
 def test_what_is_cut_hidden_floating_or_of_another_shape_is_no_evidence() -> None:
@@ -166,25 +169,27 @@ def test_outliers_count_little_and_agreement_much() -> None:
     assert clean.row == pytest.approx(401, abs=0.5)
     assert robust_row([*truth, 520.0, 250.0], [5.0] * 6).row == pytest.approx(clean.row, abs=1)
     assert clean.sigma_px < 3
-    assert robust_row([123.0], [7.0]) == Guess(123.0, pytest.approx(7.0))
+    assert robust_row([123.0], [7.0]) == RowEstimate(123.0, pytest.approx(7.0))
     assert robust_row([100.0, 130.0], [1.0, 20.0]).row == pytest.approx(100, abs=0.5)
 
 
 def test_the_pose_and_the_objects_meet_by_their_precision() -> None:
-    assert combine(Guess(427, 22), Guess(405, 22)) == Guess(pytest.approx(416), pytest.approx(22 / math.sqrt(2)))
-    near = combine(Guess(427, 22), Guess(405, 5))
+    assert combine(RowEstimate(427, 22), RowEstimate(405, 22)) == RowEstimate(
+        pytest.approx(416), pytest.approx(22 / math.sqrt(2))
+    )
+    near = combine(RowEstimate(427, 22), RowEstimate(405, 5))
     assert near is not None
     assert near.row == pytest.approx(406, abs=1)
-    assert combine(Guess(427, 22), Guess(300, 22)) is None
+    assert combine(RowEstimate(427, 22), RowEstimate(300, 22)) is None
 
 
 def test_a_preset_is_for_frames_of_its_shape() -> None:
     crop = street(213, TRAFFIC)[100:400]
-    view = find_camera(CITY, crop, TRAIN_IDS)
-    assert view is not None
-    assert view.horizon_from == "objects"
-    assert abs(view.horizon_row - 113) < 3
-    assert view.centre_col == (HW[1] - 1) / 2
+    camera = find_camera(CITY, crop, TRAIN_IDS)
+    assert camera is not None
+    assert camera.horizon_from == "objects"
+    assert abs(camera.horizon_row - 113) < 3
+    assert camera.centre_col == (HW[1] - 1) / 2
     anywhere = CITY.model_copy(update={"aspect": None})
     posed = find_camera(anywhere, crop)
     assert posed is not None
@@ -199,15 +204,15 @@ def test_a_preset_is_for_frames_of_its_shape() -> None:
 def test_the_flat_formula_is_close_for_a_camera_that_looks_down() -> None:
     """What the docstring of `Calibration.perspective` says."""
     focal, height_m, pitch, centre = 2265.3, 1.22, 0.038, 513.137
-    view = Calibration((focal, focal), (1024.0, centre), height_m, pitch, (1024, 2048)).camera((1024, 2048))
+    camera = Calibration((focal, focal), (1024.0, centre), height_m, pitch, (1024, 2048)).camera((1024, 2048))
 
     def exact(distance_m: float, above_m: float) -> float:
         return centre + focal * math.tan(math.atan2(height_m - above_m, distance_m) - pitch)
 
     for distance_m in (5, 8, 15, 40, 100):
         foot, top = exact(distance_m, 0), exact(distance_m, 1.7)
-        assert abs(view.row_of(distance_m) - foot) <= 4.5
-        assert (foot - top) / (1.7 * view.px_per_m(foot)) == pytest.approx(1, abs=0.004)
+        assert abs(camera.row_of(distance_m) - foot) <= 4.5
+        assert (foot - top) / (1.7 * camera.px_per_m(foot)) == pytest.approx(1, abs=0.004)
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -216,10 +221,10 @@ def test_objects_alone_on_rendered_streets_of_known_horizon(index: int) -> None:
     true = dataset.camera(index)
     labels = torch.from_numpy(np.array(dataset[index][1]))
     spec = CameraSpec(height_m=true.camera_height_m, focal=true.focal_px / 1024)
-    view = find_camera(spec, labels, TRAIN_IDS)
-    assert view is not None
-    if view.horizon_from == "objects":
-        assert abs(view.horizon_row - true.horizon_row) <= 12
+    camera = find_camera(spec, labels, TRAIN_IDS)
+    assert camera is not None
+    if camera.horizon_from == "objects":
+        assert abs(camera.horizon_row - true.horizon_row) <= 12
     posed = find_camera(
         spec.model_copy(update={"pitch": 0.0, "centre_yx": (true.horizon_row / 512, 0.5)}), labels, TRAIN_IDS
     )
@@ -231,10 +236,10 @@ def test_cityscapes_frames_lie_near_the_nominal_row(real_data: Path) -> None:
     base = Cityscapes(str(real_data / "scenes" / "cityscapes"), "train", target_type="semantic")
     errors = []
     for _, target in base:
-        view = find_camera(CITY, torch.from_numpy(np.array(target)), SCHEMAS["cityscapes-labelIds"])
-        assert view is not None
-        assert view.horizon_from == "preset and objects"
-        errors.append(abs(view.horizon_row - 427))
+        camera = find_camera(CITY, torch.from_numpy(np.array(target)), SCHEMAS["cityscapes-labelIds"])
+        assert camera is not None
+        assert camera.horizon_from == "preset and objects"
+        errors.append(abs(camera.horizon_row - 427))
     assert len(errors) == 4
     assert np.mean(errors) <= 20
     assert max(errors) <= 45
@@ -245,9 +250,9 @@ def test_kitti_frames_lie_near_their_calibration(real_data: Path) -> None:
     base = PairedFolder(root, "image_2/*.png", "semantic/*.png", schema="cityscapes-labelIds")
     errors = []
     for _, target in base:
-        view = find_camera(CAMERAS["kitti"], torch.from_numpy(np.array(target)), base.schema)
-        assert view is not None
-        errors.append(abs(view.horizon_row - 172.854 / 375 * 370))
+        camera = find_camera(CAMERAS["kitti"], torch.from_numpy(np.array(target)), base.schema)
+        assert camera is not None
+        errors.append(abs(camera.horizon_row - 172.854 / 375 * 370))
     assert len(errors) == 5
     assert np.mean(errors) <= 8
 
@@ -258,10 +263,10 @@ def test_camvid_needs_no_pose(real_data: Path) -> None:
     for path in sorted((real_data / "scenes" / "camvid" / "trainannot").glob("0016E5*.png")):
         with Image.open(path) as opened:
             labels = torch.from_numpy(np.array(opened))
-        view = find_camera(CAMERAS["generic"], labels, SCHEMAS["camvid"])
-        assert view is not None
-        if view.horizon_from == "objects":
-            rows.append(view.horizon_row)
+        camera = find_camera(CAMERAS["generic"], labels, SCHEMAS["camvid"])
+        assert camera is not None
+        if camera.horizon_from == "objects":
+            rows.append(camera.horizon_row)
     assert len(rows) > 20
     assert np.std(rows) < 8
     assert 160 < np.median(rows) < 190
@@ -295,7 +300,7 @@ def test_cameras_by_name() -> None:
     with pytest.raises(RecipeError, match=r"camera 'citiscapes'(.|\n)*generic, cityscapes, kitti, or file"):
         Recipe.from_dict({"objects": ["dog"], "camera": "citiscapes"})
     for also in ({"horizon": 0.4}, {"height_m": 1.2}, {"pitch": 0.1}):
-        with pytest.raises(RecipeError, match="takes nothing else"):
+        with pytest.raises(RecipeError, match="takes no other field"):
             Recipe.from_dict({"objects": ["dog"], "camera": {"calibration": "file", **also}})
     for camera in (*CAMERAS, "file"):
         recipe = Recipe.from_dict({"objects": ["dog"], "camera": camera})
@@ -314,12 +319,12 @@ def test_recipes_that_give_their_horizon_keep_their_fingerprint() -> None:
 
 
 def test_posts_are_as_high_as_the_camera_says() -> None:
-    view = Camera(200.0, 1.4, 800.0, 512.0)
-    grid = list(posts(view))
+    camera = Camera(200.0, 1.4, 800.0, 512.0)
+    grid = list(posts(camera))
     assert len(grid) == len(DISTANCES_M) * len(OFFSETS_M)
     for post in grid:
-        assert post.foot_row - post.top_row == pytest.approx(HEIGHT_M * view.px_per_m(post.foot_row))
-        assert view.distance_m(post.foot_row) == pytest.approx(post.distance_m)
+        assert post.foot_row - post.top_row == pytest.approx(HEIGHT_M * camera.px_per_m(post.foot_row))
+        assert camera.distance_m(post.foot_row) == pytest.approx(post.distance_m)
     assert [post.distance_m for post in grid] == sorted((post.distance_m for post in grid), reverse=True)
 
 

@@ -37,7 +37,7 @@ _TEXTS = "train;a,b;0016;1,016;-007;12:30;2024-01-05;/data/my #1 set;no;on;'7';;
 
 
 @pytest.mark.parametrize("text", _TEXTS.split(";"))
-def test_all_else_stays_text(text: str) -> None:
+def test_everything_else_stays_text(text: str) -> None:
     assert parse_value(text) == text
 
 
@@ -52,7 +52,7 @@ def test_bad_arguments_are_named() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError, AssertionError, ZeroDivisionError, TypeError])
-def test_whatever_a_dataset_raises_is_told(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_a_dataset_is_reported(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def factory(**arguments: object) -> None:
         raise error("no such split")
 
@@ -70,7 +70,7 @@ def test_a_dataset_may_raise_errors_of_ours(monkeypatch: pytest.MonkeyPatch) -> 
         load_dataset("tests.helpers.fakes:Frames", {})
 
 
-def test_a_module_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "failing_module.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DatasetError, match=r"failing_module.*ZeroDivisionError"):

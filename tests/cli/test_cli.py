@@ -59,9 +59,9 @@ def test_bad_options_are_named(option: str, value: str, named: str, tmp_path: Pa
 
 
 def test_info_verify_preview(cache_path: Path, tmp_path: Path) -> None:  # noqa: F811
-    told = run("info", cache_path)
+    output = run("info", cache_path)
     for part in ("Frames", "variants", "fingerprint", "rendered"):
-        assert part in told
+        assert part in output
     assert "0 corrupt" in run("verify", cache_path)
     sheet = tmp_path / "sheet.png"
     run("preview", cache_path, *FRAMES, "--out", sheet, "--count", 2, "--width", 800)
@@ -119,7 +119,7 @@ def test_info_prints_the_recipe(cache_path: Path) -> None:  # noqa: F811
     assert Recipe.from_dict(yaml.safe_load(run("info", cache_path, "--recipe"))) == recipe
 
 
-def test_nothing_that_is_told_is_markup(
+def test_output_is_never_read_as_markup(
     cache_path: Path,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,9 +132,9 @@ def test_nothing_that_is_told_is_markup(
     assert f"{tmp_path / cache}samples" in "".join(run("info", cache).split())
     assert f"1 variant: {cache}.png" in run("preview", cache, *FRAMES, "--count", 1, "--out", f"{cache}.png")
     print_report(console, WarmReport(unreadable=[("[/data/x]", "[red]:cat:")]), "[/out]")
-    told = capsys.readouterr().out
-    assert "unreadable: [/data/x]: [red]:cat:" in told
-    assert "cache: [/out]" in told
+    output = capsys.readouterr().out
+    assert "unreadable: [/data/x]: [red]:cat:" in output
+    assert "cache: [/out]" in output
 
 
 def exit_of(*arguments: object) -> object:
@@ -150,10 +150,10 @@ def test_exit_codes(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixt
     assert exit_of("--help") == 0
     capsys.readouterr()
     assert exit_of("info", "[/data/x]") == 1
-    told = capsys.readouterr()
-    assert not told.out
-    assert told.err.startswith("error: ")
-    assert "[/data/x]" in told.err
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.startswith("error: ")
+    assert "[/data/x]" in printed.err
     assert exit_of("info", cache_path, "--colour") == 2
     assert "--colour" in capsys.readouterr().err
     assert exit_of("frobnicate") == 2
@@ -177,7 +177,7 @@ class Held(Frames):
 """
 
 
-def test_ctrl_c_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_is_reported_and_the_command_resumes(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(_HELD)
     (tmp_path / "hold").touch()
     command = [sys.executable, "-c", "from poc_aug.cli import app; app()", "warm-cache", "--dataset", "held:Held"]
@@ -191,10 +191,10 @@ def test_ctrl_c_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
             assert job.poll() is None, job.communicate()
             time.sleep(0.02)
         os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the loader too
-        _, told = job.communicate(timeout=60)
-    assert job.returncode == 130, told
-    assert "interrupted: what was made is kept" in told
-    assert "Traceback" not in told
+        _, output = job.communicate(timeout=60)
+    assert job.returncode == 130, output
+    assert "interrupted: what was made is kept" in output
+    assert "Traceback" not in output
     (tmp_path / "hold").unlink()
     done = subprocess.run(command, check=True, timeout=60, **settings)
     assert "cache: a.cache" in done.stdout

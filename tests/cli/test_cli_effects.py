@@ -1,4 +1,4 @@
-"""No option is silently without effect, and what goes wrong on the command line is told in its words."""
+"""No option is silently without effect, and errors on the command line name its own options."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_sizes_reach_the_cut_outs(form: str, sizes: str, least: int, most: int, 
     if form == "yaml":
         (tmp_path / "job.yaml").write_text(f"sizes: {sizes}\nlocation: [road]")
         options = ["--config", tmp_path / "job.yaml"]
-    told = warm(tmp_path / "a.cache", "--objects", cutouts, *options)
-    assert "gizmo" in told
+    output = warm(tmp_path / "a.cache", "--objects", cutouts, *options)
+    assert "gizmo" in output
     with Cache.open(tmp_path / "a.cache") as cache:
         boxes = [insertion.provenance["box_yxhw"] for name in cache for insertion in cache.get(*name).insertions]
     assert boxes
@@ -61,8 +61,8 @@ def test_a_file_of_sizes_reaches_the_cut_outs(cutouts: Path, tmp_path: Path) -> 
         (spec,) = cache.manifest.recipe["objects"]
     assert spec["name"] == "gizmo"
     assert spec["size"]["size_m"] == 0.7
-    told = warm(tmp_path / "b.cache", "--objects", cutouts, "--exclude", "gizmo", "--sizes-file", path, fails=True)
-    assert "names none of the objects" in told
+    output = warm(tmp_path / "b.cache", "--objects", cutouts, "--exclude", "gizmo", "--sizes-file", path, fails=True)
+    assert "names none of the objects" in output
 
 
 _CUTOUTS = """
@@ -108,9 +108,9 @@ def test_options_that_would_change_nothing_of_cut_outs(line: str, cutouts: Path,
     asked = asked.replace("SIZES", str(tmp_path / "sizes.yaml")).replace("SCHEMA", str(tmp_path / "schema.yaml"))
     arguments = [part.strip() for part in re.split(r"(?:^| )(--[a-z-]+)(?: |$)", asked) if part.strip()]
     known = [] if "sizes" in line or "gizmo" in line else ["--exclude", "gizmo"]
-    told = warm(tmp_path / "a.cache", "--objects", cutouts, *known, *arguments, fails=True)
-    assert expected in told
-    assert not re.search(r"\w\(|on_error=|schema=|sizes=[^.]", told), told
+    output = warm(tmp_path / "a.cache", "--objects", cutouts, *known, *arguments, fails=True)
+    assert expected in output
+    assert not re.search(r"\w\(|on_error=|schema=|sizes=[^.]", output), output
     assert not (tmp_path / "a.cache").exists()
 
 
@@ -146,7 +146,7 @@ def test_a_location_that_no_object_takes(tmp_path: Path, cutouts: Path) -> None:
     assert "recipe's file" in warm(tmp_path / "a.cache", "--objects", path, "--set", "location=[sky]", fails=True)
 
 
-def test_a_locator_of_ones_own_finds_places_for_cut_outs(cutouts: Path, tmp_path: Path) -> None:
+def test_a_user_defined_locator_finds_places_for_cut_outs(cutouts: Path, tmp_path: Path) -> None:
     arguments = ["--objects", cutouts, "--sizes", "8:12px", "--location", "the moon", "--per-variant", "1"]
     warm(tmp_path / "a.cache", *arguments, "--locator", "tests.cli.test_cli_effects:LeftHalf")
     with Cache.open(tmp_path / "a.cache") as cache:
@@ -162,12 +162,12 @@ class LeftHalf:
         return {"locator": "left half"}
 
     def locate(self, sample: Any, name: str) -> Any:
-        found = (sample.labels * 0).bool()
-        found[:, : found.shape[1] // 2] = True
-        return found
+        half = (sample.labels * 0).bool()
+        half[:, : half.shape[1] // 2] = True
+        return half
 
 
-# ---------------------------------------------------------------- errors in the caller's words
+# ---------------------------------------------------------------- errors name the caller's own options
 
 
 class Odd(Frames):
@@ -177,12 +177,12 @@ class Odd(Frames):
         return {"picture": super().__getitem__(index)[0]}
 
 
-def test_items_of_another_form_are_told_without_python(tmp_path: Path) -> None:
+def test_errors_about_item_forms_name_options_not_python(tmp_path: Path) -> None:
     arguments = ["--dataset", "tests.cli.test_cli_effects:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
-    told = run("warm-cache", *arguments, "--out", tmp_path / "a.cache", fails=True)
-    assert "let --dataset name" in told
-    assert "--on-error skip" in told
-    assert not re.search(r"Adapt\(|adapt=|on_error=", told), told
+    output = run("warm-cache", *arguments, "--out", tmp_path / "a.cache", fails=True)
+    assert "let --dataset name" in output
+    assert "--on-error skip" in output
+    assert not re.search(r"Adapt\(|adapt=|on_error=", output), output
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_other_commands_name_their_options(arguments: list[str], words: list[str
     more = [tmp_path / "a.csv"] if arguments[0] == "reliability" else []
     if arguments[0] == "evaluate":
         more = ["--model", "torch.nn:Identity", "--dataset", "tests.helpers.fakes:Frames"]
-    told = run(*arguments, *more, fails=True)
+    output = run(*arguments, *more, fails=True)
     for word in words:
-        assert word in told
+        assert word in output
 
 
 def test_an_unreadable_sample_names_the_callers_way_out(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def test_an_error_of_ours_keeps_its_advice_when_a_sample_fails(tmp_path: Path) -
     with pytest.raises(PocAugError) as caught:
         warm_cache(Frames(2), tmp_path / "a.cache", pipeline, workers=0, schema=tmp_path / "few.yaml")
     assert "schema=" in str(caught.value)
-    told = caught.value.on_command_line()
-    assert "--schema NAME|FILE.yaml" in told
-    assert "--on-error skip" in told
-    assert "schema=" not in told
+    output = caught.value.on_command_line()
+    assert "--schema NAME|FILE.yaml" in output
+    assert "--on-error skip" in output
+    assert "schema=" not in output
 
 
 def test_a_backend_that_fails_names_the_callers_way_out(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_both_ways_out_travel_between_processes(kind: type[PocAugError]) -> None
 
 
 @pytest.mark.parametrize("command", ["warm-cache", "try", "evaluate", "doctor"])
-def test_help_tells_defaults(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_shows_defaults(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert "Default: " in run(command, "--help")  # what stands in brackets would be taken for markup, and vanish
 
@@ -263,9 +263,9 @@ def test_the_command_prints_its_own_way_out(monkeypatch: pytest.MonkeyPatch, cap
     )
     with pytest.raises(SystemExit):
         app()
-    told = capsys.readouterr().err
-    assert "--backend diffusion --model ID" in told
-    assert "DiffusionInserter" not in told
+    output = capsys.readouterr().err
+    assert "--backend diffusion --model ID" in output
+    assert "DiffusionInserter" not in output
 
 
 def test_a_camera_of_known_pose_needs_no_ground(cutouts: Path, tmp_path: Path) -> None:
@@ -275,15 +275,15 @@ def test_a_camera_of_known_pose_needs_no_ground(cutouts: Path, tmp_path: Path) -
     pixels = (*bare, "--sizes", "10:20px")
     warm(tmp_path / "a.cache", *pixels, "--camera", "cityscapes", "size_hw=60,120")
     assert "preset" in run("info", tmp_path / "a.cache")
-    told = warm(tmp_path / "b.cache", *pixels, "--camera", "cityscapes", fails=True)
-    assert "no effect: --camera" in told
-    told = warm(tmp_path / "b.cache", *pixels, "--camera", "file", fails=True)  # used, but there are no files
-    assert "--set 'camera={horizon: 0.42" in told
+    output = warm(tmp_path / "b.cache", *pixels, "--camera", "cityscapes", fails=True)
+    assert "no effect: --camera" in output
+    output = warm(tmp_path / "b.cache", *pixels, "--camera", "file", fails=True)  # used, but there are no files
+    assert "--set 'camera={horizon: 0.42" in output
     metres = (*bare, "--sizes-file", tmp_path / "sizes.yaml", "--camera", "cityscapes")
     warm(tmp_path / "c.cache", *metres, "size_hw=60,120")
-    told = warm(tmp_path / "d.cache", *metres, fails=True)
-    assert "60x81 pixels" in told
-    assert "2.00 times as wide as high" in told
-    assert "--sizes 40:120px" in told
-    told = warm(tmp_path / "d.cache", *metres, "--on-error", "skip")
-    assert told.count("60x81 pixels") == 2
+    output = warm(tmp_path / "d.cache", *metres, fails=True)
+    assert "60x81 pixels" in output
+    assert "2.00 times as wide as high" in output
+    assert "--sizes 40:120px" in output
+    output = warm(tmp_path / "d.cache", *metres, "--on-error", "skip")
+    assert output.count("60x81 pixels") == 2

@@ -37,14 +37,14 @@ def painter(sd_inpaint_path: Path) -> list[Any]:  # noqa: F811
 @pytest.fixture(scope="module")
 def annotator(grounding_dino_files: tuple[Path, Path, Path], segment_anything_path: Path) -> list[Any]:  # noqa: F811
     config, checkpoint, text_encoder = grounding_dino_files
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "detector_config": config,
         "text_encoder": text_encoder,
         "box_threshold": 0,
         "text_threshold": 0,
     }
-    told["size_px"] = 96  # with the 800 of the paper these tests would take minutes
-    arguments = [part for name, value in told.items() for part in ("--annotator-arg", f"{name}={value}")]
+    settings["size_px"] = 96  # with the 800 of the paper these tests would take minutes
+    arguments = [part for name, value in settings.items() for part in ("--annotator-arg", f"{name}={value}")]
     return [
         *("--annotator", "grounded-sam", "--detector", checkpoint, "--segmenter", segment_anything_path),
         *arguments,
@@ -61,8 +61,8 @@ def street(tmp_path: Path) -> Path:
 
 def test_try_draws_every_stage(street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    told = run("try", street, "--object", "a sheep", "--on", "the road", "--out", out, *painter, *annotator, *LAX)
-    assert "accepted" in told
+    output = run("try", street, "--object", "a sheep", "--on", "the road", "--out", out, *painter, *annotator, *LAX)
+    assert "accepted" in output
     stages = ["valid_area", "attempt0_region", "crop", "filled", "detections", "mask", "result", "result_mask"]
     names = [path.stem[3:].removeprefix("attempt0_") for path in sorted(out.glob("*.png"))]
     assert names == [stage.removeprefix("attempt0_") for stage in stages]
@@ -84,8 +84,8 @@ def test_try_draws_every_stage(street: Path, painter: list[Any], annotator: list
 def test_try_shows_why_it_was_rejected(street: Path, painter: list[Any], annotator: list[Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [*painter, *annotator, "--set", "min_inside_box=1.0", "--set", "attempts=2"]
-    told = run("try", street, "--object", "a sheep", "--out", out, *arguments, fails=True)
-    assert told.count("rejected, outside the box") == 2
+    output = run("try", street, "--object", "a sheep", "--out", out, *arguments, fails=True)
+    assert output.count("rejected, outside the box") == 2
     assert len(list(out.glob("*_filled.png"))) == 2
     assert not list(out.glob("*result*"))
     assert len({attempt["seed"] for attempt in json.loads((out / "report.json").read_text())["attempts"]}) == 2
@@ -97,8 +97,8 @@ def test_try_takes_places_and_metres_from_labels(
     out = tmp_path / "out"
     labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds"]
     arguments = [*painter, *annotator, *LAX, "--out", out, "--set", "attempts=9"]
-    told = run("try", street, "--object", "a cow", "--on", "the road", *labels, *arguments)
-    assert "m (height), by the horizon" in told
+    output = run("try", street, "--object", "a cow", "--on", "the road", *labels, *arguments)
+    assert "m (height), by the horizon" in output
     road = np.asarray(Image.open(labels[1])) == 0
     assert json.loads((out / "report.json").read_text())["valid_share"] == pytest.approx(road.mean(), abs=1e-4)
     for bad, message in (
@@ -121,12 +121,12 @@ def test_try_draws_posts_and_says_what_the_horizon_is_known_from(
         )
     ):
         out = tmp_path / f"out{number}"
-        told = run("try", street, *arguments, *cow, "--out", out)
+        output = run("try", street, *arguments, *cow, "--out", out)
         camera = json.loads((out / "report.json").read_text())["camera"]
         if source is not None:
             assert camera["horizon_row"] == pytest.approx(row)
             assert camera["horizon_from"] == source
-        assert f"(from: {camera['horizon_from']})" in told
+        assert f"(from: {camera['horizon_from']})" in output
         with Image.open(out / "01_posts.png") as picture:
             assert picture.size == (256 * 7, 192 * 7)
     # The picture's own file: a picture in Cityscapes' folders.
@@ -161,10 +161,10 @@ def test_try_takes_sizes_in_pixels_and_keeps_a_horizon(
 def test_try_names_its_own_option_for_a_place(street: Path, painter: list[Any], tmp_path: Path) -> None:
     labels = ["--labels", street.with_name("labels.png"), "--schema", "cityscapes-trainIds", "--annotator", "none"]
     asked = ["--on", "the rode", "--sizes", "20:30px", "--set", "locate_by=labels"]
-    told = run("try", street, "--object", "a cow", *labels, *asked, *painter, "--out", tmp_path / "out", fails=True)
-    assert '--on "road"' in told
-    assert "--on anywhere" in told
-    assert "--location" not in told
+    output = run("try", street, "--object", "a cow", *labels, *asked, *painter, "--out", tmp_path / "out", fails=True)
+    assert '--on "road"' in output
+    assert "--on anywhere" in output
+    assert "--location" not in output
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_a_cache_of_real_frames_opens_like_any_other(
     dataset = ["--dataset", "poc_aug.datasets:camvid", f"root={root}", "split=val"]
     cache = tmp_path / "camvid.cache"
     arguments = [*dataset, "--objects", "poc-animals", "--backend", "diffusion", *painter, *annotator, *LAX]
-    told = run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--workers", 0, "--out", cache)
-    assert "4 variants" in told
+    output = run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--workers", 0, "--out", cache)
+    assert "4 variants" in output
     assert "nothing to do" in run("warm-cache", *arguments, "--num-variants", 2, "--limit", 2, "--out", cache)
     base = camvid(root, "val")
     augmented = POCAugmentedDataset(base, cache, label_policy=OodLabels(254), p=1.0)
@@ -255,7 +255,7 @@ def test_options_come_from_yaml_too(street: Path, painter: list[Any], annotator:
     assert "1 variants" in run("warm-cache", "--config", path)
 
 
-def test_a_backend_of_ones_own_is_named(tmp_path: Path) -> None:
+def test_a_user_defined_backend_is_used(tmp_path: Path) -> None:
     recipe = tmp_path / "triangle.yaml"
     recipe.write_text(
         yaml.safe_dump(
@@ -263,11 +263,11 @@ def test_a_backend_of_ones_own_is_named(tmp_path: Path) -> None:
         )
     )
     own = ["--backend", "examples.own_backend:TriangleInserter", "--annotator", "examples.own_backend:RedAnnotator"]
-    told = run(
+    output = run(
         *("warm-cache", "--dataset", "poc_aug:SyntheticStreet", "size=160,320", "length=2", "--objects", recipe),
         *(*own, "--backend-arg", "thickness=0.3", "--num-variants", 1, "--workers", 0, "--out", tmp_path / "own.cache"),
     )
-    assert "2 variants" in told
+    assert "2 variants" in output
     with Cache.open(tmp_path / "own.cache") as opened:
         assert opened.manifest.backends["inserter"] == {"inserter": "triangle", "version": 1, "thickness": 0.3}
 
@@ -304,12 +304,12 @@ STREET = ["--dataset", "poc_aug:SyntheticStreet", "size=128,192", "length=1", "-
         ),
     ],
 )
-def test_mistakes_are_told_before_any_work(
+def test_mistakes_are_reported_before_any_work(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = run("warm-cache", *STREET, *arguments, fails=True)
-    assert message in told
+    output = run("warm-cache", *STREET, *arguments, fails=True)
+    assert message in output
     assert not (tmp_path / "unused.cache").exists()
 
 
@@ -321,9 +321,9 @@ def test_try_names_bad_pictures_and_objects(street: Path, tmp_path: Path) -> Non
 
 
 def test_models_are_listed_with_their_licences() -> None:
-    told = run("models")
+    output = run("models")
     for model in known_models():
-        line = next(line for line in told.splitlines() if line.split()[:1] == [model.id])
+        line = next(line for line in output.splitlines() if line.split()[:1] == [model.id])
         assert model.licence in line
         assert ("NON-COMMERCIAL" in line) == model.non_commercial
         assert ("default" in line) == model.default
@@ -348,10 +348,10 @@ def test_the_doctor_examines_local_weights(sd_inpaint_path: Path, tmp_path: Path
 
 def test_the_doctor_fails_where_something_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    told = run("doctor", "some/model", "--out", tmp_path, fails=True)
-    assert "HF_HUB_OFFLINE" in told
-    assert "hf download some/model" in told
-    assert "1 problem" in told
+    output = run("doctor", "some/model", "--out", tmp_path, fails=True)
+    assert "HF_HUB_OFFLINE" in output
+    assert "hf download some/model" in output
+    assert "1 problem" in output
     assert "problem" not in run("doctor", Path(__file__), "--out", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""``--images``: a COCO file whose images are not beside it, on the command line, in YAML and in Python."""
+"""``--images``: a COCO file whose images are not next to it, on the command line, in YAML and in Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAMES = ["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=120,16
 
 @pytest.fixture
 def coco(tmp_path: Path) -> tuple[Path, Path]:
-    """A COCO file, and its images far away; a file of equal name, but another size, beside it."""
+    """A COCO file, and its images far away; a file of equal name, but another size, next to it."""
     path, images = tmp_path / "labels" / "dogs.json", tmp_path / "photos"
     path.parent.mkdir()
     images.mkdir()
@@ -35,8 +35,8 @@ def test_a_folder_of_images_on_the_command_line(coco: tuple[Path, Path], tmp_pat
     path, images = coco
     warm = ["warm-cache", *FRAMES, "--objects", path, "--out", tmp_path / "a.cache", "--workers", 0]
     error = run(*warm, fails=True)
-    for told in (str(path), str(path.parent / "images"), "--images"):
-        assert told in error
+    for part in (str(path), str(path.parent / "images"), "--images"):
+        assert part in error
     output = run(*warm, "--images", images).replace("\n", "")
     assert "objects: 1 cut-out of 1 class" in output
     assert str(images).replace("\n", "") in output

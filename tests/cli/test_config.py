@@ -23,7 +23,7 @@ def test_yaml_gives_the_same_cache(cache_path: Path, tmp_path: Path) -> None:  #
     with Cache.open(tmp_path / "yaml.cache") as made, Cache.open(cache_path) as expected:
         assert list(made) == list(expected)
         assert all(made.raw(*name) == expected.raw(*name) for name in expected)
-    # What the command line says wins.
+    # Options on the command line win.
     assert "3 variants" in run("warm-cache", "--config", config, "--num-variants", "1", "--out", tmp_path / "one.cache")
 
 

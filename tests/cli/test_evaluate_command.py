@@ -20,12 +20,7 @@ def test_the_command_writes_a_report_and_pictures(tmp_path: Path) -> None:
     out = tmp_path / "report"
     output = run(
         *("evaluate", "--model", f"{HERE}:Brightness stride=1"),
-        *(
-            "--dataset",
-            f"{HERE}:Streets",
-            "--dataset",
-            f"{HERE}:Streets length=2",
-        ),
+        *("--dataset", f"{HERE}:Streets", "--dataset", f"{HERE}:Streets length=2"),
         *("--score", "msp", "--score", "entropy", "--components", "obstacle", "--maps", "2", "--out", str(out)),
     )
     for part in ("AuPRC", "FPR95", "Streets-1", "Streets-2", "entropy", "100.00"):
@@ -52,33 +47,21 @@ def test_the_command_writes_a_report_and_pictures(tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_named(changes: tuple[str, ...], named: str) -> None:
-    defaults = (
-        "--model",
-        f"{HERE}:Brightness",
-        "--dataset",
-        f"{HERE}:Streets",
-    )
+    defaults = ("--model", f"{HERE}:Brightness", "--dataset", f"{HERE}:Streets")
     assert named in run("evaluate", *defaults, *changes, fails=True)
 
 
-def test_known_classes_are_evaluated_beside(tmp_path: Path) -> None:
+def test_known_classes_are_evaluated_too(tmp_path: Path) -> None:
     names = list(SCHEMA.ids)
     classes = tmp_path / "channels.yaml"
     classes.write_text("ids: {" + ", ".join(f"{name}: {i}" for i, name in enumerate(names[:3])) + "}\n")
     streets = f"{HERE}:Streets length=2"
-    model = (
-        "--model",
-        f"{HERE}:Brightness",
-        "--dataset",
-        streets,
-        "--out",
-        str(tmp_path / "out"),
-    )
+    model = ("--model", f"{HERE}:Brightness", "--dataset", streets, "--out", str(tmp_path / "out"))
     output = run("evaluate", *model, "--labelled", streets, "--classes", str(classes))
     assert "mIoU" in output
-    found = json.loads((tmp_path / "out" / "report.json").read_text())["classes"]
+    classes_report = json.loads((tmp_path / "out" / "report.json").read_text())["classes"]
     direct = evaluate_classes(Brightness(), Streets(2), names[:3])
-    assert found[0]["mIoU"] == pytest.approx(direct.mean_iou)
+    assert classes_report[0]["mIoU"] == pytest.approx(direct.mean_iou)
     assert f"{100 * direct.mean_iou:.2f}" in output
     assert "--labelled without --classes" in run("evaluate", *model, "--labelled", streets, fails=True)
     classes.write_text("ids: {road: 3}\n")

@@ -118,7 +118,7 @@ def test_rendered_objects_cannot_be_in_pixels() -> None:
     assert load_objects("rendered", ObjectSource(sizes="metres"))[0] == load_preset("obstacles")
 
 
-def test_real_sizes_beside_pixels_are_an_error() -> None:
+def test_real_sizes_with_sizes_in_pixels_are_an_error() -> None:
     with pytest.raises(SettingError, match=r"real sizes .* with sizes of 6:12px"):
         ObjectSource(sizes=PIXELS, real_sizes=RealSizes.from_dict({"dog": 1}))
 

@@ -38,7 +38,7 @@ def test_changes_apply_to_a_recipe_alone() -> None:
     assert recipe.objects == load_preset("poc-alt", paper_sizes=True).objects
 
 
-def test_recipe_files_are_bare_or_beside_an_inserter(tmp_path: Path) -> None:
+def test_recipe_files_are_bare_or_with_an_inserter(tmp_path: Path) -> None:
     recipe = load_preset("poc-animals")
     path = tmp_path / "mine.yaml"
     recipe.to_yaml(path)

@@ -62,6 +62,6 @@ def test_pixel_formats(tmp_path: Path) -> None:
 def test_pictures_above_pillows_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(RGB).save(tmp_path / "wide.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
-    told = run("try", tmp_path / "wide.png", "--object", "a sheep", fails=True)
-    assert "wide.png: Image size (187 pixels)" in told
-    assert "MAX_IMAGE_PIXELS = 90" in told
+    output = run("try", tmp_path / "wide.png", "--object", "a sheep", fails=True)
+    assert "wide.png: Image size (187 pixels)" in output
+    assert "MAX_IMAGE_PIXELS = 90" in output

@@ -64,7 +64,8 @@ def test_sizes_decide_whether_the_labels_were_drawn_on_the_turned_image(
 def test_where_sizes_do_not_decide_the_caller_does(tmp_path: Path, orientation: int, square: bool, kind: str) -> None:
     image = RGB[:W] if square else RGB
     for rule, drawn_on in (("apply", turned(image, orientation)), ("ignore", image)):
-        with pytest.raises(SampleReadError, match=rf"EXIF orientation {orientation} [\s\S]*unturned alike") as caught:
+        problem = rf"EXIF orientation {orientation} [\s\S]*both rotated and as stored"
+        with pytest.raises(SampleReadError, match=problem) as caught:
             folder(tmp_path, image, drawn_on[..., 0], orientation, kind=kind)[0]
         assert f"a.{kind} is {W}x{len(image)} pixels" in caught.value.problem
         assert f"a_gt.png is {W}x{len(image)} pixels" in caught.value.problem

@@ -18,7 +18,7 @@ from poc_aug.generation.scene import Scene
 from poc_aug.generation.statistics import Statistics
 from poc_aug.types import Annotation, Crop, Filled, Rejection, Variant
 from tests.helpers.engine_cases import Recording, RoadLocator, jobs_of, located, no_thread_is_left, pipeline_of  # noqa: F401
-from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample
+from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_recipe, make_sample, provenance_of
 from tests.helpers.tiny_diffusion import sd_inpaint_path  # noqa: F401
 
 
@@ -142,4 +142,4 @@ def test_annotations_of_a_batch_go_to_their_crops() -> None:
             return super().annotate(crops, filled)
 
     made = list(pipeline_of(Half(reject=0.2), annotator=Annotates(), attempts=1).run(jobs_of(40)))
-    assert {i.parts[0].score: i.provenance["seed"] % 2 for v in made for i in v.insertions} == {0.5: 0, 0.25: 1}
+    assert {i.parts[0].score: provenance_of(i)["seed"] % 2 for v in made for i in v.insertions} == {0.5: 0, 0.25: 1}

@@ -20,7 +20,7 @@ from tests.helpers.engine_cases import (
     pipeline_of,
     seeds_of,
 )
-from tests.helpers.fakes import EllipseAnnotator, EllipseInserter, make_sample
+from tests.helpers.fakes import EllipseAnnotator, EllipseInserter, make_sample, provenance_of
 
 
 class Wrong(EllipseInserter):
@@ -54,15 +54,15 @@ BROKEN: list[tuple[Callable[[list[Any]], Any], str]] = [
 
 
 @pytest.mark.parametrize("skip", [True, False])
-@pytest.mark.parametrize(("change", "told"), BROKEN)
-def test_a_broken_contract_is_raised_at_once(change: Callable[[list[Any]], Any], told: str, skip: bool) -> None:
+@pytest.mark.parametrize(("change", "problem"), BROKEN)
+def test_a_broken_contract_is_raised_at_once(change: Callable[[list[Any]], Any], problem: str, skip: bool) -> None:
     failures: list[tuple[str, int, GenerationError]] | None = [] if skip else None
     inserter = Wrong(change)
-    with pytest.raises(GenerationError, match=f"Wrong {told}"):
+    with pytest.raises(GenerationError, match=f"Wrong {problem}"):
         list(pipeline_of(inserter).run(jobs_of(4), failures=failures))
     assert inserter.batches == [4]  # not once more, one by one
     annotator = WrongAnnotator(change)
-    with pytest.raises(GenerationError, match=f"WrongAnnotator {told}"):
+    with pytest.raises(GenerationError, match=f"WrongAnnotator {problem}"):
         list(pipeline_of(EllipseInserter(exact=False), annotator=annotator).run(jobs_of(4), failures=failures))
     assert annotator.calls == 1
     assert not failures
@@ -133,7 +133,7 @@ def test_a_sample_smaller_than_a_crop_is_an_error_before_any_crop_is_filled() ->
     assert inserter.batches == []
     objects = [{"name": "person", "crop_px": 48}]
     made = list(pipeline_of(inserter, objects=objects).run(jobs_of(3)))
-    assert {tuple(i.provenance["crop_yxhw"][2:]) for v in made for i in v.insertions} == {(48, 48)}
+    assert {tuple(provenance_of(i)["crop_yxhw"][2:]) for v in made for i in v.insertions} == {(48, 48)}
     small = [(make_sample(0, (97, 131)), 0), (make_sample(1, (131, 17)), 0)]
     with pytest.raises(DatasetError, match="'frame-001' is 131x17"):
         list(pipeline_of(inserter, objects=objects).run(small))
@@ -141,10 +141,10 @@ def test_a_sample_smaller_than_a_crop_is_an_error_before_any_crop_is_filled() ->
 
 def test_what_a_backend_raises_on_purpose_is_not_blamed_on_a_crop() -> None:
     def fail(number: int) -> None:
-        raise PocAugError("told")
+        raise PocAugError("on purpose")
 
     inserter = Recording(fail)
-    with pytest.raises(PocAugError, match="told"):
+    with pytest.raises(PocAugError, match="on purpose"):
         list(pipeline_of(inserter).run(jobs_of(4), failures=[]))
     assert inserter.batches == [4]
 

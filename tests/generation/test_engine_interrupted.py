@@ -84,7 +84,7 @@ def test_nothing_generated_is_lost_when_a_backend_raises(ordered: bool, failing:
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("places", [(4,), (4, 5), (0, 2, 3)])
 def test_nothing_else_is_lost_when_jobs_raise(ordered: bool, places: tuple[int, ...]) -> None:
-    class Strange(EllipseInserter):
+    class WrongParts(EllipseInserter):
         def __init__(self) -> None:
             super().__init__()
             self.sound: list[int] = []
@@ -97,7 +97,7 @@ def test_nothing_else_is_lost_when_jobs_raise(ordered: bool, places: tuple[int, 
             self.sound.append(crop.seed)
             return super()._one(crop)
 
-    inserter = Strange()
+    inserter = WrongParts()
     made: list[Variant] = []
     with pytest.raises(RecipeError, match="wing"):
         take(pipeline_of(inserter).run(jobs_of(25), ordered=ordered), made)

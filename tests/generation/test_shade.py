@@ -90,13 +90,13 @@ def test_a_soft_shadow_is_recovered_and_composing_shows_it(size_hw: tuple[int, i
     painted = darkened(image, true)
     shade = recover_shade(image, with_object(painted, mask), mask)
     error = shade.int() - true.int()
-    seen = (true >= 20) & ~mask
-    assert float(error[seen].abs().float().mean()) <= 0.15 * float(true[seen].float().mean())
-    assert float((shade[seen] > 0).float().mean()) >= 0.97
+    shaded = (true >= 20) & ~mask
+    assert float(error[shaded].abs().float().mean()) <= 0.15 * float(true[shaded].float().mean())
+    assert float((shade[shaded] > 0).float().mean()) >= 0.97
     assert int(shade[(true == 0)].max()) <= 16  # smoothing spreads it by little
     # On the untouched base it looks as it was painted: the darkening by shadow is at least 5 times the error.
-    left = (darkened(image, shade).float() - painted.float())[:, seen]
-    was = (image.float() - painted.float())[:, seen]
+    left = (darkened(image, shade).float() - painted.float())[:, shaded]
+    was = (image.float() - painted.float())[:, shaded]
     assert float(left.square().mean()) <= float(was.square().mean()) / 25
 
 
@@ -157,13 +157,15 @@ def test_ground_painted_a_little_darker_is_no_shadow_and_hides_none() -> None:
 def test_texture_that_was_painted_anew_is_no_shadow_and_hides_none() -> None:
     mask = standing(140, 140)
     true = levels(soft_shade(mask, 0.6) * 255)
-    seen = true >= 60
+    shaded = true >= 60
     false, errors = [], []
     for seed in range(8):
         image, other = ground(140, 140, seed), ground(140, 140, 50 + seed)
         false.append(float((recover_shade(image, with_object(other, mask), mask) > 0).float().mean()))
         shade = recover_shade(image, with_object(darkened(other, true), mask), mask)
-        errors.append(float((shade[seen].int() - true[seen].int()).abs().float().mean() / true[seen].float().mean()))
+        errors.append(
+            float((shade[shaded].int() - true[shaded].int()).abs().float().mean() / true[shaded].float().mean())
+        )
     assert sum(false) / len(false) <= 0.01
     assert sum(errors) / len(errors) <= 0.25
 
@@ -249,9 +251,9 @@ def test_it_is_a_choice_of_the_recipe_and_an_inserters_own_shade_stays() -> None
     filled = Filled(with_object(darkened(image, soft_shade(mask) * 255), mask))
     wanted = make_recipe(recover_shade=True)
     assert with_recovered_shade(make_recipe(), crop, filled, parts) is filled
-    found = with_recovered_shade(wanted, crop, filled, parts).shade
-    assert found is not None
-    assert torch.equal(found, recover_shade(image, filled.image, mask))
+    recovered = with_recovered_shade(wanted, crop, filled, parts).shade
+    assert recovered is not None
+    assert torch.equal(recovered, recover_shade(image, filled.image, mask))
     for own in (replace(filled, shade=torch.zeros((97, 131), dtype=torch.uint8)), replace(filled, unlabelled=True)):
         assert with_recovered_shade(wanted, crop, own, parts) is own
 
@@ -286,23 +288,25 @@ def test_the_pipeline_puts_the_painted_shadow_on_the_base() -> None:
 
 
 class _Watch:
-    """A rendered inserter that remembers what it was given and what it gave."""
+    """A rendered inserter that remembers the crops it was given and what it returned."""
 
     def __init__(self) -> None:
         self.inner: Inserter = RenderedInserter()
-        self.seen: list[tuple[Crop, Filled]] = []
+        self.filled: list[tuple[Crop, Filled]] = []
 
     needs_camera = True
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
 
-    def extent(self, object_name: str, seed: int) -> Extent | None:
+    def extent(self, object_name: str, seed: int) -> Extent | Rejection | None:
         return self.inner.extent(object_name, seed)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
         results = self.inner.insert(crops)
-        self.seen += [(crop, filled) for crop, filled in zip(crops, results, strict=True) if isinstance(filled, Filled)]
+        self.filled += [
+            (crop, filled) for crop, filled in zip(crops, results, strict=True) if isinstance(filled, Filled)
+        ]
         return results
 
 
@@ -316,7 +320,7 @@ def test_known_shadows_on_real_frames(real_data: Path) -> None:
         for variant in range(3):
             pipeline.generate(Sample(image.permute(2, 0, 1).contiguous(), labels, f"frame {number}"), variant)
     left, without = [], []
-    for crop, filled in watch.seen:
+    for crop, filled in watch.filled:
         assert filled.alpha is not None
         assert filled.shade is not None
         assert isinstance(filled.annotation, Annotation)
@@ -329,6 +333,6 @@ def test_known_shadows_on_real_frames(real_data: Path) -> None:
         assert float((shade[filled.shade == 0] > 0).float().sum()) <= 0.1 * float(mask.sum())
         left.append((darkened(crop.image, shade).float() - painted.float())[:, around].square())
         without.append((crop.image.float() - painted.float())[:, around].square())
-    assert len(watch.seen) >= 6
+    assert len(watch.filled) >= 6
     rmse, before = (float(torch.cat([each.flatten() for each in all_]).mean()) ** 0.5 for all_ in (left, without))
     assert rmse <= 0.35 * before

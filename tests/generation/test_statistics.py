@@ -12,21 +12,21 @@ from tests.helpers.fakes import SCHEMA, EllipseAnnotator, EllipseInserter, make_
 @pytest.fixture(scope="module")
 def statistics() -> Statistics:
     """Of a run with every kind of stage but a locator's."""
-    told = Statistics()
+    counted = Statistics()
     inserter = EllipseInserter(exact=False, reject=0.3)
     recipe = make_recipe(objects_per_variant=[0, 3])
     pipeline = InsertionPipeline(recipe, inserter, EllipseAnnotator(), schema=SCHEMA, batch_size=4)
-    made = list(pipeline.run([(make_sample(number), k) for number in range(9) for k in range(2)], statistics=told))
-    assert sum(len(variant.insertions) for variant in made) == told.accepted.total()
-    assert sum(len(variant.rejections) for variant in made) == sum(told.rejections.values())
-    assert dict(told.batches) == {size: inserter.batches.count(size) for size in inserter.batches}
-    return told
+    made = list(pipeline.run([(make_sample(number), k) for number in range(9) for k in range(2)], statistics=counted))
+    assert sum(len(variant.insertions) for variant in made) == counted.accepted.total()
+    assert sum(len(variant.rejections) for variant in made) == sum(counted.rejections.values())
+    assert dict(counted.batches) == {size: inserter.batches.count(size) for size in inserter.batches}
+    return counted
 
 
 def test_counts_fit(statistics: Statistics) -> None:
     assert set(statistics.attempts) == {"dog", "cat", "car"}
     for name, attempts in statistics.attempts.items():
-        rejected = sum(count for (each, _), count in statistics.rejections.items() if each == name)
+        rejected = sum(count for (other, _), count in statistics.rejections.items() if other == name)
         assert attempts == statistics.accepted[name] + rejected
         assert statistics.accepted[name] > 0
         assert rejected > 0
@@ -34,13 +34,13 @@ def test_counts_fit(statistics: Statistics) -> None:
 
 
 def test_it_is_json_and_loses_nothing(statistics: Statistics) -> None:
-    told = json.loads(json.dumps(statistics.to_dict(), allow_nan=False))
-    assert told == statistics.to_dict()
-    assert list(told["classes"]) == sorted(statistics.attempts)
-    for name, one in told["classes"].items():
+    values = json.loads(json.dumps(statistics.to_dict(), allow_nan=False))
+    assert values == statistics.to_dict()
+    assert list(values["classes"]) == sorted(statistics.attempts)
+    for name, one in values["classes"].items():
         assert one["attempts"] == one["accepted"] + sum(one["rejections"].values())
-        assert one["rejections"] == {r: count for (each, r), count in statistics.rejections.items() if each == name}
-    assert {int(size): count for size, count in told["batches"].items()} == dict(statistics.batches)
+        assert one["rejections"] == {r: count for (other, r), count in statistics.rejections.items() if other == name}
+    assert {int(size): count for size, count in values["batches"].items()} == dict(statistics.batches)
     # Each attempt that found a place went through the inserter once.
     filled = sum(size * count for size, count in statistics.batches.items())
     no_room = sum(count for (_, reason), count in statistics.rejections.items() if reason == "no room")

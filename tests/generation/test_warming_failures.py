@@ -158,7 +158,7 @@ def test_a_variant_that_a_backend_raises_on_is_raised_or_skipped_and_tried_again
         warm_cache(DarkFirst(9), path, pipeline_of, num_variants=2, workers=0)
     assert "on_error='skip'" in raised.value.hint
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
-    told: list[int] = []
+    failed_so_far: list[int] = []
     report = warm_cache(
         DarkFirst(9),
         path,
@@ -166,7 +166,7 @@ def test_a_variant_that_a_backend_raises_on_is_raised_or_skipped_and_tried_again
         num_variants=2,
         workers=0,
         on_error="skip",
-        on_progress=lambda report: told.append(len(report.failed)),
+        on_progress=lambda report: failed_so_far.append(len(report.failed)),
     )
     assert [(key, index) for key, index, _ in report.failed] == [("frame-000", 0), ("frame-000", 1)]
     assert all("ZeroDivisionError: nearly black" in text for _, _, text in report.failed)

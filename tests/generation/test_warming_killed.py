@@ -124,7 +124,7 @@ def test_interrupt_keeps_what_was_made(tmp_path: Path) -> None:
     assert 0 < len(content(path)) < 120
 
 
-def test_a_full_disk_is_told_and_nothing_committed_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_committed_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
     process = start(path, file_limit=150_000)
     process.join()

@@ -19,15 +19,15 @@ from tests.helpers.warming_cases import pipeline
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    seen: list[int] = []
+def test_progress_is_reported(tmp_path: Path) -> None:
+    made_so_far: list[int] = []
 
     def on_progress(report: WarmReport) -> None:
-        seen.append(report.made)
+        made_so_far.append(report.made)
         assert 0 < report.acceptance <= 1
 
     warm_cache(Frames(3), tmp_path / "a.cache", pipeline(), num_variants=2, workers=0, on_progress=on_progress)
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert made_so_far == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_report_tells_what_was_tried(tmp_path: Path) -> None:
@@ -51,19 +51,19 @@ def test_the_report_is_printed(tmp_path: Path) -> None:
         return " ".join(out.getvalue().split())
 
     report = warm_cache(Frames(8), tmp_path / "a.cache", pipeline(), num_variants=2, workers=0)
-    told = printed(report)
+    text = printed(report)
     for name, count in report.statistics.attempts.items():
-        assert f"{name} {count} {report.statistics.accepted[name]} " in told
+        assert f"{name} {count} {report.statistics.accepted[name]} " in text
     rejected = sum(report.rejections.values())
-    assert f"all {report.objects + rejected} {report.objects} {report.rejections['black']} black" in told
+    assert f"all {report.objects + rejected} {report.objects} {report.rejections['black']} black" in text
     report.statistics.seconds["insert"] = 12.34
     report.statistics.count("[red]:cat:", "[too] small")
     report.failed = [("[/data/x]", 3, "[red]:cat:")]
-    told = printed(report)
-    assert "insert 12.3" in told
-    assert "[red]:cat: 1 0 1 [too] small" in told
-    assert "failed: [/data/x], variant 3: [red]:cat:" in told
-    assert "cache: [/out]" in told
+    text = printed(report)
+    assert "insert 12.3" in text
+    assert "[red]:cat: 1 0 1 [too] small" in text
+    assert "failed: [/data/x], variant 3: [red]:cat:" in text
+    assert "cache: [/out]" in text
     assert "failed" in printed(WarmReport(total=1, failed=[("a", 0, "b")]))
     assert "nothing to do" in printed(WarmReport(total=1, present=1))
     out = io.StringIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from poc_aug import seeding
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.recipe import Recipe
-from poc_aug.types import Annotation, Crop, Extent, Filled, Part, Rejection, Sample
+from poc_aug.types import Annotation, Crop, Extent, Filled, Insertion, Part, Rejection, Sample
 
 SCHEMA = LabelSchema("test", {"road": 0, "sky": 1, "car": 2}, ignore=(255,), ground=("road",))
 
@@ -75,6 +75,11 @@ class EllipseAnnotator:
             Annotation((Part(crop.parts[0], mask, 0.25),)) if crop.seed % 3 else Rejection("not detected")
             for crop, mask in zip(crops, masks, strict=True)
         ]
+
+
+def provenance_of(insertion: Insertion) -> Mapping[str, Any]:
+    """The provenance of an insertion, of whose values a test knows the types."""
+    return insertion.provenance
 
 
 def make_recipe(**changes: object) -> Recipe:

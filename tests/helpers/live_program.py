@@ -1,4 +1,4 @@
-"""A training program for tests that kill it: tells its processes, then trains until it is stopped.
+"""A training program for tests that kill it: prints the ids of its processes, then trains until it is stopped.
 
 python -m tests.helpers.live_program fork|spawn|none what-it-does
 """
@@ -38,13 +38,13 @@ def main() -> None:
     batches = iter(loader)
     next(batches)
     assert ds._live is not None
-    told = {
+    processes = {
         "server": ds._live.pid,
         "workers": [child.pid for child in active_children() if child.pid != ds._live.pid],
         "cache": str(ds.cache.path),
         "parent": os.getpid(),
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(processes), flush=True)
     if what == "raise":
         raise RuntimeError("the loss is NaN")
     if what == "return":

@@ -15,11 +15,11 @@ def test_the_title_of_a_row_counts_objects_and_rejections() -> None:
     recipe = make_recipe(objects=["dog"], objects_per_variant=[1, 1])
     variant = InsertionPipeline(recipe, EllipseInserter(), schema=SCHEMA).generate(sample)
     assert row_title(Tile(sample, variant)) == f"{sample.key}  variant 0: 1 object"
-    for count, told in ((0, "0 objects"), (2, "2 objects")):
+    for count, ending in ((0, "0 objects"), (2, "2 objects")):
         other = replace(variant, insertions=variant.insertions * count)
-        assert row_title(Tile(sample, other)).endswith(told)
-    rejected = replace(variant, rejections=(Rejection("black"), Rejection("black"), Rejection("no region")))
-    assert row_title(Tile(sample, rejected)).endswith("1 object   rejected: 2 x black, 1 x no region")
+        assert row_title(Tile(sample, other)).endswith(ending)
+    rejected = replace(variant, rejections=(Rejection("black"), Rejection("black"), Rejection("no room")))
+    assert row_title(Tile(sample, rejected)).endswith("1 object   rejected: 2 x black, 1 x no room")
 
 
 def test_tags_do_not_hide_each_other() -> None:
@@ -31,6 +31,6 @@ def test_tags_do_not_hide_each_other() -> None:
         for other in taken:
             assert tag[2] < other[0] or tag[0] > other[2] or tag[3] < other[1] or tag[1] > other[3]
         taken.append(tag)
-    assert taken[0] == (10, 50, 50, 62)  # where it was wanted
+    assert list(taken[0]) == [10, 50, 50, 62]  # where it was wanted
     assert taken[1][3] < 50  # above what is there already
     assert taken[3] == (200, 50, 240, 62)

@@ -33,7 +33,7 @@ class ColourFinder:
         return [[self._one(image) for _ in own] for image, own in zip(images, texts, strict=True)]
 
     def _one(self, image: torch.Tensor) -> Masks:
-        colours, counts = image.flatten(1).unique(dim=1, return_counts=True)
+        colours, counts = image.flatten(1).unique(dim=1, return_counts=True)  # type: ignore[no-untyped-call]
         mask = (image == colours[:, counts.argmax()][:, None, None]).all(dim=0)
         if int(mask.sum()) < 2:
             mask = torch.zeros(0, *mask.shape, dtype=torch.bool)

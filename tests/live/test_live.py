@@ -66,8 +66,8 @@ def test_live_items_equal_prebuilt_ones(
                 persistent_workers=persistent,
                 collate_fn=keep,
             )
-        found, expected = epochs(ds, loader), epochs(reference)
-        assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
+        items, expected = epochs(ds, loader), epochs(reference)
+        assert all(equal(a, b) for a, b in zip(items, expected, strict=True))
         stats = ds.stats()
         assert stats.items == LENGTH
         assert stats.missed == 0

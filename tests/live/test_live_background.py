@@ -73,19 +73,19 @@ def test_a_full_queue_is_no_wait(tmp_path: Path) -> None:
 
 def test_refresh_makes_a_share_anew_and_keeps_the_old(tmp_path: Path) -> None:
     with live(tmp_path / "a.cache", variant=0, live=LiveSettings(num_variants=2, refresh=0.5)) as ds:
-        seen = []
+        passes = []
         for epoch in range(5):
             ds.set_epoch(epoch)
-            seen.append([item[0].numpy().tobytes() for item in read_all(ds)])
+            passes.append([item[0].numpy().tobytes() for item in read_all(ds)])
         held = Counter(index % 2 for _, index in ds.cache)
         assert wait_until(lambda: ds.stats().queue == 0)
-    changes = [sum(a != b for a, b in zip(one, other, strict=True)) for one, other in pairwise(seen)]
+    changes = [sum(a != b for a, b in zip(one, other, strict=True)) for one, other in pairwise(passes)]
     assert 0.25 * LENGTH * 4 < sum(changes) < 0.75 * LENGTH * 4
     assert held[0] > LENGTH
     # The same in another run, cached or not: what an epoch shows is a function of seed, epoch and index.
     with live(variant=0, live=LiveSettings(num_variants=2, refresh=0.5)) as again:
         again.set_epoch(3)
-        assert [item[0].numpy().tobytes() for item in read_all(again)] == seen[3]
+        assert [item[0].numpy().tobytes() for item in read_all(again)] == passes[3]
     stored = Cache.open(tmp_path / "a.cache")
     for key, index in stored:
         number = int(key.removeprefix("frame-"))

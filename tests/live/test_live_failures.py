@@ -49,7 +49,7 @@ pytestmark = [
 ]
 
 
-def test_a_function_that_fails_is_told_with_its_traceback(tmp_path: Path, prebuilt: Path) -> None:
+def test_a_function_that_fails_is_reported_with_its_traceback(tmp_path: Path, prebuilt: Path) -> None:
     with pytest.raises(GenerationProcessError, match=r"(?s)could not start.*build_nothing.*no weights at model"):
         live(tmp_path / "new.cache", pipeline=build_nothing)
     with live(prebuilt, pipeline=build_nothing, live=LiveSettings(num_variants=9)) as ds:
@@ -73,33 +73,33 @@ def test_another_dataset_than_the_caches_is_an_error(prebuilt: Path) -> None:
 def test_a_backend_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     base = [tensors(*Frames(LENGTH)[i]) for i in range(LENGTH)]
     with live(pipeline=pipeline(FailingInserter()), variant=0) as ds:
-        told: list[bool] = []
+        named: list[bool] = []
         hints: set[str] = set()
         for i in range(LENGTH):
             try:
                 ds[i]
             except GenerationError as error:
-                told.append(f"frame-{i:03d}" in str(error) and "overflowed" in str(error))
+                named.append(f"frame-{i:03d}" in str(error) and "overflowed" in str(error))
                 hints.add(error.hint)
         # The next step of whoever trains, not of whoever fills a cache.
         assert all("on_server_failure='original'" in hint and "on_error" not in hint for hint in hints)
-        assert 0 < len(told) < LENGTH
-        assert all(told)
+        assert 0 < len(named) < LENGTH
+        assert all(named)
         ds._live.settings = LiveSettings(on_server_failure="original")
         items = read_all(ds)
-        assert sum(equal(a, b) for a, b in zip(items, base, strict=True)) == len(told) == ds.stats().missed
+        assert sum(equal(a, b) for a, b in zip(items, base, strict=True)) == len(named) == ds.stats().missed
         assert is_alive(ds._live.pid)
 
 
 def test_a_sample_that_does_not_fit_is_its_own_error() -> None:
-    class Strange(Frames):
+    class WrongId(Frames):
         def __getitem__(self, index: int) -> Any:
             image, labels = super().__getitem__(index)
             if index == 3:
                 labels.putpixel((5, 5), 77)
             return image, labels
 
-    with POCAugmentedDataset(Strange(LENGTH), pipeline=pipeline(), p=1.0, transforms=tensors, redraw="epoch") as ds:
+    with POCAugmentedDataset(WrongId(LENGTH), pipeline=pipeline(), p=1.0, transforms=tensors, redraw="epoch") as ds:
         with pytest.raises(SchemaError, match=r"77"):
             ds[3]
         assert ds[4]
@@ -123,7 +123,7 @@ def test_waiting_is_bounded(tmp_path: Path) -> None:
         assert ds.stats().missed == 1
 
 
-def test_a_killed_server_is_told_or_borne(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_killed_server_is_an_error_or_tolerated(caplog: pytest.LogCaptureFixture) -> None:
     with live() as ds:
         ds[0]
         kill(ds._live.pid)
@@ -165,7 +165,7 @@ def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monke
         real(server, 0)
 
 
-def test_a_server_that_runs_out_of_memory_is_told_with_its_traceback() -> None:
+def test_a_server_that_runs_out_of_memory_is_reported_with_its_traceback() -> None:
     with live(pipeline=pipeline(MemoryInserter())) as ds:
         with pytest.raises(GenerationProcessError, match=r"(?s)Traceback.*CUDA out of memory"):
             ds[0]

@@ -34,78 +34,78 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     return program, json.loads(line)
 
 
-def all_gone(told: dict[str, Any]) -> bool:
-    return not any(is_alive(pid) for pid in (told["server"], told["parent"], *told["workers"]))
+def all_gone(processes: dict[str, Any]) -> bool:
+    return not any(is_alive(pid) for pid in (processes["server"], processes["parent"], *processes["workers"]))
 
 
-def left_by(told: dict[str, Any]) -> set[str]:
-    return traces(told["server"], told["parent"], *told["workers"])
+def left_by(processes: dict[str, Any]) -> set[str]:
+    return traces(processes["server"], processes["parent"], *processes["workers"])
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "none"])
 def test_a_killed_training_leaves_nothing(start_method: str) -> None:
-    program, told = start(start_method, "train")
-    assert is_alive(told["server"])
-    assert len(told["workers"]) == (0 if start_method == "none" else 2)
+    program, processes = start(start_method, "train")
+    assert is_alive(processes["server"])
+    assert len(processes["workers"]) == (0 if start_method == "none" else 2)
     kill(program.pid)
     program.communicate()
-    assert wait_until(lambda: all_gone(told))
-    assert wait_until(lambda: not left_by(told))
-    assert not Path(told["cache"]).exists()
+    assert wait_until(lambda: all_gone(processes))
+    assert wait_until(lambda: not left_by(processes))
+    assert not Path(processes["cache"]).exists()
 
 
 def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory() -> None:
-    program, told = start("fork", "train")
+    program, processes = start("fork", "train")
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
-    assert wait_until(lambda: all_gone(told))
-    folder = Path(told["cache"]).parent
-    assert left_by(told) <= {folder.name}  # on disk: nobody was left to delete it
+    assert wait_until(lambda: all_gone(processes))
+    folder = Path(processes["cache"]).parent
+    assert left_by(processes) <= {folder.name}  # on disk: nobody was left to delete it
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_killed_server_ends_the_training_with_the_reason() -> None:
-    program, told = start("fork", "train")
-    kill(told["server"])
+    program, processes = start("fork", "train")
+    kill(processes["server"])
     _, errors = program.communicate()
     assert program.returncode == 1
     assert "GenerationProcessError" in errors
     assert "killed by SIGKILL" in errors
-    assert wait_until(lambda: all_gone(told))
+    assert wait_until(lambda: all_gone(processes))
 
 
 def test_a_killed_worker_ends_the_training_and_the_server() -> None:
-    program, told = start("fork", "train")
-    kill(told["workers"][0])
+    program, processes = start("fork", "train")
+    kill(processes["workers"][0])
     _, errors = program.communicate()
     assert program.returncode == 1
     assert "killed by signal" in errors
-    assert wait_until(lambda: all_gone(told))
+    assert wait_until(lambda: all_gone(processes))
 
 
 @pytest.mark.parametrize("start_method", ["fork", "none"])
 def test_ctrl_c_ends_everything_quietly(start_method: str) -> None:
-    program, told = start(start_method, "train")
+    program, processes = start(start_method, "train")
     os.killpg(program.pid, signal.SIGINT)  # as a terminal does: to every process
     _, errors = program.communicate()
     assert program.returncode in (1, 130, -signal.SIGINT)
     assert "KeyboardInterrupt" in errors
     assert "poc-aug-generation" not in errors  # no traceback of the generation process
-    assert wait_until(lambda: all_gone(told))
-    assert wait_until(lambda: not left_by(told))
+    assert wait_until(lambda: all_gone(processes))
+    assert wait_until(lambda: not left_by(processes))
 
 
 @pytest.mark.parametrize(("what", "code"), [("raise", 1), ("return", 0), ("exit", 3)])
 def test_training_that_ends_ends_the_server(what: str, code: int) -> None:
-    program, told = start("fork", what)
+    program, processes = start("fork", what)
     _, errors = program.communicate()
     assert program.returncode == code
     assert ("the loss is NaN" in errors) == (what == "raise")
-    assert wait_until(lambda: all_gone(told))
-    assert wait_until(lambda: not left_by(told))
+    assert wait_until(lambda: all_gone(processes))
+    assert wait_until(lambda: not left_by(processes))
 
 
-def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_is_an_error(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(
         "from tests.helpers.live_cases import live\nds = live()\nds[0]\n",

@@ -45,7 +45,7 @@ def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
     assert Cache.open(path).verify().ok
 
 
-def _rank(rank: int, world: int, path: Path, log: Path, port: int, told: Any) -> None:
+def _rank(rank: int, world: int, path: Path, log: Path, port: int, results: Any) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
     with live(path, pipeline=logged, variant=0) as ds:
@@ -57,7 +57,7 @@ def _rank(rank: int, world: int, path: Path, log: Path, port: int, told: Any) ->
             for _ in loader:
                 pass
             torch.distributed.barrier()
-        told.put((rank, ds.stats().made))
+        results.put((rank, ds.stats().made))
         torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -69,15 +69,15 @@ def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    told = context.SimpleQueue()
+    results = context.SimpleQueue()
     path, log = tmp_path / "ddp.cache", tmp_path / "log"
-    ranks = [context.Process(target=_rank, args=(rank, 2, path, log, port, told)) for rank in range(2)]
-    for each in ranks:
-        each.start()
-    for each in ranks:
-        each.join(100)
-    assert [each.exitcode for each in ranks] == [0, 0]
-    assert sum(made for _, made in (told.get(), told.get())) == LENGTH
+    ranks = [context.Process(target=_rank, args=(rank, 2, path, log, port, results)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(100)
+    assert [process.exitcode for process in ranks] == [0, 0]
+    assert sum(made for _, made in (results.get(), results.get())) == LENGTH
     seeds = [line.split()[1] for line in log.read_text().splitlines()]
     assert len(seeds) == len(set(seeds)) == LENGTH
 

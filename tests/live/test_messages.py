@@ -37,18 +37,18 @@ def test_messages_arrive_as_they_were_sent(h: int, w: int, dtype: str, key: str,
             Failed(SchemaError("77", expected="0")),
         ):
             send(one, number, message)
-            came = receive(other)
-            assert came is not None
-            assert came[0] == number
-            assert type(came[1]) is type(message)
-            if isinstance(came[1], VariantRequest):
-                assert (came[1].key, came[1].index, came[1].waits) == (key, 3, True)
-                assert np.array_equal(came[1].image, image)
-                assert np.array_equal(came[1].labels, labels.T)
-                assert came[1].labels.dtype == labels.dtype
-                came[1].image[:] = 0  # it may be written to
-            if isinstance(came[1], Failed):
-                assert str(came[1].error) == str(SchemaError("77", expected="0"))
+            received = receive(other)
+            assert received is not None
+            assert received[0] == number
+            assert type(received[1]) is type(message)
+            if isinstance(received[1], VariantRequest):
+                assert (received[1].key, received[1].index, received[1].waits) == (key, 3, True)
+                assert np.array_equal(received[1].image, image)
+                assert np.array_equal(received[1].labels, labels.T)
+                assert received[1].labels.dtype == labels.dtype
+                received[1].image[:] = 0  # it may be written to
+            if isinstance(received[1], Failed):
+                assert str(received[1].error) == str(SchemaError("77", expected="0"))
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
@@ -61,12 +61,12 @@ def test_samples_arrive_as_they_were_whatever_their_strides(interleaved: bool, s
     one, other = socket.socketpair()
     with one, other:
         send(one, 1, VariantRequest.of(Sample(image, labels, "a"), 2, waits=False))
-        came = receive(other)
-    assert came is not None
-    assert isinstance(came[1], VariantRequest)
-    found = came[1].sample()
-    assert torch.equal(found.image, image)
-    assert torch.equal(found.labels, labels)
+        received = receive(other)
+    assert received is not None
+    assert isinstance(received[1], VariantRequest)
+    sample_received = received[1].sample()
+    assert torch.equal(sample_received.image, image)
+    assert torch.equal(sample_received.labels, labels)
 
 
 def test_many_messages_keep_their_order_and_let_go_of_their_memory() -> None:
@@ -76,15 +76,15 @@ def test_many_messages_keep_their_order_and_let_go_of_their_memory() -> None:
         for number in range(50):
             send(one, number, Made(np.full(1000 + number, number, np.uint8)))
         for number in range(50):
-            came = receive(other)
-            assert came is not None
-            assert came[0] == number
-            assert isinstance(came[1], Made)
-            assert came[1].record.shape == (1000 + number,)
-            assert (came[1].record == number).all()
+            received = receive(other)
+            assert received is not None
+            assert received[0] == number
+            assert isinstance(received[1], Made)
+            assert received[1].record.shape == (1000 + number,)
+            assert (received[1].record == number).all()
         one.close()
         assert receive(other) is None
-    del came
+    del received
     assert shared_memory_of(os.getpid()) == before
 
 

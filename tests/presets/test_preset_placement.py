@@ -39,7 +39,7 @@ def label_maps(root: Path) -> list[torch.Tensor]:
 
 def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[str, list[Region]]:
     """What is found for each object in four attempts."""
-    view = find_camera(recipe.camera, labels, schema)
+    camera = find_camera(recipe.camera, labels, schema)
     size_hw = (labels.shape[0], labels.shape[1])
     areas = {
         ("road",): ValidArea(schema.mask(labels, ["road"]), size_hw),
@@ -49,7 +49,7 @@ def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[st
     for spec in recipe.objects:
         area = areas[recipe.location if spec.location is None else spec.location]
         drawn = [
-            find_region(area, spec, recipe, seeding.generator(number, spec.name), camera=view) for number in range(4)
+            find_region(area, spec, recipe, seeding.generator(number, spec.name), camera=camera) for number in range(4)
         ]
         found[spec.name] = [region for region in drawn if isinstance(region, Region)]
     return found

@@ -138,10 +138,10 @@ def test_low_wide_objects_get_low_wide_boxes() -> None:
     recipe = load_preset("poc-alt")
     spec = recipe.spec("alligator")
     size_hw = (512, 1024)
-    view = Camera(horizon_row=200.0, camera_height_m=1.4, focal_px=1024.0, centre_col=512.0)
+    camera = Camera(horizon_row=200.0, camera_height_m=1.4, focal_px=1024.0, centre_col=512.0)
     for seed in range(20):
         rng = seeding.generator(seed, "shape")
-        region = find_region(ValidArea(None, size_hw), spec, recipe, rng, camera=view)
+        region = find_region(ValidArea(None, size_hw), spec, recipe, rng, camera=camera)
         assert isinstance(region, Region)
         _, _, h, w = region.box_yxhw
         assert 2.0 < w / h < 4.3

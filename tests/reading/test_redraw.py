@@ -156,9 +156,9 @@ def reading_again(ds: POCAugmentedDataset, passes: int = 3) -> list[str]:
 
 
 def test_reading_again_in_an_epoch_warns_once(cache_path: Path) -> None:
-    (told,) = reading_again(wrapped(cache_path))
+    (warning,) = reading_again(wrapped(cache_path))
     for part in ("item 0", "epoch 0", "set_epoch", 'redraw="read"'):
-        assert part in told
+        assert part in warning
 
 
 @pytest.mark.parametrize(

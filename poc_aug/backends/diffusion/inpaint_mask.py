@@ -9,11 +9,11 @@ from poc_aug.recipe import InpaintPass
 from poc_aug.types import Box
 
 
-def grow_box(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
+def scale_box(box_yxhw: Box, factor: float, size_hw: tuple[int, int]) -> Box:
     """The box scaled by ``factor`` about its centre, clipped to the crop.
 
     Example:
-        >>> grow_box((10, 10, 20, 40), 1.5, (64, 64))
+        >>> scale_box((10, 10, 20, 40), 1.5, (64, 64))
         (5, 0, 30, 60)
     """
     y, x, h, w = box_yxhw
@@ -27,7 +27,7 @@ def box_mask(box_yxhw: Box, settings: InpaintPass, crop_hw: tuple[int, int], mod
 
     It is blurred with a box filter, as in GenVal, which softens both sides of the box's edge.
     """
-    y, x, h, w = grow_box(box_yxhw, settings.grow, crop_hw)
+    y, x, h, w = scale_box(box_yxhw, settings.grow, crop_hw)
     scale_y, scale_x = model_hw[0] / crop_hw[0], model_hw[1] / crop_hw[1]
     mask = torch.zeros(model_hw)
     mask[round(y * scale_y) : round((y + h) * scale_y), round(x * scale_x) : round((x + w) * scale_x)] = 1
@@ -44,7 +44,7 @@ def paste_mask(box_yxhw: Box, settings: InpaintPass, crop_hw: tuple[int, int], m
     """The weight of a pass's picture over the crop, in the crop's own size, float32 ``[h, w]`` in [0, 1]."""
     if settings.mask_blur_px > 1:
         return F.interpolate(mask[None, None], size=crop_hw, mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
-    y, x, h, w = grow_box(box_yxhw, settings.grow, crop_hw)
+    y, x, h, w = scale_box(box_yxhw, settings.grow, crop_hw)
     exact = torch.zeros(crop_hw)
     exact[y : y + h, x : x + w] = 1
     return exact

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from poc_aug.backends.common.limits import check_thresholds
+from poc_aug.backends.finders.answer_checks import check_count
 from poc_aug.backends.finders.finder_protocols import Detections
 from poc_aug.backends.finders.grounding_dino import grounding_caption
 from poc_aug.backends.finders.paper_settings import BOX_THRESHOLD, TEXT_THRESHOLD
@@ -93,9 +94,9 @@ class TransformersDetector(TransformersModel):
 
         Raises:
             RecipeError: a text over the limit.
+            GenerationError: not one text per image.
         """
-        if len(images) != len(texts):
-            raise ValueError(f"{len(images)} images and {len(texts)} texts")
+        check_count("texts", len(texts), "images", len(images))
         results: list[Detections] = []
         # Windows bound how many prepared images are held at once.
         for start in range(0, len(images), self._window):

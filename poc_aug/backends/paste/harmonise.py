@@ -160,6 +160,8 @@ def _surroundings(scene: torch.Tensor, box_yxhw: Box) -> torch.Tensor:
 
 
 def _lab(colours: torch.Tensor) -> torch.Tensor:
+    # kornia's conversion takes float tensors as they are; those of scikit-image and OpenCV, which are no core
+    # dependencies, take arrays.
     lab: torch.Tensor = kornia.color.rgb_to_lab(colours[None])[0]
     return lab
 

@@ -1,0 +1,151 @@
+"""`compose_batch` gives the images and labels that `POCAugmentedDataset` gives, composed where the batch is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poc_aug import compose_batch
+from poc_aug.cache import Cache
+from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError, LabelPolicyError
+from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warming import warm_cache
+from poc_aug.labels.policies import AnomalyLabels, OodLabels
+from poc_aug.types import Variant
+from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
+
+LENGTH, VARIANTS = 4, 2
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="composes on a GPU")
+
+
+class Tensors(Frames):
+    """The frames as tensors, on a device."""
+
+    device = "cpu"
+
+    def __getitem__(self, index: int) -> Any:
+        image, labels = (np.array(picture) for picture in super().__getitem__(index))
+        return torch.from_numpy(image).permute(2, 0, 1).to(self.device), torch.from_numpy(labels).to(self.device)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    path = tmp_path_factory.mktemp("batch") / "frames.cache"
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    warm_cache(Frames(LENGTH), path, pipeline, num_variants=VARIANTS, workers=0)
+    return Cache.open(path)
+
+
+def batch(device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    items = [Tensors(LENGTH)[index] for index in range(LENGTH)]
+    images, labels = (torch.stack(part).to(device) for part in zip(*items, strict=True))
+    return images, labels
+
+
+def variants_of(cache: Cache, index: int) -> list[Variant | None]:
+    variants = [cache.get(key, index) for key in Frames(LENGTH).keys()]
+    assert any(variant is not None and variant.insertions for variant in variants)
+    return variants
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+@pytest.mark.parametrize("policy", [OodLabels(254), OodLabels(200, ring_px=3), AnomalyLabels()], ids=str)
+def test_a_batch_is_what_the_dataset_gives(cache: Cache, device: str, policy: Any) -> None:
+    for index in range(VARIANTS):
+        dataset = POCAugmentedDataset(Tensors(LENGTH), cache, policy, p=1.0, variant=index, sigma_px=1.5, schema=SCHEMA)
+        wanted = [dataset[number] for number in range(LENGTH)]
+        images, labels = batch(device)
+        before = images.clone(), labels.clone()
+        variants = variants_of(cache, index)
+        done = compose_batch(images, labels, variants, policy, schema=SCHEMA, sigma_px=1.5)
+        assert torch.equal(images, before[0])
+        assert torch.equal(labels, before[1])
+        assert done[0].device == images.device
+        whole = torch.stack([image for image, _ in wanted])
+        assert (done[0].cpu().int() - whole.int()).abs().max() <= 1
+        assert (whole != before[0].cpu()).any()
+        assert torch.equal(done[1].cpu(), torch.stack([ids for _, ids in wanted]))
+        floats, _ = compose_batch(images / 255, labels, variants, policy, schema=SCHEMA, sigma_px=1.5)
+        assert floats.dtype == torch.float32
+        assert (floats.cpu() - whole / 255).abs().max() <= 1 / 255 + 1e-6
+
+
+@CUDA
+def test_items_on_a_gpu_are_composed_there(cache: Cache) -> None:
+    class OnGpu(Tensors):
+        device = "cuda"
+
+    for index in range(VARIANTS):
+        here, there = (
+            POCAugmentedDataset(base, cache, OodLabels(254, ring_px=2), p=1.0, variant=index, schema=SCHEMA)
+            for base in (Tensors(LENGTH), OnGpu(LENGTH))
+        )
+        for number in range(LENGTH):
+            (image, ids), (image_there, ids_there) = here[number], there[number]
+            assert image_there.device.type == ids_there.device.type == "cuda"
+            assert (image_there.cpu().int() - image.int()).abs().max() <= 1
+            assert torch.equal(ids_there.cpu(), ids)
+
+
+def test_an_image_without_a_variant_stays_and_a_single_image_needs_no_batch(cache: Cache) -> None:
+    images, labels = batch()
+    variants = variants_of(cache, 0)
+    number = next(n for n, variant in enumerate(variants) if variant is not None and variant.insertions)
+    chosen = [variant if n == number else None for n, variant in enumerate(variants)]
+    done, ids = compose_batch(images, labels, chosen, schema=SCHEMA)
+    others = [n for n in range(LENGTH) if n != number]
+    assert torch.equal(done[others], images[others])
+    assert torch.equal(ids[others], labels[others])
+    assert not torch.equal(done[number], images[number])
+    alone, own_ids = compose_batch(images[number], labels[number], [variants[number]], schema=SCHEMA)
+    assert torch.equal(alone, done[number])
+    assert torch.equal(own_ids, ids[number])
+
+
+def test_gradients_reach_the_pixels_that_no_object_covers(cache: Cache) -> None:
+    images, labels = batch()
+    floats = (images / 255).requires_grad_()
+    done, ids = compose_batch(floats, labels, variants_of(cache, 0), schema=SCHEMA)
+    done.sum().backward()
+    assert floats.grad is not None
+    inserted = (ids == 254)[:, None].expand_as(floats)
+    assert (floats.grad[inserted] == 0).all()
+    assert (floats.grad[done == floats] == 1).float().mean() > 0.9
+
+
+def test_a_variant_of_another_frame_is_refused(cache: Cache) -> None:
+    images, labels = batch()
+    swapped = variants_of(cache, 0)[::-1]
+    with pytest.raises(CacheDatasetMismatchError, match="image 0 of the batch is 48x65 pixels"):
+        compose_batch(images, labels, swapped, schema=SCHEMA)
+    with pytest.raises(CacheDatasetMismatchError, match="but variant 0 of sample"):
+        compose_batch(images.flip(-1) / 255, labels.flip(-1), variants_of(cache, 0), schema=SCHEMA)
+    done, _ = compose_batch(images, labels, swapped, schema=SCHEMA, check_images=False)
+    assert not torch.equal(done, images)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "count", "message"),
+    [
+        (torch.zeros(2, 3, 4, 5, dtype=torch.int64), torch.zeros(2, 4, 5, dtype=torch.uint8), 2, "images are a"),
+        (torch.zeros(2, 4, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8), 2, "images are a"),
+        (torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.uint8), 1, "images are a"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5, dtype=torch.uint8), 2, r"labels\[:, 0\]"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5), 2, "labels are a torch.float32"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8), 3, "3 variants for 2 images"),
+        (torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.uint8), 2, "2 variants for 1 images"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8, device="meta"), 2, "labels on meta"),
+    ],
+)
+def test_other_forms_are_refused(images: torch.Tensor, labels: torch.Tensor, count: int, message: str) -> None:
+    with pytest.raises(ItemFormatError, match=message):
+        compose_batch(images, labels, [None] * count, schema=SCHEMA)
+
+
+def test_a_policy_that_knows_no_classes_is_refused(cache: Cache) -> None:
+    with pytest.raises(LabelPolicyError, match="the dataset's schema is not known"):
+        compose_batch(*batch(), variants_of(cache, 0))
