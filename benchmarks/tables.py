@@ -36,7 +36,9 @@ def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
     """Arms by source of frames, then the stages of one item."""
     for source, told in result["results"].items():
         yield f"\n**{source}**, {told['frames']} frames\n"
-        yield "| | objects | samples/s | time over base | CPU time over base | MB per variant | smaller than PNG pairs |"
+        yield (
+            "| | objects | samples/s | time over base | CPU time over base | MB per variant | smaller than PNG pairs |"
+        )
         yield "|---|--:|--:|--:|--:|--:|--:|"
         for arm in told["arms"]:
             smaller = arm["times_smaller_than_png_pairs"]
@@ -60,7 +62,9 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
     """Throughput by frame size, then what "background" adds."""
     for told in result["results"]["throughput"]:
         yield f"\n**throughput**, {_frames(result, told)}\n"
-        yield "| | items/s | over in each worker | over in main process | crops per call | device busy | CPU ms per item |"
+        yield (
+            "| | items/s | over in each worker | over in main process | crops per call | device busy | CPU ms per item |"
+        )
         yield "|---|--:|--:|--:|--:|--:|--:|"
         for arm in told["arms"]:
             used = arm["crops_per_call"] > 0
