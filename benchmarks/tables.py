@@ -63,7 +63,8 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
     for told in result["results"]["throughput"]:
         yield f"\n**throughput**, {_frames(result, told)}\n"
         yield (
-            "| | items/s | over in each worker | over in main process | crops per call | device busy | CPU ms per item |"
+            "| | items/s | over in each worker | over in main process | crops per call | device busy "
+            "| CPU ms per item |"
         )
         yield "|---|--:|--:|--:|--:|--:|--:|"
         for arm in told["arms"]:
