@@ -204,7 +204,7 @@ def main() -> None:
 
 
 def _show(name: str, size_hw: tuple[int, int], result: dict[str, Any]) -> None:
-    header = ("", "objects", "samples/s", "time over base", "CPU ms", "CPU over base", "MB a variant", "smaller")
+    header = ("", "objects", "samples/s", "time over base", "CPU ms", "CPU over base", "MB per variant", "smaller")
     rows = []
     for item in result["arms"]:
         told = [

@@ -62,7 +62,7 @@ def measure_throughput(setting: Setting, repeats: int, *, smoke: bool) -> list[d
         "generate": setting.ours("generate"),
     }
     if not smoke:
-        opens["generate, 32 crops a call"] = setting.ours("generate", crops=32)
+        opens["generate, 32 crops per call"] = setting.ours("generate", crops=32)
     arms = {name: Throughput(setting, opened) for name, opened in opens.items()}
     rates = interleaved(arms, repeats, warmup=0)  # each measurement starts its processes and warms up by itself
     return [

@@ -10,7 +10,7 @@ from live_measuring import STEPS
 
 
 def show_throughput(name: str, size_hw: tuple[int, int], rows: Sequence[Mapping[str, Any]]) -> None:
-    header = ("", "items/s", "over each worker", "over main", "crops a call", "device busy", "CPU ms an item")
+    header = ("", "items/s", "over each worker", "over main", "crops per call", "device busy", "CPU ms per item")
     shown = [
         [
             row["arm"],
@@ -30,7 +30,7 @@ def show_throughput(name: str, size_hw: tuple[int, int], rows: Sequence[Mapping[
 
 def show_waiting(name: str, size_hw: tuple[int, int], rows: Sequence[Mapping[str, Any]]) -> None:
     steps = [f"wait, step {factor:g}x" for factor in STEPS]
-    header = ("", "ms a batch", "over plain", *steps, "made an item", "CPU ms an item")
+    header = ("", "ms per batch", "over plain", *steps, "made per item", "CPU ms per item")
     shown = [
         [
             row["arm"],

@@ -36,7 +36,9 @@ def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
     """Arms by source of frames, then the stages of one item."""
     for source, told in result["results"].items():
         yield f"\n**{source}**, {told['frames']} frames\n"
-        yield "| | objects | samples/s | time over base | CPU time over base | MB a variant | smaller than PNG pairs |"
+        yield (
+            "| | objects | samples/s | time over base | CPU time over base | MB per variant | smaller than PNG pairs |"
+        )
         yield "|---|--:|--:|--:|--:|--:|--:|"
         for arm in told["arms"]:
             smaller = arm["times_smaller_than_png_pairs"]
@@ -60,7 +62,10 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
     """Throughput by frame size, then what "background" adds."""
     for told in result["results"]["throughput"]:
         yield f"\n**throughput**, {_frames(result, told)}\n"
-        yield "| | items/s | over in each worker | over in main process | crops a call | device busy | CPU ms an item |"
+        yield (
+            "| | items/s | over in each worker | over in main process | crops per call | device busy "
+            "| CPU ms per item |"
+        )
         yield "|---|--:|--:|--:|--:|--:|--:|"
         for arm in told["arms"]:
             used = arm["crops_per_call"] > 0
@@ -78,8 +83,8 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
     for told in result["results"]["background"]:
         yield f"\n**waiting**, {_frames(result, told)}\n"
         steps = [loop["step_over_batch"] for loop in told["arms"][0]["loops"]]
-        heads = "".join(f" wait a step, {factor:g}x | loop over plain |" for factor in steps)
-        yield f"| | ms a batch | over plain |{heads} made an item | CPU ms an item |"
+        heads = "".join(f" wait per step, {factor:g}x | loop over plain |" for factor in steps)
+        yield f"| | ms per batch | over plain |{heads} made per item | CPU ms per item |"
         yield f"|---|--:|--:|{'--:|--:|' * len(steps)}--:|--:|"
         for arm in told["arms"]:
             cells = [arm["arm"], f"{1e3 * arm['batch_s']['median']:.0f}", _change(arm["time_over_plain"])]

@@ -74,7 +74,7 @@ def broken_links(page: Path) -> list[str]:
 def unknown_names(code: str) -> set[str]:
     """Names that a block of code uses, but neither defines nor imports."""
     used: set[str] = set()
-    known = {*dir(builtins), "__file__", "__name__"}
+    known = set(dir(builtins)) | {"__file__", "__name__"}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else known).add(node.id)

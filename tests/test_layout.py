@@ -195,7 +195,7 @@ for module in modules:
         os._exit(0)
     if os.waitpid(child, 0)[1]:
         failed.append(module)
-sys.exit(" ".join(failed))
+sys.exit(" ".join(failed) or 0)
 """
 
 

@@ -13,7 +13,7 @@ ModelTask = Literal["inpaint", "text-to-image", "detector", "segmenter", "detect
 
 
 class KnownModel(BaseModel):
-    """A row of ``models.yaml``.
+    """A row of ``known_models.yaml``.
 
     Attributes:
         task: what it is used for.
@@ -50,7 +50,7 @@ def known_models() -> tuple[KnownModel, ...]:
         >>> sorted({model.task for model in known_models()})
         ['detector', 'detector and segmenter', 'inpaint', 'segmenter', 'text-to-image']
     """
-    tables = yaml.safe_load(resources.files("poc_aug").joinpath("models.yaml").read_text("utf-8"))
+    tables = yaml.safe_load(resources.files("poc_aug.backends").joinpath("known_models.yaml").read_text("utf-8"))
     return tuple(KnownModel(task=task, **row) for task in get_args(ModelTask) for row in tables[task])
 
 

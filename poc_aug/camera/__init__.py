@@ -22,7 +22,7 @@ from __future__ import annotations
 from poc_aug.camera.calibration_files import read_calibration
 from poc_aug.camera.camera_check import check_known, check_shape
 from poc_aug.camera.frame_calibrations import FrameCalibrations, calibration_file
-from poc_aug.camera.frame_camera import ESTIMATOR, find_camera, has_pose
+from poc_aug.camera.horizon import ESTIMATOR, find_camera, has_pose
 from poc_aug.camera_model import Calibration
 
 __all__ = [

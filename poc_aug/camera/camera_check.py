@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poc_aug.camera.frame_camera import has_pose
+from poc_aug.camera.horizon import has_pose
 from poc_aug.camera_spec import CAMERAS
 from poc_aug.errors import DatasetError, RecipeError
 from poc_aug.labels.schema import LabelSchema

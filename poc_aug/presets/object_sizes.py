@@ -66,7 +66,7 @@ class RealSizes:
             lines = ", ".join(f"'{name}: 0.5'" for name in unknown)
             raise SettingError(
                 f"the real size of {', '.join(map(repr, unknown))} is not known",
-                expected="objects of poc_aug/sizes.yaml, sizes in metres, or sizes in pixels",
+                expected="objects of poc_aug/presets/sizes.yaml, sizes in metres, or sizes in pixels",
                 hint=f"give it: sizes={{{given}}} in metres; or sizes='40:120px' or '0.05:0.2' for sizes in pixels or "
                 "as fractions of the frame",
                 command="--sizes 40:120px (pixels) or --sizes 0.05:0.2 (fractions of the frame) for all; or write "
@@ -159,7 +159,7 @@ def known_real_sizes() -> RealSizes:
         >>> known_real_sizes().rule("person").size_m
         1.72
     """
-    text = resources.files("poc_aug").joinpath("sizes.yaml").read_text("utf-8")
+    text = resources.files("poc_aug.presets").joinpath("sizes.yaml").read_text("utf-8")
     return RealSizes.from_dict(yaml.safe_load(text), "sizes.yaml")
 
 

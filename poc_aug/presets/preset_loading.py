@@ -1,4 +1,4 @@
-"""Recipes that ship with the package, by name: the YAML files in this folder.
+"""Recipes that ship with the package, by name: the YAML files in ``recipes/``.
 
 A file holds the fields of `poc_aug.recipe.Recipe`, and besides:
 
@@ -20,7 +20,7 @@ from poc_aug.labels.schema import SCHEMAS
 from poc_aug.presets.object_sizes import known_aspects, real_size
 from poc_aug.recipe import Recipe
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "recipes"
 
 
 def preset_names() -> list[str]:

@@ -192,12 +192,12 @@ def test_ctrl_c_is_reported_and_the_command_resumes(tmp_path: Path) -> None:
             assert job.poll() is None, job.communicate()
             time.sleep(0.02)
         os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the loader too
-        _, output = job.communicate(timeout=60)
+        _, output = job.communicate(timeout=250)
     assert job.returncode == 130, output
     assert "interrupted: what was made is kept" in output
     assert "Traceback" not in output
     (tmp_path / "hold").unlink()
-    done = subprocess.run(command, check=True, timeout=60, **settings)
+    done = subprocess.run(command, check=True, timeout=250, **settings)
     assert "cache: a.cache" in done.stdout
     with Cache.open(tmp_path / "a.cache") as cache:
         assert len(cache) == 5

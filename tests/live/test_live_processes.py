@@ -75,7 +75,7 @@ def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(100)
+        process.join(250)
     assert [process.exitcode for process in ranks] == [0, 0]
     assert sum(made for _, made in (results.get(), results.get())) == LENGTH
     seeds = [line.split()[1] for line in log.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""The camera of one frame, by the order of evidence in `poc_aug.camera`."""
+"""The camera of one frame, its horizon first of all, by the order of evidence in `poc_aug.camera`."""
 
 from __future__ import annotations
 
