@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from poc_aug.benchmarking.timing import Spread, interleaved, ratios, significant
 from poc_aug.benchmarking.wrapper_cost import bench_reading, decode_item, reading_time
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest
-from poc_aug.cli.object_sources import ObjectSource, load_objects
+from poc_aug.cli.object_sources import ObjectChoice, load_objects
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
@@ -98,7 +98,7 @@ def arms_of(frames: Frames, folder: Path, items: int, side: int) -> tuple[list[A
     count = len(base) * _VARIANTS
     samples = samples_of(base)
     arms = [Arm("base alone", base, [i // _VARIANTS for i in islice(cycle(range(count)), items)], 0)]
-    changes = ObjectSource(
+    changes = ObjectChoice(
         per_variant=(_OBJECTS, _OBJECTS), camera="cityscapes" if frames.name == "cityscapes" else None
     )
     sources = {"rendered": "rendered"}

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import Cityscapes
 
 from poc_aug import InsertionPipeline, OodLabels, POCAugmentedDataset, warm_cache
-from poc_aug.cli.object_sources import ObjectSource, load_objects
+from poc_aug.cli.object_sources import ObjectChoice, load_objects
 from poc_aug.losses import outlier_exposure
 
 OOD_ID, IGNORE_ID = 254, 255
@@ -66,7 +66,7 @@ def main() -> None:
     steps = 12 if options.smoke else options.steps
 
     base = Cityscapes(str(options.cityscapes), split="train", mode="fine", target_type="semantic")
-    recipe, inserter = load_objects("rendered", ObjectSource(camera="cityscapes"))
+    recipe, inserter = load_objects("rendered", ObjectChoice(camera="cityscapes"))
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch) / "cityscapes.cache"
         warm_cache(base, cache, InsertionPipeline(recipe, inserter), num_variants=1)

@@ -22,8 +22,8 @@ from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
 from poc_aug.labels.detect import find_schema, unknown_schema_explained
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.compose import compose_image

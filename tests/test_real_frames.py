@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import Cityscapes
 
 from poc_aug.cache import Cache
-from poc_aug.cli.object_sources import ObjectSource, load_objects
+from poc_aug.cli.object_sources import ObjectChoice, load_objects
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.datasets import camvid
 from poc_aug.generation.pipeline import InsertionPipeline
@@ -50,7 +50,7 @@ def made(request: pytest.FixtureRequest, real_data: Path, tmp_path_factory: pyte
     base = cityscapes(real_data) if frames == "cityscapes" else camvid_frames(real_data)
     source = "rendered" if objects == "rendered" else str(real_data / "objects" / "coco_mini" / "instances.json")
     camera = "cityscapes" if frames == "cityscapes" else None
-    recipe, inserter = load_objects(source, ObjectSource(camera=camera, per_variant=(1, 3)), schema=schema_of(base))
+    recipe, inserter = load_objects(source, ObjectChoice(camera=camera, per_variant=(1, 3)), schema=schema_of(base))
     path = tmp_path_factory.mktemp("real") / "frames.cache"
     report = warm_cache(base, path, InsertionPipeline(recipe, inserter), num_variants=VARIANTS)
     assert report.made == len(base) * VARIANTS
@@ -158,7 +158,7 @@ def test_real_frames_live_equal_prebuilt_ones(made: Any, real_data: Path) -> Non
     rendered = manifest.backends["inserter"]["inserter"] == "rendered"
     source = "rendered" if rendered else str(real_data / "objects" / "coco_mini" / "instances.json")
     camera = "cityscapes" if isinstance(base, Cityscapes) else None
-    recipe, inserter = load_objects(source, ObjectSource(camera=camera, per_variant=(1, 3)), schema=schema_of(base))
+    recipe, inserter = load_objects(source, ObjectChoice(camera=camera, per_variant=(1, 3)), schema=schema_of(base))
     prebuilt = POCAugmentedDataset(base, path, OodLabels(254), p=1.0, transforms=tensors, redraw="epoch")
     with POCAugmentedDataset(
         base, None, OodLabels(254), p=1.0, transforms=tensors, pipeline=InsertionPipeline(recipe, inserter)

@@ -15,9 +15,9 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
 from __future__ import annotations
 
+from poc_aug.cache.cache_path import has_manifest
 from poc_aug.cache.codec import CODECS, Codec
 from poc_aug.cache.manifest import MANIFEST, SCHEMA_VERSION, Manifest
-from poc_aug.cache.place import has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.verify import Problem, VerifyReport

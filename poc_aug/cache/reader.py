@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import lmdb
 
 from poc_aug.cache import registry
+from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.opening import check_opening, check_still_there
-from poc_aug.cache.place import absolute_path
 from poc_aug.cache.record import RecordError, decode_record, record_name
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import read_error, read_meta, shard_paths

@@ -15,9 +15,9 @@ from types import TracebackType
 import lmdb
 
 from poc_aug.cache import registry
+from poc_aug.cache.cache_path import absolute_path, has_manifest
 from poc_aug.cache.lock import FileLock, directory_lock
 from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
-from poc_aug.cache.place import absolute_path, has_manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.record_keys import encode_key

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from poc_aug.backends.known_models import ModelTask, default_model
 from poc_aug.cli.arguments import load_callable
-from poc_aug.cli.generation_options import ANNOTATORS, LOCATORS, PAINTERS, USER_DEFINED, GenerationOptions
+from poc_aug.cli.generation_options import ANNOTATORS, INSERTERS, LOCATORS, USER_DEFINED, GenerationOptions
 from poc_aug.cli.object_sources import construct
 from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
@@ -70,7 +70,7 @@ def plain_pipeline(
 
 def _check_names(options: GenerationOptions) -> None:
     for name, value, known in (
-        ("backend", options.backend, PAINTERS),
+        ("backend", options.backend, INSERTERS),
         ("annotator", options.annotator, ANNOTATORS),
         ("locator", options.locator, LOCATORS),
     ):
@@ -79,8 +79,8 @@ def _check_names(options: GenerationOptions) -> None:
 
 
 def _inserter(console: Console, options: GenerationOptions) -> Inserter:
-    name = options.backend or PAINTERS[0]
-    if name not in PAINTERS:
+    name = options.backend or INSERTERS[0]
+    if name not in INSERTERS:
         inserter: Inserter = construct(load_callable(name, "backend"), options.backend_args, name)
         return inserter
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
@@ -93,7 +93,7 @@ def _inserter(console: Console, options: GenerationOptions) -> Inserter:
 
 def _annotator(console: Console, recipe: Recipe, options: GenerationOptions) -> Annotator | None:
     # The user's own backend may know its masks; models that paint do not.
-    name = options.annotator or ("transformers" if options.backend in PAINTERS else "none")
+    name = options.annotator or ("transformers" if options.backend in INSERTERS else "none")
     if name == "none":
         return None
     if name not in ANNOTATORS:

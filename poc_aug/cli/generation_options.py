@@ -11,7 +11,7 @@ from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption, CommandOptions
 from poc_aug.cli.shared_options import SCHEMA
 
-PAINTERS = ("diffusion", "text-to-image")
+INSERTERS = ("diffusion", "text-to-image")
 ANNOTATORS = ("transformers", "grounded-sam", "sam3", "none")
 LOCATORS = ("auto", "prompt", "labels")
 USER_DEFINED = "'package.module:callable'"
@@ -40,7 +40,7 @@ class GenerationOptions(CommandOptions):
         str | None,
         CliOption(
             help="What paints: diffusion, text-to-image, or package.module:callable.",
-            takes=f"{', '.join(PAINTERS)}, or {USER_DEFINED}; null: what the objects bring",
+            takes=f"{', '.join(INSERTERS)}, or {USER_DEFINED}; null: what the objects bring",
             panel=_MODELS,
         ),
     ] = None

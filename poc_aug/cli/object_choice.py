@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ObjectSource:
+class ObjectChoice:
     """Which of a source's objects are inserted, and changes to its recipe.
 
     Attributes:
@@ -37,8 +37,8 @@ class ObjectSource:
         images: folder of the images of a COCO source; ``None``: found near it.
 
     Example:
-        >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
-        >>> source = ObjectSource(seed=7, camera="cityscapes", per_variant=(1, 2), exclude=["dog"])
+        >>> from poc_aug.cli.object_sources import ObjectChoice, load_recipe
+        >>> source = ObjectChoice(seed=7, camera="cityscapes", per_variant=(1, 2), exclude=["dog"])
         >>> recipe = load_recipe("poc-alt", source)
         >>> recipe.seed, recipe.objects_per_variant, "dog" in [spec.name for spec in recipe.objects]
         (7, (1, 2), False)

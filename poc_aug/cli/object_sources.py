@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from poc_aug.cli.object_choice import ObjectSource, choose
+from poc_aug.cli.object_choice import ObjectChoice, choose
 from poc_aug.errors import ObjectBankError, RecipeError, SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
@@ -18,7 +18,7 @@ from poc_aug.recipe import FrameSize, PixelSize, Recipe
 if TYPE_CHECKING:
     from poc_aug.backends.paste.bank import ObjectBank
 
-__all__ = ["ObjectSource", "construct", "load_objects", "load_recipe", "make_inserter"]
+__all__ = ["ObjectChoice", "construct", "load_objects", "load_recipe", "make_inserter"]
 
 _SOURCES = "rendered, a preset's name, a recipe .yaml, a folder of RGBA cut-outs, or a COCO instances .json"
 _RECIPES = "the name of a preset, or a recipe .yaml"
@@ -30,7 +30,7 @@ _STREET = "road"  # a schema with this class is one of streets
 
 def load_objects(
     source: str,
-    changes: ObjectSource | None = None,
+    changes: ObjectChoice | None = None,
     *,
     schema: LabelSchema | None = None,
     paper_sizes: bool = False,
@@ -54,14 +54,14 @@ def load_objects(
         ObjectBankError: a bank without a usable cut-out.
 
     Example:
-        >>> from poc_aug.cli.object_sources import ObjectSource, load_objects
-        >>> recipe, inserter = load_objects("rendered", ObjectSource(include=["ball", "barrel"], seed=3))
+        >>> from poc_aug.cli.object_sources import ObjectChoice, load_objects
+        >>> recipe, inserter = load_objects("rendered", ObjectChoice(include=["ball", "barrel"], seed=3))
         >>> [spec.name for spec in recipe.objects], recipe.seed, type(inserter).__name__
         (['ball', 'barrel'], 3, 'RenderedInserter')
     """
     from poc_aug.presets import load_preset, preset_names
 
-    changes = changes or ObjectSource()
+    changes = changes or ObjectChoice()
     path = Path(source)
     if source == "rendered":
         source = _RENDERED
@@ -98,7 +98,7 @@ def load_objects(
     raise _unknown(source, _SOURCES)
 
 
-def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes: bool = False) -> Recipe:
+def load_recipe(source: str, changes: ObjectChoice | None = None, *, paper_sizes: bool = False) -> Recipe:
     """The recipe of an object source alone, for backends that are given separately.
 
     Args:
@@ -112,13 +112,13 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
         RecipeError: a source without a recipe (cut-outs), or a recipe that is not valid.
 
     Example:
-        >>> from poc_aug.cli.object_sources import ObjectSource, load_recipe
-        >>> load_recipe("poc-alt", ObjectSource(include=["dog", "cat"], location=["road"])).location
+        >>> from poc_aug.cli.object_sources import ObjectChoice, load_recipe
+        >>> load_recipe("poc-alt", ObjectChoice(include=["dog", "cat"], location=["road"])).location
         ('road',)
     """
     from poc_aug.presets import load_preset, preset_names
 
-    changes = changes or ObjectSource()
+    changes = changes or ObjectChoice()
     _with_images({}, source, changes)
     path = Path(source)
     if source == "rendered":
@@ -148,7 +148,7 @@ def load_recipe(source: str, changes: ObjectSource | None = None, *, paper_sizes
     return changes.apply(Recipe.from_dict(recipe))
 
 
-def _rendered(recipe: Recipe, changes: ObjectSource) -> Recipe:
+def _rendered(recipe: Recipe, changes: ObjectChoice) -> Recipe:
     """The recipe of rendered objects, which are drawn true to scale: their sizes cannot be in pixels."""
     if isinstance(changes.sizes, PixelSize | FrameSize):
         raise SettingError(
@@ -165,7 +165,7 @@ def _no_paper_sizes(source: str) -> SettingError:
     return SettingError(
         f"{source}: no paper sizes",
         expected="a preset of a paper, such as poc-alt",
-        hint="leave paper_sizes out, and choose sizes: ObjectSource(sizes=PixelSize(min_px=200, max_px=500))",
+        hint="leave paper_sizes out, and choose sizes: ObjectChoice(sizes=PixelSize(min_px=200, max_px=500))",
         command="leave --paper-sizes out, and choose sizes: --sizes 200:500px",
     )
 
@@ -181,7 +181,7 @@ def _unknown(source: str, expected: str) -> SettingError:
     )
 
 
-def _with_images(settings: dict[str, Any], source: str, changes: ObjectSource) -> dict[str, Any]:
+def _with_images(settings: dict[str, Any], source: str, changes: ObjectChoice) -> dict[str, Any]:
     """The settings of an inserter, with the folder of images if one is given; only COCO files have one."""
     if changes.images is None:
         return settings
@@ -245,7 +245,7 @@ def _bank(
     own: dict[str, Any],
     settings: Mapping[str, Any],
     left_out: Sequence[str],
-    changes: ObjectSource | None = None,
+    changes: ObjectChoice | None = None,
     say: Callable[[str], None] | None = None,
 ) -> ObjectBank:
     """The bank that the settings name, with the chosen classes; its settings are removed from ``own``.
@@ -270,7 +270,7 @@ def _bank(
     else:
         images, exif = own.pop("images", None), own.pop("exif", "auto")
         bank = ObjectBank.from_coco(coco, images, exclude=(), exif=exif)
-    changes = changes or ObjectSource()
+    changes = changes or ObjectChoice()
     where = str(folder or coco)
     chosen = choose(bank.classes(), include, exclude or (), where)
     chosen = choose(chosen, changes.include, changes.exclude, where)
@@ -303,7 +303,7 @@ def _names(own: dict[str, Any], field: str) -> list[str] | None:
 
 
 def _paste(
-    settings: dict[str, Any], changes: ObjectSource, schema: LabelSchema | None, say: Callable[[str], None] | None
+    settings: dict[str, Any], changes: ObjectChoice, schema: LabelSchema | None, say: Callable[[str], None] | None
 ) -> tuple[Recipe, Inserter]:
     from poc_aug.backends.paste.bank import CITYSCAPES_COCO_CLASSES
     from poc_aug.backends.paste.paste_inserter import PasteInserter

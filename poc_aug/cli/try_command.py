@@ -7,9 +7,9 @@ from typing import Any
 import typer
 
 from poc_aug.cli.command_options import with_options
-from poc_aug.cli.effects import check_backend_options
 from poc_aug.cli.try_image import run_try
 from poc_aug.cli.try_options import TryOptions
+from poc_aug.cli.unused_options import check_backend_options
 
 
 @with_options(TryOptions)

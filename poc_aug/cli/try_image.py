@@ -14,9 +14,9 @@ from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.build_pipeline import build_pipeline
 from poc_aug.cli.console import console
-from poc_aug.cli.effects import check_camera_used, check_fields, check_reached
-from poc_aug.cli.object_choice import ObjectSource
+from poc_aug.cli.object_choice import ObjectChoice
 from poc_aug.cli.try_options import TryOptions
+from poc_aug.cli.unused_options import check_camera_used, check_fields, check_reached
 from poc_aug.environment import write_json
 from poc_aug.errors import DatasetError, SchemaError, SettingError
 from poc_aug.files.outputs import make_folder, writing
@@ -137,7 +137,7 @@ def _recipe(options: TryOptions, schema: LabelSchema | None) -> Recipe:
     if options.labels is None and not on:
         recipe = recipe.with_changes(locate_by="auto")
     check_fields(options.changes)
-    recipe = ObjectSource(seed=options.seed, extra=options.changes).apply(recipe)
+    recipe = ObjectChoice(seed=options.seed, extra=options.changes).apply(recipe)
     check_reached(options.changes, recipe, None)
     if options.horizon is not None:  # it applies to this picture, whichever camera is named
         recipe = recipe.with_changes(camera={**recipe.camera.model_dump(), "horizon": options.horizon})

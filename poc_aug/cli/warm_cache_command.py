@@ -11,10 +11,10 @@ from poc_aug.cli.arguments import load_dataset, parse_arguments
 from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
 from poc_aug.cli.command_options import with_options
 from poc_aug.cli.console import console
-from poc_aug.cli.effects import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.object_sources import load_objects, load_recipe
 from poc_aug.cli.progress import print_objects, print_report, warm_progress
 from poc_aug.cli.shared_options import DatasetArguments
+from poc_aug.cli.unused_options import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline

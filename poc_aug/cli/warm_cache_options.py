@@ -12,7 +12,7 @@ from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
 from poc_aug.cli.generation_options import GenerationOptions
-from poc_aug.cli.object_choice import ObjectSource
+from poc_aug.cli.object_choice import ObjectChoice
 from poc_aug.cli.shared_options import DATASET, KEYS
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
@@ -199,13 +199,13 @@ class WarmCacheOptions(GenerationOptions):
             raise SettingError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
         return int(parts[0]), int(parts[-1])
 
-    def source(self) -> ObjectSource:
+    def source(self) -> ObjectChoice:
         """Which objects, and what is changed in their recipe.
 
         Raises:
             SettingError: sizes, names or numbers that cannot be read.
         """
-        return ObjectSource(
+        return ObjectChoice(
             seed=self.seed,
             camera=self.camera,
             location=self.classes,

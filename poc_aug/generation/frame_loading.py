@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -60,6 +61,11 @@ class FrameDataset(Dataset[Any]):
             return UnreadableSample.of(key, error)
 
 
+def _leave_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal: it is for the main one, which ends the loader's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | UnreadableSample]:
     """Start to read frames, ahead of time if there are loader processes.
 
@@ -77,6 +83,7 @@ def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | Unreada
         batch_size=None,
         num_workers=workers,
         prefetch_factor=2 if workers else None,
+        worker_init_fn=_leave_interrupts if workers else None,
         # Without a generator of its own a loader draws its base seed from the global random state.
         generator=torch.Generator().manual_seed(0),
     )

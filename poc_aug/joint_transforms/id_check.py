@@ -16,8 +16,8 @@ from poc_aug.errors import LabelPolicyError, TransformError
 from poc_aug.items.canvas import AnyArray
 from poc_aug.items.container import LABEL_FIELDS
 from poc_aug.joint_transforms.transform_kinds import TransformKind
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.recipe import IGNORED
 

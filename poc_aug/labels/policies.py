@@ -9,7 +9,7 @@ import torch
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.labels.label_parameters import check_label_id, check_names, check_ring
-from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema, class_key, is_any
 from poc_aug.recipe import IGNORED
 

@@ -12,7 +12,7 @@ Gives: `LiveGenerator`.
 Nothing of CUDA ever crosses into a worker, whatever its start method, and requests of all workers share batches.
 
 In the processes that read, `live_generator` is what a dataset holds, and `client` sends a worker's requests. In the
-training process, `generation_process` starts, watches and ends the process. In the generation process, `server` runs
+training process, `process_supervisor` starts, watches and ends the process. In the generation process, `server` runs
 the pipeline, `request_sockets` receives requests, `request_queue` orders them, and `variant_locks` keeps several
 processes on one cache from generating the same variant. Between them are `messages` on sockets and `counters` in
 shared memory.

@@ -19,7 +19,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.client import Client
 from poc_aug.live.counters import LiveCounters
-from poc_aug.live.generation_process import GenerationProcess, check_main_guard
+from poc_aug.live.process_supervisor import GenerationProcess, check_main_guard
 from poc_aug.live.server import GenerationSetup
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Sample, Variant

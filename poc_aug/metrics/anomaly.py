@@ -10,7 +10,7 @@ import torch
 from poc_aug.errors import SettingError
 from poc_aug.metrics import ranked
 from poc_aug.metrics.metric_inputs import check_scores
-from poc_aug.metrics.metric_states import RankedMetric
+from poc_aug.metrics.ranked_metric import RankedMetric
 
 
 class AnomalySegmentation(RankedMetric):

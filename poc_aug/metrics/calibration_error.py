@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
-from poc_aug.metrics.metric_states import RankedMetric
+from poc_aug.metrics.ranked_metric import RankedMetric
 
 
 class SegmentationCalibration(RankedMetric):

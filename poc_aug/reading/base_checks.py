@@ -9,8 +9,8 @@ from poc_aug.errors import LabelPolicyError, NextStep
 from poc_aug.items import image_digest as digest
 from poc_aug.items.open_item import OpenItem
 from poc_aug.labels.label_digest import check_labels
-from poc_aug.labels.label_policy import ChecksBase, LabelPolicy
 from poc_aug.labels.policies import OodLabels
+from poc_aug.labels.policy_protocol import ChecksBase, LabelPolicy
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.types import Variant
 

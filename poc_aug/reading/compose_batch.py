@@ -10,8 +10,8 @@ import torch
 from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError
 from poc_aug.items.image_digest import describe, digest_of_pixels, grid_of, matches
 from poc_aug.labels.detect import find_schema
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.compose_tensors import blend_into, paint_into
 from poc_aug.types import Variant

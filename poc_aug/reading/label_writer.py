@@ -8,7 +8,7 @@ import torch
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.items.canvas import LabelCanvas
-from poc_aug.labels.label_policy import LabelPolicy
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.compose import paint_labels
 from poc_aug.recipe import IGNORED

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
-from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe
+from poc_aug.cli.object_sources import ObjectChoice, load_objects, load_recipe
 from poc_aug.errors import SettingError
 from tests.helpers.coco_cases import annotation, image, instances, picture
 from tests.helpers.command_line import run
@@ -64,7 +64,7 @@ def test_a_folder_of_images_in_yaml(coco: tuple[Path, Path], tmp_path: Path) -> 
 
 def test_a_folder_of_images_in_python_and_in_a_recipe_file(coco: tuple[Path, Path], tmp_path: Path) -> None:
     path, images = coco
-    _, inserter = load_objects(str(path), ObjectSource(images=images))
+    _, inserter = load_objects(str(path), ObjectChoice(images=images))
     assert isinstance(inserter, PasteInserter)
     assert len(inserter.bank) == 1
     file = tmp_path / "dogs.yaml"
@@ -73,12 +73,12 @@ def test_a_folder_of_images_in_python_and_in_a_recipe_file(coco: tuple[Path, Pat
     )
     assert len(load_objects(str(file))[1].bank) == 1  # type: ignore[attr-defined]
     file.write_text(yaml.safe_dump({"inserter": {"kind": "paste", "coco": str(path)}}))
-    assert len(load_objects(str(file), ObjectSource(images=images))[1].bank) == 1  # type: ignore[attr-defined]
+    assert len(load_objects(str(file), ObjectChoice(images=images))[1].bank) == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("source", ["rendered", "folder", "rendered.yaml"])
 def test_images_for_what_has_none_are_refused(tmp_path: Path, source: str) -> None:
-    changes = ObjectSource(images=tmp_path)
+    changes = ObjectChoice(images=tmp_path)
     if source == "folder":
         source = str(tmp_path / "cutouts")
         Path(source).mkdir()

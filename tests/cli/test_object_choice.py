@@ -13,7 +13,7 @@ from PIL import Image
 from poc_aug.backends.paste.bank import ObjectBank
 from poc_aug.backends.paste.bank_recipe import paste_recipe
 from poc_aug.backends.paste.paste_inserter import PasteInserter
-from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe, make_inserter
+from poc_aug.cli.object_sources import ObjectChoice, load_objects, load_recipe, make_inserter
 from poc_aug.errors import ObjectBankError, SettingError
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import load_preset
@@ -65,16 +65,16 @@ def names_of(loaded: tuple[Recipe, Any]) -> list[str]:
 @pytest.mark.parametrize("rule", [PIXELS, FrameSize(min_fraction=0.05, max_fraction=0.2)])
 def test_cut_outs_of_any_name_come_in_pixels(folder: Path, coco: Path, rule: PixelSize | FrameSize) -> None:
     for source in (folder, coco):
-        recipe, _ = load_objects(str(source), ObjectSource(sizes=rule))
+        recipe, _ = load_objects(str(source), ObjectChoice(sizes=rule))
         assert {spec.size or recipe.size for spec in recipe.objects} == {rule}
         assert "gizmo" in [spec.name for spec in recipe.objects]
 
 
 def test_cut_outs_in_metres_need_known_names(folder: Path) -> None:
-    for changes in (ObjectSource(), ObjectSource(sizes="metres")):
+    for changes in (ObjectChoice(), ObjectChoice(sizes="metres")):
         with pytest.raises(SettingError, match="'gizmo' is not known"):
             load_objects(str(folder), changes)
-    recipe, _ = load_objects(str(folder), ObjectSource(real_sizes=RealSizes.from_dict({"Gizmo": 0.4, "dog": 1.0})))
+    recipe, _ = load_objects(str(folder), ObjectChoice(real_sizes=RealSizes.from_dict({"Gizmo": 0.4, "dog": 1.0})))
     assert recipe.spec("gizmo").size == PerspectiveSize(size_m=0.4)
     assert recipe.spec("dog").size == PerspectiveSize(size_m=1.0)
     assert recipe.spec("car").size == real_size("car")
@@ -96,14 +96,14 @@ def test_paste_recipe_takes_text_tables_and_metres_by_class(folder: Path) -> Non
 
 
 def test_presets_and_recipe_files_come_in_pixels(tmp_path: Path, folder: Path) -> None:
-    recipe = load_recipe("poc-alt", ObjectSource(sizes=PIXELS))
+    recipe = load_recipe("poc-alt", ObjectChoice(sizes=PIXELS))
     assert {spec.size or recipe.size for spec in recipe.objects} == {PIXELS}
     path = tmp_path / "mine.yaml"
     path.write_text(f"inserter: {{kind: paste, folder: {folder}}}\nrecipe: {{objects: [dog, gizmo]}}")
-    loaded, _ = load_objects(str(path), ObjectSource(sizes=PIXELS))
+    loaded, _ = load_objects(str(path), ObjectChoice(sizes=PIXELS))
     assert loaded.size == PIXELS
     path.write_text(f"inserter: {{kind: paste, folder: {folder}, shadow: false}}")
-    loaded, inserter = load_objects(str(path), ObjectSource(sizes=PIXELS, exclude=["car"]))
+    loaded, inserter = load_objects(str(path), ObjectChoice(sizes=PIXELS, exclude=["car"]))
     assert names_of((loaded, inserter)) == ["dog", "gizmo"]
     assert isinstance(inserter, PasteInserter)
     assert not inserter.shadow
@@ -112,15 +112,15 @@ def test_presets_and_recipe_files_come_in_pixels(tmp_path: Path, folder: Path) -
 def test_rendered_objects_cannot_be_in_pixels() -> None:
     for rule in (PIXELS, FrameSize()):
         with pytest.raises(SettingError, match=r"metres(.|\n)*need its camera") as caught:
-            load_objects("rendered", ObjectSource(sizes=rule))
+            load_objects("rendered", ObjectChoice(sizes=rule))
         assert "kind pixels" not in caught.value.on_command_line()
         assert "camera={horizon: 0.45}" in caught.value.on_command_line()
-    assert load_objects("rendered", ObjectSource(sizes="metres"))[0] == load_preset("obstacles")
+    assert load_objects("rendered", ObjectChoice(sizes="metres"))[0] == load_preset("obstacles")
 
 
 def test_real_sizes_with_sizes_in_pixels_are_an_error() -> None:
     with pytest.raises(SettingError, match=r"real sizes .* with sizes of 6:12px"):
-        ObjectSource(sizes=PIXELS, real_sizes=RealSizes.from_dict({"dog": 1}))
+        ObjectChoice(sizes=PIXELS, real_sizes=RealSizes.from_dict({"dog": 1}))
 
 
 @pytest.mark.parametrize("source", ["folder", "coco"])
@@ -144,34 +144,34 @@ def test_classes_of_a_bank(source: str, request: pytest.FixtureRequest) -> None:
         ({"include": ["car", "dog"], "exclude": ["dog"]}, ["car"]),
     ]
     for changes, expected in chosen:
-        assert names_of(load_objects(path, ObjectSource(sizes=PIXELS, **changes))) == expected
+        assert names_of(load_objects(path, ObjectChoice(sizes=PIXELS, **changes))) == expected
     misspelt: list[tuple[dict[str, Any], str]]
     misspelt = [({"include": ["gismo"]}, "gismo"), ({"exclude": ["gismo"]}, "gismo")]
     for changes, word in misspelt:
         with pytest.raises(SettingError, match=word) as caught:
-            load_objects(path, ObjectSource(sizes=PIXELS, **changes))
+            load_objects(path, ObjectChoice(sizes=PIXELS, **changes))
         assert "did you mean 'gizmo'?" in caught.value.hint
         assert "car, dog, gizmo" in caught.value.expected
     with pytest.raises(SettingError, match="no object"):
-        load_objects(path, ObjectSource(sizes=PIXELS, include=["dog"], exclude=["dog"]))
+        load_objects(path, ObjectChoice(sizes=PIXELS, include=["dog"], exclude=["dog"]))
 
 
 def test_objects_of_recipes() -> None:
-    assert names_of(load_objects("rendered", ObjectSource(include=["ball", "Fallen_Barrel"]))) == [
+    assert names_of(load_objects("rendered", ObjectChoice(include=["ball", "Fallen_Barrel"]))) == [
         "ball",
         "fallen barrel",
     ]
     whole = load_preset("poc-alt")
-    left = load_recipe("poc-alt", ObjectSource(exclude=["dog"]))
+    left = load_recipe("poc-alt", ObjectChoice(exclude=["dog"]))
     assert left.objects == tuple(spec for spec in whole.objects if spec.name != "dog")
     with pytest.raises(SettingError, match="has no 'bal'") as caught:
-        load_objects("rendered", ObjectSource(include=["bal"]))
+        load_objects("rendered", ObjectChoice(include=["bal"]))
     assert "'ball'" in caught.value.hint
 
 
 def test_a_street_leaves_its_own_classes_out_and_says_so(coco: Path) -> None:
     said: list[str] = []
-    changes = ObjectSource(sizes=PIXELS)
+    changes = ObjectChoice(sizes=PIXELS)
     assert names_of(load_objects(str(coco), changes, schema=STREET, say=said.append)) == ["dog", "gizmo"]
     assert len(said) == 1
     assert "car" in said[0]
@@ -179,15 +179,15 @@ def test_a_street_leaves_its_own_classes_out_and_says_so(coco: Path) -> None:
     said.clear()
     for schema in (INDOOR, SCHEMAS["voc"], None):
         assert names_of(load_objects(str(coco), changes, schema=schema, say=said.append)) == ["car", "dog", "gizmo"]
-    asked = ObjectSource(sizes=PIXELS, include=["car", "dog"])
+    asked = ObjectChoice(sizes=PIXELS, include=["car", "dog"])
     assert names_of(load_objects(str(coco), asked, schema=STREET, say=said.append)) == ["car", "dog"]
     assert not said
     with pytest.raises(ObjectBankError, match="labelled in street datasets: car"):
-        load_objects(str(coco), ObjectSource(sizes=PIXELS, exclude=["dog", "gizmo"]), schema=STREET)
+        load_objects(str(coco), ObjectChoice(sizes=PIXELS, exclude=["dog", "gizmo"]), schema=STREET)
 
 
 def test_the_chosen_bank_is_the_bank_of_these_classes(coco: Path) -> None:
-    _, inserter = load_objects(str(coco), ObjectSource(sizes=PIXELS), schema=STREET)
+    _, inserter = load_objects(str(coco), ObjectChoice(sizes=PIXELS), schema=STREET)
     assert isinstance(inserter, PasteInserter)
     expected = ObjectBank.from_coco(coco, coco.parent / "images", exclude=("car",))
     assert inserter.bank.describe() == expected.describe()
@@ -215,4 +215,4 @@ def test_a_recipe_file_names_classes_and_may_name_cars(tmp_path: Path, coco: Pat
 
 def test_a_field_is_given_once() -> None:
     with pytest.raises(SettingError, match="seed of the recipe given twice"):
-        load_recipe("poc-alt", ObjectSource(seed=1, extra={"seed": 2}))
+        load_recipe("poc-alt", ObjectChoice(seed=1, extra={"seed": 2}))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from poc_aug.cli.object_sources import ObjectSource, load_objects, load_recipe
+from poc_aug.cli.object_sources import ObjectChoice, load_objects, load_recipe
 from poc_aug.errors import RecipeError, SettingError
 from poc_aug.presets import load_preset
 from poc_aug.recipe import CAMERAS
@@ -29,7 +29,7 @@ def test_recipes_of_rendered_objects() -> None:
 
 
 def test_changes_apply_to_a_recipe_alone() -> None:
-    changes = ObjectSource(seed=7, camera="cityscapes", location=["road", "sidewalk"], per_variant=(1, 2))
+    changes = ObjectChoice(seed=7, camera="cityscapes", location=["road", "sidewalk"], per_variant=(1, 2))
     recipe = load_recipe("poc-alt", changes, paper_sizes=True)
     assert recipe.seed == 7
     assert recipe.camera == CAMERAS["cityscapes"]
@@ -43,7 +43,7 @@ def test_recipe_files_are_bare_or_with_an_inserter(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     recipe.to_yaml(path)
     assert load_recipe(str(path)) == recipe
-    assert load_recipe(str(path), ObjectSource(seed=3)).seed == 3
+    assert load_recipe(str(path), ObjectChoice(seed=3)).seed == 3
     path.write_text(yaml.safe_dump({"recipe": recipe.to_dict(), "inserter": {"kind": "rendered"}}))
     assert load_recipe(str(path)) == recipe
     path.write_text(yaml.safe_dump({"recipe": recipe.to_dict()}))

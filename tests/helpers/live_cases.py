@@ -16,8 +16,8 @@ from PIL import Image
 
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.live.generation_process import GenerationProcess
 from poc_aug.live.live_generator import LiveGenerator
+from poc_aug.live.process_supervisor import GenerationProcess
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 

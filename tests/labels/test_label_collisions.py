@@ -17,8 +17,8 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import LabelPolicyError, SchemaError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.presets import preset_ids, preset_names
 from poc_aug.recipe import IGNORED

@@ -7,8 +7,8 @@ import torch
 
 from poc_aug.errors import LabelPolicyError
 from poc_aug.generation.parts import resolve_parts
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.recipe import IGNORED, ObjectSpec
 from poc_aug.types import Part

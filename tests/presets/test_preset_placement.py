@@ -14,7 +14,7 @@ from torchvision.datasets import Cityscapes
 from poc_aug import seeding
 from poc_aug.cache import Cache
 from poc_aug.camera import find_camera
-from poc_aug.cli.object_sources import ObjectSource, load_recipe
+from poc_aug.cli.object_sources import ObjectChoice, load_recipe
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.regions import ValidArea, find_region
@@ -59,7 +59,7 @@ def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[st
 @pytest.mark.parametrize("name", ["poc-alt", "poc-coco", "genval"])
 def test_on_cityscapes_objects_find_a_place(real_data: Path, name: str, paper: bool) -> None:
     schema = SCHEMAS["cityscapes-labelIds"]
-    recipe = load_recipe(name, ObjectSource(camera="cityscapes"), paper_sizes=paper)
+    recipe = load_recipe(name, ObjectChoice(camera="cityscapes"), paper_sizes=paper)
     attempts = first_rung = 0
     found = 0
     for labels in label_maps(real_data):
@@ -93,7 +93,7 @@ def test_on_small_frames_metres_find_more_places_than_the_papers_pixels(real_dat
 
 def test_boxes_follow_from_metres_and_depth(real_data: Path) -> None:
     schema = SCHEMAS["cityscapes-labelIds"]
-    recipe = load_recipe("poc-alt", ObjectSource(camera="cityscapes"))
+    recipe = load_recipe("poc-alt", ObjectChoice(camera="cityscapes"))
     labels = label_maps(real_data)[0]
     checked = 0
     for name, regions in places(recipe, labels, schema).items():
@@ -138,7 +138,7 @@ def test_with_paper_sizes_boxes_keep_the_papers_limits(real_data: Path) -> None:
 
 def test_a_whole_run_on_a_real_frame_places_every_object_and_labels_it(real_data: Path, tmp_path: Path) -> None:
     base = Subset(cityscapes(real_data), [1])
-    recipe = load_recipe("poc-alt", ObjectSource(camera="cityscapes"))
+    recipe = load_recipe("poc-alt", ObjectChoice(camera="cityscapes"))
     path = tmp_path / "alt.cache"
     report = warm_cache(base, path, InsertionPipeline(recipe, EllipseInserter()), num_variants=len(recipe.objects))
     assert report.made == len(recipe.objects)

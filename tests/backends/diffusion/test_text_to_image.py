@@ -20,8 +20,8 @@ from poc_aug.generation.cut_out import cut_out
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import Tile, contact_sheet
-from poc_aug.labels.label_policy import LabelPolicy
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.masks import dilate
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED, InpaintPass, ObjectSpec, PixelSize

@@ -21,7 +21,7 @@ class RankedMetric(Metric):  # type: ignore[misc]
 
     Example:
         >>> import torch
-        >>> from poc_aug.metrics.metric_states import RankedMetric
+        >>> from poc_aug.metrics.ranked_metric import RankedMetric
         >>> class Median(RankedMetric):
         ...     def __init__(self):
         ...         super().__init__("depths")

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from poc_aug.camera import has_pose
-from poc_aug.cli.generation_options import PAINTERS, GenerationOptions
+from poc_aug.cli.generation_options import INSERTERS, GenerationOptions
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import RecipeError, SettingError
 from poc_aug.items.open_item import open_item
@@ -46,7 +46,7 @@ def check_backend_options(options: GenerationOptions) -> None:
                 "leave it out: the labels say where cut-outs and rendered objects may stand",
             )
         return
-    own = options.backend not in PAINTERS
+    own = options.backend not in INSERTERS
     annotator = options.annotator or ("none" if own else "transformers")
     plain = annotator == "none" or ":" in annotator
     if own and "model" in given:
