@@ -184,16 +184,15 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     return dataset
 
 
-def load_base_dataset(name: str | None, arguments: Sequence[str] | None) -> Any:
-    """Build the dataset that a cache was made from; ``arguments`` are its ``key=value`` pairs.
+def given_dataset(name: str | None) -> str:
+    """The dataset that a command reads a cache with, which has to be named.
 
     Raises:
-        SettingError: no dataset is named, or an argument cannot be read.
-        DatasetError: as in `load_dataset`.
+        SettingError: no dataset is named.
     """
     if name is None:
         raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
-    return load_dataset(name, parse_arguments(arguments or []))
+    return name
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
-from poc_aug.cli.arguments import load_base_dataset
+from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, SchemaName, Workers
 from poc_aug.files.outputs import make_folder
@@ -26,9 +26,10 @@ def bench_command(
     out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
 ) -> None:
     """Measure your dataset with and without the wrapper: samples/s, time per stage, MB per sample."""
-    base = load_base_dataset(dataset, arguments)
+    name = given_dataset(dataset)  # these two first: loading a dataset can take long
     if out is not None:
         make_folder(out.parent)
+    base = load_dataset(name, parse_arguments(arguments or []))
     result = bench_reading(base, cache, schema=schema, keys=keys, workers=workers, items=items, repeats=repeats)
     print_result(console, result)
     if out is not None:

@@ -9,7 +9,7 @@ import typer
 from PIL import Image
 
 from poc_aug.cache import Cache
-from poc_aug.cli.arguments import load_base_dataset
+from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
 from poc_aug.errors import SettingError
@@ -29,8 +29,9 @@ def preview_command(
 ) -> None:
     """Draw a contact sheet: before, after, masks with class and score, close-up."""
     _check_picture_name(out)
-    base = load_base_dataset(dataset, arguments)
+    name = given_dataset(dataset)  # these two first: loading a dataset can take long
     make_folder(out.parent)
+    base = load_dataset(name, parse_arguments(arguments or []))
     with Cache.open(cache) as opened:
         tiles = tiles_of(base, opened, count, keys=keys)
         sheet = contact_sheet(tiles, width_px=width, sigma_px=sigma)

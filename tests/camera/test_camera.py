@@ -343,5 +343,5 @@ def test_a_cache_of_an_older_estimator_is_read_but_not_continued(tmp_path: Path)
     for number in range(2):
         _, before = Frames(2)[number]
         assert (np.asarray(dataset[number][1]) != np.asarray(before)).any()
-    with pytest.raises(CacheMismatchError, match=r"(?s)horizon.*estimator.*estimates horizons otherwise"):
+    with pytest.raises(CacheMismatchError, match=r"(?s)horizon.*estimator.*estimates horizons differently"):
         warm_cache(Frames(2), path, pipeline, num_variants=2, workers=0)
