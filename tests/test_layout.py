@@ -205,6 +205,34 @@ def test_every_module_imports_alone() -> None:
     assert run.returncode == 0, run.stderr
 
 
+def test_the_engine_knows_no_insertion() -> None:
+    # Shifts of whole frames are to run through it too.
+    reached, ahead = set[str](), ["poc_aug.generation.engine", "poc_aug.generation.job"]
+    while ahead:
+        reached.add(module := ahead.pop())
+        ahead += [other for other in imports(module) if other not in reached]
+    insertions = (
+        "places",
+        "regions",
+        "scene",
+        "cut_out",
+        "acceptance",
+        "pipeline",
+        "insertion_jobs",
+        "insertion_stages",
+    )
+    assert not reached & {f"poc_aug.generation.{name}" for name in (*insertions, "insertion_stages")}
+
+
+def test_nothing_is_imported_from_the_package_itself() -> None:
+    # Its lazy names would hide a circle.
+    lazy = set(poc_aug._HOMES)
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.ImportFrom) and node.module == "poc_aug":
+                assert not {alias.name for alias in node.names} & lazy, module
+
+
 @pytest.mark.parametrize("name", ["dataset", "generation", "reading", "live", "cache"])
 def test_the_core_imports_no_backend(name: str) -> None:
     assert not {other for other in unit_imports()[name] if other.startswith("backends")}

@@ -77,7 +77,7 @@ class CommandOptions(BaseModel):
         except pydantic.ValidationError as error:
             wrong = list(dict.fromkeys(str(item["loc"][0]) for item in error.errors()))
             raise SettingError(
-                f"{where}: " + "; ".join(f"{name} = {values[name]!r}" for name in wrong),
+                f"{where}: " + "; ".join(f"{name} = {values.get(name)!r}" for name in wrong),
                 expected="; ".join(f"{name}: {expected[name]}" for name in wrong),
             ) from error
 

@@ -162,10 +162,9 @@ class WarmCacheOptions(GenerationOptions):
         """Read and check a YAML file of options; the dataset is ``{type: ..., args: {...}}`` or its name.
 
         Raises:
-            RecipeError: not a readable YAML file.
-            SettingError: as in `from_values`.
+            SettingError: not a readable YAML file, or as in `from_values`.
         """
-        values = read_yaml(path)
+        values = read_yaml(path, SettingError)
         cls.from_values(values, str(path))
         return values
 

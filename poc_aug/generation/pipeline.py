@@ -72,7 +72,7 @@ class InsertionPipeline:
         self.locator = locator
         self.schema = schema
         self.batch_size = batch_size
-        self._checked = False
+        self._checked: tuple[object, ...] = ()
         check_sizes(recipe, inserter)
 
     def describe(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class InsertionPipeline:
     def with_schema(self, schema: LabelSchema | None) -> InsertionPipeline:
         """The same pipeline for a dataset of another label schema."""
         other = copy.copy(self)  # the sizes were checked with the recipe: they do not depend on the schema
-        other.schema, other._checked = schema, False
+        other.schema = schema
         return other
 
     def for_dataset(self, schema: LabelSchema | None) -> InsertionPipeline:
@@ -109,14 +109,17 @@ class InsertionPipeline:
         return self if schema is None else self.with_schema(schema)
 
     def check(self) -> None:
-        """Check, before any long work, that the recipe fits the schema and the backends; done once per pipeline.
+        """Check, before any long work, that the recipe fits the schema and the backends.
+
+        A second call does nothing, unless one of them has been replaced.
 
         Raises:
             SchemaError: the recipe names a class to stand on, and the schema is unknown or does not have it.
             RecipeError: an object needs a camera, and no frame can have one; or there is no locator, and the recipe
                 asks for one.
         """
-        if self._checked:
+        parts = (self.recipe, self.inserter, self.annotator, self.locator, self.schema)
+        if self._checked and all(was is now for was, now in zip(self._checked, parts, strict=True)):
             return
         places = self.places
         places.check_locator()
@@ -127,7 +130,7 @@ class InsertionPipeline:
         for spec in self.recipe.objects:
             check_known(spec, self.recipe, self.inserter, self.schema)
             places.check_object(spec)
-        self._checked = True
+        self._checked = parts
 
     def check_sample(self, sample: Sample, *, labels_checked: bool = False) -> CheckedSample:
         """Check that a sample fits recipe and schema, see `poc_aug.generation.sample_checks.check_sample`."""

@@ -69,6 +69,18 @@ def test_each_sample_is_checked_and_each_variant_drawn_once(tmp_path: Path, monk
     assert calls == {"distinct_ids": 3, "check_sample": 3, "find_camera": 3, "draw_objects": 3, **once_a_run}
 
 
+def test_a_pipeline_with_another_part_is_checked_again() -> None:
+    ready, sample = pipeline().with_schema(SCHEMA), make_sample()
+    ready.generate(sample)
+    ready.schema = None
+    with pytest.raises(SchemaError, match="label schema is not known"):
+        ready.generate(sample)
+    ready.schema = SCHEMA
+    ready.recipe = ready.recipe.with_changes(location=("moon",))
+    with pytest.raises(SchemaError, match=r"moon.*no such class"):
+        ready.generate(sample)
+
+
 def test_steps_add_up_to_one_run(tmp_path: Path) -> None:
     whole, steps = tmp_path / "whole.cache", tmp_path / "steps.cache"
     warm_cache(Frames(6), whole, pipeline(), num_variants=3, workers=2)
