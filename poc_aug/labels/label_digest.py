@@ -32,7 +32,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -88,13 +88,26 @@ def label_digest_of_sample(sample: Sample, schema: LabelSchema | None, *, checke
     return label_digest_of(canvas, schema, sample.key, checked=checked)
 
 
+class ProbesLabels(Protocol):
+    """A label map of which single points can be read: a `LabelCanvas`, or points that have been read already."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        """The ids where these rows and columns cross, row by row."""
+        ...
+
+
 def check_labels(
     stored: bytes,
-    labels: LabelCanvas,
+    labels: ProbesLabels,
     schema: LabelSchema,
     key: str,
-    cache: Path,
-    stored_schema: str | None,
+    cache: Path | None,
+    stored_schema: str | None = None,
     *,
     partial: bool = False,
     checked: bool = False,
@@ -106,7 +119,7 @@ def check_labels(
         labels: the labels under the same key now.
         schema: the schema that they are read by.
         key: the sample's key.
-        cache: path of the cache.
+        cache: path of the cache; ``None`` if it is not known here.
         stored_schema: name of the schema that the cache was made with.
         partial: ``schema`` names only some of the base's classes; any other id is another class.
         checked: the schema is known to have all ids of the labels (`LabelSchema.check_ids`): not checked again.
@@ -130,6 +143,7 @@ def check_labels(
     if comparison.same():
         return comparison.compared_any
     known, again = ", ".join(SCHEMAS), "if the cache was made with a wrong schema, make it again"
+    made = "the variant was made" if cache is None else f"the cache {str(cache)!r} was made (schema {stored_schema!r})"
     height, width = labels.size_hw
     rows, cols = grid_of(height), grid_of(width)
     points = "".join(
@@ -137,8 +151,8 @@ def check_labels(
         for place, classes in comparison.examples()
     )
     raise SchemaError(
-        f"labels of {key!r}, read by schema {schema.name!r}, show other classes than when the cache {str(cache)!r} was "
-        f"made (schema {stored_schema!r}): {comparison.off} of {comparison.compared} points differ, such as{points}",
+        f"labels of {key!r}, read by schema {schema.name!r}, show other classes than when {made}: "
+        f"{comparison.off} of {comparison.compared} points differ, such as{points}",
         expected="the labels that the cache was made from, in any ids, and their schema",
         hint=f"pass the schema of these labels: schema=FILE, or one of {known}; if they are another annotation of "
         f"the same images, such as predictions: check_labels=False; {again}",
@@ -218,7 +232,7 @@ def _named(classes: Sequence[_Names], index: int) -> str:
     return repr("/".join(sorted(classes[index - 1])) or "another class") if index else "ignored"
 
 
-def _probed(labels: LabelCanvas) -> list[int]:
+def _probed(labels: ProbesLabels) -> list[int]:
     height, width = labels.size_hw
     return labels.probe(grid_of(height), grid_of(width))
 
