@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,8 @@ from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.compose_tensors import blend_into, paint_into
 from poc_aug.types import Variant
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def compose_batch(
@@ -36,21 +38,24 @@ def compose_batch(
     the host waits for the device only to check the images.
 
     Args:
-        images: uint8, or floating point in [0, 1]: ``[B, 3, H, W]`` RGB, or ``[3, H, W]`` with one variant. Not
-            modified.
+        images: uint8, or float16, bfloat16, float32 or float64 in [0, 1]: ``[B, 3, H, W]`` RGB, or ``[3, H, W]`` with
+            one variant. Not modified.
         labels: integer ``[B, H, W]`` or ``[H, W]``, on the same device. Not modified.
         variants: one per image, as `poc_aug.Cache.get` returns them; ``None``: that image shows no object.
-        label_policy: turns class names into label ids; default ``OodLabels(254)``.
+        label_policy: turns class names into label ids; default ``OodLabels(254)``. Without a schema, whether the
+            labels hold its ids already is not checked, because that would mean reading all of them.
         schema: schema of the labels, its name, or a YAML file; ``None``: not known.
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
-        check_images: compare 256 pixels of each image with those of the frame that its variant was made for.
+        check_images: check at 256 pixels of each image that floating point is in [0, 1], and compare them with those of
+            the frame that its variant was made for. With ``False`` neither is checked: images of another range, or
+            normalised ones, come out wrong without an error.
 
     Returns:
         New images and labels of the same shapes and dtypes.
 
     Raises:
         CacheDatasetMismatchError: an image is not the one that its variant was made for.
-        ItemFormatError: tensors of other shapes or dtypes, or not one variant per image.
+        ItemFormatError: tensors of other shapes, dtypes or ranges, or not one variant (or ``None``) per image.
         LabelPolicyError: an inserted class without a label id, or an id that the labels cannot hold.
         SettingError: a feather wider than the patches hold pixels for.
 
@@ -76,7 +81,8 @@ def compose_batch(
         >>> images[0, 0, 2]
         tensor([0.0000, 0.0000, 0.0000, 0.7843, 0.7843, 0.0000])
     """
-    _check_form(images, labels, len(variants))
+    _check_form(images, labels)
+    _check_variants(variants, len(images) if images.ndim == 4 else 1)
     policy = OodLabels() if label_policy is None else label_policy
     known = find_schema(None, schema)
     insertions = [() if variant is None else variant.insertions for variant in variants]
@@ -95,11 +101,11 @@ def compose_batch(
     return images, labels
 
 
-def _check_form(images: torch.Tensor, labels: torch.Tensor, variants: int) -> None:
-    if images.ndim not in (3, 4) or images.shape[-3] != 3 or not _is_image(images.dtype):
+def _check_form(images: torch.Tensor, labels: torch.Tensor) -> None:
+    if images.ndim not in (3, 4) or images.shape[-3] != 3 or images.dtype not in (torch.uint8, *_FLOATS):
         raise ItemFormatError(
             f"compose_batch: images are a {images.dtype} tensor of shape {list(images.shape)}",
-            expected="uint8, or floating point in [0, 1]: [B, 3, H, W] or [3, H, W]",
+            expected="uint8, or float16, bfloat16, float32 or float64 in [0, 1]: [B, 3, H, W] or [3, H, W]",
         )
     wanted = (*images.shape[:-3], *images.shape[-2:])
     if labels.shape != wanted or labels.is_floating_point() or labels.dtype == torch.bool:
@@ -113,25 +119,34 @@ def _check_form(images: torch.Tensor, labels: torch.Tensor, variants: int) -> No
         raise ItemFormatError(
             f"compose_batch: images are on {images.device}, labels on {labels.device}", expected="one device for both"
         )
-    count = len(images) if images.ndim == 4 else 1
-    if variants != count:
+
+
+def _check_variants(variants: Sequence[Variant | None], count: int) -> None:
+    expected = "one variant or None per image; None for an image without objects"
+    if isinstance(variants, Variant) or not isinstance(variants, Collection):
         raise ItemFormatError(
-            f"compose_batch: {variants} variants for {count} images",
-            expected="one per image; None for an image without objects",
+            f"compose_batch: variants is a {type(variants).__name__}, not a list",
+            expected=expected,
+            hint="for a single image, pass a list of one: [variant]",
         )
-
-
-def _is_image(dtype: torch.dtype) -> bool:
-    return dtype == torch.uint8 or dtype.is_floating_point
+    if len(variants) != count:
+        raise ItemFormatError(f"compose_batch: {len(variants)} variants for {count} images", expected=expected)
+    for number, variant in enumerate(variants):
+        if not isinstance(variant, Variant | None):
+            raise ItemFormatError(
+                f"compose_batch: variants[{number}] is a {type(variant).__name__}",
+                expected=expected,
+                hint="pass what cache.get(key, index) returns for each image; a variant holds all objects of its image",
+            )
 
 
 def _check_images(images: torch.Tensor, variants: Sequence[Variant | None]) -> None:
     height, width = images.shape[-2:]
     rows, cols = (torch.tensor(grid_of(side), device=images.device) for side in (height, width))
     grids = images[:, :, rows[:, None], cols]
+    grids = grids.detach().permute(0, 2, 3, 1).cpu()  # the host waits here, once per batch
     if grids.is_floating_point():
-        grids = (grids.float() * 255).round().clamp(0, 255).to(torch.uint8)
-    grids = grids.permute(0, 2, 3, 1).cpu()  # the host waits here, once per batch
+        grids = _levels(grids.float())
     for number, (variant, grid) in enumerate(zip(variants, grids, strict=True)):
         if variant is None or not variant.insertions:
             continue
@@ -144,3 +159,15 @@ def _check_images(images: torch.Tensor, variants: Sequence[Variant | None]) -> N
                 hint="take the variant with the key of the image; transform after compose_batch; "
                 "check_images=False skips this check",
             )
+
+
+def _levels(pixels: torch.Tensor) -> torch.Tensor:
+    """Floating point in [0, 1] as uint8; what rounds to no level of 255 is refused, NaN too."""
+    levels = (pixels * 255).round()
+    if not ((levels >= 0) & (levels <= 255)).all():
+        raise ItemFormatError(
+            f"compose_batch: images of floating point hold values from {pixels.min():.4g} to {pixels.max():.4g}",
+            expected="values in [0, 1], or uint8",
+            hint="compose before normalising; divide values of 0 to 255 by 255: compose_batch(images / 255, ...)",
+        )
+    return levels.to(torch.uint8)

@@ -1,13 +1,14 @@
 """Composing on tensors where they lie, GPUs included: the same picture as `poc_aug.reading.compose` within 1/255.
 
-All that a batch needs goes to its device in one copy; masks are feathered together, by kornia's `gaussian_blur2d`, and
-nothing is read back, so the host never waits for the device. Colours are float32 and rounded to whole levels of 255
-where `poc_aug.reading.compose` rounds them: the two differ only if the two Gaussians, whose sums have another order,
-round an opacity to another level, and then by one level at most.
+All that a batch needs goes to its device in one copy; masks of similar sizes are feathered together, by kornia's
+`gaussian_blur2d`, and nothing is read back, so the host never waits for the device. Colours are float32 and rounded to
+whole levels of 255 where `poc_aug.reading.compose` rounds them: the two differ only if the two Gaussians, whose sums
+have another order, round an opacity to another level, and then by one level at most.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,6 +22,8 @@ from poc_aug.types import Insertion
 
 # torch computes little with these; the same bits as signed integers can be filled.
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+# Masks that take no more than this together are not worth a convolution of their own.
+_FEW_PIXELS = 128 * 128
 
 
 def blend_into(
@@ -50,10 +53,15 @@ def blend_into(
             check_feather(insertion, sigma_px)
     if not jobs:
         return
-    masks = _stacked([insertion.mask for _, insertion in jobs if insertion.alpha is None])
+    masks = [insertion.mask for _, insertion in jobs if insertion.alpha is None]
+    groups = _groups([(mask.shape[0], mask.shape[1]) for mask in masks])
+    stacks = [_stacked([masks[number] for number in group]) for group in groups]
     fields = [field for _, insertion in jobs for field in (insertion.patch, insertion.alpha, insertion.shade)]
-    masks, *moved = _moved([masks, *(field for field in fields if field is not None)], images.device)
-    feathered, sent = iter(_feathered(masks, sigma_px)), iter(moved)
+    moved = _moved([*stacks, *(field for field in fields if field is not None)], images.device)
+    covers: dict[int, torch.Tensor] = {}
+    for group, stack in zip(groups, moved[: len(groups)], strict=True):
+        covers.update(zip(group, _feathered(stack, sigma_px), strict=True))
+    feathered, sent = (covers[number] for number in range(len(masks))), iter(moved[len(groups) :])
     for number, insertion in jobs:
         patch = next(sent).flip(0) if bgr else next(sent)
         h, w = insertion.box_yxhw[2:]
@@ -74,9 +82,24 @@ def _blend_patch(pixels: torch.Tensor, patch: torch.Tensor, cover: torch.Tensor,
     pixels.copy_(torch.where(touched, mixed / 255, pixels) if is_float else mixed)
 
 
+def _groups(sizes_hw: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Masks, by number, that are padded to one size together: at most to twice their own pixels, or to a few."""
+    groups: list[list[int]] = []
+    for number in sorted(range(len(sizes_hw)), key=lambda number: -math.prod(sizes_hw[number])):
+        for group in groups:
+            sizes = [sizes_hw[other] for other in (*group, number)]
+            height, width = (max(sides) for sides in zip(*sizes, strict=True))
+            if len(sizes) * height * width <= max(2 * sum(map(math.prod, sizes)), _FEW_PIXELS):
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return groups
+
+
 def _stacked(masks: Sequence[torch.Tensor]) -> torch.Tensor:
     """Masks ``[h, w]`` of different sizes as one bool ``[n, 1, H, W]``; what is beyond a mask is false."""
-    height, width = (max((mask.shape[dim] for mask in masks), default=1) for dim in (0, 1))
+    height, width = (max(mask.shape[dim] for mask in masks) for dim in (0, 1))
     stack = torch.zeros((len(masks), 1, height, width), dtype=torch.bool)
     for plane, mask in zip(stack, masks, strict=True):
         plane[0, : mask.shape[0], : mask.shape[1]] = mask
@@ -86,7 +109,7 @@ def _stacked(masks: Sequence[torch.Tensor]) -> torch.Tensor:
 def _feathered(masks: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """``max(mask, G_sigma(mask))`` in whole levels of 255: bool ``[n, 1, H, W]`` to float32 ``[n, H, W]``."""
     hard = masks.float()
-    if sigma_px > 0 and len(masks):
+    if sigma_px > 0:
         size = 2 * feather_radius_px(sigma_px) + 1
         # In half precision, which autocast would choose for its convolutions, opacities are off by a level and more.
         with torch.autocast(masks.device.type, enabled=False):

@@ -128,10 +128,53 @@ def test_a_variant_of_another_frame_is_refused(cache: Cache) -> None:
     assert not torch.equal(done, images)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_floats_outside_0_to_1_are_refused_by_their_range(cache: Cache, dtype: torch.dtype) -> None:
+    images, labels = batch()
+    variants = variants_of(cache, 0)
+    with pytest.raises(ItemFormatError, match=r"values from \d+ to \d+\n.*\[0, 1\], or uint8\n.*images / 255"):
+        compose_batch(images.to(dtype), labels, variants, schema=SCHEMA)
+    normalised = ((images / 255 - 0.45) / 0.225).to(dtype)
+    for shown in (variants, [None] * LENGTH):
+        with pytest.raises(
+            ItemFormatError, match=r"values from -\d\.\d+ to \d\.\d+\n(.|\n)*compose before normalising"
+        ):
+            compose_batch(normalised, labels, shown, schema=SCHEMA)
+    compose_batch(normalised, labels, variants, schema=SCHEMA, check_images=False)
+    broken = torch.full_like(normalised, torch.nan)
+    with pytest.raises(ItemFormatError, match="values from nan to nan"):
+        compose_batch(broken, labels, variants, schema=SCHEMA)
+
+
+@pytest.mark.parametrize(("black", "white"), [(-0.4, 255.0), (0.0, 255.4)])
+def test_floats_that_round_to_a_level_are_in_range(black: float, white: float) -> None:
+    images = torch.full((2, 3, 16, 20), black / 255)
+    images[1] = white / 255
+    labels = torch.zeros(2, 16, 20, dtype=torch.uint8)
+    assert torch.equal(compose_batch(images, labels, [None, None], schema=SCHEMA)[0], images)
+    with pytest.raises(ItemFormatError, match=r"compose_batch: images of floating point hold values from"):
+        compose_batch((images - 0.5) * 1.01 + 0.5, labels, [None, None], schema=SCHEMA)
+    assert compose_batch(images[:0], labels[:0], [], schema=SCHEMA)[0].shape == (0, 3, 16, 20)
+
+
+def test_variants_of_other_forms_are_refused(cache: Cache) -> None:
+    images, labels = batch()
+    variants = variants_of(cache, 0)
+    variant = next(variant for variant in variants if variant is not None and variant.insertions)
+    with pytest.raises(ItemFormatError, match=r"variants is a Variant, not a list(.|\n)*one variant or None per image"):
+        compose_batch(images[0], labels[0], variant, schema=SCHEMA)  # type: ignore[arg-type]
+    with pytest.raises(ItemFormatError, match=r"variants is a NoneType(.|\n)*one variant or None per image"):
+        compose_batch(images[0], labels[0], None, schema=SCHEMA)  # type: ignore[arg-type]
+    for wrong, name in (([variant], "list"), (variant.insertions[0], "Insertion")):
+        with pytest.raises(ItemFormatError, match=rf"variants\[1\] is a {name}\n(.|\n)*one variant or None per image"):
+            compose_batch(images[:2], labels[:2], [variant, wrong], schema=SCHEMA)  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "count", "message"),
     [
         (torch.zeros(2, 3, 4, 5, dtype=torch.int64), torch.zeros(2, 4, 5, dtype=torch.uint8), 2, "images are a"),
+        (torch.zeros(2, 3, 4, 5).to(torch.float8_e5m2), torch.zeros(2, 4, 5, dtype=torch.uint8), 2, "float8_e5m2"),
         (torch.zeros(2, 4, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8), 2, "images are a"),
         (torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.uint8), 1, "images are a"),
         (torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5, dtype=torch.uint8), 2, r"labels\[:, 0\]"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kornia.filters import gaussian_blur2d
 from torchvision import tv_tensors
 
 from poc_aug import seeding
@@ -15,6 +17,7 @@ from poc_aug.errors import ItemFormatError, LabelPolicyError, SettingError
 from poc_aug.items.device_canvas import DeviceImageCanvas, DeviceLabelCanvas
 from poc_aug.items.open_item import image_canvas, label_canvas
 from poc_aug.masks import window
+from poc_aug.reading import compose_tensors
 from poc_aug.reading.compose import compose, compose_image, paint_labels
 from poc_aug.reading.compose_opacity import support
 from poc_aug.reading.compose_tensors import blend_into, paint_into
@@ -107,6 +110,30 @@ def test_floats_keep_their_dtype_and_all_that_no_insertion_touches(dtype: torch.
     wanted = composed(sample, [insertion], 1.0).image
     rounding = 255 * torch.finfo(dtype).eps / 2
     assert (done[0].double() * 255 - wanted)[:, touched].abs().max() <= 1 + rounding + 1e-4
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_masks_of_other_sizes_are_not_padded_to_the_largest(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = make_sample(9, 320, 480)
+    small = [make_insertion(k, (7 * k, 11 * k, 9 + k, 30 - k), alpha=k % 5 == 0, shade=k % 2 == 0) for k in range(24)]
+    medium = [make_insertion(30 + k, (20 * k, 200, 90, 120)) for k in range(3)]
+    wide, tall = make_insertion(41, (100, 0, 60, 480)), make_insertion(42, (0, 100, 320, 90))
+    large = make_insertion(43, (10, 20, 300, 440))
+    insertions = [*small[:10], tall, large, *small[10:], wide, *medium]
+    shapes: list[torch.Size] = []
+
+    def counted(masks: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        shapes.append(masks.shape)
+        return gaussian_blur2d(masks, *args, **options)
+
+    monkeypatch.setattr(compose_tensors, "gaussian_blur2d", counted)
+    done = blended(sample.image[None].to(device), [insertions], 1.5)
+    wanted = composed(sample, insertions, 1.5).image
+    assert (done[0].int() - wanted.int()).abs().max() <= 1
+    masks = [insertion.mask for insertion in insertions if insertion.alpha is None]
+    assert sum(shape[0] for shape in shapes) == len(masks)
+    assert sum(shape.numel() for shape in shapes) <= 2 * sum(mask.numel() for mask in masks)
+    assert len(shapes) <= 5  # each is a convolution of its own
 
 
 @pytest.mark.parametrize("device", DEVICES)
