@@ -9,7 +9,7 @@ import yaml
 
 from poc_aug.cache import Cache
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
-from poc_aug.errors import RecipeError, SettingError
+from poc_aug.errors import SettingError
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
 
 
@@ -32,7 +32,7 @@ def test_bad_configs_are_named(tmp_path: Path) -> None:
     config.write_text("datset: x\n")
     with pytest.raises(SettingError, match="datset"):
         WarmCacheOptions.from_yaml(config)
-    with pytest.raises(RecipeError, match="cannot read"):
+    with pytest.raises(SettingError, match="cannot read"):
         WarmCacheOptions.from_yaml(tmp_path)
 
 

@@ -149,7 +149,7 @@ def test_a_location_that_no_object_takes(tmp_path: Path, cutouts: Path) -> None:
 
 def test_a_user_defined_locator_finds_places_for_cut_outs(cutouts: Path, tmp_path: Path) -> None:
     arguments = ["--objects", cutouts, "--sizes", "8:12px", "--location", "the moon", "--per-variant", "1"]
-    warm(tmp_path / "a.cache", *arguments, "--locator", "tests.cli.test_cli_effects:LeftHalf")
+    warm(tmp_path / "a.cache", *arguments, "--locator", "tests.cli.test_unused_options:LeftHalf")
     with Cache.open(tmp_path / "a.cache") as cache:
         boxes = [provenance_of(insertion)["box_yxhw"] for insertion in stored_insertions(cache)]
     assert boxes
@@ -179,7 +179,7 @@ class Odd(Frames):
 
 
 def test_errors_about_item_forms_name_options_not_python(tmp_path: Path) -> None:
-    arguments = ["--dataset", "tests.cli.test_cli_effects:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
+    arguments = ["--dataset", "tests.cli.test_unused_options:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
     output = run("warm-cache", *arguments, "--out", tmp_path / "a.cache", fails=True)
     assert "let --dataset name" in output
     assert "--on-error skip" in output
