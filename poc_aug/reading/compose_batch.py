@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError
 from poc_aug.items.image_digest import describe, digest_of_pixels, grid_of, matches
 from poc_aug.labels.detect import find_schema
+from poc_aug.labels.label_digest import check_labels as compare_labels
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
@@ -28,6 +30,7 @@ def compose_batch(
     schema: LabelSchema | str | Path | None = None,
     sigma_px: float = 1.0,
     check_images: bool = True,
+    check_labels: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compose variants of a cache onto a batch, on the batch's own device.
 
@@ -35,7 +38,7 @@ def compose_batch(
     `poc_aug.POCAugmentedDataset` does more: it draws the variants, checks label ids and applies transforms. Call this
     before anything that moves or recolours pixels: insertions fit the frames that the cache was made from. The
     images are those that the dataset would give, within 1/255; the labels are the same. It works under autocast, and
-    the host waits for the device only to check the images.
+    the host waits for the device only to check images and labels.
 
     Args:
         images: uint8, or float16, bfloat16, float32 or float64 in [0, 1]: ``[B, 3, H, W]`` RGB, or ``[3, H, W]`` with
@@ -49,6 +52,8 @@ def compose_batch(
         check_images: check at 256 pixels of each image that floating point is in [0, 1], and compare them with those of
             the frame that its variant was made for. With ``False`` neither is checked: images of another range, or
             normalised ones, come out wrong without an error.
+        check_labels: with a schema, compare the classes at the same pixels with those of the labels that each variant
+            was made for; ``False`` for another annotation of the same images, such as predictions.
 
     Returns:
         New images and labels of the same shapes and dtypes.
@@ -57,6 +62,8 @@ def compose_batch(
         CacheDatasetMismatchError: an image is not the one that its variant was made for.
         ItemFormatError: tensors of other shapes, dtypes or ranges, or not one variant (or ``None``) per image.
         LabelPolicyError: an inserted class without a label id, or an id that the labels cannot hold.
+        SchemaError: labels hold ids that the schema does not know at these pixels, or show other classes than when the
+            variant was made, so that it is not their schema.
         SettingError: a feather wider than the patches hold pixels for.
 
     Example:
@@ -92,6 +99,8 @@ def compose_batch(
     batched = images if images.ndim == 4 else images[None]
     if check_images:
         _check_images(batched, variants)
+    if check_labels:
+        _check_labels(labels if labels.ndim == 3 else labels[None], variants, known, policy)
     if policy.rewrites_base:  # policies know labels on the CPU only
         labels = policy.rewrite(labels.cpu(), known).to(labels.device)
     images, labels = images.clone(), labels.clone()
@@ -159,6 +168,33 @@ def _check_images(images: torch.Tensor, variants: Sequence[Variant | None]) -> N
                 hint="take the variant with the key of the image; transform after compose_batch; "
                 "check_images=False skips this check",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _GridIds:
+    """The ids of a label map at the pixels of its digest, read already."""
+
+    size_hw: tuple[int, int]
+    ids: list[int]
+
+    def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
+        return self.ids
+
+
+def _check_labels(
+    labels: torch.Tensor, variants: Sequence[Variant | None], schema: LabelSchema | None, policy: LabelPolicy
+) -> None:
+    partial = policy.known_schema if isinstance(policy, OodLabels) else None
+    read_by = schema or partial
+    if read_by is None:
+        return
+    height, width = labels.shape[-2:]
+    rows, cols = (torch.tensor(grid_of(side), device=labels.device) for side in (height, width))
+    grids = labels[:, rows[:, None], cols].flatten(1).tolist()  # the host waits here, once per batch
+    for variant, ids in zip(variants, grids, strict=True):
+        if variant is not None and variant.insertions:
+            points = _GridIds((height, width), ids)
+            compare_labels(variant.label_digest, points, read_by, variant.key, None, partial=schema is None)
 
 
 def _levels(pixels: torch.Tensor) -> torch.Tensor:

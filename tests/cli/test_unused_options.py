@@ -179,7 +179,7 @@ class Odd(Frames):
 
 
 def test_errors_about_item_forms_name_options_not_python(tmp_path: Path) -> None:
-    arguments = ["--dataset", "tests.cli.test_unused_options:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
+    arguments = ["--dataset", f"{__name__}:Odd", "length=2", "--objects", "rendered", "--workers", "0"]
     output = run("warm-cache", *arguments, "--out", tmp_path / "a.cache", fails=True)
     assert "let --dataset name" in output
     assert "--on-error skip" in output

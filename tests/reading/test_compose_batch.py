@@ -11,10 +11,11 @@ import torch
 from poc_aug import compose_batch
 from poc_aug.cache import Cache
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError, LabelPolicyError
+from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError, LabelPolicyError, SchemaError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import AnomalyLabels, OodLabels
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.types import Variant
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
 
@@ -192,3 +193,29 @@ def test_other_forms_are_refused(images: torch.Tensor, labels: torch.Tensor, cou
 def test_a_policy_that_knows_no_classes_is_refused(cache: Cache) -> None:
     with pytest.raises(LabelPolicyError, match="the dataset's schema is not known"):
         compose_batch(*batch(), variants_of(cache, 0))
+
+
+def test_labels_of_another_schema_are_found_out(cache: Cache) -> None:
+    images, labels = batch()
+    variants = variants_of(cache, 0)
+    first, second, *_ = [name for name, label_id in SCHEMA.ids.items() if (labels == label_id).any()]
+    swapped = {**SCHEMA.ids, first: SCHEMA.ids[second], second: SCHEMA.ids[first]}
+    wrong = LabelSchema("wrong", swapped, SCHEMA.ignore)
+    for policy in (OodLabels(200), AnomalyLabels()):
+        with pytest.raises(SchemaError, match=r"'wrong'.*other classes than when the variant was made"):
+            compose_batch(images, labels, variants, policy, schema=wrong)
+        unchecked = compose_batch(images, labels, variants, policy, schema=wrong, check_labels=False)
+        assert unchecked[0].shape == images.shape
+    with pytest.raises(SchemaError, match="99"):
+        compose_batch(images, torch.full_like(labels, 99), variants, OodLabels(200), schema=SCHEMA)
+    known = {first: SCHEMA.ids[second]}
+    with pytest.raises(SchemaError, match="other classes"):
+        compose_batch(images, labels, variants, OodLabels(200, known=known))
+    compose_batch(images, labels, variants, OodLabels(200, known={}))  # nothing to compare with
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64])
+def test_labels_of_every_dtype_are_compared(cache: Cache, dtype: torch.dtype) -> None:
+    images, labels = batch()
+    _, composed = compose_batch(images, labels.to(dtype), variants_of(cache, 0), OodLabels(200), schema=SCHEMA)
+    assert composed.dtype == dtype
