@@ -130,9 +130,9 @@ def _check_form(images: torch.Tensor, labels: torch.Tensor) -> None:
         )
 
 
-def _check_variants(variants: Sequence[Variant | None], count: int) -> None:
+def _check_variants(variants: object, count: int) -> None:
     expected = "one variant or None per image; None for an image without objects"
-    if isinstance(variants, Variant) or not isinstance(variants, Collection):
+    if not isinstance(variants, Collection):
         raise ItemFormatError(
             f"compose_batch: variants is a {type(variants).__name__}, not a list",
             expected=expected,
