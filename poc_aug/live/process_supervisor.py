@@ -52,15 +52,21 @@ class GenerationProcess:
         """Start the process now and wait until it is ready.
 
         Raises:
-            GenerationProcessError: it could not start; the message holds its traceback.
+            GenerationProcessError: it could not start, and the message holds its traceback; or it was closed.
         """
+        supervisor = self._supervisor
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.connect(self.address)
-            self._supervisor.settled.wait()
-        if self._supervisor.reason is not None:
+            try:
+                client.connect(self.address)
+            except ConnectionRefusedError:  # the thread that listened has ended, or is about to: `reason` says why
+                supervisor.thread.join()
+            supervisor.settled.wait()
+        if supervisor.reason is not None:
+            closed = supervisor.state == "closed"
             raise GenerationProcessError(
-                f"the generation process could not start: {self._supervisor.reason}",
-                hint="correct what its traceback names",
+                f"the generation process could not start: {supervisor.reason}",
+                expected="a dataset that is not closed" if closed else "",
+                hint="call POCAugmentedDataset again" if closed else "correct what its traceback names",
             )
 
     @property
@@ -96,10 +102,11 @@ class _Supervisor:
     def close(self) -> None:
         try:
             self._closing.send_bytes(b"close")
-        except OSError:  # the thread has ended, and closed it
-            pass
+        except BrokenPipeError:  # the thread has ended, and has closed the other end
+            _logger.debug("The generation process is closed already.")
         if threading.current_thread() is not self.thread:  # garbage collection may delete the owner in any thread
             self.thread.join()
+            self._closing.close()
 
     def close_in_forked_child(self) -> None:
         """Close what a forked child has inherited: the address must not outlive the training process."""
@@ -121,8 +128,7 @@ class _Supervisor:
             self.reason = self.reason or "it was closed"
             self.settled.set()
             self.listener.close()
-            self._close_requested.close()
-            self._closing.close()
+            self._close_requested.close()  # the other end is that of `close`, which may use it at this moment
             if self.setup.temporary:
                 shutil.rmtree(self.setup.cache.parent, ignore_errors=True)
 
@@ -154,7 +160,6 @@ class _Supervisor:
             self._control.close()
 
     def _watch(self, report: connection.Connection) -> bool:
-        failure: str | None = None
         watched: list[Any] = [report, self.process.sentinel, self._close_requested]
         while True:
             ready = connection.wait(watched)
@@ -167,10 +172,12 @@ class _Supervisor:
                 if kind == "ready":
                     self.state = "running"
                     self.settled.set()
-                else:
-                    failure = text
+                else:  # reported now: what it still has to end may take a while
+                    self._fail(text)
             elif self.process.sentinel in ready:
-                self._fail(*((failure, "") if failure is not None else _describe_exit(_exit_code(self.process))))
+                code = _exit_code(self.process)
+                if self.reason is None:
+                    self._fail(*_describe_exit(code))
                 return True
             elif self._close_requested in ready:
                 self._stop_process()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import shutil
@@ -14,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -128,10 +128,20 @@ def run_server(
         if setup.temporary and (sockets.orphaned or os.getppid() != parent):
             shutil.rmtree(setup.cache.parent, ignore_errors=True)
         end_in_time()
-    # Everything is stored and answered. `multiprocessing` cleans up as always, but the interpreter does not take torch
-    # apart module by module: that takes 1.5 s, and training would wait for it.
-    atexit.register(os._exit, code)
+    # Everything is stored and answered. `multiprocessing` cleans up as always, and this finalizer is its last one. After
+    # it, the interpreter would wait for every thread that a library has started, and take torch apart module by module
+    # (1.5 s): training would wait for that.
+    util.Finalize(None, _exit, args=(code,), exitpriority=-sys.maxsize)
     sys.exit(code)
+
+
+def _exit(code: int) -> None:
+    """End this process now, with what it has printed."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
 
 
 class _Server:

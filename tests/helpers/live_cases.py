@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,32 @@ class MemoryInserter(EllipseInserter):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
+class ThreadInserter(EllipseInserter):
+    """Starts a thread that never ends, prints, and has something to clean up: as a library may, at its first use."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self.log = log
+        self.started = False
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        if not self.started:
+            self.started = True
+            start_endless_thread()
+            for priority in (0, -100):  # -100: as `multiprocessing` deletes its temporary folder
+                util.Finalize(None, self.clean_up, args=(priority,), exitpriority=priority)
+            print("the thread is started", end="")
+        return super().insert(crops)
+
+    def clean_up(self, priority: int) -> None:
+        with self.log.open("a") as file:
+            file.write(f"{priority}\n")
+
+
+def start_endless_thread() -> None:
+    threading.Thread(target=threading.Event().wait, daemon=False).start()
+
+
 def pipeline(inserter: EllipseInserter | None = None, **recipe: Any) -> InsertionPipeline:
     return InsertionPipeline(make_recipe(**recipe), inserter or EllipseInserter(reject=0.3), batch_size=4)
 
@@ -76,6 +104,16 @@ def build_pipeline() -> InsertionPipeline:
 
 def build_nothing() -> InsertionPipeline:
     raise FileNotFoundError("no weights at model.safetensors")
+
+
+def build_nothing_with_a_thread() -> InsertionPipeline:
+    start_endless_thread()
+    return build_nothing()
+
+
+def build_nothing_and_never_clean_up() -> InsertionPipeline:
+    util.Finalize(None, threading.Event().wait, exitpriority=0)
+    return build_nothing()
 
 
 def live(cache: Path | None = None, **changes: Any) -> POCAugmentedDataset:

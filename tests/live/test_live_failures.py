@@ -31,6 +31,8 @@ from tests.helpers.live_cases import (
     LoggedInserter,
     MemoryInserter,
     build_nothing,
+    build_nothing_and_never_clean_up,
+    build_nothing_with_a_thread,
     equal,
     generator_of,
     is_alive,
@@ -58,6 +60,27 @@ def test_a_function_that_fails_is_reported_with_its_traceback(tmp_path: Path, pr
     with live(prebuilt, pipeline=build_nothing, live=LiveSettings(num_variants=9)) as ds:
         with pytest.raises(GenerationProcessError, match=r"(?s)build_nothing.*no weights at model"):
             read_all(ds)
+
+
+def test_a_function_that_fails_is_reported_before_its_process_ends(prebuilt: Path) -> None:
+    settings = LiveSettings(num_variants=9, server=ServerSettings(grace_s=90))
+    with live(prebuilt, pipeline=build_nothing_and_never_clean_up, live=settings) as ds:
+        for _ in range(2):
+            with pytest.raises(GenerationProcessError, match=r"(?s)could not start.*Traceback.*no weights at model"):
+                ds.start()
+            assert is_alive(server_pid(ds))
+        kill(server_pid(ds))
+        with pytest.raises(GenerationProcessError, match=r"(?s)is gone: Traceback.*no weights at model"):
+            read_all(ds)
+
+
+def test_a_function_that_fails_and_leaves_a_thread_ends_its_process(prebuilt: Path) -> None:
+    settings = LiveSettings(num_variants=9, server=ServerSettings(grace_s=90))
+    with live(prebuilt, pipeline=build_nothing_with_a_thread, live=settings) as ds:
+        with pytest.raises(GenerationProcessError, match=r"(?s)could not start.*Traceback.*no weights at model"):
+            ds.start()
+        assert wait_until(lambda: not is_alive(server_pid(ds)))
+    assert process_of(ds)._supervisor.process.exitcode == 1
 
 
 def test_another_pipeline_than_the_caches_is_an_error(prebuilt: Path) -> None:

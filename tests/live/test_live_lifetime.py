@@ -15,12 +15,14 @@ from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.fakes import EllipseInserter, Frames
 from tests.helpers.live_cases import (
     LENGTH,
+    ThreadInserter,
     equal,
     generator_of,
     is_alive,
     keep,
     live,
     pipeline,
+    process_of,
     read_all,
     server_pid,
     shared_memory_of,
@@ -57,6 +59,29 @@ def test_a_closed_dataset_says_so() -> None:
     ds.close()
     with pytest.raises(GenerationProcessError, match="closed"):
         read_all(ds)
+    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*call POCAugmentedDataset again"):
+        ds.start()
+
+
+def test_a_dataset_closed_before_it_started_cannot_be_started() -> None:
+    ds = live()
+    ds.close()
+    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*call POCAugmentedDataset again"):
+        ds.start()
+    assert generator_of(ds).pid is None
+
+
+def test_a_thread_that_never_ends_does_not_delay_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    with live(pipeline=pipeline(ThreadInserter(log))) as ds:
+        ds[0]
+    # Neither killed nor ended by its own timer: what it has to clean up and print is not lost.
+    assert process_of(ds)._supervisor.process.exitcode == 0
+    assert "killed" not in caplog.text
+    assert log.read_text() == "0\n-100\n"
+    assert "the thread is started" in capfd.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
