@@ -174,7 +174,7 @@ def finetune(
     ids = torch.tensor(inserted, device=device)
     started, losses, inserted_shares = time.perf_counter(), [], []
     for step, batch in enumerate(batches(frames, steps, shares, sampling, workers), start=1):
-        images, labels = (each.to(device) for each in batch)
+        images, labels = (tensor.to(device) for tensor in batch)
         with torch.no_grad():
             features = teacher.encoder.stem(images)
             original = teacher.head(features)

@@ -282,7 +282,7 @@ def draw(options: argparse.Namespace) -> None:
                     device=options.device,
                     on_frame=seen.append,
                 )
-            truth = torch.stack([(seen[0].labels == each).to(torch.uint8) * 255 for each in (1, 255, 255)])
+            truth = torch.stack([(seen[0].labels == value).to(torch.uint8) * 255 for value in (1, 255, 255)])
             panels = [seen[0].image, truth, *(heat(frame.scores["msp"]) for frame in seen)]
             rows.append(torch.cat([panel[:, ::2, ::2] for panel in panels], dim=2))
         sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
