@@ -41,7 +41,7 @@ _OBJECTS = 3
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to read: a dataset, the items to read in order, and what it keeps on disk beside the base."""
+    """One way to read: a dataset, the items to read in order, and what it keeps on disk in addition to the base."""
 
     name: str
     dataset: Dataset[Any]
@@ -56,7 +56,7 @@ def samples_of(base: PngPairs) -> list[Sample]:
 
 
 def large_variants(samples: list[Sample], side: int) -> list[Variant]:
-    """Three objects of ``side`` pixels a variant: discs of another frame's pixels, three side by side."""
+    """Three objects of ``side`` pixels per variant: discs of another frame's pixels, three side by side."""
     steps = torch.linspace(-1.05, 1.05, side)
     mask = steps[:, None] ** 2 + steps[None, :] ** 2 <= 1
     seen = dilate(mask, feather_radius_px(1.0))
@@ -207,7 +207,7 @@ def _show(name: str, size_hw: tuple[int, int], result: dict[str, Any]) -> None:
     header = ("", "objects", "samples/s", "time over base", "CPU ms", "CPU over base", "MB per variant", "smaller")
     rows = []
     for item in result["arms"]:
-        told = [
+        changes = [
             f"{item[key]['median'] - 1:+.1%} ({item[key]['low'] - 1:+.1%} to {item[key]['high'] - 1:+.1%})"
             for key in ("time_over_base", "cpu_over_base")
         ]
@@ -217,9 +217,9 @@ def _show(name: str, size_hw: tuple[int, int], result: dict[str, Any]) -> None:
                 item["arm"],
                 f"{item['objects_per_item']:.1f}" if item["objects_per_item"] else "",
                 f"{item['samples_per_s']:.1f}",
-                told[0],
+                changes[0],
                 f"{item['cpu_ms_per_item']:.1f}",
-                told[1],
+                changes[1],
                 f"{item['mb_per_variant']:.4f}" if item["mb_per_variant"] else "",
                 f"{smaller:.1f}x" if smaller else "",
             ]

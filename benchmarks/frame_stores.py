@@ -62,8 +62,8 @@ class FrameLmdb(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Pair:
         with self._open().begin(buffers=True) as transaction:
-            found = [transaction.get(f"{index:05d}{name}".encode()) for name in "il"]
-            image, labels = (self._decoded(data) for data in found if data is not None)
+            records = [transaction.get(f"{index:05d}{name}".encode()) for name in "il"]
+            image, labels = (self._decoded(data) for data in records if data is not None)
         return image, labels
 
     def _open(self) -> lmdb.Environment:

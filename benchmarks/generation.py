@@ -1,4 +1,4 @@
-"""Inserts per second of the engine, beside the procedure of POC's public code, same models, same process.
+"""Inserts per second of the engine, alongside the procedure of POC's public code, same models, same process.
 
 The models are of full size (or small, for a CPU) with random weights: they cost what real ones cost. What they find is
 noise, so in every arm the models run in full and then their answer is replaced: every attempt is accepted.
@@ -60,13 +60,13 @@ class _ForcedFinder(GroundedFinder):
     """SAM runs in full; then the box itself is the mask."""
 
     def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
-        found = super().find(images, texts)
-        for image, row in zip(images, found, strict=True):
+        detections = super().find(images, texts)
+        for image, row in zip(images, detections, strict=True):
             for masks in row:
                 x0, y0, x1, y1 = _middle(image)[0].int().tolist()
                 masks.masks[:] = False
                 masks.masks[:, y0:y1, x0:x1] = True
-        return found
+        return detections
 
 
 def _middle(image: torch.Tensor) -> torch.Tensor:
@@ -203,7 +203,7 @@ class OurArm:
         return self.made / seconds
 
     def _jobs(self) -> Iterator[tuple[Sample, int]]:
-        """Three variants a sample, as in the paper; samples that no measurement had before."""
+        """Three variants per sample, as in the paper; samples that no measurement had before."""
         for number in range(self.args.inserts):
             base = self.samples[(number // 3) % len(self.samples)]
             yield Sample(base.image, base.labels, f"frame-{self.done + number // 3}"), number % 3
@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--inserts", type=int, help="insertions of each of our arms in one measurement")
     parser.add_argument("--poc-inserts", type=int, help="insertions of the procedure in one measurement")
-    parser.add_argument("--folder", type=Path, help="where the models are kept; default: a temporary folder")
+    parser.add_argument("--folder", type=Path, help="folder to keep the models in; default: a temporary folder")
     args = parser.parse_args()
     args.device = "cuda" if torch.cuda.is_available() else "cpu"
     args.models = args.models or ("full" if args.device == "cuda" else "small")
@@ -276,10 +276,10 @@ def main() -> None:
         console.print(f"models built and loaded in {time.perf_counter() - started:.0f} s")
         rates = interleaved(arms, args.repeats or (1 if args.smoke else 3))
         for name, arm in arms.items():
-            told = {"inserts_per_s": Spread.of(rates[name]).to_dict(), **arm.details()}
+            measurement = {"inserts_per_s": Spread.of(rates[name]).to_dict(), **arm.details()}
             if "poc" in rates:
-                told["ratio_to_poc"] = ratios(rates[name], rates["poc"]).to_dict()
-            results["arms"][name] = told
+                measurement["ratio_to_poc"] = ratios(rates[name], rates["poc"]).to_dict()
+            results["arms"][name] = measurement
         publish("generation", results, args.out)
     _print(results)
 

@@ -27,16 +27,16 @@ console = Console(width=150)
 def options(description: str) -> argparse.ArgumentParser:
     """A parser with the options of every script."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--smoke", action="store_true", help="small frames and few runs: whether it works at all")
+    parser.add_argument("--smoke", action="store_true", help="small frames, few runs: a check that the script works")
     parser.add_argument("--out", type=Path, help="write the result as JSON")
-    parser.add_argument("--repeats", type=int, help="measurements of each arm; medians are told")
+    parser.add_argument("--repeats", type=int, help="measurements of each arm; medians are reported")
     return parser
 
 
 def data_root() -> Path | None:
-    """The folder of real data: POC_AUG_DATA, else ../shared/data beside the project; ``None`` where missing."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = Path(os.environ.get("POC_AUG_DATA", beside))
+    """The folder of real data: POC_AUG_DATA, otherwise ../shared/data next to the project; ``None`` if missing."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("POC_AUG_DATA", default))
     return root if (root / "scenes").is_dir() else None
 
 
@@ -56,7 +56,7 @@ class Frames:
 
 
 def cityscapes_frames() -> Frames | None:
-    """The real Cityscapes frames, where they are."""
+    """The real Cityscapes frames, if they are available."""
     root = data_root()
     if root is None:
         return None
@@ -81,7 +81,7 @@ def synthetic_frames(folder: Path, size_hw: tuple[int, int], length: int) -> Fra
 
 
 def publish(name: str, results: Mapping[str, Any], out: Path | None) -> None:
-    """Write the result with its environment, where asked to."""
+    """Write the result with its environment, if a file is given."""
     if out is not None:
         write_json(out, {"benchmark": name, "environment": environment(), **results})
         console.print(f"written: {out}")

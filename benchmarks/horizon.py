@@ -44,7 +44,7 @@ class Frame:
         name: its name.
         labels: integer ``[H, W]``.
         schema: of the labels.
-        camera: with the nominal pose, where one is known.
+        camera: with the nominal pose, if it is known.
         reference: the row to compare with.
     """
 
@@ -57,7 +57,7 @@ class Frame:
 
 
 def horizons(frame: Frame) -> dict[str, Any]:
-    """The row by each kind of evidence; ``None`` where a frame has none of it."""
+    """The row by each kind of evidence; ``None`` if a frame has none of it."""
     height, width = frame.labels.shape
     spec = frame.camera
     unposed = CameraSpec(height_m=spec.height_m, focal=spec.focal)
@@ -86,15 +86,15 @@ def horizons(frame: Frame) -> dict[str, Any]:
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and greatest error of each kind of evidence, in pixels, over each group's frames that have it."""
-    found = []
-    for group in dict.fromkeys(each["group"] for each in results):
-        frames = [each for each in results if each["group"] == group]
+    rows = []
+    for group in dict.fromkeys(result["group"] for result in results):
+        frames = [result for result in results if result["group"] == group]
         for kind in KINDS:
-            errors = [abs(each[kind] - each["reference"]) for each in frames if each[kind] is not None]
+            errors = [abs(frame[kind] - frame["reference"]) for frame in frames if frame[kind] is not None]
             if errors:
                 mean, most = round(statistics.fmean(errors), 1), round(max(errors), 1)
-                found.append({"group": group, "kind": kind, "frames": len(errors), "mean_px": mean, "max_px": most})
-    return found
+                rows.append({"group": group, "kind": kind, "frames": len(errors), "mean_px": mean, "max_px": most})
+    return rows
 
 
 def real_frames(root: Path) -> Iterator[Frame]:
@@ -137,7 +137,7 @@ def predictor(root: Path) -> Callable[[Path], torch.Tensor]:
         with torch.inference_mode():
             logits = model(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)
         ids = logits.argmax(dim=1)[0].to(torch.uint8)
-        ids[ids == 19] = 255  # its class of what is void
+        ids[ids == 19] = 255  # its void class
         return torch.from_numpy(np.array(Image.fromarray(ids.numpy()).resize(picture.size, Image.Resampling.NEAREST)))
 
     return predict
@@ -164,14 +164,17 @@ def main() -> None:
         frames = [*real_frames(root), *frames]
     results = [horizons(frame) for frame in frames]
     header = ("frame", "reference", *KINDS, "recorded as")
-    told = [
-        [each["frame"], *(_cell(each[name]) for name in header[1:-1]), str(each["recorded_as"])] for each in results
+    rows = [
+        [result["frame"], *(_cell(result[name]) for name in header[1:-1]), str(result["recorded_as"])]
+        for result in results
     ]
-    show("rows of the horizon", header, told)
+    show("rows of the horizon", header, rows)
     errors = summary(results)
     names = ("group", "kind", "frames", "mean_px", "max_px")
-    show("errors against the reference", names, [[str(each[name]) for name in names] for each in errors])
-    console.print(f"median time of one frame: {1e3 * statistics.median(each['seconds'] for each in results):.0f} ms")
+    show("errors against the reference", names, [[str(error[name]) for name in names] for error in errors])
+    console.print(
+        f"median time of one frame: {1e3 * statistics.median(result['seconds'] for result in results):.0f} ms"
+    )
     publish("horizon", {"frames": results, "errors": errors}, chosen.out)
 
 

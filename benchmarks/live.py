@@ -77,7 +77,7 @@ def main() -> None:
             rows = measure_waiting(setting, repeats, smoke=smoke)
             results["background"].append({"frame_hw": background_hw, "arms": rows})
             show_waiting(frames.name, background_hw, rows)
-    told = {
+    settings = {
         "frames": frames.name,
         "call_s": CALL_S,
         "item_s": ITEM_S,
@@ -86,7 +86,7 @@ def main() -> None:
         "repeats": repeats,
         "codec": chosen.codec,
     }
-    publish("live", {**told, "results": results}, chosen.out)
+    publish("live", {**settings, "results": results}, chosen.out)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def ids_of(pipeline: InsertionPipeline) -> dict[str, int]:
 
 
 def pipeline_of(device: Device, schema: LabelSchema, *, item_s: float = ITEM_S, crops: int = 8) -> InsertionPipeline:
-    """One object a variant, always accepted, on the road."""
+    """One object per variant, always accepted, on the road."""
     recipe = Recipe.from_dict(
         {
             "objects": ["box"],

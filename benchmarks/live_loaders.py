@@ -48,7 +48,7 @@ class Repeated(Dataset[Any]):
         return self.length
 
     def keys(self) -> list[str]:
-        """One key per item, so that no item finds what another had generated."""
+        """One key per item, so that no item uses what was generated for another."""
         return [f"{number:06d}" for number in range(self.length)]
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
@@ -90,8 +90,8 @@ class InWorker(Dataset[Pair]):
             came = self.base[index]
             unshared = is_unshared(came)
             opened.append(open_item(came, key=self.keys[index], unshared=unshared))
-        found = self.pipeline.run([(item.sample(), 0) for item in opened])
-        for item, variant in zip(opened, found, strict=True):
+        variants = self.pipeline.run([(item.sample(), 0) for item in opened])
+        for item, variant in zip(opened, variants, strict=True):
             compose_image(item.image, variant.insertions, SIGMA_PX)
             paint_labels(item.labels, variant.insertions, self.ids)
         return [tensors(*item.close()) for item in opened]
@@ -110,7 +110,7 @@ class Loading:
 
     Attributes:
         batches: the batches.
-        dataset: what is augmented while training, where that is measured.
+        dataset: what is augmented while training, if that is measured.
     """
 
     batches: Iterator[Batch]
@@ -204,8 +204,8 @@ class Setting:
             keys, ids = iter(base.keys()), ids_of(pipeline)
             for images, labels in self.load(Plain(base)):
                 samples = [Sample(*pair, next(keys)) for pair in zip(images, labels, strict=True)]
-                found = pipeline.run([(sample, 0) for sample in samples])
-                for sample, variant in zip(samples, found, strict=True):
+                variants = pipeline.run([(sample, 0) for sample in samples])
+                for sample, variant in zip(samples, variants, strict=True):
                     _compose_into(sample, variant, ids)
                 yield [images, labels]
 

@@ -37,8 +37,8 @@ def show_waiting(name: str, size_hw: tuple[int, int], rows: Sequence[Mapping[str
             f"{1e3 * row['batch_s']['median']:.0f}",
             _change(row["time_over_plain"]),
             *(
-                f"wait {1e3 * each['wait_s']['median']:.0f}, {_change(each['loop_over_plain'])}"
-                for each in row["loops"]
+                f"wait {1e3 * loop['wait_s']['median']:.0f}, {_change(loop['loop_over_plain'])}"
+                for loop in row["loops"]
             ),
             f"{row['made_per_item']:.2f}",
             _processor(row),

@@ -1,4 +1,4 @@
-"""Anomaly segmentation metrics: ours beside scikit-learn on pooled pixels and torchmetrics' binned curves.
+"""Anomaly segmentation metrics: ours alongside scikit-learn on pooled pixels and torchmetrics' binned curves.
 
 Time and peak memory for 100 frames of 2048x1024, each arm in a process of its own; making the frames is not timed.
 
@@ -19,8 +19,8 @@ from harness import SIZE_HW, console, options, publish, show
 
 from poc_aug.seeding import generator
 
-_BINS = 100  # a pass over the pixels each
-_DISTINCT = 8  # frames that are made; each is changed a little whenever it comes again
+_BINS = 100  # one pass over the pixels per figure
+_DISTINCT = 8  # frames that are made; each is changed slightly whenever it is reused
 Figures = dict[str, float]
 
 
@@ -125,13 +125,13 @@ def _status(name: str) -> float:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def _measure(arm: str, count: int, size_hw: tuple[int, int], told: Connection) -> None:
+def _measure(arm: str, count: int, size_hw: tuple[int, int], sender: Connection) -> None:
     ARMS[arm](Frames(2, (64, 64)))  # imports, thread pools
     frames = Frames(count, size_hw)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak counts from here
     seconds, figures = ARMS[arm](frames)
-    told.send({"seconds": seconds, "peak_mb": _status("VmHWM") - before, "figures": figures})
+    sender.send({"seconds": seconds, "peak_mb": _status("VmHWM") - before, "figures": figures})
 
 
 def run(arm: str, count: int, size_hw: tuple[int, int]) -> dict[str, Any]:

@@ -110,10 +110,10 @@ class PocProcedure:
         with self._stage("annotate"):
             self._grounded_sam(torch.from_numpy(filled.copy()).permute(2, 0, 1), filled, "the object")
         with self._stage("blend"):
-            found = np.zeros(pixels.shape[:2], dtype=np.float32)
-            found[y : y + side, x : x + side] = 1
-            soft = tv.gaussian_blur(torch.from_numpy(found)[None], [7, 7], [1.0, 1.0])[0].numpy()
-            alpha = np.maximum(found, soft)[..., None]
+            mask = np.zeros(pixels.shape[:2], dtype=np.float32)
+            mask[y : y + side, x : x + side] = 1
+            soft = tv.gaussian_blur(torch.from_numpy(mask)[None], [7, 7], [1.0, 1.0])[0].numpy()
+            alpha = np.maximum(mask, soft)[..., None]
             frame = pixels.astype(np.float32)
             frame[top : top + reach, left : left + reach] = filled
             blended: np.ndarray[Any, Any] = (alpha * frame + (1 - alpha) * pixels).astype(np.uint8)

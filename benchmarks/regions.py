@@ -81,25 +81,25 @@ class Tried:
 
 
 def one_at_a_time(case: Case, kind: str, seed: int, budget_s: float) -> Tried:
-    """Search by testing positions; stops after ``budget_s`` and then tells the time that all tests would take."""
+    """Search by testing positions; stops after ``budget_s`` and then extrapolates the time of all tests."""
     valid: Mask = case.mask.numpy()
     rng = np.random.default_rng(seed)
     started = time.perf_counter()
     positions, order = _ordered(valid, kind, rng)
     listed = time.perf_counter()
-    tests, found = 0, False
+    tests, success = 0, False
     for y, x in order:
         tests += 1
         if _fits(valid, case, int(y), int(x), literal=kind == "list"):
-            found = True
+            success = True
             break
         if tests % 256 == 0 and time.perf_counter() - started > budget_s:
             break
     ended = time.perf_counter()
-    complete = found or tests >= positions
+    complete = success or tests >= positions
     # The order is random, so the tests done are a fair sample of those left.
     whole = ended - started if complete else (listed - started) + (ended - listed) * positions / tests
-    return Tried(whole, found, tests, positions, complete)
+    return Tried(whole, success, tests, positions, complete)
 
 
 def _ordered(valid: Mask, kind: str, rng: np.random.Generator) -> tuple[int, Iterator[tuple[int, int]]]:
@@ -149,8 +149,8 @@ def ours(case: Case, seed: int) -> bool:
     """Table and search; whether a place was found."""
     area = ValidArea(case.mask, (case.mask.shape[0], case.mask.shape[1]))
     spec = case.recipe.objects[0]
-    found = find_region(area, spec, case.recipe, seeding.generator(seed), camera=case.view)
-    return isinstance(found, Region)
+    region = find_region(area, spec, case.recipe, seeding.generator(seed), camera=case.view)
+    return isinstance(region, Region)
 
 
 def cases_of(frames: Frames, scale: float) -> list[Case]:
@@ -226,7 +226,7 @@ def measure(case: Case, repeats: int, budget_s: float) -> dict[str, Any]:
     """Ours and the others on one problem, interleaved; a slow search runs once."""
     fast: list[float] = []
     slow: dict[str, list[Tried]] = {"list": [], "array": [], "lazy": []}
-    found = ours(case, 0)  # warm-up
+    success = ours(case, 0)  # warm-up
     for number in range(repeats):
         for kind, tries in slow.items():
             spent = sum(tried.seconds for tried in tries)
@@ -238,7 +238,7 @@ def measure(case: Case, repeats: int, budget_s: float) -> dict[str, Any]:
         "case": case.name,
         "positions": slow["array"][0].positions,
         "valid_among_them": case.places if case.places >= 0 else None,
-        "ours_found": found,
+        "ours_found": success,
         "ours_s": mine.to_dict(),
     }
     for kind, tries in slow.items():
@@ -269,10 +269,14 @@ def main() -> None:
         if real is not None and not chosen.smoke:
             sources.append(real)
         for frames in sources:
-            found = [measure(case, repeats, budget_s) for case in cases_of(frames, size_hw[1] / 2048)]
-            results[frames.name] = found
+            measurements = [measure(case, repeats, budget_s) for case in cases_of(frames, size_hw[1] / 2048)]
+            results[frames.name] = measurements
             header = ("case", "positions", "ours", *(f"{kind}: time, ratio" for kind in ("list", "array", "lazy")))
-            show(f"region search, {frames.name}, {size_hw[1]}x{size_hw[0]}", header, [_row(item) for item in found])
+            show(
+                f"region search, {frames.name}, {size_hw[1]}x{size_hw[0]}",
+                header,
+                [_row(item) for item in measurements],
+            )
     console.print("~ extrapolated from the tests done within the budget")
     publish("regions", {"size_hw": size_hw, "budget_s": budget_s, "results": results}, chosen.out)
 
@@ -280,9 +284,9 @@ def main() -> None:
 def _row(item: dict[str, Any]) -> list[str]:
     cells = [item["case"], f"{item['positions']:,}", f"{1e3 * item['ours_s']['median']:.2f} ms"]
     for kind in ("list", "array", "lazy"):
-        told = item[kind]
-        mark = "~" if told["extrapolated"] else ""
-        cells.append(f"{mark}{1e3 * told['s']['median']:,.1f} ms, {told['times_slower_than_ours']:,.1f}x")
+        search = item[kind]
+        mark = "~" if search["extrapolated"] else ""
+        cells.append(f"{mark}{1e3 * search['s']['median']:,.1f} ms, {search['times_slower_than_ours']:,.1f}x")
     return cells
 
 

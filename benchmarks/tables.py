@@ -26,21 +26,21 @@ def regions_table(result: dict[str, Any]) -> Iterator[str]:
         for item in items:
             cells = [item["case"], f"{item['positions']:,}", f"{1e3 * item['ours_s']['median']:.2f} ms"]
             for kind in _KINDS:
-                told = item[kind]
-                mark = "~" if told["extrapolated"] else ""
-                cells.append(f"{mark}{_time(told['s']['median'])} (**{_times(told['times_slower_than_ours'])}**)")
+                search = item[kind]
+                mark = "~" if search["extrapolated"] else ""
+                cells.append(f"{mark}{_time(search['s']['median'])} (**{_times(search['times_slower_than_ours'])}**)")
             yield _line(cells)
 
 
 def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
     """Arms by source of frames, then the stages of one item."""
-    for source, told in result["results"].items():
-        yield f"\n**{source}**, {told['frames']} frames\n"
+    for source, section in result["results"].items():
+        yield f"\n**{source}**, {section['frames']} frames\n"
         yield (
             "| | objects | samples/s | time over base | CPU time over base | MB per variant | smaller than PNG pairs |"
         )
         yield "|---|--:|--:|--:|--:|--:|--:|"
-        for arm in told["arms"]:
+        for arm in section["arms"]:
             smaller = arm["times_smaller_than_png_pairs"]
             base = not arm["mb_per_variant"]
             yield _line(
@@ -54,20 +54,20 @@ def cache_read_table(result: dict[str, Any]) -> Iterator[str]:
                     f"{smaller:.1f}x" if smaller else "",
                 ]
             )
-        stages = "; ".join(f"{name} {1e3 * spread['median']:.2f} ms" for name, spread in told["stages_s"].items())
+        stages = "; ".join(f"{name} {1e3 * spread['median']:.2f} ms" for name, spread in section["stages_s"].items())
         yield f"\nOne item of the default cache, in one process: {stages}."
 
 
 def live_table(result: dict[str, Any]) -> Iterator[str]:
     """Throughput by frame size, then what "background" adds."""
-    for told in result["results"]["throughput"]:
-        yield f"\n**throughput**, {_frames(result, told)}\n"
+    for section in result["results"]["throughput"]:
+        yield f"\n**throughput**, {_frames(result, section)}\n"
         yield (
             "| | items/s | over in each worker | over in main process | crops per call | device busy "
             "| CPU ms per item |"
         )
         yield "|---|--:|--:|--:|--:|--:|--:|"
-        for arm in told["arms"]:
+        for arm in section["arms"]:
             used = arm["crops_per_call"] > 0
             yield _line(
                 [
@@ -80,13 +80,13 @@ def live_table(result: dict[str, Any]) -> Iterator[str]:
                     _processor(arm),
                 ]
             )
-    for told in result["results"]["background"]:
-        yield f"\n**waiting**, {_frames(result, told)}\n"
-        steps = [loop["step_over_batch"] for loop in told["arms"][0]["loops"]]
+    for section in result["results"]["background"]:
+        yield f"\n**waiting**, {_frames(result, section)}\n"
+        steps = [loop["step_over_batch"] for loop in section["arms"][0]["loops"]]
         heads = "".join(f" wait per step, {factor:g}x | loop over plain |" for factor in steps)
         yield f"| | ms per batch | over plain |{heads} made per item | CPU ms per item |"
         yield f"|---|--:|--:|{'--:|--:|' * len(steps)}--:|--:|"
-        for arm in told["arms"]:
+        for arm in section["arms"]:
             cells = [arm["arm"], f"{1e3 * arm['batch_s']['median']:.0f}", _change(arm["time_over_plain"])]
             for loop in arm["loops"]:
                 cells += [f"{1e3 * loop['wait_s']['median']:.0f} ms", _change(loop["loop_over_plain"])]
@@ -99,16 +99,16 @@ def metrics_table(result: dict[str, Any]) -> Iterator[str]:
     yield f"\n{result['frames']} frames of {width}x{height}\n"
     yield "| | time | of scikit-learn's | peak beyond the frames | largest error | a billion pixels |"
     yield "|---|--:|--:|--:|--:|--:|"
-    for arm, told in result["results"].items():
-        worst = max(abs(value) for value in told["errors"].values())
+    for arm, measurement in result["results"].items():
+        worst = max(abs(value) for value in measurement["errors"].values())
         yield _line(
             [
                 arm,
-                _time(told["seconds"]),
-                f"**{told['share_of_scikit_learn_time']:.3f}**",
-                f"{told['peak_mb']:.0f} MB",
+                _time(measurement["seconds"]),
+                f"**{measurement['share_of_scikit_learn_time']:.3f}**",
+                f"{measurement['peak_mb']:.0f} MB",
                 f"{worst:.0e}" if worst else "0",
-                _time(told["billion_pixels_s"]),
+                _time(measurement["billion_pixels_s"]),
             ]
         )
 
@@ -129,27 +129,27 @@ def blending_table(result: dict[str, Any]) -> Iterator[str]:
 def horizon_table(result: dict[str, Any]) -> Iterator[str]:
     """Errors by group and kind of evidence, then every frame's rows."""
     kinds = ("preset", "preset and objects", "objects", "ground")
-    errors = {(each["group"], each["kind"]): each for each in result["errors"]}
+    errors = {(error["group"], error["kind"]): error for error in result["errors"]}
     yield f"\n| mean (greatest) error, px | {' | '.join(kinds)} |"
     yield "|---|--:|--:|--:|--:|"
-    for group in dict.fromkeys(each["group"] for each in result["frames"]):
-        rows = {each["rows_of"] for each in result["frames"] if each["group"] == group}
-        count = sum(each["group"] == group for each in result["frames"])
+    for group in dict.fromkeys(frame["group"] for frame in result["frames"]):
+        rows = {frame["rows_of"] for frame in result["frames"] if frame["group"] == group}
+        count = sum(frame["group"] == group for frame in result["frames"])
         cells = [f"{group}, {count} frames of {'/'.join(map(str, sorted(rows)))} rows"]
         for kind in kinds:
-            told = errors.get((group, kind))
-            some = f", {told['frames']} frames" if told is not None and told["frames"] < count else ""
-            cells.append("" if told is None else f"{told['mean_px']:.1f} ({told['max_px']:.0f}{some})")
+            error = errors.get((group, kind))
+            some = f", {error['frames']} frames" if error is not None and error["frames"] < count else ""
+            cells.append("" if error is None else f"{error['mean_px']:.1f} ({error['max_px']:.0f}{some})")
         yield _line(cells)
     yield f"\n| frame | reference | {' | '.join(kinds)} | recorded as |"
     yield "|---|--:|--:|--:|--:|--:|---|"
-    for each in result["frames"]:
-        rows_of = [each["reference"], *(each[kind] for kind in kinds)]
-        yield _line([each["frame"], *("" if row is None else f"{row:.0f}" for row in rows_of), each["recorded_as"]])
+    for frame in result["frames"]:
+        rows_of = [frame["reference"], *(frame[kind] for kind in kinds)]
+        yield _line([frame["frame"], *("" if row is None else f"{row:.0f}" for row in rows_of), frame["recorded_as"]])
 
 
-def _frames(result: dict[str, Any], told: dict[str, Any]) -> str:
-    height, width = told["frame_hw"]
+def _frames(result: dict[str, Any], section: dict[str, Any]) -> str:
+    height, width = section["frame_hw"]
     return f"{result['frames']} frames of {width}×{height}, {result['workers']} workers"
 
 
@@ -178,11 +178,11 @@ def _line(cells: list[str]) -> str:
 
 
 def _environment(result: dict[str, Any]) -> str:
-    told = result["environment"]
-    packages = ", ".join(f"{name} {told[name]}" for name in ("torch", "numpy", "pillow", "lmdb"))
+    machine = result["environment"]
+    packages = ", ".join(f"{name} {machine[name]}" for name in ("torch", "numpy", "pillow", "lmdb"))
     return (
-        f"Commit {told['commit']}, {told['date'][:10]}; {told['cpu']}, {told['cores']} cores, load "
-        f"{told['load_1min']} when it ended; Python {told['python']}, {packages}."
+        f"Commit {machine['commit']}, {machine['date'][:10]}; {machine['cpu']}, {machine['cores']} cores, load "
+        f"{machine['load_1min']} when it ended; Python {machine['python']}, {packages}."
     )
 
 
@@ -200,10 +200,10 @@ def main() -> None:
         text = (DOCS / page).read_text(encoding="utf-8")
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         body = "\n".join([*table(result), "", _environment(result)])
-        found = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
-        if len(found) != 1:
-            raise ValueError(f"{page} has {len(found)} places marked <!-- {name} --> ... <!-- end -->, expected one")
-        text = text.replace(f"<!-- {name} -->\n{found[0]}<!-- end -->", f"<!-- {name} -->\n{body}\n<!-- end -->")
+        sections = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
+        if len(sections) != 1:
+            raise ValueError(f"{page} has {len(sections)} places marked <!-- {name} --> ... <!-- end -->, expected one")
+        text = text.replace(f"<!-- {name} -->\n{sections[0]}<!-- end -->", f"<!-- {name} -->\n{body}\n<!-- end -->")
         (DOCS / page).write_text(text, encoding="utf-8")
 
 

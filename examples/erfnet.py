@@ -152,7 +152,7 @@ def main() -> None:
     height, width = (64, 128) if options.smoke else SIZE_HW
     with torch.inference_mode():
         logits = model(torch.rand(1, 3, height, width))
-    count = sum(each.numel() for each in model.parameters())
+    count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{count:,} parameters; a {width}x{height} image gives logits {list(logits.shape)}")
 
 

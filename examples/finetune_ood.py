@@ -1,4 +1,4 @@
-r"""Fine-tune a segmentation network on inserted objects, so that its own uncertainty finds what it was never taught.
+r"""Fine-tune a segmentation network on inserted objects, so that its own uncertainty finds objects of unknown classes.
 
 ERFNet, trained on Cityscapes, sees frames with inserted objects. On the frame's own pixels it has to agree with the
 original network (distillation, Hinton et al. 2015: no labels needed beyond where the road is); on inserted ones it has
@@ -12,7 +12,7 @@ model:
     poc-aug evaluate --model "examples.finetune_ood:load_model weights=tuned.pth original=erfnet.pth" \
         --size 512,1024 --anomalous-only --dataset "poc_aug.datasets:fishyscapes root=data/fs_static" --out report
 
-docs/results.md tells what comes out, examples/ood_proof.py makes its figures.
+docs/results.md reports the results; examples/ood_proof.py computes its figures.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ObjectCrop:
 
     Args:
         inserted: label ids of inserted objects.
-        on_object: share of the crops that are put around a pixel of an object, where there is one.
+        on_object: share of the crops that are put around a pixel of an object, if there is one.
         scales: the frame's width is brought to 1024 pixels times a factor of this range.
     """
 
@@ -117,8 +117,8 @@ def agreement(student: torch.Tensor, teacher: torch.Tensor, known: torch.Tensor)
         teacher: those of the original network.
         known: bool ``[B, H, W]``: pixels that count.
     """
-    told, wanted = torch.log_softmax(student, dim=1), torch.log_softmax(teacher, dim=1)
-    apart = nn.functional.kl_div(told, wanted, reduction="none", log_target=True).sum(dim=1)[known]
+    student_log, teacher_log = torch.log_softmax(student, dim=1), torch.log_softmax(teacher, dim=1)
+    apart = nn.functional.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(dim=1)[known]
     said = teacher.argmax(dim=1)[known]
     counts = torch.bincount(said, minlength=teacher.shape[1])
     sums = torch.zeros(teacher.shape[1], device=apart.device).index_add(0, said, apart)
@@ -144,7 +144,7 @@ def finetune(
 ) -> tuple[ERFNet, dict[str, float]]:
     """A copy of the network, fine-tuned from the dilated blocks on: what finds edges and textures stays as it is.
 
-    Batch normalisation and dropout are as in evaluation: a few frames tell no statistics.
+    Batch normalisation and dropout are as in evaluation: a few frames give no reliable statistics.
 
     Args:
         weights: the original network.
@@ -174,7 +174,7 @@ def finetune(
     ids = torch.tensor(inserted, device=device)
     started, losses, inserted_shares = time.perf_counter(), [], []
     for step, batch in enumerate(batches(frames, steps, shares, sampling, workers), start=1):
-        images, labels = (each.to(device) for each in batch)
+        images, labels = (tensor.to(device) for tensor in batch)
         with torch.no_grad():
             features = teacher.encoder.stem(images)
             original = teacher.head(features)
@@ -193,13 +193,13 @@ def finetune(
             seconds = time.perf_counter() - started
             tell(f"step {step}/{steps}: loss {statistics.fmean(losses[-20:]):.3f}, {seconds:.0f} s")
     seconds = time.perf_counter() - started
-    told = {
+    summary = {
         "steps": steps,
         "loss": statistics.fmean(losses[-20:]),
         "inserted_share": statistics.fmean(inserted_shares),
         "seconds": seconds,
     }
-    return student.cpu(), told
+    return student.cpu(), summary
 
 
 def batches(
@@ -248,7 +248,7 @@ class Resized(nn.Module):
         self.original = original
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Resize where the size differs, and run the network: what is frozen once."""
+        """Resize if the size differs, and run the network: what is frozen once."""
         if images.shape[-2:] != SIZE_HW:
             images = functional.resize(images, list(SIZE_HW), antialias=True)
         features = self.network.encoder.stem(images)
@@ -293,11 +293,11 @@ def load_model(weights: str | Path, original: str | Path | None = None, channels
 
 
 def save(model: nn.Module, path: Path) -> None:
-    """Write the weights; a file that is there is a whole one."""
+    """Write the weights; if the file exists, it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    torch.save(model.state_dict(), beside)
-    beside.replace(path)
+    partial = path.with_name(path.name + ".part")
+    torch.save(model.state_dict(), partial)
+    partial.replace(path)
 
 
 def main() -> None:
@@ -306,7 +306,7 @@ def main() -> None:
     parser.add_argument("--dataset", nargs="+", help="module:callable key=value ..., as for warm_cache")
     parser.add_argument("--cache", type=Path, nargs="+", help="of that dataset; several: crops come from all")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each cache is drawn from")
-    parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
+    parser.add_argument("--out", type=Path, help="file to write the fine-tuned weights to")
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -332,7 +332,7 @@ def main() -> None:
         for cache in options.cache
     ]
     sampling = getattr(base, "weights", None)
-    model, told = finetune(
+    model, summary = finetune(
         options.weights,
         frames,
         steps=options.steps,
@@ -343,7 +343,7 @@ def main() -> None:
         workers=options.workers,
     )
     save(model, options.out)
-    print(f"{options.out}: {told['inserted_share']:.1%} of the pixels were inserted, {told['seconds']:.0f} s")
+    print(f"{options.out}: {summary['inserted_share']:.1%} of the pixels were inserted, {summary['seconds']:.0f} s")
 
 
 def smoke(options: argparse.Namespace) -> None:
@@ -356,10 +356,10 @@ def smoke(options: argparse.Namespace) -> None:
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
         warm_cache(base, cache, pipeline, num_variants=1, workers=0)
         frames = POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, redraw="epoch", transforms=ObjectCrop())
-        model, told = finetune(weights, [frames], steps=1, seed=options.seed)
+        model, summary = finetune(weights, [frames], steps=1, seed=options.seed)
         save(model, out)
         logits = load_model(out)(torch.rand(1, 3, *CROP_HW))
-        print(f"{told['inserted_share']:.1%} of the pixels were inserted; logits {list(logits.shape)}")
+        print(f"{summary['inserted_share']:.1%} of the pixels were inserted; logits {list(logits.shape)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 r"""Teach a trained network a class that its dataset does not have, from inserted objects alone.
 
-CamVid has no animals, and ERFNet, trained on Cityscapes, has never been told of one. Cut-out animals are inserted into
+CamVid has no animals, and ERFNet, trained on Cityscapes, has never seen one labelled. Cut-out animals are inserted into
 CamVid's frames under a new label id; the network learns to say so in its unused void channel, and to agree with its
 former self on all other pixels. It is tested on photographs of real animals on roads (RoadAnomaly, frames 0 to 30).
 
@@ -33,7 +33,7 @@ from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import CAMERAS
 
 ANIMAL = KNOWN
-"""The new label id, and the channel of ERFNet's logits that nothing was taught."""
+"""The new label id, and the channel of ERFNet's logits that training left unused."""
 ANIMALS = ("bird", "cow", "dog", "elephant", "horse")
 REAL = range(31)
 """RoadAnomaly's frames of animals; those behind are of cones, rocks and tyres."""
@@ -79,11 +79,11 @@ def test(weights: Path, data: Path, limit: int | None) -> float:
 
 
 def main() -> None:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("POC_AUG_DATA", beside)))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("POC_AUG_DATA", default)))
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")
-    parser.add_argument("--out", type=Path, help="where the fine-tuned weights go")
+    parser.add_argument("--out", type=Path, help="file to write the fine-tuned weights to")
     parser.add_argument("--cache", type=Path, help="default: in a temporary folder")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
@@ -110,7 +110,7 @@ def main() -> None:
         )
         start = Path(scratch) / "start.pth"
         with_channel(weights, start)
-        model, told = finetune(
+        model, summary = finetune(
             start,
             [frames],
             steps=1 if options.smoke else options.steps,
@@ -121,7 +121,7 @@ def main() -> None:
             sampling=[weight if few is None or i < few else 0.0 for i, weight in enumerate(base.weights)],
         )
         save(model, out)
-        print(f"{told['inserted_share']:.1%} of the pixels were inserted, {told['seconds']:.0f} s")
+        print(f"{summary['inserted_share']:.1%} of the pixels were inserted, {summary['seconds']:.0f} s")
         for file in (weights, out):
             test(file, options.data, 2 if options.smoke else None)
 

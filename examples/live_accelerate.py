@@ -61,7 +61,7 @@ def train_model(accelerator: Accelerator, train: POCAugmentedDataset, options: a
     model, optimiser, loader = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), 2e-3), plain)
     for epoch in range(options.epochs):
         # A prepared loader counts epochs itself and tells the dataset, unless its sampler takes them. It counts
-        # from 0 in a run that is resumed, and not those that are left early: so both are told.
+        # from 0 in a run that is resumed, and not those that are left early: so both are reported to it.
         loader.set_epoch(epoch)
         train.set_epoch(epoch)
         losses = []

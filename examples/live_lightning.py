@@ -33,7 +33,7 @@ class Epochs(L.Callback):
     """Tells the dataset which epoch it is, and what became of it.
 
     Lightning makes the loader's iterator after ``on_train_epoch_start``, but for the first epoch before it. That is not
-    epoch 0 where a checkpoint is resumed: `Segmenter.train_dataloader` is in time for it.
+    epoch 0 if a checkpoint is resumed: `Segmenter.train_dataloader` is in time for it.
     """
 
     def __init__(self, train: POCAugmentedDataset) -> None:
@@ -44,7 +44,7 @@ class Epochs(L.Callback):
         self.train.set_epoch(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Tell of the epoch that ends."""
+        """Report the epoch that ends."""
         statistics = self.train.stats()
         print(f"epoch {trainer.current_epoch}: loss {trainer.callback_metrics['loss']:.6f}\n  {statistics}")
         if isinstance(trainer.logger, TensorBoardLogger):
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=("generate", "background"), default="generate")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="go on from here")
+    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="continue from this checkpoint")
     parser.add_argument("--log", type=Path, metavar="DIR", help="write TensorBoard logs and checkpoints there")
     parser.add_argument("--smoke", action="store_true", help="a few frames and two epochs")
     options = parser.parse_args()

@@ -1,12 +1,12 @@
 """Train a small segmentation model on objects that are inserted while it trains, or on the same ones from a cache.
 
     python examples/live_training.py --mode generate      # each item waits for its insertions
-    python examples/live_training.py --mode background    # none waits: they are made beside the training
+    python examples/live_training.py --mode background    # none waits: they are made alongside the training
     python examples/live_training.py --mode prebuilt      # all are made before: the losses of "generate"
     python examples/live_training.py --backend diffusion --model stable-diffusion-v1-5/stable-diffusion-inpainting
 
 Model, loss and crop are those of ``train_camvid.py``. Nothing is downloaded for the first three: the frames are
-rendered, the objects are drawn here. Training runs on the CPU; diffusion models use a GPU where there is one, and equal
+rendered, the objects are drawn here. Training runs on the CPU; diffusion models use a GPU if there is one, and equal
 their prebuilt insertions up to the order of floating-point sums, which depends on how requests were batched.
 """
 
@@ -90,11 +90,11 @@ class ChangeAnnotator:
         self.threshold = threshold
 
     def describe(self) -> dict[str, Any]:
-        """Everything that decides what is found."""
+        """Everything that determines the result."""
         return {"annotator": "change", "version": 1, "threshold": self.threshold}
 
     def annotate(self, crops: Sequence[SceneCrop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        """One result a crop, in order."""
+        """One result per crop, in order."""
         return [self._find(crop, picture) for crop, picture in zip(crops, filled, strict=True)]
 
     def _find(self, crop: SceneCrop, picture: Filled) -> Annotation | Rejection:
@@ -235,7 +235,7 @@ def main() -> None:
         base, crop = SyntheticStreet(size=(256, 512), length=128), Crop((192, 384))
     with tempfile.TemporaryDirectory() as scratch, open_dataset(options, base, crop, Path(scratch)) as train:
         if options.mode != "prebuilt":
-            train.start()  # models that cannot be loaded are told now, and their load is not the first item's wait
+            train.start()  # reports models that cannot be loaded, and the first item need not wait for them
         train_model(train, options)
 
 

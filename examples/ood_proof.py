@@ -1,4 +1,4 @@
-"""What inserted objects are worth: no fine-tuning, naive pasting and ours, on real anomalies. Makes docs/results.md.
+"""Compare no fine-tuning, naive pasting and our insertion on real anomalies: the tables of docs/results.md.
 
 The same cut-outs, the same budget, several seeds: examples/finetune_ood.py on Cityscapes and CamVid frames, then
 Fishyscapes Static and RoadAnomaly, never trained on. ``--cache`` adds a cache of one's own to the comparison (of
@@ -49,7 +49,7 @@ TRAINED = ("aachen_000000_000019", "aachen_000001_000019")
 HELD_OUT = ("aachen_000002_000019", "aachen_000003_000019")
 CLASSES = tuple(SCHEMAS["cityscapes-trainIds"].ids)
 
-# CamVid's labels in trainIds, and what CamVid calls classes that it does not tell apart.
+# CamVid's labels in trainIds, and what CamVid calls classes that it does not distinguish.
 _CAMVID_TO_TRAIN = torch.tensor([10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12, 255], dtype=torch.uint8)
 _CAMVID_NAMES = {
     **{"wall": "building", "terrain": "tree", "traffic light": "sign", "motorcycle": "bicyclist"},
@@ -119,7 +119,7 @@ def cityscapes(root: Path, names: Sequence[str]) -> PairedFolder:
 def pipeline_of(part: Part, objects: Path) -> InsertionPipeline:
     """The same cut-outs, pasted as papers do ("naive"), or with all that this library adds ("real" sizes, "any" sizes).
 
-    "real" has more objects a frame, since a cup on a road is small: about as many inserted pixels as "naive" then.
+    "real" has more objects per frame, since a cup on a road is small: about as many inserted pixels as "naive" then.
     """
     bank = ObjectBank.from_folder(objects, exclude=CITYSCAPES_COCO_CLASSES)
     if part == "naive":
@@ -144,9 +144,10 @@ def measure(weights: Path, original: Path, options: argparse.Namespace) -> Run:
     model, anomalies = load_model(weights), {}
     limit, device = 1 if options.smoke else None, options.device
     for name, frames in anomaly_sets(options.data).items():
-        found = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit, device=device)
+        evaluation = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit, device=device)
         anomalies[name] = {
-            score: {figure: 100 * result.pixels[figure] for figure in FIGURES} for score, result in found.scores.items()
+            score: {figure: 100 * result.pixels[figure] for figure in FIGURES}
+            for score, result in evaluation.scores.items()
         }
     known: dict[str, dict[str, float]] = {}
     for kind, network in (("mIoU", load_model(weights, original)), ("mIoU alone", model)):
@@ -181,17 +182,17 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
     out: Path = options.out
     result, weights = out / f"{arm}-{seed}.json", out / f"{arm}-{seed}.pth"
     if result.is_file():
-        found: Run = json.loads(result.read_text(encoding="utf-8"))
-        if arm != "before" and (steps := found["training"].get("steps")) != options.steps:
+        run: Run = json.loads(result.read_text(encoding="utf-8"))
+        if arm != "before" and (steps := run["training"].get("steps")) != options.steps:
             raise SystemExit(
                 f"{result} is of {steps} steps, --steps is {options.steps}: give another --out, or delete it"
             )
-        return found
+        return run
     base, few = StreetFrames(options.data), 6 if options.smoke else None
     if arm == "before":
-        found = measure(options.weights, options.weights, options)
-        write_json(result, found)
-        return found
+        run = measure(options.weights, options.weights, options)
+        write_json(result, run)
+        return run
     shares = PARTS.get(arm, {})
     caches = [out / f"{part}.cache" for part in shares] or [options.cache]
     for part, cache in zip(shares, caches, strict=False):
@@ -203,7 +204,7 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
         POCAugmentedDataset(base, cache, OodLabels(OOD_ID), p=1.0, redraw="epoch", seed=seed, transforms=ObjectCrop())
         for cache in caches
     ]
-    model, told = finetune(
+    model, training = finetune(
         options.weights,
         frames,
         steps=options.steps,
@@ -215,9 +216,9 @@ def run_arm(arm: Arm, seed: int, options: argparse.Namespace) -> Run:
         tell=lambda text: print(f"{arm} {seed}: {text}", flush=True),
     )
     save(model, weights)
-    found = {"training": told, **measure(weights, options.weights, options)}
-    write_json(result, found)
-    return found
+    run = {"training": training, **measure(weights, options.weights, options)}
+    write_json(result, run)
+    return run
 
 
 def prove(options: argparse.Namespace) -> None:
@@ -281,7 +282,7 @@ def draw(options: argparse.Namespace) -> None:
                     device=options.device,
                     on_frame=seen.append,
                 )
-            truth = torch.stack([(seen[0].labels == each).to(torch.uint8) * 255 for each in (1, 255, 255)])
+            truth = torch.stack([(seen[0].labels == value).to(torch.uint8) * 255 for value in (1, 255, 255)])
             panels = [seen[0].image, truth, *(heat(frame.scores["msp"]) for frame in seen)]
             rows.append(torch.cat([panel[:, ::2, ::2] for panel in panels], dim=2))
         sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
@@ -297,8 +298,8 @@ def heat(score: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    data = Path(os.environ.get("POC_AUG_DATA", beside))
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    data = Path(os.environ.get("POC_AUG_DATA", default))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=data, help="default: POC_AUG_DATA")
     parser.add_argument("--weights", type=Path, help="ERFNet's state dict; default: of DATA")

@@ -42,7 +42,7 @@ class TriangleInserter:
         return Extent(aspect=1.1, height_m=0.45)
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        """One result a crop, in order; a model would run on all crops at once here."""
+        """One result per crop, in order; a model would run on all crops at once here."""
         return [self._paint(crop) for crop in crops]
 
     def _paint(self, crop: Crop) -> Filled | Rejection:
@@ -68,11 +68,11 @@ class RedAnnotator:
     """Finds what became red, and what it encloses."""
 
     def describe(self) -> dict[str, Any]:
-        """Everything that decides what is found."""
+        """Everything that determines the result."""
         return {"annotator": "red", "version": 1}
 
     def annotate(self, crops: Sequence[Crop], filled: Sequence[Filled]) -> list[Annotation | Rejection]:
-        """One result a crop, in order."""
+        """One result per crop, in order."""
         return [self._find(crop, picture) for crop, picture in zip(crops, filled, strict=True)]
 
     def _find(self, crop: Crop, picture: Filled) -> Annotation | Rejection:

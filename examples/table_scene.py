@@ -4,7 +4,7 @@
 
 writes a data set of one picture into the folder ``mug``: the coffee cup of scikit-image (CC0 by Rachel Michetti, Pikolo
 Espresso Bar), a label map of one polygon, ``table.yaml`` which names its ids, and ``instances.json`` with the cup's
-outline in COCO's form. ``docs/other_domains.md`` goes on from there on the command line.
+outline in COCO's form. ``docs/other_domains.md`` continues from there on the command line.
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ class POCAugmentedDataset(Dataset[Any]):
 
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
 
-        With ``redraw="read"`` items go on at the draw of this number at least: call it when a training is resumed.
+        With ``redraw="read"`` items continue at the draw of this number at least: call it when a training is resumed.
         """
         if epoch != self.epoch:
             self._log_epoch()

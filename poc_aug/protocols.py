@@ -90,7 +90,7 @@ class Locator(Protocol):
 
 @runtime_checkable
 class LeavesOut(Protocol):
-    """A backend that goes on without some of what it was given (cut-outs of a bank), and reports what it left out."""
+    """A backend that continues without some of what it was given (cut-outs of a bank), and reports what it left out."""
 
     def left_out(self) -> Mapping[str, int]:
         """What it could not use from the start: how many, by reason."""

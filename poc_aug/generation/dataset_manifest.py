@@ -1,4 +1,4 @@
-"""The manifest of a cache: what a pipeline makes of a dataset, the same whoever fills it."""
+"""The manifest of a cache: what a pipeline makes of a dataset, the same whichever process fills it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Job(Generic[ItemT, OutcomeT, ResultT]):
         return [future for future in self.waits_for or () if not future.done()]
 
     def advance(self, outcome: OutcomeT | None = None) -> None:
-        """Send the outcome of the item, or begin; go on to the next item, or to the end."""
+        """Send the outcome of the item, or begin; continue with the next item, or to the end."""
         assert self.steps is not None
         self.waits_for, self.submitted = None, False
         try:

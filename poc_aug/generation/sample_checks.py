@@ -1,4 +1,4 @@
-"""Whether a sample fits recipe and schema: checked once per sample, whoever reads it."""
+"""Whether a sample fits recipe and schema: checked once per sample, whichever process reads it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Statistics:
             self.rejections[object_name, reason] += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; may be called while the run goes on."""
+        """JSON values; may be called during the run."""
         classes: dict[str, Any] = {
             name: {"attempts": count, "accepted": self.accepted[name], "rejections": {}}
             for name, count in sorted(self.attempts.items())

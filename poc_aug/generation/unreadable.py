@@ -1,4 +1,4 @@
-"""Samples that cannot be read: what is reported of them, and the advice to go on without them."""
+"""Samples that cannot be read: what is reported of them, and the advice to continue without them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class UnreadableSample:
 
     def to_error(self) -> SampleReadError:
         """The error to raise if nothing is skipped."""
-        step = or_skip("repair or remove it, or go on without it", self.hint, self.command)
+        step = or_skip("repair or remove it, or continue without it", self.hint, self.command)
         problem = f"sample {self.key!r} could not be read: {self.error}"
         return SampleReadError(problem, expected=self.expected, hint=step.hint, command=step.command)
 
 
 def or_skip(skip: str, hint: str, command: str = "") -> NextStep:
-    """A next step, or to go on without what failed, for Python and for the command line."""
+    """A next step, or to continue without what failed, for Python and for the command line."""
     steps = (hint, f"{skip}: on_error='skip'"), (command or hint, f"{skip}: --on-error skip")
     return NextStep(*("; ".join(filter(None, step)) for step in steps))

@@ -12,7 +12,7 @@ from poc_aug.generation.statistics import Statistics
 from poc_aug.types import Variant
 
 OnError = Literal["raise", "skip"]
-"""Whether a run stops at what cannot be read or generated, or goes on without it and counts it."""
+"""Whether a run stops at what cannot be read or generated, or continues without it and counts it."""
 
 
 @dataclass

@@ -54,7 +54,7 @@ def warm_cache(
     """Generate the missing variants of a dataset's samples and write them to a cache.
 
     Running it twice does nothing the second time. It can be interrupted or killed at any moment: what was committed
-    stays, and the next run goes on; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
+    stays, and the next run continues; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
     everything that is finished is committed, and the batch that runs is waited for.
 
     Args:
@@ -157,7 +157,7 @@ def warm_cache(
         except GenerationError as error:
             if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
                 raise
-            step = or_skip("or go on without what it fails on", error.hint, error.command)
+            step = or_skip("or continue without what it fails on", error.hint, error.command)
             raise error.with_hint(*step) from error.__cause__
         finally:
             # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
@@ -187,7 +187,7 @@ def _stored_variants(
         CacheMismatchError, CacheDatasetMismatchError, SchemaError: it was made with another recipe, from another
             dataset or by another schema.
     """
-    # A run that was killed before it wrote its manifest leaves a bare folder, which the writer goes on with.
+    # A run that was killed before it wrote its manifest leaves a bare folder, which the writer continues.
     if not has_manifest(cache):
         return names, set()
     with Cache.open(cache) as opened:

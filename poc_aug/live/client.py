@@ -68,7 +68,7 @@ class Client:
             raise GenerationTimeoutError(
                 f"variant {name[1]} of sample {name[0]!r} was not there after {timeout_s:g} s",
                 expected="an insertion within timeout_s",
-                hint="raise timeout_s (loading the models counts), or go on without it: live=LiveSettings("
+                hint="raise timeout_s (loading the models counts), or continue without it: live=LiveSettings("
                 "timeout_s=..., on_timeout='original'); or fill the cache before training with warm_cache",
             )
         if isinstance(message, Failed):
@@ -212,5 +212,5 @@ def _process_gone(message: Gone) -> GenerationProcessError:
     return GenerationProcessError(
         f"the generation process is gone: {message.reason}",
         expected="a generation process that runs as long as its dataset is read",
-        hint=hint + ", or go on without new insertions: live=LiveSettings(on_server_failure='original')",
+        hint=hint + ", or continue without new insertions: live=LiveSettings(on_server_failure='original')",
     )

@@ -158,7 +158,7 @@ class LiveGenerator:
         return self  # copies of a dataset in one process share its generation process
 
     def _raise_unless_tolerated(self, error: PocAugError) -> None:
-        """Raise an error, unless the settings say to go on without the variant."""
+        """Raise an error, unless the settings say to continue without the variant."""
         timed_out = isinstance(error, GenerationTimeoutError)
         if (self.settings.on_timeout if timed_out else self.settings.on_server_failure) == "raise":
             if isinstance(error, GenerationError):  # of one variant; those of the process say what to do

@@ -40,7 +40,7 @@ class VariantRequest:
         labels: integer ``[H, W]``.
         interleaved: whether they are.
         calibration: the frame's camera, see `Sample`.
-        waits: the worker waits for it; otherwise it goes on, and variants that a worker waits for come first.
+        waits: the worker waits for it; otherwise it continues, and variants that a worker waits for come first.
     """
 
     key: str
@@ -76,7 +76,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The variant could not be made; the generation process goes on."""
+    """The variant could not be made; the generation process continues."""
 
     error: PocAugError
 

@@ -201,7 +201,9 @@ class _Supervisor:
         self.counters["over"] = 1
         self.settled.set()
         if self.warn:
-            _logger.warning("Training goes on without new insertions: the generation process is gone: %s", self.reason)
+            _logger.warning(
+                "Training continues without new insertions: the generation process is gone: %s", self.reason
+            )
 
     def _answer_with_reason(self) -> None:
         """Send everyone who connects the reason why there is no process, until the dataset is closed."""

@@ -237,11 +237,11 @@ class _Server:
         ]
         for key, index, error in self._failures:
             if not self._failed:
-                _logger.warning("Generating variant %d of %r failed, training goes on: %s", index, key, error)
+                _logger.warning("Generating variant %d of %r failed, training continues: %s", index, key, error)
             self._failed += 1
             answers.append(((key, index), Failed(error)))
         self._failures.clear()
-        # Before they are sent: whoever has an answer finds it counted.
+        # Before they are sent: a worker that has an answer finds it counted.
         self._update_counters(len(self._queue) - len(answers))
         for name, message in answers:
             self._locks.release(*name)

@@ -71,7 +71,7 @@ class LiveSettings:
         timeout_s: seconds that an item waits for its insertions at most, loading models included.
         on_timeout: what happens then: ``"raise"``, or ``"original"``: the item comes without insertions.
         on_server_failure: what happens when the generation process has died, or could not make a variant:
-            ``"raise"``, with its traceback, or ``"original"``: training goes on, and one warning is logged.
+            ``"raise"``, with its traceback, or ``"original"``: training continues, and one warning is logged.
         server: how the generation process works.
 
     Raises:
