@@ -128,8 +128,8 @@ def run_server(
         if setup.temporary and (sockets.orphaned or os.getppid() != parent):
             shutil.rmtree(setup.cache.parent, ignore_errors=True)
         end_in_time()
-    # Everything is stored and answered. `multiprocessing` cleans up as always, and this finalizer is its last one. After
-    # it, the interpreter would wait for every thread that a library has started, and take torch apart module by module
+    # Everything is stored and answered. `multiprocessing` cleans up as always; this finalizer is the last. After it,
+    # the interpreter would wait for every thread that a library has started, and take torch apart module by module
     # (1.5 s): training would wait for that.
     util.Finalize(None, _exit, args=(code,), exitpriority=-sys.maxsize)
     sys.exit(code)
