@@ -212,9 +212,9 @@ def batches(
     """``steps`` batches; variants are drawn anew for each, or for as many as workers fetch ahead."""
     epoch_steps = max(1, 2 * workers)
     weights = [
-        share * each / len(part)
+        share * frame_weight / len(part)
         for part, share in zip(frames, shares or [1.0] * len(frames), strict=True)
-        for each in sampling or [1.0] * len(part)
+        for frame_weight in sampling or [1.0] * len(part)
     ]
     loader: DataLoader[Any] = DataLoader(
         ConcatDataset(frames),
