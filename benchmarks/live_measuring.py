@@ -53,7 +53,7 @@ class Throughput:
 
 
 def measure_throughput(setting: Setting, repeats: int, *, smoke: bool) -> list[dict[str, Any]]:
-    """All ways to generate while loading; or for a smoke test only one, which starts another process."""
+    """All ways to generate while loading; a smoke test leaves out "generate, 32 crops per call"."""
     opens = {
         "not augmented": setting.plain(),
         "in each worker": setting.in_worker(InWorker, 8),
@@ -142,7 +142,7 @@ def _train(loading: Loading, steps: int, step_s: float) -> tuple[float, float]:
 
 
 def measure_waiting(setting: Setting, repeats: int, *, smoke: bool) -> list[dict[str, Any]]:
-    """What "background" adds to a loader that augments nothing; one arm fewer for a smoke test."""
+    """What "background" adds to a loader that augments nothing; a smoke test leaves out the slow inserter."""
     phases = 1 + len(STEPS)
     batch_s = Waiting(setting, setting.plain(), ())()
     steps_s = [factor * batch_s for factor in STEPS]
@@ -159,14 +159,14 @@ def measure_waiting(setting: Setting, repeats: int, *, smoke: bool) -> list[dict
     for name, arm in arms.items():
         loops = []
         for number, (factor, step_s) in enumerate(zip(STEPS, steps_s, strict=True)):
-            loop_s, plain_s = ([times[number] for times in one.loop_s] for one in (arm, arms[plain]))
+            loop_s, plain_s = ([seconds[number] for seconds in one.loop_s] for one in (arm, arms[plain]))
             loops.append(
                 {
                     "step_over_batch": factor,
                     "step_s": significant(step_s),
                     "loop_s": Spread.of(loop_s).to_dict(),
                     "loop_over_plain": ratios(loop_s, plain_s).to_dict(),
-                    "wait_s": Spread.of([times[number] for times in arm.wait_s]).to_dict(),
+                    "wait_s": Spread.of([seconds[number] for seconds in arm.wait_s]).to_dict(),
                 }
             )
         rows.append(

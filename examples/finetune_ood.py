@@ -1,7 +1,7 @@
 r"""Fine-tune a segmentation network on inserted objects, so that its own uncertainty finds objects of unknown classes.
 
 ERFNet, trained on Cityscapes, sees frames with inserted objects. On the frame's own pixels it has to agree with the
-original network (distillation, Hinton et al. 2015: no labels needed beyond where the road is); on inserted ones it has
+original network (distillation, Hinton et al. 2015: the labels only have to mark the road); on inserted ones it has
 to be unsure (the uniform distribution, as in outlier exposure, Hendrycks et al. 2019). From a cache to an evaluated
 model:
 
@@ -158,9 +158,9 @@ def finetune(
         sampling: how often each frame is drawn; ``None``: all alike.
         learning_rate: the largest; it rises for a tenth of the steps and falls as a cosine.
         weight: of the loss on inserted pixels.
-        device: where the networks are.
+        device: of the networks.
         workers: processes that read frames.
-        tell: where progress goes.
+        tell: called with lines of progress.
 
     Returns:
         The model, on the CPU, and ``steps``, ``loss`` (mean of the last 20 steps), ``inserted_share`` (of pixels) and
@@ -212,9 +212,9 @@ def batches(
     """``steps`` batches; variants are drawn anew for each, or for as many as workers fetch ahead."""
     epoch_steps = max(1, 2 * workers)
     weights = [
-        share * each / len(part)
+        share * frame_weight / len(part)
         for part, share in zip(frames, shares or [1.0] * len(frames), strict=True)
-        for each in sampling or [1.0] * len(part)
+        for frame_weight in sampling or [1.0] * len(part)
     ]
     loader: DataLoader[Any] = DataLoader(
         ConcatDataset(frames),

@@ -65,7 +65,7 @@ PARTS: Mapping[Arm, Mapping[Part, float]] = {
 }
 """What the crops of an arm are taken from: shares of its caches."""
 ANY_SIZE = PerspectiveSize(size_m=1.45, jitter=0.72, measure="longest")
-"""0.4 to 2.5 m long, whatever it is: what is unknown need not have the size of what it looks like."""
+"""0.4 to 2.5 m long, for every class: an unknown object may be larger or smaller than what it resembles."""
 Run: TypeAlias = dict[str, Any]
 Items: TypeAlias = torch.utils.data.Subset[tuple[Image.Image, Image.Image]]
 
