@@ -133,7 +133,7 @@ class LiveGenerator:
         Raises:
             GenerationProcessError: it could not start, or this is not the process that made the dataset.
         """
-        if self._process is None:
+        if self._process is None or self._process.owner_pid != os.getpid():
             raise GenerationProcessError(
                 "this is a copy of the dataset in another process",
                 expected="start() in the process that made the dataset",

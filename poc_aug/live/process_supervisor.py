@@ -38,9 +38,13 @@ class GenerationProcess:
         setup: what the process is started with.
         counters: what it reports of itself.
         warn: log a warning when it dies, for a dataset that raises no error then.
+
+    Attributes:
+        owner_pid: id of the process that made this object: a forked copy can neither start nor end it.
     """
 
     def __init__(self, setup: GenerationSetup, counters: LiveCounters, *, warn: bool) -> None:
+        self.owner_pid = os.getpid()
         self._supervisor = _Supervisor(setup, counters, warn)
         self.address = self._supervisor.address
         _supervisors.add(self._supervisor)

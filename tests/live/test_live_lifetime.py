@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch.utils.data import DataLoader
@@ -154,3 +156,22 @@ def test_statistics_without_a_pipeline(prebuilt: Path) -> None:
     assert ds.stats().items == LENGTH
     assert ds.stats().hits + ds.stats().plain + ds.stats().empty == LENGTH
     assert str(ds.stats()).startswith("epoch 0")
+
+
+def _start(ds: POCAugmentedDataset, answer: Any) -> None:
+    try:
+        ds.start()
+    except GenerationProcessError as error:
+        answer.send(str(error))
+
+
+def test_start_in_a_forked_copy_is_an_error() -> None:
+    context = multiprocessing.get_context("fork")
+    with live() as ds:
+        answer, sent = context.Pipe(duplex=False)
+        child = context.Process(target=_start, args=(ds, sent))
+        child.start()
+        sent.close()
+        assert "in the process that made the dataset" in answer.recv()
+        child.join()
+        ds.start()
