@@ -80,7 +80,7 @@ def end_workers(process: Any) -> None:
 
 
 def wait_for_shard(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while not list(path.glob("shards/*.lmdb")):
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -39,11 +38,9 @@ def test_a_variant_that_another_process_makes_comes_again() -> None:
 
 
 def test_the_queue_wakes_and_stops() -> None:
-    queue = RequestQueue(5.0)
+    queue = RequestQueue(3600.0)  # if it is not woken, the test's own time limit ends it
     threading.Timer(0.05, queue.wake).start()
-    started = time.monotonic()
     assert queue.take(busy=True) is None
-    assert time.monotonic() - started < 4
     threading.Timer(0.05, queue.stop).start()
     with pytest.raises(Stopped):
         queue.take(busy=True)
