@@ -56,6 +56,7 @@ class Environment:
         self.path = path
         self.users = 0
         self.writing = False
+        self._reading = 0  # transactions of `read` that are open now
         self._env: lmdb.Environment | None = None
         self._inode = 0
         self._pins: list[lmdb.Transaction[bytes]] = []
@@ -78,8 +79,12 @@ class Environment:
             except lmdb.MapResizedError:  # a writer in another process has grown its map
                 env.set_mapsize(0)
                 transaction = env.begin()
-            with transaction:
-                yield transaction
+            self._reading += 1
+            try:
+                with transaction:
+                    yield transaction
+            finally:
+                self._reading -= 1
 
     def write(self, change: Callable[[lmdb.Transaction[bytes]], int]) -> int:
         """Run ``change`` in one write transaction and commit it to disk; the map grows as needed.
@@ -160,7 +165,17 @@ class Environment:
 
     def _open(self, **options: Any) -> lmdb.Environment:
         # lib_version=0: lmdb 3 bundles two formats that cannot read each other; 0 is LMDB 0.9's.
-        env = lmdb.open(str(self.path), subdir=False, readahead=False, lib_version=0, **options)
+        options |= {"subdir": False, "readahead": False, "lib_version": 0}
+        try:
+            env = lmdb.open(str(self.path), **options)
+        except lmdb.Error as error:
+            if "already open in this process" not in str(error):
+                raise
+            # lmdb knows open files by their inodes, and takes the lock file beside a shard into account even if it is
+            # opened without lock. Another process that seals a shard removes its lock file, and the inode may be given
+            # to the file that is opened now. Environments opened after that do not know the removed lock file.
+            _close_idle()
+            env = lmdb.open(str(self.path), **options)
         try:
             self._inode = self._inode_now()
         except (
@@ -207,6 +222,13 @@ def release(environment: Environment) -> None:
         environment.users -= 1
         if environment.users == 0:
             _environments.pop(str(environment.path))
+            environment._close()
+
+
+def _close_idle() -> None:
+    """Close every environment that neither writes nor is being read; it is opened again on its next use."""
+    for environment in _environments.values():
+        if not environment.writing and not environment._reading:
             environment._close()
 
 

@@ -44,6 +44,23 @@ def test_round_trip(tmp_path: Path, writers: int) -> None:
         assert cache.manifest == make_manifest()
 
 
+@pytest.mark.parametrize("writing", [False, True])
+def test_an_inode_of_a_removed_lock_file_may_be_given_to_a_shard(tmp_path: Path, writing: bool) -> None:
+    # lmdb 3 remembers the inode of the lock file beside a shard, and takes another file of this inode for open.
+    one, two = make_cache(tmp_path / "a.cache", 20), make_cache(tmp_path / "b.cache", 20)
+    lock_file = one / f"{SHARD}-lock"
+    os.link(two / SHARD, lock_file)
+    with Cache.open(one) as first, Cache.open(two) as second:
+        assert len(first) == 20
+        lock_file.unlink()
+        if writing:
+            with CacheWriter(two, make_manifest()) as writer:
+                writer.put(replace(make_variant(0), key="new"))
+        assert len(second) == 20 + writing
+        assert first.get("street/0000", 0) is not None
+        assert second.get("street/0000", 0) is not None
+
+
 def test_what_is_not_stored(tmp_path: Path) -> None:
     with Cache.open(make_cache(tmp_path / "a.cache")) as cache:
         assert cache.get("street/0000", 3) is None
