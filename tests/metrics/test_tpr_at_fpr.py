@@ -42,7 +42,7 @@ def test_any_small_maps_equal_the_definition(data: st.DataObject) -> None:
     scores, labels = torch.tensor(values, dtype=torch.float64)[None, None], torch.tensor(truth)[None, None]
     figures = measured(scores, labels, fpr=fpr)
     if not {0, 1} <= set(truth):
-        assert np.isnan(figures["TPR5"]) and np.isnan(figures["TPR5_threshold"])
+        assert np.isnan([figures["TPR5"], figures["TPR5_threshold"]]).all()
         return
     rate, threshold = by_definition(np.array(values), np.array(truth), fpr)
     assert (figures["TPR5"], figures["TPR5_threshold"]) == pytest.approx((rate, threshold), abs=1e-12)
