@@ -233,7 +233,8 @@ class _Overlaps(NamedTuple):
     shared_px: _Ints
 
     def is_instance(self, ignore_index: int) -> npt.NDArray[np.bool_]:
-        return (self.ids != 0) & (self.ids != ignore_index)
+        none: npt.NDArray[np.bool_] = (self.ids == 0) | (self.ids == ignore_index)
+        return ~none
 
     def judge(
         self, overlap: int, order: _Ints, counted: npt.NDArray[np.bool_], ignore_index: int

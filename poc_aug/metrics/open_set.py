@@ -120,7 +120,7 @@ class OpenSetSegmentation(RankedMetric):
 
     def compute(self) -> dict[str, torch.Tensor]:
         """The figures over everything that was added, in all processes."""
-        united = {name: self._united(name) for name in self._names()}
+        united = {name: self._united(name) for name in self._summaries()}
         anomalous = ranked.merge([united[f"outlier_{k}"] for k in range(self.num_classes)])
         known = ranked.merge([united[f"{kind}_{k}"] for kind in ("right", "wrong") for k in range(self.num_classes)])
         nan = torch.tensor(float("nan"), dtype=torch.float64, device=self.device)
@@ -159,10 +159,10 @@ class OpenSetSegmentation(RankedMetric):
         """
         if threshold is not None and threshold != threshold:
             raise SettingError("threshold=nan", expected="a number, or None")
-        united = {name: self._united(name) for name in self._names()}
+        united = {name: self._united(name) for name in self._summaries()}
         return self._iou(united, None if threshold is None else torch.tensor(threshold, dtype=torch.float64))
 
-    def _names(self) -> list[str]:
+    def _summaries(self) -> list[str]:
         return [f"{kind}_{k}" for kind in _KINDS for k in range(self.num_classes)]
 
     def _iou(self, united: dict[str, ranked.Summary], threshold: torch.Tensor | None) -> torch.Tensor:
