@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, SettingError
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
-from poc_aug.evaluation.open_set import OpenSetFigures, instance_figures
+from poc_aug.evaluation.open_set_figures import OpenSetFigures, instance_figures
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -159,7 +159,7 @@ def evaluate(
             the same components. All score maps are kept in memory until the end, because the threshold is only known
             then.
         classes: names of the first channels, in order; also compute the open-IoU of those classes that the dataset's
-            schema has too, see `poc_aug.evaluation.open_set`.
+            schema has too, see `poc_aug.evaluation.open_set_figures`.
         anomalous_only: leave out frames without an anomalous pixel.
         limit: evaluate the first frames only.
         schema: label schema, if the dataset's is not known.
