@@ -12,6 +12,7 @@ from rich.table import Table
 
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size
 from poc_aug.cli.console import console
+from poc_aug.cli.evaluate_tables import classes_shared, further_tables
 from poc_aug.errors import ModelError, PocAugError, SettingError
 from poc_aug.files.outputs import make_folder
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult
     from poc_aug.evaluation.closed_set import ClassResult
 
-_COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
+_COLUMNS = ("AuPRC", "FPR95", "TPR5", "AUROC", "F1")
 
 
 def evaluate_command(
@@ -33,7 +34,8 @@ def evaluate_command(
         typer.Option("--labelled", help="A dataset with known classes, for closed-set mIoU; repeatable."),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="Label schema whose names, by id, are the model's channels.")
+        str | None,
+        typer.Option("--classes", help="Label schema whose names, by id, are the model's channels: mIoU, open-IoU."),
     ] = None,
     score: Annotated[
         list[str] | None,
@@ -79,11 +81,12 @@ def evaluate_command(
     size_hw = None if size is None else parse_size(size)
     channels = _channels(classes, labelled or [])
     datasets = [load_dataset(*_parts(text)) for text in dataset]
+    shared = classes_shared(datasets, schema, channels, classes, labelled or [])
     known = [load_dataset(*_parts(text)) for text in labelled or []]
     names = _names(dataset)
     network = _load_model(model)
     results: list[EvaluationResult] = []
-    for name, base in zip(names, datasets, strict=True):
+    for name, base, known_channels in zip(names, datasets, shared, strict=True):
         drawn: list[Frame] = []
 
         def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
@@ -102,6 +105,7 @@ def evaluate_command(
                 size_hw=size_hw,
                 void_index=void_index,
                 components=track,  # type: ignore[arg-type]
+                classes=known_channels,
                 anomalous_only=anomalous_only,
                 limit=limit,
                 schema=schema,
@@ -110,6 +114,8 @@ def evaluate_command(
             )
         results.append(result)
     console.print(_table(results))
+    for table in further_tables(results):
+        console.print(table)
     closed: list[ClassResult] = []
     for name, base in zip(_names(labelled or []), known, strict=True):
         from poc_aug.evaluation.closed_set import evaluate_classes
@@ -174,12 +180,6 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
                 hint="--classes cityscapes-trainIds",
             )
         return []
-    if not labelled:
-        raise SettingError(
-            f"--classes {classes} without --labelled",
-            expected="a dataset of known classes to compare the channels with",
-            hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
-        )
     from poc_aug.labels.schema import LabelSchema
 
     schema = LabelSchema.load(classes)
@@ -193,22 +193,16 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
 
 
 def _table(results: list[EvaluationResult]) -> Table:
-    shown = [
-        column
-        for column in _COLUMNS
-        if any(column in {**score.pixels, **score.components} for result in results for score in result.scores.values())
-    ]
     frames = ", ".join(f"{result.dataset}: {result.frames} frames" for result in results)
     table = Table(
         title=f"anomaly segmentation, % ({frames})", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for column in ("dataset", "score", *shown):
+    for column in ("dataset", "score", *_COLUMNS):
         text = column in ("dataset", "score")
         table.add_column(column, justify="left" if text else "right", no_wrap=text)
     for result in results:
         for name, score in result.scores.items():
-            figures = {**score.pixels, **score.components}
-            table.add_row(result.dataset, name, *(f"{100 * figures[column]:.2f}" for column in shown))
+            table.add_row(result.dataset, name, *(f"{100 * score.pixels[column]:.2f}" for column in _COLUMNS))
     return table
 
 

@@ -122,7 +122,7 @@ def evaluate_classes(
         {'road': 0.75, 'sky': 0.800...}
     """
     dataset_schema = require_schema(dataset, schema)
-    names, class_of_id, class_of_channel = _matched(dataset_schema, classes, merge or {})
+    names, class_of_id, class_of_channel = matched_classes(dataset_schema, classes, merge or {})
     sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
     jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
@@ -159,7 +159,7 @@ def evaluate_classes(
     )
 
 
-def _matched(
+def matched_classes(
     schema: LabelSchema, classes: Sequence[str], merge: Mapping[str, str]
 ) -> tuple[list[str], torch.Tensor, torch.Tensor]:
     """Match the classes of model and dataset by name.

@@ -138,5 +138,18 @@ def resize_pair(
     if size_hw is None or tuple(labels.shape) == size_hw:
         return image, labels
     small = F.interpolate(image[None].float(), size_hw, mode="bilinear", align_corners=False, antialias=True)
-    nearest = F.interpolate(labels[None, None].float(), size_hw, mode="nearest-exact")
-    return small[0].round().clamp(0, 255).to(torch.uint8), nearest[0, 0].to(torch.uint8)
+    return small[0].round().clamp(0, 255).to(torch.uint8), resize_labels(labels, size_hw)
+
+
+def resize_labels(labels: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
+    """Resize labels, uint8 ``[H, W]``, to a height and width (nearest).
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.evaluation.inference import resize_labels
+        >>> resize_labels(torch.tensor([[7, 255]], dtype=torch.uint8), (1, 4)).tolist()
+        [[7, 7, 255, 255]]
+    """
+    if tuple(labels.shape) == tuple(size_hw):
+        return labels
+    return F.interpolate(labels[None, None].float(), tuple(size_hw), mode="nearest-exact")[0, 0].to(torch.uint8)
