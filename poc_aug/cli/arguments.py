@@ -46,7 +46,9 @@ def parse_value(text: str) -> Any:
     if _IS_NUMBER.fullmatch(text):
         return _number(text)
     if _IS_NESTED.fullmatch(text):
-        return parse_yaml(text, f"cannot read the value {shortened(text)}", SettingError, expected="YAML such as [a, b]")
+        return parse_yaml(
+            text, f"cannot read the value {shortened(text)}", SettingError, expected="YAML such as [a, b]"
+        )
     return _numbers(text)
 
 
@@ -71,7 +73,9 @@ def _number(text: str) -> int | float:
         number = int(text) if _IS_INT.fullmatch(text) else float(text)
         if math.isfinite(number):
             return number
-    raise SettingError(f"the number {shortened(text)} is too large", expected=f"up to {_DIGITS} digits, and up to 1e308")
+    raise SettingError(
+        f"the number {shortened(text)} is too large", expected=f"up to {_DIGITS} digits, and up to 1e308"
+    )
 
 
 def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -173,7 +177,9 @@ def _module(module_name: str, name: str, what: str) -> Any:
 
 def _similar(module: Any, attribute: str) -> list[str]:
     """Callables of a module whose names are like ``attribute``."""
-    names = {own.lower(): own for own in dir(module) if not own.startswith("_") and callable(getattr(module, own, None))}
+    names = {
+        own.lower(): own for own in dir(module) if not own.startswith("_") and callable(getattr(module, own, None))
+    }
     return [names[own] for own in get_close_matches(attribute.lower(), names, n=2)]
 
 
@@ -211,9 +217,7 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     factory = load_callable(name)
     shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     made = f"{name}({shown})"
-    dataset = run_own(
-        lambda: factory(**_as_texts(factory, arguments)), made, hint="correct its key=value arguments"
-    )
+    dataset = run_own(lambda: factory(**_as_texts(factory, arguments)), made, hint="correct its key=value arguments")
     items = not isinstance(dataset, type | str | bytes | Mapping)
     if not (items and hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         what = f"the class {dataset.__name__}" if isinstance(dataset, type) else f"a {type(dataset).__name__}"
@@ -247,7 +251,10 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     match = _IS_SIZE.fullmatch(text)
     if match is None:
-        raise SettingError(f"--size {shortened(text)}", expected="HEIGHT,WIDTH, for example 512,1024")
+        raise SettingError(
+            f"--size {text if len(text) <= _LONGEST else shortened(text)}",
+            expected="HEIGHT,WIDTH, for example 512,1024",
+        )
     height, width = int(match[1]), int(match[2])
     if height * width > _MOST_PIXELS:
         raise SettingError(f"--size {text}: {height * width} pixels", expected=f"at most {_MOST_PIXELS}")

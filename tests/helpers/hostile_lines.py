@@ -16,7 +16,23 @@ from poc_aug.cli.main import cli
 from tests.helpers import hostile_callables
 
 OWN = hostile_callables.__name__
-_TEXTS = ("", " ", "\n", "-1", "nan", "²", "\udcff", "🙂", "a" * 300, "a/" * 3000, "[", "[[a]: b]", "&a [*a]", ":", "a:b")
+_TEXTS = (
+    "",
+    " ",
+    "\n",
+    "-1",
+    "nan",
+    "²",
+    "\udcff",
+    "🙂",
+    "a" * 300,
+    "a/" * 3000,
+    "[",
+    "[[a]: b]",
+    "&a [*a]",
+    ":",
+    "a:b",
+)
 _TEXTS += ("[" * 3000 + "]" * 3000, "'unbalanced", "x=y=z", "../..", "{}", "9" * 5000, "sys:exit", "os:path", "[/red]")
 _NUMBERS = ("", " ", "-1", "0", "nan", "inf", "-inf", "1e999", "²", "١", "1_0", "0x10", "1.5", "a", "\udcff")
 _NUMBERS += (str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
@@ -76,7 +92,16 @@ def make_files(folder: Path) -> list[str]:
     (folder / "noise.yaml").write_bytes(os.urandom(100))
     (folder / "large.yaml").write_bytes(b"a: b\n" * 1_000_000)
     paths = sorted(path.name for path in folder.iterdir() if path.suffix != ".py")
-    return [*paths, "empty/below", "picture.png/x.png", "/dev/null", "/dev/full", "/dev/full/x.png", "/proc/x.png", "x\0.png"]
+    return [
+        *paths,
+        "empty/below",
+        "picture.png/x.png",
+        "/dev/null",
+        "/dev/full",
+        "/dev/full/x.png",
+        "/proc/x.png",
+        "x\0.png",
+    ]
 
 
 def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
