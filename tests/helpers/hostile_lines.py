@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, NamedTuple, get_args, get_origin
 
 from PIL import Image
 from typer.models import OptionInfo
@@ -37,7 +37,12 @@ _TEXTS += ("[" * 3000 + "]" * 3000, "'unbalanced", "x=y=z", "../..", "{}", "9" *
 _NUMBERS = ("", " ", "-1", "0", "nan", "inf", "-inf", "1e999", "²", "١", "1_0", "0x10", "1.5", "a", "\udcff")
 _NUMBERS += (str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
 # What would run for years rather than fail, which a user may ask for.
-_ENDLESS = {"--num-variants": 2**31, "--length": 0, "--repeats": 0}
+_ENDLESS: dict[str, tuple[int, ...]] = {
+    "--num-variants": (2**31, 2**63, 2**64, 10**30),
+    "--length": (10,),
+    "--repeats": (10,),
+    "--workers": (1, 10),  # processes, not years
+}
 _CALLABLES = tuple(name for name in vars(hostile_callables) if not name.startswith("_") and name != "annotations")
 
 
@@ -128,7 +133,21 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     }
 
 
-def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[list[str]]:
+class HostileLine(NamedTuple):
+    """A command line, and the option or argument in it that is hostile."""
+
+    arguments: list[str]
+    option: str
+    value: str = ""
+
+    def is_named_in(self, message: str) -> bool:
+        """Whether a message names the option or (the beginning of) its value."""
+        plain = _letters(message)
+        value = _letters(self.value.partition("=")[2] or self.value)[:20]
+        return _letters(self.option) in plain or (value in plain and bool(value))
+
+
+def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[HostileLine]:
     """Every command with each of its options and arguments in turn replaced by each hostile value."""
     callables = [f"{OWN}:{name}" for name in _CALLABLES]
     callables += ["exiting:x", "syntax:x", "looping:x", "poc_aug.datasets:CamVid", "..:x", "json.x:y", "poc_aug:a.b.c"]
@@ -137,22 +156,29 @@ def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[list[str]]:
         for option, kind in declared(command):
             if not option.startswith("-"):
                 for value in [*_TEXTS, *files, *(f"root={text}" for text in _TEXTS)]:
-                    yield [command, value, *given[1:]] if given else [command, value]
+                    yield HostileLine([command, value, *given[1:]], option, value)
                 continue
             if kind is bool:
-                yield [command, *given, option]
-                yield [command, *given, f"{option}=no"]
-                yield [command, *given, option, option]
+                yield HostileLine([command, *given, option], option)
+                yield HostileLine([command, *given, f"{option}=no"], option)
+                yield HostileLine([command, *given, option, option], option)
                 continue
             values = _NUMBERS if kind in (int, float) else [*files, *_TEXTS] if kind is Path else texts
-            at = given.index(option) if option in given else len(given)
+            rest = [*given]
+            if option in rest:
+                at = rest.index(option)
+                del rest[at : at + 2]
             if option == "--dataset":  # the arguments are those of the usable one
-                given = [part for part in given if "=" not in part]
+                rest = [part for part in rest if "=" not in part]
             for value in values:
-                if option in _ENDLESS and value.isdecimal() and _ENDLESS[option] < int(value[:300]) < 10**29:
-                    continue
-                yield [command, *given[:at], option, value, *given[at + 2 :]]
-            yield [command, *given[:at], *given[at + 2 :], option]
+                if not (value.isdecimal() and int(value[:300]) in _ENDLESS.get(option, ())):
+                    yield HostileLine([command, *rest, option, value], option, value)
+            yield HostileLine([command, *rest, option], option)
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: messages quote values, shorten them, and are wrapped in boxes."""
+    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def declared(command: str) -> Iterator[tuple[str, type]]:
