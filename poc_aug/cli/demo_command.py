@@ -16,7 +16,7 @@ from poc_aug.cli.console import console
 from poc_aug.cli.object_sources import load_objects
 from poc_aug.cli.progress import print_report, warm_progress
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
@@ -29,14 +29,14 @@ _VARIANTS = 2
 def demo_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")] = Path("poc-aug-demo"),
     size: Annotated[str, typer.Option("--size", help="Height and width of the frames.")] = "384,768",
-    length: Annotated[int, typer.Option("--length", min=1, help="Number of frames.")] = 6,
+    length: Annotated[int, typer.Option("--length", min=1, max=100_000, help="Number of frames.")] = 6,
 ) -> None:
     """Render streets, insert objects into them, load batches, and draw a contact sheet. Downloads nothing."""
     from poc_aug.datasets.synthetic import SyntheticStreet  # its package loads torchvision, which takes a second
 
     size_hw = parse_size(size)
     started = time.perf_counter()
-    make_folder(out)
+    check_outputs(out, "contact_sheet.png")
     path = out / "street.cache"
     base = SyntheticStreet(size=size_hw, length=length)
     console.print(f"1. a dataset: {base!r}", markup=False)

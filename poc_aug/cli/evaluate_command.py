@@ -10,11 +10,13 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size
+from poc_aug.backends.common.device import resolve_device
+from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
-from poc_aug.errors import ModelError, PocAugError, SettingError
-from poc_aug.files.outputs import make_folder
+from poc_aug.errors import ModelError, SettingError
+from poc_aug.evaluation.undefined_figures import percent
+from poc_aug.files.outputs import check_outputs
 
 if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult
@@ -72,19 +74,34 @@ def evaluate_command(
     """
     from poc_aug.environment import environment, write_json
     from poc_aug.evaluation.anomalies import Frame, evaluate
+    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_scores
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
+    wanted = tuple(score or ("msp",))
+    check_scores(wanted, void_index, track)  # type: ignore[arg-type]
+    resolve_device(device)
     if out is not None:
-        make_folder(out)  # before hours of evaluation
+        check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
     size_hw = None if size is None else parse_size(size)
     channels = _channels(classes, labelled or [])
-    datasets = [load_dataset(*_parts(text)) for text in dataset]
+    datasets = [load_dataset(*_parts("--dataset", text)) for text in dataset]
     shared = classes_shared(datasets, schema, channels, classes, labelled or [])
-    known = [load_dataset(*_parts(text)) for text in labelled or []]
-    names = _names(dataset)
+    known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
+    names, known_names = _names(dataset), _names(labelled or [])
     network = _load_model(model)
+    with console.status("checking the model and all labels"):
+        settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
+        for name, base, known_channels in zip(names, datasets, shared, strict=True):
+            counts = {"scores": wanted, "void_index": void_index, "classes": len(known_channels)}
+            check_model(network, base, name=name, **counts, **settings)
+        for name, base in zip(known_names, known, strict=True):
+            check_model(network, base, name=name, classes=len(channels), **settings)
+        for name, base in zip(names, datasets, strict=True):
+            check_anomalies(base, name=name, schema=schema, limit=limit)
+        for name, base in zip(known_names, known, strict=True):
+            check_classes(base, channels, name=name, limit=limit)
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
         drawn: list[Frame] = []
@@ -100,7 +117,7 @@ def evaluate_command(
             result = evaluate(
                 network,
                 base,
-                tuple(score or ("msp",)),
+                wanted,
                 name=name,
                 size_hw=size_hw,
                 void_index=void_index,
@@ -117,7 +134,7 @@ def evaluate_command(
     for table in further_tables(results):
         console.print(table)
     closed: list[ClassResult] = []
-    for name, base in zip(_names(labelled or []), known, strict=True):
+    for name, base in zip(known_names, known, strict=True):
         from poc_aug.evaluation.closed_set import evaluate_classes
 
         with console.status(f"evaluating on {name}"):
@@ -140,9 +157,15 @@ def evaluate_command(
         )
 
 
-def _parts(text: str) -> tuple[str, dict[str, Any]]:
-    name, *pairs = shlex.split(text)
-    return name, parse_arguments(pairs)
+def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
+    expected = "'module:callable key=value ...'"
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise SettingError(f"{option} {shortened(text)}: {error}", expected=expected) from error
+    if not parts:
+        raise SettingError(f"{option} {text!r} is empty", expected=expected)
+    return parts[0], parse_arguments(parts[1:])
 
 
 def _names(texts: list[str]) -> list[str]:
@@ -154,17 +177,9 @@ def _names(texts: list[str]) -> list[str]:
 def _load_model(text: str) -> Any:
     from torch import nn
 
-    name, arguments = _parts(text)
+    name, arguments = _parts("--model", text)
     factory = load_callable(name, "model")
-    try:
-        model = factory(**arguments)
-    except PocAugError:
-        raise
-    except Exception as error:
-        # The model is the user's: it may raise anything.
-        raise ModelError(
-            f"{text} failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
-        ) from error
+    model = run_own(lambda: factory(**arguments), text, ModelError, hint="correct its key=value arguments")
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} gave a {type(model).__name__}", expected="a torch.nn.Module")
     return model
@@ -202,7 +217,7 @@ def _table(results: list[EvaluationResult]) -> Table:
         table.add_column(column, justify="left" if text else "right", no_wrap=text)
     for result in results:
         for name, score in result.scores.items():
-            table.add_row(result.dataset, name, *(f"{100 * score.pixels[column]:.2f}" for column in _COLUMNS))
+            table.add_row(result.dataset, name, *(percent(score.pixels[column]) for column in _COLUMNS))
     return table
 
 

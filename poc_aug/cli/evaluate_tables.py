@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.errors import SettingError
+from poc_aug.evaluation.undefined_figures import percent
 
 if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult
@@ -86,6 +87,6 @@ def further_tables(results: Sequence[EvaluationResult]) -> list[Table]:
             table.add_column(column, justify="right")
         for dataset, name, row in figures:
             # A dataset without known classes has no open-IoU.
-            table.add_row(dataset, name, *(f"{100 * row[column]:.2f}" if column in row else "–" for column in shown))
+            table.add_row(dataset, name, *(percent(row.get(column)) for column in shown))
         tables.append(table)
     return tables

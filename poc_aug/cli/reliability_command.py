@@ -11,7 +11,7 @@ from rich.table import Table
 
 from poc_aug.cli.console import console
 from poc_aug.errors import SettingError
-from poc_aug.files.outputs import make_folder
+from poc_aug.files.outputs import check_outputs
 
 
 def reliability_command(
@@ -20,7 +20,9 @@ def reliability_command(
     ],
     label: Annotated[str, typer.Option("--label", help="What was measured, for the plot's axes: mIoU.")] = "",
     confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.")] = 0.95,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of the models.")] = 5000,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=1, max=1_000_000, help="Bootstrap resamples of the models.")
+    ] = 5000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for reliability.json and the scatter plot.")] = None,
 ) -> None:
@@ -30,7 +32,7 @@ def reliability_command(
     if label and out is None:
         raise SettingError("--label without --out", expected="a folder for the plot that it labels: --out report")
     if out is not None:
-        make_folder(out)
+        check_outputs(out, "reliability.json", "reliability.png")
     report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
     table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("correlation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
 from poc_aug.cli.generation_options import GenerationOptions
 from poc_aug.cli.object_choice import ObjectChoice
-from poc_aug.cli.shared_options import DATASET, KEYS
+from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.generation.warm_report import OnError
@@ -21,6 +22,7 @@ from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 
 _ANYWHERE = "anywhere"
+_IS_COUNT = re.compile("[0-9]{1,9}")
 _CLASS_NAMES = "class names: 'dog,cat' or a list"
 _LENIENT = Field(strict=False)  # a path is text in YAML
 
@@ -101,7 +103,11 @@ class WarmCacheOptions(GenerationOptions):
             recipe_field="objects_per_variant",
         ),
     ] = None
-    workers: Annotated[int, Field(ge=0), CliOption(help="Loader processes.", takes="a whole number, 0 or more")] = 2
+    workers: Annotated[
+        int,
+        Field(ge=0, le=MOST_WORKERS),
+        CliOption(help="Loader processes.", takes=f"a whole number, 0 to {MOST_WORKERS}"),
+    ] = 2
     codec: Annotated[
         Codec,
         CliOption(
@@ -194,7 +200,7 @@ class WarmCacheOptions(GenerationOptions):
         if self.per_variant is None:
             return None
         parts = [part.strip() for part in str(self.per_variant).strip("[]() ").split(",") if part.strip()]
-        if len(parts) not in (1, 2) or not all(part.isdecimal() for part in parts):
+        if len(parts) not in (1, 2) or not all(_IS_COUNT.fullmatch(part) for part in parts):
             raise SettingError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
         return int(parts[0]), int(parts[-1])
 

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from poc_aug.errors import DatasetError, SettingError
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.evaluation.open_set_figures import OpenSetFigures, instance_figures
+from poc_aug.evaluation.undefined_figures import json_figures
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -107,7 +108,7 @@ class EvaluationResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values, without the curves."""
+        """The result as JSON values, without the curves; figures that are not defined are ``None``, with a reason."""
         return {
             "dataset": self.dataset,
             "frames": self.frames,
@@ -115,9 +116,7 @@ class EvaluationResult:
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {
-                    **result.pixels,
-                    **result.components,
-                    **result.open_set,
+                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.quantiles),
                     "quantiles": dict(result.quantiles),
                 }
                 for name, result in self.scores.items()
@@ -196,6 +195,8 @@ def evaluate(
     if not scores:
         raise SettingError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
     functions = {score: score_named(score, void_index=void_index) for score in dict.fromkeys(scores)}
+    if components is not None:
+        ComponentSegmentation(0.5, track=components)  # an unknown track is named now, not after the last frame
     check_base_transforms(dataset)
     known_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
     started = time.perf_counter()
