@@ -16,8 +16,9 @@ PARTS = 64
 class RankedMetric(Metric):  # type: ignore[misc]
     """A metric whose states are summaries of values (`poc_aug.metrics.ranked`), by name.
 
-    Subclasses add values with ``_add`` and read a summary with ``_united``. The time of an update does not depend on the
-    number of updates before it, but for a logarithm: summaries of similar size are merged, a few updates at once.
+    Subclasses add values with ``_add`` and read a summary with ``_united``. The time of an update does not grow with
+    the number of updates before it, but for a logarithm: summaries of similar size are merged, those of many updates at
+    once.
 
     Args:
         names: names of the summaries.
