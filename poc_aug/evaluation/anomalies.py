@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, SettingError
+from poc_aug.evaluation.figure_values import json_figures
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
@@ -77,6 +78,13 @@ class ScoreResult:
     quantiles: Mapping[str, list[float]] = field(default_factory=dict)
     curves: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
 
+    def why_undefined(self, figure: str) -> str:
+        """Why a figure is NaN."""
+        for kind, pixels in (("anomalous", "anomalous"), ("known", "in-distribution")):
+            if not self.quantiles.get(kind, [0.0]):
+                return f"no pixel is {pixels}"
+        return "no component to count" if figure in self.components else "no pixel to count"
+
 
 @dataclass(frozen=True)
 class EvaluationResult:
@@ -110,7 +118,10 @@ class EvaluationResult:
             "left_out": self.left_out,
             "seconds": round(self.seconds, 2),
             "scores": {
-                name: {**result.pixels, **result.components, "quantiles": dict(result.quantiles)}
+                name: {
+                    **json_figures({**result.pixels, **result.components}, result.why_undefined),
+                    "quantiles": dict(result.quantiles),
+                }
                 for name, result in self.scores.items()
             },
         }
