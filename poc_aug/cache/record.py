@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ import zstandard
 
 from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
 from poc_aug.cache.delta import decompress
+from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError, check_header, check_name
+from poc_aug.cache.strict_json import load_json
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Part, Rejection, Variant
 
@@ -34,10 +36,6 @@ RECORD_VERSION = 1
 _MAGIC = b"PAUG"
 _HEAD = struct.Struct("<4sB16sI")
 _HASHED_FROM = _HEAD.size - 4  # the header's length is hashed too
-
-
-class RecordError(ValueError):
-    """Bytes that are not a whole record; readers turn it into a `CacheCorruptError` that names the shard."""
 
 
 def encode_record(variant: Variant, codec: str) -> bytes:
@@ -91,13 +89,21 @@ def encode_record(variant: Variant, codec: str) -> bytes:
     return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
 
 
-def decode_record(data: bytes, key: str, index: int) -> Variant:
+def decode_record(data: bytes, key: str, index: int, names: Collection[str] | None = None) -> Variant:
     """Decode a record and check that it is that of ``key`` and ``index``.
 
-    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance become lists.
+    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance become lists. Everything is
+    checked before it is decoded (`poc_aug.cache.record_header`): the memory that it takes is bounded by the frame.
+
+    Args:
+        data: the record's bytes, from any source.
+        key: the sample's key.
+        index: the variant's index.
+        names: class names that the cache's recipe has; ``None``: any.
 
     Raises:
-        RecordError: the hash does not fit, another record version, or another key or index.
+        RecordError: the hash does not fit, another record version, another key or index, or any content that
+            `encode_record` does not write.
 
     Example:
         >>> variant = Variant("a.png", 0, digest=b"", insertions=())
@@ -106,7 +112,8 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
     """
     header, offset = _read_header(data)
     if (header["key"], header["index"]) != (key, index):
-        raise RecordError(f"the record is that of variant {header['index']} of {header['key']!r}")
+        raise RecordError(f"the record is that of variant {header['index']} of {header['key'][:200]!r}")
+    check_header(header, len(data) - offset, names)
     view = memoryview(data)
 
     def take(
@@ -146,8 +153,8 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
             rejections=tuple(Rejection(*item) for item in header["rejections"]),
             label_digest=bytes.fromhex(header.get("label_digest", "")),
         )
-    except (KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
-        # The hash fits, so a faulty or newer writer wrote it.
+    except (ValueError, zstandard.ZstdError) as error:
+        # The hash fits, so a faulty or newer writer wrote it, or somebody who means harm.
         raise RecordError(f"the record cannot be decoded: {error}") from error
 
 
@@ -215,12 +222,11 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         raise RecordError(f"record version {version}, this poc_aug reads version {RECORD_VERSION}")
     end = _HEAD.size + header_nbytes
     try:
-        header = json.loads(decompress(memoryview(data)[_HEAD.size : end]))
+        header = load_json(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
     except (ValueError, zstandard.ZstdError) as error:
         raise RecordError(f"the record's header cannot be decoded: {error}") from error
-    if not isinstance(header, Mapping) or not {"key", "index"} <= header.keys():
-        raise RecordError("the record's header has no key or no index")
-    return dict(header), end
+    check_name(header)
+    return header, end
 
 
 def _check(variant: Variant, insertion: Insertion) -> None:
