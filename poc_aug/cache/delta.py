@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import threading
 
+import numpy as np
 import torch
 import zstandard
 
@@ -76,10 +77,11 @@ def decode_delta(data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Te
             raise ValueError(f"{len(data) - _BOX.size} bytes belong to no pixel")
         return torch.zeros((3, *size_hw), dtype=torch.uint8)
     plain = bytearray(decompress(memoryview(data)[_BOX.size :], 3 * h * w))
-    patch = torch.zeros((3, *size_hw), dtype=torch.uint8)
-    planes = patch[:, y : y + h, x : x + w]
-    steps = torch.frombuffer(plain, dtype=torch.uint8).view(3, h, w)
-    torch.cumsum(steps, dim=2, dtype=torch.uint8, out=planes)
-    planes[0] += planes[1]
-    planes[2] += planes[1]
-    return patch
+    patch = np.zeros((3, *size_hw), np.uint8)
+    planes = patch[:, y : y + h, x : x + w]  # NumPy's views take a fifth of the time of torch's
+    steps = torch.from_numpy(np.frombuffer(plain, np.uint8).reshape(3, h, w))
+    torch.cumsum(steps, dim=2, dtype=torch.uint8, out=torch.from_numpy(planes))
+    red, green, blue = planes
+    np.add(red, green, out=red)
+    np.add(blue, green, out=blue)
+    return torch.from_numpy(patch)

@@ -27,7 +27,7 @@ import zstandard
 from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
 from poc_aug.cache.delta import decompress
 from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError, check_header, check_name
-from poc_aug.cache.strict_json import load_json
+from poc_aug.cache.strict_json import check_depth, load_json_fast
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Part, Rejection, Variant
 
@@ -84,7 +84,15 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             f"variant {variant.index} of {variant.key!r} holds a value that is not JSON: {error}",
             expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
         ) from error
-    packed = zstandard.compress(text.encode("ascii"), 9)
+    encoded = text.encode("ascii")
+    try:
+        _check_written(encoded, header, blobs)
+    except ValueError as error:
+        raise CacheError(
+            f"variant {variant.index} of {variant.key[:200]!r} would make a record that is refused on reading: {error}",
+            expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
+        ) from error
+    packed = zstandard.compress(encoded, 9)
     body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
     return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
 
@@ -113,7 +121,7 @@ def decode_record(data: bytes, key: str, index: int, names: Collection[str] | No
     header, offset = _read_header(data)
     if (header["key"], header["index"]) != (key, index):
         raise RecordError(f"the record is that of variant {header['index']} of {header['key'][:200]!r}")
-    check_header(header, len(data) - offset, names)
+    digest, label_digest = check_header(header, len(data) - offset, names)
     view = memoryview(data)
 
     def take(
@@ -148,10 +156,10 @@ def decode_record(data: bytes, key: str, index: int, names: Collection[str] | No
         return Variant(
             key=key,
             index=index,
-            digest=bytes.fromhex(header["digest"]),
+            digest=digest,
             insertions=tuple(insertion(item) for item in header["insertions"]),
             rejections=tuple(Rejection(*item) for item in header["rejections"]),
-            label_digest=bytes.fromhex(header.get("label_digest", "")),
+            label_digest=label_digest,
         )
     except (ValueError, zstandard.ZstdError) as error:
         # The hash fits, so a faulty or newer writer wrote it, or somebody who means harm.
@@ -222,11 +230,20 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         raise RecordError(f"record version {version}, this poc_aug reads version {RECORD_VERSION}")
     end = _HEAD.size + header_nbytes
     try:
-        header = load_json(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
+        header = load_json_fast(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
     except (ValueError, zstandard.ZstdError) as error:
         raise RecordError(f"the record's header cannot be decoded: {error}") from error
     check_name(header)
     return header, end
+
+
+def _check_written(text: bytes, header: dict[str, Any], blobs: list[bytes]) -> None:
+    """Hold a header that was made here to what `decode_record` demands."""
+    if len(text) > MAX_HEADER_NBYTES:
+        raise ValueError(f"its header has {len(text)} bytes")
+    check_depth(text)
+    check_name(header)
+    check_header(header, sum(map(len, blobs)), None)
 
 
 def _check(variant: Variant, insertion: Insertion) -> None:

@@ -36,6 +36,9 @@ _MAX_INSERTIONS, _MAX_PARTS, _MAX_REJECTIONS = 4096, 1024, 1 << 16
 _MAX_KEY_CHARS, _MAX_NAME_CHARS = 1 << 16, 1 << 10
 _MAX_LABEL_DIGEST_NBYTES = 1 << 20
 _MAX_SIGMA_PX = _MAX_SCORE = 1e6
+_NUMBERS = (float, int)
+_NAME = f"a string of at most {_MAX_NAME_CHARS} characters"
+_BLOB = "codec and number of bytes"
 
 
 class RecordError(CacheError, ValueError):
@@ -66,7 +69,7 @@ def check_name(header: Any) -> tuple[str, int]:
     return key, index
 
 
-def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | None) -> None:
+def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | None) -> tuple[bytes, bytes]:
     """Check everything else that a header holds; see the module's docstring.
 
     Args:
@@ -74,20 +77,20 @@ def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | N
         nbytes: bytes that follow the header.
         names: class names that parts may have, besides `poc_aug.recipe.IGNORED`; ``None``: any.
 
+    Returns:
+        The digests of the base image and of its labels.
+
     Raises:
         RecordError: a value of a wrong type or out of its range.
     """
     digest = _digest(header, "digest", DIGEST_BYTES)
-    if "label_digest" in header:
-        _digest(header, "label_digest", _MAX_LABEL_DIGEST_NBYTES)
-    for rejection in _list(header, "rejections", _MAX_REJECTIONS):
-        _check_rejection(rejection)
+    label_digest = _digest(header, "label_digest", _MAX_LABEL_DIGEST_NBYTES) if "label_digest" in header else b""
     frame_hw, most = frame_bounds(digest)
     decoded = blobs = 0
     for insertion in _list(header, "insertions", _MAX_INSERTIONS):
-        height, width, stored = _check_insertion(insertion, frame_hw, names)
+        taken, stored = _check_insertion(insertion, frame_hw, names)
+        decoded += taken
         blobs += stored
-        decoded += height * width * _bytes_per_pixel(insertion)
     if blobs != nbytes:
         raise RecordError(f"the record cannot be decoded: {nbytes} bytes follow its header, which declares {blobs}")
     if decoded > most:
@@ -95,6 +98,9 @@ def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | N
             f"the record cannot be decoded: its tensors would take {decoded} bytes, a record of this frame at most "
             f"{most}"
         )
+    for rejection in _list(header, "rejections", _MAX_REJECTIONS):
+        _check_rejection(rejection)
+    return digest, label_digest
 
 
 def frame_bounds(digest: bytes) -> tuple[tuple[int, int], int]:
@@ -132,46 +138,56 @@ def content_problem(variant: Variant, names: Collection[str] | None, objects: Co
     return None
 
 
-def _check_insertion(item: Any, frame_hw: tuple[int, int], names: Collection[str] | None) -> tuple[int, int, int]:
-    """Height and width of an insertion, and how many bytes its blobs take."""
+def _check_insertion(item: Any, frame_hw: tuple[int, int], names: Collection[str] | None) -> tuple[int, int]:
+    """Bytes that the tensors of an insertion take, and that its blobs take."""
+    # In one piece: this runs each time that a record is read, and calls would take more time than the checks.
     if type(item) is not dict:
         _wrong("insertion", item, "an object")
     try:
-        box, patch, parts, alpha, shade = item["box"], item["patch"], item["parts"], item["alpha"], item["shade"]
+        box, parts = item["box"], item["parts"]
         name, sigma_px, provenance = item["name"], item["max_sigma_px"], item["provenance"]
+        blobs, alpha, shade = [item["patch"]], item["alpha"], item["shade"]
     except KeyError as error:
         raise RecordError(f"the record cannot be decoded: an insertion without {error}") from error
-    if type(box) is not list or len(box) != 4 or not all(type(value) is int for value in box):
+    if alpha is not None:
+        blobs.append(alpha)
+    if shade is not None:
+        blobs.append(shade)
+    if type(box) is not list or len(box) != 4:
         _wrong("box", box, "four integers")
     y, x, height, width = box
+    if not (type(y) is type(x) is type(height) is type(width) is int):
+        _wrong("box", box, "four integers")
     if not (y >= 0 and x >= 0 and 0 < height <= frame_hw[0] - y and 0 < width <= frame_hw[1] - x):
         _wrong("box", box, f"(y, x, h, w) of at least one pixel inside a frame of {frame_hw[0]}x{frame_hw[1]} pixels")
-    _check_name_of("name", name)
-    if type(sigma_px) not in (float, int) or not 0 <= sigma_px <= _MAX_SIGMA_PX:
+    if type(name) is not str or len(name) > _MAX_NAME_CHARS:
+        _wrong("name", name, _NAME)
+    if type(sigma_px) not in _NUMBERS or not 0 <= sigma_px <= _MAX_SIGMA_PX:
         _wrong("max_sigma_px", sigma_px, "a number of pixels")
     if type(provenance) is not dict:
         _wrong("provenance", provenance, "an object")
-    stored = _blob("patch", patch)
-    if alpha is not None:
-        stored += _blob("alpha", alpha)
-    if shade is not None:
-        stored += _blob("shade", shade)
-    for part in _list(item, "parts", _MAX_PARTS):
+    if type(parts) is not list or len(parts) > _MAX_PARTS:
+        _wrong("parts", parts, f"a list of at most {_MAX_PARTS}")
+    for part in parts:
         if type(part) is not list or len(part) != 4:
             _wrong("part", part, "name, score, codec and number of bytes")
         part_name, score, *blob = part
-        _check_name_of("part", part_name)
+        if type(part_name) is not str or len(part_name) > _MAX_NAME_CHARS:
+            _wrong("part", part_name, _NAME)
         if names is not None and part_name not in names and part_name != IGNORED:
             _wrong("part", part_name, "a class of the cache's recipe")
-        if type(score) not in (float, int) or not abs(score) <= _MAX_SCORE:
+        if type(score) not in _NUMBERS or not -_MAX_SCORE <= score <= _MAX_SCORE:
             _wrong("score", score, "a confidence")
-        stored += _blob("mask", blob)
-    return height, width, stored
-
-
-def _bytes_per_pixel(item: dict[str, Any]) -> int:
-    maps = len(item["parts"]) + (item["alpha"] is not None) + (item["shade"] is not None)
-    return _PATCH_NBYTES.get(item["patch"][0], 3) + maps
+        blobs.append(blob)
+    stored = 0
+    for blob in blobs:
+        if type(blob) is not list or len(blob) != 2:
+            _wrong("blob", blob, _BLOB)
+        codec, nbytes = blob
+        if type(codec) is not str or type(nbytes) is not int or nbytes < 0:
+            _wrong("blob", blob, _BLOB)
+        stored += nbytes
+    return height * width * (_PATCH_NBYTES.get(blobs[0][0], 3) + len(blobs) - 1), stored
 
 
 def _check_rejection(item: Any) -> None:
@@ -188,16 +204,7 @@ def _check_rejection(item: Any) -> None:
 
 def _check_name_of(what: str, value: Any) -> None:
     if type(value) is not str or len(value) > _MAX_NAME_CHARS:
-        _wrong(what, value, f"a string of at most {_MAX_NAME_CHARS} characters")
-
-
-def _blob(what: str, value: Any) -> int:
-    if type(value) is not list or len(value) != 2 or type(value[0]) is not str:
-        _wrong(what, value, "codec and number of bytes")
-    nbytes = value[1]
-    if type(nbytes) is not int or nbytes < 0:
-        _wrong(what, value, "codec and number of bytes")
-    return nbytes
+        _wrong(what, value, _NAME)
 
 
 def _list(owner: dict[str, Any], what: str, most: int) -> list[Any]:
@@ -229,6 +236,8 @@ def _wrong(what: str, value: Any, expected: str) -> NoReturn:
 def _short(value: Any) -> str:
     if isinstance(value, str):
         return ascii(value[:60]) + ("..." if len(value) > 60 else "")
+    if isinstance(value, list) and len(value) <= 4 and not any(isinstance(inner, list | dict) for inner in value):
+        return f"[{', '.join(map(_short, value))}]"
     if isinstance(value, list | dict):
         return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
     text = ascii(value)
