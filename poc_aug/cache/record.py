@@ -27,7 +27,7 @@ import zstandard
 from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
 from poc_aug.cache.delta import decompress
 from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError, check_header, check_name
-from poc_aug.cache.strict_json import check_depth, load_json_fast
+from poc_aug.cache.strict_json import check_depth, load_json, load_json_fast
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Part, Rejection, Variant
 
@@ -174,6 +174,19 @@ def record_name(data: bytes) -> tuple[str, int]:
     """
     header, _ = _read_header(data)
     return header["key"], header["index"]
+
+
+def check_canonical(data: bytes) -> None:
+    """Check that no name occurs twice in a record's header, of which decoding takes the last.
+
+    Raises:
+        RecordError: one does; or as `decode_record`.
+    """
+    _, end = _read_header(data)
+    try:
+        load_json(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
+    except ValueError as error:
+        raise RecordError(f"the record's header cannot be decoded: {error}") from error
 
 
 def record_hash(data: bytes) -> bytes:

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 from poc_aug.errors import CacheError
 from poc_aug.items.image_digest import DIGEST_BYTES, frame_size_of
 from poc_aug.recipe import IGNORED
-from poc_aug.types import Variant
 
 MAX_HEADER_NBYTES = 4 << 20
 """Bytes of the header's JSON."""
@@ -115,27 +114,6 @@ def frame_bounds(digest: bytes) -> tuple[tuple[int, int], int]:
     if not 0 < height * width <= MAX_FRAME_PX:
         _wrong("digest", digest[:8].hex(), f"that of a frame of 1 to {MAX_FRAME_PX} pixels, not {height}x{width}")
     return (height, width), min(_MAX_NBYTES, max(_MIN_NBYTES, _BYTES_PER_FRAME_PX * height * width))
-
-
-def content_problem(variant: Variant, names: Collection[str] | None, objects: Collection[str] | None) -> str | None:
-    """What is wrong with a decoded variant that composing would find, or would not notice; for `Cache.verify`.
-
-    Args:
-        variant: what `decode_record` returned.
-        names: class names that the recipe has; ``None``: not known.
-        objects: names of its objects; ``None``: not known.
-    """
-    if variant.insertions and len(variant.digest) != DIGEST_BYTES:
-        return f"the digest of its base image has {len(variant.digest)} bytes, expected {DIGEST_BYTES}"
-    for number, insertion in enumerate(variant.insertions):
-        if not insertion.parts:
-            return f"insertion {number} has no parts"
-        if objects is not None and insertion.object_name not in objects:
-            return f"insertion {number} is of {_short(insertion.object_name)}, which is no object of the recipe"
-        for part in insertion.parts:
-            if names is not None and part.name not in names and part.name != IGNORED:
-                return f"insertion {number} shows {_short(part.name)}, which is no class of the recipe"
-    return None
 
 
 def _check_insertion(item: Any, frame_hw: tuple[int, int], names: Collection[str] | None) -> tuple[int, int]:
