@@ -144,8 +144,11 @@ class MessageReader:
                 raise InvalidMessageError("a message without its descriptor")
             message = decode_message(bytes(self._head), body)
         except ConnectionError:
+            self.close()
             return None
-        except InvalidMessageError:
+        except (TimeoutError, BlockingIOError):
+            raise
+        except BaseException:
             self.close()
             raise
         self.close()

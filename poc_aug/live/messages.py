@@ -184,10 +184,11 @@ def _decode_request(fields: Mapping[str, Any], body: np.ndarray[Any, Any]) -> Va
     if len(body) != end:
         raise InvalidMessageError(f"{len(body)} bytes for image {image_shape} and {name} labels {labels_shape}: {end}")
     image = body[:image_nbytes].reshape(image_shape)
-    calibration = fields["calibration"]
-    if calibration is not None:
+    calibration = None
+    if fields["calibration"] is not None:
         pairs = ("focal_xy", "centre_xy", "size_hw")
-        values = {name: tuple(value) if name in pairs and value else value for name, value in calibration.items()}
+        given = _typed(fields, "calibration", dict).items()
+        values = {name: tuple(value) if name in pairs and value else value for name, value in given}
         calibration = Calibration(**values)
     labels = body[start:end].view(dtype).reshape(labels_shape)
     key = _typed(fields, "key", str)
