@@ -14,7 +14,6 @@ from tests.helpers.fakes import EllipseInserter
 from tests.helpers.live_cases import live, pipeline, traces, wait_until
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
