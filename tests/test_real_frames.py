@@ -111,7 +111,7 @@ def test_objects_stand_on_the_road_at_their_real_size(made: Any) -> None:
                     assert h <= largest_m * px_per_m + 1
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
 def test_items_are_identical_for_0_1_and_2_workers(made: Any, start: str) -> None:
     base, path = made
     ds = POCAugmentedDataset(base, path, OodLabels(254), p=0.7, seed=5, transforms=tensors, redraw="epoch")

@@ -32,7 +32,9 @@ class SteadyInserter(EllipseInserter):
 def main() -> None:
     start, what = sys.argv[1:3]
     warnings.simplefilter("ignore")
-    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", live=LiveSettings(num_variants=50_000))  # more than it can make
+    ds = live(
+        pipeline=pipeline(SteadyInserter()), variants="all", live=LiveSettings(num_variants=50_000)
+    )  # more than it can make
     workers: dict[str, Any] = {} if start == "none" else {"num_workers": 2, "multiprocessing_context": start}
     loader = DataLoader(ds, batch_size=2, collate_fn=keep, **workers)
     batches = iter(loader)

@@ -19,6 +19,7 @@ for _name in (
     "poc_aug.live.server",
     "poc_aug.metrics",
     "poc_aug.dataset",
+    "tests.helpers.joint_cases",
     "tests.helpers.live_cases",
 ):
     with suppress(ImportError):  # an optional package: whoever needs it says so

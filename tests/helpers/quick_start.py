@@ -1,4 +1,4 @@
-"""Processes that start in milliseconds: forked from a clean one that has imported torch, the package and its command.
+"""Processes that start in milliseconds: forked from one that has imported `tests.helpers.preloaded` (see conftest).
 
 What they get is pickled, as with "spawn"; only the 3 to 5 s of importing are saved. Tests of what a process imports, of
 what it inherits, or of how it is killed start real ones.
@@ -22,13 +22,12 @@ from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.helpers.preloaded"])
 
 
 class _LiveContext(ForkServerContext):
     """Stands for the "spawn" context of `poc_aug.live`."""
 
-    def Process(self, *, target: Any, args: tuple[Any, ...], **settings: Any) -> Any:  # type: ignore[override] # noqa: N802
+    def Process(self, *, target: Any, args: tuple[Any, ...], **settings: Any) -> Any:  # type: ignore[override]
         return super().Process(target=_run_as_child, args=(os.getpid(), target, args), **settings)
 
 

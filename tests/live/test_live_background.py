@@ -25,8 +25,8 @@ from tests.helpers.live_cases import (
     read_all,
     server_pid,
     tensors,
-    wait_until,
 )
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),

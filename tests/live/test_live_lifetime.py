@@ -30,8 +30,8 @@ from tests.helpers.live_cases import (
     shared_memory_of,
     tensors,
     traces,
-    wait_until,
 )
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import GenerationProcessError
 from tests.helpers.fakes import Frames
 from tests.helpers.live_cases import LENGTH, MeetingInserter, equal, keep, live, pipeline, tensors
+from tests.helpers.quick_start import CONTEXT
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
@@ -67,10 +67,9 @@ def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.SimpleQueue()
+    results = CONTEXT.SimpleQueue()
     path, log = tmp_path / "ddp.cache", tmp_path / "log"
-    ranks = [context.Process(target=_rank, args=(rank, 2, path, log, port, results)) for rank in range(2)]
+    ranks = [CONTEXT.Process(target=_rank, args=(rank, 2, path, log, port, results)) for rank in range(2)]
     for process in ranks:
         process.start()
     for process in ranks:

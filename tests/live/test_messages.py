@@ -18,7 +18,7 @@ from poc_aug.types import Sample
 from tests.helpers.live_cases import shared_memory_of
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     h=st.integers(1, 40),
     w=st.integers(1, 40),
