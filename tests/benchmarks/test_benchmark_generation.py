@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.helpers.quick_start import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 ARMS = ("poc", "ours", "ours-located", "ours-lcm")
@@ -19,8 +20,7 @@ for _package in ("diffusers", "groundingdino", "segment_anything", "peft"):
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "benchmarks/generation.py", "--models", "small", "--smoke", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return run_script("benchmarks/generation.py", "--models", "small", "--smoke", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.helpers.quick_start import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_HAND = ("in each worker", "in each worker, whole batches", "in the main process")
@@ -16,8 +17,7 @@ PLAIN = "not augmented"
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "benchmarks/live.py", "--smoke", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return run_script("benchmarks/live.py", "--smoke", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_summaries_stay_small_and_keep_their_counts() -> None:
         assert (counts <= 2 + 2 * ranked.RELATIVE * (above + counts)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=4, max_size=60),
     data=st.data(),

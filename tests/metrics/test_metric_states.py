@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import socket
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation, SegmentationCalibration
 from tests.helpers.metric_cases import frames, measured
+from tests.helpers.quick_start import CONTEXT
 
 
 def test_merged_reset_and_pickled() -> None:
@@ -50,19 +50,17 @@ def _rank(rank: int, port: int, results: Any) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.timeout(120)
 def test_two_processes_equal_one() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.SimpleQueue()
-    ranks = [context.Process(target=_rank, args=(rank, port, results)) for rank in range(2)]
+    results = CONTEXT.SimpleQueue()
+    ranks = [CONTEXT.Process(target=_rank, args=(rank, port, results)) for rank in range(2)]
     for process in ranks:
         process.start()
     one, other = results.get(), results.get()
     for process in ranks:
-        process.join(60)
+        process.join()
     scores, labels = frames(5, (4, 30, 31))
     labels[3] = 255
     pixels, components, calibration = (
