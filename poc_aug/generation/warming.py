@@ -11,6 +11,7 @@ from typing import Any, get_args
 from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, has_manifest
+from poc_aug.cache.beginning import remove_stray_manifests
 from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
@@ -55,7 +56,8 @@ def warm_cache(
 
     Running it twice does nothing the second time. It can be interrupted or killed at any moment: what was committed
     stays, and the next run continues; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
-    everything that is finished is committed, and the batch that runs is waited for.
+    everything that is finished is committed, and the batch that runs is waited for; a cache in which nothing is stored
+    then can be begun anew with another recipe. A cache that holds all variants is only read.
 
     Args:
         dataset: map-style dataset, see `POCAugmentedDataset`.
@@ -125,52 +127,72 @@ def warm_cache(
     }
     numbers = [number for number in wanted if missing[names[number]]]
     report = WarmReport(total=len(wanted) * num_variants)
+
+    def progress() -> None:
+        report.seconds = time.perf_counter() - started
+        if on_progress is not None:
+            on_progress(report)
+
     report.present = report.total - sum(len(indices) for indices in missing.values())
     if isinstance(pipeline.inserter, LeavesOut):
         report.left_out = dict(pipeline.inserter.left_out())
+    if report.total and not numbers:
+        remove_stray_manifests(Path(cache))
+        report.seconds = time.perf_counter() - started
+        return report  # and nothing is written, not even a lock: a complete cache may be read-only
     calibrations = _calibrations(dataset, pipeline, numbers, on_error)
     CacheWriter.create(cache, manifest)  # a path that cannot be written is noticed before any frame is read
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
     with CacheWriter(cache, manifest) as writer:
-        pending: list[Variant] = []
-        failures: list[Failure] = []
-        committed = time.perf_counter()
-        results = pipeline.run(
-            _jobs(frames, missing, report, on_error, pipeline),
-            ordered=False,  # a slow one keeps no others from being stored
-            statistics=report.statistics,
-            failures=failures if on_error == "skip" else None,
-        )
-        try:
-            for variant in results:
-                _count_cutouts(variant, pipeline.inserter, report, on_error)
-                pending.append(variant)
-                report.count_failed(failures)
-                report.count(variant)
-                if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
-                    writer.put_many(pending)
-                    pending, committed = [], time.perf_counter()
-                report.seconds = time.perf_counter() - started
-                if on_progress is not None:
-                    on_progress(report)
-        except GenerationError as error:
-            if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
-                raise
-            step = or_skip("or continue without what it fails on", error.hint, error.command)
-            raise error.with_hint(*step) from error.__cause__
-        finally:
-            # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
-            try:
-                rest = _rest(results)
-                if on_error == "raise":
-                    rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
-                pending += rest
-            finally:
-                writer.put_many(pending)
-    report.count_failed(failures)
+        _generate(writer, _jobs(frames, missing, report, on_error, pipeline), pipeline, report, on_error, progress)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _generate(
+    writer: CacheWriter,
+    jobs: Iterator[tuple[CheckedSample, int]],
+    pipeline: InsertionPipeline,
+    report: WarmReport,
+    on_error: OnError,
+    on_progress: Callable[[], None],
+) -> None:
+    """Generate and store variants; whatever is raised, all that is finished is stored."""
+    pending: list[Variant] = []
+    failures: list[Failure] = []
+    committed = time.perf_counter()
+    results = pipeline.run(
+        jobs,
+        ordered=False,  # a slow one keeps no others from being stored
+        statistics=report.statistics,
+        failures=failures if on_error == "skip" else None,
+    )
+    try:
+        for variant in results:
+            _count_cutouts(variant, pipeline.inserter, report, on_error)
+            pending.append(variant)
+            report.count_failed(failures)
+            report.count(variant)
+            if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
+                writer.put_many(pending)
+                pending, committed = [], time.perf_counter()
+            on_progress()
+    except GenerationError as error:
+        if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
+            raise
+        step = or_skip("or continue without what it fails on", error.hint, error.command)
+        raise error.with_hint(*step) from error.__cause__
+    finally:
+        # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
+        try:
+            rest = _rest(results)
+            if on_error == "raise":
+                rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
+            pending += rest
+        finally:
+            writer.put_many(pending)
+    report.count_failed(failures)
 
 
 def _stored_variants(
@@ -191,6 +213,8 @@ def _stored_variants(
     if not has_manifest(cache):
         return names, set()
     with Cache.open(cache) as opened:
+        if not opened.keys():  # nothing that could be continued, or would be lost: the writer decides
+            return names, set()
         manifest.check_continues(opened.manifest, cache)
         present = set(opened)
         names = continued_keys(dataset, names, opened, adapt)
