@@ -10,9 +10,9 @@ import typer
 from poc_aug.cli.arguments import load_dataset, parse_arguments
 from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
 from poc_aug.cli.command_options import with_options
-from poc_aug.cli.console import console
+from poc_aug.cli.console import console, errors
 from poc_aug.cli.object_sources import load_objects, load_recipe
-from poc_aug.cli.progress import print_objects, print_report, warm_progress
+from poc_aug.cli.progress import nothing_accepted_text, print_objects, print_report, warm_progress
 from poc_aug.cli.shared_options import DatasetArguments
 from poc_aug.cli.unused_options import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
@@ -20,6 +20,9 @@ from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import find_schema
+
+NOTHING_ACCEPTED = 3
+"""Exit code of a run after which no variant has an object."""
 
 
 @with_options(WarmCacheOptions)
@@ -31,7 +34,10 @@ def warm_cache_command(
     ] = None,
     **given: Any,
 ) -> None:
-    """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
+    """Generate the missing insertions of a dataset into a cache. Run it again to resume.
+
+    Exit code 3: no object was accepted.
+    """
     values = {} if config is None else WarmCacheOptions.from_yaml(config)
     # A dataset of the command line replaces the configuration's as a whole, arguments too.
     job = WarmCacheOptions.from_values({**values, **WarmCacheOptions.given_values(given)}, "options")
@@ -59,9 +65,13 @@ def warm_cache_command(
             workers=job.workers,
             codec=job.codec,
             on_error=job.on_error,
+            keep_rejected=job.keep_rejected,
             on_progress=show,
         )
     print_report(console, report, job.out)
+    if report.nothing_accepted:
+        errors.print(nothing_accepted_text(report, job.out), style="red")
+        raise typer.Exit(NOTHING_ACCEPTED)
 
 
 def _pipeline(job: WarmCacheOptions, objects: str, dataset: Any) -> InsertionPipeline:

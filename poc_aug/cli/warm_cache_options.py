@@ -112,6 +112,14 @@ class WarmCacheOptions(GenerationOptions):
     on_error: Annotated[
         OnError, CliOption(help="What to do with samples and variants that fail: raise or skip.", takes="raise or skip")
     ] = "raise"
+    keep_rejected: Annotated[
+        int,
+        Field(ge=0),
+        CliOption(
+            help="Keep N pictures of rejected attempts per reason, for poc-aug preview --rejected.",
+            takes="a whole number, 0 or more",
+        ),
+    ] = 0
     paper_sizes: Annotated[
         bool,
         CliOption(help="A preset's sizes in pixels, as in its paper, not in metres.", takes="true or false"),

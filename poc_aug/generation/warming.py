@@ -19,6 +19,7 @@ from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.engine import Failure
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.unreadable import UnreadableSample, or_skip
 from poc_aug.generation.warm_report import OnError, WarmReport
@@ -50,6 +51,7 @@ def warm_cache(
     workers: int = 2,
     codec: Codec = "delta-zstd",
     on_error: OnError = "raise",
+    keep_rejected: int = 0,
     on_progress: Callable[[WarmReport], None] | None = None,
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
@@ -75,10 +77,12 @@ def warm_cache(
             (``WarmReport.unreadable``), and variants that a backend raises on (``WarmReport.failed``). What is skipped
             is not stored, and the next run tries it again. Attempts that draw a cut-out which cannot be read are
             rejections, so their variants are stored, with what other attempts placed (``WarmReport.cutouts``).
+        keep_rejected: so many pictures of rejected attempts are kept per reason, in the cache's folder ``rejected``;
+            the variants are the same with and without them.
         on_progress: called after each variant with the report so far.
 
     Returns:
-        What was done.
+        What was done. ``nothing_accepted`` says that no variant has an object, ``rejections_by_object()`` why.
 
     Raises:
         SettingError: an argument out of its range.
@@ -109,7 +113,7 @@ def warm_cache(
         >>> report.made, report.objects
         (3, 3)
     """
-    _check_settings(num_variants, limit, workers, on_error)
+    _check_settings(num_variants, limit, workers, on_error, keep_rejected)
     started = time.perf_counter()
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
@@ -136,8 +140,11 @@ def warm_cache(
     report.present = report.total - sum(len(indices) for indices in missing.values())
     if isinstance(pipeline.inserter, LeavesOut):
         report.left_out = dict(pipeline.inserter.left_out())
-    if report.total and not numbers:
+    before = [(names[number], index) for number in wanted for index in range(num_variants)]
+    before = [name for name in before if name in present]
+    if before and not numbers:
         remove_stray_manifests(Path(cache))
+        report.count_before(_read(cache, before))
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only
     calibrations = _calibrations(dataset, pipeline, numbers, on_error)
@@ -145,7 +152,10 @@ def warm_cache(
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
     with CacheWriter(cache, manifest) as writer:
-        _generate(writer, _jobs(frames, missing, report, on_error, pipeline), pipeline, report, on_error, progress)
+        jobs = _jobs(frames, missing, report, on_error, pipeline)
+        pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
+        _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
+    report.count_before(_read(cache, before))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -157,6 +167,7 @@ def _generate(
     report: WarmReport,
     on_error: OnError,
     on_progress: Callable[[], None],
+    on_rejected: OnRejected | None,
 ) -> None:
     """Generate and store variants; whatever is raised, all that is finished is stored."""
     pending: list[Variant] = []
@@ -167,6 +178,7 @@ def _generate(
         ordered=False,  # a slow one keeps no others from being stored
         statistics=report.statistics,
         failures=failures if on_error == "skip" else None,
+        on_rejected=on_rejected,
     )
     try:
         for variant in results:
@@ -193,6 +205,13 @@ def _generate(
         finally:
             writer.put_many(pending)
     report.count_failed(failures)
+
+
+def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Variant]:
+    """Variants that a cache holds."""
+    if names:
+        with Cache.open(cache) as opened:
+            yield from (variant for name in names if (variant := opened.get(*name)) is not None)
 
 
 def _stored_variants(
@@ -308,12 +327,14 @@ def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
     return rest
 
 
-def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str) -> None:
+def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str, keep_rejected: int) -> None:
     if num_variants < 1:
         raise SettingError(f"num_variants={num_variants}", expected="at least 1")
     if limit is not None and limit < 1:
         raise SettingError(f"limit={limit}", expected="at least 1, or None for all samples")
     if workers < 0:
         raise SettingError(f"workers={workers}", expected="0 or more")
+    if keep_rejected < 0:
+        raise SettingError(f"keep_rejected={keep_rejected}", expected="0 or more pictures per reason")
     if on_error not in get_args(OnError):
         raise SettingError(f"on_error={on_error!r}", expected=f"one of {get_args(OnError)}")
