@@ -8,42 +8,27 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
+from poc_aug.cli.progress_lines import progress
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.protocols import Inserter
 
 
 @contextmanager
 def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
-    """A bar with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[accepted]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with bar:
-        task = bar.add_task("variants", total=None, rate="", accepted="")
+    """Progress with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
+    with progress(console, "variants") as show:
 
-        def show(report: WarmReport) -> None:
-            skipped = f", {len(report.unreadable)} unreadable" if report.unreadable else ""
-            skipped += f", {len(report.failed)} failed" if report.failed else ""
-            bar.update(
-                task,
-                total=report.total,
-                completed=report.present + report.made,
-                rate=f"{report.made / max(report.seconds, 1e-6):.1f}/s",
-                accepted=f"{report.acceptance:.0%} accepted{skipped}",
-            )
+        def show_report(report: WarmReport) -> None:
+            note = f"{report.acceptance:.0%} accepted"
+            note += f", {len(report.unreadable)} unreadable" if report.unreadable else ""
+            note += f", {len(report.failed)} failed" if report.failed else ""
+            show(report.present + report.made, report.total, note, before=report.present)
 
-        yield show
+        yield show_report
 
 
 def print_objects(console: Console, inserter: Inserter) -> None:
@@ -64,7 +49,7 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         f"({report.made / max(report.seconds, 1e-6):.1f}/s, {report.acceptance:.0%} of the attempts accepted); "
         f"{report.present} were there before"
     )
-    if report.nothing_accepted and report.rejected:
+    if report.nothing_accepted:
         console.print(_rejected_table(report))
     elif report.statistics.attempts:
         console.print(_attempts_table(report.statistics.to_dict()["classes"]))
@@ -83,11 +68,6 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
 
 def nothing_accepted_text(report: WarmReport, path: object) -> str:
     """What is said after a run that leaves no variant with an object: the next steps."""
-    if not report.rejected:
-        return (
-            "error: nothing was accepted: every variant was skipped\nNext step: correct what fails, see above, and run "
-            "the same command again"
-        )
     return (
         f"error: nothing was accepted: all {report.rejected.total()} attempts were rejected\n"
         "Next step: change what rejects them (--sizes, --location, --set attempts=10) and fill another cache (--out); "

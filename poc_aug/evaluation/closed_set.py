@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -80,6 +80,7 @@ def evaluate_classes(
     keys: Keys | None = None,
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ClassResult:
     """Evaluate a model on labelled frames, one at a time, with torchmetrics' `MulticlassJaccardIndex`.
 
@@ -100,6 +101,7 @@ def evaluate_classes(
         keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
         adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
+        on_progress: called before each frame with the number of frames done and their total.
 
     Raises:
         SchemaError: the dataset's classes are not known, the model has none of them, labels hold an id that the schema
@@ -122,7 +124,7 @@ def evaluate_classes(
         {'road': 0.75, 'sky': 0.800...}
     """
     dataset_schema = require_schema(dataset, schema)
-    names, class_of_id, class_of_channel = _matched(dataset_schema, classes, merge or {})
+    names, class_of_id, class_of_channel = matched_classes(dataset_schema, classes, merge or {})
     sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
     jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
@@ -132,6 +134,8 @@ def evaluate_classes(
     model = model.to(device)
     with evaluating(model):
         for index in range(count):
+            if on_progress is not None:
+                on_progress(index, count)
             sample = open_item(dataset[index], adapt, key=sample_names[index]).sample()
             dataset_schema.check(sample.labels, sample.key)
             image, truth = resize_pair(sample.image, class_of_id[sample.labels.long()], size_hw)
@@ -159,7 +163,7 @@ def evaluate_classes(
     )
 
 
-def _matched(
+def matched_classes(
     schema: LabelSchema, classes: Sequence[str], merge: Mapping[str, str]
 ) -> tuple[list[str], torch.Tensor, torch.Tensor]:
     """Match the classes of model and dataset by name.

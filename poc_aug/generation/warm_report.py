@@ -68,9 +68,8 @@ class WarmReport:
 
     @property
     def nothing_accepted(self) -> bool:
-        """Whether none of the variants that were asked for has an object, and not because none was tried."""
-        tried = self.rejected or self.unreadable or self.failed
-        return bool(tried) and self.objects == 0 and not self.accepted_before
+        """Whether there were attempts, and none of the variants that were asked for has an object."""
+        return bool(self.rejected) and self.objects == 0 and not self.accepted_before
 
     def count(self, variant: Variant) -> None:
         """Add a variant that this run made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def test_a_resumed_run_counts_what_was_accepted_before(tmp_path: Path) -> None:
 
 def test_no_attempt_is_no_rejection() -> None:
     assert not WarmReport(total=2, made=2).nothing_accepted
-    assert WarmReport(total=2, unreadable=[("a", "truncated")]).nothing_accepted
+    assert not WarmReport(total=2, unreadable=[("a", "truncated")]).nothing_accepted  # skipped, as asked for
+    assert WarmReport(total=2, made=1, rejected=Counter({("dog", "no room"): 1})).nothing_accepted
 
 
 def test_pictures_change_no_record_and_are_counted_when_resumed(tmp_path: Path) -> None:
