@@ -11,6 +11,7 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
+      rejected/            pictures of rejected attempts, if they were asked for
 """
 
 from __future__ import annotations

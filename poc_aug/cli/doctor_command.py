@@ -16,6 +16,7 @@ import torch
 import typer
 
 from poc_aug.backends.known_models import default_model, known_models
+from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 
 Status = Literal["ok", "note", "fail"]
@@ -39,7 +40,7 @@ class Finding:
 def doctor_command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Hub ids and paths. Default: the default models."),
+        typer.Argument(metavar="[MODEL]...", help=f"Hub ids and paths. {shown_default('the default models')}"),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where caches will be written.")] = Path(),
 ) -> None:

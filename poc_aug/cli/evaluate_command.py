@@ -13,8 +13,11 @@ from rich.table import Table
 from poc_aug.backends.common.device import resolve_device
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
 from poc_aug.cli.bravo_tables import bravo_tables
+from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
 from poc_aug.errors import ModelError, SettingError
 from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
@@ -23,10 +26,13 @@ if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult
     from poc_aug.evaluation.closed_set import ClassResult
 
+_OWN_SIZE = "the frames' own size"
 _COLUMNS = ("AuPRC", "FPR95", "TPR5", "AUROC", "F1")
 
 
+@with_report("evaluate")
 def evaluate_command(
+    *,
     model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
     dataset: Annotated[
         list[str],
@@ -42,10 +48,10 @@ def evaluate_command(
     ] = None,
     score: Annotated[
         list[str] | None,
-        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; repeatable. Default: msp."),
+        typer.Option("--score", help=f"msp, max-logit, entropy, energy, rba, void; repeatable. {shown_default('msp')}"),
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH. Default: the frames' own size.")
+        str | None, typer.Option("--size", help=f"Evaluate at HEIGHT,WIDTH. {shown_default(_OWN_SIZE)}")
     ] = None,
     void_index: Annotated[
         int | None, typer.Option("--void-index", help="Channel of a void class; the other scores leave it out.")
@@ -60,14 +66,18 @@ def evaluate_command(
         int | None, typer.Option("--limit", min=1, help="Only the first N frames of each dataset.")
     ] = None,
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies. Default: detected.")
+        str | None,
+        typer.Option("--schema", help=f"Label schema of the datasets with anomalies. {shown_default('detected')}"),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
     maps: Annotated[
         int | None,
-        typer.Option("--maps", min=0, help="Frames per dataset whose score maps are drawn into --out. Default: 8."),
+        typer.Option(
+            "--maps", min=0, help=f"Frames per dataset whose score maps are drawn into --out. {shown_default('8')}"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
+    reported: dict[str, Any],
 ) -> None:
     """Evaluate a model on anomalies and known classes: tables, and with --out also JSON, score maps and plots.
 
@@ -92,7 +102,7 @@ def evaluate_command(
     known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
     names, known_names = _names(dataset), _names(labelled or [])
     network = _load_model(model)
-    with console.status("checking the model and all labels"):
+    with progress(console, "datasets checked"):
         settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
         for name, base, known_channels in zip(names, datasets, shared, strict=True):
             counts = {"scores": wanted, "void_index": void_index, "classes": len(known_channels)}
@@ -114,7 +124,7 @@ def evaluate_command(
                 drawn.append(frame)
                 write_maps(frame, out / "maps" / name)
 
-        with console.status(f"evaluating on {name}"):
+        with progress(console, f"frames of {name}") as show:
             result = evaluate(
                 network,
                 base,
@@ -129,6 +139,7 @@ def evaluate_command(
                 schema=schema,
                 device=device,
                 on_frame=draw,
+                on_progress=show,
             )
         results.append(result)
     console.print(_table(results))
@@ -138,22 +149,21 @@ def evaluate_command(
     for name, base in zip(known_names, known, strict=True):
         from poc_aug.evaluation.closed_set import evaluate_classes
 
-        with console.status(f"evaluating on {name}"):
-            closed.append(
-                evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
-            )
+        with progress(console, f"frames of {name}") as show:
+            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device}
+            closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
         console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
+    reported.update(model=model, results=[result.to_dict() for result in results])
+    if closed:
+        from poc_aug.evaluation.bravo_report import bravo_values
+
+        reported["classes"] = [result.to_dict() for result in closed]
+        reported["bravo"] = bravo_values(results, closed)
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        report: dict[str, Any] = {"model": model, "results": [result.to_dict() for result in results]}
-        if closed:
-            from poc_aug.evaluation.bravo_report import bravo_values
-
-            report["classes"] = [result.to_dict() for result in closed]
-            report["bravo"] = bravo_values(results, closed)
-        write_json(out / "report.json", {**report, "environment": environment()})
+        write_json(out / "report.json", {**reported, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
         console.print(

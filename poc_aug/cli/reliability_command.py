@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.cli.console import console
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import check_outputs
 
 
+@with_report("reliability")
 def reliability_command(
+    *,
     results: Annotated[
         Path, typer.Argument(help="A .csv with the columns model, synthetic, real, or .json with those keys.")
     ],
@@ -25,6 +29,7 @@ def reliability_command(
     ] = 5000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for reliability.json and the scatter plot.")] = None,
+    reported: dict[str, Any],
 ) -> None:
     """Correlate models' results on synthetic and on real data: Pearson, Spearman, Kendall, with intervals (GenVal)."""
     from poc_aug.evaluation.reliability import reliability
@@ -33,7 +38,9 @@ def reliability_command(
         raise SettingError("--label without --out", expected="a folder for the plot that it labels: --out report")
     if out is not None:
         check_outputs(out, "reliability.json", "reliability.png")
-    report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
+    with progress(console, "resamples"):
+        report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
+    reported.update(report.to_dict())
     table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("correlation")
     table.add_column("value", justify="right")

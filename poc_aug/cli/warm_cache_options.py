@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
-from poc_aug.cli.generation_options import GenerationOptions
+from poc_aug.cli.generation_options import LENIENT, GenerationOptions
 from poc_aug.cli.object_choice import ObjectChoice
 from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
 from poc_aug.errors import SettingError
@@ -24,7 +24,6 @@ from poc_aug.presets.size_choice import parse_sizes
 _ANYWHERE = "anywhere"
 _IS_COUNT = re.compile("[0-9]{1,9}")
 _CLASS_NAMES = "class names: 'dog,cat' or a list"
-_LENIENT = Field(strict=False)  # a path is text in YAML
 
 
 class DatasetConfig(BaseModel):
@@ -56,14 +55,14 @@ class WarmCacheOptions(GenerationOptions):
     ] = None
     images: Annotated[
         Path | None,
-        _LENIENT,
+        LENIENT,
         CliOption(
             help="Folder of the images of a COCO .json.",
             takes="the folder of a COCO file's images",
             default="found near it",
         ),
     ] = None
-    out: Annotated[Path | None, _LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
+    out: Annotated[Path | None, LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
     num_variants: Annotated[
         int,
         Field(ge=1),
@@ -118,6 +117,14 @@ class WarmCacheOptions(GenerationOptions):
     on_error: Annotated[
         OnError, CliOption(help="What to do with samples and variants that fail: raise or skip.", takes="raise or skip")
     ] = "raise"
+    keep_rejected: Annotated[
+        int,
+        Field(ge=0),
+        CliOption(
+            help="Keep N pictures of rejected attempts per reason, for poc-aug preview --rejected.",
+            takes="a whole number, 0 or more",
+        ),
+    ] = 0
     paper_sizes: Annotated[
         bool,
         CliOption(help="A preset's sizes in pixels, as in its paper, not in metres.", takes="true or false"),
@@ -134,7 +141,7 @@ class WarmCacheOptions(GenerationOptions):
     ] = None
     sizes_file: Annotated[
         Path | None,
-        _LENIENT,
+        LENIENT,
         CliOption(
             help="Real sizes by name, as YAML: 'mug: 0.10', in metres.",
             takes="a YAML file's path: real sizes by name, {mug: 0.1}",

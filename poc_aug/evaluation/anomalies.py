@@ -151,6 +151,7 @@ def evaluate(
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
     on_frame: Callable[[Frame], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Evaluate a model on a dataset with anomalies, one frame at a time.
 
@@ -175,6 +176,7 @@ def evaluate(
         adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
         on_frame: called with each frame.
+        on_progress: called before each frame with the number of frames done and their total.
 
     Raises:
         SettingError: no score, or an unknown one.
@@ -215,7 +217,10 @@ def evaluate(
     frames = left_out = 0
     model = model.to(device)
     with evaluating(model):
-        for index in range(len(names) if limit is None else min(limit, len(names))):
+        count = len(names) if limit is None else min(limit, len(names))
+        for index in range(count):
+            if on_progress is not None:
+                on_progress(index, count)
             sample = open_item(dataset[index], adapt, key=names[index]).sample()
             check_label_ids(distinct_ids(sample.labels.numpy()), known_schema, sample.key)
             anomaly_labels = policy.rewrite(sample.labels, known_schema).to(torch.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -85,6 +85,7 @@ def evaluate_classes(
     keys: Keys | None = None,
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ClassResult:
     """Evaluate a model on labelled frames, one at a time: IoU, and the confidence against whether the pixel is right.
 
@@ -105,6 +106,7 @@ def evaluate_classes(
         keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
         adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
+        on_progress: called before each frame with the number of frames done and their total.
 
     Raises:
         SchemaError: the dataset's classes are not known, the model has none of them, labels hold an id that the schema
@@ -138,6 +140,8 @@ def evaluate_classes(
     model = model.to(device)
     with evaluating(model):
         for index in range(count):
+            if on_progress is not None:
+                on_progress(index, count)
             sample = open_item(dataset[index], adapt, key=sample_names[index]).sample()
             dataset_schema.check(sample.labels, sample.key)
             image, truth = resize_pair(sample.image, class_of_id[sample.labels.long()], size_hw)
