@@ -12,10 +12,11 @@ from rich.table import Table
 
 from poc_aug.backends.common.device import resolve_device
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
 from poc_aug.errors import ModelError, SettingError
-from poc_aug.evaluation.undefined_figures import percent
+from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -142,13 +143,16 @@ def evaluate_command(
                 evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
             )
     if closed:
-        console.print(_class_table(closed))
+        console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        report = {"model": model, "results": [result.to_dict() for result in results]}
+        report: dict[str, Any] = {"model": model, "results": [result.to_dict() for result in results]}
         if closed:
+            from poc_aug.evaluation.bravo_report import bravo_values
+
             report["classes"] = [result.to_dict() for result in closed]
+            report["bravo"] = bravo_values(results, closed)
         write_json(out / "report.json", {**report, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")

@@ -92,6 +92,33 @@ def merge(summaries: list[Summary]) -> Summary:
     return values[ends], _steps(counts.cumsum(0)[ends] - 1)
 
 
+def split_small(summaries: list[Summary]) -> tuple[list[Summary], list[Summary]]:
+    """Split summaries into large ones and the small ones to merge next.
+
+    Each large one holds more than twice as many values as all smaller ones together, so there are few of them, and a
+    value is merged again only after the summary that it is in has grown by half: the work of all merges is proportional
+    to the number of values, times its logarithm at most.
+
+    Returns:
+        The large ones, the largest first; the small ones, at least one.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import split_small
+        >>> summaries = [(torch.arange(n).float(), torch.ones(n, dtype=torch.int64)) for n in (2, 100, 1, 5)]
+        >>> large, small = split_small(summaries)
+        >>> [len(values) for values, _ in large], [len(values) for values, _ in small]
+        ([100], [5, 2, 1])
+    """
+    by_size = sorted(summaries, key=lambda summary: len(summary[0]), reverse=True)
+    first = len(by_size) - 1
+    total = len(by_size[first][0])
+    while first and len(by_size[first - 1][0]) <= 2 * total:
+        first -= 1
+        total += len(by_size[first][0])
+    return by_size[:first], by_size[first:]
+
+
 def compact(summary: Summary) -> Summary:
     """Merge neighbours into groups of at most `RELATIVE` of the values above them, represented by their middle value.
 
