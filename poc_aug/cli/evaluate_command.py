@@ -75,12 +75,12 @@ def evaluate_command(
     """
     from poc_aug.environment import environment, write_json
     from poc_aug.evaluation.anomalies import Frame, evaluate
-    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_scores
+    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_score_names
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
     wanted = tuple(score or ("msp",))
-    check_scores(wanted, void_index, track)  # type: ignore[arg-type]
+    check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
     resolve_device(device)
     if out is not None:
         check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
