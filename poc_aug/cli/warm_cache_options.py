@@ -66,9 +66,9 @@ class WarmCacheOptions(GenerationOptions):
     out: Annotated[Path | None, _LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
     num_variants: Annotated[
         int,
-        Field(ge=1),
+        Field(ge=1, le=10_000),
         CliOption(
-            help="Variants per sample.", takes="a whole number, 1 or more", names=("--num-variants", "--variants")
+            help="Variants per sample.", takes="a whole number, 1 to 10000", names=("--num-variants", "--variants")
         ),
     ] = 3
     limit: Annotated[
