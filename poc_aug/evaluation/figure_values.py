@@ -1,4 +1,4 @@
-"""Figures as JSON values: a figure that is undefined is null, and the report says why."""
+"""Figures as JSON values and in tables: one that is undefined is null, or a dash, and the report says why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def json_figures(figures: Mapping[str, float], reason: Callable[[str], str]) -> 
 
 
 def percent(value: float | None) -> str:
-    """A figure in percent for a table; a dash if it is not defined.
+    """A figure in percent for a table; a dash if it is undefined.
 
     Example:
         >>> from poc_aug.evaluation.figure_values import percent

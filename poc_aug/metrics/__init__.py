@@ -1,7 +1,7 @@
 """Metrics as ``torchmetrics.Metric``: pooled over all pixels of a dataset, in constant memory, on any device, over DDP.
 
-In it: anomaly segmentation per pixel, component and instance, open-set segmentation, calibration, misclassification,
-    the BRAVO index.
+In it: anomaly segmentation per pixel, per component and per instance, open-set segmentation, calibration,
+    misclassification, the BRAVO index.
 May import: errors, masks, number_settings, optional_imports, tensor_inputs.
 Gives: `AnomalySegmentation`, `ComponentSegmentation`, `AnomalyInstanceSegmentation`, `OpenSetSegmentation`,
     `SegmentationCalibration`, `MisclassificationDetection`, `bravo_index`.

@@ -9,7 +9,7 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.metrics import ranked
-from poc_aug.metrics.metric_inputs import check_scores, checked_anomaly_ignore
+from poc_aug.metrics.metric_inputs import check_scores, checked_anomaly_ignore, checked_rate
 from poc_aug.metrics.ranked_metric import RankedMetric
 from poc_aug.number_settings import checked_number
 from poc_aug.tensor_inputs import signed
@@ -58,10 +58,7 @@ class AnomalySegmentation(RankedMetric):
 
     def __init__(self, *, tpr: float = 0.95, fpr: float = 0.05, ignore_index: int = 255, **options: Any) -> None:
         super().__init__("known", "anomalous", **options)
-        self.tpr = checked_number("tpr", tpr, above=0, most=1)
-        self.fpr = checked_number("fpr", fpr)
-        if not 0 <= self.fpr < 1:
-            raise SettingError(f"fpr={fpr}", expected="0 or more, below 1")
+        self.tpr, self.fpr = checked_number("tpr", tpr, above=0, most=1), checked_rate("fpr", fpr)
         self.ignore_index = checked_anomaly_ignore(ignore_index)
 
     def update(self, scores: torch.Tensor, labels: torch.Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
-from poc_aug.number_settings import checked_integer
+from poc_aug.number_settings import checked_integer, checked_number
 from poc_aug.tensor_inputs import FLOATS, INTEGERS, check_tensors, ids_in, signed
 
 
@@ -33,6 +33,27 @@ def checked_anomaly_ignore(ignore_index: Any) -> int:
             hint="map the pixels that do not count to 255",
         )
     return ignore
+
+
+def checked_rate(name: str, rate: Any) -> float:
+    """A false positive rate that is allowed: 0 or more, below 1.
+
+    Raises:
+        SettingError: it is not, or no number.
+
+    Example:
+        >>> from poc_aug.metrics.metric_inputs import checked_rate
+        >>> checked_rate("fpr", 0)
+        0.0
+        >>> checked_rate("fpr", 5)
+        Traceback (most recent call last):
+        poc_aug.errors.SettingError: fpr=5.0
+        Expected: 0 or more, below 1
+    """
+    number = checked_number(name, rate)
+    if not 0 <= number < 1:
+        raise SettingError(f"{name}={number}", expected="0 or more, below 1")
+    return number
 
 
 def check_scores(scores: torch.Tensor, labels: torch.Tensor, ignore: int) -> None:
