@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def test_the_command_reports_the_index_of_all_datasets(tmp_path: Path) -> None:
     )
     semantic = [{"mIoU": result.mean_iou, **result.confidence} for result in closed]
     for score in ("msp", "energy"):
-        expected = bravo_index(semantic, [report["results"][0]["scores"][score]])._asdict()
+        expected = asdict(bravo_index(semantic, [report["results"][0]["scores"][score]]))
         assert report["bravo"][score] == pytest.approx(expected)
         assert f"{100 * expected['index']:.2f}" in output
     for part in ("AUPR-Success", "AUPR-Error", f"{100 * closed[0].confidence['ECE']:.2f}", "BRAVO index"):
