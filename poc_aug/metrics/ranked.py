@@ -95,9 +95,9 @@ def merge(summaries: list[Summary]) -> Summary:
 def split_small(summaries: list[Summary]) -> tuple[list[Summary], list[Summary]]:
     """Split summaries into large ones and the small ones to merge next.
 
-    Each large one holds more than twice as many values as all smaller ones together, so there are few of them, and a
-    value is merged again only after the summary that it is in has grown by half: the work of all merges is proportional
-    to the number of values, times its logarithm at most.
+    Each large one holds more than twice as many values as all smaller ones together, so there are few of them, and the
+    summary that a value is in grows by half whenever it is merged: the work of all merges is proportional to the number
+    of values, times its logarithm at most.
 
     Returns:
         The large ones, the largest first; the small ones, at least one.
@@ -111,12 +111,12 @@ def split_small(summaries: list[Summary]) -> tuple[list[Summary], list[Summary]]
         ([100], [5, 2, 1])
     """
     by_size = sorted(summaries, key=lambda summary: len(summary[0]), reverse=True)
-    first = len(by_size) - 1
-    total = len(by_size[first][0])
-    while first and len(by_size[first - 1][0]) <= 2 * total:
-        first -= 1
-        total += len(by_size[first][0])
-    return by_size[:first], by_size[first:]
+    rest = sum(len(values) for values, _ in by_size)
+    for place, (values, _) in enumerate(by_size):
+        rest -= len(values)
+        if len(values) <= 2 * rest:
+            return by_size[:place], by_size[place:]
+    return by_size[:-1], by_size[-1:]
 
 
 def compact(summary: Summary) -> Summary:
