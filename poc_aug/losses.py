@@ -12,12 +12,12 @@ dtypes that do not fit; and `SettingError` for ids that are no integers, or if `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
-from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.number_settings import checked_integer, checked_integers, checked_number
 from poc_aug.tensor_inputs import FLOATS, INTEGERS, check_tensors
 
 OOD_ID = 254
@@ -168,9 +168,7 @@ def _split(
             hint="resize the logits to the labels' size",
         )
     ood_id = checked_integer("ood_id", ood_id)
-    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-        ignore = (ignore,)
-    ignored = tuple(checked_integer("ignore", label_id) for label_id in ignore)
+    ignored = checked_integers("ignore", ignore)
     if ood_id in ignored:
         raise SettingError(f"ood_id={ood_id} is one of ignore={ignored}", expected="an id that counts")
     if logits.dtype not in FLOATS or labels.dtype not in INTEGERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -34,11 +35,14 @@ def checked_number(
         Expected: a finite number over 0
     """
     number = _plain(value)
-    if isinstance(number, Real) and not isinstance(number, bool) and abs(number) <= 1e308:
-        number = float(number)
-    if isinstance(number, float) and not math.isnan(number) and (infinite or math.isfinite(number)):
-        if (number > above or above == -math.inf) and number <= most:
-            return number
+    if _is_a(Real, number):
+        try:
+            number = float(number)
+        except OverflowError:  # an integer of hundreds of digits
+            number = math.copysign(math.inf, number)
+        fits = number <= most and (number > above or above == -math.inf)
+        if fits and (infinite or math.isfinite(number)):
+            return float(number)
     bounds = [f"over {above:g}"] * (above > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
     expected = " ".join(["a number" if infinite else "a finite number", ", ".join(bounds)]).strip()
     raise SettingError(f"{name}={_shown(value)}", expected=expected)
@@ -60,11 +64,29 @@ def checked_integer(name: str, value: Any, *, least: int | None = None) -> int:
         Expected: an integer, 1 or more
     """
     number = _plain(value)
-    if isinstance(number, Integral) and not isinstance(number, bool):
-        if (least is None or int(number) >= least) and abs(int(number)) < 2**63:
-            return int(number)
+    if _is_a(Integral, number) and (least is None or number >= least) and abs(number) < 2**63:
+        return int(number)
     expected = "an integer" + ("" if least is None else f", {least} or more")
     raise SettingError(f"{name}={_shown(value)}", expected=expected)
+
+
+def checked_integers(name: str, value: Any) -> tuple[int, ...]:
+    """A setting that is an integer or several.
+
+    Raises:
+        SettingError: it is not.
+
+    Example:
+        >>> from poc_aug.number_settings import checked_integers
+        >>> checked_integers("ignore", 255), checked_integers("ignore", [254, 255])
+        ((255,), (254, 255))
+    """
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", None) != 0
+    return tuple(checked_integer(name, each) for each in (value if several else (value,)))
+
+
+def _is_a(kind: type, number: Any) -> bool:
+    return isinstance(number, kind) and not isinstance(number, bool)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ without gradients only: on a GPU the check would wait for the device, and in tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -172,21 +172,20 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
         >>> score_named("max-logit")(logits), score_named("max-logit", void_index=2)(logits)
         (tensor([[[-6.]]]), tensor([[[-4.]]]))
     """
+    channel = None if void_index is None else checked_integer("void_index", void_index)
     if name == "void":
-        if void_index is None:
+        if channel is None:
             raise SettingError(
                 "score 'void' without void_index",
                 expected="the channel of the void class",
                 hint="void_index=19",
                 command="--void-index 19",
             )
-        return lambda logits: void_probability(logits, void_index)
-    if not isinstance(name, str) or name not in SCORES:
+        return lambda logits: void_probability(logits, channel)
+    if not isinstance(name, Hashable) or name not in SCORES:
         raise SettingError(f"score {name!r}", expected=f"one of: {', '.join(SCORES)}, void")
     function = SCORES[name]
-    if void_index is not None:
-        void_index = checked_integer("void_index", void_index)
-    return function if void_index is None else lambda logits: function(known_logits(logits, void_index))
+    return function if channel is None else lambda logits: function(known_logits(logits, channel))
 
 
 def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from poc_aug.errors import ItemFormatError
@@ -82,7 +80,7 @@ def signed(labels: torch.Tensor) -> torch.Tensor:
     return labels.long() if labels.dtype in INTEGERS[-3:] else labels
 
 
-def ids_in(labels: torch.Tensor) -> list[Any]:
+def ids_in(labels: torch.Tensor) -> list[int]:
     """The first ids in labels, sorted, for an error message.
 
     Example:
@@ -91,5 +89,4 @@ def ids_in(labels: torch.Tensor) -> list[Any]:
         >>> ids_in(torch.tensor([[7, 2], [7, 9]]))
         [2, 7, 9]
     """
-    ids: list[Any] = signed(labels).unique().tolist()
-    return ids[:8]
+    return sorted(set(labels.flatten().tolist()))[:8]

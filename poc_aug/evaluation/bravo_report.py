@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from poc_aug.evaluation.anomalies import EvaluationResult
@@ -34,7 +35,7 @@ def bravo_values(results: Sequence[EvaluationResult], closed: Sequence[ClassResu
     scores = [name for name in results[0].scores if all(name in result.scores for result in results)]
     return {
         name: json_figures(
-            bravo_index(semantic, [result.scores[name].pixels for result in results])._asdict(),
+            asdict(bravo_index(semantic, [result.scores[name].pixels for result in results])),
             lambda name: "one of its figures is undefined",
         )
         for name in scores

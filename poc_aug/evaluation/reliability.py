@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +19,7 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import make_folder, writing
-from poc_aug.number_settings import checked_integer
+from poc_aug.number_settings import checked_integer, checked_number
 from poc_aug.optional_imports import require
 from poc_aug.seeding import generator
 
@@ -181,7 +180,8 @@ def reliability(
         >>> round(result.pearson.value, 3), round(result.kendall.value, 3)
         (0.938, 0.667)
     """
-    if not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
+    confidence = checked_number("confidence", confidence)
+    if not 0 < confidence < 1:
         raise SettingError(
             f"confidence={confidence}", expected="between 0 and 1", hint="confidence=0.95", command="--confidence 0.95"
         )

@@ -12,7 +12,7 @@ from torch import nn
 
 from poc_aug.errors import DatasetError, ItemFormatError, ModelError, SettingError
 from poc_aug.evaluation.inference import evaluating, logits_of, resize_logits
-from poc_aug.number_settings import checked_integer
+from poc_aug.number_settings import checked_integer, checked_integers
 from poc_aug.optional_imports import require
 from poc_aug.scores import checked_logits
 from poc_aug.seeding import derive_seed, generator
@@ -271,8 +271,7 @@ def _draw_pixels(
     if device is None:
         device = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     model = model.to(device)
-    ids = ignore if isinstance(ignore, Iterable) and not isinstance(ignore, str) else (ignore,)
-    ignored = [checked_integer("ignore", label_id) for label_id in ids]
+    ignored = checked_integers("ignore", ignore)
     rng = generator("temperature", seed)
     sample: list[torch.Tensor] = []  # sort key, logits, label and image index of each drawn pixel
     features_by_batch: list[torch.Tensor] = []

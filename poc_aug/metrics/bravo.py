@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from poc_aug.errors import SettingError
 from poc_aug.number_settings import checked_number
@@ -17,7 +18,8 @@ OOD = ("AuPRC", "AUROC", "FPR95")
 _LOWER_IS_BETTER = ("ECE", "FPR95")
 
 
-class BravoIndex(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BravoIndex:
     """The result of `bravo_index`, each in [0, 1]; NaN if a figure is.
 
     Attributes:
@@ -63,7 +65,7 @@ def bravo_index(semantic: Sequence[Mapping[str, Any]], ood: Sequence[Mapping[str
     return BravoIndex(semantic_mean, ood_mean, _harmonic_mean([semantic_mean, ood_mean]))
 
 
-def _figures(side: str, datasets: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[float]:
+def _figures(side: str, datasets: Any, names: Iterable[str]) -> list[float]:
     """The figures of all datasets, higher is better."""
     if not isinstance(datasets, Sequence) or isinstance(datasets, str) or not datasets:
         raise SettingError(f"{side}={datasets!r}", expected="a list with the figures of at least one dataset")

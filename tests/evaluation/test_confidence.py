@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Colours(nn.Module):
         return 4 * torch.cat([images, images.mean(dim=1, keepdim=True)], dim=1)
 
 
-def frames(count: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def frames(count: int = 3) -> Any:
     rng = generator("confidence")
     images = torch.randint(256, (count, 3, 20, 30), generator=rng, dtype=torch.uint8)
     ids = torch.tensor([4, 7, 9, 255])[torch.randint(4, (count, 20, 30), generator=rng)].to(torch.uint8)
@@ -85,7 +86,8 @@ def test_what_is_undefined_is_null_with_its_reason() -> None:
         (7, "AUPR-Success", "no labelled pixel is right"),
     ):
         labels = torch.full((2, 4), label_id, dtype=torch.uint8)
-        result = evaluate_classes(Colours(), [(image, labels)], CHANNELS, schema=FRAMES)
+        one_frame: Any = [(image, labels)]
+        result = evaluate_classes(Colours(), one_frame, CHANNELS, schema=FRAMES)
         values = json.loads(json.dumps(result.to_dict(), allow_nan=False))["confidence"]
         assert values[absent] is values["AUROC"] is values["FPR95"] is None
         assert values["undefined"][absent] == reason
@@ -121,7 +123,7 @@ def test_the_command_reports_the_index_of_all_datasets(tmp_path: Path) -> None:
     )
     semantic = [{"mIoU": result.mean_iou, **result.confidence} for result in closed]
     for score in ("msp", "energy"):
-        expected = bravo_index(semantic, [report["results"][0]["scores"][score]])._asdict()
+        expected = asdict(bravo_index(semantic, [report["results"][0]["scores"][score]]))
         assert report["bravo"][score] == pytest.approx(expected)
         assert f"{100 * expected['index']:.2f}" in output
     for part in ("AUPR-Success", "AUPR-Error", f"{100 * closed[0].confidence['ECE']:.2f}", "BRAVO index"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics import AnomalySegmentation, OpenSetSegmentation, ranked
+from poc_aug.metrics.ranked_metric import PARTS
 from poc_aug.seeding import generator
 from tests.helpers.metric_cases import frames
 
@@ -186,6 +187,15 @@ def test_memory_does_not_grow_with_the_frames() -> None:
         held.append(sum(len(part) for part in metric.right_0_values))
     assert max(held) <= ranked.CAPACITY + scores.numel()
     assert held[-1] < 16 * int((labels == 0).sum()) / 2
+
+
+def test_an_update_does_not_go_through_all_before_it() -> None:
+    scores, predictions, labels = case(6, (1, 8, 8), 1)
+    metric = OpenSetSegmentation(1)
+    for i in range(400):
+        metric.update(scores + i, predictions, labels)
+    assert len(metric.right_0_values) <= PARTS + 1 < 400 / 4  # what each update looks through
+    assert sum(int(counts.sum()) for counts in metric.right_0_counts) == 400 * int((labels == 0).sum())
 
 
 MAPS = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, 2, 2, dtype=torch.long)
