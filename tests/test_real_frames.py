@@ -150,6 +150,7 @@ def test_regenerating_gives_the_same_bytes(made: Any, tmp_path: Path) -> None:
             assert all(second.raw(*name) == cache.raw(*name) for name in second)
 
 
+@pytest.mark.usefixtures("quick_live")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_real_frames_live_equal_prebuilt_ones(made: Any, real_data: Path) -> None:
     base, path = made
