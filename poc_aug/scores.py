@@ -14,6 +14,8 @@ from typing import TypeAlias
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
+from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.tensor_inputs import FLOATS, check_tensors
 
 Score: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -102,8 +104,7 @@ def energy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         >>> energy(torch.tensor([[4.0, 0.0], [0.0, 0.0]])[None, :, None])
         tensor([[[-4.0181, -0.6931]]])
     """
-    if not temperature > 0:
-        raise SettingError(f"temperature={temperature}", expected="over 0")
+    checked_number("temperature", temperature, above=0)
     return _checked_scores(-temperature * (checked_logits(logits) / temperature).logsumexp(dim=1))
 
 
@@ -180,9 +181,11 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
                 command="--void-index 19",
             )
         return lambda logits: void_probability(logits, void_index)
-    if name not in SCORES:
+    if not isinstance(name, str) or name not in SCORES:
         raise SettingError(f"score {name!r}", expected=f"one of: {', '.join(SCORES)}, void")
     function = SCORES[name]
+    if void_index is not None:
+        void_index = checked_integer("void_index", void_index)
     return function if void_index is None else lambda logits: function(known_logits(logits, void_index))
 
 
@@ -198,6 +201,7 @@ def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:
         >>> known_logits(torch.tensor([4.0, 0.0, 6.0])[None, :, None, None], void_index=-1).flatten()
         tensor([4., 0.])
     """
+    logits = _plain_logits(logits)
     place = _channel(logits, void_index)
     return torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
 
@@ -206,7 +210,7 @@ def checked_logits(logits: torch.Tensor) -> torch.Tensor:
     """The logits in float32 at least.
 
     Raises:
-        ItemFormatError: not floating point ``[B, C, H, W]``, or fewer than two classes.
+        ItemFormatError: no tensor of floating point ``[B, C, H, W]`` with a pixel, or fewer than two classes.
 
     Example:
         >>> import torch
@@ -218,16 +222,22 @@ def checked_logits(logits: torch.Tensor) -> torch.Tensor:
         poc_aug.errors.ItemFormatError: logits of torch.float32 [19, 4, 8]
         Expected: floating point [B, C, H, W], at least two classes
     """
-    if logits.ndim != 4 or logits.shape[1] < 2 or not logits.dtype.is_floating_point:
+    logits = _plain_logits(logits)
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _plain_logits(logits: torch.Tensor) -> torch.Tensor:
+    check_tensors(logits=logits)
+    if logits.ndim != 4 or logits.shape[1] < 2 or logits.dtype not in FLOATS:
         raise ItemFormatError(
             f"logits of {logits.dtype} {list(logits.shape)}",
             expected="floating point [B, C, H, W], at least two classes",
         )
-    return logits if logits.dtype == torch.float64 else logits.float()
+    return logits
 
 
 def _channel(logits: torch.Tensor, index: int) -> int:
-    count = logits.shape[1]
+    count, index = logits.shape[1], checked_integer("void_index", index)
     if not -count <= index < count:
         raise SettingError(f"void_index={index}", expected=f"a channel of the model's {count}: 0 to {count - 1}")
     return index % count

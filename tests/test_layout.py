@@ -15,6 +15,7 @@ import pytest
 
 import poc_aug
 
+PROGRAMS = ("fuzz", "kills")  # `python -m tests.fuzz`, `python -m tests.kills`; tests run a small part of them
 PACKAGE = Path(poc_aug.__file__).parent
 ROOT = PACKAGE.parent
 NESTED = ("backends", "datasets")  # folders whose subfolders are told apart
@@ -161,8 +162,9 @@ def test_no_two_public_things_of_one_name() -> None:
 def test_tests_lie_in_the_folders_of_what_they_test() -> None:
     for folder in {path.parent for path in (ROOT / "tests").rglob("*.py")} - {ROOT / "tests"}:
         inside = folder.relative_to(ROOT / "tests")
-        assert (PACKAGE / inside).is_dir() or inside.as_posix() in ("helpers", "benchmarks", "examples"), inside
-    helpers = {path.name for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "helpers"}
+        known = ("helpers", "benchmarks", "examples", *PROGRAMS)
+        assert (PACKAGE / inside).is_dir() or inside.as_posix() in known, inside
+    helpers = {path.name for path in (ROOT / "tests").rglob("*.py") if path.parent.name not in ("helpers", *PROGRAMS)}
     assert {name for name in helpers if not name.startswith("test_")} == {"__init__.py", "conftest.py"}
 
 
