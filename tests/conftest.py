@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,6 +32,16 @@ def _real_data_root() -> Path | None:
     if "POC_AUG_DATA" in os.environ:
         candidates.insert(0, Path(os.environ["POC_AUG_DATA"]))
     return next((path for path in candidates if (path / "scenes").is_dir()), None)
+
+
+@pytest.fixture
+def quick_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generation processes start in milliseconds (see `tests.helpers.quick_start`)."""
+    from poc_aug.live import process_supervisor
+    from tests.helpers.quick_start import live_context
+
+    functions = SimpleNamespace(get_context=live_context, parent_process=multiprocessing.parent_process)
+    monkeypatch.setattr(process_supervisor, "multiprocessing", functions)
 
 
 @pytest.fixture(scope="session")

@@ -266,6 +266,7 @@ def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path: Path, start: str, ha
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.usefixtures("quick_live")
 def test_generating_into_a_cache_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "live.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from poc_aug.generation.warming import warm_cache
-from poc_aug.live import process_supervisor
 from tests.helpers.fakes import Frames
 from tests.helpers.live_cases import LENGTH, pipeline
-from tests.helpers.quick_start import live_context
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +29,6 @@ def real_start() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quick_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_start(request: pytest.FixtureRequest) -> None:
     if "real_start" not in request.fixturenames:
-        functions = SimpleNamespace(get_context=live_context, parent_process=multiprocessing.parent_process)
-        monkeypatch.setattr(process_supervisor, "multiprocessing", functions)
+        request.getfixturevalue("quick_live")

@@ -67,8 +67,8 @@ def test_few_pixels_are_exact_on_any_scale(scale: str, shape: tuple[int, int, in
 )
 @pytest.mark.parametrize("share", [0.3, 0.00001])
 def test_many_pixels_agree_to_1e_4(scale: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranked, "CAPACITY", 400_000)  # so that summaries are united and merged again and again
-    scores, labels = frames(2, (6, 700, 701), share)
+    monkeypatch.setattr(ranked, "CAPACITY", 200_000)  # so that summaries are united and merged again and again
+    scores, labels = frames(2, (6, 500, 501), share)
     scores = SCALES[scale](scores)
     figures, expected = measured(scores, labels), exact(scores.double().numpy(), labels.numpy())
     for name in NAMES:
