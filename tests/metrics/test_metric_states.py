@@ -64,7 +64,7 @@ def _rank(rank: int, port: int, results: Any) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_two_processes_equal_one() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
