@@ -111,7 +111,7 @@ def make_files(folder: Path) -> list[str]:
 def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     """Arguments with which each command works."""
     streets = "tests.helpers.evaluation_cases:Streets"
-    painter = "tests.helpers.fakes:EllipseInserter"
+    painter = ["--backend", "tests.helpers.fakes:EllipseInserter"]
     results = folder / "results.csv"
     results.write_text("model,synthetic,real\na,1,2\nb,2,4\nc,3,5\nd,5,3\n")
     frames = ["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=48,65"]
