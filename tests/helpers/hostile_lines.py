@@ -16,7 +16,7 @@ from poc_aug.cli.main import cli
 from tests.helpers import hostile_callables
 
 OWN = hostile_callables.__name__
-_TEXTS = (
+_TEXTS: tuple[str, ...] = (
     "",
     " ",
     "\n",
@@ -33,8 +33,24 @@ _TEXTS = (
     ":",
     "a:b",
 )
-_TEXTS += ("[" * 3000 + "]" * 3000, "'unbalanced", "x=y=z", "../..", "{}", "9" * 5000, "sys:exit", "os:path", "[/red]")
-_NUMBERS = ("", " ", "-1", "0", "nan", "inf", "-inf", "1e999", "²", "١", "1_0", "0x10", "1.5", "a", "\udcff")
+_TEXTS += ("[" * 3000 + "]" * 3000, "'unbalanced", "x=y=z", "{}", "9" * 5000, "sys:exit", "os:path", "[/red]")
+_NUMBERS: tuple[str, ...] = (
+    "",
+    " ",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "²",
+    "١",
+    "1_0",
+    "0x10",
+    "1.5",
+    "a",
+    "\udcff",
+)
 _NUMBERS += (str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
 # What would run for years rather than fail, which a user may ask for.
 _ENDLESS: dict[str, tuple[int, ...]] = {
@@ -66,6 +82,7 @@ def make_files(folder: Path) -> list[str]:
         "date.yaml": "objects: 2024-13-45",
         "digits.yaml": f"objects: {'9' * 5000}",
         "keys.yaml": "{1: 2, null: 3, [a]: 4}",
+        "mixed.yaml": "{1: 2, null: 3, b: 4, 2024-01-01: 5}",
         "tag.yaml": "!!python/object/apply:os.system ['true']",
         "backends.yaml": "backends: {inserter: 5}\nrecipe: [1]\ninserter: {kind: 5}",
         "inserter.yaml": "inserter: 5",
@@ -129,7 +146,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "--horizon",
             "0.4",
             "--backend",
-            painter,
+            *painter,
             "--out",
             "tried",
         ],
