@@ -51,7 +51,7 @@ _NUMBERS: tuple[str, ...] = (
     "a",
     "\udcff",
 )
-_NUMBERS += (str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
+_NUMBERS += ("\udcff", str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
 # What would run for years rather than fail, which a user may ask for.
 _ENDLESS: dict[str, tuple[int, ...]] = {
     "--length": (10,),
