@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, get_args
 
 from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, SettingError
@@ -125,7 +126,7 @@ def load_callable(name: str, what: str = "dataset") -> Any:
     module = _module(module_name, name, what)
     target: Any = module
     for part in attribute.split("."):
-        target = run_own(lambda target=target, part=part: getattr(target, part, None), f"reading {name!r}")
+        target = run_own(partial(getattr, target, part, None), f"reading {name!r}")
     if not callable(target):
         close = _similar(module, attribute) if target is None else []
         problem = f"{module_name!r} has no callable {attribute!r}"

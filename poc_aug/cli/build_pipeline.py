@@ -81,7 +81,8 @@ def _check_names(options: GenerationOptions) -> None:
 def _inserter(console: Console, options: GenerationOptions) -> Inserter:
     name = options.backend or INSERTERS[0]
     if name not in INSERTERS:
-        return _own("backend", name, options.backend_args, Inserter)
+        own: Inserter = _own("backend", name, options.backend_args, Inserter)
+        return own
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
     from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
 
@@ -96,7 +97,8 @@ def _annotator(console: Console, recipe: Recipe, options: GenerationOptions) -> 
     if name == "none":
         return None
     if name not in ANNOTATORS:
-        return _own("annotator", name, options.annotator_args, Annotator)
+        own: Annotator = _own("annotator", name, options.annotator_args, Annotator)
+        return own
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
     if name == "sam3":
@@ -129,7 +131,8 @@ def _locator(annotator: Annotator | None, options: GenerationOptions) -> Locator
     if options.locator == "labels":
         return None
     if options.locator not in LOCATORS:
-        return _own("locator", options.locator, {}, Locator)
+        own: Locator = _own("locator", options.locator, {}, Locator)
+        return own
     from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
     from poc_aug.backends.finders.prompt_locator import PromptLocator
 

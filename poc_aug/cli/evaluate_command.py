@@ -105,7 +105,7 @@ def evaluate_command(
     with progress(console, "datasets checked"):
         settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
         for name, base, known_channels in zip(names, datasets, shared, strict=True):
-            counts = {"scores": wanted, "void_index": void_index, "classes": len(known_channels)}
+            counts: dict[str, Any] = {"scores": wanted, "void_index": void_index, "classes": len(known_channels)}
             check_model(network, base, name=name, **counts, **settings)
         for name, base in zip(known_names, known, strict=True):
             check_model(network, base, name=name, classes=len(channels), **settings)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,32 +77,58 @@ def load_objects(
         settings = {"kind": "paste", "folder" if os.path.isdir(path) else "coco": str(path)}
         return _paste(_with_images(settings, source, changes), changes, schema, say)
     if path.suffix in (".yaml", ".yml"):
-        data = read_yaml(path)
-        if set(data) - _FILE_FIELDS or "inserter" not in data:
-            raise RecipeError(
-                f"{source}: fields {sorted(data)}",
-                expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
-                hint="a recipe alone does not say what draws the objects: add an inserter, or read it with load_recipe",
-                command="a recipe alone does not say what draws the objects: choose a backend, --backend diffusion "
-                "--model ID",
-            )
-        if paper_sizes:
-            raise _no_paper_sizes(source)
-        if not isinstance(data["inserter"], dict) or not isinstance(data.get("recipe", {}), dict | None):
-            wrong = "inserter" if not isinstance(data["inserter"], dict) else "recipe"
-            raise RecipeError(
-                f"{source}: {wrong} is of type {type(data[wrong]).__name__}",
-                expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
-            )
-        settings = _with_images(dict(data["inserter"]), source, changes)
-        if "recipe" not in data and settings.get("kind") == "paste":
-            return _paste(settings, changes, schema, say)
-        recipe = Recipe.from_dict(data.get("recipe") or {})
-        if settings.get("kind") == "rendered":
-            return _rendered(recipe, changes), make_inserter(settings)
-        recipe = changes.apply(recipe)
-        return recipe, make_inserter(settings, recipe)
+        with _naming(source):
+            return _from_file(source, path, changes, schema, paper_sizes, say)
     raise _unknown(source, _SOURCES)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Errors name the file that they are about."""
+    try:
+        yield
+    except (RecipeError, SettingError) as error:
+        if source in error.problem:
+            raise
+        raise type(error)(
+            f"{source}: {error.problem}", expected=error.expected, hint=error.hint, command=error.command
+        ) from error
+
+
+def _from_file(
+    source: str,
+    path: Path,
+    changes: ObjectChoice,
+    schema: LabelSchema | None,
+    paper_sizes: bool,
+    say: Callable[[str], None] | None,
+) -> tuple[Recipe, Inserter]:
+    """What `load_objects` returns for a YAML file ``{recipe: {...}, inserter: {kind: ...}}``."""
+    data = read_yaml(path)
+    if set(data) - _FILE_FIELDS or "inserter" not in data:
+        raise RecipeError(
+            f"{source}: fields {sorted(map(str, data))}",
+            expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
+            hint="a recipe alone does not say what draws the objects: add an inserter, or read it with load_recipe",
+            command="a recipe alone does not say what draws the objects: choose a backend, --backend diffusion "
+            "--model ID",
+        )
+    if paper_sizes:
+        raise _no_paper_sizes(source)
+    if not isinstance(data["inserter"], dict) or not isinstance(data.get("recipe", {}), dict | None):
+        wrong = "inserter" if not isinstance(data["inserter"], dict) else "recipe"
+        raise RecipeError(
+            f"{source}: {wrong} is of type {type(data[wrong]).__name__}",
+            expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
+        )
+    settings = _with_images(dict(data["inserter"]), source, changes)
+    if "recipe" not in data and settings.get("kind") == "paste":
+        return _paste(settings, changes, schema, say)
+    recipe = Recipe.from_dict(data.get("recipe") or {})
+    if settings.get("kind") == "rendered":
+        return _rendered(recipe, changes), make_inserter(settings)
+    recipe = changes.apply(recipe)
+    return recipe, make_inserter(settings, recipe)
 
 
 def load_recipe(source: str, changes: ObjectChoice | None = None, *, paper_sizes: bool = False) -> Recipe:
@@ -148,7 +175,7 @@ def load_recipe(source: str, changes: ObjectChoice | None = None, *, paper_sizes
     recipe = data.get("recipe")
     if set(data) - _FILE_FIELDS or not isinstance(recipe, dict):
         raise RecipeError(
-            f"{source}: fields {sorted(data)}, recipe of type {type(recipe).__name__}",
+            f"{source}: fields {sorted(map(str, data))}, recipe of type {type(recipe).__name__}",
             expected="a recipe's fields, or recipe: {...} and, if needed, inserter: {...}",
         )
     return changes.apply(Recipe.from_dict(recipe))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import ValidationError
 
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
@@ -166,7 +167,12 @@ def _camera(options: TryOptions) -> CameraSpec:
             expected="one of them: the file says where the horizon is",
             hint="leave --camera out, or name a preset with --horizon: --camera cityscapes",
         )
-    return CameraSpec.model_validate({**camera.model_dump(), "horizon": options.horizon})
+    try:
+        return CameraSpec.model_validate({**camera.model_dump(), "horizon": options.horizon})
+    except ValidationError as error:
+        raise SettingError(
+            f"--horizon {options.horizon:g}", expected="a finite row over the picture's height: 0.42"
+        ) from error
 
 
 def _size(options: TryOptions, name: str, schema: LabelSchema | None, camera: CameraSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -171,7 +172,11 @@ def _samples(dataset: Any, name: str, limit: int | None) -> Iterator[Sample]:
     """The items of a dataset, which is the user's: it may raise anything, or end the process."""
     keys = _read(lambda: dataset_keys(dataset), f"{name}: its keys")
     for index, key in enumerate(keys[:limit]):
-        yield _read(lambda index=index, key=key: open_item(dataset[index], key=key).sample(), f"{name}: sample {key!r}")
+        yield _read(partial(_sample, dataset, index, key), f"{name}: sample {key!r}")
+
+
+def _sample(dataset: Any, index: int, key: str) -> Sample:
+    return open_item(dataset[index], key=key).sample()
 
 
 def _read(read: Callable[[], _Read], what: str) -> _Read:

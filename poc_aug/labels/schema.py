@@ -223,7 +223,7 @@ class LabelSchema:
         lists = {name: data[name] for name in ("ignore", "ground", "ood") if name in data}
         if unknown or "ids" not in data or not all(isinstance(value, list | tuple) for value in lists.values()):
             raise SchemaError(
-                f"not a label schema: unknown fields {sorted(unknown)}, ids {data.get('ids')!r}, {lists}",
+                f"not a label schema: unknown fields {sorted(map(str, unknown))}, ids {data.get('ids')!r}, {lists}",
                 expected="name: str, ids: {class name: integer}, ignore: [integer], ground: [name], ood: [name]",
             )
         return cls(str(data.get("name", "custom")), data["ids"], **lists)

@@ -18,7 +18,7 @@ from poc_aug.cli.main import app
 from tests.helpers.command_line import cache_path  # noqa: F401
 from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
-_PER_OPTION = 5
+_PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
 _SEEN: list[int] = []
 
