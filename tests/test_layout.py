@@ -161,8 +161,8 @@ def test_no_two_public_things_of_one_name() -> None:
 def test_tests_lie_in_the_folders_of_what_they_test() -> None:
     for folder in {path.parent for path in (ROOT / "tests").rglob("*.py")} - {ROOT / "tests"}:
         inside = folder.relative_to(ROOT / "tests")
-        assert (PACKAGE / inside).is_dir() or inside.as_posix() in ("helpers", "benchmarks", "examples"), inside
-    helpers = {path.name for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "helpers"}
+        assert (PACKAGE / inside).is_dir() or inside.as_posix() in ("helpers", "benchmarks", "examples", "fuzz"), inside
+    helpers = {path.name for path in (ROOT / "tests").rglob("*.py") if path.parent.name not in ("helpers", "fuzz")}
     assert {name for name in helpers if not name.startswith("test_")} == {"__init__.py", "conftest.py"}
 
 
