@@ -113,7 +113,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "delta with a tail": (lambda: _patch("delta-zstd", bytes(99)), "belong to no pixel"),
     "WebP bomb": (lambda: _patch("webp", bombs()[-3]), r"WebP declares 200x16383 pixels, expected 17x11"),
     "animation": (lambda: _patch("webp", bombs()[-1]), "a WebP picture that begins with"),
-    "no WebP": (lambda: _patch("webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/\x0a\x00\x04\0" + bytes(13)), "no WebP picture"),
+    "no WebP": (
+        lambda: _patch("webp", b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/\x0a\x00\x04\0" + bytes(13)),
+        "no WebP picture",
+    ),
     "frame too large": (lambda: _claimed((2**31, 2**31), [0, 0, 9, 9], 1), "1 to 1073741824 pixels"),
     "one box, 280 MB": (lambda: _claimed((14_000, 14_000), [0, 0, 7000, 10_000], 1), "would take 280000000 bytes"),
     "many boxes, 80 GB": (lambda: _claimed((2048, 1024), [0, 0, 2048, 1024], 4000), "at most 134217728"),
@@ -218,7 +221,9 @@ def test_what_would_be_refused_is_not_written(change: dict[str, Any]) -> None:
         encode_record(Variant("a.png", 0, DIGEST, (replace(INSERTION, **change),)), "zstd")
 
 
-@pytest.mark.parametrize("name", [b"t\xff\xfe\0\0\0\0", b"t", b"\0" * 300, b"t" + b"k" * 505 + b"\0\0\0\0", b"#abc\0\0\0\0"])
+@pytest.mark.parametrize(
+    "name", [b"t\xff\xfe\0\0\0\0", b"t", b"\0" * 300, b"t" + b"k" * 505 + b"\0\0\0\0", b"#abc\0\0\0\0"]
+)
 def test_strange_names_in_a_shard(tmp_path: Path, name: bytes) -> None:
     path = _cache_of(tmp_path, {"a.png": _changed(lambda header, item: None)}, [name])
     with Cache.open(path) as cache:

@@ -23,7 +23,9 @@ def main() -> int:
     seconds, number, what = outcome.slowest
     print(f"{arguments.records} records of seed {arguments.seed} in {time.monotonic() - started:.0f} s")
     print(", ".join(f"{count} {name}" for name, count in outcome.counts.most_common()))
-    print(f"slowest: record {number} ({what}), {seconds:.2f} s; peak memory of a process: {outcome.peak_nbytes >> 20} MB")
+    print(
+        f"slowest: record {number} ({what}), {seconds:.2f} s; peak memory of a process: {outcome.peak_nbytes >> 20} MB"
+    )
     print(f"{len(outcome.failures)} failures")
     return 1 if outcome.failures else 0
 

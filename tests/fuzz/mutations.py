@@ -32,14 +32,43 @@ _HOSTILE = "@@hostile@@"
 # As JSON texts: Python could not write half of them.
 _VALUES = (
     *("null", "true", "false", "0", "-1", "1", "7", "255", "65536", "2147483648", "4294967296", "9223372036854775808"),
-    *("-9223372036854775809", "1" + "0" * 400, "9" * 5000, "0.5", "-0.0", "1e308", "1e999", "-1e999", "NaN", "Infinity"),
-    *("-Infinity", '""', '"a"', '"(ignored)"', '"part 1"', '"gnu"', '"\\u0000"', '"\\ud800"', '"\\u001b[2J\\u001b]0;x\\u0007"'),
-    *('"../../etc/passwd"', f'"{"a" * 2000}"', f'"{"k" * 70_000}"', f'"{"0f" * 776}"', f'"{"00" * 776}"', '"0g"', '" 0 f "'),
+    *(
+        "-9223372036854775809",
+        "1" + "0" * 400,
+        "9" * 5000,
+        "0.5",
+        "-0.0",
+        "1e308",
+        "1e999",
+        "-1e999",
+        "NaN",
+        "Infinity",
+    ),
+    *(
+        "-Infinity",
+        '""',
+        '"a"',
+        '"(ignored)"',
+        '"part 1"',
+        '"gnu"',
+        '"\\u0000"',
+        '"\\ud800"',
+        '"\\u001b[2J\\u001b]0;x\\u0007"',
+    ),
+    *(
+        '"../../etc/passwd"',
+        f'"{"a" * 2000}"',
+        f'"{"k" * 70_000}"',
+        f'"{"0f" * 776}"',
+        f'"{"00" * 776}"',
+        '"0g"',
+        '" 0 f "',
+    ),
     *("[]", "{}", "[0]", "[0,0,1,1]", "[0,0,0,0]", "[-1,-1,2,2]", "[0,0,1e3,1]", "[true,false,true,true]", "[[]]"),
     *("[0,0,48,64]", "[0,0,49,64]", "[0,0,65535,65535]", "[0,0,2147483647,2147483647]", '["zstd",0]', '["raw",-1]'),
-    *('["webp",2147483647]', '["delta-zstd",4]', '["png",9]', '["bits-zstd",true]', '[["zstd"],1]', '[null,null]'),
+    *('["webp",2147483647]', '["delta-zstd",4]', '["png",9]', '["bits-zstd",true]', '[["zstd"],1]', "[null,null]"),
     *('{"a":{"b":[1,2,{}]}}', "[" * 40 + "]" * 40, "[" * 900 + "]" * 900, '{"a":' * 5000 + "0" + "}" * 5000),
-    *('["no room","gnu",0,""]', '["x"]', '[0,0,0,0]', '[["no room","gnu",9999999999999999999999,""]]', "[[],[],[]]"),
+    *('["no room","gnu",0,""]', '["x"]', "[0,0,0,0]", '[["no room","gnu",9999999999999999999999,""]]', "[[],[],[]]"),
 )
 
 
@@ -183,9 +212,9 @@ def flipped_blob(rng: random.Random, header: dict[str, Any], blobs: list[bytes])
     number = rng.randrange(len(blobs))
     broken = bytearray(blobs[number])
     for _ in range(rng.choice((1, 1, 2, 20))):
-        broken[min(int(rng.expovariate(0.1)), len(broken) - 1) if rng.random() < 0.5 else rng.randrange(len(broken))] ^= (
-            1 << rng.randrange(8)
-        )
+        broken[
+            min(int(rng.expovariate(0.1)), len(broken) - 1) if rng.random() < 0.5 else rng.randrange(len(broken))
+        ] ^= 1 << rng.randrange(8)
     blobs[number] = bytes(broken)
     return _reblobbed(header, blobs)
 

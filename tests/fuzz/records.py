@@ -208,9 +208,7 @@ class Child:
         return True
 
 
-def fuzz_records(
-    records: int, seed: int, processes: int = 1, read_every: int = 10, progress: float = 0.0
-) -> Outcome:
+def fuzz_records(records: int, seed: int, processes: int = 1, read_every: int = 10, progress: float = 0.0) -> Outcome:
     """Run records 0 to ``records`` of a seed.
 
     Args:
