@@ -77,6 +77,7 @@ class Template:
     """A well-formed record, taken apart."""
 
     codec: str
+    text: str
     header: dict[str, Any]
     blobs: tuple[bytes, ...]
 
@@ -126,7 +127,7 @@ def _taken_apart(variant: Variant, codec: str) -> Template:
         blobs.append(data[end : end + blob[-1]])
         end += blob[-1]
     assert end == len(data)
-    return Template(codec, header, tuple(blobs))
+    return Template(codec, json.dumps(header), header, tuple(blobs))
 
 
 def _fields(header: dict[str, Any]) -> list[tuple[str, list[Any]]]:
@@ -153,7 +154,7 @@ def _text(header: Any, hostile: str = "0") -> bytes:
 def well_formed(rng: random.Random, key: str) -> tuple[dict[str, Any], list[bytes]]:
     """A header of its own, and blobs."""
     template = rng.choice(templates())
-    header: dict[str, Any] = json.loads(json.dumps(template.header))
+    header: dict[str, Any] = json.loads(template.text)
     header["key"] = key
     return header, list(template.blobs)
 
