@@ -127,7 +127,7 @@ def _end_workers(process: Any) -> None:
 
 
 def _files(path: Path) -> set[str]:
-    # A run killed between its last commit and its end leaves the file of LMDB's lock: empty of locks, and one per shard.
+    # A run killed between its last commit and its end leaves the file of LMDB's locks, which nobody holds.
     return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix != ".lmdb-lock"}
 
 

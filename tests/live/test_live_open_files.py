@@ -55,6 +55,8 @@ class Served:
         self.stop.send_bytes(b"stop")
         self.sockets.join()
         self.listener.close()
+        for worker in self.sockets._connections.values():
+            worker.close()
 
 
 @pytest.fixture
