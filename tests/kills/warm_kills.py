@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
         assert _files(path) == files, f"left behind: {_files(path) ^ files}"
         assert all(equal(a, b) for a, b in zip(_items(path), items, strict=True))
         # torch's workers look for their parent every 5 seconds.
-        assert wait_until(lambda: not _alive_of(groups), _BOUND_S), f"workers are left: {_alive_of(groups)}"
+        assert wait_until(partial(_none_alive, groups), _BOUND_S), f"workers are left: {_alive_of(groups)}"
         counts["caches completed, equal to the bit"] += 1
     return counts
 
@@ -128,6 +129,10 @@ def _finished(process: Any) -> int:
 def _end_workers(process: Any) -> None:
     with contextlib.suppress(ProcessLookupError):  # they may have ended by themselves
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _none_alive(groups: list[int]) -> bool:
+    return not _alive_of(groups)
 
 
 def _alive_of(groups: list[int]) -> list[str]:
