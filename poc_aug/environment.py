@@ -52,10 +52,13 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
     Raises:
         OutputError: it cannot be written.
+        ValueError: a number that JSON does not have: NaN, or an infinite one.
     """
     target = make_folder(Path(path).parent) / Path(path).name
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with writing(target):
-        target.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # File names that are not UTF-8 are surrogates in Python, which no file can hold.
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _commit() -> str | None:

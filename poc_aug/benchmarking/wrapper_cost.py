@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,22 @@ def _drain(loader: DataLoader[int]) -> None:
         pass
 
 
+def _counted(
+    arms: dict[str, Callable[[], float]], total: int, on_progress: Callable[[int, int], None]
+) -> dict[str, Callable[[], float]]:
+    """The same measurements, reported; what is measured stays as it is."""
+    numbers = count()
+
+    def counted(arm: Callable[[], float]) -> Callable[[], float]:
+        def measure() -> float:
+            on_progress(next(numbers), total)
+            return arm()
+
+        return measure
+
+    return {name: counted(arm) for name, arm in arms.items()}
+
+
 def bench_reading(
     dataset: Dataset[Any],
     cache: str | Path | Cache,
@@ -176,6 +192,7 @@ def bench_reading(
     workers: int = 2,
     items: int = 64,
     repeats: int = 5,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> BenchResult:
     """Measure reading a dataset alone and through `POCAugmentedDataset` with ``p=1``, in turn.
 
@@ -191,6 +208,7 @@ def bench_reading(
         workers: loader processes; 0 reads in this process.
         items: items read in one measurement.
         repeats: measurements of each, after one for warm-up.
+        on_progress: called before each measurement with the number of those done and their total.
 
     Raises:
         SettingError: a parameter out of its range.
@@ -222,6 +240,8 @@ def bench_reading(
         "base": reading_time(dataset, numbers, workers),
         "wrapped": reading_time(wrapped, numbers, workers),
     }
+    if on_progress is not None:
+        arms = _counted(arms, 2 * (repeats + 1), on_progress)
     times = interleaved(arms, repeats)
     return BenchResult(
         dataset=type(dataset).__name__,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.cache.codec import CODECS, Codec
+from poc_aug.cache.manifest_checks import check_manifest_values, manifest_json
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
 from poc_aug.recipe import fingerprint
 
@@ -19,6 +20,8 @@ SCHEMA_VERSION = 1
 """Version of the layout on disk; caches of another version are refused."""
 
 MANIFEST = "manifest.json"
+TEMPORARY_MANIFEST = f".{MANIFEST}."
+"""Beginning of the names of manifests that are being written; a run that was killed meanwhile leaves one."""
 
 _OLDER_HORIZON = (
     "this version estimates horizons differently from the one that made the cache: read it as it is, or write all "
@@ -130,6 +133,8 @@ class Manifest:
                 expected="a whole number, or none",
                 hint="restore the manifest from a copy of this cache",
             )
+        texts = {name: data[name] for name in ("fingerprint", "codec", "created_by")}
+        check_manifest_values(data["recipe"], data["backends"], texts)
         return cls(**{name: data[name] for name in _FIELDS}, samples=samples)
 
     @classmethod
@@ -141,9 +146,10 @@ class Manifest:
         """
         path = cache / MANIFEST
         try:
-            data = json.loads(path.read_bytes())
+            data = manifest_json(path)
         except FileNotFoundError:
-            names = ", ".join(sorted(entry.name for entry in cache.iterdir())[:10]) or "nothing"
+            entries = (entry.name for entry in cache.iterdir() if not entry.name.startswith(TEMPORARY_MANIFEST))
+            names = ", ".join(sorted(entries)[:10]) or "nothing"
             raise CacheFormatError(
                 f"{str(cache)!r} has no {MANIFEST}; it holds: {names}",
                 expected="a cache directory as warm_cache makes it",
@@ -164,7 +170,7 @@ class Manifest:
             OSError: the disk is full or cannot be written; there is no manifest then.
         """
         text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
-        temporary = cache / f".{MANIFEST}.{os.getpid()}"
+        temporary = cache / f"{TEMPORARY_MANIFEST}{os.getpid()}"
         try:
             with temporary.open("w", encoding="utf-8") as file:
                 file.write(text + "\n")

@@ -15,16 +15,16 @@ from types import TracebackType
 import lmdb
 
 from poc_aug.cache import registry
+from poc_aug.cache.beginning import begun_cache
 from poc_aug.cache.cache_path import absolute_path, has_manifest
-from poc_aug.cache.lock import FileLock, directory_lock
-from poc_aug.cache.manifest import MANIFEST, Manifest, fsync_directory
+from poc_aug.cache.lock import FileLock
+from poc_aug.cache.manifest import Manifest, fsync_directory
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
-from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
+from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheNotFoundError
 from poc_aug.files.outputs import unwritable
-from poc_aug.files.stray_files import is_litter
 from poc_aug.types import Variant
 
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -40,7 +40,8 @@ class CacheWriter:
 
     Args:
         path: the ``NAME.cache`` directory.
-        manifest: the manifest of this run; an existing cache must have been made with an equal one.
+        manifest: the manifest of this run; an existing cache must have been made with an equal one. That of a cache
+            without a record, which no writer has open, is replaced.
         writer: name of this process's shard.
 
     Raises:
@@ -71,9 +72,10 @@ class CacheWriter:
         self._closed = False
         self._file = self.path / SHARDS / f"{writer}{SUFFIX}"
         try:
-            self.manifest = _create_or_continue(self.path, manifest)
-            self._file.parent.mkdir(exist_ok=True)
-            self._lock = FileLock(self._file.with_suffix(".lock"))
+            # The shard is locked before the folder's lock ends: no other run replaces the manifest in between.
+            with begun_cache(self.path, manifest) as self.manifest:
+                self._file.parent.mkdir(exist_ok=True)
+                self._lock = FileLock(self._file.with_suffix(".lock"))
             try:
                 self._remove_left_overs()
             except OSError:
@@ -96,7 +98,8 @@ class CacheWriter:
         """
         absolute = absolute_path(path)
         try:
-            return _create_or_continue(absolute, manifest)
+            with begun_cache(absolute, manifest) as stored:
+                return stored
         except OSError as error:
             raise _write_error(absolute, error, absolute) from error
 
@@ -260,33 +263,6 @@ class CacheWriter:
                 expected="the same variant, or one that is not stored yet: records are never replaced",
                 hint=f"skip the variants that done() lists; check the cache with `poc-aug verify {self.path}`",
             )
-
-
-def _create_or_continue(path: Path, manifest: Manifest) -> Manifest:
-    if path.is_file():
-        raise CacheFormatError(
-            f"{str(path)!r} is a file", expected="a path for a new cache, or a cache directory", hint="another path"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    # If two writers create the same cache at once, the second finds the manifest of the first.
-    with directory_lock(path):
-        foreign = [
-            entry.name
-            for entry in path.iterdir()
-            if entry.name != SHARDS and not entry.name.startswith(f".{MANIFEST}.") and not is_litter(entry.name)
-        ]
-        if has_manifest(path):
-            stored = Manifest.read(path)
-            manifest.check_continues(stored, path)
-            return stored
-        if foreign:
-            raise CacheFormatError(
-                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(foreign)[:10])}",
-                expected="a path for a new cache, or a cache directory",
-                hint="write to another path",
-            )
-        manifest.write(path)
-        return manifest
 
 
 def _release(lock: FileLock, shards: list[registry.Environment], pid: int) -> None:

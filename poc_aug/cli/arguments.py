@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, get_args
 
-import yaml
-
 from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, SettingError
+from poc_aug.files.yaml_files import parse_yaml
 
 _INT = r"-?(?:0|[1-9][0-9]*)"
 _NUMBER = rf"{_INT}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|-?\.[0-9]+"
 _IS_INT = re.compile(_INT)
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_NUMBERS = re.compile(rf"(?:{_NUMBER})(?:,\s*(?:{_NUMBER}))+")
+_IS_SIZE = re.compile(r"\s*0*([1-9][0-9]{0,8})\s*,\s*0*([1-9][0-9]{0,8})\s*", re.ASCII)
 _IS_NESTED = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_DIGITS = 300
+_LONGEST = 80
+_MOST_PIXELS = 2**27
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -29,7 +34,7 @@ def parse_value(text: str) -> Any:
     ``[...]`` and ``{...}`` are read as YAML. Everything else stays text: ``0016``, ``no``, ``12:30``, ``2024-01-05``.
 
     Raises:
-        SettingError: brackets or braces around something that is not YAML.
+        SettingError: brackets or braces around something that is not YAML, or a number that is too large.
 
     Example:
         >>> from poc_aug.cli.arguments import parse_value
@@ -41,11 +46,15 @@ def parse_value(text: str) -> Any:
     if _IS_NUMBER.fullmatch(text):
         return _number(text)
     if _IS_NESTED.fullmatch(text):
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise SettingError(f"cannot read the value {text!r}: {error}", expected="YAML such as [a, b]") from error
+        return parse_yaml(
+            text, f"cannot read the value {shortened(text)}", SettingError, expected="YAML such as [a, b]"
+        )
     return _numbers(text)
+
+
+def shortened(text: str) -> str:
+    """A value for a message, in quotation marks and without its middle if it is long."""
+    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}")
 
 
 def config_value(value: Any) -> Any:
@@ -60,7 +69,13 @@ def _numbers(text: str) -> str | tuple[int | float, ...]:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if _IS_INT.fullmatch(text) else float(text)
+    if len(text) <= _DIGITS:
+        number = int(text) if _IS_INT.fullmatch(text) else float(text)
+        if math.isfinite(number):
+            return number
+    raise SettingError(
+        f"the number {shortened(text)} is too large", expected=f"up to {_DIGITS} digits, and up to 1e308"
+    )
 
 
 def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -107,39 +122,72 @@ def load_callable(name: str, what: str = "dataset") -> Any:
             f"{what} {name!r}",
             expected="package.module:callable" + (", for example poc_aug:SyntheticStreet" if what == "dataset" else ""),
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"cannot import {module_name!r} of {what} {name!r}: {error}",
-            hint=f"install the package that contains {error.name!r}, or run from the folder that contains it",
-        ) from error
-    except PocAugError:
-        raise
-    except Exception as error:
-        # The module is the user's: it may raise anything.
-        raise DatasetError(
-            f"importing {module_name!r} of {what} {name!r} failed: {type(error).__name__}: {error}"
-        ) from error
+    module = _module(module_name, name, what)
     target: Any = module
     for part in attribute.split("."):
-        target = getattr(target, part, None)
+        target = run_own(lambda target=target, part=part: getattr(target, part, None), f"reading {name!r}")
     if not callable(target):
+        close = _similar(module, attribute) if target is None else []
+        problem = f"{module_name!r} has no callable {attribute!r}"
         raise DatasetError(
-            f"{module_name!r} has no callable {attribute!r}",
+            problem if target is None else f"{problem}: it is of type {type(target).__name__}",
             expected=f"a class of {what}, or a function that makes one",
+            hint=f"did you mean {' or '.join(f'{module_name}:{other}' for other in close)}?" if close else "",
         )
     return target
+
+
+def run_own(call: Callable[[], Any], doing: str, kind: type[PocAugError] = DatasetError, hint: str = "") -> Any:
+    """Run code of the user, which may raise anything; ending the process is a failure too.
+
+    Args:
+        call: the code.
+        doing: what it is for, as the subject of the message.
+        kind: class of the error.
+        hint: the next step.
+
+    Raises:
+        PocAugError: one that the code itself raised, or one of class ``kind`` in place of any other exception.
+    """
+    try:
+        return call()
+    except PocAugError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
+        raise kind(f"{doing} failed: {why or f'{type(error).__name__}: {error}'}", hint=hint) from error
+
+
+def _module(module_name: str, name: str, what: str) -> Any:
+    """Import a module; those of the current folder are found after all others."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        return run_own(lambda: importlib.import_module(module_name), f"importing {module_name!r} of {what} {name!r}")
+    except DatasetError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ModuleNotFoundError):
+            raise
+        raise MissingDependencyError(
+            f"cannot import {module_name!r} of {what} {name!r}: {cause}",
+            hint=f"install the package that contains {cause.name!r}, or run from the folder that contains it",
+        ) from cause
+
+
+def _similar(module: Any, attribute: str) -> list[str]:
+    """Callables of a module whose names are like ``attribute``."""
+    names = {
+        own.lower(): own for own in dir(module) if not own.startswith("_") and callable(getattr(module, own, None))
+    }
+    return [names[own] for own in get_close_matches(attribute.lower(), names, n=2)]
 
 
 def _as_texts(factory: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, with whole numbers as text for parameters annotated as text: VOC's ``year=2012``."""
     try:
         parameters = inspect.signature(factory, eval_str=True).parameters
-    except (TypeError, ValueError, NameError):  # C callables have none; an annotation may not resolve
+    except Exception:  # C callables have none; an annotation may be any expression, and not resolve
         return dict(arguments)
     texts = {name for name, parameter in parameters.items() if _takes_text(parameter.annotation)}
     return {name: str(value) if name in texts and type(value) is int else value for name, value in arguments.items()}
@@ -167,20 +215,15 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
         3
     """
     factory = load_callable(name)
-    try:
-        dataset = factory(**_as_texts(factory, arguments))
-    except PocAugError:
-        raise
-    except Exception as error:
-        # The dataset is the user's: it may raise anything.
-        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise DatasetError(
-            f"{name}({shown}) failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
-        ) from error
-    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise DatasetError(
-            f"{name} gave a {type(dataset).__name__}", expected="a map-style dataset, with __getitem__ and __len__"
-        )
+    shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    made = f"{name}({shown})"
+    dataset = run_own(lambda: factory(**_as_texts(factory, arguments)), made, hint="correct its key=value arguments")
+    items = not isinstance(dataset, type | str | bytes | Mapping)
+    if not (items and hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        what = f"the class {dataset.__name__}" if isinstance(dataset, type) else f"a {type(dataset).__name__}"
+        raise DatasetError(f"{name} gave {what}", expected="a map-style dataset, with __getitem__ and __len__")
+    if run_own(lambda: len(dataset), f"len() of {made}") == 0:
+        raise DatasetError(f"{made} holds no sample", expected="at least one", hint="check its key=value arguments")
     return dataset
 
 
@@ -199,14 +242,20 @@ def parse_size(text: str) -> tuple[int, int]:
     """Height and width of ``--size``.
 
     Raises:
-        SettingError: not two whole numbers above zero.
+        SettingError: not two whole numbers above zero, or too many pixels.
 
     Example:
         >>> from poc_aug.cli.arguments import parse_size
         >>> parse_size("384,768")
         (384, 768)
     """
-    sides = text.split(",")
-    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
-        raise SettingError(f"--size {text}", expected="HEIGHT,WIDTH, for example 512,1024")
-    return int(sides[0]), int(sides[1])
+    match = _IS_SIZE.fullmatch(text)
+    if match is None:
+        raise SettingError(
+            f"--size {text if len(text) <= _LONGEST else shortened(text)}",
+            expected="HEIGHT,WIDTH, for example 512,1024",
+        )
+    height, width = int(match[1]), int(match[2])
+    if height * width > _MOST_PIXELS:
+        raise SettingError(f"--size {text}: {height * width} pixels", expected=f"at most {_MOST_PIXELS}")
+    return height, width

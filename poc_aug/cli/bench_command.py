@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
 from poc_aug.cli.console import console
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, SchemaName, Workers
-from poc_aug.files.outputs import make_folder
+from poc_aug.files.outputs import check_outputs
 
 
+@with_report("bench")
 def bench_command(
+    *,
     cache: CachePath,
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     schema: SchemaName = None,
     keys: KeysName = None,
     workers: Workers = 2,
-    items: Annotated[int, typer.Option("--items", min=1, help="Items to read in one measurement.")] = 64,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Measurements; the median is reported.")] = 5,
+    items: Annotated[int, typer.Option("--items", min=1, max=1_000_000, help="Items to read in one measurement.")] = 64,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=1_000, help="Measurements; the median is reported.")
+    ] = 5,
     out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+    reported: dict[str, Any],
 ) -> None:
     """Measure your dataset with and without the wrapper: samples/s, time per stage, MB per sample."""
     name = given_dataset(dataset)  # these two first: loading a dataset can take long
     if out is not None:
-        make_folder(out.parent)
+        check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
-    result = bench_reading(base, cache, schema=schema, keys=keys, workers=workers, items=items, repeats=repeats)
+    settings: dict[str, Any] = {"workers": workers, "items": items, "repeats": repeats}
+    with progress(console, "measurements") as show:
+        result = bench_reading(base, cache, schema=schema, keys=keys, **settings, on_progress=show)
+    reported.update(result.to_dict())
     print_result(console, result)
     if out is not None:
         result.write(out)

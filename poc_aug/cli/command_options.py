@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 import pydantic
 import typer
 from pydantic import BaseModel, ConfigDict
+from rich.markup import escape
 
 from poc_aug.cli.arguments import parse_arguments
 from poc_aug.errors import SettingError
@@ -47,9 +48,19 @@ class CliOption:
 
     def help_text(self, field_default: object = None) -> str:
         """The text for ``--help``: what the option does, and what applies if it is not given."""
-        shown = isinstance(field_default, str | int | Path) and not isinstance(field_default, bool)
+        shown = isinstance(field_default, str | int | float | Path) and not isinstance(field_default, bool)
         text = self.default or (str(field_default) if shown else "")
-        return f"{self.help} Default: {text}." if text else self.help
+        return f"{self.help} {shown_default(text)}" if text else self.help
+
+
+def shown_default(text: str) -> str:
+    r"""How ``--help`` shows what applies if an option is not given; escaped, since the help is read as rich's markup.
+
+    Example:
+        >>> shown_default("detected")
+        '\\[default: detected]'
+    """
+    return escape(f"[default: {text}]")
 
 
 class CommandOptions(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import torch
 import typer
 
 from poc_aug.backends.known_models import default_model, known_models
+from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 
 Status = Literal["ok", "note", "fail"]
@@ -38,7 +40,7 @@ class Finding:
 def doctor_command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Hub ids and paths. Default: the default models."),
+        typer.Argument(metavar="[MODEL]...", help=f"Hub ids and paths. {shown_default('the default models')}"),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where caches will be written.")] = Path(),
 ) -> None:
@@ -107,8 +109,11 @@ def _package(name: str) -> Finding:
 
 
 def _disk(what: str, folder: Path) -> Finding:
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free / 1e9
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
+    try:
+        free = shutil.disk_usage(existing).free / 1e9
+    except OSError as error:
+        return Finding(what, "fail", f"{existing}: {error.strerror}", "give another folder")
     result = f"{free:.0f} GB free at {existing}"
     if free < _LEAST_FREE_GB:
         return Finding(what, "note", result, "models take some GB, see poc-aug models; HF_HOME moves their cache")
@@ -116,9 +121,12 @@ def _disk(what: str, folder: Path) -> Finding:
 
 
 def _model(model: str) -> Finding:
-    path = Path(model).expanduser()
-    if path.exists():
-        return _local(model, path)
+    try:
+        path = Path(model).expanduser()
+        if model and path.exists():
+            return _local(model, path)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a circular link; ~user without a home
+        return Finding(model, "fail", f"no path: {getattr(error, 'strerror', None) or error}", "check the path")
     if path.is_absolute() or model.startswith(".") or model.count("/") != 1:
         return Finding(model, "fail", "no such file or folder, and not a hub id", "check the path")
     return _on_hub(model)
@@ -149,8 +157,13 @@ def _on_hub(model: str) -> Finding:
     One request of a few seconds, without the hub library's long retries.
     """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import validate_repo_id
 
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return Finding(model, "fail", "no such file or folder, and not a hub id", "check the path, or give OWNER/NAME")
     for name in ("model_index.json", "config.json"):
         if isinstance(try_to_load_from_cache(model, name), str):
             return Finding(model, "ok", "in the local hub cache")

@@ -10,19 +10,29 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size
+from poc_aug.backends.common.device import resolve_device
+from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.bravo_tables import bravo_tables
+from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
-from poc_aug.errors import ModelError, PocAugError, SettingError
-from poc_aug.files.outputs import make_folder
+from poc_aug.cli.evaluate_tables import classes_shared, further_tables
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
+from poc_aug.errors import ModelError, SettingError
+from poc_aug.evaluation.figure_values import percent
+from poc_aug.files.outputs import check_outputs
 
 if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult
     from poc_aug.evaluation.closed_set import ClassResult
 
-_COLUMNS = ("AuPRC", "FPR95", "AUROC", "F1", "sIoU", "PPV", "component F1")
+_OWN_SIZE = "the frames' own size"
+_COLUMNS = ("AuPRC", "FPR95", "TPR5", "AUROC", "F1")
 
 
+@with_report("evaluate")
 def evaluate_command(
+    *,
     model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
     dataset: Annotated[
         list[str],
@@ -33,14 +43,15 @@ def evaluate_command(
         typer.Option("--labelled", help="A dataset with known classes, for closed-set mIoU; repeatable."),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="Label schema whose names, by id, are the model's channels.")
+        str | None,
+        typer.Option("--classes", help="Label schema whose names, by id, are the model's channels: mIoU, open-IoU."),
     ] = None,
     score: Annotated[
         list[str] | None,
-        typer.Option("--score", help="msp, max-logit, entropy, energy, rba, void; repeatable. Default: msp."),
+        typer.Option("--score", help=f"msp, max-logit, entropy, energy, rba, void; repeatable. {shown_default('msp')}"),
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--size", help="Evaluate at HEIGHT,WIDTH. Default: the frames' own size.")
+        str | None, typer.Option("--size", help=f"Evaluate at HEIGHT,WIDTH. {shown_default(_OWN_SIZE)}")
     ] = None,
     void_index: Annotated[
         int | None, typer.Option("--void-index", help="Channel of a void class; the other scores leave it out.")
@@ -55,14 +66,18 @@ def evaluate_command(
         int | None, typer.Option("--limit", min=1, help="Only the first N frames of each dataset.")
     ] = None,
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Label schema of the datasets with anomalies. Default: detected.")
+        str | None,
+        typer.Option("--schema", help=f"Label schema of the datasets with anomalies. {shown_default('detected')}"),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
     maps: Annotated[
         int | None,
-        typer.Option("--maps", min=0, help="Frames per dataset whose score maps are drawn into --out. Default: 8."),
+        typer.Option(
+            "--maps", min=0, help=f"Frames per dataset whose score maps are drawn into --out. {shown_default('8')}"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report.json and the pictures.")] = None,
+    reported: dict[str, Any],
 ) -> None:
     """Evaluate a model on anomalies and known classes: tables, and with --out also JSON, score maps and plots.
 
@@ -70,20 +85,36 @@ def evaluate_command(
     """
     from poc_aug.environment import environment, write_json
     from poc_aug.evaluation.anomalies import Frame, evaluate
+    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_score_names
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
+    wanted = tuple(score or ("msp",))
+    check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
+    resolve_device(device)
     if out is not None:
-        make_folder(out)  # before hours of evaluation
+        check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
     size_hw = None if size is None else parse_size(size)
     channels = _channels(classes, labelled or [])
-    datasets = [load_dataset(*_parts(text)) for text in dataset]
-    known = [load_dataset(*_parts(text)) for text in labelled or []]
-    names = _names(dataset)
+    datasets = [load_dataset(*_parts("--dataset", text)) for text in dataset]
+    shared = classes_shared(datasets, schema, channels, classes, labelled or [])
+    known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
+    names, known_names = _names(dataset), _names(labelled or [])
     network = _load_model(model)
+    with progress(console, "datasets checked"):
+        settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
+        for name, base, known_channels in zip(names, datasets, shared, strict=True):
+            counts = {"scores": wanted, "void_index": void_index, "classes": len(known_channels)}
+            check_model(network, base, name=name, **counts, **settings)
+        for name, base in zip(known_names, known, strict=True):
+            check_model(network, base, name=name, classes=len(channels), **settings)
+        for name, base in zip(names, datasets, strict=True):
+            check_anomalies(base, name=name, schema=schema, limit=limit)
+        for name, base in zip(known_names, known, strict=True):
+            check_classes(base, channels, name=name, limit=limit)
     results: list[EvaluationResult] = []
-    for name, base in zip(names, datasets, strict=True):
+    for name, base, known_channels in zip(names, datasets, shared, strict=True):
         drawn: list[Frame] = []
 
         def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
@@ -93,40 +124,46 @@ def evaluate_command(
                 drawn.append(frame)
                 write_maps(frame, out / "maps" / name)
 
-        with console.status(f"evaluating on {name}"):
+        with progress(console, f"frames of {name}") as show:
             result = evaluate(
                 network,
                 base,
-                tuple(score or ("msp",)),
+                wanted,
                 name=name,
                 size_hw=size_hw,
                 void_index=void_index,
                 components=track,  # type: ignore[arg-type]
+                classes=known_channels,
                 anomalous_only=anomalous_only,
                 limit=limit,
                 schema=schema,
                 device=device,
                 on_frame=draw,
+                on_progress=show,
             )
         results.append(result)
     console.print(_table(results))
+    for table in further_tables(results):
+        console.print(table)
     closed: list[ClassResult] = []
-    for name, base in zip(_names(labelled or []), known, strict=True):
+    for name, base in zip(known_names, known, strict=True):
         from poc_aug.evaluation.closed_set import evaluate_classes
 
-        with console.status(f"evaluating on {name}"):
-            closed.append(
-                evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
-            )
+        with progress(console, f"frames of {name}") as show:
+            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device}
+            closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
-        console.print(_class_table(closed))
+        console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
+    reported.update(model=model, results=[result.to_dict() for result in results])
+    if closed:
+        from poc_aug.evaluation.bravo_report import bravo_values
+
+        reported["classes"] = [result.to_dict() for result in closed]
+        reported["bravo"] = bravo_values(results, closed)
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        report = {"model": model, "results": [result.to_dict() for result in results]}
-        if closed:
-            report["classes"] = [result.to_dict() for result in closed]
-        write_json(out / "report.json", {**report, "environment": environment()})
+        write_json(out / "report.json", {**reported, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
         console.print(
@@ -134,9 +171,15 @@ def evaluate_command(
         )
 
 
-def _parts(text: str) -> tuple[str, dict[str, Any]]:
-    name, *pairs = shlex.split(text)
-    return name, parse_arguments(pairs)
+def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
+    expected = "'module:callable key=value ...'"
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise SettingError(f"{option} {shortened(text)}: {error}", expected=expected) from error
+    if not parts:
+        raise SettingError(f"{option} {text!r} is empty", expected=expected)
+    return parts[0], parse_arguments(parts[1:])
 
 
 def _names(texts: list[str]) -> list[str]:
@@ -148,17 +191,9 @@ def _names(texts: list[str]) -> list[str]:
 def _load_model(text: str) -> Any:
     from torch import nn
 
-    name, arguments = _parts(text)
+    name, arguments = _parts("--model", text)
     factory = load_callable(name, "model")
-    try:
-        model = factory(**arguments)
-    except PocAugError:
-        raise
-    except Exception as error:
-        # The model is the user's: it may raise anything.
-        raise ModelError(
-            f"{text} failed: {type(error).__name__}: {error}", hint="correct its key=value arguments"
-        ) from error
+    model = run_own(lambda: factory(**arguments), text, ModelError, hint="correct its key=value arguments")
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} gave a {type(model).__name__}", expected="a torch.nn.Module")
     return model
@@ -174,12 +209,6 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
                 hint="--classes cityscapes-trainIds",
             )
         return []
-    if not labelled:
-        raise SettingError(
-            f"--classes {classes} without --labelled",
-            expected="a dataset of known classes to compare the channels with",
-            hint="give it (--labelled 'module:callable key=value'), or leave --classes out",
-        )
     from poc_aug.labels.schema import LabelSchema
 
     schema = LabelSchema.load(classes)
@@ -193,22 +222,16 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
 
 
 def _table(results: list[EvaluationResult]) -> Table:
-    shown = [
-        column
-        for column in _COLUMNS
-        if any(column in {**score.pixels, **score.components} for result in results for score in result.scores.values())
-    ]
     frames = ", ".join(f"{result.dataset}: {result.frames} frames" for result in results)
     table = Table(
         title=f"anomaly segmentation, % ({frames})", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for column in ("dataset", "score", *shown):
+    for column in ("dataset", "score", *_COLUMNS):
         text = column in ("dataset", "score")
         table.add_column(column, justify="left" if text else "right", no_wrap=text)
     for result in results:
         for name, score in result.scores.items():
-            figures = {**score.pixels, **score.components}
-            table.add_row(result.dataset, name, *(f"{100 * figures[column]:.2f}" for column in shown))
+            table.add_row(result.dataset, name, *(percent(score.pixels[column]) for column in _COLUMNS))
     return table
 
 

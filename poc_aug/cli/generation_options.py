@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption, CommandOptions
+from poc_aug.cli.run_report import REPORT
 from poc_aug.cli.shared_options import SCHEMA
 
 INSERTERS = ("diffusion", "text-to-image")
 ANNOTATORS = ("transformers", "grounded-sam", "sam3", "none")
 LOCATORS = ("auto", "prompt", "labels")
 USER_DEFINED = "'package.module:callable'"
+LENIENT = Field(strict=False)  # a path is text in YAML
 _MODELS = "Models"
 
 
@@ -36,6 +39,7 @@ class GenerationOptions(CommandOptions):
             metavar="KEY=VALUE",
         ),
     ] = Field(default_factory=dict)
+    report: Annotated[Path | None, LENIENT, REPORT] = None
     backend: Annotated[
         str | None,
         CliOption(
@@ -56,8 +60,9 @@ class GenerationOptions(CommandOptions):
     annotator: Annotated[
         str | None,
         CliOption(
-            help="What labels: transformers (default), grounded-sam, sam3, none, or package.module:callable.",
+            help="What labels: transformers, grounded-sam, sam3, none, or package.module:callable.",
             takes=f"{', '.join(ANNOTATORS)}, or {USER_DEFINED}",
+            default="transformers",
             panel=_MODELS,
             needs_backend=True,
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from poc_aug.cli.object_choice import ObjectChoice, choose
-from poc_aug.errors import ObjectBankError, RecipeError, SettingError
+from poc_aug.errors import ObjectBankError, PocAugError, RecipeError, SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.presets.size_choice import sizes_text
@@ -87,6 +87,12 @@ def load_objects(
             )
         if paper_sizes:
             raise _no_paper_sizes(source)
+        if not isinstance(data["inserter"], dict) or not isinstance(data.get("recipe", {}), dict | None):
+            wrong = "inserter" if not isinstance(data["inserter"], dict) else "recipe"
+            raise RecipeError(
+                f"{source}: {wrong} is of type {type(data[wrong]).__name__}",
+                expected="recipe: {...} and inserter: {kind: rendered|paste, ...}",
+            )
         settings = _with_images(dict(data["inserter"]), source, changes)
         if "recipe" not in data and settings.get("kind") == "paste":
             return _paste(settings, changes, schema, say)
@@ -264,6 +270,9 @@ def _bank(
         raise SettingError(
             f"paste inserter {dict(settings)!r}", expected="one of folder: PATH and coco: INSTANCES.json"
         )
+    for field, path in (("folder", folder), ("coco", coco), ("images", own.get("images"))):
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise SettingError(f"paste inserter: {field} = {path!r}", expected="a path")
     include, exclude = _names(own, "include"), _names(own, "exclude")
     if folder is not None:
         bank = ObjectBank.from_folder(folder)
@@ -322,7 +331,10 @@ def construct(make: Callable[..., _Made], arguments: Mapping[str, Any], name: st
     """
     try:
         return make(**arguments)
-    except TypeError as error:
+    # AttributeError and ValueError: an argument of a kind that the class does not check.
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, PocAugError):
+            raise
         raise SettingError(
             f"{name}: {error}", expected=f"the arguments of {getattr(make, '__name__', make)}"
         ) from error

@@ -13,8 +13,9 @@ from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
 from poc_aug.errors import SettingError
-from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
+from poc_aug.inspection.rejected_sheet import rejected_of, rejected_sheet
 
 
 def preview_command(
@@ -23,14 +24,28 @@ def preview_command(
     dataset: DatasetName = None,
     keys: KeysName = None,
     out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("contact_sheet.png"),
-    count: Annotated[int, typer.Option("--count", min=1, help="Variants to show.")] = 8,
-    width: Annotated[int, typer.Option("--width", min=200, help="Width of the sheet in pixels.")] = 1800,
+    count: Annotated[
+        int, typer.Option("--count", min=1, max=10_000, help="Variants, or rejected attempts, to show.")
+    ] = 8,
+    width: Annotated[int, typer.Option("--width", min=200, max=20_000, help="Width of the sheet in pixels.")] = 1800,
     sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather in pixels.")] = 1.0,
+    rejected: Annotated[
+        bool,
+        typer.Option("--rejected", help="Draw the rejected attempts that --keep-rejected kept; needs no dataset."),
+    ] = False,
 ) -> None:
     """Draw a contact sheet: before, after, masks with class and score, close-up."""
     _check_picture_name(out)
+    if rejected:
+        check_outputs(out.parent, out.name)
+        with Cache.open(cache) as opened:
+            pictures = rejected_of(opened, count)
+        with writing(out):
+            rejected_sheet(pictures, width_px=width).save(out)
+        console.print(f"{len(pictures)} rejected attempt{'' if len(pictures) == 1 else 's'}: {out}", markup=False)
+        return
     name = given_dataset(dataset)  # these two first: loading a dataset can take long
-    make_folder(out.parent)
+    check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
     with Cache.open(cache) as opened:
         tiles = tiles_of(base, opened, count, keys=keys)

@@ -5,45 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
-from poc_aug.generation.statistics import Statistics
+from poc_aug.cli.progress_lines import progress
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.protocols import Inserter
 
 
 @contextmanager
 def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
-    """A bar with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[accepted]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with bar:
-        task = bar.add_task("variants", total=None, rate="", accepted="")
+    """Progress with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
+    with progress(console, "variants") as show:
 
-        def show(report: WarmReport) -> None:
-            skipped = f", {len(report.unreadable)} unreadable" if report.unreadable else ""
-            skipped += f", {len(report.failed)} failed" if report.failed else ""
-            bar.update(
-                task,
-                total=report.total,
-                completed=report.present + report.made,
-                rate=f"{report.made / max(report.seconds, 1e-6):.1f}/s",
-                accepted=f"{report.acceptance:.0%} accepted{skipped}",
-            )
+        def show_report(report: WarmReport) -> None:
+            note = f"{report.acceptance:.0%} accepted"
+            note += f", {len(report.unreadable)} unreadable" if report.unreadable else ""
+            note += f", {len(report.failed)} failed" if report.failed else ""
+            show(report.present + report.made, report.total, note, before=report.present)
 
-        yield show
+        yield show_report
 
 
 def print_objects(console: Console, inserter: Inserter) -> None:
@@ -56,14 +41,19 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
     """Print what a run did: counts, a table of its attempts per object, time per stage, and what was skipped."""
     if report.made == 0 and not report.unreadable and not report.failed:
         console.print(f"nothing to do: all {report.total} variants are in {path}", markup=False)
+        if report.nothing_accepted:
+            console.print(_rejected_table(report))
         return
     console.print(
         f"{report.made} variants with {report.objects} objects in {report.seconds:.1f} s "
         f"({report.made / max(report.seconds, 1e-6):.1f}/s, {report.acceptance:.0%} of the attempts accepted); "
         f"{report.present} were there before"
     )
+    if report.nothing_accepted:
+        console.print(_rejected_table(report))
+    elif report.statistics.attempts:
+        console.print(_attempts_table(report.statistics.to_dict()["classes"]))
     if report.statistics.attempts:
-        console.print(_attempts(report.statistics))
         spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
         if spent:
             console.print(f"seconds: {', '.join(spent)} (models run in parallel with the rest)", markup=False)
@@ -76,7 +66,25 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
     console.print(f"cache: {path}", markup=False)
 
 
-def _attempts(statistics: Statistics) -> Table:
+def nothing_accepted_text(report: WarmReport, path: object) -> str:
+    """What is said after a run that leaves no variant with an object: the next steps."""
+    return (
+        f"error: nothing was accepted: all {report.rejected.total()} attempts were rejected\n"
+        "Next step: change what rejects them (--sizes, --location, --set attempts=10) and fill another cache (--out); "
+        f"--keep-rejected 5 keeps pictures of them, which `poc-aug preview CACHE --rejected` shows; {path} holds the "
+        "reasons"
+    )
+
+
+def _rejected_table(report: WarmReport) -> Table:
+    classes = {
+        name: {"attempts": sum(reasons.values()), "accepted": 0, "rejections": reasons}
+        for name, reasons in report.rejections_by_object().items()
+    }
+    return _attempts_table(classes)
+
+
+def _attempts_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
     """Attempts, accepted ones, and rejections by reason: one row per object and one for all."""
     table = Table(box=None)
     table.add_column("object", overflow="fold")
@@ -84,10 +92,10 @@ def _attempts(statistics: Statistics) -> Table:
     table.add_column("accepted", justify="right")
     table.add_column("rejected", overflow="fold")
     reasons: Counter[str] = Counter()
-    for name, counts in statistics.to_dict()["classes"].items():
+    for name, counts in classes.items():
         reasons.update(counts["rejections"])
         table.add_row(Text(name), str(counts["attempts"]), str(counts["accepted"]), Text(_counts(counts["rejections"])))
-    attempts, accepted = statistics.attempts.total(), statistics.accepted.total()
+    attempts, accepted = (sum(counts[name] for counts in classes.values()) for name in ("attempts", "accepted"))
     table.add_row("all", str(attempts), str(accepted), Text(_counts(reasons)), style="bold")
     return table
 

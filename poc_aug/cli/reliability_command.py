@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.cli.console import console
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
 from poc_aug.errors import SettingError
-from poc_aug.files.outputs import make_folder
+from poc_aug.files.outputs import check_outputs
 
 
+@with_report("reliability")
 def reliability_command(
+    *,
     results: Annotated[
         Path, typer.Argument(help="A .csv with the columns model, synthetic, real, or .json with those keys.")
     ],
     label: Annotated[str, typer.Option("--label", help="What was measured, for the plot's axes: mIoU.")] = "",
     confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.")] = 0.95,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of the models.")] = 5000,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=1, max=1_000_000, help="Bootstrap resamples of the models.")
+    ] = 5000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for reliability.json and the scatter plot.")] = None,
+    reported: dict[str, Any],
 ) -> None:
     """Correlate models' results on synthetic and on real data: Pearson, Spearman, Kendall, with intervals (GenVal)."""
     from poc_aug.evaluation.reliability import reliability
@@ -30,8 +37,10 @@ def reliability_command(
     if label and out is None:
         raise SettingError("--label without --out", expected="a folder for the plot that it labels: --out report")
     if out is not None:
-        make_folder(out)
-    report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
+        check_outputs(out, "reliability.json", "reliability.png")
+    with progress(console, "resamples"):
+        report = reliability(results, confidence=confidence, resamples=resamples, seed=seed)
+    reported.update(report.to_dict())
     table = Table(title=f"{report.n} models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("correlation")
     table.add_column("value", justify="right")

@@ -22,6 +22,9 @@ KEYS = CliOption(
     default="detected, otherwise their numbers",
 )
 
+MOST_WORKERS = 512
+"""More loader processes than that are a slip of the keyboard, and would take the machine down."""
+
 CachePath = Annotated[Path, typer.Argument(help="Path of the cache.")]
 DatasetArguments = Annotated[
     list[str] | None,
@@ -30,4 +33,4 @@ DatasetArguments = Annotated[
 DatasetName = Annotated[str | None, typer.Option("--dataset", help=DATASET.help)]
 KeysName = Annotated[str | None, typer.Option("--keys", help=KEYS.help_text())]
 SchemaName = Annotated[str | None, typer.Option("--schema", help=SCHEMA.help_text())]
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Loader processes.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, max=MOST_WORKERS, help="Loader processes.")]

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from poc_aug.cli.command_options import with_options
+from poc_aug.cli.run_report import run_report
 from poc_aug.cli.try_image import run_try
 from poc_aug.cli.try_options import TryOptions
 from poc_aug.cli.unused_options import check_backend_options
@@ -20,5 +21,6 @@ def try_command(**given: Any) -> None:
     """
     options = TryOptions.from_values(TryOptions.given_values(given), "options")
     check_backend_options(options)
-    if not run_try(options):
-        raise typer.Exit(1)
+    with run_report(options.report, "try") as reported:
+        if not run_try(options, reported):
+            raise typer.Exit(1)

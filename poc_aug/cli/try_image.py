@@ -15,6 +15,7 @@ from poc_aug.camera_spec import CameraSpec, named_camera
 from poc_aug.cli.build_pipeline import build_pipeline
 from poc_aug.cli.console import console
 from poc_aug.cli.object_choice import ObjectChoice
+from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.try_options import TryOptions
 from poc_aug.cli.unused_options import check_camera_used, check_fields, check_reached
 from poc_aug.environment import write_json
@@ -41,8 +42,12 @@ _BOTH_WAYS = (
 )
 
 
-def run_try(options: TryOptions) -> bool:
+def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
     """Insert the object, write each stage's picture and ``report.json``; returns whether it was accepted.
+
+    Args:
+        options: what to insert, and where.
+        reported: filled with what ``report.json`` says.
 
     Raises:
         DatasetError: the picture or its labels cannot be read.
@@ -57,20 +62,23 @@ def run_try(options: TryOptions) -> bool:
     out = options.out
     make_folder(out)
     started = time.perf_counter()
-    pipeline = build_pipeline(console, recipe, options).with_schema(schema)
+    with progress(console, "models loaded"):
+        pipeline = build_pipeline(console, recipe, options).with_schema(schema)
     try:
         pipeline.check()
     except SchemaError as error:
         step = error.command.replace("--location", "--on")  # this command's name of the option
         raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
     loaded = time.perf_counter()
-    traced = trace_variant(pipeline, sample)
+    with progress(console, "attempts") as show:
+        attempts = pipeline.recipe.attempts
+        traced = trace_variant(pipeline, sample, on_attempt=lambda number: show(number, attempts))
     done = time.perf_counter()
     for number, (name, picture) in enumerate(stage_pictures(traced)):
         path = out / f"{number:02}_{name}.png"
         with writing(path):
             picture.save(path)
-    report = {
+    report: dict[str, Any] = {
         "recipe": pipeline.recipe.to_dict(),
         "backends": pipeline.describe(),
         "camera": None if traced.camera is None else asdict(traced.camera),
@@ -81,6 +89,7 @@ def run_try(options: TryOptions) -> bool:
         "seconds": {"load": round(loaded - started, 2), "run": round(done - loaded, 2)},
     }
     write_json(out / "report.json", report)
+    reported.update(report, out=out, accepted=bool(traced.variant.insertions))
     _print(traced, out, done - loaded)
     return bool(traced.variant.insertions)
 

@@ -10,9 +10,10 @@ import typer
 from poc_aug.cli.arguments import load_dataset, parse_arguments
 from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
 from poc_aug.cli.command_options import with_options
-from poc_aug.cli.console import console
+from poc_aug.cli.console import console, errors
 from poc_aug.cli.object_sources import load_objects, load_recipe
-from poc_aug.cli.progress import print_objects, print_report, warm_progress
+from poc_aug.cli.progress import nothing_accepted_text, print_objects, print_report, warm_progress
+from poc_aug.cli.run_report import run_report
 from poc_aug.cli.shared_options import DatasetArguments
 from poc_aug.cli.unused_options import check_backend_options, check_effects, check_given_once
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
@@ -20,6 +21,9 @@ from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import find_schema
+
+NOTHING_ACCEPTED = 3
+"""Exit code of a run after which no variant has an object."""
 
 
 @with_options(WarmCacheOptions)
@@ -31,7 +35,10 @@ def warm_cache_command(
     ] = None,
     **given: Any,
 ) -> None:
-    """Generate the missing insertions of a dataset into a cache. Run it again to resume."""
+    """Generate the missing insertions of a dataset into a cache. Run it again to resume.
+
+    Exit code 3: no object was accepted.
+    """
     values = {} if config is None else WarmCacheOptions.from_yaml(config)
     # A dataset of the command line replaces the configuration's as a whole, arguments too.
     job = WarmCacheOptions.from_values({**values, **WarmCacheOptions.given_values(given)}, "options")
@@ -44,24 +51,30 @@ def warm_cache_command(
     check_backend_options(job)
     check_given_once(job)
     job.source()  # sizes, names and numbers are checked before the dataset is loaded
-    dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
-    pipeline = _pipeline(job, job.objects, dataset)
-    print_objects(console, pipeline.inserter)
-    with warm_progress(console) as show:
-        report = warm_cache(
-            dataset,
-            job.out,
-            pipeline,
-            num_variants=job.num_variants,
-            limit=job.limit,
-            schema=job.label_schema,
-            keys=job.keys,
-            workers=job.workers,
-            codec=job.codec,
-            on_error=job.on_error,
-            on_progress=show,
-        )
-    print_report(console, report, job.out)
+    with run_report(job.report, "warm-cache") as result:
+        dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
+        pipeline = _pipeline(job, job.objects, dataset)
+        print_objects(console, pipeline.inserter)
+        with warm_progress(console) as show:
+            report = warm_cache(
+                dataset,
+                job.out,
+                pipeline,
+                num_variants=job.num_variants,
+                limit=job.limit,
+                schema=job.label_schema,
+                keys=job.keys,
+                workers=job.workers,
+                codec=job.codec,
+                on_error=job.on_error,
+                keep_rejected=job.keep_rejected,
+                on_progress=show,
+            )
+        result.update(report.to_dict(), cache=job.out)
+        print_report(console, report, job.out)
+        if report.nothing_accepted:
+            errors.print(nothing_accepted_text(report, job.out), style="red")
+            raise typer.Exit(NOTHING_ACCEPTED)
 
 
 def _pipeline(job: WarmCacheOptions, objects: str, dataset: Any) -> InsertionPipeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
-from poc_aug.cli.generation_options import GenerationOptions
+from poc_aug.cli.generation_options import LENIENT, GenerationOptions
 from poc_aug.cli.object_choice import ObjectChoice
-from poc_aug.cli.shared_options import DATASET, KEYS
+from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.generation.warm_report import OnError
@@ -21,8 +22,8 @@ from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 
 _ANYWHERE = "anywhere"
+_IS_COUNT = re.compile("[0-9]{1,9}")
 _CLASS_NAMES = "class names: 'dog,cat' or a list"
-_LENIENT = Field(strict=False)  # a path is text in YAML
 
 
 class DatasetConfig(BaseModel):
@@ -54,19 +55,19 @@ class WarmCacheOptions(GenerationOptions):
     ] = None
     images: Annotated[
         Path | None,
-        _LENIENT,
+        LENIENT,
         CliOption(
             help="Folder of the images of a COCO .json.",
             takes="the folder of a COCO file's images",
             default="found near it",
         ),
     ] = None
-    out: Annotated[Path | None, _LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
+    out: Annotated[Path | None, LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
     num_variants: Annotated[
         int,
-        Field(ge=1),
+        Field(ge=1, le=10_000),
         CliOption(
-            help="Variants per sample.", takes="a whole number, 1 or more", names=("--num-variants", "--variants")
+            help="Variants per sample.", takes="a whole number, 1 to 10000", names=("--num-variants", "--variants")
         ),
     ] = 3
     limit: Annotated[
@@ -101,7 +102,11 @@ class WarmCacheOptions(GenerationOptions):
             recipe_field="objects_per_variant",
         ),
     ] = None
-    workers: Annotated[int, Field(ge=0), CliOption(help="Loader processes.", takes="a whole number, 0 or more")] = 2
+    workers: Annotated[
+        int,
+        Field(ge=0, le=MOST_WORKERS),
+        CliOption(help="Loader processes.", takes=f"a whole number, 0 to {MOST_WORKERS}"),
+    ] = 2
     codec: Annotated[
         Codec,
         CliOption(
@@ -112,6 +117,14 @@ class WarmCacheOptions(GenerationOptions):
     on_error: Annotated[
         OnError, CliOption(help="What to do with samples and variants that fail: raise or skip.", takes="raise or skip")
     ] = "raise"
+    keep_rejected: Annotated[
+        int,
+        Field(ge=0),
+        CliOption(
+            help="Keep N pictures of rejected attempts per reason, for poc-aug preview --rejected.",
+            takes="a whole number, 0 or more",
+        ),
+    ] = 0
     paper_sizes: Annotated[
         bool,
         CliOption(help="A preset's sizes in pixels, as in its paper, not in metres.", takes="true or false"),
@@ -128,7 +141,7 @@ class WarmCacheOptions(GenerationOptions):
     ] = None
     sizes_file: Annotated[
         Path | None,
-        _LENIENT,
+        LENIENT,
         CliOption(
             help="Real sizes by name, as YAML: 'mug: 0.10', in metres.",
             takes="a YAML file's path: real sizes by name, {mug: 0.1}",
@@ -194,7 +207,7 @@ class WarmCacheOptions(GenerationOptions):
         if self.per_variant is None:
             return None
         parts = [part.strip() for part in str(self.per_variant).strip("[]() ").split(",") if part.strip()]
-        if len(parts) not in (1, 2) or not all(part.isdecimal() for part in parts):
+        if len(parts) not in (1, 2) or not all(_IS_COUNT.fullmatch(part) for part in parts):
             raise SettingError(f"per_variant = {self.per_variant!r}", expected="one number, or two as in 1,3")
         return int(parts[0]), int(parts[-1])
 

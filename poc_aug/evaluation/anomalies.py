@@ -13,12 +13,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, SettingError
+from poc_aug.evaluation.figure_values import json_figures
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
+from poc_aug.evaluation.open_set_figures import OpenSetFigures, instance_figures
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
 from poc_aug.keys import Keys, dataset_keys
-from poc_aug.labels.detect import find_schema
+from poc_aug.labels.detect import find_schema, require_schema
 from poc_aug.labels.policies import AnomalyLabels
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation
@@ -62,20 +64,32 @@ class ScoreResult:
 
     Attributes:
         pixels: figures of `AnomalySegmentation`.
-        components: figures of `ComponentSegmentation` at the threshold of the best F1; empty unless requested.
+        components: figures of `ComponentSegmentation` at the threshold of the best F1, and of
+            `AnomalyInstanceSegmentation` for the same components; empty unless requested.
         quantiles: `QUANTILES` of the scores of in-distribution ("known") and of anomalous pixels.
         curves: `AnomalySegmentation.curves`, thinned to about 2000 points.
+        open_set: figures of `OpenSetSegmentation`; empty unless the model's classes were given.
 
     Example:
         >>> from poc_aug.evaluation.anomalies import ScoreResult
         >>> ScoreResult({"AuPRC": 0.75})
-        ScoreResult(pixels={'AuPRC': 0.75}, components={}, quantiles={})
+        ScoreResult(pixels={'AuPRC': 0.75}, components={}, quantiles={}, open_set={})
     """
 
     pixels: Mapping[str, float]
     components: Mapping[str, float] = field(default_factory=dict)
     quantiles: Mapping[str, list[float]] = field(default_factory=dict)
     curves: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
+    open_set: Mapping[str, float] = field(default_factory=dict)
+
+    def why_undefined(self, figure: str) -> str:
+        """Why a figure is NaN."""
+        kinds = {"known": "in-distribution", "anomalous": "anomalous"}
+        empty = [word for kind, word in kinds.items() if not self.quantiles.get(kind, [0.0])]
+        if empty:
+            return " and ".join(f"no evaluated pixel is {word}" for word in empty)
+        counted = "component" if figure in self.components else "pixel"
+        return f"it divides by a number of {counted}s that is 0 for these frames"
 
 
 @dataclass(frozen=True)
@@ -103,14 +117,17 @@ class EvaluationResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values, without the curves."""
+        """The result as JSON values, without the curves; figures that are not defined are ``None``, with a reason."""
         return {
             "dataset": self.dataset,
             "frames": self.frames,
             "left_out": self.left_out,
             "seconds": round(self.seconds, 2),
             "scores": {
-                name: {**result.pixels, **result.components, "quantiles": dict(result.quantiles)}
+                name: {
+                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.why_undefined),
+                    "quantiles": dict(result.quantiles),
+                }
                 for name, result in self.scores.items()
             },
         }
@@ -126,6 +143,7 @@ def evaluate(
     size_hw: tuple[int, int] | None = None,
     void_index: int | None = None,
     components: Track | None = None,
+    classes: Sequence[str] = (),
     anomalous_only: bool = False,
     limit: int | None = None,
     schema: LabelSchema | str | None = None,
@@ -133,6 +151,7 @@ def evaluate(
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
     on_frame: Callable[[Frame], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Evaluate a model on a dataset with anomalies, one frame at a time.
 
@@ -145,8 +164,11 @@ def evaluate(
         name: name of the dataset in the result; ``None``: its type.
         size_hw: size to which images (bilinear) and labels (nearest) are resized first; ``None``: as they are.
         void_index: channel of a void class: used by the score "void", left out by all others.
-        components: also compute component-wise figures, with the component sizes of that track. All score maps are
-            kept in memory until the end, because the threshold is only known then.
+        components: also compute component-wise figures, with the component sizes of that track, and the instance AP of
+            the same components. All score maps are kept in memory until the end, because the threshold is only known
+            then.
+        classes: names of the first channels, in order; also compute the open-IoU of those classes that the dataset's
+            schema has too, see `poc_aug.evaluation.open_set_figures`.
         anomalous_only: leave out frames without an anomalous pixel.
         limit: evaluate the first frames only.
         schema: label schema, if the dataset's is not known.
@@ -154,12 +176,14 @@ def evaluate(
         adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
         on_frame: called with each frame.
+        on_progress: called before each frame with the number of frames done and their total.
 
     Raises:
         SettingError: no score, or an unknown one.
-        SchemaError, LabelPolicyError: it is not known which labels are anomalies.
+        SchemaError, LabelPolicyError: it is not known which labels are anomalies, or the dataset's schema has none of
+            ``classes``.
         TransformError: a torchvision transform in the dataset interpolates its label ids.
-        ModelError: the model does not return a map of logits.
+        ModelError: the model does not return a map of logits, or one with fewer channels than ``classes``.
         DatasetError: no frame is left.
 
     Example:
@@ -182,15 +206,21 @@ def evaluate(
     if not scores:
         raise SettingError("scores=[]", expected="at least one name of poc_aug.scores.SCORES")
     functions = {score: score_named(score, void_index=void_index) for score in dict.fromkeys(scores)}
+    if components is not None:
+        ComponentSegmentation(0.5, track=components)  # an unknown track is named now, not after the last frame
     check_base_transforms(dataset)
     known_schema, policy, names = find_schema(dataset, schema), AnomalyLabels(), dataset_keys(dataset, keys)
     started = time.perf_counter()
     metrics = {score: AnomalySegmentation().to(device) for score in functions}
+    open_set = OpenSetFigures(require_schema(dataset, schema), classes, functions, device) if classes else None
     scored: list[_ScoredFrame] = []
     frames = left_out = 0
     model = model.to(device)
     with evaluating(model):
-        for index in range(len(names) if limit is None else min(limit, len(names))):
+        count = len(names) if limit is None else min(limit, len(names))
+        for index in range(count):
+            if on_progress is not None:
+                on_progress(index, count)
             sample = open_item(dataset[index], adapt, key=names[index]).sample()
             check_label_ids(distinct_ids(sample.labels.numpy()), known_schema, sample.key)
             anomaly_labels = policy.rewrite(sample.labels, known_schema).to(torch.uint8)
@@ -202,6 +232,8 @@ def evaluate(
             maps = {score: function(logits)[0] for score, function in functions.items()}
             for score, values in maps.items():
                 metrics[score].update(values[None], labels[None].to(device))
+            if open_set is not None:
+                open_set.add(sample.labels, logits, maps)
             frame = Frame(sample.key, image, labels, {score: values.float().cpu() for score, values in maps.items()})
             frames += 1
             if components is not None:
@@ -213,12 +245,18 @@ def evaluate(
             f"no frame of {name or type(dataset).__name__} is left of {left_out}",
             expected="at least one frame" + (" with an anomalous pixel" if anomalous_only else ""),
         )
-    results = {score: _result(metrics[score], score, scored, components) for score in functions}
+    results = {score: _result(metrics[score], score, scored, components, open_set) for score in functions}
     seconds = time.perf_counter() - started
     return EvaluationResult(name or type(dataset).__name__, frames, left_out, results, seconds)
 
 
-def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_ScoredFrame], track: Track | None) -> ScoreResult:
+def _result(
+    metric: AnomalySegmentation,
+    name: str,
+    frames: Sequence[_ScoredFrame],
+    track: Track | None,
+    open_set: OpenSetFigures | None,
+) -> ScoreResult:
     pixels = {key: float(value) for key, value in metric.compute().items()}
     components: dict[str, float] = {}
     threshold = pixels["F1_threshold"]
@@ -231,6 +269,9 @@ def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_ScoredFram
         figures = metric_of_components.compute()
         components = {key: float(value) for key, value in figures.items() if not key.startswith("F1_")}
         components["component F1"] = components.pop("F1")
+        components |= instance_figures(
+            ((maps[name], labels) for maps, labels in frames), below, min_px=metric_of_components.min_predicted_px
+        )
     curves = metric.curves()
     step = max(1, len(curves["recall"]) // 2000)
     return ScoreResult(
@@ -238,4 +279,5 @@ def _result(metric: AnomalySegmentation, name: str, frames: Sequence[_ScoredFram
         components,
         metric.quantiles(QUANTILES),
         {key: values[::step].tolist() for key, values in curves.items()},
+        {} if open_set is None else open_set.figures(name),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, ModelError, SchemaError
+from poc_aug.evaluation.confidence import ConfidenceFigures, confidence_values
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys
@@ -33,6 +34,8 @@ class ClassResult:
         iou: intersection over union, in [0, 1], of each class with a labelled pixel, by the dataset's name for it.
         absent: classes that model and dataset share but that no pixel is labelled with; they do not count.
         seconds: time taken.
+        confidence: figures of the softmax's maximum against whether the pixel is right: ``ECE`` of
+            `SegmentationCalibration` and the figures of `MisclassificationDetection`; NaN if undefined.
 
     Example:
         >>> from poc_aug.evaluation.closed_set import ClassResult
@@ -48,6 +51,7 @@ class ClassResult:
     iou: Mapping[str, float]
     absent: tuple[str, ...]
     seconds: float
+    confidence: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def mean_iou(self) -> float:
@@ -62,6 +66,7 @@ class ClassResult:
             "mIoU": self.mean_iou,
             "IoU": dict(self.iou),
             "absent": list(self.absent),
+            "confidence": confidence_values(self.confidence),
             "seconds": round(self.seconds, 2),
         }
 
@@ -80,11 +85,12 @@ def evaluate_classes(
     keys: Keys | None = None,
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ClassResult:
-    """Evaluate a model on labelled frames, one at a time, with torchmetrics' `MulticlassJaccardIndex`.
+    """Evaluate a model on labelled frames, one at a time: IoU, and the confidence against whether the pixel is right.
 
-    Classes of model and dataset are matched by name. A pixel counts if the model knows its class; predicting a class
-    that the dataset does not have is an error like any other.
+    IoU is torchmetrics' `MulticlassJaccardIndex`. Classes of model and dataset are matched by name. A pixel counts if
+    the model knows its class; predicting a class that the dataset does not have is an error like any other.
 
     Args:
         model: maps float32 ``[1, 3, H, W]``, RGB in [0, 1], to logits ``[1, C, h, w]``; they are resized (bilinear) to
@@ -100,6 +106,7 @@ def evaluate_classes(
         keys: names of the samples, as in `POCAugmentedDataset`; they name frames in errors and files.
         adapt: how to take items of another form apart, as in `POCAugmentedDataset`.
         device: where the model runs.
+        on_progress: called before each frame with the number of frames done and their total.
 
     Raises:
         SchemaError: the dataset's classes are not known, the model has none of them, labels hold an id that the schema
@@ -122,16 +129,19 @@ def evaluate_classes(
         {'road': 0.75, 'sky': 0.800...}
     """
     dataset_schema = require_schema(dataset, schema)
-    names, class_of_id, class_of_channel = _matched(dataset_schema, classes, merge or {})
+    names, class_of_id, class_of_channel = matched_classes(dataset_schema, classes, merge or {})
     sample_names, started = dataset_keys(dataset, keys), time.perf_counter()
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
     jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
     # One more class for everything that the dataset does not have.
     metric = jaccard(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
+    confidence = ConfidenceFigures(len(names), _IGNORED, device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):
         for index in range(count):
+            if on_progress is not None:
+                on_progress(index, count)
             sample = open_item(dataset[index], adapt, key=sample_names[index]).sample()
             dataset_schema.check(sample.labels, sample.key)
             image, truth = resize_pair(sample.image, class_of_id[sample.labels.long()], size_hw)
@@ -144,6 +154,7 @@ def evaluate_classes(
             predicted = class_of_channel.to(device)[logits[:, : len(classes)].argmax(dim=1)]
             labelled |= torch.bincount(truth.flatten().long(), minlength=_IGNORED + 1)[: len(names)] > 0
             metric.update(predicted, truth[None].long().to(device))
+            confidence.update(logits[:, : len(classes)], predicted, truth[None].to(device))
     if not bool(labelled.any()):
         raise DatasetError(
             f"no pixel of {count} frames of {name or type(dataset).__name__} is of a class that counts",
@@ -156,10 +167,11 @@ def evaluate_classes(
         {class_name: float(values[i]) for i, class_name in enumerate(names) if labelled[i]},
         tuple(class_name for i, class_name in enumerate(names) if not labelled[i]),
         time.perf_counter() - started,
+        confidence.compute(),
     )
 
 
-def _matched(
+def matched_classes(
     schema: LabelSchema, classes: Sequence[str], merge: Mapping[str, str]
 ) -> tuple[list[str], torch.Tensor, torch.Tensor]:
     """Match the classes of model and dataset by name.

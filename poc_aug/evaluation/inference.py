@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import ModelError
+from poc_aug.errors import ModelError, PocAugError
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def logits_of(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         The logits as they are.
 
     Raises:
-        ModelError: the model returns something else, or a map that is transposed.
+        ModelError: the model fails, or returns something else, or a map that is transposed.
 
     Example:
         >>> import torch
@@ -60,13 +60,27 @@ def logits_of(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         Expected: logits [B, C, h, w]
         Next step: wrap it: a module whose forward returns the logits alone (of torchvision's models: ['out'])
     """
-    logits = model(images)
+    try:
+        logits = model(images)
+    # The model is the user's: it may raise anything, or end the process.
+    except (Exception, SystemExit) as error:
+        if isinstance(error, PocAugError):
+            raise
+        raise ModelError(
+            f"{type(model).__name__} failed on images of {list(images.shape)}: {type(error).__name__}: {error}",
+            expected=f"a model that takes a batch [B, 3, H, W] of {str(images.dtype).removeprefix('torch.')}",
+        ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 4 or len(logits) != len(images):
         returned = f"shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(
             f"{type(model).__name__} returned {returned} for images of {list(images.shape)}",
             expected="logits [B, C, h, w]",
             hint="wrap it: a module whose forward returns the logits alone (of torchvision's models: ['out'])",
+        )
+    if logits.is_complex() or not logits.numel():
+        raise ModelError(
+            f"{type(model).__name__} returned {logits.dtype} {list(logits.shape)} for images of {list(images.shape)}",
+            expected="logits [B, C, h, w]: real numbers, one channel or more",
         )
     height, width = images.shape[-2:]
     if height != width and tuple(logits.shape[-2:]) == (width, height):
@@ -138,5 +152,18 @@ def resize_pair(
     if size_hw is None or tuple(labels.shape) == size_hw:
         return image, labels
     small = F.interpolate(image[None].float(), size_hw, mode="bilinear", align_corners=False, antialias=True)
-    nearest = F.interpolate(labels[None, None].float(), size_hw, mode="nearest-exact")
-    return small[0].round().clamp(0, 255).to(torch.uint8), nearest[0, 0].to(torch.uint8)
+    return small[0].round().clamp(0, 255).to(torch.uint8), resize_labels(labels, size_hw)
+
+
+def resize_labels(labels: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
+    """Resize labels, uint8 ``[H, W]``, to a height and width (nearest).
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.evaluation.inference import resize_labels
+        >>> resize_labels(torch.tensor([[7, 255]], dtype=torch.uint8), (1, 4)).tolist()
+        [[7, 7, 255, 255]]
+    """
+    if tuple(labels.shape) == tuple(size_hw):
+        return labels
+    return F.interpolate(labels[None, None].float(), tuple(size_hw), mode="nearest-exact")[0, 0].to(torch.uint8)

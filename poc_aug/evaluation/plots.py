@@ -12,6 +12,7 @@ from PIL import Image
 
 from poc_aug.evaluation.anomalies import EvaluationResult, Frame
 from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.safe_names import file_name
 from poc_aug.optional_imports import require
 
 _WIDTH = 512
@@ -29,7 +30,7 @@ def write_maps(frame: Frame, folder: Path) -> Path:
         folder: folder of the PNG; it is made if missing.
 
     Returns:
-        The PNG's path, named after the frame's key.
+        The PNG's path, named after the frame's key (`poc_aug.files.safe_names.file_name`).
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -47,7 +48,7 @@ def write_maps(frame: Frame, folder: Path) -> Path:
         ...     path = write_maps(frame, Path(folder))
         ...     with Image.open(path) as sheet:
         ...         path.name, sheet.size
-        ('town_0001.png', (1548, 256))
+        ('town%2F0001.png', (1548, 256))
     """
     image = frame.image.permute(1, 2, 0).numpy()
     truth = image // 2
@@ -61,7 +62,7 @@ def write_maps(frame: Frame, folder: Path) -> Path:
         small = Image.fromarray(np.ascontiguousarray(picture)).resize((_WIDTH, height), Image.Resampling.BILINEAR)
         sheet.paste(small, (number * (_WIDTH + _GAP), 0))
     make_folder(folder)
-    path = folder / f"{frame.key.replace('/', '_')}.png"
+    path = folder / f"{file_name(frame.key)}.png"
     with writing(path):
         sheet.save(path)
     return path

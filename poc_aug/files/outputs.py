@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TypeVar
 
 from poc_aug.errors import OutputError, PocAugError
@@ -34,6 +35,41 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise _error(folder, folder, error) from error
     return folder
+
+
+def check_outputs(folder: str | Path, *names: str) -> Path:
+    """Make a folder, and check that these files can be written into it.
+
+    Raises:
+        OutputError: names what is in the way.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "report.json").mkdir()
+        ...     check_outputs(folder, "report.json")
+        Traceback (most recent call last):
+        poc_aug.errors.OutputError: cannot write '...report.json': it is a folder
+        Expected: the path of a file
+        Next step: give another path, or remove what is in its way
+    """
+    made = make_folder(folder)
+    for path in (made / name for name in names):
+        with writing(path):
+            try:
+                mode = path.stat().st_mode
+            except FileNotFoundError:
+                with NamedTemporaryFile(dir=made, prefix=".poc-aug-"):  # whether there is room, and a permission
+                    continue
+            if not stat.S_ISDIR(mode):
+                with path.open("ab"):
+                    continue
+        raise OutputError(
+            f"cannot write {str(path)!r}: it is a folder",
+            expected="the path of a file",
+            hint=f"{_ANOTHER}, or remove what is in its way",
+        )
+    return made
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class FrameDataset(Dataset[Any]):
 
 
 def _begin_worker(parent: int | None, worker: int) -> None:
-    """Prepare a loader process; end it if its parent was killed before torch watches for that, or it would never end."""
+    """Prepare a loader process; end it if its parent was killed before torch watches for that: it would stay."""
     # Ctrl-C reaches every process of the terminal: it is for the main one, which ends the loader's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if parent is not None and os.getppid() != parent:

@@ -16,6 +16,7 @@ from poc_aug.generation.job import Job
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.places import Places
 from poc_aug.generation.regions import find_region
+from poc_aug.generation.rejected_pictures import AttemptStages, OnRejected, RejectedAttempt
 from poc_aug.generation.sample_checks import CheckedSample, check_sample
 from poc_aug.generation.scene import Scene, Submit
 from poc_aug.generation.shade import with_recovered_shade
@@ -40,12 +41,16 @@ class InsertionJobs:
         recipe: what is generated.
         inserter: asked how large its objects are.
         places: where they may stand.
+        on_rejected: called with each attempt that places no object.
     """
 
-    def __init__(self, recipe: Recipe, inserter: Inserter, places: Places) -> None:
+    def __init__(
+        self, recipe: Recipe, inserter: Inserter, places: Places, on_rejected: OnRejected | None = None
+    ) -> None:
         self.recipe = recipe
         self.inserter = inserter
         self.places = places
+        self.on_rejected = on_rejected
 
     def make(
         self, samples: Iterable[tuple[Sample | CheckedSample, int] | None], statistics: Statistics, submit: Submit
@@ -96,16 +101,21 @@ class InsertionJobs:
             for attempt in range(self.recipe.attempts):
                 seed = seeding.derive_seed(self.recipe.seed, key, index, slot, attempt)
                 origin = {"seed": seed, "slot": slot, "attempt": attempt}
-                outcome = yield from self._attempt(scene, spec, origin, occupied)
+                seen = AttemptStages()
+                outcome = yield from self._attempt(scene, spec, origin, occupied, seen)
                 scene.statistics.count(spec.name, outcome.reason if isinstance(outcome, Rejection) else None)
                 if isinstance(outcome, Rejection):
                     rejections.append(Rejection(outcome.reason, spec.name, attempt, outcome.detail))
+                    if self.on_rejected is not None:
+                        area = scene.area(self.places.location(spec)).mask
+                        self.on_rejected(RejectedAttempt(scene.sample, index, slot, rejections[-1], seen, area))
                     continue
                 region, insertion = outcome
                 y, _, h, _ = region.box_yxhw
                 insertions.append((y + h, insertion))
                 occupied.append(region.box_yxhw)
                 break
+            del seen  # its pictures
         # Far to near: composing in this order lets a nearer object cover a farther one's shadow.
         insertions.sort(key=lambda item: item[0])
         return Variant(
@@ -118,16 +128,21 @@ class InsertionJobs:
         )
 
     def _attempt(
-        self, scene: Scene, spec: ObjectSpec, origin: dict[str, int], occupied: Sequence[Box]
+        self, scene: Scene, spec: ObjectSpec, origin: dict[str, int], occupied: Sequence[Box], seen: AttemptStages
     ) -> Generator[Crop, CropOutcome, tuple[Region, Insertion] | Rejection]:
         placed = self.place(scene, spec, origin["seed"], occupied)
         if isinstance(placed, Rejection):
             return placed
         region, crop = placed
+        seen.crop = crop
         outcome = yield crop
         if isinstance(outcome, Rejection):
             return outcome
         filled, annotation = outcome
+        seen.filled = filled
+        if isinstance(annotation, Rejection):
+            return annotation
+        seen.annotation = annotation
         with scene.statistics.stage("cut out"):
             return self._cut_out(scene, region, crop, filled, annotation, origin)
 

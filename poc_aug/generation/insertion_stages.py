@@ -10,8 +10,8 @@ from poc_aug.generation.statistics import Statistics
 from poc_aug.protocols import Annotator, Inserter
 from poc_aug.types import Annotation, Crop, Filled, Rejection
 
-CropOutcome: TypeAlias = "tuple[Filled, Annotation] | Rejection"
-"""What became of a crop: it was filled, and the masks are known; or why not."""
+CropOutcome: TypeAlias = "tuple[Filled, Annotation | Rejection] | Rejection"
+"""What became of a crop: how it was filled, with the masks or why there are none; or why it was not filled."""
 
 
 class InsertionStages:
@@ -56,7 +56,7 @@ class InsertionStages:
             pictures = [result for i in unmasked if isinstance(result := filled[i], Filled)]
             annotations = self._annotate([items[i] for i in unmasked], pictures)
             for i, picture, annotation in zip(unmasked, pictures, annotations, strict=True):
-                outcomes[i] = annotation if isinstance(annotation, Rejection) else (picture, annotation)
+                outcomes[i] = picture, annotation
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _annotate(self, crops: Sequence[Crop], pictures: Sequence[Filled]) -> list[Annotation | Rejection]:

@@ -18,6 +18,7 @@ from poc_aug.generation.insertion_jobs import InsertionJobs
 from poc_aug.generation.insertion_stages import CropOutcome, InsertionStages
 from poc_aug.generation.places import Places
 from poc_aug.generation.recipe_checks import check_sizes
+from poc_aug.generation.rejected_pictures import OnRejected
 from poc_aug.generation.sample_checks import CheckedSample, check_sample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
@@ -148,6 +149,7 @@ class InsertionPipeline:
         statistics: Statistics | None = None,
         failures: list[Failure] | None = None,
         wake: Callable[[], None] | None = None,
+        on_rejected: OnRejected | None = None,
     ) -> Generator[Variant, None, None]:
         """Generate the variants of many samples, batched across them.
 
@@ -170,6 +172,7 @@ class InsertionPipeline:
             failures: if a backend raises on a crop, or on a sample's location, the variant is left out and
                 (key, variant, error) appended here; ``None`` raises.
             wake: called, from another thread, whenever a batch is done: for ``jobs`` that wait.
+            on_rejected: called with each attempt that places no object, and with its pictures.
 
         Raises:
             GenerationError: a backend raised, and ``failures`` is ``None``; or it broke its contract: another number
@@ -181,5 +184,5 @@ class InsertionPipeline:
         statistics = statistics or Statistics()
         stages = InsertionStages(self.inserter, self.annotator, statistics)
         engine: Engine[Crop, CropOutcome, Variant] = Engine(stages, self.batch_size, statistics, failures, wake)
-        insertion_jobs = InsertionJobs(self.recipe, self.inserter, self.places)
+        insertion_jobs = InsertionJobs(self.recipe, self.inserter, self.places, on_rejected)
         return engine.run(insertion_jobs.make(jobs, statistics, engine.submit), ordered=ordered)

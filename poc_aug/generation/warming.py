@@ -11,6 +11,7 @@ from typing import Any, get_args
 from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, has_manifest
+from poc_aug.cache.beginning import remove_stray_manifests
 from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
@@ -18,6 +19,7 @@ from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.engine import Failure
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.unreadable import UnreadableSample, or_skip
 from poc_aug.generation.warm_report import OnError, WarmReport
@@ -49,13 +51,15 @@ def warm_cache(
     workers: int = 2,
     codec: Codec = "delta-zstd",
     on_error: OnError = "raise",
+    keep_rejected: int = 0,
     on_progress: Callable[[WarmReport], None] | None = None,
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
 
     Running it twice does nothing the second time. It can be interrupted or killed at any moment: what was committed
     stays, and the next run continues; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
-    everything that is finished is committed, and the batch that runs is waited for.
+    everything that is finished is committed, and the batch that runs is waited for; a cache in which nothing is stored
+    then can be begun anew with another recipe. A cache that holds all variants is only read.
 
     Args:
         dataset: map-style dataset, see `POCAugmentedDataset`.
@@ -73,10 +77,12 @@ def warm_cache(
             (``WarmReport.unreadable``), and variants that a backend raises on (``WarmReport.failed``). What is skipped
             is not stored, and the next run tries it again. Attempts that draw a cut-out which cannot be read are
             rejections, so their variants are stored, with what other attempts placed (``WarmReport.cutouts``).
+        keep_rejected: so many pictures of rejected attempts are kept per reason, in the cache's folder ``rejected``;
+            the variants are the same with and without them.
         on_progress: called after each variant with the report so far.
 
     Returns:
-        What was done.
+        What was done. ``nothing_accepted`` says that no variant has an object, ``rejections_by_object()`` why.
 
     Raises:
         SettingError: an argument out of its range.
@@ -107,7 +113,7 @@ def warm_cache(
         >>> report.made, report.objects
         (3, 3)
     """
-    _check_settings(num_variants, limit, workers, on_error)
+    _check_settings(num_variants, limit, workers, on_error, keep_rejected)
     started = time.perf_counter()
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
@@ -125,52 +131,87 @@ def warm_cache(
     }
     numbers = [number for number in wanted if missing[names[number]]]
     report = WarmReport(total=len(wanted) * num_variants)
+
+    def progress() -> None:
+        report.seconds = time.perf_counter() - started
+        if on_progress is not None:
+            on_progress(report)
+
     report.present = report.total - sum(len(indices) for indices in missing.values())
     if isinstance(pipeline.inserter, LeavesOut):
         report.left_out = dict(pipeline.inserter.left_out())
+    before = [(names[number], index) for number in wanted for index in range(num_variants)]
+    before = [name for name in before if name in present]
+    if before and not numbers:
+        remove_stray_manifests(Path(cache))
+        report.count_before(_read(cache, before))
+        report.seconds = time.perf_counter() - started
+        return report  # and nothing is written, not even a lock: a complete cache may be read-only
     calibrations = _calibrations(dataset, pipeline, numbers, on_error)
     CacheWriter.create(cache, manifest)  # a path that cannot be written is noticed before any frame is read
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
     with CacheWriter(cache, manifest) as writer:
-        pending: list[Variant] = []
-        failures: list[Failure] = []
-        committed = time.perf_counter()
-        results = pipeline.run(
-            _jobs(frames, missing, report, on_error, pipeline),
-            ordered=False,  # a slow one keeps no others from being stored
-            statistics=report.statistics,
-            failures=failures if on_error == "skip" else None,
-        )
-        try:
-            for variant in results:
-                _count_cutouts(variant, pipeline.inserter, report, on_error)
-                pending.append(variant)
-                report.count_failed(failures)
-                report.count(variant)
-                if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
-                    writer.put_many(pending)
-                    pending, committed = [], time.perf_counter()
-                report.seconds = time.perf_counter() - started
-                if on_progress is not None:
-                    on_progress(report)
-        except GenerationError as error:
-            if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
-                raise
-            step = or_skip("or continue without what it fails on", error.hint, error.command)
-            raise error.with_hint(*step) from error.__cause__
-        finally:
-            # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
-            try:
-                rest = _rest(results)
-                if on_error == "raise":
-                    rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
-                pending += rest
-            finally:
-                writer.put_many(pending)
-    report.count_failed(failures)
+        jobs = _jobs(frames, missing, report, on_error, pipeline)
+        pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
+        _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
+    report.count_before(_read(cache, before))
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _generate(
+    writer: CacheWriter,
+    jobs: Iterator[tuple[CheckedSample, int]],
+    pipeline: InsertionPipeline,
+    report: WarmReport,
+    on_error: OnError,
+    on_progress: Callable[[], None],
+    on_rejected: OnRejected | None,
+) -> None:
+    """Generate and store variants; whatever is raised, all that is finished is stored."""
+    pending: list[Variant] = []
+    failures: list[Failure] = []
+    committed = time.perf_counter()
+    results = pipeline.run(
+        jobs,
+        ordered=False,  # a slow one keeps no others from being stored
+        statistics=report.statistics,
+        failures=failures if on_error == "skip" else None,
+        on_rejected=on_rejected,
+    )
+    try:
+        for variant in results:
+            _count_cutouts(variant, pipeline.inserter, report, on_error)
+            pending.append(variant)
+            report.count_failed(failures)
+            report.count(variant)
+            if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
+                writer.put_many(pending)
+                pending, committed = [], time.perf_counter()
+            on_progress()
+    except GenerationError as error:
+        if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
+            raise
+        step = or_skip("or continue without what it fails on", error.hint, error.command)
+        raise error.with_hint(*step) from error.__cause__
+    finally:
+        # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
+        try:
+            rest = _rest(results)
+            if on_error == "raise":
+                rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
+            pending += rest
+        finally:
+            writer.put_many(pending)
+    report.count_failed(failures)
+
+
+def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Variant]:
+    """Variants that a cache holds."""
+    if names:
+        with Cache.open(cache) as opened:
+            yield from (variant for name in names if (variant := opened.get(*name)) is not None)
 
 
 def _stored_variants(
@@ -191,6 +232,8 @@ def _stored_variants(
     if not has_manifest(cache):
         return names, set()
     with Cache.open(cache) as opened:
+        if not opened.keys():  # nothing that could be continued, or would be lost: the writer decides
+            return names, set()
         manifest.check_continues(opened.manifest, cache)
         present = set(opened)
         names = continued_keys(dataset, names, opened, adapt)
@@ -284,12 +327,14 @@ def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
     return rest
 
 
-def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str) -> None:
+def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str, keep_rejected: int) -> None:
     if num_variants < 1:
         raise SettingError(f"num_variants={num_variants}", expected="at least 1")
     if limit is not None and limit < 1:
         raise SettingError(f"limit={limit}", expected="at least 1, or None for all samples")
     if workers < 0:
         raise SettingError(f"workers={workers}", expected="0 or more")
+    if keep_rejected < 0:
+        raise SettingError(f"keep_rejected={keep_rejected}", expected="0 or more pictures per reason")
     if on_error not in get_args(OnError):
         raise SettingError(f"on_error={on_error!r}", expected=f"one of {get_args(OnError)}")

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import check_held, stored_keys
 from poc_aug.errors import SettingError
+from poc_aug.inspection.rejected_sheet import nothing_accepted
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
@@ -75,7 +76,9 @@ def contact_sheet(
         ('RGB', 400)
     """
     if not tiles:
-        raise SettingError("no variant to show", expected="at least one", hint="warm the cache first")
+        raise SettingError(
+            "no variant to show", expected="at least one", hint="tiles_of(dataset, cache, count) gives them"
+        )
     columns = 4 if zoom else 3
     tile_w = (width_px - _GAP_PX * (columns + 1)) // columns
     font = ImageFont.load_default(size=max(11, tile_w // 32))
@@ -125,6 +128,7 @@ def tiles_of(
 
     Raises:
         CacheDatasetMismatchError: none of the dataset's samples is in the cache, or one has another content.
+        CacheError: no variant has an object; says how many attempts were rejected, and why.
     """
     own_keys = dataset_keys(dataset, keys)
     names = stored_keys(own_keys, set(cache.keys()), dataset)
@@ -142,6 +146,9 @@ def tiles_of(
                 item = open_item(dataset[number], adapt, key=key)
                 check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset, advice)
                 tiles.append(Tile(item.sample(key), variant))
+    if count and not tiles:
+        empty = (cache.get(key, index) for _, key, indices in stored for index in indices)
+        raise nothing_accepted(cache.path, [variant for variant in empty if variant is not None])
     return tiles
 
 

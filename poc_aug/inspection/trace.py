@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,9 @@ class Trace:
     camera: Camera | None = None
 
 
-def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0) -> Trace:
+def trace_variant(
+    pipeline: InsertionPipeline, sample: Sample, variant: int = 0, *, on_attempt: Callable[[int], None] | None = None
+) -> Trace:
     """Run one variant of one sample, and keep what its stages received and returned.
 
     The variant equals `InsertionPipeline.generate`'s.
@@ -77,6 +79,7 @@ def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0)
         pipeline: of a recipe with one object per variant.
         sample: what to insert into.
         variant: its number.
+        on_attempt: called before each attempt with its number, from 0.
 
     Raises:
         RecipeError: the recipe puts several objects into a variant.
@@ -100,7 +103,7 @@ def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0)
     pipeline.check()
     inserter = _RecordingInserter(pipeline.inserter)
     annotator, finder = _recording_annotator(pipeline.annotator)
-    jobs = _RecordingJobs(recipe, inserter, pipeline.places)
+    jobs = _RecordingJobs(recipe, inserter, pipeline.places, on_attempt)
     statistics = Statistics()
     stages = InsertionStages(inserter, annotator, statistics)
     engine: Engine[Crop, CropOutcome, Variant] = Engine(stages, pipeline.batch_size, statistics)
@@ -120,14 +123,19 @@ def trace_variant(pipeline: InsertionPipeline, sample: Sample, variant: int = 0)
 class _RecordingJobs(InsertionJobs):
     """Keeps where each attempt's object was to go, by seed, and the scene."""
 
-    def __init__(self, recipe: Recipe, inserter: Inserter, places: Places) -> None:
+    def __init__(
+        self, recipe: Recipe, inserter: Inserter, places: Places, on_attempt: Callable[[int], None] | None
+    ) -> None:
         super().__init__(recipe, inserter, places)
+        self.on_attempt = on_attempt
         self.regions: dict[int, Region | Rejection] = {}
         self.traced: tuple[Scene, tuple[str, ...]]
 
     def place(
         self, scene: Scene, spec: ObjectSpec, seed: int, occupied: Sequence[Box]
     ) -> tuple[Region, Crop] | Rejection:
+        if self.on_attempt is not None:
+            self.on_attempt(len(self.regions))
         placed = super().place(scene, spec, seed, occupied)
         self.regions[seed] = placed if isinstance(placed, Rejection) else placed[0]
         self.traced = scene, self.places.location(spec)

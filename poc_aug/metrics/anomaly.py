@@ -1,4 +1,4 @@
-"""Pixel-wise anomaly segmentation: AuPRC, FPR at 95% TPR, AUROC and the best F1, pooled over all pixels."""
+"""Pixel-wise anomaly segmentation: AuPRC, FPR at 95% TPR, TPR at 5% FPR, AUROC and the best F1 over all pixels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.metrics import ranked
-from poc_aug.metrics.metric_inputs import check_scores
+from poc_aug.metrics.metric_inputs import check_scores, checked_anomaly_ignore, checked_rate
 from poc_aug.metrics.ranked_metric import RankedMetric
+from poc_aug.number_settings import checked_number
+from poc_aug.tensor_inputs import signed
+
+_FIGURES = ("AuPRC", "FPR95", "FPR95_threshold", "TPR5", "TPR5_threshold", "AUROC", "F1", "F1_threshold")
 
 
 class AnomalySegmentation(RankedMetric):
@@ -25,6 +29,8 @@ class AnomalySegmentation(RankedMetric):
     - ``AuPRC``: average precision, ``sum((recall_k - recall_k-1) * precision_k)``;
     - ``FPR95``, ``FPR95_threshold``: false positive rate at the largest threshold with a true positive rate of
       ``tpr`` or more;
+    - ``TPR5``, ``TPR5_threshold``: true positive rate at the smallest threshold with a false positive rate of ``fpr``
+      or less (ISSU, Laskar et al., CVPR 2025); 0 and infinity if even the highest score has a higher rate;
     - ``AUROC``: area under the ROC curve, ties counting half;
     - ``F1``, ``F1_threshold``: the largest F1 and the largest threshold that has it.
 
@@ -33,7 +39,8 @@ class AnomalySegmentation(RankedMetric):
 
     Args:
         tpr: the true positive rate of ``FPR95``.
-        ignore_index: label of pixels that do not count.
+        fpr: the false positive rate of ``TPR5``.
+        ignore_index: label of pixels that do not count; not 0 or 1.
         options: those of ``torchmetrics.Metric``.
 
     Example:
@@ -43,16 +50,16 @@ class AnomalySegmentation(RankedMetric):
         >>> metric.update(torch.tensor([[[0.1, 0.9, 0.8, 0.3]]]), torch.tensor([[[0, 1, 0, 255]]]))
         >>> metric.update(torch.tensor([[[0.2, 0.7, 0.4, 0.6]]]), torch.tensor([[[0, 1, 0, 0]]]))
         >>> {name: round(float(value), 3) for name, value in metric.compute().items()}
-        {'AuPRC': 0.833, 'FPR95': 0.2, 'FPR95_threshold': 0.7, 'AUROC': 0.9, 'F1': 0.8, 'F1_threshold': 0.7}
+        {'AuPRC': 0.833, 'FPR95': 0.2, 'FPR95_threshold': 0.7, 'TPR5': 0.5, 'TPR5_threshold': 0.9,
+         'AUROC': 0.9, 'F1': 0.8, 'F1_threshold': 0.7}
     """
 
     higher_is_better = True
 
-    def __init__(self, *, tpr: float = 0.95, ignore_index: int = 255, **options: Any) -> None:
-        if not 0 < tpr <= 1:
-            raise SettingError(f"tpr={tpr}", expected="over 0, at most 1")
+    def __init__(self, *, tpr: float = 0.95, fpr: float = 0.05, ignore_index: int = 255, **options: Any) -> None:
         super().__init__("known", "anomalous", **options)
-        self.tpr, self.ignore_index = tpr, ignore_index
+        self.tpr, self.fpr = checked_number("tpr", tpr, above=0, most=1), checked_rate("fpr", fpr)
+        self.ignore_index = checked_anomaly_ignore(ignore_index)
 
     def update(self, scores: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch.
@@ -62,10 +69,11 @@ class AnomalySegmentation(RankedMetric):
             labels: integer ``[B, H, W]``: 0 in-distribution, 1 anomaly, ``ignore_index``.
 
         Raises:
-            ItemFormatError: other shapes, dtypes or ids, or NaN among the scores.
+            ItemFormatError: no tensors, on different devices or without a pixel; other shapes, dtypes or ids, or NaN
+                among the scores.
         """
         check_scores(scores, labels, self.ignore_index)
-        scores = scores.detach()
+        scores, labels = scores.detach(), signed(labels)
         self._add("known", scores, labels == 0)
         self._add("anomalous", scores, labels == 1)
 
@@ -75,18 +83,21 @@ class AnomalySegmentation(RankedMetric):
         thresholds, true_positives, false_positives = curve(known, anomalous)
         if not (len(known[0]) and len(anomalous[0])):
             nan = torch.tensor(float("nan"), dtype=torch.float64, device=self.device)
-            return dict.fromkeys(("AuPRC", "FPR95", "FPR95_threshold", "AUROC", "F1", "F1_threshold"), nan)
+            return dict.fromkeys(_FIGURES, nan)
         positives, negatives = true_positives[-1], false_positives[-1]
         recall, fall_out = true_positives / positives, false_positives / negatives
         precision = true_positives / (true_positives + false_positives)
         f1 = 2 * true_positives / (true_positives + false_positives + positives)
         first, best = int((recall >= self.tpr).nonzero()[0]), int(f1.argmax())
+        quiet = int((fall_out <= self.fpr).sum())  # the rate never falls, so the first ones are those at or below it
         zero = recall.new_zeros(1)
         width, height = torch.diff(fall_out, prepend=zero), torch.cat([zero, recall])
         return {
             "AuPRC": (torch.diff(recall, prepend=zero) * precision).sum(),
             "FPR95": fall_out[first],
             "FPR95_threshold": thresholds[first],
+            "TPR5": recall[quiet - 1] if quiet else zero[0],
+            "TPR5_threshold": thresholds[quiet - 1] if quiet else torch.full_like(zero[0], float("inf")),
             "AUROC": (width * (height[1:] + height[:-1]) / 2).sum(),
             "F1": f1[best],
             "F1_threshold": thresholds[best],
@@ -120,6 +131,9 @@ class AnomalySegmentation(RankedMetric):
         Args:
             shares: quantile levels in [0, 1].
 
+        Raises:
+            SettingError: levels that are no numbers, or outside.
+
         Example:
             >>> import torch
             >>> from poc_aug.metrics import AnomalySegmentation
@@ -128,7 +142,10 @@ class AnomalySegmentation(RankedMetric):
             >>> metric.quantiles([0.0, 1.0])
             {'known': [0.25, 0.5], 'anomalous': [0.75, 0.75]}
         """
-        return {name: _quantiles(self._united(name), shares) for name in ("known", "anomalous")}
+        levels = [checked_number("shares", share, most=1) for share in shares]
+        if any(level < 0 for level in levels):
+            raise SettingError(f"shares={levels}", expected="quantile levels in [0, 1]")
+        return {name: _quantiles(self._united(name), levels) for name in ("known", "anomalous")}
 
 
 def _quantiles(summary: ranked.Summary, shares: Sequence[float]) -> list[float]:

@@ -88,14 +88,14 @@ def test_help_says_names_texts_and_defaults(monkeypatch: pytest.MonkeyPatch) -> 
     for text in (
         "--minutes",
         "--mins",
-        "How long. Default: 40.",
-        "Which. Default: any.",
+        "How long. [default: 40]",
+        "Which. [default: any]",
         "Warm plates.",
         "--set",
         "More",
     ):
         assert text in shown
-    assert "Default: False" not in shown
+    assert "[default: False]" not in shown
     assert CliRunner().invoke(application, []).exit_code == 2  # the name is required
 
 

@@ -255,7 +255,7 @@ def test_both_ways_out_travel_between_processes(kind: type[PocAugError]) -> None
 @pytest.mark.parametrize("command", ["warm-cache", "try", "evaluate", "doctor"])
 def test_help_shows_defaults(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    assert "Default: " in run(command, "--help")  # what stands in brackets would be taken for markup, and vanish
+    assert "[default: " in run(command, "--help")  # unescaped, it is taken for markup, and vanishes
 
 
 def test_the_command_prints_its_own_way_out(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def receive(source: socket.socket) -> Any:
     return MessageReader(source).read()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     h=st.integers(1, 40),
     w=st.integers(1, 40),
