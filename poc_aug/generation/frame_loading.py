@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,9 +64,12 @@ class FrameDataset(Dataset[Any]):
             return UnreadableSample.of(key, error)
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal: it is for the main one, which ends the loader's."""
+def _begin_worker(parent: int | None, worker: int) -> None:
+    """Prepare a loader process; end it if its parent was killed before torch watches for that: it would stay."""
+    # Ctrl-C reaches every process of the terminal: it is for the main one, which ends the loader's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | UnreadableSample]:
@@ -78,12 +84,14 @@ def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | Unreada
     """
     if not len(frames):
         workers = 0
+    # A fork server is the parent of its processes itself, and ends them.
+    parent = None if multiprocessing.get_start_method() == "forkserver" else os.getpid()
     loader = DataLoader(
         frames,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=2 if workers else None,
-        worker_init_fn=_leave_interrupts if workers else None,
+        worker_init_fn=partial(_begin_worker, parent) if workers else None,
         # Without a generator of its own a loader draws its base seed from the global random state.
         generator=torch.Generator().manual_seed(0),
     )

@@ -208,7 +208,7 @@ def _copied(fd: int, nbytes: int) -> np.ndarray[Any, Any]:
         if not stat.S_ISREG(status.st_mode) or status.st_size != nbytes:
             raise InvalidMessageError(f"a descriptor of {status.st_size} bytes, said to have {nbytes}")
         array = np.empty(nbytes, np.uint8)
-        left, offset = memoryview(array), 0
+        left, offset = array.data, 0
         while len(left):
             count = os.preadv(fd, [left], offset)
             if not count:

@@ -137,7 +137,7 @@ def encode_message(message: Message) -> tuple[bytes, list[memoryview]]:
             f"of text and {nbytes:,} of pixels",
             expected=f"at most {MAX_HEAD_NBYTES:,} and {MAX_BODY_NBYTES:,}: a shorter key, a smaller frame",
         )
-    return head, [memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) for array in arrays]
+    return head, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays]
 
 
 def decode_message(head: bytes, body: np.ndarray[Any, Any]) -> Message:
@@ -188,7 +188,7 @@ def _decode_request(fields: Mapping[str, Any], body: np.ndarray[Any, Any]) -> Va
     if fields["calibration"] is not None:
         pairs = ("focal_xy", "centre_xy", "size_hw")
         given = _typed(fields, "calibration", dict).items()
-        values = {name: tuple(value) if name in pairs and value else value for name, value in given}
+        values: dict[str, Any] = {name: tuple(value) if name in pairs and value else value for name, value in given}
         calibration = Calibration(**values)
     labels = body[start:end].view(dtype).reshape(labels_shape)
     key = _typed(fields, "key", str)

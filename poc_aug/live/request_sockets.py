@@ -64,7 +64,7 @@ class RequestSockets(threading.Thread):
             self._selector.register(watched, selectors.EVENT_READ, name)
         self._waking.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ, "control")
-        with self._selector:
+        with self._selector, self._woken, self._waking:
             while True:
                 for key, events in self._selector.select(_POLL_S):
                     if key.data == "control":
@@ -100,7 +100,7 @@ class RequestSockets(threading.Thread):
             connection = self._connections.get(requester.connection)
         # What it requested is made and stored all the same.
         if connection is not None and not connection.send(requester.number, message):
-            with contextlib.suppress(BlockingIOError):  # it is about to wake up
+            with contextlib.suppress(OSError):  # it is about to wake up, or has ended
                 self._waking.send(b"1")
 
     def _watch_unsent(self) -> None:

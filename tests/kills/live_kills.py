@@ -36,12 +36,11 @@ from tests.helpers.live_cases import (
 from tests.helpers.live_program import SteadyInserter
 from tests.helpers.warming_cases import content
 
-NUM_VARIANTS = 80
 _PER_CACHE = 5
 _BOUND_S = 600.0  # of a training, which takes seconds: beyond it something hangs
 
 
-def kill_live(kills: int, folder: Path, *, seed: int) -> Counter[str]:
+def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80) -> Counter[str]:
     """Kill the generation process of so many trainings, several for each cache; returns counts of what was found.
 
     Raises:
@@ -49,7 +48,7 @@ def kill_live(kills: int, folder: Path, *, seed: int) -> Counter[str]:
     """
     moments, counts = random.Random(seed), Counter[str]()
     whole = folder / "whole.cache"
-    warm_cache(Frames(LENGTH), whole, pipeline(), num_variants=NUM_VARIANTS, workers=0)
+    warm_cache(Frames(LENGTH), whole, pipeline(), num_variants=num_variants, workers=0)
     expected = content(whole)
     number = 0
     while counts["kills"] < kills:
@@ -65,6 +64,7 @@ def kill_live(kills: int, folder: Path, *, seed: int) -> Counter[str]:
                 "workers": moments.choice([0, 2]),
                 # While it starts, which takes a few seconds, or while it generates.
                 "when_ready": moments.random() < 0.7,
+                "num_variants": num_variants,
                 "delay_s": moments.uniform(0, 1.0),
             }
             _train_and_kill(path, report, case)
@@ -72,7 +72,7 @@ def kill_live(kills: int, folder: Path, *, seed: int) -> Counter[str]:
             now = content(path)  # verifies it
             assert stored.items() <= now.items() <= expected.items()
             stored = now
-        warm_cache(Frames(LENGTH), path, pipeline(), num_variants=NUM_VARIANTS, workers=0)
+        warm_cache(Frames(LENGTH), path, pipeline(), num_variants=num_variants, workers=0)
         assert content(path) == expected
         counts["caches completed, equal to the bit"] += 1
     return counts
@@ -111,7 +111,7 @@ def _train(path: Path, report: Path, case: dict[str, Any]) -> None:
     lines = _Lines()
     logging.getLogger("poc_aug").addHandler(lines)
     seen: dict[str, Any] = {"training": os.getpid(), "workers": [], "error": None, "items": 0, "expected_items": 0}
-    settings = LiveSettings(num_variants=NUM_VARIANTS, on_server_failure=case["on_server_failure"])
+    settings = LiveSettings(num_variants=case["num_variants"], on_server_failure=case["on_server_failure"])
     with live(path, pipeline=pipeline(SteadyInserter(reject=0.3)), on_miss=case["on_miss"], live=settings) as ds:
         generator = generator_of(ds)
         killed = threading.Event()

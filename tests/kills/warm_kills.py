@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from poc_aug.cli.main import warm_cache_app
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
-from tests.helpers.live_cases import equal, tensors
+from tests.helpers.live_cases import equal, tensors, wait_until
 from tests.helpers.warming_cases import content
 
 LENGTH, NUM_VARIANTS = 30, 3
@@ -57,6 +58,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
         path = folder / f"{number}.cache"
         number += 1
         stored: dict[tuple[str, int], bytes] = {}
+        groups: list[int] = []
         for _ in range(_PER_CACHE):
             process = _start(recipe, path, workers=moments.randrange(3))
             process.join(moments.uniform(0, 0.6) * whole_s)
@@ -66,6 +68,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
             # Its loader workers outlive it in one of two cases, as when the kernel is out of memory.
             if moments.random() < 0.5:
                 _end_workers(process)
+            groups.append(process.pid)
             stored = _check(path, stored, expected, counts)
             if counts["kills"] >= kills or len(stored) == len(expected):
                 break
@@ -74,6 +77,8 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
         assert content(path) == expected
         assert _files(path) == files, f"left behind: {_files(path) ^ files}"
         assert all(equal(a, b) for a, b in zip(_items(path), items, strict=True))
+        # torch's workers look for their parent every 5 seconds.
+        assert wait_until(partial(_none_alive, groups), _BOUND_S), f"workers are left: {_alive_of(groups)}"
         counts["caches completed, equal to the bit"] += 1
     return counts
 
@@ -126,8 +131,24 @@ def _end_workers(process: Any) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def _none_alive(groups: list[int]) -> bool:
+    return not _alive_of(groups)
+
+
+def _alive_of(groups: list[int]) -> list[str]:
+    """Processes of these groups that run; one that has ended and is not collected yet does not."""
+    alive = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(group) in groups and state not in "ZX":
+                    alive.append(entry.name)
+    return alive
+
+
 def _files(path: Path) -> set[str]:
-    # A run killed between its last commit and its end leaves the file of LMDB's lock, one per shard.
+    # A run killed between its last commit and its end leaves the file of LMDB's locks, which nobody holds.
     return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix != ".lmdb-lock"}
 
 

@@ -55,6 +55,8 @@ class Served:
         self.stop.send_bytes(b"stop")
         self.sockets.join()
         self.listener.close()
+        for worker in self.sockets._connections.values():
+            worker.close()
 
 
 @pytest.fixture
@@ -129,7 +131,12 @@ def serve_without_descriptors(pipe: connection.Connection) -> None:
     refusals = []
     served = Served()
     refuse = served.sockets._refuse
-    served.sockets._refuse = lambda: (refusals.append(1), refuse())  # type: ignore[method-assign,assign,func-returns-value]
+
+    def counted() -> None:
+        refusals.append(1)
+        refuse()
+
+    served.sockets._refuse = counted  # type: ignore[method-assign]
     pipe.send(served.address)
     assert served.take() == "frame-000"
     held = use_up_descriptors()
@@ -226,7 +233,7 @@ def no_descriptor(*_: Any, **__: Any) -> Any:
 
 def test_a_training_without_descriptors_cannot_start_the_process_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with live() as ds:
-        monkeypatch.setattr(process_supervisor.connection, "Pipe", no_descriptor)
+        monkeypatch.setattr(connection, "Pipe", no_descriptor)
         with pytest.raises(GenerationProcessError, match=TOO_MANY) as caught:
             ds.start()
         assert "pickle" not in str(caught.value)
@@ -240,7 +247,7 @@ def test_a_training_without_descriptors_cannot_start_the_process_and_says_so(mon
 
 def test_the_reason_is_given_when_there_are_descriptors_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with live() as ds:
-        monkeypatch.setattr(process_supervisor.connection, "Pipe", no_descriptor)
+        monkeypatch.setattr(connection, "Pipe", no_descriptor)
         with pytest.raises(GenerationProcessError, match=TOO_MANY):
             ds.start()
         supervisor = process_of(ds)._supervisor
@@ -279,7 +286,7 @@ def test_a_process_killed_in_the_middle_of_its_report(monkeypatch: pytest.Monkey
     with live() as ds:
         monkeypatch.setattr(process_supervisor, "run_server", report_half_a_message)
         fork = multiprocessing.get_context("fork")
-        monkeypatch.setattr(process_supervisor.multiprocessing, "get_context", lambda method: fork)
+        monkeypatch.setattr(multiprocessing, "get_context", lambda method: fork)
         with pytest.raises(GenerationProcessError, match="killed by SIGKILL"):
             ds.start()
         assert process_of(ds).state == "failed"

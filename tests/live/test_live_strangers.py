@@ -8,6 +8,7 @@ import pickle
 import socket
 import stat
 import struct
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from poc_aug.errors import GenerationProcessError
-from poc_aug.live import process_supervisor, socket_address
+from poc_aug.live import process_supervisor
 from poc_aug.live.client import Client
 from poc_aug.live.message_stream import MessageReader, inline_bytes, send_request
 from poc_aug.live.messages import Gone, InvalidMessageError, Made, VariantRequest
@@ -157,7 +158,7 @@ def test_a_folder_of_another_user_is_an_error(in_folder: str, other_user: int) -
 def test_a_path_that_is_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("a" * 120)
     long.mkdir()
-    monkeypatch.setattr(socket_address.tempfile, "tempdir", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
     with pytest.raises(GenerationProcessError, match="TMPDIR"):
         listen(abstract=False)
     assert not list(long.iterdir())

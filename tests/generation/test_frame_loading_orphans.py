@@ -1,0 +1,48 @@
+"""A loader process whose parent was killed while it started ends: torch would wait for the parent's parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from poc_aug.generation import frame_loading
+from poc_aug.generation.frame_loading import FrameDataset, load_frames
+from tests.helpers.fakes import SCHEMA, Frames
+from tests.helpers.live_cases import is_alive, wait_until
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+_BOUND_S = 250.0
+
+
+def load(pids: Any, go_on: Any) -> None:
+    begin = frame_loading._begin_worker
+
+    def begin_late(parent: int, worker: int) -> None:
+        pids.put(os.getpid())
+        go_on.wait()
+        begin(parent, worker)
+
+    frame_loading._begin_worker = begin_late
+    base = Frames(4)
+    next(load_frames(FrameDataset(base, base.keys(), [0, 1, 2, 3], None, SCHEMA, None), 1))
+
+
+def test_a_loader_process_whose_parent_was_killed_while_it_started_ends() -> None:
+    context = multiprocessing.get_context("fork")
+    pids, go_on = context.Queue(), context.Event()
+    process = context.Process(target=load, args=(pids, go_on))
+    process.start()
+    worker = pids.get(timeout=_BOUND_S)
+    process.kill()
+    process.join()
+    go_on.set()
+    try:
+        assert wait_until(lambda: not is_alive(worker), _BOUND_S)
+    finally:
+        if is_alive(worker):
+            os.kill(worker, signal.SIGKILL)
+    pids.close()
