@@ -18,6 +18,7 @@ from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.generation.warm_report import OnError
+from poc_aug.generation.warming import MOST_VARIANTS
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 
@@ -65,9 +66,11 @@ class WarmCacheOptions(GenerationOptions):
     out: Annotated[Path | None, LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
     num_variants: Annotated[
         int,
-        Field(ge=1),
+        Field(ge=1, le=MOST_VARIANTS),
         CliOption(
-            help="Variants per sample.", takes="a whole number, 1 or more", names=("--num-variants", "--variants")
+            help="Variants per sample.",
+            takes=f"a whole number, 1 to {MOST_VARIANTS}",
+            names=("--num-variants", "--variants"),
         ),
     ] = 3
     limit: Annotated[
