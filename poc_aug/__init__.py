@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from poc_aug.platforms import check_platform
 from poc_aug.version import __version__ as __version__
+
+check_platform()
 
 if TYPE_CHECKING:
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter

@@ -29,7 +29,8 @@
     ├── GenerationProcessError       the process that generates while training died, or could not start
     │   └── GenerationTimeoutError   an item waited for its insertion longer than ``timeout_s``
     ├── OutputError                  a file or folder of results cannot be written
-    └── MissingDependencyError       an optional package is not installed (with its install line)
+    ├── MissingDependencyError       an optional package is not installed (with its install line)
+    └── UnsupportedPlatformError     neither Linux nor macOS
 """
 
 from __future__ import annotations
@@ -207,3 +208,7 @@ class OutputError(PocAugError):
 
 class MissingDependencyError(PocAugError, ImportError):
     """An optional package is not installed; the message holds its exact install line."""
+
+
+class UnsupportedPlatformError(PocAugError, ImportError):
+    """Raised by ``import poc_aug`` on a platform that it does not run on."""

@@ -219,6 +219,8 @@ class Insertion:
     @property
     def mask(self) -> torch.Tensor:
         """The object: union of the part masks without `IGNORED`, bool ``[h, w]``."""
+        if not self.parts:
+            return torch.zeros(self.box_yxhw[2:], dtype=torch.bool)
         union = self.parts[0].mask
         for part in self.parts[1:]:
             if part.name != IGNORED:

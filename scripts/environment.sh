@@ -20,4 +20,5 @@ elif [ -n "${POC_AUG_DATA:-}" ]; then
   exit 1
 fi
 
+unset PYTHONDONTWRITEBYTECODE  # the tests and examples start many processes: none compiles what another has
 export NO_ALBUMENTATIONS_UPDATE=1  # importing albumentations would ask a server for its newest version

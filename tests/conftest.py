@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask a server for its newest version
@@ -13,11 +17,31 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask a server 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Processes that start with "forkserver" have imported torch and the package, whatever folder the test is in.
+ROOT = Path(__file__).resolve().parents[1]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+multiprocessing.set_forkserver_preload(["tests.helpers.preloaded"])
+
+# No limit in seconds: a machine may have other work.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
 def _real_data_root() -> Path | None:
-    candidates = [Path(__file__).resolve().parents[2] / "shared" / "data"]
+    candidates = [ROOT.parent / "shared" / "data"]
     if "POC_AUG_DATA" in os.environ:
         candidates.insert(0, Path(os.environ["POC_AUG_DATA"]))
     return next((path for path in candidates if (path / "scenes").is_dir()), None)
+
+
+@pytest.fixture
+def quick_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generation processes start in milliseconds (see `tests.helpers.quick_start`)."""
+    from poc_aug.live import process_supervisor
+    from tests.helpers.quick_start import live_context
+
+    functions = SimpleNamespace(get_context=live_context, parent_process=multiprocessing.parent_process)
+    monkeypatch.setattr(process_supervisor, "multiprocessing", functions)
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "real_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now, and never goes, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()

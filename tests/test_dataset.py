@@ -105,7 +105,7 @@ def test_workers_give_the_same_items(cache_path: Path, start: str) -> None:
         assert all(equal(a, b) for a, b in zip(alone, items, strict=True))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
 def test_set_epoch_reaches_persistent_workers(cache_path: Path, start: str) -> None:
     ds = augmented(cache_path, p=0.5)
     loader = DataLoader(

@@ -12,7 +12,7 @@ coordinates = st.floats(-1e4, 1e4, width=32)
 
 
 @example(y=0.0, x=0.0, z=float(np.float32(-1e-5)), seed=0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(y=coordinates, x=coordinates, z=coordinates, seed=st.integers(-(2**63), 2**63))
 def test_values_stay_in_the_unit_interval_and_repeat(y: float, x: float, z: float, seed: int) -> None:
     for value in (

@@ -27,6 +27,7 @@ import zstandard
 from PIL import Image
 
 from poc_aug.cache.delta import decode_delta, decompress, encode_delta
+from poc_aug.cache.webp import decode_webp
 
 Codec: TypeAlias = Literal["delta-zstd", "webp", "webp-lossy", "zstd", "raw"]
 """How a cache stores patches."""
@@ -75,14 +76,13 @@ def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int])
     if codec == "delta-zstd":
         return decode_delta(data, size_hw)
     if codec in ("raw", "zstd"):
-        plain = bytes(data) if codec == "raw" else decompress(data)
-        return torch.from_numpy(_array(plain, (3, *size_hw)))
+        nbytes = 3 * size_hw[0] * size_hw[1]
+        if codec == "raw" and len(data) != nbytes:
+            raise ValueError(f"{len(data)} bytes do not make a patch of {size_hw} pixels")
+        return torch.from_numpy(_array(data if codec == "raw" else decompress(data, nbytes), (3, *size_hw)))
     if codec not in ("webp", "webp-lossy"):
-        raise ValueError(f"unknown patch codec {codec!r}")
-    with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
-        pixels = np.array(image)
-    if pixels.shape[:2] != size_hw:
-        raise ValueError(f"a picture of {pixels.shape[:2]} pixels, but the header says {size_hw}")
+        raise ValueError(f"unknown patch codec {codec[:40]!r}")
+    pixels = decode_webp(data, size_hw)
     rgb = np.array(pixels[..., :3].transpose(2, 0, 1), order="C")
     if pixels.shape[2] == 4:
         rgb *= pixels[..., 3] != 0
@@ -101,11 +101,9 @@ def decode_mask(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) 
         ValueError: an unknown codec, or bytes that hold another size.
     """
     if codec != "bits-zstd":
-        raise ValueError(f"unknown mask codec {codec!r}")
+        raise ValueError(f"unknown mask codec {codec[:40]!r}")
     height, width = size_hw
-    packed = np.frombuffer(decompress(data), np.uint8)
-    if packed.size != height * -(-width // 8):
-        raise ValueError(f"{packed.size} bytes do not make a mask of {size_hw} pixels")
+    packed = np.frombuffer(decompress(data, height * -(-width // 8)), np.uint8)
     bits = np.unpackbits(packed.reshape(height, -1), axis=1, count=width)
     return torch.from_numpy(bits.view(np.bool_))
 
@@ -130,13 +128,13 @@ def decode_map(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -
         ValueError: an unknown codec, or bytes that hold another size.
     """
     if codec not in ("zstd", "delta-zstd"):
-        raise ValueError(f"unknown map codec {codec!r}")
-    grey = _array(decompress(data), size_hw)
+        raise ValueError(f"unknown map codec {codec[:40]!r}")
+    grey = _array(decompress(data, size_hw[0] * size_hw[1]), size_hw)
     if codec == "delta-zstd":
         return torch.from_numpy(grey).cumsum_(dim=1)  # 6x faster than NumPy's
     return torch.from_numpy(grey)
 
 
-def _array(data: bytes, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _array(data: bytes | memoryview, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     # bytearray: one copy, and a writable tensor.
     return np.frombuffer(bytearray(data), np.uint8).reshape(shape)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import threading
 
+import numpy as np
 import torch
 import zstandard
 
@@ -23,16 +24,28 @@ _LEVEL = 1
 _thread = threading.local()
 
 
-def decompress(data: bytes | memoryview) -> bytes:
+def decompress(data: bytes | memoryview, least: int, most: int | None = None) -> bytes:
     """Decompress a zstd frame with this thread's decompressor, since making one takes longer than decoding a mask.
 
+    A few bytes may declare any size, which zstd allocates before it decompresses: so it is checked first.
+
+    Args:
+        data: one frame, which declares the size of its content, as `zstandard.compress` makes it.
+        least: smallest size that is expected.
+        most: largest one; ``None``: ``least``.
+
     Raises:
-        zstandard.ZstdError: not a zstd frame.
+        ValueError: it declares another size, or none.
+        zstandard.ZstdError: not a whole zstd frame and nothing else.
     """
+    declared = zstandard.frame_content_size(data)
+    if not least <= declared <= (least if most is None else most):
+        size = "no size" if declared < 0 else f"{declared} bytes"
+        raise ValueError(f"zstd declares {size}, expected {least if most is None else f'{least} to {most}'} bytes")
     decompressor: zstandard.ZstdDecompressor | None = getattr(_thread, "decompressor", None)
     if decompressor is None:
         decompressor = _thread.decompressor = zstandard.ZstdDecompressor()
-    return decompressor.decompress(data)
+    return decompressor.decompress(data, allow_extra_data=False)
 
 
 def encode_delta(patch: torch.Tensor) -> bytes:
@@ -59,15 +72,16 @@ def decode_delta(data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Te
     y, x, h, w = _BOX.unpack_from(data)
     if y + h > size_hw[0] or x + w > size_hw[1]:
         raise ValueError(f"pixels at {(y, x, h, w)} do not fit a patch of {size_hw}")
-    patch = torch.zeros((3, *size_hw), dtype=torch.uint8)
     if h * w == 0:
-        return patch
-    plain = bytearray(decompress(memoryview(data)[_BOX.size :]))
-    if len(plain) != 3 * h * w:
-        raise ValueError(f"{len(plain)} bytes do not make a patch of {(h, w)} pixels")
-    planes = patch[:, y : y + h, x : x + w]
-    steps = torch.frombuffer(plain, dtype=torch.uint8).view(3, h, w)
-    torch.cumsum(steps, dim=2, dtype=torch.uint8, out=planes)
-    planes[0] += planes[1]
-    planes[2] += planes[1]
-    return patch
+        if len(data) > _BOX.size:
+            raise ValueError(f"{len(data) - _BOX.size} bytes belong to no pixel")
+        return torch.zeros((3, *size_hw), dtype=torch.uint8)
+    plain = bytearray(decompress(memoryview(data)[_BOX.size :], 3 * h * w))
+    patch = np.zeros((3, *size_hw), np.uint8)
+    planes = patch[:, y : y + h, x : x + w]  # NumPy's views take a fifth of the time of torch's
+    steps = torch.from_numpy(np.frombuffer(plain, np.uint8).reshape(3, h, w))
+    torch.cumsum(steps, dim=2, dtype=torch.uint8, out=torch.from_numpy(planes))
+    red, green, blue = planes
+    np.add(red, green, out=red)
+    np.add(blue, green, out=blue)
+    return torch.from_numpy(patch)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.cache.codec import CODECS, Codec
+from poc_aug.cache.manifest_checks import check_manifest_values, manifest_json
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
 from poc_aug.recipe import fingerprint
 
@@ -132,6 +133,8 @@ class Manifest:
                 expected="a whole number, or none",
                 hint="restore the manifest from a copy of this cache",
             )
+        texts = {name: data[name] for name in ("fingerprint", "codec", "created_by")}
+        check_manifest_values(data["recipe"], data["backends"], texts)
         return cls(**{name: data[name] for name in _FIELDS}, samples=samples)
 
     @classmethod
@@ -143,7 +146,7 @@ class Manifest:
         """
         path = cache / MANIFEST
         try:
-            data = json.loads(path.read_bytes())
+            data = manifest_json(path)
         except FileNotFoundError:
             entries = (entry.name for entry in cache.iterdir() if not entry.name.startswith(TEMPORARY_MANIFEST))
             names = ", ".join(sorted(entries)[:10]) or "nothing"

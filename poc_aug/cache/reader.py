@@ -14,6 +14,7 @@ import lmdb
 from poc_aug.cache import registry
 from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.manifest import MANIFEST, Manifest
+from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import RecordError, decode_record, record_name
 from poc_aug.cache.record_keys import encode_key
@@ -51,6 +52,8 @@ class Cache:
         self.path = path
         self.manifest = manifest
         self._had = frozenset(shards)  # names of the shards at the last check
+        names = recipe_names(manifest.recipe)
+        self._classes = None if names is None else names[1]
         self._forks = registry.forks()
         self._shards: list[registry.Environment] = []
         self._index: dict[str, dict[int, int]] | None = None
@@ -81,9 +84,9 @@ class Cache:
         """Read one variant; ``None`` if it is not stored. A 100×100 px insertion takes about 0.3 ms.
 
         Raises:
-            CacheCorruptError: the record's hash does not fit, or it is another record.
+            CacheCorruptError: the record's hash does not fit, it is another record, or it holds what no writer writes.
         """
-        return self._read(key, variant, lambda data: decode_record(data, key, variant))
+        return self._read(key, variant, lambda data: decode_record(data, key, variant, self._classes))
 
     def get_new(self, key: str, variant: int) -> Variant | None:
         """As `get`, but also finds records stored since the cache was listed; takes one lookup per shard.
@@ -164,7 +167,7 @@ class Cache:
             self._index = None
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
-        """Check the page tree of every shard, and the hash, name and content of every record.
+        """Check the page tree of every shard, and the hash, name and content of every record; see `verify_shards`.
 
         Args:
             progress: called with the number of records checked and their total.
@@ -177,7 +180,7 @@ class Cache:
         self._check_again()
         shards = [registry.acquire(path) for path in shard_paths(self.path)]
         try:
-            return verify_shards(shards, progress)
+            return verify_shards(shards, progress, self.manifest)
         finally:
             _release_all(shards)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ import zstandard
 
 from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
 from poc_aug.cache.delta import decompress
+from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError, check_header, check_name
+from poc_aug.cache.strict_json import check_depth, load_json, load_json_fast
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Part, Rejection, Variant
 
@@ -34,10 +36,6 @@ RECORD_VERSION = 1
 _MAGIC = b"PAUG"
 _HEAD = struct.Struct("<4sB16sI")
 _HASHED_FROM = _HEAD.size - 4  # the header's length is hashed too
-
-
-class RecordError(ValueError):
-    """Bytes that are not a whole record; readers turn it into a `CacheCorruptError` that names the shard."""
 
 
 def encode_record(variant: Variant, codec: str) -> bytes:
@@ -86,18 +84,34 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             f"variant {variant.index} of {variant.key!r} holds a value that is not JSON: {error}",
             expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
         ) from error
-    packed = zstandard.compress(text.encode("ascii"), 9)
+    encoded = text.encode("ascii")
+    try:
+        _check_written(encoded, header, blobs)
+    except ValueError as error:
+        raise CacheError(
+            f"variant {variant.index} of {variant.key[:200]!r} would make a record that is refused on reading: {error}",
+            expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
+        ) from error
+    packed = zstandard.compress(encoded, 9)
     body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
     return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
 
 
-def decode_record(data: bytes, key: str, index: int) -> Variant:
+def decode_record(data: bytes, key: str, index: int, names: Collection[str] | None = None) -> Variant:
     """Decode a record and check that it is that of ``key`` and ``index``.
 
-    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance become lists.
+    The tensors are new, contiguous, writable and on the CPU. Tuples inside provenance become lists. Everything is
+    checked before it is decoded (`poc_aug.cache.record_header`): the memory that it takes is bounded by the frame.
+
+    Args:
+        data: the record's bytes, from any source.
+        key: the sample's key.
+        index: the variant's index.
+        names: class names that the cache's recipe has; ``None``: any.
 
     Raises:
-        RecordError: the hash does not fit, another record version, or another key or index.
+        RecordError: the hash does not fit, another record version, another key or index, or any content that
+            `encode_record` does not write.
 
     Example:
         >>> variant = Variant("a.png", 0, digest=b"", insertions=())
@@ -106,7 +120,8 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
     """
     header, offset = _read_header(data)
     if (header["key"], header["index"]) != (key, index):
-        raise RecordError(f"the record is that of variant {header['index']} of {header['key']!r}")
+        raise RecordError(f"the record is that of variant {header['index']} of {header['key'][:200]!r}")
+    digest, label_digest = check_header(header, len(data) - offset, names)
     view = memoryview(data)
 
     def take(
@@ -141,13 +156,13 @@ def decode_record(data: bytes, key: str, index: int) -> Variant:
         return Variant(
             key=key,
             index=index,
-            digest=bytes.fromhex(header["digest"]),
+            digest=digest,
             insertions=tuple(insertion(item) for item in header["insertions"]),
             rejections=tuple(Rejection(*item) for item in header["rejections"]),
-            label_digest=bytes.fromhex(header.get("label_digest", "")),
+            label_digest=label_digest,
         )
-    except (KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
-        # The hash fits, so a faulty or newer writer wrote it.
+    except (ValueError, zstandard.ZstdError) as error:
+        # The hash fits, so a faulty or newer writer wrote it, or somebody who means harm.
         raise RecordError(f"the record cannot be decoded: {error}") from error
 
 
@@ -159,6 +174,19 @@ def record_name(data: bytes) -> tuple[str, int]:
     """
     header, _ = _read_header(data)
     return header["key"], header["index"]
+
+
+def check_canonical(data: bytes) -> None:
+    """Check that no name occurs twice in a record's header, of which decoding takes the last.
+
+    Raises:
+        RecordError: one does; or as `decode_record`.
+    """
+    _, end = _read_header(data)
+    try:
+        load_json(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
+    except ValueError as error:
+        raise RecordError(f"the record's header cannot be decoded: {error}") from error
 
 
 def record_hash(data: bytes) -> bytes:
@@ -215,12 +243,20 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         raise RecordError(f"record version {version}, this poc_aug reads version {RECORD_VERSION}")
     end = _HEAD.size + header_nbytes
     try:
-        header = json.loads(decompress(memoryview(data)[_HEAD.size : end]))
+        header = load_json_fast(decompress(memoryview(data)[_HEAD.size : end], 1, MAX_HEADER_NBYTES))
     except (ValueError, zstandard.ZstdError) as error:
         raise RecordError(f"the record's header cannot be decoded: {error}") from error
-    if not isinstance(header, Mapping) or not {"key", "index"} <= header.keys():
-        raise RecordError("the record's header has no key or no index")
-    return dict(header), end
+    check_name(header)
+    return header, end
+
+
+def _check_written(text: bytes, header: dict[str, Any], blobs: list[bytes]) -> None:
+    """Hold a header that was made here to what `decode_record` demands."""
+    if len(text) > MAX_HEADER_NBYTES:
+        raise ValueError(f"its header has {len(text)} bytes")
+    check_depth(text)
+    check_name(header)
+    check_header(header, sum(map(len, blobs)), None)
 
 
 def _check(variant: Variant, insertion: Insertion) -> None:

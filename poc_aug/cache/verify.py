@@ -1,4 +1,8 @@
-"""Verification of a cache: the page tree of every shard, and every record."""
+"""Verification of a cache: the page tree of every shard, every record, and whether the manifest fits them.
+
+It is what to run before the first reading of a cache from elsewhere: it maps no shard whose page tree is damaged, and
+finds whatever reading would refuse, or would take without a word.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,16 @@ from itertools import islice
 import lmdb
 
 from poc_aug.cache.lock import is_locked
-from poc_aug.cache.record import RecordError, decode_record, record_hash, record_name
+from poc_aug.cache.manifest import Manifest
+from poc_aug.cache.manifest_checks import recipe_names
+from poc_aug.cache.record import RecordError, check_canonical, decode_record, record_hash, record_name
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import read_meta, structure_problems
+from poc_aug.errors import CacheFormatError
+from poc_aug.items.image_digest import DIGEST_BYTES
+from poc_aug.labels.label_digest import check_label_digest
+from poc_aug.types import Variant
 
 _NAMES_PER_TRANSACTION = 1000  # short transactions, see registry: "Why readers need no lock file"
 
@@ -65,10 +75,18 @@ class VerifyReport:
         return not self.problems
 
 
-def verify_shards(shards: list[Environment], progress: Callable[[int, int], None] | None) -> VerifyReport:
+def verify_shards(
+    shards: list[Environment], progress: Callable[[int, int], None] | None, manifest: Manifest
+) -> VerifyReport:
     """Check first the page trees (without mapping the files, since a damaged tree can crash LMDB), then each record.
 
-    ``progress`` is called with the number of records checked and their total.
+    A record is sound if `decode_record` takes it, and if its objects and classes are those of the recipe, every
+    insertion has parts and pixels for every feather that the recipe allows, and its digests are some.
+
+    Args:
+        shards: the shards of one cache.
+        progress: called with the number of records checked and their total.
+        manifest: of that cache.
     """
     problems: list[Problem] = []
     being_written: list[str] = []
@@ -89,7 +107,7 @@ def verify_shards(shards: list[Environment], progress: Callable[[int, int], None
     for shard in sound:
         try:
             for name in lmdb_keys(shard):
-                problem, record = _check(shard, name)
+                problem, record = _check(shard, name, manifest)
                 done += 1
                 if problem is not None:
                     problems.append(problem)
@@ -152,7 +170,29 @@ def _count(shard: Environment) -> int:
         return int(transaction.stat()["entries"])
 
 
-def _check(shard: Environment, name: bytes) -> tuple[Problem | None, tuple[tuple[str, int], bytes] | None]:
+def _content_problem(variant: Variant, manifest: Manifest) -> str | None:
+    """What is wrong with a variant that decoding does not find."""
+    if variant.insertions and len(variant.digest) != DIGEST_BYTES:
+        return f"the digest of its base image has {len(variant.digest)} bytes, expected {DIGEST_BYTES}"
+    try:
+        check_label_digest(variant.label_digest)
+    except CacheFormatError as error:
+        return error.problem
+    names = recipe_names(manifest.recipe)
+    most_px = manifest.max_sigma_px
+    for number, insertion in enumerate(variant.insertions):
+        if not insertion.parts:
+            return f"insertion {number} has no parts"
+        if names is not None and insertion.object_name not in names[0]:
+            return f"insertion {number} is of {insertion.object_name[:60]!a}, which is no object of the recipe"
+        if most_px is not None and insertion.max_sigma_px < most_px:
+            return f"insertion {number} holds pixels for a feather of {insertion.max_sigma_px:g} px, not {most_px:g} px"
+    return None
+
+
+def _check(
+    shard: Environment, name: bytes, manifest: Manifest
+) -> tuple[Problem | None, tuple[tuple[str, int], bytes] | None]:
     key: str | None = None
     index: int | None = None
     try:
@@ -161,7 +201,11 @@ def _check(shard: Environment, name: bytes) -> tuple[Problem | None, tuple[tuple
             data = transaction.get(name)
         if data is None:
             raise RecordError("the record is listed but not found: a damaged page tree")
-        decode_record(data, key, index)
+        names = recipe_names(manifest.recipe)
+        variant = decode_record(data, key, index, None if names is None else names[1])
+        check_canonical(data)
+        if content := _content_problem(variant, manifest):
+            raise RecordError(content)
         if encode_key(key, index) != name:
             raise RecordError(f"stored under the name {name[:40]!r}")
     except (RecordError, lmdb.Error) as error:

@@ -1,9 +1,9 @@
 """The command line: ``poc-aug`` and ``warm_cache``.
 
 In it: one file per command, and the options that they share.
-May import: backends, backends.diffusion, backends.finders, backends.paste, backends.rendered, benchmarking, cache,
-    camera, camera_spec, dataset, datasets.synthetic, environment, errors, evaluation, files, generation, inspection,
-    items, labels, presets, protocols, recipe, types.
+May import: backends, backends.common, backends.diffusion, backends.finders, backends.paste, backends.rendered,
+    benchmarking, cache, camera, camera_spec, dataset, datasets.synthetic, environment, errors, evaluation, files,
+    generation, inspection, items, labels, presets, protocols, recipe, types.
 Gives: `app`, `warm_cache_app`.
 """
 

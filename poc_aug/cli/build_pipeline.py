@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
 
 from poc_aug.backends.known_models import ModelTask, default_model
-from poc_aug.cli.arguments import load_callable
+from poc_aug.cli.arguments import load_callable, run_own
 from poc_aug.cli.generation_options import ANNOTATORS, INSERTERS, LOCATORS, USER_DEFINED, GenerationOptions
 from poc_aug.cli.object_sources import construct
 from poc_aug.errors import SettingError
@@ -63,7 +63,7 @@ def plain_pipeline(
     _check_names(options)
     locator: Locator | None = None
     if options.locator not in LOCATORS:
-        locator = construct(load_callable(options.locator, "locator"), {}, options.locator)
+        locator = _own("locator", options.locator, {}, Locator)
         recipe = recipe.with_changes(locate_by="locator")
     return InsertionPipeline(recipe, inserter, locator=locator, batch_size=batch_size)
 
@@ -81,8 +81,7 @@ def _check_names(options: GenerationOptions) -> None:
 def _inserter(console: Console, options: GenerationOptions) -> Inserter:
     name = options.backend or INSERTERS[0]
     if name not in INSERTERS:
-        inserter: Inserter = construct(load_callable(name, "backend"), options.backend_args, name)
-        return inserter
+        return _own("backend", name, options.backend_args, Inserter)
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
     from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
 
@@ -97,8 +96,7 @@ def _annotator(console: Console, recipe: Recipe, options: GenerationOptions) -> 
     if name == "none":
         return None
     if name not in ANNOTATORS:
-        own: Annotator = construct(load_callable(name, "annotator"), options.annotator_args, name)
-        return own
+        return _own("annotator", name, options.annotator_args, Annotator)
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
     if name == "sam3":
@@ -131,8 +129,7 @@ def _locator(annotator: Annotator | None, options: GenerationOptions) -> Locator
     if options.locator == "labels":
         return None
     if options.locator not in LOCATORS:
-        own: Locator = construct(load_callable(options.locator, "locator"), {}, options.locator)
-        return own
+        return _own("locator", options.locator, {}, Locator)
     from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
     from poc_aug.backends.finders.prompt_locator import PromptLocator
 
@@ -145,6 +142,20 @@ def _locator(annotator: Annotator | None, options: GenerationOptions) -> Locator
             hint="choose one of these, or --locator labels",
         )
     return None
+
+
+def _own(option: str, name: str, arguments: Mapping[str, Any], protocol: Any) -> Any:
+    """What a callable of the user makes, which has to have the methods of a protocol."""
+    make = load_callable(name, option)
+    made = run_own(lambda: construct(make, arguments, name), f"--{option} {name}", SettingError)
+    if isinstance(made, type) or not isinstance(made, protocol):
+        what = f"the class {made.__name__}" if isinstance(made, type) else f"a {type(made).__name__}"
+        raise SettingError(
+            f"--{option} {name} gave {what}",
+            expected=f"a poc_aug.protocols.{protocol.__name__}, with all of its methods",
+            hint="see docs/adding_a_backend.md",
+        )
+    return made
 
 
 def _hardware(options: GenerationOptions) -> dict[str, Any]:

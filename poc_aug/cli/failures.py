@@ -75,6 +75,10 @@ def explained(error: BaseException) -> PocAugError:
         return CommandError(
             f"{kind}: {one_line(text)}", expected="the package to be installed", hint=f"install it, or {_DEBUG}"
         )
+    if isinstance(error, UnicodeEncodeError):
+        return CommandError(
+            f"{one_line(ascii(error.object))} is not UTF-8", expected="paths and names in UTF-8", hint="rename it"
+        )
     if isinstance(error, UnicodeError):
         return CommandError(f"text that cannot be read: {one_line(text)}", expected="UTF-8", hint=_DEBUG)
     if isinstance(error, SystemExit):

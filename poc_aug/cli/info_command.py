@@ -13,6 +13,8 @@ from poc_aug.cache import Cache
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath
 
+_MAX_CHARS = 10_000
+
 
 def info_command(
     cache: CachePath,
@@ -56,5 +58,11 @@ def _table(cache: Cache) -> Table:
         ("horizon from", ", ".join(f"{source} ({n} objects)" for source, n in horizons.items()) or "none"),
         ("rejections", ", ".join(f"{count} {reason}" for reason, count in rejections.items()) or "none"),
     ):
-        table.add_row(name, value)
+        table.add_row(name, _plain(value))
     return table
+
+
+def _plain(text: str) -> str:
+    """Text of a cache, which a stranger may have written, without what a terminal would act upon."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:_MAX_CHARS])
+    return shown if len(text) <= _MAX_CHARS else f"{shown}... ({len(text)} characters)"

@@ -25,7 +25,7 @@ wait_for_line: Wait = threading.Event.wait
 
 
 @dataclass
-class Steps:
+class StepCount:
     """How far a command has come.
 
     Attributes:
@@ -36,7 +36,7 @@ class Steps:
         note: what else there is to say: "83% accepted".
 
     Example:
-        >>> steps = Steps("variants", done=30, total=90, before=10, note="83% accepted")
+        >>> steps = StepCount("variants", done=30, total=90, before=10, note="83% accepted")
         >>> steps.line(40)
         'variants: 30 of 90, 0.50/s, 83% accepted, about 2 min left'
     """
@@ -69,7 +69,7 @@ class Steps:
 
 
 Show: TypeAlias = Callable[..., None]
-"""`Steps.show`, which also draws."""
+"""`StepCount.show`, which also draws."""
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def progress(
     wait: Wait | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Show]:
-    """Show the progress of what runs inside; gives a function that takes what `Steps.show` takes.
+    """Show the progress of what runs inside; gives a function that takes what `StepCount.show` takes.
 
     Nothing is written before the first call (on a terminal) or for the first 10 s (elsewhere): an error that comes at
     once stands alone.
@@ -91,7 +91,7 @@ def progress(
         wait: waits between the lines.
         clock: seconds.
     """
-    steps, started = Steps(what), clock()
+    steps, started = StepCount(what), clock()
     if console.is_terminal:
         yield from _bar(console, steps, started, clock)
         return
@@ -113,7 +113,7 @@ def progress(
         thread.join()
 
 
-def _bar(console: Console, steps: Steps, started: float, clock: Callable[[], float]) -> Iterator[Show]:
+def _bar(console: Console, steps: StepCount, started: float, clock: Callable[[], float]) -> Iterator[Show]:
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -18,7 +18,6 @@ from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.generation.warm_report import OnError
-from poc_aug.generation.warming import MOST_VARIANTS
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 
@@ -66,11 +65,9 @@ class WarmCacheOptions(GenerationOptions):
     out: Annotated[Path | None, LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
     num_variants: Annotated[
         int,
-        Field(ge=1, le=MOST_VARIANTS),
+        Field(ge=1, le=10_000),
         CliOption(
-            help="Variants per sample.",
-            takes=f"a whole number, 1 to {MOST_VARIANTS}",
-            names=("--num-variants", "--variants"),
+            help="Variants per sample.", takes="a whole number, 1 to 10000", names=("--num-variants", "--variants")
         ),
     ] = 3
     limit: Annotated[

@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, SettingError
+from poc_aug.evaluation.figure_values import json_figures
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.evaluation.open_set_figures import OpenSetFigures, instance_figures
-from poc_aug.evaluation.undefined_figures import json_figures
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -82,6 +82,15 @@ class ScoreResult:
     curves: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
     open_set: Mapping[str, float] = field(default_factory=dict)
 
+    def why_undefined(self, figure: str) -> str:
+        """Why a figure is NaN."""
+        kinds = {"known": "in-distribution", "anomalous": "anomalous"}
+        empty = [word for kind, word in kinds.items() if not self.quantiles.get(kind, [0.0])]
+        if empty:
+            return " and ".join(f"no evaluated pixel is {word}" for word in empty)
+        counted = "component" if figure in self.components else "pixel"
+        return f"it divides by a number of {counted}s that is 0 for these frames"
+
 
 @dataclass(frozen=True)
 class EvaluationResult:
@@ -116,7 +125,7 @@ class EvaluationResult:
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {
-                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.quantiles),
+                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.why_undefined),
                     "quantiles": dict(result.quantiles),
                 }
                 for name, result in self.scores.items()

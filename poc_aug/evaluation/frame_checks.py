@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
-from poc_aug.errors import DatasetError, ModelError, PocAugError, SampleReadError, SchemaError
+from poc_aug.errors import DatasetError, ModelError, PocAugError, SampleReadError, SchemaError, SettingError
 from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import open_item
@@ -17,7 +17,6 @@ from poc_aug.keys import dataset_keys
 from poc_aug.keys.path_keys import as_list, path_of
 from poc_aug.labels.detect import require_schema
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.metrics import ComponentSegmentation
 from poc_aug.metrics.component import Track
 from poc_aug.scores import score_named
 from poc_aug.types import Sample
@@ -26,7 +25,7 @@ _Read = TypeVar("_Read")
 _LABEL_LISTS = ("labels", "targets", "masks", "label_paths", "mask_paths", "annotations", "lbls")
 
 
-def check_scores(scores: Sequence[str], void_index: int | None, components: Track | None) -> None:
+def check_score_names(scores: Sequence[str], void_index: int | None, components: Track | None) -> None:
     """Check the names of scores and of a track of component-wise figures.
 
     Raises:
@@ -34,8 +33,8 @@ def check_scores(scores: Sequence[str], void_index: int | None, components: Trac
     """
     for score in scores:
         score_named(score, void_index=void_index)
-    if components is not None:
-        ComponentSegmentation(0.5, track=components)
+    if components is not None and components not in get_args(Track):
+        raise SettingError(f"components={components!r}", expected=f"one of: {', '.join(get_args(Track))}")
 
 
 def check_anomalies(

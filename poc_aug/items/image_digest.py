@@ -97,6 +97,15 @@ def grid_of(side: int) -> list[int]:
     return [int((i + 0.5) * side / GRID) for i in range(GRID)]
 
 
+def frame_size_of(digest: bytes) -> tuple[int, int]:
+    """Height and width of the image that a digest is of; nothing of it is checked but its length.
+
+    Raises:
+        CacheFormatError: not a digest.
+    """
+    return _parse(digest)[0]
+
+
 def _parse(digest: bytes) -> tuple[tuple[int, int], np.ndarray]:
     if len(digest) != DIGEST_BYTES:
         raise CacheFormatError(

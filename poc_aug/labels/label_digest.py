@@ -275,18 +275,39 @@ def _dtype(classes: int) -> np.dtype[np.uint8 | np.uint16]:
     return np.dtype("u1") if classes < 256 else np.dtype("<u2")
 
 
+def check_label_digest(digest: bytes) -> None:
+    """Check that bytes are a digest of labels; empty ones are, too: no schema was known.
+
+    Raises:
+        CacheFormatError: not a digest.
+    """
+    if digest:
+        _parse(digest)
+
+
 def _parse(digest: bytes) -> tuple[tuple[_Names, ...], list[int]]:
     """The names of each class, and the class index of each point."""
     start = _HEADER.size + (_HEADER.unpack_from(digest)[0] if len(digest) >= _HEADER.size else 0)
-    classes = _classes(digest[_HEADER.size : start])
+    hint = "make the cache again with this version"
+    try:
+        classes = _classes(digest[_HEADER.size : start])
+    except UnicodeDecodeError as error:
+        raise CacheFormatError(f"not a label digest: {error}", expected="class names in UTF-8", hint=hint) from error
     dtype = _dtype(len(classes))
     if len(digest) != start + _POINTS * dtype.itemsize:
         raise CacheFormatError(
             f"not a label digest: {len(digest)} bytes",
             expected=f"{start + _POINTS * dtype.itemsize} bytes",
-            hint="make the cache again with this version",
+            hint=hint,
         )
-    return classes, np.frombuffer(digest, dtype, offset=start).tolist()
+    points: list[int] = np.frombuffer(digest, dtype, offset=start).tolist()
+    if max(points) > len(classes):
+        raise CacheFormatError(
+            f"not a label digest: a point shows class {max(points)} of {len(classes)}",
+            expected="0 (ignored), or a class, counted from 1",
+            hint=hint,
+        )
+    return classes, points
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -23,6 +24,8 @@ from poc_aug.live.process_supervisor import GenerationProcess, check_main_guard
 from poc_aug.live.server import GenerationSetup
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.types import Sample, Variant
+
+_logger = logging.getLogger("poc_aug")
 
 
 class LiveGenerator:
@@ -167,3 +170,5 @@ class LiveGenerator:
             raise error
         if isinstance(error, GenerationProcessError) and not timed_out:
             self._given_up = True
+            if not self._client.training_knows:  # the training process has logged it otherwise
+                _logger.warning("Reading continues without new insertions in process %d: %s", os.getpid(), error)

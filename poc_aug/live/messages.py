@@ -1,32 +1,30 @@
-"""Messages between processes of one machine: frames on a Unix socket, their contents in anonymous shared memory.
+"""Messages between the processes of a training, and their form on a socket: JSON, and arrays as plain bytes.
 
-A message is a frame of 16 bytes with one file descriptor: memory that has no name anywhere (``memfd``), written by the
-sender and mapped by the receiver. The kernel frees it when the last process that holds it closes it or ends, so not
-even SIGKILL leaves a segment behind, and the size of ``/dev/shm`` (64 MB in many containers) does not matter. No lock
-is shared, so a process that dies cannot leave one locked.
+Nothing that arrives is unpickled or run. Each field is checked before it is used, and sizes before memory is allocated.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import pickle
-import socket
-import struct
-import sys
-import tempfile
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from poc_aug import errors
 from poc_aug.camera_model import Calibration
-from poc_aug.errors import PocAugError
+from poc_aug.errors import GenerationError, PocAugError
 from poc_aug.types import Sample
 
-_FRAME = struct.Struct("<QQ")
+MAX_HEAD_NBYTES = 1 << 20
+MAX_BODY_NBYTES = 1 << 32
+_MAX_TEXT = 20_000  # characters of a text of an error: a traceback of usual length is whole
 _ALIGN = 64
+_LABEL_DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_ERRORS = {name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, PocAugError)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,13 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """The variant is made and stored; the answer to a worker that does not wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """The variant could not be made; the generation process continues."""
+    """The variant could not be made; the generation process continues. As message 0: it refuses the connection."""
 
     error: PocAugError
 
@@ -89,113 +92,146 @@ class Gone:
     closed: bool = False
 
 
-Message: TypeAlias = VariantRequest | Made | Failed | Gone
+Message: TypeAlias = VariantRequest | Made | Stored | Failed | Gone
 
 
-def send(to: socket.socket, number: int, message: Message) -> None:
-    """Send a message; its arrays are copied once, into shared memory.
-
-    Raises:
-        OSError: the other side is gone; ``BlockingIOError`` if the socket does not block and is full.
-    """
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    views = [buffer.raw() for buffer in buffers]
-    sizes = struct.pack(f"<{2 + len(views)}Q", len(views), len(head), *(len(view) for view in views))
-    parts: list[bytes | memoryview] = [sizes, head]
-    end = len(sizes) + len(head)
-    for view in views:
-        parts += [bytes(_aligned(end) - end), view]
-        end = _aligned(end) + len(view)
-    fd = _anonymous()
-    try:
-        # Written, not mapped: mapping pages for the first time costs as much again as the copy.
-        for part in parts:
-            _write(fd, part)
-        socket.send_fds(to, [_FRAME.pack(number, end)], [fd])
-    finally:
-        os.close(fd)
+class InvalidMessageError(ValueError):
+    """What has arrived is not a message of this version of poc_aug."""
 
 
-def receive(source: socket.socket) -> tuple[int, Message] | None:
-    """The next message and its number; ``None`` if the other side is gone. Arrays are views of shared memory.
+def encode_message(message: Message) -> tuple[bytes, list[memoryview]]:
+    """The head of a message as JSON, and its arrays; those of a request start at multiples of 64 bytes.
 
     Raises:
-        TimeoutError: none came within the socket's timeout.
+        GenerationError: a key that is longer than a message may be, or a frame that is larger.
     """
-    try:
-        frame, fds, _, _ = socket.recv_fds(source, _FRAME.size, 1)
-    except ConnectionError:
-        return None
-    try:
-        if len(frame) < _FRAME.size or not fds:
-            return None
-        number, nbytes = _FRAME.unpack(frame)
-        memory = memoryview(mmap.mmap(fds[0], nbytes))
-    finally:
-        for fd in fds:
-            os.close(fd)
-    count, head_nbytes = struct.unpack_from("<2Q", memory)
-    sizes = struct.unpack_from(f"<{count}Q", memory, 16)
-    start = 16 + 8 * count
-    end = start + head_nbytes
-    views = []
-    for size in sizes:
-        offset = _aligned(end)
-        end = offset + size
-        views.append(memory[offset:end])
-    message: Message = pickle.loads(memory[start : start + head_nbytes], buffers=views)
-    return number, message
+    arrays: list[np.ndarray[Any, Any]] = []
+    fields: dict[str, Any] = {"type": type(message).__name__}
+    if isinstance(message, VariantRequest):
+        calibration = message.calibration
+        fields |= {
+            "key": message.key,
+            "index": message.index,
+            "image": message.image.shape,
+            "labels": message.labels.shape,
+            "dtype": message.labels.dtype.name,
+            "interleaved": message.interleaved,
+            "waits": message.waits,
+            "calibration": None if calibration is None else asdict(calibration),
+        }
+        arrays = [message.image, message.labels]
+    elif isinstance(message, Made):
+        arrays = [message.record]
+    elif isinstance(message, Failed):
+        error = message.error
+        texts = (str(error.problem), error.expected, error.hint, error.command)
+        fields |= {"error": _error_type(error), "texts": [_shortened(text) for text in texts]}
+    elif isinstance(message, Gone):
+        fields |= {"reason": _shortened(message.reason), "closed": message.closed}
+    head = json.dumps(fields, default=_plain).encode()
+    nbytes = aligned(sum(aligned(array.nbytes) for array in arrays))
+    if len(head) > MAX_HEAD_NBYTES or nbytes > MAX_BODY_NBYTES:
+        assert isinstance(message, VariantRequest)
+        raise GenerationError(
+            f"a request for variant {message.index} of sample {_shortened(message.key, 100)!r} has {len(head):,} bytes "
+            f"of text and {nbytes:,} of pixels",
+            expected=f"at most {MAX_HEAD_NBYTES:,} and {MAX_BODY_NBYTES:,}: a shorter key, a smaller frame",
+        )
+    return head, [memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) for array in arrays]
 
 
-def listen() -> tuple[socket.socket, str]:
-    """A listening socket and its address, for processes of this user on this machine."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    if sys.platform == "linux":
-        # An abstract address: no file that could stay behind.
-        address = f"\0poc_aug-{os.getpid()}-{os.urandom(16).hex()}"
-    else:
-        address = os.path.join(tempfile.mkdtemp(prefix=f"poc_aug-{os.getpid()}-"), "socket")
-    listener.bind(address)
-    listener.listen(1024)
-    return listener, address
-
-
-def connect(address: str) -> socket.socket:
-    """A connection to a listener.
+def decode_message(head: bytes, body: np.ndarray[Any, Any]) -> Message:
+    """A message from its head and its body, uint8 ``[n]``, of which arrays are views.
 
     Raises:
-        OSError: no process listens there any more.
+        InvalidMessageError: it is none.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(address)
-    except OSError:
-        connection.close()
+        fields = json.loads(head, object_hook=_with_numpy_scalars)
+        kind = _typed(fields, "type", str)
+        if kind == "VariantRequest":
+            return _decode_request(fields, body)
+        if kind == "Made":
+            return Made(body)
+        if len(body):
+            raise InvalidMessageError(f"{len(body)} bytes after a {_shortened(kind, 40)!r}")
+        if kind == "Stored":
+            return Stored()
+        if kind == "Failed":
+            problem, expected, hint, command = (str(text) for text in _typed(fields, "texts", list))
+            cls = _ERRORS.get(_typed(fields, "error", str), GenerationError)
+            return Failed(cls(problem, expected=expected, hint=hint, command=command))
+        if kind == "Gone":
+            return Gone(_typed(fields, "reason", str), _typed(fields, "closed", bool))
+    except InvalidMessageError:
         raise
-    return connection
+    except (ValueError, TypeError, KeyError, RecursionError, PocAugError) as error:
+        raise InvalidMessageError(f"{type(error).__name__}: {error}") from error
+    raise InvalidMessageError(f"type {_shortened(kind, 40)!r}")
 
 
-def is_same_user(connection: socket.socket) -> bool:
-    """Whether the other side runs as this user; an abstract address has no permissions of its own."""
-    if sys.platform != "linux":
-        return True  # the socket's folder is this user's alone
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return bool(struct.unpack("3i", credentials)[1] == os.getuid())
+def _decode_request(fields: Mapping[str, Any], body: np.ndarray[Any, Any]) -> VariantRequest:
+    image_shape, labels_shape = _shape(fields, "image", 3), _shape(fields, "labels", 2)
+    name = _typed(fields, "dtype", str)
+    index = _typed(fields, "index", int)
+    interleaved = _typed(fields, "interleaved", bool)
+    if name not in _LABEL_DTYPES or index < 0 or image_shape[2 if interleaved else 0] != 3:
+        raise InvalidMessageError(f"image {image_shape}, labels of {_shortened(name, 40)!r}, index {index}")
+    dtype = np.dtype(name)
+    image_nbytes = math.prod(image_shape)
+    start = aligned(image_nbytes)
+    end = start + math.prod(labels_shape) * dtype.itemsize
+    if len(body) != end:
+        raise InvalidMessageError(f"{len(body)} bytes for image {image_shape} and {name} labels {labels_shape}: {end}")
+    image = body[:image_nbytes].reshape(image_shape)
+    calibration = None
+    if fields["calibration"] is not None:
+        pairs = ("focal_xy", "centre_xy", "size_hw")
+        given = _typed(fields, "calibration", dict).items()
+        values = {name: tuple(value) if name in pairs and value else value for name, value in given}
+        calibration = Calibration(**values)
+    labels = body[start:end].view(dtype).reshape(labels_shape)
+    key = _typed(fields, "key", str)
+    return VariantRequest(key, index, image, labels, interleaved, _typed(fields, "waits", bool), calibration)
 
 
-def _anonymous() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("poc_aug")
-    with tempfile.TemporaryFile(prefix="poc_aug-") as file:
-        return os.dup(file.fileno())
-
-
-def _write(fd: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while len(view):  # one call writes 2 GB at most
-        view = view[os.write(fd, view) :]
-
-
-def _aligned(offset: int) -> int:
+def aligned(offset: int) -> int:
+    """The next multiple of 64."""
     return -(-offset // _ALIGN) * _ALIGN
+
+
+def _typed(fields: Mapping[str, Any], name: str, of: type) -> Any:
+    value = fields[name]
+    if type(value) is not of:
+        raise InvalidMessageError(f"{name} is a {type(value).__name__}, expected {of.__name__}")
+    return value
+
+
+def _shape(fields: Mapping[str, Any], name: str, ndim: int) -> tuple[int, ...]:
+    shape = tuple(_typed(fields, name, list))
+    if len(shape) != ndim or not all(type(side) is int and side >= 1 for side in shape):
+        raise InvalidMessageError(f"{name} has the shape {shape}"[:200])
+    return shape
+
+
+def _error_type(error: PocAugError) -> str:
+    """The error's class, or the nearest of its base classes that each process knows."""
+    return next(cls.__name__ for cls in type(error).__mro__ if _ERRORS.get(cls.__name__) is cls)
+
+
+def _shortened(text: str, length: int = _MAX_TEXT) -> str:
+    """A text without its middle if it is long: a traceback says at its end what went wrong."""
+    return text if len(text) <= length else f"{text[: length // 4]} [...] {text[-(length * 3 // 4) :]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return {"dtype": value.dtype.name, "value": value.item()}
+    raise TypeError(f"a {type(value).__name__} in a message: {value!r}")
+
+
+def _with_numpy_scalars(value: dict[str, Any]) -> Any:
+    """A camera's numbers may be NumPy's, which keep their precision when they are calculated with."""
+    if value.keys() == {"dtype", "value"} and value["dtype"] in (*_LABEL_DTYPES, "float16", "float32"):
+        return np.dtype(value["dtype"]).type(value["value"])
+    return value

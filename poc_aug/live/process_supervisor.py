@@ -13,22 +13,27 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import threading
 import time
 import weakref
+from contextlib import ExitStack
 from multiprocessing import connection, util
 from typing import Any, Literal
 
 from poc_aug.errors import GenerationProcessError
 from poc_aug.live.counters import LiveCounters
-from poc_aug.live.messages import Gone, is_same_user, listen, send
+from poc_aug.live.message_stream import send_within
+from poc_aug.live.messages import Gone
+from poc_aug.live.open_files import is_too_many_files, naming_too_many_files, too_many_files
 from poc_aug.live.server import GenerationSetup, run_server
+from poc_aug.live.socket_address import connect, is_same_user, listen, remove_address
 
 _logger = logging.getLogger("poc_aug")
 State = Literal["waiting", "starting", "running", "failed", "closed"]
 
 _PROCESS_NAME = "poc-aug-generation"
+_PAUSE_S = 0.5
+_SEND_S = 1.0
 
 
 class GenerationProcess:
@@ -59,12 +64,12 @@ class GenerationProcess:
             GenerationProcessError: it could not start, and the message holds its traceback; or it was closed.
         """
         supervisor = self._supervisor
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            try:
-                client.connect(self.address)
-            except ConnectionRefusedError:  # the thread that listened has ended, or is about to: `reason` says why
-                supervisor.thread.join()
-            supervisor.settled.wait()
+        try:
+            with connect(self.address):
+                supervisor.settled.wait()
+        except (ConnectionRefusedError, FileNotFoundError):
+            # The thread that listened has ended, or is about to: `reason` says why.
+            supervisor.thread.join()
         if supervisor.reason is not None:
             closed = supervisor.state == "closed"
             raise GenerationProcessError(
@@ -99,7 +104,8 @@ class _Supervisor:
         self.settled = threading.Event()  # it is ready, or it will never be
         self.process: Any = None
         self.listener, self.address = listen()
-        self._close_requested, self._closing = connection.Pipe(duplex=False)
+        with naming_too_many_files():
+            self._close_requested, self._closing = connection.Pipe(duplex=False)
         self._control: connection.Connection | None = None
         self.thread = threading.Thread(target=self._run, name="poc-aug-supervisor", daemon=True)
 
@@ -132,6 +138,7 @@ class _Supervisor:
             self.reason = self.reason or "it was closed"
             self.settled.set()
             self.listener.close()
+            remove_address(self.address)
             self._close_requested.close()  # the other end is that of `close`, which may use it at this moment
             if self.setup.temporary:
                 shutil.rmtree(self.setup.cache.parent, ignore_errors=True)
@@ -139,29 +146,31 @@ class _Supervisor:
     def _run_process(self) -> bool:
         """Start the process and watch it until it ends; returns whether it failed."""
         spawn = multiprocessing.get_context("spawn")
-        for_child, self._control = connection.Pipe(duplex=False)
-        report, for_report = connection.Pipe(duplex=False)
         self.state = "starting"
-        try:
-            self.process = spawn.Process(
-                target=run_server,
-                args=(self.setup, self.listener, for_child, for_report, self.counters, os.getpid()),
-                name=_PROCESS_NAME,
-                daemon=True,
-            )
-            self.process.start()
-        except Exception as error:
-            # Objects that cannot be pickled raise errors of any type; those who wait get to know it.
-            self._fail(f"it could not be started: {type(error).__name__}: {error}", _CANNOT_PICKLE)
-            return True
-        finally:
-            for_child.close()
-            for_report.close()
-        try:
+        with ExitStack() as stack, ExitStack() as of_child:
+            try:
+                for_child, self._control = connection.Pipe(duplex=False)
+                of_child.callback(for_child.close)
+                stack.callback(self._control.close)
+                report, for_report = connection.Pipe(duplex=False)
+                of_child.callback(for_report.close)
+                stack.callback(report.close)
+                self.process = spawn.Process(
+                    target=run_server,
+                    args=(self.setup, self.listener, self.address, for_child, for_report, self.counters, os.getpid()),
+                    name=_PROCESS_NAME,
+                    daemon=True,
+                )
+                self.process.start()
+            except Exception as error:
+                # Objects that cannot be pickled raise errors of any type; those who wait get to know it.
+                if isinstance(error, OSError) and is_too_many_files(error):
+                    self._fail(f"it could not be started: {too_many_files()}")
+                else:
+                    self._fail(f"it could not be started: {type(error).__name__}: {error}", _CANNOT_PICKLE)
+                return True
+            of_child.close()
             return self._watch(report)
-        finally:
-            report.close()
-            self._control.close()
 
     def _watch(self, report: connection.Connection) -> bool:
         watched: list[Any] = [report, self.process.sentinel, self._close_requested]
@@ -169,14 +178,14 @@ class _Supervisor:
             ready = connection.wait(watched)
             if report in ready:
                 try:
-                    kind, text = report.recv()
-                except EOFError:
+                    text = report.recv_bytes().decode()
+                except (EOFError, OSError):  # it has ended, perhaps in the middle of its report
                     watched.remove(report)
                     continue
-                if kind == "ready":
+                if not text:
                     self.state = "running"
                     self.settled.set()
-                else:  # reported now: what it still has to end may take a while
+                else:  # its traceback, reported now: what it still has to end may take a while
                     self._fail(text)
             elif self.process.sentinel in ready:
                 code = _exit_code(self.process)
@@ -212,12 +221,17 @@ class _Supervisor:
     def _answer_with_reason(self) -> None:
         """Send everyone who connects the reason why there is no process, until the dataset is closed."""
         while self._close_requested not in connection.wait([self.listener, self._close_requested]):
-            client, _ = self.listener.accept()
+            try:
+                client, _ = self.listener.accept()
+            except OSError as error:
+                # Who connects waits until there is a descriptor again; one that has disconnected is not there any more.
+                _logger.debug("The training process cannot accept a connection: %s", error)
+                connection.wait([self._close_requested], _PAUSE_S)
+                continue
             with client:
-                client.settimeout(1.0)
                 if is_same_user(client):
                     try:
-                        send(client, 0, Gone(self.reason or ""))
+                        send_within(client, 0, Gone(self.reason or ""), _SEND_S)
                     except OSError:  # it has disconnected
                         continue
 

@@ -20,10 +20,12 @@ class Requester:
     Attributes:
         connection: number of the connection.
         number: number of the message.
+        waits: it waits for the variant, and gets its record.
     """
 
     connection: int
     number: int
+    waits: bool = True
 
 
 @dataclass

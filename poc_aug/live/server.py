@@ -28,9 +28,10 @@ from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.counters import LiveCounters
-from poc_aug.live.messages import Failed, Made, Message
+from poc_aug.live.messages import Failed, Made, Message, Stored
 from poc_aug.live.request_queue import QueuedVariant, RequestQueue, Stopped
 from poc_aug.live.request_sockets import RequestSockets
+from poc_aug.live.socket_address import remove_address
 from poc_aug.live.variant_locks import VariantLocks
 from poc_aug.reading.live_settings import ServerSettings
 from poc_aug.types import Variant
@@ -85,6 +86,7 @@ class GenerationSetup:
 def run_server(
     setup: GenerationSetup,
     listener: socket.socket,
+    address: str,
     control: Connection,
     report: Connection,
     counters: LiveCounters,
@@ -92,7 +94,7 @@ def run_server(
 ) -> None:
     """Run the process until ``control`` says to stop, or the training process has ended.
 
-    Sends to ``report`` that it is ready, or the traceback that ended it.
+    Sends to ``report`` an empty text if it is ready, or the traceback that ended it.
     """
     # Ctrl-C reaches every process of a terminal, but the training process decides when this one ends. The signal mask
     # was inherited, so that Ctrl-C could not interrupt the imports either.
@@ -115,18 +117,20 @@ def run_server(
     code = 1
     try:
         server = _Server(setup, queue, sockets, counters)
-        report.send(("ready", ""))
+        report.send_bytes(b"")
         counters["ready"] = 1
         server.serve()
     except Stopped:
         code = 0
     except BaseException:
         with suppress(OSError):  # the training process has ended
-            report.send(("failed", traceback.format_exc()))
+            report.send_bytes(traceback.format_exc().encode(errors="backslashreplace"))
     finally:
         counters["over"] = 1
-        if setup.temporary and (sockets.orphaned or os.getppid() != parent):
-            shutil.rmtree(setup.cache.parent, ignore_errors=True)
+        if sockets.orphaned or os.getppid() != parent:
+            remove_address(address)
+            if setup.temporary:
+                shutil.rmtree(setup.cache.parent, ignore_errors=True)
         end_in_time()
     # Everything is stored and answered. `multiprocessing` cleans up as always; this finalizer is the last. After it,
     # the interpreter would wait for every thread that a library has started, and take torch apart module by module
@@ -249,7 +253,9 @@ class _Server:
 
     def _answer(self, name: tuple[str, int], message: Message) -> None:
         for requester in self._queue.remove(name):
-            self._sockets.answer(requester, message)
+            # A record is for those who wait for it.
+            short = isinstance(message, Made) and not requester.waits
+            self._sockets.answer(requester, Stored() if short else message)
 
     def _update_counters(self, queue: int) -> None:
         counters, statistics = self._counters, self._statistics

@@ -52,12 +52,13 @@ class TestRendered(InserterContract):
         return crops_of(("rock", "tyre", "bucket"), ((96, 96), (131, 131), (97, 120)))
 
 
-@pytest.mark.parametrize("paste", ["full", "crop"])
+@pytest.mark.parametrize("paste", ["full", "crop"], scope="class")
 class TestTextToImage(InserterContract):
     tolerance = 2
 
-    @pytest.fixture
-    def inserter(self, sd_text_to_image_path: Path, paste: Any) -> Inserter:  # noqa: F811
+    @pytest.fixture(scope="class")
+    @classmethod
+    def inserter(cls, sd_text_to_image_path: Path, paste: Any) -> Inserter:  # noqa: F811
         return TextToImageInserter(sd_text_to_image_path, paste=paste, steps=2, device="cpu")
 
     @pytest.fixture

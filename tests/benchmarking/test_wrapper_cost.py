@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.quick_start import run_script
 
-ROOT = Path(__file__).resolve().parents[2]
 LENGTH = 5
 VARIANTS = 2
 
@@ -115,8 +113,7 @@ def test_reading_time_can_be_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["regions", "cache_read"])
 def test_the_scripts_run_and_write_their_result(script: str, tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    command = [sys.executable, f"benchmarks/{script}.py", "--smoke", "--repeats", "1", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = run_script(f"benchmarks/{script}.py", "--smoke", "--repeats", "1", "--out", out)
     assert done.returncode == 0, done.stderr
     written = json.loads(out.read_text())
     assert written["benchmark"] == script

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.helpers.quick_start import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_both_ways_are_measured_and_give_the_same(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    command = [sys.executable, "benchmarks/blending.py", "--smoke", "--repeats", "2", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    done = run_script("benchmarks/blending.py", "--smoke", "--repeats", "2", "--out", str(out))
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     assert result["environment"]["kornia"]

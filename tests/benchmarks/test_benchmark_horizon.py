@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.quick_start import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_kind_of_evidence_is_measured(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    command = [sys.executable, "benchmarks/horizon.py", "--smoke", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = run_script("benchmarks/horizon.py", "--smoke", "--out", str(out))
     assert done.returncode == 0, done.stderr
     told = json.loads(out.read_text())
     errors = {each["kind"]: each for each in told["errors"]}

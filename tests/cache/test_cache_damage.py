@@ -124,7 +124,7 @@ def test_record_under_another_name_and_in_two_versions(tmp_path: Path) -> None:
 
 def test_two_shards_that_disagree(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 3)
-    other = replace(make_variant(1), digest=b"another")
+    other = replace(make_variant(1), digest=make_variant(2).digest)
     with CacheWriter(path, make_manifest(), writer="z") as writer:
         writer.put_many([make_variant(0), other])
     with Cache.open(path) as cache:

@@ -252,7 +252,9 @@ def items(batch: list[Any]) -> list[Any]:
     return [[leaf.tobytes() for leaf in item] for item in batch]
 
 
-@pytest.mark.parametrize(("start", "harm"), [("fork", remove), ("fork", move), ("spawn", remove), ("forkserver", move)])
+@pytest.mark.parametrize(
+    ("start", "harm"), [("fork", remove), ("fork", move), ("forkserver", remove), ("forkserver", move)]
+)
 def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path: Path, start: str, harm: Callable[[Path], None]) -> None:
     path = tmp_path / "frames.cache"
     warm_cache(Frames(8), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=1, workers=0)
@@ -264,6 +266,7 @@ def test_workers_of_a_dataset_whose_cache_is_gone(tmp_path: Path, start: str, ha
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.usefixtures("quick_live")
 def test_generating_into_a_cache_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "live.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())

@@ -41,8 +41,10 @@ class CachedVariants(Dataset[tuple[int, bool]]):
         return os.getpid(), all(variant is not None and same_variant(variant, want) for variant in got)
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("used_before", [True, False])
+@pytest.mark.parametrize(
+    ("start_method", "used_before"),
+    [("fork", False), ("fork", True), ("forkserver", False), ("forkserver", True), ("spawn", True)],
+)
 def test_loader_workers(tmp_path: Path, start_method: str, used_before: bool) -> None:
     path = make_cache(tmp_path / "a.cache", COUNT, 2)
     with Cache.open(path) as cache, Cache.open(path) as other:
@@ -130,7 +132,7 @@ def test_workers_that_outlive_a_writer_do_not_keep_its_lock(tmp_path: Path) -> N
     writer.put(make_variant(1))
     context = multiprocessing.get_context("fork")
     release = context.Event()
-    process = context.Process(target=release.wait, args=(60,))
+    process = context.Process(target=release.wait)
     process.start()
     try:
         writer.close()

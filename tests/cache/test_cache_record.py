@@ -186,7 +186,7 @@ def _wrong_part(insertion: Insertion) -> Insertion:
 )
 def test_tensors_that_do_not_fit_the_box(what: str, change: Callable[[Insertion], Insertion]) -> None:
     insertion = change(make_insertion(4, alpha=True, shade=True))
-    with pytest.raises(CacheError, match=rf"{what} of 'object 4' in variant 2 of 'a/b\.png' is torch"):
+    with pytest.raises(CacheError, match=rf"{what} of 'gnu' in variant 2 of 'a/b\.png' is torch"):
         encode_record(variant_of(insertion), "webp")
 
 

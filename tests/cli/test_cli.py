@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from poc_aug.generation.warm_report import WarmReport
 from poc_aug.recipe import Recipe
 from tests.helpers.cache_cases import stored_insertions
 from tests.helpers.command_line import FRAMES, cache_path, run  # noqa: F401
+from tests.helpers.quick_start import RunningScript, run_script
+from tests.helpers.waiting import wait_until
 
 
 def test_the_second_run_does_nothing(cache_path: Path) -> None:  # noqa: F811
@@ -181,23 +182,19 @@ class Held(Frames):
 def test_ctrl_c_is_reported_and_the_command_resumes(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(_HELD)
     (tmp_path / "hold").touch()
-    command = [sys.executable, "-c", "from poc_aug.cli import app; app()", "warm-cache", "--dataset", "held:Held"]
-    command += ["length=5", "--objects", "rendered", "--num-variants", "1", "--workers", "1", "--out", "a.cache"]
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    settings: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True}
-    settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, start_new_session=True, **settings) as job:
-        while not (tmp_path / "reached").exists():
-            assert job.poll() is None, job.communicate()
-            time.sleep(0.02)
-        os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the loader too
-        _, output = job.communicate(timeout=250)
+    (tmp_path / "command.py").write_text("from poc_aug.cli import app\napp()\n")
+    arguments = ["warm-cache", "--dataset", "held:Held", "length=5", "--objects", "rendered"]
+    arguments += ["--num-variants", "1", "--workers", "1", "--out", "a.cache"]
+    job = RunningScript(tmp_path / "command.py", *arguments, cwd=tmp_path)
+    assert wait_until(lambda: (tmp_path / "reached").exists() or job.returncode is not None)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to the loader too
+    _, output = job.communicate()
     assert job.returncode == 130, output
     assert "interrupted: what was made is kept" in output
     assert "Traceback" not in output
     (tmp_path / "hold").unlink()
-    done = subprocess.run(command, check=True, timeout=250, **settings)
+    done = run_script(tmp_path / "command.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "cache: a.cache" in done.stdout
     with Cache.open(tmp_path / "a.cache") as cache:
         assert len(cache) == 5

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from poc_aug.cli import progress_lines
 from poc_aug.cli.main import cli
-from poc_aug.cli.progress_lines import LINE_EVERY_S, Steps, progress
+from poc_aug.cli.progress_lines import LINE_EVERY_S, StepCount, progress
 from tests.helpers.command_line import FRAMES, cache_path  # noqa: F401
 
 LONG = 60  # s, at most, for what takes milliseconds
@@ -95,13 +95,13 @@ def test_no_line_after_the_end_and_no_thread_left() -> None:
 @pytest.mark.parametrize(
     ("steps", "seconds", "line"),
     [
-        (Steps("frames", 1, 3), 100, "frames: 1 of 3, 0.01/s, about 3 min left"),
-        (Steps("frames", 10, 100_000), 10, "frames: 10 of 100000, 1.0/s, about 27 h 46 min left"),
-        (Steps("attempts", 0, 5), 20, "attempts: 0 of 5, none finished after 20 s"),
-        (Steps("variants", 8, 8, before=8), 3, "variants: 8 of 8, none finished after 3 s"),
+        (StepCount("frames", 1, 3), 100, "frames: 1 of 3, 0.01/s, about 3 min left"),
+        (StepCount("frames", 10, 100_000), 10, "frames: 10 of 100000, 1.0/s, about 27 h 46 min left"),
+        (StepCount("attempts", 0, 5), 20, "attempts: 0 of 5, none finished after 20 s"),
+        (StepCount("variants", 8, 8, before=8), 3, "variants: 8 of 8, none finished after 3 s"),
     ],
 )
-def test_lines(steps: Steps, seconds: float, line: str) -> None:
+def test_lines(steps: StepCount, seconds: float, line: str) -> None:
     assert steps.line(seconds) == line
 
 

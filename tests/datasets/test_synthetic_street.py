@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -94,15 +95,12 @@ print(hashlib.sha256(image.tobytes() + labels.tobytes()).hexdigest())
 
 
 def test_another_process_renders_the_same_bytes() -> None:
-    run = [
-        subprocess.run([sys.executable, "-c", _CHILD], capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert run[0] == run[1]
-    assert len(run[0].strip()) == 64
+    there = subprocess.run([sys.executable, "-c", _CHILD], capture_output=True, text=True, check=True).stdout
+    image, labels = SyntheticStreet((48, 80), 6)[4]
+    assert there.strip() == hashlib.sha256(image.tobytes() + labels.tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_workers_give_the_same_items(method: str) -> None:
     dataset = SyntheticStreet((32, 48), 4, transforms=to_tensors)
@@ -139,7 +137,7 @@ def test_keys_are_stable_unique_and_tell_the_seed() -> None:
     assert not set(SyntheticStreet((32, 48), 40, seed=3).keys()) & set(keys)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(index=st.integers(0, 999), height=st.integers(8, 90), width=st.integers(8, 120))
 def test_ground_lies_below_the_true_horizon(index: int, height: int, width: int) -> None:
     dataset = SyntheticStreet((height, width), 1000)
@@ -213,7 +211,7 @@ def test_repr_tells_how_to_make_it_again() -> None:
     assert repr(SyntheticStreet((16, 24), 3, seed=2)) == "SyntheticStreet(size=(16, 24), length=3, seed=2)"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(x=st.floats(-50, 50), width=st.floats(0.01, 20), low=st.floats(0, 0.4), share=st.floats(0.05, 0.6))
 def test_stripes_are_the_exact_mean_over_the_footprint(x: float, width: float, low: float, share: float) -> None:
     points = np.linspace(x - width / 2, x + width / 2, 20001)

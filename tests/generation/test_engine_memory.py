@@ -15,7 +15,7 @@ from poc_aug.types import Crop, Filled, Rejection, Sample
 from tests.helpers.engine_cases import ONE, Recording, RoadLocator, located, no_thread_is_left, pipeline_of  # noqa: F401
 from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample
 
-LONG = 500
+LONG = 160  # ten times what may be held
 
 
 class Lazy:

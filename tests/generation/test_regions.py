@@ -38,7 +38,7 @@ def brute_force(mask: torch.Tensor, recipe: Recipe, h: int, w: int) -> set[tuple
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     height=st.integers(9, 30),

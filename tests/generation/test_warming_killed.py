@@ -9,7 +9,7 @@ import random
 import resource
 import signal
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.waiting import wait_until
 from tests.helpers.warming_cases import content, pipeline
 
 # torch starts threads, and Python 3.12 warns of forking beside them; the forked jobs use one thread.
@@ -33,38 +34,54 @@ def test_a_run_killed_before_its_manifest_goes_on(tmp_path: Path) -> None:
     assert warm_cache(Frames(2), path, pipeline(), num_variants=1, workers=0).made == 2
 
 
-class Slow(EllipseInserter):
-    """How slowly an inserter works is no part of its description."""
+class Counted(EllipseInserter):
+    """Counts its crops where another process can read it; holds after so many of them until it is interrupted."""
+
+    def __init__(self, count: Any, hold_after: int | None) -> None:
+        super().__init__(reject=0.3)
+        self.count, self.hold_after = count, hold_after
+        self.interrupted = threading.Event()
 
     def _one(self, crop: Crop) -> Filled | Rejection:
-        time.sleep(0.005)
+        if self.count.value == self.hold_after:
+            self.interrupted.wait()
+        self.count.value += 1
         return super()._one(crop)
 
 
-def job(path: str, workers: int, ready: Any, file_limit: int | None = None) -> None:
+def job(path: str, workers: int, count: Any, hold_after: int | None, file_limit: int | None) -> None:
     """What the processes run that these tests kill."""
     torch.set_num_threads(1)
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.setpgrp()
-    ready.set()
+    counted = Counted(count, hold_after)
+
+    def interrupt(number: int, frame: Any) -> None:
+        counted.interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        warm_cache(
-            Frames(40), path, InsertionPipeline(make_recipe(), Slow(reject=0.3)), num_variants=3, workers=workers
-        )
+        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), counted), num_variants=3, workers=workers)
     except KeyboardInterrupt:
         sys.exit(130)
     except CacheDiskError as error:
         sys.exit(28 if path in str(error) else 1)
 
 
-def start(path: Path, workers: int = 0, file_limit: int | None = None) -> Any:
+def start(path: Path, workers: int = 0, hold_after: int | None = None, file_limit: int | None = None) -> Any:
     context = multiprocessing.get_context("fork")  # starts in milliseconds: torch is imported already
-    ready = context.Event()
-    process = context.Process(target=job, args=(str(path), workers, ready, file_limit))
+    count = context.Value("i", 0, lock=False)
+    process: Any = context.Process(target=job, args=(str(path), workers, count, hold_after, file_limit))
+    process.count = count
     process.start()
-    assert ready.wait(60)
     return process
+
+
+def wait_for_crops(process: Any, count: int) -> None:
+    """Wait until a process has made so many crops, or has ended."""
+    assert wait_until(lambda: process.count.value >= count or not process.is_alive())
 
 
 def kill(process: Any) -> None:
@@ -79,28 +96,24 @@ def end_workers(process: Any) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for_shard(path: Path) -> None:
-    deadline = time.monotonic() + 250
-    while not list(path.glob("shards/*.lmdb")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> None:
     whole = tmp_path / "whole.cache"
     warm_cache(Frames(40), whole, pipeline(), num_variants=3, workers=0)
     expected = content(whole)
 
-    # Moments are shares of the time that a whole run takes here and now, whatever else the machine does.
-    began = time.monotonic()
-    start(tmp_path / "timed.cache").join()
-    whole_s = time.monotonic() - began
+    # Moments are counted in crops, whatever else the machine does; the first is in the middle for certain.
+    timed = start(tmp_path / "timed.cache")
+    timed.join()
+    crops = timed.count.value
     path = tmp_path / "killed.cache"
     moments = random.Random(7)
     sizes: set[int] = set()
     for number in range(20):
-        process = start(path, workers=number % 3)
-        time.sleep(moments.uniform(0.0, 0.6) * whole_s)
+        after = moments.randrange(crops // 2)
+        process = start(path, number % 3, hold_after=crops * 3 // 4 if number == 0 else None)
+        wait_for_crops(process, crops * 3 // 4 if number == 0 else after)
+        if number == 0:
+            assert wait_until(lambda: (path / "manifest.json").exists() and bool(content(path)))
         kill(process)
         end_workers(process)
         if (path / "manifest.json").exists():
@@ -116,8 +129,8 @@ def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> 
 
 def test_interrupt_keeps_what_was_made(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(path, workers=1)
-    wait_for_shard(path)
+    process = start(path, workers=1, hold_after=60)
+    wait_for_crops(process, 60)
     os.kill(process.pid, signal.SIGINT)
     process.join()
     assert process.exitcode == 130
@@ -137,8 +150,8 @@ def test_a_full_disk_is_reported_and_nothing_committed_is_lost(tmp_path: Path) -
 
 def test_no_lock_is_left_by_a_killed_job(tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(path, workers=2)
-    wait_for_shard(path)
+    process = start(path, workers=2, hold_after=60)
+    wait_for_crops(process, 60)
     kill(process)
     try:
         assert warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0).total == 120

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import struct
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.seeding import generator
 from poc_aug.types import Insertion, Part, Rejection, Variant
+
+PARTS = ["part 0", "part 1", "part 2"]
 
 
 def make_insertion(
@@ -33,7 +36,7 @@ def make_insertion(
         parts=tuple(Part(f"part {i}", disc & (stripe == i), 0.25 + 0.5 / (i + 1)) for i in range(parts)),
         alpha=soft if alpha else None,
         shade=soft // 2 if shade else None,
-        object_name=f"object {seed}",
+        object_name="gnu",
         max_sigma_px=3.0,
         provenance={"prompt": "a gnu – größer", "seed": seed, "region": [1, 2, {"rung": None}], "score": 0.1},
     )
@@ -58,14 +61,14 @@ def make_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
     return Variant(
         key=f"street/{number // 3:04d}",
         index=number % 3,
-        digest=bytes([number % 256] * 8),
+        digest=struct.pack("<II", 64, 64) + bytes([number % 256] * 768),  # that of a frame of one colour
         insertions=tuple(make_insertion(number + i, size_hw, **forms[number % 5]) for i in range(number % 4 % 3)),
         rejections=(Rejection("not detected", "gnu", 1, "score 0.1"),) if number % 4 == 0 else (),
     )
 
 
 def make_manifest(**changes: object) -> Manifest:
-    recipe = {"objects": [{"name": "gnu", "prompts": ["a gnu"]}], "seed": 0, "max_sigma_px": 3.0}
+    recipe = {"objects": [{"name": "gnu", "prompts": ["a gnu"], "parts": PARTS}], "seed": 0, "max_sigma_px": 3.0}
     return Manifest.create(recipe | changes, {"inserter": {"name": "noise"}}, {"length": 7})
 
 

@@ -12,8 +12,9 @@ import torch
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.types import Crop, Filled, Rejection, Sample, Variant
 from tests.helpers.fakes import SCHEMA, EllipseInserter, make_recipe, make_sample, provenance_of
+from tests.helpers.waiting import WATCHDOG_S
 
-PATIENCE_S = 30  # a handshake that takes this long has failed
+PATIENCE_S = WATCHDOG_S  # a handshake that takes this long has failed
 ONE = {"objects_per_variant": [1, 1], "location": []}  # each job is one crop, and there is always room
 
 

@@ -11,9 +11,14 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import IterableDataset
 
-from tests.helpers.evaluation_cases import Streets
+from poc_aug.labels.schema import LabelSchema
+from tests.helpers import evaluation_cases
 
 NUMBER = 5
+
+
+class Streets(evaluation_cases.Streets):
+    schema = LabelSchema("test", evaluation_cases.Streets.schema.ids, ignore=(255,), ground=("road",), ood=("anomaly",))
 
 
 class Stop(BaseException):

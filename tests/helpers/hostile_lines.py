@@ -38,7 +38,6 @@ _NUMBERS = ("", " ", "-1", "0", "nan", "inf", "-inf", "1e999", "²", "١", "1_0"
 _NUMBERS += (str(2**31), str(2**63), str(2**64), "1" + "0" * 30, "9" * 5000)
 # What would run for years rather than fail, which a user may ask for.
 _ENDLESS: dict[str, tuple[int, ...]] = {
-    "--num-variants": (2**31, 2**63, 2**64, 10**30),
     "--length": (10,),
     "--repeats": (10,),
     "--workers": (1, 10),  # processes, not years
@@ -112,6 +111,7 @@ def make_files(folder: Path) -> list[str]:
 def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     """Arguments with which each command works."""
     streets = "tests.helpers.evaluation_cases:Streets"
+    painter = "tests.helpers.fakes:EllipseInserter"
     results = folder / "results.csv"
     results.write_text("model,synthetic,real\na,1,2\nb,2,4\nc,3,5\nd,5,3\n")
     frames = ["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=48,65"]
@@ -120,10 +120,10 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     model = "tests.helpers.evaluation_cases:Brightness"
     return {
         "warm-cache": warm,
-        "try": ["picture.png", "--object", "a cat", "--model", "no/model", "--out", "tried"],
+        "try": ["picture.png", "--object", "a cat", "--on", "anywhere", "--backend", painter, "--out", "tried"],
         "models": [],
         "doctor": ["picture.png"],
-        "evaluate": ["--model", model, "--dataset", streets, "--out", "report"],
+        "evaluate": ["--model", model, "--dataset", streets, "--limit", "2"],
         "reliability": [str(results), "--resamples", "20", "--out", "agreement"],
         "info": [str(cache)],
         "verify": [str(cache)],
@@ -142,9 +142,10 @@ class HostileLine(NamedTuple):
 
     def is_named_in(self, message: str) -> bool:
         """Whether a message names the option or (the beginning of) its value."""
-        plain = _letters(message)
-        value = _letters(self.value.partition("=")[2] or self.value)[:20]
-        return _letters(self.option) in plain or (value in plain and bool(value))
+        value = self.value.partition("=")[2] or self.value
+        plain, short = _letters(message), _letters(value)[:20]
+        named = _letters(self.option) in plain or (short in plain and bool(short))
+        return named or any(form in message for form in (value[:20], repr(value), ascii(value)[1:-1]))
 
 
 def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[HostileLine]:
@@ -155,8 +156,10 @@ def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[HostileLine
     for command, given in works.items():
         for option, kind in declared(command):
             if not option.startswith("-"):
+                first = given and not given[0].startswith("-") and option != "arguments"
                 for value in [*_TEXTS, *files, *(f"root={text}" for text in _TEXTS)]:
-                    yield HostileLine([command, value, *given[1:]], option, value)
+                    after = [value, *given[1:]] if first else [*given, value]
+                    yield HostileLine([command, *after], option, value)
                 continue
             if kind is bool:
                 yield HostileLine([command, *given, option], option)
@@ -190,6 +193,7 @@ def declared(command: str) -> Iterator[tuple[str, type]]:
             continue  # Typer's context
         annotation, info = get_args(parameter.annotation)[:2]
         kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not NoneType]
-        decls = [name for name in info.param_decls or () if name.startswith("--")]
+        # In ``Annotated`` the first name is what Typer calls the default.
+        decls = [name for name in (info.default, *(info.param_decls or ())) if str(name).startswith("--")]
         is_option = isinstance(info, OptionInfo)
         yield (decls[0] if decls else f"--{parameter.name}" if is_option else parameter.name), kinds[0]

@@ -6,8 +6,7 @@ import os
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing import util
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from poc_aug.live.live_generator import LiveGenerator
 from poc_aug.live.process_supervisor import GenerationProcess
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.waiting import wait_until as wait_until
 
 LENGTH = 12
 
@@ -39,16 +39,41 @@ def equal(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Ten
 
 
 class LoggedInserter(EllipseInserter):
-    """Writes a line for each crop into a file: what was really generated, by which process. May be slow."""
+    """Writes a line for each crop into a file: what was really generated, by which process."""
 
-    def __init__(self, log: Path, *, seconds: float = 0.0, reject: float = 0.0) -> None:
+    def __init__(self, log: Path, *, reject: float = 0.0) -> None:
         super().__init__(reject=reject)
-        self.log, self.seconds = log, seconds
+        self.log = log
 
     def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        time.sleep(self.seconds)
         with self.log.open("a") as file:
             file.write("".join(f"{os.getpid()} {crop.seed}\n" for crop in crops))
+        return super().insert(crops)
+
+
+class MeetingInserter(LoggedInserter):
+    """Begins only when as many processes as there are to be have something to generate."""
+
+    def __init__(self, log: Path, met: Path, count: int) -> None:
+        super().__init__(log)
+        self.met, self.count = met, count
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        self.met.mkdir(exist_ok=True)
+        (self.met / str(os.getpid())).touch()
+        assert wait_until(lambda: len(list(self.met.iterdir())) >= self.count)
+        return super().insert(crops)
+
+
+class HeldInserter(EllipseInserter):
+    """Generates nothing until a file is there."""
+
+    def __init__(self, gate: Path) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def insert(self, crops: Sequence[Crop]) -> list[Filled | Rejection]:
+        assert wait_until(self.gate.exists)
         return super().insert(crops)
 
 
@@ -151,15 +176,6 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def kill(pid: int) -> None:

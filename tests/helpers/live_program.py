@@ -1,6 +1,6 @@
 """A training program for tests that kill it: prints the ids of its processes, then trains until it is stopped.
 
-python -m tests.helpers.live_program fork|spawn|none what-it-does
+tests/helpers/live_program.py fork|spawn|none what-it-does
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from poc_aug.reading.live_settings import LiveSettings
 from tests.helpers.fakes import EllipseInserter
 from tests.helpers.live_cases import keep, live, pipeline
 
+MORE_THAN_IT_CAN_MAKE = LiveSettings(num_variants=50_000)
+
 
 class SteadyInserter(EllipseInserter):
     """Takes a while for each batch."""
@@ -32,7 +34,7 @@ class SteadyInserter(EllipseInserter):
 def main() -> None:
     start, what = sys.argv[1:3]
     warnings.simplefilter("ignore")
-    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", live=LiveSettings(num_variants=50))
+    ds = live(pipeline=pipeline(SteadyInserter()), variants="all", live=MORE_THAN_IT_CAN_MAKE)
     workers: dict[str, Any] = {} if start == "none" else {"num_workers": 2, "multiprocessing_context": start}
     loader = DataLoader(ds, batch_size=2, collate_fn=keep, **workers)
     batches = iter(loader)

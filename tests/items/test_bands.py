@@ -218,7 +218,7 @@ def test_rules_reach_spawned_workers(tmp_path: Path) -> None:
     adapt = Adapt(get_view, put_back, bands=blank)
     path = warm(tmp_path / "a.cache", Bands("tensor"), adapt)
     dataset = POCAugmentedDataset(Bands("tensor"), path, p=1.0, redraw="epoch", adapt=adapt)
-    loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="forkserver")
     for index, (image, labels) in enumerate(loader):
         assert torch.equal(image, dataset[index][0])
         assert torch.equal(labels, dataset[index][1])

@@ -52,7 +52,7 @@ def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [*((name, "fork") for name in JOINT), ("v2", "spawn"), ("albumentations", "spawn"), ("kornia", "spawn")],
+    [*((name, "fork") for name in JOINT), *((name, "forkserver") for name in ("v2", "albumentations", "kornia"))],
 )
 def test_batches_of_workers_hold_the_ids_of_the_labels(cache_path: Path, name: str, start: str) -> None:
     ds = POCAugmentedDataset(Frames(8), cache_path, p=1.0, transforms=JOINT[name])
@@ -67,7 +67,7 @@ def test_batches_of_workers_hold_the_ids_of_the_labels(cache_path: Path, name: s
     assert 254 in seen
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
 def test_the_check_runs_in_workers(cache_path: Path, start: str) -> None:
     ds = POCAugmentedDataset(Frames(8), cache_path, transforms=halved)
     loader = DataLoader(ds, num_workers=1, multiprocessing_context=start)

@@ -238,7 +238,7 @@ def test_names_that_no_schema_shares_are_told_once(cache: Path, caplog: pytest.L
     assert "'cityscapes-trainIds'" in caplog.text
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_workers_tell_it_too(cache: Path, start: str) -> None:
     ds = POCAugmentedDataset(Maps(FRAMES), cache, p=1.0, schema=swapped(TRAIN_IDS, "road", "sky"))

@@ -18,18 +18,17 @@ from tests.helpers.cache_cases import stored_variant
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
 from tests.helpers.live_cases import (
     LENGTH,
-    LoggedInserter,
+    HeldInserter,
     equal,
     live,
     pipeline,
     read_all,
     server_pid,
     tensors,
-    wait_until,
 )
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
@@ -56,8 +55,7 @@ def test_background_shows_another_variant_that_is_there(tmp_path: Path) -> None:
     whole = pipeline(EllipseInserter())
     warm_cache(Frames(LENGTH), path, whole, num_variants=1, workers=0)
     first = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, variant=0, transforms=tensors)
-    slow = LoggedInserter(tmp_path / "log", seconds=30)
-    slow.describe = EllipseInserter().describe  # type: ignore[method-assign]
+    slow = HeldInserter(tmp_path / "never")
     with live(
         path, on_miss="background", pipeline=pipeline(slow), live=LiveSettings(server=ServerSettings(grace_s=0.2))
     ) as ds:
@@ -66,9 +64,11 @@ def test_background_shows_another_variant_that_is_there(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_is_no_wait(tmp_path: Path) -> None:
-    slow = pipeline(LoggedInserter(tmp_path / "log", seconds=0.2))
-    with live(pipeline=slow, on_miss="background", live=LiveSettings(server=ServerSettings(queue_size=2))) as ds:
+    gate = tmp_path / "gate"
+    held = pipeline(HeldInserter(gate))
+    with live(pipeline=held, on_miss="background", live=LiveSettings(server=ServerSettings(queue_size=2))) as ds:
         read_all(ds)
+        gate.touch()
         assert wait_until(lambda: ds.stats().made == 2)
         assert ds.stats().queue == 0  # the rest was never queued
 

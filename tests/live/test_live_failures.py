@@ -27,7 +27,7 @@ from tests.helpers.fakes import Frames
 from tests.helpers.live_cases import (
     LENGTH,
     FailingInserter,
-    LoggedInserter,
+    HeldInserter,
     MemoryInserter,
     build_nothing,
     build_nothing_and_never_clean_up,
@@ -43,11 +43,10 @@ from tests.helpers.live_cases import (
     read_all,
     server_pid,
     tensors,
-    wait_until,
 )
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
@@ -73,6 +72,7 @@ def test_a_function_that_fails_is_reported_before_its_process_ends(prebuilt: Pat
             read_all(ds)
 
 
+@pytest.mark.usefixtures("real_start")
 def test_a_function_that_fails_and_leaves_a_thread_ends_its_process(prebuilt: Path) -> None:
     settings = LiveSettings(num_variants=9, server=ServerSettings(grace_s=90))
     with live(prebuilt, pipeline=build_nothing_with_a_thread, live=settings) as ds:
@@ -131,21 +131,21 @@ def test_a_sample_that_does_not_fit_is_its_own_error() -> None:
 
 
 def test_waiting_is_bounded(tmp_path: Path) -> None:
-    slow = partial(LoggedInserter, tmp_path / "log", seconds=1.5)
+    gate = tmp_path / "gate"
     settings = LiveSettings(timeout_s=0.3, server=ServerSettings(grace_s=0.2))
-    with live(pipeline=pipeline(slow()), live=settings) as ds:
+    with live(tmp_path / "a.cache", pipeline=pipeline(HeldInserter(gate)), live=settings) as ds:
         ds.start()
         with pytest.raises(GenerationTimeoutError, match=r"frame-002(?s:.*)0\.3 s(?s:.*)timeout_s"):
             ds[2]
+        gate.touch()
         # It is made all the same, and there the next time.
         assert wait_until(lambda: ds.stats().made >= 1)
         assert ds[2]
-    endless = LoggedInserter(tmp_path / "never", seconds=3600)
+    endless = HeldInserter(tmp_path / "never")
     with live(pipeline=pipeline(endless), live=replace(settings, on_timeout="original")) as ds:
         ds.start()
         assert equal(ds[2], tensors(*Frames(LENGTH)[2]))
         assert ds.stats().missed == 1
-    assert not (tmp_path / "never").exists()
 
 
 def test_a_killed_server_is_an_error_or_tolerated(caplog: pytest.LogCaptureFixture) -> None:
@@ -165,6 +165,7 @@ def test_a_killed_server_is_an_error_or_tolerated(caplog: pytest.LogCaptureFixtu
         assert len(warned) == 1
 
 
+@pytest.mark.usefixtures("real_start")
 @pytest.mark.parametrize(("refusals", "how"), [(1, "killed by SIGKILL"), (10**9, "exit code was collected")])
 def test_another_thread_may_collect_the_exit_code(refusals: int, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # A loader that starts workers collects every child that has ended; the kernel tells an exit code once.

@@ -13,25 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.live_cases import is_alive, kill, traces, wait_until
+from tests.helpers.live_cases import is_alive, kill, traces
+from tests.helpers.quick_start import RunningScript
+from tests.helpers.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    program = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.live_program", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert program.stdout is not None
-    line = program.stdout.readline()
-    assert line, program.communicate()[1]
-    return program, json.loads(line)
+def start(*arguments: str) -> tuple[RunningScript, dict[str, Any]]:
+    program = RunningScript("tests/helpers/live_program.py", *arguments)
+    return program, json.loads(program.first_line())
 
 
 def all_gone(processes: dict[str, Any]) -> bool:
@@ -60,7 +51,7 @@ def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory() -> N
     program.communicate()
     assert wait_until(lambda: all_gone(processes))
     folder = Path(processes["cache"]).parent
-    assert left_by(processes) <= {folder.name}  # on disk: nobody was left to delete it
+    assert wait_until(lambda: left_by(processes) <= {folder.name})  # on disk: nobody was left to delete it
     shutil.rmtree(folder, ignore_errors=True)
 
 

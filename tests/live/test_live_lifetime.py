@@ -30,16 +30,16 @@ from tests.helpers.live_cases import (
     shared_memory_of,
     tensors,
     traces,
-    wait_until,
 )
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
 
 
+@pytest.mark.usefixtures("real_start")
 def test_it_starts_when_it_is_needed_and_ends_with_the_dataset(tmp_path: Path) -> None:
     ds = live(p=0.0)
     read_all(ds)
@@ -73,6 +73,7 @@ def test_a_dataset_closed_before_it_started_cannot_be_started() -> None:
     assert generator_of(ds).pid is None
 
 
+@pytest.mark.usefixtures("real_start")
 def test_a_thread_that_never_ends_does_not_delay_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

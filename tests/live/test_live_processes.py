@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from poc_aug.cache import Cache
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import GenerationProcessError
 from tests.helpers.fakes import Frames
-from tests.helpers.live_cases import LENGTH, LoggedInserter, equal, keep, live, pipeline, tensors
+from tests.helpers.live_cases import LENGTH, MeetingInserter, equal, keep, live, pipeline, tensors
+from tests.helpers.quick_start import CONTEXT
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
@@ -26,7 +25,7 @@ pytestmark = [
 
 def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
     path, log = tmp_path / "shared.cache", tmp_path / "log"
-    logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
+    logged = pipeline(MeetingInserter(log, tmp_path / "met", 2), objects_per_variant=[1, 1], attempts=1)
     with live(path, pipeline=logged, variant=0) as one, live(path, pipeline=logged, variant=0) as other:
         one.start()
         other.start()
@@ -47,7 +46,7 @@ def test_processes_on_one_cache_make_nothing_twice(tmp_path: Path) -> None:
 
 def _rank(rank: int, world: int, path: Path, log: Path, port: int, results: Any) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
-    logged = pipeline(LoggedInserter(log, seconds=0.02), objects_per_variant=[1, 1], attempts=1)
+    logged = pipeline(MeetingInserter(log, path.with_name("met"), world), objects_per_variant=[1, 1], attempts=1)
     with live(path, pipeline=logged, variant=0) as ds:
         sampler: DistributedSampler[Any] = DistributedSampler(ds, world, rank, shuffle=True)
         loader = DataLoader(ds, batch_size=2, sampler=sampler, collate_fn=keep)
@@ -68,14 +67,13 @@ def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.SimpleQueue()
+    results = CONTEXT.SimpleQueue()
     path, log = tmp_path / "ddp.cache", tmp_path / "log"
-    ranks = [context.Process(target=_rank, args=(rank, 2, path, log, port, results)) for rank in range(2)]
+    ranks = [CONTEXT.Process(target=_rank, args=(rank, 2, path, log, port, results)) for rank in range(2)]
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(250)
+        process.join()
     assert [process.exitcode for process in ranks] == [0, 0]
     assert sum(made for _, made in (results.get(), results.get())) == LENGTH
     seeds = [line.split()[1] for line in log.read_text().splitlines()]

@@ -11,10 +11,10 @@ from poc_aug.errors import GenerationProcessError, LabelPolicyError, PocAugError
 from poc_aug.labels.policies import NewClassLabels
 from poc_aug.reading.live_settings import LiveSettings, ServerSettings
 from tests.helpers.fakes import EllipseInserter
-from tests.helpers.live_cases import live, pipeline, traces, wait_until
+from tests.helpers.live_cases import live, pipeline, traces
+from tests.helpers.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.timeout(120),  # the watchdog: nothing here may hang
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]

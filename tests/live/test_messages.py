@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 import socket
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poc_aug.errors import SchemaError
-from poc_aug.live.messages import Failed, Gone, Made, VariantRequest, connect, is_same_user, listen, receive, send
+from poc_aug.live.message_stream import MessageReader, inline_bytes, send_request
+from poc_aug.live.messages import Failed, Gone, Made, Message, VariantRequest
+from poc_aug.live.socket_address import connect, is_same_user, listen
 from poc_aug.types import Sample
 from tests.helpers.live_cases import shared_memory_of
 
 
-@settings(max_examples=30, deadline=None)
+def send(to: socket.socket, number: int, message: Message) -> None:
+    if isinstance(message, VariantRequest):
+        send_request(to, number, message)
+    else:
+        to.sendall(inline_bytes(number, message))
+
+
+def receive(source: socket.socket) -> Any:
+    return MessageReader(source).read()
+
+
+@settings(max_examples=30)
 @given(
     h=st.integers(1, 40),
     w=st.integers(1, 40),
@@ -101,6 +114,15 @@ def test_addresses_are_for_this_user_and_go_with_their_listener() -> None:
 
 
 def test_errors_cross_processes() -> None:
-    error = pickle.loads(pickle.dumps(Failed(SchemaError("77", expected="0", hint="look")))).error
-    assert isinstance(error, SchemaError)
-    assert error.hint == "look"
+    class OfAnotherPackage(SchemaError):
+        pass
+
+    one, other = socket.socketpair()
+    with one, other:
+        for cls in (SchemaError, OfAnotherPackage):
+            send(one, 3, Failed(cls("77", expected="0", hint="look", command="--look")))
+            error = receive(other)[1].error
+            assert type(error) is SchemaError
+            assert (error.problem, error.expected, error.hint, error.command) == ("77", "0", "look", "--look")
+        send(one, 4, Failed(SchemaError("a" * 10**6 + "the end")))
+        assert receive(other)[1].error.problem.endswith("the end")

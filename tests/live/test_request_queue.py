@@ -29,7 +29,7 @@ def test_what_is_waited_for_comes_first_and_nothing_comes_twice() -> None:
 
 
 def test_a_variant_that_another_process_makes_comes_again() -> None:
-    queue = RequestQueue(0.5)
+    queue = RequestQueue(3600.0)
     queue.put(Requester(1, 1), request("a"))
     queued = queue.take(busy=False)
     assert isinstance(queued, QueuedVariant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.helpers.live_cases import is_alive, kill
 def _lock(path: Path, key: str, acquired: Any) -> None:
     locks = VariantLocks(path)
     acquired.send(locks.acquire(key, 0))
-    time.sleep(60)
+    signal.pause()  # until it is killed
 
 
 def test_a_lock_belongs_to_one_process_and_ends_with_it(tmp_path: Path) -> None:

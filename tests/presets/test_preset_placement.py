@@ -37,8 +37,8 @@ def label_maps(root: Path) -> list[torch.Tensor]:
     return [torch.from_numpy(np.array(base[number][1])).to(torch.uint8) for number in range(len(base))]
 
 
-def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[str, list[Region]]:
-    """What is found for each object in four attempts."""
+def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema, attempts: int = 4) -> dict[str, list[Region]]:
+    """What is found for each object in some attempts."""
     camera = find_camera(recipe.camera, labels, schema)
     size_hw = (labels.shape[0], labels.shape[1])
     areas = {
@@ -49,7 +49,8 @@ def places(recipe: Recipe, labels: torch.Tensor, schema: LabelSchema) -> dict[st
     for spec in recipe.objects:
         area = areas[recipe.location if spec.location is None else spec.location]
         drawn = [
-            find_region(area, spec, recipe, seeding.generator(number, spec.name), camera=camera) for number in range(4)
+            find_region(area, spec, recipe, seeding.generator(number, spec.name), camera=camera)
+            for number in range(attempts)
         ]
         found[spec.name] = [region for region in drawn if isinstance(region, Region)]
     return found
@@ -63,8 +64,8 @@ def test_on_cityscapes_objects_find_a_place(real_data: Path, name: str, paper: b
     attempts = first_rung = 0
     found = 0
     for labels in label_maps(real_data):
-        for regions in places(recipe, labels, schema).values():
-            attempts += 4
+        for regions in places(recipe, labels, schema, attempts=2).values():
+            attempts += 2
             found += len(regions)
             first_rung += sum(region.rung == 0 for region in regions)
     # Measured: 0.999 to 1.0 found, 0.97 to 1.0 on the first rung.

@@ -13,7 +13,7 @@ from poc_aug.types import Sample
 from tests.helpers.compose_cases import make_insertion, make_sample
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     sigma=st.sampled_from([0.0, 0.4, 1.0, 2.5]),

@@ -59,7 +59,7 @@ def blended(images: torch.Tensor, insertions: Sequence[Sequence[Insertion]], sig
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 10_000),
     size=st.tuples(st.integers(1, 41), st.integers(1, 33)),

@@ -11,7 +11,8 @@ import pytest
 from poc_aug.live.counters import COUNTERS, LiveCounters
 from poc_aug.reading.outcomes import Ledger, Outcome
 from poc_aug.reading.reading_statistics import ReadingStatistics
-from tests.helpers.live_cases import is_alive, wait_until
+from tests.helpers.live_cases import is_alive
+from tests.helpers.waiting import wait_until
 
 
 def test_the_ledger_counts_an_epochs_items_once() -> None:
@@ -41,7 +42,7 @@ def _write(ledger: Ledger, counters: LiveCounters) -> None:
     counters["queue"] = 7
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_ledger_and_counters_are_shared_with_other_processes(method: str) -> None:
     ledger, counters = Ledger(3), LiveCounters()
     context: Any = multiprocessing.get_context(method)

@@ -58,7 +58,7 @@ def test_the_nth_read_shows_what_epoch_n_would(cache_path: Path, by_epoch: list[
         assert all_equal([ds[i] for i in range(LENGTH)], expected)
 
 
-@pytest.mark.parametrize(("method", "persistent"), [("fork", True), ("fork", False), ("spawn", True)])
+@pytest.mark.parametrize(("method", "persistent"), [("fork", True), ("fork", False), ("forkserver", True)])
 def test_reads_are_counted_across_workers(
     cache_path: Path, by_epoch: list[list[Any]], method: str, persistent: bool
 ) -> None:
@@ -188,7 +188,7 @@ def test_no_warning_where_each_sample_has_one_variant(tmp_path: Path) -> None:
         assert len(reading_again(live)) == 1  # the next epoch shows another
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_workers_of_a_pickled_copy_report_to_it(cache_path: Path, method: str) -> None:
     copy = pickle.loads(pickle.dumps(wrapped(cache_path)))
     for _ in DataLoader(copy, 3, num_workers=2, collate_fn=keep, multiprocessing_context=method):
@@ -208,7 +208,7 @@ def test_workers_warn_once_and_then_nobody_does(cache_path: Path, capfd: pytest.
     ds = wrapped(cache_path)
     # Spawned: a forked one would have the test runner's way of showing warnings.
     loader = DataLoader(
-        ds, 3, num_workers=2, persistent_workers=True, collate_fn=keep, multiprocessing_context="spawn",
+        ds, 3, num_workers=2, persistent_workers=True, collate_fn=keep, multiprocessing_context="forkserver",
         worker_init_fn=show_warnings,
     )  # fmt: skip
     for _ in range(3):

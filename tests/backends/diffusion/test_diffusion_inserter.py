@@ -46,22 +46,25 @@ class _Contract(InserterContract):
 
 
 class TestStableDiffusion(_Contract):
-    @pytest.fixture
-    def inserter(self, sd_inpaint_path: Path) -> Inserter:  # noqa: F811
+    @pytest.fixture(scope="class")
+    @classmethod
+    def inserter(cls, sd_inpaint_path: Path) -> Inserter:  # noqa: F811
         return DiffusionInserter(sd_inpaint_path, steps=2, device="cpu")
 
 
 # torch hands NumPy an array in the older way, inside diffusers' Euler scheduler.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 class TestSDXL(_Contract):
-    @pytest.fixture
-    def inserter(self, sdxl_inpaint_path: Path) -> Inserter:  # noqa: F811
+    @pytest.fixture(scope="class")
+    @classmethod
+    def inserter(cls, sdxl_inpaint_path: Path) -> Inserter:  # noqa: F811
         return DiffusionInserter(sdxl_inpaint_path, steps=2, device="cpu")
 
 
 class TestStableDiffusion3(_Contract):
-    @pytest.fixture
-    def inserter(self, sd3_path: Path) -> Inserter:  # noqa: F811
+    @pytest.fixture(scope="class")
+    @classmethod
+    def inserter(cls, sd3_path: Path) -> Inserter:  # noqa: F811
         return DiffusionInserter(sd3_path, steps=2, size_px=64, device="cpu")
 
 

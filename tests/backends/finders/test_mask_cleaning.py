@@ -54,7 +54,7 @@ def enclosed(mask: torch.Tensor) -> torch.Tensor:
         outside = grown
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(masks, fractions, fractions)
 @example(noisy(97, 61, 3, 0.6), 0.02, 0.01)
 def test_cleaning_twice_is_cleaning_once(mask: torch.Tensor, specks: float, holes: float) -> None:
@@ -75,7 +75,7 @@ def test_six_hundred_noisy_masks_are_clean_after_one_call() -> None:
     assert changed > 500
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(masks)
 def test_the_largest_island_is_kept_and_only_holes_are_filled(mask: torch.Tensor) -> None:
     cleaned = clean_mask(mask)
@@ -83,7 +83,7 @@ def test_the_largest_island_is_kept_and_only_holes_are_filled(mask: torch.Tensor
     assert not bool((cleaned & ~mask & ~enclosed(mask)).any())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(masks)
 def test_no_speck_and_no_pinhole_is_left(mask: torch.Tensor) -> None:
     cleaned = clean_mask(mask, speck_fraction=0.1, hole_fraction=0.05)

@@ -46,7 +46,7 @@ def damaged(data: bytes, draw: Any) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's about broken EXIF
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_folder(tmp_path: Path, form: str, data: st.DataObject) -> None:
     (tmp_path / f"dog.{form.lower()}").write_bytes(damaged(encoded(cutout(), form), data.draw))
@@ -62,7 +62,7 @@ def test_a_folder(tmp_path: Path, form: str, data: st.DataObject) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_photographs(tmp_path: Path, form: str, data: st.DataObject) -> None:
     upright = picture().transpose(Image.Transpose.ROTATE_90)

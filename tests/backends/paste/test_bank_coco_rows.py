@@ -312,7 +312,7 @@ def test_text_that_cannot_be_encoded_can_be_printed(tmp_path: Path) -> None:
     str(caught.value).encode()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_file_gives_a_bank_or_an_error_that_is_ours(tmp_path: Path, data: st.DataObject) -> None:
     file = instances(

@@ -101,7 +101,7 @@ def flood(mask: np.ndarray, diagonal: bool) -> np.ndarray:
     return labels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 19), st.integers(1, 19), st.floats(0.1, 0.9), st.booleans())
 def test_components_equal_flood_fill(seed: int, height: int, width: int, share: float, diagonal: bool) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share

@@ -110,7 +110,7 @@ def test_number_of_threads_changes_nothing(bank: ObjectBank) -> None:  # noqa: F
         assert all(same(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**40),
     name=st.sampled_from(["table", "dog"]),

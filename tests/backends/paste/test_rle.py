@@ -14,7 +14,7 @@ from poc_aug.errors import ObjectBankError
 from tests.helpers.coco_cases import encode_counts, runs_of
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 60))
 def test_run_lengths_round_trip(seed: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)

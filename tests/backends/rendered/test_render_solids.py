@@ -110,7 +110,7 @@ def test_shadow_falls_away_from_the_light() -> None:
     assert (visibility[1:] > 0.95).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     foot=st.integers(125, 380),
     middle=st.integers(20, 380),
