@@ -68,7 +68,10 @@ def run_report(path: Path | None, command: str) -> Iterator[dict[str, Any]]:
     if path is None:
         yield result
         return
-    check_outputs(path.parent, path.name)
+    try:
+        check_outputs(path.parent, path.name)
+    except OutputError as error:
+        raise OutputError(f"--report: {error.problem}", expected=error.expected, hint=error.hint) from error
     started = time.monotonic()
     code, problem = 0, ""
     try:

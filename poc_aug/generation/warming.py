@@ -36,6 +36,8 @@ from poc_aug.types import Sample, Variant
 # A commit is a full sync, a few ms. A kill costs at most this much work, and nothing that was committed.
 _COMMIT_EVERY = 16
 _COMMIT_SECONDS = 2.0
+MOST_VARIANTS = 1_000_000
+"""More variants per sample than that are a slip of the keyboard: listing them would fill the memory."""
 
 
 def warm_cache(
@@ -328,8 +330,8 @@ def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
 
 
 def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str, keep_rejected: int) -> None:
-    if num_variants < 1:
-        raise SettingError(f"num_variants={num_variants}", expected="at least 1")
+    if not 1 <= num_variants <= MOST_VARIANTS:
+        raise SettingError(f"num_variants={num_variants}", expected=f"at least 1 and at most {MOST_VARIANTS}")
     if limit is not None and limit < 1:
         raise SettingError(f"limit={limit}", expected="at least 1, or None for all samples")
     if workers < 0:

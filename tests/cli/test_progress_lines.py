@@ -136,11 +136,12 @@ def test_each_long_command_writes_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One line is written here, when the work is done, whatever the time."""
-    written: set[int] = set()
+    written: list[threading.Event] = []
 
     def wait(over: threading.Event, seconds: float) -> bool:
         assert over.wait(LONG)
-        return id(over) in written or written.add(id(over)) is not None
+        written.append(over)
+        return written.count(over) > 1
 
     monkeypatch.setattr(progress_lines, "wait_for_line", wait)
     result = CliRunner().invoke(cli, [command, *map(str, commands(cache_path, tmp_path)[command])])

@@ -162,6 +162,8 @@ def test_pictures_change_no_record_and_are_counted_when_resumed(tmp_path: Path) 
     assert (kept / "manifest.json").read_bytes() == (plain / "manifest.json").read_bytes()
     with pytest.raises(SettingError, match="keep_rejected=-1"):
         warm_cache(Frames(4), kept, pipeline(), keep_rejected=-1)
+    with pytest.raises(SettingError, match="num_variants=18446744073709551616"):
+        warm_cache(Frames(4), kept, pipeline(), num_variants=2**64)
 
 
 class Blind:
