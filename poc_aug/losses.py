@@ -6,7 +6,8 @@ float64). Without such pixels it is a zero that still belongs to the graph, so t
 training do not wait for each other's gradients. Logits that are not finite give a loss that is not finite, for a
 gradient scaler to skip.
 
-Each raises `ItemFormatError` for shapes or dtypes that do not fit, and `SettingError` if ``ood_id`` is ignored.
+Each raises `ItemFormatError` for values that are no tensors, on different devices or without a pixel, and for shapes or
+dtypes that do not fit; and `SettingError` for ids that are no integers, or if ``ood_id`` is ignored.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
+from poc_aug.number_settings import checked_integer, checked_integers, checked_number
+from poc_aug.tensor_inputs import FLOATS, INTEGERS, check_tensors
 
 OOD_ID = 254
 """Default label id of OOD pixels."""
@@ -25,7 +28,7 @@ IGNORE = (255,)
 
 
 def outlier_exposure(
-    logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
+    logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: int | Sequence[int] = IGNORE
 ) -> torch.Tensor:
     """Cross-entropy of the uniform distribution and the softmax on OOD pixels, in nats; its minimum is log C.
 
@@ -35,7 +38,7 @@ def outlier_exposure(
         logits: floating point ``[B, C, H, W]``.
         labels: integer ``[B, H, W]``.
         ood_id: label id of OOD pixels.
-        ignore: label ids of pixels that do not count.
+        ignore: label id, or ids, of pixels that do not count.
 
     Example:
         >>> import torch
@@ -50,7 +53,7 @@ def outlier_exposure(
 
 
 def entropy_maximisation(
-    logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: Sequence[int] = IGNORE
+    logits: torch.Tensor, labels: torch.Tensor, *, ood_id: int = OOD_ID, ignore: int | Sequence[int] = IGNORE
 ) -> torch.Tensor:
     """Negative entropy of the softmax on OOD pixels, as a share of the largest entropy: -1 (uniform) to 0 (sure).
 
@@ -60,7 +63,7 @@ def entropy_maximisation(
         logits: floating point ``[B, C, H, W]``.
         labels: integer ``[B, H, W]``.
         ood_id: label id of OOD pixels.
-        ignore: label ids of pixels that do not count.
+        ignore: label id, or ids, of pixels that do not count.
 
     Example:
         >>> import torch
@@ -84,7 +87,7 @@ def energy_margin(
     margin_out: float = -6.0,
     temperature: float = 1.0,
     ood_id: int = OOD_ID,
-    ignore: Sequence[int] = IGNORE,
+    ignore: int | Sequence[int] = IGNORE,
 ) -> torch.Tensor:
     """Squared hinges: free energy below ``margin_in`` on in-distribution, above ``margin_out`` on OOD pixels.
 
@@ -99,10 +102,10 @@ def energy_margin(
         margin_out: energy that OOD pixels should stay above.
         temperature: temperature of the energy.
         ood_id: label id of OOD pixels.
-        ignore: label ids of pixels that do not count.
+        ignore: label id, or ids, of pixels that do not count.
 
     Raises:
-        SettingError: a temperature that is not positive.
+        SettingError: a temperature that is not positive, or a margin that is not finite.
 
     Example:
         >>> import torch
@@ -111,8 +114,9 @@ def energy_margin(
         >>> energy_margin(logits, torch.tensor([[[0, 254]]]))  # 4 above the one margin, 2 below the other
         tensor(19.9987)
     """
-    if not temperature > 0:
-        raise SettingError(f"temperature={temperature}", expected="over 0")
+    checked_number("temperature", temperature, above=0)
+    checked_number("margin_in", margin_in)
+    checked_number("margin_out", margin_out)
     logits, ood, known = _split(logits, labels, ood_id, ignore)
     values = -temperature * (logits / temperature).logsumexp(dim=1)
     return _mean((values - margin_in).relu().square(), known) + _mean((margin_out - values).relu().square(), ood)
@@ -124,7 +128,7 @@ def rba_hinge(
     *,
     margin: float = 5.0,
     ood_id: int = OOD_ID,
-    ignore: Sequence[int] = IGNORE,
+    ignore: int | Sequence[int] = IGNORE,
 ) -> torch.Tensor:
     """Squared hinge that pushes the RbA score above ``margin`` on OOD pixels (Nayal et al., ICCV 2023).
 
@@ -134,7 +138,10 @@ def rba_hinge(
         margin: score to exceed; scores lie between -C (all classes claimed) and C (all rejected). The authors train
             with 5.
         ood_id: label id of OOD pixels.
-        ignore: label ids of pixels that do not count.
+        ignore: label id, or ids, of pixels that do not count.
+
+    Raises:
+        SettingError: a margin that is not finite.
 
     Example:
         >>> import torch
@@ -143,14 +150,16 @@ def rba_hinge(
         >>> rba_hinge(logits, torch.tensor([[[0, 254]]]), margin=2.0)
         tensor(4.)
     """
+    checked_number("margin", margin)
     logits, ood, _ = _split(logits, labels, ood_id, ignore)
     return _mean((margin + logits.tanh().sum(dim=1)).relu().square(), ood)
 
 
 def _split(
-    logits: torch.Tensor, labels: torch.Tensor, ood_id: int, ignore: Sequence[int]
+    logits: torch.Tensor, labels: torch.Tensor, ood_id: int, ignore: int | Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits in float32 at least, and masks of OOD and of in-distribution pixels."""
+    check_tensors(logits=logits, labels=labels)
     fits = logits.ndim == 4 and labels.ndim == 3 and logits.shape[0] == labels.shape[0]
     if not fits or logits.shape[2:] != labels.shape[1:] or logits.shape[1] < 2:
         raise ItemFormatError(
@@ -158,14 +167,15 @@ def _split(
             expected="[B, C, H, W], at least two classes, and [B, H, W]",
             hint="resize the logits to the labels' size",
         )
-    if ood_id in ignore:
-        raise SettingError(f"ood_id={ood_id} is one of ignore={tuple(ignore)}", expected="an id that counts")
-    integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool)
-    if not logits.dtype.is_floating_point or not integer:
+    ood_id = checked_integer("ood_id", ood_id)
+    ignored = checked_integers("ignore", ignore)
+    if ood_id in ignored:
+        raise SettingError(f"ood_id={ood_id} is one of ignore={ignored}", expected="an id that counts")
+    if logits.dtype not in FLOATS or labels.dtype not in INTEGERS:
         raise ItemFormatError(f"logits of {logits.dtype}, labels of {labels.dtype}", expected="floating point, integer")
     ood = labels == ood_id
     known = ~ood
-    for label_id in ignore:
+    for label_id in ignored:
         known &= labels != label_id
     return logits if logits.dtype == torch.float64 else logits.float(), ood, known
 

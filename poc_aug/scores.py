@@ -7,13 +7,15 @@ without gradients only: on a GPU the check would wait for the device, and in tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
 
 from poc_aug.errors import ItemFormatError, SettingError
+from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.tensor_inputs import FLOATS, check_tensors
 
 Score: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -102,8 +104,7 @@ def energy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         >>> energy(torch.tensor([[4.0, 0.0], [0.0, 0.0]])[None, :, None])
         tensor([[[-4.0181, -0.6931]]])
     """
-    if not temperature > 0:
-        raise SettingError(f"temperature={temperature}", expected="over 0")
+    checked_number("temperature", temperature, above=0)
     return _checked_scores(-temperature * (checked_logits(logits) / temperature).logsumexp(dim=1))
 
 
@@ -171,19 +172,20 @@ def score_named(name: str, *, void_index: int | None = None) -> Score:
         >>> score_named("max-logit")(logits), score_named("max-logit", void_index=2)(logits)
         (tensor([[[-6.]]]), tensor([[[-4.]]]))
     """
+    channel = None if void_index is None else checked_integer("void_index", void_index)
     if name == "void":
-        if void_index is None:
+        if channel is None:
             raise SettingError(
                 "score 'void' without void_index",
                 expected="the channel of the void class",
                 hint="void_index=19",
                 command="--void-index 19",
             )
-        return lambda logits: void_probability(logits, void_index)
-    if name not in SCORES:
+        return lambda logits: void_probability(logits, channel)
+    if not isinstance(name, Hashable) or name not in SCORES:
         raise SettingError(f"score {name!r}", expected=f"one of: {', '.join(SCORES)}, void")
     function = SCORES[name]
-    return function if void_index is None else lambda logits: function(known_logits(logits, void_index))
+    return function if channel is None else lambda logits: function(known_logits(logits, channel))
 
 
 def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:
@@ -198,6 +200,7 @@ def known_logits(logits: torch.Tensor, void_index: int) -> torch.Tensor:
         >>> known_logits(torch.tensor([4.0, 0.0, 6.0])[None, :, None, None], void_index=-1).flatten()
         tensor([4., 0.])
     """
+    logits = _plain_logits(logits)
     place = _channel(logits, void_index)
     return torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
 
@@ -206,7 +209,7 @@ def checked_logits(logits: torch.Tensor) -> torch.Tensor:
     """The logits in float32 at least.
 
     Raises:
-        ItemFormatError: not floating point ``[B, C, H, W]``, or fewer than two classes.
+        ItemFormatError: no tensor of floating point ``[B, C, H, W]`` with a pixel, or fewer than two classes.
 
     Example:
         >>> import torch
@@ -218,16 +221,22 @@ def checked_logits(logits: torch.Tensor) -> torch.Tensor:
         poc_aug.errors.ItemFormatError: logits of torch.float32 [19, 4, 8]
         Expected: floating point [B, C, H, W], at least two classes
     """
-    if logits.ndim != 4 or logits.shape[1] < 2 or not logits.dtype.is_floating_point:
+    logits = _plain_logits(logits)
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _plain_logits(logits: torch.Tensor) -> torch.Tensor:
+    check_tensors(logits=logits)
+    if logits.ndim != 4 or logits.shape[1] < 2 or logits.dtype not in FLOATS:
         raise ItemFormatError(
             f"logits of {logits.dtype} {list(logits.shape)}",
             expected="floating point [B, C, H, W], at least two classes",
         )
-    return logits if logits.dtype == torch.float64 else logits.float()
+    return logits
 
 
 def _channel(logits: torch.Tensor, index: int) -> int:
-    count = logits.shape[1]
+    count, index = logits.shape[1], checked_integer("void_index", index)
     if not -count <= index < count:
         raise SettingError(f"void_index={index}", expected=f"a channel of the model's {count}: 0 to {count - 1}")
     return index % count

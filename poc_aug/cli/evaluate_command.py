@@ -12,10 +12,11 @@ from rich.table import Table
 
 from poc_aug.backends.common.device import resolve_device
 from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
 from poc_aug.errors import ModelError, SettingError
-from poc_aug.evaluation.undefined_figures import percent
+from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ def evaluate_command(
     """
     from poc_aug.environment import environment, write_json
     from poc_aug.evaluation.anomalies import Frame, evaluate
-    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_scores
+    from poc_aug.evaluation.frame_checks import check_anomalies, check_classes, check_model, check_score_names
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
     wanted = tuple(score or ("msp",))
-    check_scores(wanted, void_index, track)  # type: ignore[arg-type]
+    check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
     resolve_device(device)
     if out is not None:
         check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
@@ -142,13 +143,16 @@ def evaluate_command(
                 evaluate_classes(network, base, channels, name=name, size_hw=size_hw, limit=limit, device=device)
             )
     if closed:
-        console.print(_class_table(closed))
+        console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        report = {"model": model, "results": [result.to_dict() for result in results]}
+        report: dict[str, Any] = {"model": model, "results": [result.to_dict() for result in results]}
         if closed:
+            from poc_aug.evaluation.bravo_report import bravo_values
+
             report["classes"] = [result.to_dict() for result in closed]
+            report["bravo"] = bravo_values(results, closed)
         write_json(out / "report.json", {**report, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from poc_aug.errors import SettingError
-from poc_aug.evaluation.undefined_figures import percent
+from poc_aug.evaluation.figure_values import percent
 
 if TYPE_CHECKING:
     from poc_aug.evaluation.anomalies import EvaluationResult

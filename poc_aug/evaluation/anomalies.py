@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, SettingError
+from poc_aug.evaluation.figure_values import json_figures
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
-from poc_aug.evaluation.open_set import OpenSetFigures, instance_figures
-from poc_aug.evaluation.undefined_figures import json_figures
+from poc_aug.evaluation.open_set_figures import OpenSetFigures, instance_figures
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
@@ -82,6 +82,13 @@ class ScoreResult:
     curves: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
     open_set: Mapping[str, float] = field(default_factory=dict)
 
+    def why_undefined(self, figure: str) -> str:
+        """Why a figure is NaN."""
+        for kind, pixels in (("anomalous", "anomalous"), ("known", "in-distribution")):
+            if not self.quantiles.get(kind, [0.0]):
+                return f"no pixel is {pixels}"
+        return "no component to count" if figure in self.components else "no pixel to count"
+
 
 @dataclass(frozen=True)
 class EvaluationResult:
@@ -116,7 +123,7 @@ class EvaluationResult:
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {
-                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.quantiles),
+                    **json_figures({**result.pixels, **result.components, **result.open_set}, result.why_undefined),
                     "quantiles": dict(result.quantiles),
                 }
                 for name, result in self.scores.items()
@@ -158,7 +165,7 @@ def evaluate(
             the same components. All score maps are kept in memory until the end, because the threshold is only known
             then.
         classes: names of the first channels, in order; also compute the open-IoU of those classes that the dataset's
-            schema has too, see `poc_aug.evaluation.open_set`.
+            schema has too, see `poc_aug.evaluation.open_set_figures`.
         anomalous_only: leave out frames without an anomalous pixel.
         limit: evaluate the first frames only.
         schema: label schema, if the dataset's is not known.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, ModelError, SchemaError
+from poc_aug.evaluation.confidence import ConfidenceFigures, confidence_values
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys
@@ -33,6 +34,8 @@ class ClassResult:
         iou: intersection over union, in [0, 1], of each class with a labelled pixel, by the dataset's name for it.
         absent: classes that model and dataset share but that no pixel is labelled with; they do not count.
         seconds: time taken.
+        confidence: figures of the softmax's maximum against whether the pixel is right: ``ECE`` of
+            `SegmentationCalibration` and the figures of `MisclassificationDetection`; NaN if undefined.
 
     Example:
         >>> from poc_aug.evaluation.closed_set import ClassResult
@@ -48,6 +51,7 @@ class ClassResult:
     iou: Mapping[str, float]
     absent: tuple[str, ...]
     seconds: float
+    confidence: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def mean_iou(self) -> float:
@@ -62,6 +66,7 @@ class ClassResult:
             "mIoU": self.mean_iou,
             "IoU": dict(self.iou),
             "absent": list(self.absent),
+            "confidence": confidence_values(self.confidence),
             "seconds": round(self.seconds, 2),
         }
 
@@ -81,10 +86,10 @@ def evaluate_classes(
     adapt: Adapt | None = None,
     device: str | torch.device = "cpu",
 ) -> ClassResult:
-    """Evaluate a model on labelled frames, one at a time, with torchmetrics' `MulticlassJaccardIndex`.
+    """Evaluate a model on labelled frames, one at a time: IoU, and the confidence against whether the pixel is right.
 
-    Classes of model and dataset are matched by name. A pixel counts if the model knows its class; predicting a class
-    that the dataset does not have is an error like any other.
+    IoU is torchmetrics' `MulticlassJaccardIndex`. Classes of model and dataset are matched by name. A pixel counts if
+    the model knows its class; predicting a class that the dataset does not have is an error like any other.
 
     Args:
         model: maps float32 ``[1, 3, H, W]``, RGB in [0, 1], to logits ``[1, C, h, w]``; they are resized (bilinear) to
@@ -128,6 +133,7 @@ def evaluate_classes(
     jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
     # One more class for everything that the dataset does not have.
     metric = jaccard(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
+    confidence = ConfidenceFigures(len(names), _IGNORED, device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):
@@ -144,6 +150,7 @@ def evaluate_classes(
             predicted = class_of_channel.to(device)[logits[:, : len(classes)].argmax(dim=1)]
             labelled |= torch.bincount(truth.flatten().long(), minlength=_IGNORED + 1)[: len(names)] > 0
             metric.update(predicted, truth[None].long().to(device))
+            confidence.update(logits[:, : len(classes)], predicted, truth[None].to(device))
     if not bool(labelled.any()):
         raise DatasetError(
             f"no pixel of {count} frames of {name or type(dataset).__name__} is of a class that counts",
@@ -156,6 +163,7 @@ def evaluate_classes(
         {class_name: float(values[i]) for i, class_name in enumerate(names) if labelled[i]},
         tuple(class_name for i, class_name in enumerate(names) if not labelled[i]),
         time.perf_counter() - started,
+        confidence.compute(),
     )
 
 

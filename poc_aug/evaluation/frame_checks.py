@@ -26,7 +26,7 @@ _Read = TypeVar("_Read")
 _LABEL_LISTS = ("labels", "targets", "masks", "label_paths", "mask_paths", "annotations", "lbls")
 
 
-def check_scores(scores: Sequence[str], void_index: int | None, components: Track | None) -> None:
+def check_score_names(scores: Sequence[str], void_index: int | None, components: Track | None) -> None:
     """Check the names of scores and of a track of component-wise figures.
 
     Raises:

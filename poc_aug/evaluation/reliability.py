@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from poc_aug.errors import SettingError
-from poc_aug.files.outputs import writing
+from poc_aug.files.outputs import make_folder, writing
+from poc_aug.number_settings import checked_integer, checked_number
 from poc_aug.optional_imports import require
 from poc_aug.seeding import generator
 
@@ -139,8 +140,7 @@ class Reliability:
         axes.set_ylabel(f"{label} on real data".strip(), parse_math=False)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small", loc="lower right")
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = make_folder(Path(path).parent) / Path(path).name
         with writing(path):
             figure.savefig(path, dpi=150)
         return path
@@ -180,12 +180,12 @@ def reliability(
         >>> round(result.pearson.value, 3), round(result.kendall.value, 3)
         (0.938, 0.667)
     """
+    confidence = checked_number("confidence", confidence)
     if not 0 < confidence < 1:
         raise SettingError(
             f"confidence={confidence}", expected="between 0 and 1", hint="confidence=0.95", command="--confidence 0.95"
         )
-    if resamples < 1:
-        raise SettingError(f"resamples={resamples}", expected="1 or more")
+    resamples = checked_integer("resamples", resamples, least=1)
     if isinstance(synthetic, (str, Path)):
         if real is not None:
             raise SettingError(
@@ -194,6 +194,11 @@ def reliability(
         synthetic, real = read_results(synthetic)
     elif real is None:
         raise SettingError("real=None", expected="results by model on the real data too")
+    for side, results in (("synthetic", synthetic), ("real", real)):
+        if not isinstance(results, Mapping) or not all(isinstance(model, str) for model in results):
+            raise SettingError(
+                f"{side} results of type {type(results).__name__}", expected="a mapping: {model: figure}"
+            )
     models = _common_models(synthetic, real)
     x, y = _values("synthetic", synthetic, models), _values("real", real, models)
     stats = _optional("scipy.stats")
@@ -261,7 +266,7 @@ def read_results(path: str | Path) -> tuple[dict[str, float], dict[str, float]]:
         raise SettingError(f"results in {path.name!r}", expected="a .csv or .json file")
     try:
         rows = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise SettingError(f"{path} cannot be read: {error}", expected="a .csv or .json file") from error
     if isinstance(rows, Mapping):
         rows = rows.get("results")
@@ -287,7 +292,7 @@ def _csv_rows(text: str) -> list[dict[str, str]]:
 def _number(value: Any, what: str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SettingError(f"{what} is {value!r}", expected="a number") from error
 
 

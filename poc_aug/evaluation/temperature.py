@@ -10,11 +10,13 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from poc_aug.errors import DatasetError, ItemFormatError, SettingError
+from poc_aug.errors import DatasetError, ItemFormatError, ModelError, SettingError
 from poc_aug.evaluation.inference import evaluating, logits_of, resize_logits
+from poc_aug.number_settings import checked_integer, checked_integers
 from poc_aug.optional_imports import require
 from poc_aug.scores import checked_logits
 from poc_aug.seeding import derive_seed, generator
+from poc_aug.tensor_inputs import INTEGERS, check_tensors, ids_in, signed
 
 TEMPERATURES = (0.01, 100.0)
 """Range in which a temperature is searched; without it, the best one would be 0 if every pixel is right."""
@@ -51,8 +53,8 @@ class TemperatureScaling(nn.Module):
 
     def __init__(self, *, pixels_per_batch: int = 10_000, max_pixels: int = 200_000, seed: int = 0) -> None:
         super().__init__()
-        _check_counts(pixels_per_batch=pixels_per_batch, max_pixels=max_pixels)
-        self.pixels_per_batch, self.max_pixels, self.seed = pixels_per_batch, max_pixels, seed
+        self.pixels_per_batch = checked_integer("pixels_per_batch", pixels_per_batch, least=1)
+        self.max_pixels, self.seed = checked_integer("max_pixels", max_pixels, least=1), seed
         self.register_buffer("temperature", torch.ones(()))
 
     def fit(
@@ -146,9 +148,11 @@ class ClusteredTemperatureScaling(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_counts(clusters=clusters, pixels_per_batch=pixels_per_batch, max_pixels=max_pixels)
-        self.clusters, self.features, self.seed = clusters, features, seed
-        self.pixels_per_batch, self.max_pixels = pixels_per_batch, max_pixels
+        if not callable(features):
+            raise SettingError(f"features={features!r}", expected="a function of images [B, ...] that returns [B, F]")
+        self.clusters, self.features, self.seed = checked_integer("clusters", clusters, least=1), features, seed
+        self.pixels_per_batch = checked_integer("pixels_per_batch", pixels_per_batch, least=1)
+        self.max_pixels = checked_integer("max_pixels", max_pixels, least=1)
         for name in _CLUSTER_BUFFERS:
             self.register_buffer(name, torch.empty(0))
         self.register_load_state_dict_pre_hook(_take_shapes)  # type: ignore[no-untyped-call]
@@ -226,6 +230,7 @@ class ClusteredTemperatureScaling(nn.Module):
             SettingError, ItemFormatError: as `cluster_of`; another number of images than of logits.
         """
         logits = checked_logits(logits)
+        check_tensors(images=images)
         if len(images) != len(logits):
             raise ItemFormatError(f"{len(images)} images with logits of {len(logits)}", expected="the same number")
         scale = self.temperatures[self.cluster_of(images)]
@@ -259,10 +264,14 @@ def _draw_pixels(
     seed: int,
     features: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> _Pixels:
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"a model of type {type(model).__name__}", expected="a torch.nn.Module")
+    if not isinstance(loader, Iterable):
+        raise ItemFormatError(f"a loader of type {type(loader).__name__}", expected="batches of (images, labels)")
     if device is None:
         device = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     model = model.to(device)
-    ignored = (ignore,) if isinstance(ignore, int) else tuple(ignore)
+    ignored = checked_integers("ignore", ignore)
     rng = generator("temperature", seed)
     sample: list[torch.Tensor] = []  # sort key, logits, label and image index of each drawn pixel
     features_by_batch: list[torch.Tensor] = []
@@ -303,12 +312,14 @@ def _pair(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
     if len(pair) != 2 or not all(isinstance(part, torch.Tensor) for part in pair):
         raise ItemFormatError(f"a batch that is a {type(batch).__name__}", expected="a pair of tensors: images, labels")
     images, labels = pair
-    if labels.ndim != 3 or labels.dtype.is_floating_point or labels.dtype == torch.bool or len(labels) != len(images):
+    check_tensors(images=images)
+    if labels.ndim != 3 or labels.dtype not in INTEGERS or len(labels) != len(images):
         raise ItemFormatError(
             f"labels of {labels.dtype} {list(labels.shape)} with images of {list(images.shape)}",
             expected="integer [B, H, W]",
         )
-    return images, labels.cpu()
+    check_tensors(labels=labels)
+    return images, signed(labels).cpu()
 
 
 def _labelled(labels: torch.Tensor, ignored: Sequence[int], classes: int) -> torch.Tensor:
@@ -319,7 +330,7 @@ def _labelled(labels: torch.Tensor, ignored: Sequence[int], classes: int) -> tor
     unknown = labels[counted & ((labels < 0) | (labels >= classes))]
     if len(unknown):
         raise ItemFormatError(
-            f"labels hold ids {sorted(set(unknown.tolist()))[:8]}",
+            f"labels hold ids {ids_in(unknown)}",
             expected=f"classes 0 to {classes - 1}, or one of {list(ignored)}",
             hint="name the ids that do not count: ignore=(254, 255)",
         )
@@ -327,7 +338,10 @@ def _labelled(labels: torch.Tensor, ignored: Sequence[int], classes: int) -> tor
 
 
 def _features_of(images: torch.Tensor, features: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    values = features(images).detach().float()
+    values = features(images)
+    if not isinstance(values, torch.Tensor):
+        raise ItemFormatError(f"features of type {type(values).__name__}", expected="a tensor [B, F]")
+    values = values.detach().float()
     if values.ndim != 2 or len(values) != len(images) or not bool(values.isfinite().all()):
         raise ItemFormatError(
             f"features of shape {list(values.shape)} for {len(images)} images", expected="[B, F], finite numbers"
@@ -353,9 +367,3 @@ def _best_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
     return math.exp(-(low + high) / 2)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise SettingError(f"{name}={count}", expected="1 or more")

@@ -9,8 +9,10 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.metrics import ranked
-from poc_aug.metrics.metric_inputs import check_scores
+from poc_aug.metrics.metric_inputs import check_scores, checked_anomaly_ignore, checked_rate
 from poc_aug.metrics.ranked_metric import RankedMetric
+from poc_aug.number_settings import checked_number
+from poc_aug.tensor_inputs import signed
 
 _FIGURES = ("AuPRC", "FPR95", "FPR95_threshold", "TPR5", "TPR5_threshold", "AUROC", "F1", "F1_threshold")
 
@@ -38,7 +40,7 @@ class AnomalySegmentation(RankedMetric):
     Args:
         tpr: the true positive rate of ``FPR95``.
         fpr: the false positive rate of ``TPR5``.
-        ignore_index: label of pixels that do not count.
+        ignore_index: label of pixels that do not count; not 0 or 1.
         options: those of ``torchmetrics.Metric``.
 
     Example:
@@ -55,12 +57,9 @@ class AnomalySegmentation(RankedMetric):
     higher_is_better = True
 
     def __init__(self, *, tpr: float = 0.95, fpr: float = 0.05, ignore_index: int = 255, **options: Any) -> None:
-        if not 0 < tpr <= 1:
-            raise SettingError(f"tpr={tpr}", expected="over 0, at most 1")
-        if not 0 <= fpr < 1:
-            raise SettingError(f"fpr={fpr}", expected="0 or more, below 1")
         super().__init__("known", "anomalous", **options)
-        self.tpr, self.fpr, self.ignore_index = tpr, fpr, ignore_index
+        self.tpr, self.fpr = checked_number("tpr", tpr, above=0, most=1), checked_rate("fpr", fpr)
+        self.ignore_index = checked_anomaly_ignore(ignore_index)
 
     def update(self, scores: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch.
@@ -70,10 +69,11 @@ class AnomalySegmentation(RankedMetric):
             labels: integer ``[B, H, W]``: 0 in-distribution, 1 anomaly, ``ignore_index``.
 
         Raises:
-            ItemFormatError: other shapes, dtypes or ids, or NaN among the scores.
+            ItemFormatError: no tensors, on different devices or without a pixel; other shapes, dtypes or ids, or NaN
+                among the scores.
         """
         check_scores(scores, labels, self.ignore_index)
-        scores = scores.detach()
+        scores, labels = scores.detach(), signed(labels)
         self._add("known", scores, labels == 0)
         self._add("anomalous", scores, labels == 1)
 
@@ -131,6 +131,9 @@ class AnomalySegmentation(RankedMetric):
         Args:
             shares: quantile levels in [0, 1].
 
+        Raises:
+            SettingError: levels that are no numbers, or outside.
+
         Example:
             >>> import torch
             >>> from poc_aug.metrics import AnomalySegmentation
@@ -139,7 +142,10 @@ class AnomalySegmentation(RankedMetric):
             >>> metric.quantiles([0.0, 1.0])
             {'known': [0.25, 0.5], 'anomalous': [0.75, 0.75]}
         """
-        return {name: _quantiles(self._united(name), shares) for name in ("known", "anomalous")}
+        levels = [checked_number("shares", share, most=1) for share in shares]
+        if any(level < 0 for level in levels):
+            raise SettingError(f"shares={levels}", expected="quantile levels in [0, 1]")
+        return {name: _quantiles(self._united(name), levels) for name in ("known", "anomalous")}
 
 
 def _quantiles(summary: ranked.Summary, shares: Sequence[float]) -> list[float]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from poc_aug.errors import ItemFormatError, SettingError
+from poc_aug.metrics.metric_inputs import confidence_of
 from poc_aug.metrics.ranked_metric import RankedMetric
+from poc_aug.number_settings import checked_integer
 
 
 class SegmentationCalibration(RankedMetric):
@@ -27,7 +28,7 @@ class SegmentationCalibration(RankedMetric):
     Args:
         bins: number of intervals of ``ECE`` and ``AdaptiveECE``.
         from_logits: whether ``update`` gets logits; otherwise probabilities.
-        ignore_index: label of pixels that do not count.
+        ignore_index: label of pixels that do not count; it may be that of a class.
         options: those of ``torchmetrics.Metric``.
 
     Example:
@@ -45,28 +46,26 @@ class SegmentationCalibration(RankedMetric):
     higher_is_better = False
 
     def __init__(self, *, bins: int = 15, from_logits: bool = True, ignore_index: int = 255, **options: Any) -> None:
-        if bins < 1:
-            raise SettingError(f"bins={bins}", expected="1 or more")
         super().__init__("right", "wrong", **options)
-        self.bins, self.from_logits, self.ignore_index = bins, from_logits, ignore_index
+        self.bins, self.from_logits = checked_integer("bins", bins, least=1), bool(from_logits)
+        self.ignore_index = checked_integer("ignore_index", ignore_index)
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch.
 
         Args:
-            predictions: floating point ``[B, C, H, W]``: logits, or probabilities.
+            predictions: floating point ``[B, C, H, W]``, at least two classes, finite: logits, or probabilities.
             labels: integer ``[B, H, W]``: classes 0 to C - 1, or ``ignore_index``.
 
         Raises:
-            ItemFormatError: other shapes or ids, NaN, or probabilities outside [0, 1].
+            ItemFormatError: no tensors, on different devices or without a pixel; other shapes, dtypes or ids, values
+                that are not finite, or probabilities outside [0, 1].
         """
-        self._check(predictions, labels)
-        predictions = predictions.detach().float()
-        probabilities = predictions.softmax(dim=1) if self.from_logits else predictions
-        confidence, predicted = probabilities.max(dim=1)
-        counted, right = labels != self.ignore_index, labels == predicted
-        self._add("right", confidence, counted & right)
-        self._add("wrong", confidence, counted & ~right)
+        confidence, right, wrong = confidence_of(
+            predictions, labels, from_logits=self.from_logits, ignore=self.ignore_index
+        )
+        self._add("right", confidence, right)
+        self._add("wrong", confidence, wrong)
 
     def compute(self) -> dict[str, torch.Tensor]:
         """The figures over everything that was added, in all processes."""
@@ -97,34 +96,3 @@ class SegmentationCalibration(RankedMetric):
 
     def _binned(self, gaps: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         return gaps.new_zeros(self.bins).index_add(0, place, gaps).abs().sum()
-
-    def _check(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        fits = predictions.ndim == 4 and labels.ndim == 3 and predictions.shape[0] == labels.shape[0]
-        if not fits or predictions.shape[2:] != labels.shape[1:]:
-            raise ItemFormatError(
-                f"predictions of shape {list(predictions.shape)} with labels of shape {list(labels.shape)}",
-                expected="[B, C, H, W] and [B, H, W]",
-                hint="resize the predictions to the labels' size",
-            )
-        if labels.dtype.is_floating_point or not predictions.dtype.is_floating_point:
-            raise ItemFormatError(
-                f"predictions of {predictions.dtype}, labels of {labels.dtype}", expected="floating point and integer"
-            )
-        classes = predictions.shape[1]
-        unknown = labels[(labels != self.ignore_index) & ((labels < 0) | (labels >= classes))]
-        if len(unknown):
-            raise ItemFormatError(
-                f"labels hold ids {sorted(set(unknown.tolist()))[:8]}",
-                expected=f"classes 0 to {classes - 1}, or {self.ignore_index}",
-                hint="map other ids to ignore_index first",
-            )
-        if bool(predictions.isnan().any()):
-            raise ItemFormatError(
-                f"predictions hold NaN, {int(predictions.isnan().sum())} of {predictions.numel()}", expected="numbers"
-            )
-        if not self.from_logits and not bool(((predictions >= 0) & (predictions <= 1 + 1e-4)).all()):
-            raise ItemFormatError(
-                f"probabilities from {float(predictions.min()):g} to {float(predictions.max()):g}",
-                expected="values in [0, 1]",
-                hint="pass logits with from_logits=True",
-            )

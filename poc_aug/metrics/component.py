@@ -9,7 +9,9 @@ import torch
 from poc_aug.errors import SettingError
 from poc_aug.masks import connected_components
 from poc_aug.metrics.base_metric import Metric
-from poc_aug.metrics.metric_inputs import check_scores
+from poc_aug.metrics.metric_inputs import check_scores, checked_anomaly_ignore
+from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.tensor_inputs import check_tensors
 
 Track = Literal["anomaly", "obstacle"]
 
@@ -93,13 +95,16 @@ class ComponentSegmentation(Metric):  # type: ignore[misc]
         ignore_index: int = 255,
         **options: Any,
     ) -> None:
-        if track not in _SIZES:
+        if not isinstance(track, str) or track not in _SIZES:
             raise SettingError(f"track={track!r}", expected=f"one of {tuple(_SIZES)}")
         super().__init__(**options)
-        self.threshold, self.ignore_index = threshold, ignore_index
+        self.threshold = checked_number("threshold", threshold, infinite=True)
+        self.ignore_index = checked_anomaly_ignore(ignore_index)
         predicted_px, true_px = _SIZES[track]
-        self.min_predicted_px = predicted_px if min_predicted_px is None else min_predicted_px
-        self.min_true_px = true_px if min_true_px is None else min_true_px
+        self.min_predicted_px = checked_integer(
+            "min_predicted_px", predicted_px if min_predicted_px is None else min_predicted_px, least=0
+        )
+        self.min_true_px = checked_integer("min_true_px", true_px if min_true_px is None else min_true_px, least=0)
         for name in ("true_positives", "false_negatives", "false_positives"):
             self.add_state(name, default=torch.zeros(_STEPS, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("sums", default=torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
@@ -113,12 +118,13 @@ class ComponentSegmentation(Metric):  # type: ignore[misc]
             labels: integer ``[B, H, W]``: 0 in-distribution, 1 anomaly, ``ignore_index``.
 
         Raises:
-            ItemFormatError: other shapes, dtypes or ids, or NaN among the scores.
+            ItemFormatError: no tensors, on different devices or without a pixel; other shapes, dtypes or ids, or NaN
+                among the scores.
         """
         check_scores(scores, labels, self.ignore_index)
         limits = torch.linspace(0.25, 0.75, _STEPS, dtype=torch.float64)[:, None]
         for frame_scores, frame_labels in zip(scores, labels, strict=True):
-            components = self.frame(frame_scores, frame_labels)
+            components = self._frame(frame_scores, frame_labels)
             hits = (components.siou[None] > limits).sum(dim=1)
             self.true_positives += hits.to(self.true_positives.device)
             self.false_negatives += (len(components.siou) - hits).to(self.true_positives.device)
@@ -132,7 +138,15 @@ class ComponentSegmentation(Metric):  # type: ignore[misc]
         Args:
             scores: floating point ``[H, W]``.
             labels: integer ``[H, W]``.
+
+        Raises:
+            ItemFormatError: as `update`.
         """
+        check_tensors(scores=scores, labels=labels)
+        check_scores(scores[None], labels[None], self.ignore_index)
+        return self._frame(scores, labels)
+
+    def _frame(self, scores: torch.Tensor, labels: torch.Tensor) -> Components:
         labels = labels.cpu()
         true, _ = connected_components(labels == 1)
         predicted, _ = connected_components((scores.cpu() > self.threshold) & (labels != self.ignore_index))

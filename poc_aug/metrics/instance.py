@@ -12,6 +12,8 @@ from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.masks import connected_components
 from poc_aug.metrics.anomaly import curve
 from poc_aug.metrics.ranked_metric import RankedMetric
+from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.tensor_inputs import FLOATS, INTEGERS, check_tensors, ids_in
 
 _Ints = npt.NDArray[np.int64]
 
@@ -77,8 +79,8 @@ class AnomalyInstanceSegmentation(RankedMetric):
     higher_is_better = True
 
     def __init__(self, *, min_true_px: int = 10, ignore_index: int = 255, **options: Any) -> None:
-        if min_true_px < 0:
-            raise SettingError(f"min_true_px={min_true_px}", expected="0 or more pixels")
+        min_true_px = checked_integer("min_true_px", min_true_px, least=0)
+        ignore_index = checked_integer("ignore_index", ignore_index)
         if ignore_index == 0:
             raise SettingError("ignore_index=0", expected="another id: 0 means that there is no instance")
         super().__init__(*(f"{kind}_{overlap}" for overlap in OVERLAPS for kind in ("hit", "false")), **options)
@@ -96,7 +98,8 @@ class AnomalyInstanceSegmentation(RankedMetric):
                 instance.
 
         Raises:
-            ItemFormatError: other types, shapes, dtypes or ids, or NaN among the scores.
+            ItemFormatError: no tensors, on different devices, or a frame without a pixel; other shapes, dtypes or ids,
+                or NaN among the scores.
         """
         self._check(predicted, scores, instances)
         scores = scores.detach().to(self.device, torch.float64)
@@ -124,11 +127,10 @@ class AnomalyInstanceSegmentation(RankedMetric):
         return (steps * (precision + before) / 2).sum()
 
     def _check(self, predicted: torch.Tensor, scores: torch.Tensor, instances: torch.Tensor) -> None:
-        for name, value in (("predicted", predicted), ("scores", scores), ("instances", instances)):
-            if not isinstance(value, torch.Tensor):
-                raise ItemFormatError(
-                    f"{name}: {type(value).__name__}", expected="a torch.Tensor", hint=f"torch.as_tensor({name})"
-                )
+        given: dict[str, Any] = {"predicted": predicted, "scores": scores, "instances": instances}
+        # A frame may be without a predicted instance, but not without a pixel.
+        empty = {name for name in ("predicted", "scores") if torch.is_tensor(given[name]) and not given[name].numel()}
+        check_tensors(**{name: value for name, value in given.items() if name not in empty})
         masks = predicted.dtype == torch.bool
         if instances.ndim != 2 or predicted.ndim != (3 if masks else 2) or predicted.shape[-2:] != instances.shape:
             raise ItemFormatError(
@@ -138,10 +140,9 @@ class AnomalyInstanceSegmentation(RankedMetric):
                 hint="call update for each frame of a batch",
             )
         for name, ids in (("predicted", predicted), ("instances", instances)):
-            plain = not (ids.dtype.is_floating_point or ids.dtype.is_complex)
-            if not plain or (name == "instances" and ids.dtype == torch.bool):
+            if ids.dtype not in INTEGERS and not (masks and name == "predicted"):
                 raise ItemFormatError(f"{name} of {ids.dtype}", expected="integers: 0 for no instance")
-        if scores.ndim != 1 or not scores.dtype.is_floating_point or (masks and len(scores) != len(predicted)):
+        if scores.ndim != 1 or scores.dtype not in FLOATS or (masks and len(scores) != len(predicted)):
             count = f" for {len(predicted)} masks" if masks else ""
             raise ItemFormatError(
                 f"scores of shape {list(scores.shape)} and {scores.dtype}{count}",
@@ -174,8 +175,9 @@ def score_components(
         by: a component's score is the mean, or the largest, of those of its pixels.
 
     Raises:
-        SettingError: a threshold of NaN, ``min_px`` below 1, an unknown ``by``.
-        ItemFormatError: shapes or dtypes that do not fit, or NaN among the scores.
+        SettingError: a threshold that is no number, ``min_px`` below 1, an unknown ``by``.
+        ItemFormatError: no tensors, on different devices or without a pixel; shapes or dtypes that do not fit, or NaN
+            among the scores.
 
     Example:
         >>> import torch
@@ -184,15 +186,15 @@ def score_components(
         >>> found.predicted, found.scores
         (tensor([[1, 1, 0, 2]]), tensor([0.8000, 0.6000], dtype=torch.float64))
     """
-    if threshold != threshold:
-        raise SettingError("threshold=nan", expected="a number")
-    if min_px < 1:
-        raise SettingError(f"min_px={min_px}", expected="1 or more pixels")
+    threshold, min_px = (
+        checked_number("threshold", threshold, infinite=True),
+        checked_integer("min_px", min_px, least=1),
+    )
     if by not in ("mean", "max"):
         raise SettingError(f"by={by!r}", expected="'mean' or 'max'")
-    if not isinstance(scores, torch.Tensor) or scores.ndim != 2 or not scores.dtype.is_floating_point:
-        what = f"shape {list(scores.shape)} and {scores.dtype}" if isinstance(scores, torch.Tensor) else type(scores)
-        raise ItemFormatError(f"scores of {what}", expected="a torch.Tensor, floating point [H, W]")
+    check_tensors(scores=scores, **({} if ignored is None else {"ignored": ignored}))
+    if scores.ndim != 2 or scores.dtype not in FLOATS:
+        raise ItemFormatError(f"scores of shape {list(scores.shape)} and {scores.dtype}", expected="floats [H, W]")
     if bool(scores.isnan().any()):
         raise ItemFormatError(f"scores hold NaN, {int(scores.isnan().sum())} of {scores.numel()}", expected="numbers")
     scores = scores.detach().cpu().double()
@@ -287,4 +289,4 @@ def _overlaps(predicted: torch.Tensor, instances: _Ints, count: int) -> _Overlap
 def _check_ids(name: str, ids: torch.Tensor, least: int, most: int | None, expected: str) -> None:
     outside = ids < least if most is None else (ids < least) | (ids > most)
     if bool(outside.any()):
-        raise ItemFormatError(f"{name} hold ids {sorted(set(ids[outside].tolist()))[:8]}", expected=expected)
+        raise ItemFormatError(f"{name} hold ids {ids_in(ids[outside])}", expected=expected)

@@ -9,7 +9,10 @@ import torch
 from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics import ranked
 from poc_aug.metrics.anomaly import curve
+from poc_aug.metrics.metric_inputs import checked_rate
 from poc_aug.metrics.ranked_metric import RankedMetric
+from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.tensor_inputs import FLOATS, INTEGERS, check_tensors, ids_in
 
 _KINDS = ("right", "wrong", "outlier")
 """Pixels by predicted class: of that class, of another known class, anomalous."""
@@ -74,12 +77,8 @@ class OpenSetSegmentation(RankedMetric):
         ignore_index: int = 255,
         **options: Any,
     ) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-            raise SettingError(f"num_classes={num_classes!r}", expected="an integer, 1 or more")
-        if not 0 < tpr <= 1:
-            raise SettingError(f"tpr={tpr}", expected="over 0, at most 1")
-        if not 0 <= fpr < 1:
-            raise SettingError(f"fpr={fpr}", expected="0 or more, below 1")
+        num_classes = checked_integer("num_classes", num_classes, least=1)
+        ood_index, ignore_index = checked_integer("ood_index", ood_index), checked_integer("ignore_index", ignore_index)
         for name, index in (("ood_index", ood_index), ("ignore_index", ignore_index)):
             if 0 <= index < num_classes:
                 raise SettingError(
@@ -90,7 +89,8 @@ class OpenSetSegmentation(RankedMetric):
         if ood_index == ignore_index:
             raise SettingError(f"ood_index={ood_index} is ignore_index too", expected="two ids")
         super().__init__(*(f"{kind}_{k}" for kind in _KINDS for k in range(num_classes)), **options)
-        self.num_classes, self.tpr, self.fpr = num_classes, tpr, fpr
+        self.num_classes = num_classes
+        self.tpr, self.fpr = checked_number("tpr", tpr, above=0, most=1), checked_rate("fpr", fpr)
         self.ood_index, self.ignore_index = ood_index, ignore_index
         self.add_state("labelled", default=torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -103,7 +103,8 @@ class OpenSetSegmentation(RankedMetric):
             labels: integer ``[B, H, W]``: class 0 to ``num_classes`` - 1, ``ood_index``, or ``ignore_index``.
 
         Raises:
-            ItemFormatError: other types, shapes, dtypes or ids, or NaN among the scores.
+            ItemFormatError: no tensors, on different devices or without a pixel; other shapes, dtypes or ids, or NaN
+                among the scores.
         """
         self._check(scores, predictions, labels)
         scores, predictions, labels = scores.detach(), predictions.long(), labels.long()
@@ -146,7 +147,7 @@ class OpenSetSegmentation(RankedMetric):
             float64 ``[num_classes]``, NaN for classes that no pixel is labelled with.
 
         Raises:
-            SettingError: the threshold is NaN.
+            SettingError: the threshold is no number.
 
         Example:
             >>> import torch
@@ -157,10 +158,9 @@ class OpenSetSegmentation(RankedMetric):
             >>> metric.class_iou(0.75).tolist(), metric.class_iou().tolist()
             ([1.0, nan], [0.666..., nan])
         """
-        if threshold is not None and threshold != threshold:
-            raise SettingError("threshold=nan", expected="a number, or None")
+        limit = None if threshold is None else checked_number("threshold", threshold, infinite=True)
         united = {name: self._united(name) for name in self._summaries()}
-        return self._iou(united, None if threshold is None else torch.tensor(threshold, dtype=torch.float64))
+        return self._iou(united, None if limit is None else torch.tensor(limit, dtype=torch.float64))
 
     def _summaries(self) -> list[str]:
         return [f"{kind}_{k}" for kind in _KINDS for k in range(self.num_classes)]
@@ -178,11 +178,7 @@ class OpenSetSegmentation(RankedMetric):
 
     def _check(self, scores: torch.Tensor, predictions: torch.Tensor, labels: torch.Tensor) -> None:
         given = {"scores": scores, "predictions": predictions, "labels": labels}
-        for name, value in given.items():
-            if not isinstance(value, torch.Tensor):
-                raise ItemFormatError(
-                    f"{name}: {type(value).__name__}", expected="a torch.Tensor", hint=f"torch.as_tensor({name})"
-                )
+        check_tensors(**given)
         if scores.ndim != 3 or scores.shape != labels.shape or scores.shape != predictions.shape:
             shapes = ", ".join(f"{name} of shape {list(value.shape)}" for name, value in given.items())
             raise ItemFormatError(
@@ -190,7 +186,7 @@ class OpenSetSegmentation(RankedMetric):
                 expected="all of them [B, H, W]",
                 hint="predictions are classes, logits.argmax(dim=1); resize all to the labels' size",
             )
-        if not scores.dtype.is_floating_point:
+        if scores.dtype not in FLOATS:
             raise ItemFormatError(f"scores of {scores.dtype}", expected="floating point, higher is more anomalous")
         last = self.num_classes - 1
         self._check_ids("predictions", predictions, f"classes 0 to {last}", ())
@@ -205,7 +201,7 @@ class OpenSetSegmentation(RankedMetric):
             )
 
     def _check_ids(self, name: str, ids: torch.Tensor, expected: str, marks: tuple[int, ...]) -> None:
-        if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool:
+        if ids.dtype not in INTEGERS:
             raise ItemFormatError(f"{name} of {ids.dtype}", expected=f"integers: {expected}")
         ids = ids.long()
         unknown = (ids < 0) | (ids >= self.num_classes)
@@ -213,7 +209,7 @@ class OpenSetSegmentation(RankedMetric):
             unknown &= ids != mark
         if bool(unknown.any()):
             raise ItemFormatError(
-                f"{name} hold ids {sorted(set(ids[unknown].tolist()))[:8]}",
+                f"{name} hold ids {ids_in(ids[unknown])}",
                 expected=expected,
                 hint="map ids of no class to ignore_index first",
             )

@@ -92,6 +92,33 @@ def merge(summaries: list[Summary]) -> Summary:
     return values[ends], _steps(counts.cumsum(0)[ends] - 1)
 
 
+def split_small(summaries: list[Summary]) -> tuple[list[Summary], list[Summary]]:
+    """Split summaries into large ones and the small ones to merge next.
+
+    Each large one holds more than twice as many values as all smaller ones together, so there are few of them, and the
+    summary that a value is in grows by half whenever it is merged: the work of all merges is proportional to the number
+    of values, times its logarithm at most.
+
+    Returns:
+        The large ones, the largest first; the small ones, at least one.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.metrics.ranked import split_small
+        >>> summaries = [(torch.arange(n).float(), torch.ones(n, dtype=torch.int64)) for n in (2, 100, 1, 5)]
+        >>> large, small = split_small(summaries)
+        >>> [len(values) for values, _ in large], [len(values) for values, _ in small]
+        ([100], [5, 2, 1])
+    """
+    by_size = sorted(summaries, key=lambda summary: len(summary[0]), reverse=True)
+    rest = sum(len(values) for values, _ in by_size)
+    for place, (values, _) in enumerate(by_size):
+        rest -= len(values)
+        if len(values) <= 2 * rest:
+            return by_size[:place], by_size[place:]
+    return by_size[:-1], by_size[-1:]
+
+
 def compact(summary: Summary) -> Summary:
     """Merge neighbours into groups of at most `RELATIVE` of the values above them, represented by their middle value.
 

@@ -11,7 +11,7 @@ import torch
 from poc_aug.errors import ModelError, SchemaError
 from poc_aug.evaluation.anomalies import Frame, evaluate
 from poc_aug.evaluation.closed_set import evaluate_classes
-from poc_aug.evaluation.open_set import instance_figures
+from poc_aug.evaluation.open_set_figures import instance_figures
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.metrics import score_components
 from tests.helpers.evaluation_cases import Brightness, Streets

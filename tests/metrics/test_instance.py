@@ -205,7 +205,6 @@ def test_components_of_a_score_map() -> None:
     assert nothing.scores.shape == (0,)
     infinite = score_components(torch.tensor([[float("inf"), 1.0, -float("inf")]]), -float("inf"))
     assert infinite.scores.tolist() == [float("inf")]
-    assert score_components(torch.zeros(0, 4), 0.5).predicted.shape == (0, 4)
 
 
 FRAME = torch.zeros(2, 3, dtype=torch.long), torch.zeros(0), torch.zeros(2, 3, dtype=torch.long)
@@ -214,15 +213,16 @@ FRAME = torch.zeros(2, 3, dtype=torch.long), torch.zeros(0), torch.zeros(2, 3, d
 @pytest.mark.parametrize(
     ("place", "value", "named"),
     [
-        (0, np.zeros((2, 3)), "predicted: ndarray"),
-        (1, [], "scores: list"),
-        (2, None, "instances: NoneType"),
+        (0, np.zeros((2, 3)), "predicted of type numpy.ndarray"),
+        (1, [], "scores of type list"),
+        (2, None, "instances of type NoneType"),
         (0, torch.zeros(2, 4, dtype=torch.long), r"predicted of shape \[2, 4\]"),
         (0, torch.zeros(2, 3, dtype=torch.bool), r"\[2, 3\] and torch.bool(?s:.*)masks \[N, H, W\]"),
         (0, torch.zeros(2, 2, 3, dtype=torch.bool), r"scores of shape \[0\](?s:.*)for 2 masks"),
         (0, torch.zeros(1, 2, 3, dtype=torch.long), "one frame at a time"),
         (0, torch.zeros(2, 3), "predicted of torch.float32"),
         (0, torch.ones(2, 3, dtype=torch.long), r"predicted hold ids \[1\](?s:.*)0 to 0"),
+        (2, torch.zeros(0, 3, dtype=torch.long), r"instances of shape \[0, 3\]: no element"),
         (1, torch.zeros(1, 1), r"scores of shape \[1, 1\]"),
         (1, torch.zeros(1, dtype=torch.long), "torch.int64"),
         (1, torch.tensor([float("nan")]), "scores hold NaN, 1 of 1"),
@@ -252,9 +252,10 @@ def test_bad_settings_and_score_maps_are_named() -> None:
         with pytest.raises(SettingError, match=named):
             score_components(scores, **options)  # type: ignore[arg-type]
     for bad, named in (
-        (scores.numpy(), "ndarray"),
+        (scores.numpy(), "type numpy.ndarray"),
         (scores[None], r"shape \[1, 2, 3\]"),
         (scores.long(), "torch.int64"),
+        (torch.zeros(0, 4), r"\[0, 4\]: no element"),
         (torch.tensor([[float("nan")]]), "NaN, 1 of 1"),
     ):
         with pytest.raises(ItemFormatError, match=named):

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation, SegmentationCalibration
+from poc_aug.metrics import (
+    AnomalySegmentation,
+    ComponentSegmentation,
+    MisclassificationDetection,
+    SegmentationCalibration,
+)
 from tests.helpers.metric_cases import frames, measured
 
 
@@ -25,6 +30,11 @@ def test_merged_reset_and_pickled() -> None:
         assert torch.equal(one.compute()[name], value)
     copy = pickle.loads(pickle.dumps(one))
     assert torch.equal(copy.compute()["AuPRC"], whole.compute()["AuPRC"])
+    twice = AnomalySegmentation()
+    twice.update(scores[:1], labels[:1])
+    twice.compute()
+    twice.merge_state(other)  # after a computation
+    assert torch.equal(twice.compute()["AuPRC"], whole.compute()["AuPRC"])
     whole.reset()
     whole.update(scores[:1], labels[:1])
     assert float(whole.compute()["AuPRC"]) == measured(scores[:1], labels[:1])["AuPRC"]
@@ -43,8 +53,12 @@ def _rank(rank: int, port: int, results: Any) -> None:
         pixels.update(scores[i : i + 1], labels[i : i + 1])
         components.update(scores[i : i + 1], labels[i : i + 1])
         calibration.update(torch.stack([scores, -scores], dim=1)[i : i + 1], labels[i : i + 1])
+    late = MisclassificationDetection()
+    logits = torch.stack([scores, -scores], dim=1).double()
+    if rank == 0:  # the other process has no update at all, and this one values in float64
+        late.update(logits, labels)
     results.put(
-        [{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration)]
+        [{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration, late)]
     )
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -73,7 +87,11 @@ def test_two_processes_equal_one() -> None:
     pixels.update(scores, labels)
     components.update(scores, labels)
     calibration.update(torch.stack([scores, -scores], dim=1), labels)
-    alone = [{name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration)]
+    late, logits = MisclassificationDetection(), torch.stack([scores, -scores], dim=1).double()
+    late.update(logits, labels)
+    alone = [
+        {name: float(v) for name, v in metric.compute().items()} for metric in (pixels, components, calibration, late)
+    ]
     for figures in (one, other):
         for part, expected in zip(figures, alone, strict=True):
             assert part == pytest.approx(expected, abs=1e-12, nan_ok=True)

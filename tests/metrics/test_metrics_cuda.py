@@ -10,10 +10,16 @@ import torch
 from torch import nn
 
 from poc_aug import losses, scores
+from poc_aug.errors import ItemFormatError
 from poc_aug.evaluation.anomalies import Frame, evaluate
 from poc_aug.evaluation.closed_set import evaluate_classes
 from poc_aug.evaluation.temperature import ClusteredTemperatureScaling, TemperatureScaling
-from poc_aug.metrics import AnomalySegmentation, ComponentSegmentation, SegmentationCalibration
+from poc_aug.metrics import (
+    AnomalySegmentation,
+    ComponentSegmentation,
+    MisclassificationDetection,
+    SegmentationCalibration,
+)
 from poc_aug.seeding import generator
 from tests.helpers.evaluation_cases import Brightness, Streets
 
@@ -50,6 +56,7 @@ METRICS: dict[str, tuple[Callable[[], Any], Callable[[int], tuple[torch.Tensor, 
     "anomaly": (AnomalySegmentation, anomalies),
     "component": (lambda: ComponentSegmentation(0.6), anomalies),
     "calibration": (SegmentationCalibration, known),
+    "misclassification": (MisclassificationDetection, known),
 }
 
 
@@ -71,6 +78,20 @@ def test_metrics_equal_those_of_the_cpu(name: str) -> None:
     here.reset()
     here.update(*data(0))
     for figure, value in there.compute().items():
+        assert float(value) == pytest.approx(float(here.compute()[figure]), abs=1e-5, nan_ok=True), figure
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_two_devices_are_named_and_a_metric_elsewhere_takes_both(name: str) -> None:
+    make, data = METRICS[name]
+    predictions, labels = data(0)
+    with pytest.raises(ItemFormatError, match=r"on cuda:0, labels on cpu"):
+        make().update(predictions.cuda(), labels)
+    there, here = make(), make()  # both on the CPU
+    there.update(predictions.cuda(), labels.cuda())
+    here.update(predictions, labels)
+    for figure, value in there.compute().items():
+        assert value.device.type == "cpu"
         assert float(value) == pytest.approx(float(here.compute()[figure]), abs=1e-5, nan_ok=True), figure
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics import AnomalySegmentation, OpenSetSegmentation, ranked
+from poc_aug.metrics.ranked_metric import PARTS
 from poc_aug.seeding import generator
 from tests.helpers.metric_cases import frames
 
@@ -86,8 +87,8 @@ def test_any_small_maps_equal_the_confusion_matrix(data: st.DataObject) -> None:
     labels = torch.tensor(drawn([*range(classes), OOD, IGNORED]))
     fpr, tpr = data.draw(st.sampled_from([0.0, 0.05, 0.3])), data.draw(st.sampled_from([0.5, 0.95, 1.0]))
     metric = OpenSetSegmentation(classes, tpr=tpr, fpr=fpr)
-    half = size // 2
-    for part in (slice(None, half), slice(half, None)):  # an update without a pixel is one too
+    half = (size + 1) // 2
+    for part in (slice(None, half), slice(half, None))[: min(size, 2)]:
         metric.update(scores[None, None, part], predictions[None, None, part], labels[None, None, part])
     found = figures_of(metric)
     some_known = bool(((labels != OOD) & (labels != IGNORED)).any())
@@ -188,14 +189,24 @@ def test_memory_does_not_grow_with_the_frames() -> None:
     assert held[-1] < 16 * int((labels == 0).sum()) / 2
 
 
+def test_an_update_does_not_go_through_all_before_it() -> None:
+    scores, predictions, labels = case(6, (1, 8, 8), 1)
+    metric = OpenSetSegmentation(1)
+    for i in range(400):
+        metric.update(scores + i, predictions, labels)
+    assert len(metric.right_0_values) <= PARTS + 1 < 400 / 4  # what each update looks through
+    assert sum(int(counts.sum()) for counts in metric.right_0_counts) == 400 * int((labels == 0).sum())
+
+
 MAPS = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, 2, 2, dtype=torch.long)
 
 
 @pytest.mark.parametrize(
     ("place", "value", "named"),
     [
-        (0, MAPS[0].numpy(), "scores: ndarray"),
-        (1, [[[0, 0], [0, 0]]], "predictions: list"),
+        (0, MAPS[0].numpy(), "scores of type numpy.ndarray"),
+        (1, [[[0, 0], [0, 0]]], "predictions of type list"),
+        (2, torch.zeros(0, 2, 2, dtype=torch.long), r"labels of shape \[0, 2, 2\]: no element"),
         (0, torch.zeros(2, 2), r"scores of shape \[2, 2\]"),
         (1, torch.zeros(1, 2, 3, dtype=torch.long), r"predictions of shape \[1, 2, 3\]"),
         (0, MAPS[1], "scores of torch.int64"),

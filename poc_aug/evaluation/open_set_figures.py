@@ -32,7 +32,7 @@ class OpenSetFigures:
 
     Example:
         >>> import torch
-        >>> from poc_aug.evaluation.open_set import OpenSetFigures
+        >>> from poc_aug.evaluation.open_set_figures import OpenSetFigures
         >>> from poc_aug.labels.schema import LabelSchema
         >>> schema = LabelSchema("animals", {"road": 3, "animal": 7}, ood=("animal",))
         >>> figures = OpenSetFigures(schema, ("sky", "road"), ("energy",))
@@ -101,7 +101,7 @@ def instance_figures(
 
     Example:
         >>> import torch
-        >>> from poc_aug.evaluation.open_set import instance_figures
+        >>> from poc_aug.evaluation.open_set_figures import instance_figures
         >>> labels = torch.zeros(8, 16, dtype=torch.uint8)
         >>> labels[2:6, 3:8] = 1
         >>> instance_figures([(labels.float(), labels)], 0.5)
