@@ -1,4 +1,4 @@
-"""Records of a stranger, whose hashes fit: all that is wrong is a `RecordError`, before anything is allocated."""
+"""Records of a stranger, whose hashes fit: whatever is wrong is a `RecordError`, before anything is allocated."""
 
 from __future__ import annotations
 

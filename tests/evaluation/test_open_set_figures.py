@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from poc_aug.errors import ModelError, SchemaError
 from poc_aug.evaluation.anomalies import Frame, evaluate
@@ -136,5 +137,5 @@ def test_ood_classes_may_have_several_names() -> None:
     schema = LabelSchema("zoo", {"road": 0, "cow": 5, "dog": 6}, ood=("cow", "dog"))
     labels = torch.tensor([[0, 0, 5, 6, 255]], dtype=torch.uint8)
     image = torch.tensor([[[255, 255, 90, 90, 0]], [[0, 0, 90, 90, 0]], [[0, 0, 90, 90, 0]]], dtype=torch.uint8)
-    result = evaluate(torch.nn.Identity(), [(image, labels)], classes=["road"], schema=schema)
+    result = evaluate(torch.nn.Identity(), cast(Dataset[Any], [(image, labels)]), classes=["road"], schema=schema)
     assert result.scores["msp"].open_set == {"open-IoU TPR95": 1, "open-IoU FPR5": 1, "closed-set mIoU": 1}

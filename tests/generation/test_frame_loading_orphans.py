@@ -21,7 +21,7 @@ _BOUND_S = 250.0
 def load(pids: Any, go_on: Any) -> None:
     begin = frame_loading._begin_worker
 
-    def begin_late(parent: int, worker: int) -> None:
+    def begin_late(parent: int | None, worker: int) -> None:
         pids.put(os.getpid())
         go_on.wait()
         begin(parent, worker)

@@ -250,7 +250,7 @@ def test_bad_settings_and_score_maps_are_named() -> None:
         ({"threshold": 0.5, "by": "sum"}, "by='sum'"),
     ):
         with pytest.raises(SettingError, match=named):
-            score_components(scores, **options)  # type: ignore[arg-type]
+            score_components(scores, **options)
     for bad, named in (
         (scores.numpy(), "type numpy.ndarray"),
         (scores[None], r"shape \[1, 2, 3\]"),

@@ -122,8 +122,8 @@ def test_dtypes_and_odd_sizes(shape: tuple[int, int, int], dtype: torch.dtype, i
     scores = scores.to(dtype)
     metric = OpenSetSegmentation(5)
     metric.update(scores.requires_grad_(), predictions.to(ids), labels.to(ids))
-    arrays = (part.detach().flatten() for part in (scores.double(), predictions, labels))
-    expected = by_definition(*(part.numpy() for part in arrays), 5)
+    flat, predicted, known = (part.detach().flatten().numpy() for part in (scores.double(), predictions, labels))
+    expected = by_definition(flat, predicted, known, 5)
     assert figures_of(metric) == pytest.approx(expected, abs=1e-12)
 
 
@@ -260,7 +260,8 @@ def test_real_score_maps_equal_the_confusion_matrix(real_data: Path) -> None:
         nothing = np.zeros_like(labels)
         metric.update(*(torch.from_numpy(part)[None] for part in (scores, nothing, labels)))
         pooled.append((scores.ravel().astype(np.float64), nothing.ravel(), labels.ravel()))
-    expected = by_definition(*(np.concatenate(parts) for parts in zip(*pooled, strict=True)), 1)
+    flat, predicted, known = (np.concatenate(parts) for parts in zip(*pooled, strict=True))
+    expected = by_definition(flat, predicted, known, 1)
     found = figures_of(metric)
     assert found == pytest.approx(expected, abs=1e-12)
     assert found["closed_IoU"] == 1

@@ -91,7 +91,8 @@ def test_real_score_maps_equal_the_definition(real_data: Path) -> None:
             scores, labels = stored["score"][::4, ::4], stored["label"][::4, ::4]
         metric.update(torch.from_numpy(scores)[None], torch.from_numpy(labels)[None])
         pooled.append((scores.ravel().astype(np.float64), labels.ravel().astype(np.int64)))
-    rate, threshold = by_definition(*(np.concatenate(parts) for parts in zip(*pooled, strict=True)))
+    every_score, every_label = (np.concatenate(parts) for parts in zip(*pooled, strict=True))
+    rate, threshold = by_definition(every_score, every_label)
     figures = metric.compute()
     assert 0 < rate < 1
     assert (float(figures["TPR5"]), float(figures["TPR5_threshold"])) == pytest.approx((rate, threshold), abs=1e-12)
