@@ -81,8 +81,8 @@ def recipe_names(recipe: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[s
         parts = [parts] if isinstance(parts, str) else parts
         if not isinstance(parts, list | tuple) or not all(isinstance(text, str) for text in (name, *parts)):
             raise _wrong("an object of its recipe", spec, "a name, or a mapping with a name and the names of its parts")
-        objects.add(name)
-        classes.update(parts)
+        objects.add(str(name))
+        classes.update(map(str, parts))
     return frozenset(objects), frozenset(classes)
 
 

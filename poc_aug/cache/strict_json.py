@@ -87,4 +87,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
-_scan = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).scan_once
+_DECODER: Any = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+_scan = _DECODER.scan_once  # what `JSONDecoder.raw_decode` calls
