@@ -15,7 +15,8 @@ import lmdb
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import Manifest
 from poc_aug.cache.manifest_checks import recipe_names
-from poc_aug.cache.record import RecordError, check_canonical, decode_record, record_hash, record_name
+from poc_aug.cache.record import check_canonical, decode_record, record_hash, record_name
+from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import read_meta, structure_problems

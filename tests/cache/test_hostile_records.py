@@ -16,14 +16,14 @@ import zstandard
 from typer.testing import CliRunner
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record
-from poc_aug.cache.record import RecordError, decode_record
-from poc_aug.cache.record_header import MAX_HEADER_NBYTES
+from poc_aug.cache.record import decode_record
+from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError
 from poc_aug.cli.main import cli
 from poc_aug.errors import CacheCorruptError, CacheError, CacheFormatError, PocAugError
 from poc_aug.types import Variant
 from tests.fuzz.mutations import CLASSES, bombs, sealed
-from tests.fuzz.records import write_cache
 from tests.helpers.cache_cases import in_child, make_cache, make_insertion
+from tests.helpers.stranger_cache import write_cache
 
 Header = dict[str, Any]
 DIGEST = struct.pack("<II", 64, 48) + bytes(768)
