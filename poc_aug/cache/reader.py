@@ -16,7 +16,8 @@ from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.opening import check_opening, check_still_there
-from poc_aug.cache.record import RecordError, decode_record, record_name
+from poc_aug.cache.record import decode_record, record_name
+from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import read_error, read_meta, shard_paths
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards

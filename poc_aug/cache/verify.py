@@ -15,7 +15,8 @@ import lmdb
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import Manifest
 from poc_aug.cache.manifest_checks import recipe_names
-from poc_aug.cache.record import RecordError, check_canonical, decode_record, record_hash, record_name
+from poc_aug.cache.record import check_canonical, decode_record, record_hash, record_name
+from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import read_meta, structure_problems
@@ -101,10 +102,16 @@ def verify_shards(
         if not faults:
             sound.append(shard)
 
-    total = sum(_count(shard) for shard in sound)
+    counts: dict[Environment, int] = {}
+    for shard in sound:
+        try:
+            counts[shard] = _count(shard)
+        except lmdb.Error as error:  # such as a map that is larger than memory can be
+            problems.append(Problem(shard.path.name, None, None, f"cannot be opened: {error}"))
+    total = sum(counts.values())
     hashes: dict[tuple[str, int], tuple[str, bytes]] = {}
     done = 0
-    for shard in sound:
+    for shard in counts:
         try:
             for name in lmdb_keys(shard):
                 problem, record = _check(shard, name, manifest)

@@ -20,7 +20,8 @@ from poc_aug.cache.cache_path import absolute_path, has_manifest
 from poc_aug.cache.lock import FileLock
 from poc_aug.cache.manifest import Manifest, fsync_directory
 from poc_aug.cache.reader import Cache
-from poc_aug.cache.record import RecordError, decode_record, encode_record, same_variant
+from poc_aug.cache.record import decode_record, encode_record, same_variant
+from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheNotFoundError

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from poc_aug.cache import codec as codecs
 from poc_aug.cache.codec import Codec
-from poc_aug.cache.record import RecordError, decode_record, encode_record, record_name, same_variant
+from poc_aug.cache.record import decode_record, encode_record, record_name, same_variant
+from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.errors import CacheError
 from poc_aug.types import Insertion, Rejection, Variant

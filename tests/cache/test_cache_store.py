@@ -90,7 +90,8 @@ LONG = ["k" * 511, "k" * 512, "x" * 3000, "日本/" * 300 + "é.png", "日本/" 
 
 
 def test_long_and_strange_keys(tmp_path: Path) -> None:
-    variants = [Variant(key, 1, b"", (make_insertion(i),)) for i, key in enumerate(LONG)]
+    digest = make_variant(0).digest
+    variants = [Variant(key, 1, digest, (make_insertion(i),)) for i, key in enumerate(LONG)]
     with CacheWriter(tmp_path / "a.cache", make_manifest()) as writer:
         assert writer.put_many(variants) == len(LONG)
         assert writer.done() == {(key, 1) for key in LONG}

@@ -16,14 +16,14 @@ import zstandard
 from typer.testing import CliRunner
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record
-from poc_aug.cache.record import RecordError, decode_record
-from poc_aug.cache.record_header import MAX_HEADER_NBYTES
+from poc_aug.cache.record import decode_record
+from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError
 from poc_aug.cli.main import cli
 from poc_aug.errors import CacheCorruptError, CacheError, CacheFormatError, PocAugError
 from poc_aug.types import Variant
 from tests.fuzz.mutations import CLASSES, bombs, sealed
-from tests.fuzz.records import write_cache
 from tests.helpers.cache_cases import in_child, make_cache, make_insertion
+from tests.helpers.stranger_cache import write_cache
 
 Header = dict[str, Any]
 DIGEST = struct.pack("<II", 64, 48) + bytes(768)
@@ -287,3 +287,16 @@ def test_well_formed_caches_stay_readable(tmp_path: Path) -> None:
         got = cache.get("any", 0)
     assert got is not None
     assert torch.equal(got.insertions[0].patch, INSERTION.patch)
+
+
+def test_verify_names_a_shard_whose_map_is_larger_than_memory_can_be(tmp_path: Path) -> None:
+    path = make_cache(tmp_path / "a.cache", 2)
+    shard = path / "shards" / "local-0.lmdb"
+    data = bytearray(shard.read_bytes())
+    for page in (0, 4096):
+        struct.pack_into("<Q", data, page + 16 + 16, 2**62)  # the map's size, in both meta pages
+    shard.write_bytes(data)
+    with Cache.open(path) as cache:
+        assert ["cannot be opened" in problem.problem for problem in cache.verify().problems] == [True]
+        with pytest.raises(CacheCorruptError, match="cannot be listed"):
+            len(cache)

@@ -159,6 +159,12 @@ def well_formed(rng: random.Random, key: str) -> tuple[dict[str, Any], list[byte
     return header, list(template.blobs)
 
 
+def sealed_template(number: int, key: str) -> bytes:
+    """A well-formed record."""
+    template = templates()[number % len(templates())]
+    return sealed(_text(json.loads(template.text) | {"key": key}), b"".join(template.blobs))
+
+
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Every place in a JSON value, as its owner and its name or number there."""
     names = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poc_aug.cache.record import decode_record
-from tests.fuzz import mutations, records
+from tests.fuzz import children, mutations, outcome, records
 from tests.fuzz.mutations import CLASSES, Template, mutated, templates
 from tests.fuzz.records import fuzz_records
 
@@ -15,13 +15,13 @@ RECORDS = 4000
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_mutated_record_leaves_the_family(seed: int) -> None:
-    outcome = fuzz_records(RECORDS, seed)
-    assert not outcome.failures, "\n".join(outcome.failures)
-    counts = outcome.counts
+    done = fuzz_records(RECORDS, seed)
+    assert not done.failures, "\n".join(done.failures)
+    counts = done.counts
     assert counts["refused"] + counts["decoded"] == RECORDS
     assert min(counts["refused"], counts["decoded"]) > RECORDS / 10  # neither all sound nor all broken
     assert min(counts["read"], counts["refused on reading"]) > 10
-    assert outcome.peak_nbytes < records.MOST_BYTES
+    assert done.peak_nbytes < children.MOST_BYTES
 
 
 def test_records_of_every_form_are_mutated() -> None:
@@ -65,11 +65,11 @@ def test_a_crash_a_hang_and_an_error_are_counted(monkeypatch: pytest.MonkeyPatch
     made = {3: b"crash", 5: b"hang", 205: b"error"}
     monkeypatch.setattr(records, "decode_record", decode)
     monkeypatch.setattr(records, "mutated", lambda seed, number, key="": ("mutation", made.get(number, b"")))
-    monkeypatch.setattr(records, "MOST_CPU_S", 0.2)
-    outcome = fuzz_records(210, 1, read_every=0)
-    assert outcome.counts["crashed"] == 2
-    assert outcome.counts["escaped"] == 1
-    found = "\n".join(outcome.failures)
-    assert f"record 3 of seed 1: the process ended with {-signal.SIGSEGV}" in found
-    assert f"record 5 of seed 1: the process ended with {-signal.SIGPROF}" in found
+    monkeypatch.setattr(outcome, "MOST_CPU_S", 0.2)
+    done = fuzz_records(210, 1, read_every=0)
+    assert done.counts["crashed"] == 2
+    assert done.counts["escaped"] == 1
+    found = "\n".join(done.failures)
+    assert f"case 3 of seed 1: the process ended with {-signal.SIGSEGV}" in found
+    assert f"case 5 of seed 1: the process ended with {-signal.SIGPROF}" in found
     assert "record 205 of seed 1, mutation: KeyError: 'digest'" in found

@@ -61,7 +61,7 @@ def make_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
     return Variant(
         key=f"street/{number // 3:04d}",
         index=number % 3,
-        digest=struct.pack("<II", 64, 64) + bytes([number % 256] * 768),  # that of a frame of one colour
+        digest=struct.pack("<II", 512, 512) + bytes([number % 256] * 768),  # that of a frame of one colour
         insertions=tuple(make_insertion(number + i, size_hw, **forms[number % 5]) for i in range(number % 4 % 3)),
         rejections=(Rejection("not detected", "gnu", 1, "score 0.1"),) if number % 4 == 0 else (),
     )
