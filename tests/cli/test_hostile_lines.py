@@ -1,6 +1,6 @@
 """No command line ends in a traceback: every option of every command with values that nobody should give.
 
-The lines are made from the declarations of the commands. Here at least 400 of them run; ``POC_AUG_HOSTILE=all`` runs all.
+The lines are made from the declarations of the commands. At least 400 run here; ``POC_AUG_HOSTILE=all`` runs all.
 """
 
 from __future__ import annotations
