@@ -102,7 +102,7 @@ def test_keys_of_a_cache(key: Any, cache_path: Path) -> None:
 
 def test_ids_that_no_label_map_can_hold() -> None:
     for make in (lambda: OodLabels(2**63), lambda: NewClassLabels({"cat": -(2**63) - 1}), lambda: OodLabels("9")):  # type: ignore[arg-type]
-        with pytest.raises(LabelPolicyError, match="ood_id=|ids"):
+        with pytest.raises(LabelPolicyError, match=r"ood_id=|ids"):
             make()
 
 
