@@ -72,7 +72,7 @@ class Child:
         except EOFError:
             self._process.join()
             if self._process.exitcode:
-                number = self._at.value
+                number = int(self._at.value)
                 self.outcome.counts["crashed"] += 1
                 self.outcome.failures.append(
                     f"case {number} of seed {self.seed}: the process ended with {self._process.exitcode} "

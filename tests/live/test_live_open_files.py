@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import multiprocessing
 import gc
+import multiprocessing
 import os
 import resource
 import signal
