@@ -24,7 +24,7 @@ _BOUND_S = 250.0
 def load(pids: Any, go_on: Any) -> None:
     begin = frame_loading._begin_worker
 
-    def begin_late(parent: int, worker: int) -> None:
+    def begin_late(parent: int | None, worker: int) -> None:
         pids.put(os.getpid())
         go_on.wait()
         begin(parent, worker)
@@ -57,7 +57,7 @@ def test_a_receiver_that_goes_away_causes_no_traceback(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "excepthook", lambda kind, *_: printed.append(kind))
     quiet_when_left()
     read, write = os.pipe()
-    shared = DupFd(read)
+    shared: Any = DupFd(read)
     for _ in range(3):
         with socket.socket(socket.AF_UNIX) as leaving:
             leaving.connect(shared._id[0])
