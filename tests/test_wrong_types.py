@@ -15,6 +15,7 @@ from poc_aug.errors import LabelPolicyError, PocAugError, SampleReadError, Setti
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.policies import NewClassLabels, OodLabels
 from tests.helpers.fakes import Frames
+from tests.helpers.hostile_callables import Stop
 from tests.helpers.warming_cases import pipeline
 
 TRANSFORMS: Any = {"transforms": lambda image, labels: (image, labels)}
@@ -107,12 +108,23 @@ def test_ids_that_no_label_map_can_hold() -> None:
 
 
 class Leaving(Frames):
-    """A dataset that ends the process on its second sample."""
+    """A dataset that ends the process on its second sample, or panics as compiled packages do."""
+
+    error: BaseException = SystemExit(0)
 
     def __getitem__(self, index: int) -> Any:
         if index == 1:
-            raise SystemExit(0)
+            raise self.error
         return super().__getitem__(index)
+
+
+class Panicking(Leaving):
+    error = Stop("panic")
+
+
+def test_a_sample_that_panics_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SampleReadError, match=r"'frame-001'.*Stop: panic"):
+        warm_cache(Panicking(3), tmp_path / "a.cache", pipeline(), num_variants=1, workers=0)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -62,9 +62,11 @@ class FrameDataset(Dataset[Any]):
             if self.calibrations is not None:
                 sample = replace(sample, calibration=self.calibrations.of(number))
             return sample
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice: also
-            # sys.exit, which would end a loader process without a word.
+            # sys.exit, which would end a loader process without a word, and the panics of compiled packages.
             return UnreadableSample.of(key, error)
 
 

@@ -21,7 +21,7 @@ class UnreadableSample:
     command: str = ""
 
     @classmethod
-    def of(cls, key: str, error: Exception | SystemExit) -> UnreadableSample:
+    def of(cls, key: str, error: BaseException) -> UnreadableSample:
         """What is reported of an error."""
         kind = type(error).__name__
         if isinstance(error, PocAugError):
