@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from poc_aug import Cache, OodLabels, POCAugmentedDataset
 from poc_aug.cache import decode_record
@@ -17,7 +18,7 @@ from tests.fuzz.outcome import Outcome, watched
 from tests.helpers.stranger_cache import write_cache
 
 
-class Frames:
+class Frames(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """A dataset of one frame under many keys."""
 
     def __init__(self, keys: list[str]) -> None:
