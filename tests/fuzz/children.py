@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -58,7 +59,7 @@ class Child:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")
-        self._at = context.Value(ctypes.c_longlong, -1, lock=False)
+        self._at: Any = context.Value(ctypes.c_longlong, -1, lock=False)
         self.pipe, sender = context.Pipe(duplex=False)
         arguments = (self._case, self.seed, self.chunks, self._at, sender)
         self._process = context.Process(target=_work, args=arguments)
@@ -72,7 +73,7 @@ class Child:
         except EOFError:
             self._process.join()
             if self._process.exitcode:
-                number = int(self._at.value)
+                number: int = self._at.value
                 self.outcome.counts["crashed"] += 1
                 self.outcome.failures.append(
                     f"case {number} of seed {self.seed}: the process ended with {self._process.exitcode} "

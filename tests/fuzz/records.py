@@ -19,7 +19,7 @@ from tests.fuzz.outcome import Outcome, watched
 from tests.helpers.stranger_cache import write_cache
 
 
-class Frames:
+class Frames(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """A dataset of one frame under many keys."""
 
     def __init__(self, keys: list[str]) -> None:
