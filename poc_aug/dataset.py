@@ -31,7 +31,7 @@ from poc_aug.reading.compose_opacity import covered
 from poc_aug.reading.label_writer import LabelWriter
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.reading.outcomes import Ledger
-from poc_aug.reading.parameters import OnMiss, Shown, check_against_cache, check_parameters
+from poc_aug.reading.parameters import OnMiss, Shown, check_against_cache, check_epoch, check_parameters
 from poc_aug.reading.reading_statistics import ReadingStatistics
 from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
 from poc_aug.reading.schedule import Schedule
@@ -105,7 +105,7 @@ class POCAugmentedDataset(Dataset[Any]):
             that does not fit the labels' dtype.
         SchemaError: when reading: labels hold ids that the schema does not know, or show other classes than when the
             cache was made, so that it is not their schema; or they are not class ids but instances or depth.
-        SettingError: a parameter out of its range.
+        SettingError: a parameter of another type, or out of its range.
         TransformError: ``transforms`` would transform images alone, or fill labels with an object's id; one in ``base``
             interpolates label ids; when reading: it returned ids that it was not given and that are neither ignore nor
             fill ids.
@@ -156,16 +156,29 @@ class POCAugmentedDataset(Dataset[Any]):
     ) -> None:
         misses_allowed = on_miss is not None
         on_miss = on_miss if on_miss is not None else "original" if pipeline is None else "generate"
-        check_parameters(pipeline=pipeline, live=live, variants=variants, variant=variant, on_miss=on_miss, p=p)
+        check_parameters(
+            base=base,
+            cache=cache,
+            pipeline=pipeline,
+            live=live,
+            variants=variants,
+            variant=variant,
+            on_miss=on_miss,
+            p=p,
+            adapt=adapt,
+            sigma_px=sigma_px,
+            seed=seed,
+            transforms=transforms,
+        )
         check_redraw(redraw)
         check_base_transforms(base)
         self.base = base
         self.label_policy = label_policy if label_policy is not None else OodLabels()
-        self.p = p if p is not None else 1.0 if variants == "all" else 0.5
+        self.p = float(p) if p is not None else 1.0 if variants == "all" else 0.5
         self.variants = variants
         self.variant = None if variant is None else operator.index(variant)
         self.on_miss: OnMiss = on_miss
-        self.sigma_px = sigma_px
+        self.sigma_px = float(sigma_px)
         self.seed = operator.index(seed)
         self.adapt = adapt
         # Of the base's labels: a policy may change what is returned.
@@ -263,7 +276,11 @@ class POCAugmentedDataset(Dataset[Any]):
         Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
 
         With ``redraw="read"`` items continue at the draw of this number at least: call it when a training is resumed.
+
+        Raises:
+            SettingError: not an integer, or a negative one.
         """
+        epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self._log_epoch()
         self._epoch.values[0] = epoch

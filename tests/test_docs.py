@@ -163,7 +163,7 @@ def test_options_exist(page: Path) -> None:
         for folder in ("examples", "benchmarks")
         for path in (ROOT / folder).glob("*.py")
     )
-    known = set().union(*COMMANDS.values()) | set(_OPTION.findall(scripts)) | {"--fix"}
+    known = set().union(*COMMANDS.values()) | set(_OPTION.findall(scripts)) | {"--fix", "--help"}
     for span in _SPAN.findall(prose(page)):
         if not span.startswith(("git ", "pip ")):
             assert set(_OPTION.findall(span)) <= known, span

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from poc_aug.cache.cache_path import has_manifest
-from poc_aug.cache.lock import directory_lock, is_locked
+from poc_aug.cache.lock import FileLock, directory_lock, is_locked
 from poc_aug.cache.manifest import TEMPORARY_MANIFEST, Manifest
-from poc_aug.cache.shard import SHARDS, check_shard, shard_paths
-from poc_aug.errors import CacheDatasetMismatchError, CacheError, CacheFormatError, CacheMismatchError
+from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, check_shard, shard_paths
+from poc_aug.errors import CacheBusyError, CacheDatasetMismatchError, CacheError, CacheFormatError, CacheMismatchError
 from poc_aug.files.stray_files import is_litter
 
 REJECTED = "rejected"
@@ -77,20 +77,25 @@ def begun_cache(path: Path, manifest: Manifest) -> Iterator[Manifest]:
         yield manifest
 
 
-def remove_stray_manifests(path: Path) -> None:
-    """Remove the temporary manifests that killed runs left; a cache without any, or a read-only one, stays as it is.
+def remove_left_overs(path: Path) -> None:
+    """Remove temporary manifests and compact copies that killed runs left; a read-only cache stays as it is.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     (Path(folder) / ".manifest.json.4711").touch()
-        ...     remove_stray_manifests(Path(folder))
+        ...     remove_left_overs(Path(folder))
         ...     list(Path(folder).iterdir())
         []
     """
     if any(path.glob(f"{TEMPORARY_MANIFEST}*")):
         with directory_lock(path):
             _remove_temporary(path)
+    for copy in (path / SHARDS).glob(f".*{COMPACT_SUFFIX}"):
+        with suppress(OSError, CacheBusyError):  # read-only, or its writer makes it at this moment
+            lock = FileLock(copy.with_name(copy.name[1 : -len(COMPACT_SUFFIX)] + ".lock"))
+            copy.unlink(missing_ok=True)
+            lock.release()
 
 
 def _is_unused(path: Path) -> bool:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import lmdb
 
@@ -21,7 +21,7 @@ from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import read_error, read_meta, shard_paths
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
-from poc_aug.errors import CacheCorruptError, CacheError
+from poc_aug.errors import CacheCorruptError, CacheError, SettingError
 from poc_aug.types import Variant
 
 _Decoded = TypeVar("_Decoded")
@@ -85,6 +85,7 @@ class Cache:
         """Read one variant; ``None`` if it is not stored. A 100×100 px insertion takes about 0.3 ms.
 
         Raises:
+            SettingError: a key that is not a string, or a variant that is not an integer.
             CacheCorruptError: the record's hash does not fit, it is another record, or it holds what no writer writes.
         """
         return self._read(key, variant, lambda data: decode_record(data, key, variant, self._classes))
@@ -93,8 +94,9 @@ class Cache:
         """As `get`, but also finds records stored since the cache was listed; takes one lookup per shard.
 
         Raises:
-            CacheCorruptError: as `get`.
+            SettingError, CacheCorruptError: as `get`.
         """
+        _check_name(key, variant)
         if variant not in self._listing().get(key, {}):
             with registry.exclusive():
                 self._find(key, variant)
@@ -104,7 +106,7 @@ class Cache:
         """The record's bytes with their hash checked, not decoded; ``None`` if it is not stored.
 
         Raises:
-            CacheCorruptError: as `get`.
+            SettingError, CacheCorruptError: as `get`.
         """
 
         def checked(data: bytes) -> bytes:
@@ -114,7 +116,12 @@ class Cache:
         return self._read(key, variant, checked)
 
     def variants(self, key: str) -> tuple[int, ...]:
-        """Stored variant indices of a sample, sorted, including those that hold only rejections."""
+        """Stored variant indices of a sample, sorted, including those that hold only rejections.
+
+        Raises:
+            SettingError: a key that is not a string.
+        """
+        _check_name(key)
         return tuple(sorted(self._listing().get(key, ())))
 
     def keys(self) -> list[str]:
@@ -132,7 +139,7 @@ class Cache:
         return self.items()
 
     def __contains__(self, item: object) -> bool:
-        if not (isinstance(item, tuple) and len(item) == 2):
+        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
             return False
         return item[1] in self._listing().get(item[0], ())
 
@@ -268,6 +275,7 @@ class Cache:
                 return
 
     def _read(self, key: str, variant: int, decode: Callable[[bytes], _Decoded]) -> _Decoded | None:
+        _check_name(key, variant)
         number = self._listing().get(key, {}).get(variant)
         if number is None:
             return None
@@ -293,6 +301,15 @@ class Cache:
             hint=f"list all damage with `poc-aug verify {self.path}`, then copy the shard again, or delete it and run "
             "the same warm_cache command: only its records are made again",
         )
+
+
+def _check_name(key: object, variant: object = 0) -> None:
+    if not isinstance(key, str):
+        raise SettingError(
+            f"key={key!r}", expected="the key of a sample, a string", hint="Cache.keys() lists those that are stored"
+        )
+    if not isinstance(variant, SupportsIndex):
+        raise SettingError(f"variant={variant!r}", expected="the number of a variant, from 0")
 
 
 def _release_all(shards: list[registry.Environment]) -> None:

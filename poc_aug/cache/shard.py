@@ -19,6 +19,7 @@ from poc_aug.files.stray_files import is_stray
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"
+COMPACT_SUFFIX = ".compact"
 
 # mdb.c (LMDB 0.9, 64 bit): a 16 byte page header, then MDB_meta: magic, version, address, map size, two MDB_db of
 # 48 bytes (the first one's md_pad is the page size), last page, transaction.

@@ -23,7 +23,7 @@ from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
-from poc_aug.cache.shard import SHARDS, SUFFIX, is_blank
+from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, SUFFIX, is_blank
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheNotFoundError
 from poc_aug.files.outputs import unwritable
 from poc_aug.types import Variant
@@ -228,7 +228,7 @@ class CacheWriter:
 
     @property
     def _compact_file(self) -> Path:
-        return self._file.with_name(f".{self.writer}.compact")
+        return self._file.with_name(f".{self.writer}{COMPACT_SUFFIX}")
 
     def _seal(self, env: lmdb.Environment) -> None:
         stat = env.stat()

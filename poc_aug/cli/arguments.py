@@ -152,9 +152,9 @@ def run_own(call: Callable[[], Any], doing: str, kind: type[PocAugError] = Datas
     """
     try:
         return call()
-    except PocAugError:
+    except (PocAugError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # also the panics of compiled packages
         why = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
         raise kind(f"{doing} failed: {why or f'{type(error).__name__}: {error}'}", hint=hint) from error
 

@@ -36,6 +36,10 @@ def reliability_command(
 
     if label and out is None:
         raise SettingError("--label without --out", expected="a folder for the plot that it labels: --out report")
+    try:
+        label.encode()
+    except UnicodeEncodeError as error:
+        raise SettingError(f"--label {label!a}", expected="text in UTF-8, such as mIoU") from error
     if out is not None:
         check_outputs(out, "reliability.json", "reliability.png")
     with progress(console, "resamples"):

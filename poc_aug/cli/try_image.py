@@ -17,6 +17,7 @@ from poc_aug.cli.build_pipeline import build_pipeline
 from poc_aug.cli.console import console
 from poc_aug.cli.object_choice import ObjectChoice
 from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import json_values
 from poc_aug.cli.try_options import TryOptions
 from poc_aug.cli.unused_options import check_camera_used, check_fields, check_reached
 from poc_aug.environment import write_json
@@ -89,7 +90,7 @@ def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
         "statistics": traced.statistics.to_dict(),
         "seconds": {"load": round(loaded - started, 2), "run": round(done - loaded, 2)},
     }
-    write_json(out / "report.json", report)
+    write_json(out / "report.json", json_values(report))  # a model's boxes and scores may be NaN
     reported.update(report, out=out, accepted=bool(traced.variant.insertions))
     _print(traced, out, done - loaded)
     return bool(traced.variant.insertions)

@@ -30,11 +30,16 @@ def make_folder(path: str | Path) -> Path:
         True
     """
     folder = Path(path)
+    _make(folder, folder)
+    return folder
+
+
+def _make(folder: Path, for_what: Path) -> None:
+    """Make a folder; the error names what it is for."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _error(folder, folder, error) from error
-    return folder
+        raise _error(for_what, folder, error) from error
 
 
 def check_outputs(folder: str | Path, *names: str) -> Path:
@@ -53,7 +58,8 @@ def check_outputs(folder: str | Path, *names: str) -> Path:
         Expected: the path of a file
         Next step: give another path, or remove what is in its way
     """
-    made = make_folder(folder)
+    made = Path(folder)
+    _make(made, made / names[0] if names else made)
     for path in (made / name for name in names):
         with writing(path):
             try:

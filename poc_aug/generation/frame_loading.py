@@ -6,9 +6,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -59,8 +62,11 @@ class FrameDataset(Dataset[Any]):
             if self.calibrations is not None:
                 sample = replace(sample, calibration=self.calibrations.of(number))
             return sample
-        except Exception as error:
-            # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice: also
+            # sys.exit, which would end a loader process without a word, and the panics of compiled packages.
             return UnreadableSample.of(key, error)
 
 
@@ -68,8 +74,34 @@ def _begin_worker(parent: int | None, worker: int) -> None:
     """Prepare a loader process; end it if its parent was killed before torch watches for that: it would stay."""
     # Ctrl-C reaches every process of the terminal: it is for the main one, which ends the loader's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    quiet_when_left()
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def quiet_when_left() -> None:
+    """Print no traceback if the process that receives tensors closes its end, as it does at Ctrl-C.
+
+    The thread that serves them (``multiprocessing.resource_sharer``) gives what it catches to ``sys.excepthook``.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, EOFError | ConnectionError | multiprocessing.AuthenticationError):
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits until the loader processes are started: they begin with it blocked, until they ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | UnreadableSample]:
@@ -96,7 +128,8 @@ def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | Unreada
         generator=torch.Generator().manual_seed(0),
     )
     try:
-        return iter(loader)
+        with _interrupts_later() if workers else nullcontext():
+            return iter(loader)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if workers == 0:
             raise

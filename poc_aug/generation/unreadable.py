@@ -21,11 +21,13 @@ class UnreadableSample:
     command: str = ""
 
     @classmethod
-    def of(cls, key: str, error: Exception) -> UnreadableSample:
+    def of(cls, key: str, error: BaseException) -> UnreadableSample:
         """What is reported of an error."""
         kind = type(error).__name__
         if isinstance(error, PocAugError):
             return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
+        if isinstance(error, SystemExit):
+            return cls(key, f"{kind}: it called sys.exit({error.code!r})", "a dataset that returns items or raises")
         return cls(key, f"{kind}: {error}")
 
     def to_error(self) -> SampleReadError:

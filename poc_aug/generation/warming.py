@@ -11,7 +11,7 @@ from typing import Any, get_args
 from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, has_manifest
-from poc_aug.cache.beginning import remove_stray_manifests
+from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
@@ -145,7 +145,7 @@ def warm_cache(
     before = [(names[number], index) for number in wanted for index in range(num_variants)]
     before = [name for name in before if name in present]
     if before and not numbers:
-        remove_stray_manifests(Path(cache))
+        remove_left_overs(Path(cache))
         report.count_before(_read(cache, before))
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only

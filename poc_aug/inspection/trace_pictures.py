@@ -146,10 +146,18 @@ def _masks(image: torch.Tensor, masks_per_text: Sequence[Masks]) -> Image.Image:
 def _detections(image: torch.Tensor, masks_per_text: Sequence[Masks], texts: Sequence[str]) -> Image.Image:
     picture = to_pil(image)
     for number, (masks, text) in enumerate(zip(masks_per_text, texts, strict=True)):
-        boxes = [(int(y0), int(x0), int(y1 - y0), int(x1 - x0)) for x0, y0, x1, y1 in masks.boxes_xyxy.tolist()]
+        boxes = [_whole_pixels(box, picture.size) for box in masks.boxes_xyxy.tolist()]
         names = [f"{text} {score:.2f}" for score in masks.scores.tolist()]
         picture = _boxed(picture, boxes, names, PALETTE[number % len(PALETTE)])
     return picture
+
+
+def _whole_pixels(box_xyxy: Sequence[float], size_wh: tuple[int, int]) -> Box:
+    """A detector's box as it is drawn: of at least one pixel, which it may be smaller than, inside the picture."""
+    finite = [value if math.isfinite(value) else 0.0 for value in box_xyxy]
+    left, top, right, bottom = (int(min(max(0.0, one), most)) for one, most in zip(finite, size_wh * 2, strict=True))
+    left, top = min(left, size_wh[0] - 1), min(top, size_wh[1] - 1)
+    return top, left, max(1, bottom - top), max(1, right - left)
 
 
 def _boxed(

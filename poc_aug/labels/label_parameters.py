@@ -9,9 +9,11 @@ from poc_aug.labels.schema import class_key
 
 
 def check_label_id(what: str, label_id: int) -> None:
-    """Check that a label id is an integer; ``what`` names it in the message."""
+    """Check that a label id is an integer of up to 64 bits; ``what`` names it in the message."""
     if not isinstance(label_id, int) or isinstance(label_id, bool):
         raise LabelPolicyError(f"{what}={label_id!r}", expected="an integer label id")
+    if not -(2**63) <= label_id < 2**63:
+        raise LabelPolicyError(f"{what}={label_id}", expected="a label id that the largest dtype, int64, can hold")
 
 
 def check_names(what: str, ids: Mapping[str, int]) -> None:

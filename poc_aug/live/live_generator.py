@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -76,15 +77,23 @@ class LiveGenerator:
         if server.nice is None:
             server = replace(server, nice=19 if background else 0)
         setup = GenerationSetup(pipeline, schema, type_name(base), path, cache is None, server, samples)
-        if isinstance(pipeline, InsertionPipeline):
-            CacheWriter.create(path, setup.manifest(setup.build()))
         self.cache_path = path
-        warn = settings.on_server_failure == "original"
-        self._process: GenerationProcess | None = GenerationProcess(setup, self.counters, warn=warn)
-        self._client = Client(self._process.address, server.queue_size)
         self._given_up = False
-        if not has_manifest(path):
-            self._process.start()
+        self._process: GenerationProcess | None = None
+        try:
+            if isinstance(pipeline, InsertionPipeline):
+                CacheWriter.create(path, setup.manifest(setup.build()))
+            warn = settings.on_server_failure == "original"
+            self._process = GenerationProcess(setup, self.counters, warn=warn)
+            self._client = Client(self._process.address, server.queue_size)
+            if not has_manifest(path):
+                self._process.start()
+        except BaseException:
+            if self._process is not None:
+                self._process.close()
+            elif cache is None:
+                shutil.rmtree(path.parent, ignore_errors=True)
+            raise
 
     def generate(self, requests: Sequence[tuple[Sample, int]]) -> list[Variant | None]:
         """Have variants generated, all at once, and wait for them; ``None`` for one that training goes without.

@@ -104,8 +104,13 @@ class _Supervisor:
         self.settled = threading.Event()  # it is ready, or it will never be
         self.process: Any = None
         self.listener, self.address = listen()
-        with naming_too_many_files():
-            self._close_requested, self._closing = connection.Pipe(duplex=False)
+        try:
+            with naming_too_many_files():
+                self._close_requested, self._closing = connection.Pipe(duplex=False)
+        except BaseException:
+            self.listener.close()
+            remove_address(self.address)
+            raise
         self._control: connection.Connection | None = None
         self.thread = threading.Thread(target=self._run, name="poc-aug-supervisor", daemon=True)
 

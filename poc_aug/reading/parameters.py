@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from typing import Literal, SupportsIndex, get_args
+import os
+from typing import Any, Literal, SupportsIndex, get_args
 
 from poc_aug.cache import Cache
 from poc_aug.errors import SettingError
+from poc_aug.items.open_item import Adapt
 from poc_aug.reading.live_settings import LiveSettings
 
 OnMiss = Literal["original", "raise", "generate", "background"]
@@ -17,19 +20,48 @@ GENERATING: tuple[OnMiss, ...] = ("generate", "background")
 
 def check_parameters(
     *,
+    base: object,
+    cache: object,
     pipeline: object,
     live: LiveSettings | None,
     variants: object,
     variant: object,
     on_miss: str,
-    p: float | None,
+    p: object,
+    adapt: object,
+    sigma_px: object,
+    seed: object,
+    transforms: object,
 ) -> None:
     """Check what can be checked before anything is opened.
 
     Raises:
         SettingError: a parameter out of its range, or one that needs another.
     """
-    if on_miss not in get_args(OnMiss):
+    if isinstance(base, str | os.PathLike | Cache):
+        raise SettingError(
+            f"base={base!r}",
+            expected="a dataset",
+            hint="the dataset comes first, then the cache: POCAugmentedDataset(base, 'frames.cache')",
+        )
+    if not isinstance(cache, str | os.PathLike | Cache | None):
+        raise SettingError(
+            f"cache={type(cache).__name__}(...)",
+            expected="the path of a cache, an opened one, or None",
+            hint="POCAugmentedDataset(base, 'frames.cache', label_policy)",
+        )
+    if pipeline is not None and not (callable(pipeline) or callable(getattr(pipeline, "for_dataset", None))):
+        raise SettingError(
+            f"pipeline={pipeline!r}",
+            expected="an InsertionPipeline, or a function without arguments that builds one",
+            hint="pipeline=InsertionPipeline(load_preset('obstacles'), RenderedInserter()); with models, "
+            "pipeline=make_pipeline, a function of a module that returns it",
+        )
+    if transforms is not None and not callable(transforms):
+        raise SettingError(f"transforms={transforms!r}", expected="a callable, or None")
+    if not isinstance(adapt, Adapt | None):
+        raise SettingError(f"adapt={adapt!r}", expected="Adapt(get=..., put=...), or None")
+    if not isinstance(on_miss, str) or on_miss not in get_args(OnMiss):
         raise SettingError(f"on_miss={on_miss!r}", expected=f"one of {get_args(OnMiss)}")
     if (on_miss in GENERATING) != (pipeline is not None):
         raise SettingError(
@@ -43,7 +75,7 @@ def check_parameters(
             f"live={live!r} without pipeline=",
             expected="live= with pipeline= only: without it, what the cache holds is read",
         )
-    if variants not in ("random", "all"):
+    if not isinstance(variants, str) or variants not in ("random", "all"):
         raise SettingError(
             f"variants={variants!r}",
             expected="'random' or 'all'",
@@ -55,8 +87,31 @@ def check_parameters(
         )
     if variant is not None and (not isinstance(variant, SupportsIndex) or operator.index(variant) < 0):
         raise SettingError(f"variant={variant!r}", expected="the number of a variant, from 0")
-    if p is not None and not 0 <= p <= 1:
-        raise SettingError(f"p={p}", expected="a share in [0, 1]")
+    if p is not None and not _is_number(p, 0, 1):
+        raise SettingError(f"p={p!r}", expected="a share in [0, 1]")
+    if not _is_number(sigma_px, 0, math.inf):
+        raise SettingError(f"sigma_px={sigma_px!r}", expected="a width in pixels, 0 or more")
+    if not isinstance(seed, SupportsIndex):
+        raise SettingError(f"seed={seed!r}", expected="an integer")
+
+
+def check_epoch(epoch: object) -> int:
+    """An epoch as an integer.
+
+    Raises:
+        SettingError: it is none, or negative, or beyond 64 bits.
+    """
+    if not isinstance(epoch, SupportsIndex) or not 0 <= operator.index(epoch) < 2**63:
+        raise SettingError(f"epoch={epoch!r}", expected="the number of an epoch, from 0")
+    return operator.index(epoch)
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    """Whether a value is a number in a range, NumPy's and PyTorch's scalars included."""
+    try:
+        return not isinstance(value, str | bytes) and bool(least <= float(value) <= most)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return False
 
 
 def check_against_cache(cache: Cache, *, variant: int | None, generates: bool, sigma_px: float, most_px: float) -> None:

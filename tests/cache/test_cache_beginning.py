@@ -10,6 +10,7 @@ import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.cache import writer as writer_module
+from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
 from tests.helpers.cache_cases import make_manifest, make_variant
@@ -105,3 +106,19 @@ def test_a_stray_that_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert CacheWriter.create(path, make_manifest()) == make_manifest()
+
+
+def test_a_compact_copy_of_a_killed_run_goes_unless_its_writer_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    with CacheWriter(path, make_manifest()) as writer:
+        writer.put(make_variant(0))
+    copy = path / "shards" / f".{writer.writer}.compact"
+    copy.touch()
+    lock = FileLock(copy.with_name(f"{writer.writer}.lock"))
+    remove_left_overs(path)
+    assert copy.exists()
+    lock.release()
+    remove_left_overs(path)
+    assert not copy.exists()
+    assert not is_locked(copy.with_name(f"{writer.writer}.lock"))
+    assert Cache.open(path).verify().ok

@@ -138,7 +138,7 @@ def test_undefined_figures_are_null_with_a_reason(tmp_path: Path) -> None:
     assert "NaN" not in text
     (msp,) = json.loads(text)["scores"].values()
     assert (msp["AuPRC"], msp["PPV"]) == (0.5, None)
-    assert msp["undefined"] == {"PPV": "no pixel is anomalous"}
+    assert msp["undefined"] == {"PPV": "no evaluated pixel is anomalous"}
 
 
 def test_no_report_holds_a_bare_nan(tmp_path: Path) -> None:

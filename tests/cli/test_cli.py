@@ -182,7 +182,7 @@ class Held(Frames):
 def test_ctrl_c_is_reported_and_the_command_resumes(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(_HELD)
     (tmp_path / "hold").touch()
-    (tmp_path / "command.py").write_text("from poc_aug.cli import app\napp()\n")
+    (tmp_path / "command.py").write_text("from poc_aug.cli import app\nif __name__ == '__main__':\n    app()\n")
     arguments = ["warm-cache", "--dataset", "held:Held", "length=5", "--objects", "rendered"]
     arguments += ["--num-variants", "1", "--workers", "1", "--out", "a.cache"]
     job = RunningScript(tmp_path / "command.py", *arguments, cwd=tmp_path)

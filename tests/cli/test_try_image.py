@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from poc_aug.backends.finders.finder_protocols import Masks
+from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
 from poc_aug.cli.try_image import read_sample
 from poc_aug.cli.try_options import TryOptions
 from poc_aug.errors import DatasetError
 from tests.helpers.command_line import run
+from tests.helpers.fake_finders import FakeFinder
 from tests.helpers.picture_files import png, tiff, with_orientation
 
 H, W = 17, 11
@@ -65,3 +71,41 @@ def test_pictures_above_pillows_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     output = run("try", tmp_path / "wide.png", "--object", "a sheep", fails=True)
     assert "wide.png: Image size (187 pixels)" in output
     assert "MAX_IMAGE_PIXELS = 90" in output
+
+
+class Odd(FakeFinder):
+    """Finds masks whose boxes no rectangle can be drawn of as they are."""
+
+    boxes = torch.tensor(
+        [[3.2, 2.0, 3.4, 9.0], [5, 5, 5, 5], [9, 9, 2, 2], [-7, -7, -5, -5], [1e9, 0, 2e9, 4], [float("nan")] * 4]
+    )
+
+    def find(self, images: Sequence[torch.Tensor], texts: Sequence[Sequence[str]]) -> list[list[Masks]]:
+        return [[self._found(image) for _ in own] for image, own in zip(images, texts, strict=True)]
+
+    def _found(self, image: torch.Tensor) -> Masks:
+        mask = torch.zeros(image.shape[1:], dtype=torch.bool)
+        mask[1:-1, 1:-1] = True
+        return Masks(mask.expand(len(self.boxes), -1, -1), torch.full((len(self.boxes),), 0.5), self.boxes)
+
+
+def odd_annotator() -> PromptAnnotator:
+    return PromptAnnotator(Odd({}))
+
+
+@pytest.mark.parametrize("sizes", ["0.0001:0.0002", "0.05:0.2"])
+def test_boxes_of_less_than_a_pixel_are_drawn_as_one(sizes: str, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "a.png")
+    backend = ["--backend", "tests.helpers.fakes:EllipseInserter", "--backend-arg", "exact=false"]
+    line = ["try", tmp_path / "a.png", "--object", "a sheep", "--on", "anywhere", *backend, "--sizes", sizes]
+    run(*line, "--annotator", f"{__name__}:odd_annotator", "--out", tmp_path / "tried")
+    assert list((tmp_path / "tried").glob("*_detections.png"))
+    boxes = json.loads((tmp_path / "tried" / "report.json").read_text())["attempts"][0]["detections"][0]["boxes_xyxy"]
+    assert boxes[1:2] + boxes[-1:] == [[5.0] * 4, [None] * 4]
+
+
+def test_a_place_where_nothing_fits_is_one_line_per_attempt(tmp_path: Path) -> None:
+    Image.new("L", (1, 1)).save(tmp_path / "a.png")
+    line = ["try", tmp_path / "a.png", "--object", "a sheep", "--on", "anywhere", "--out", tmp_path / "tried"]
+    output = run(*line, "--backend", "tests.helpers.fakes:EllipseInserter", fails=True)
+    assert output.count("rejected, no room") == output.count("attempt ") > 0

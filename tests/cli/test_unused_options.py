@@ -191,7 +191,8 @@ def test_errors_about_item_forms_name_options_not_python(tmp_path: Path) -> None
     [
         (["evaluate", "--score", "void"], ["--void-index 19"]),
         (["evaluate", "--maps", "3"], ["--out report"]),
-        (["evaluate", "--classes", "cityscapes-trainIds"], ["--labelled"]),
+        # Of use without --labelled only if a --dataset has known classes.
+        (["evaluate", "--classes", "cityscapes-trainIds", "--schema", "fishyscapes"], ["--labelled"]),
         (["reliability", "--confidence", "2"], ["--confidence 0.95"]),
         (["reliability", "--label", "mIoU"], ["--out report"]),
     ],
@@ -200,7 +201,12 @@ def test_other_commands_name_their_options(arguments: list[str], words: list[str
     (tmp_path / "a.csv").write_text("model,synthetic,real\na,1,2\nb,2,3\nc,3,5\n")
     more: list[Any] = [tmp_path / "a.csv"] if arguments[0] == "reliability" else []
     if arguments[0] == "evaluate":
-        more = ["--model", "torch.nn:Identity", "--dataset", "tests.helpers.fakes:Frames"]
+        more = [
+            "--model",
+            "torch.nn:Identity",
+            "--dataset",
+            "tests.helpers.fakes:Frames length=2 broken=[0,1]",
+        ]  # not read
     output = run(*arguments, *more, fails=True)
     for word in words:
         assert word in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch.utils.data import Dataset
@@ -59,7 +60,13 @@ def _read(outcome: Outcome, seed: int, first: int, last: int, folder: Path) -> N
             with watched(outcome, first, "verify"):
                 found = {problem.key for problem in cache.verify().problems}
             dataset = POCAugmentedDataset(
-                Frames(list(made)), cache, OodLabels(9), schema=SCHEMA, keys=list(made), p=1.0, on_miss="original"
+                cast(Dataset[Any], Frames(list(made))),
+                cache,
+                OodLabels(9),
+                schema=SCHEMA,
+                keys=list(made),
+                p=1.0,
+                on_miss="original",
             )
             for place, (number, (key, (what, _))) in enumerate(zip(numbers, made.items(), strict=True)):
                 with watched(outcome, number, f"read: {what}"):

@@ -140,12 +140,11 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "try": [
             "picture.png",
             "--object",
-            "a cat",
+            "a person",
             "--on",
             "anywhere",
             "--horizon",
             "0.4",
-            "--backend",
             *painter,
             "--out",
             "tried",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import multiprocessing
 import os
 import resource
@@ -70,13 +71,14 @@ def test_requests_that_wait_keep_no_descriptor(served: Served) -> None:
     with connect(served.address) as worker:
         send_request(worker, 0, VariantRequest.of(make_sample(), 0, waits=True))
         served.take()
+        gc.collect()  # what earlier tests have left is not closed in between
         before = len(os.listdir("/dev/fd"))
         for number in range(1, 101):
             send_request(worker, number, VariantRequest.of(make_sample(), number, waits=True))
         for _ in range(100):
             served.take()
         assert len(served.queue) == 101  # not answered: they are all held
-        assert len(os.listdir("/dev/fd")) == before
+        assert len(os.listdir("/dev/fd")) <= before
 
 
 def test_answers_are_sent_without_waiting_for_who_reads_them(served: Served) -> None:

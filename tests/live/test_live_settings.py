@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -35,9 +36,23 @@ pytestmark = [
     ],
 )
 def test_bad_parameters_are_named_at_once(changes: dict[str, Any], error: type, named: str) -> None:
+    before = traces(os.getpid())
     with pytest.raises(error, match=named):
         live(**changes)
-    assert wait_until(lambda: not traces(os.getpid()))
+    assert wait_until(lambda: traces(os.getpid()) <= before)
+
+
+@pytest.mark.parametrize("part", ["GenerationProcess", "Client", "CacheWriter.create"])
+def test_a_beginning_that_fails_leaves_no_folder(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise GenerationProcessError("no more files")
+
+    monkeypatch.setattr(f"poc_aug.live.live_generator.{part}", fail)
+    before = traces(os.getpid())
+    with pytest.raises(GenerationProcessError, match="no more files"):
+        live(pipeline=pipeline())
+    gc.collect()
+    assert wait_until(lambda: traces(os.getpid()) <= before)
 
 
 @pytest.mark.parametrize(

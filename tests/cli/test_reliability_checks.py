@@ -1,0 +1,45 @@
+"""``reliability`` checks outputs and the plot's label before it draws a resample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.command_line import run
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> list[Any]:
+    (tmp_path / "a.csv").write_text("model,synthetic,real\na,1,2\nb,2,4\nc,3,5\nd,5,3\n")
+    (tmp_path / "taken").touch()
+    (tmp_path / "full" / "reliability.png").mkdir(parents=True)
+    return ["reliability", tmp_path / "a.csv", "--resamples", 20]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (["--out", "taken"], "taken"),
+        (["--out", "taken/below"], "taken"),
+        (["--out", "full"], "reliability.png"),
+        (["--report", "full", "--out", "new"], "--report"),
+        (["--label", "\udcff", "--out", "new"], "--label '\\udcff'"),
+        (["--label", "mIoU"], "--out report"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_first_resample(
+    changes: list[str], named: str, line: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reliability(*_: object, **__: object) -> None:
+        pytest.fail("resamples were drawn")
+
+    monkeypatch.setattr("poc_aug.evaluation.reliability.reliability", reliability)
+    monkeypatch.chdir(tmp_path)
+    assert named in run(*line, *changes, fails=True)
+
+
+def test_labels_in_any_script_are_drawn(line: list[Any], tmp_path: Path) -> None:
+    assert "reliability.png" in run(*line, "--label", "$mIoU_{²} {x", "--out", tmp_path / "new")
+    assert (tmp_path / "new" / "reliability.png").stat().st_size > 1000
