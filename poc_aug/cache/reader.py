@@ -283,8 +283,7 @@ class Cache:
         # Twice: a process that was stopped for long while a writer runs may read a page that was reused.
         for last_try in (False, True):
             try:
-                with shard.read() as transaction:
-                    data = transaction.get(encode_key(key, variant))
+                data = shard.record(encode_key(key, variant))
                 if data is None:
                     raise RecordError("the record no longer exists")
                 return decode(data)

@@ -28,6 +28,8 @@ MAX_FRAME_PX = 1 << 30
 
 _BYTES_PER_FRAME_PX = 64
 _MIN_NBYTES, _MAX_NBYTES = 16 << 20, 256 << 20  # what any record, however small its frame, and no record may take
+MAX_RECORD_NBYTES = _MAX_NBYTES + (16 << 20)
+"""Most bytes that are read of a shard for one record: tensors that cannot be compressed, and a header."""
 _UNKNOWN_FRAME_HW, _UNKNOWN_FRAME_NBYTES = (1 << 16, 1 << 16), 64 << 20
 # Decoding WebP takes several copies of the picture.
 _PATCH_NBYTES = {"webp": 12, "webp-lossy": 12}

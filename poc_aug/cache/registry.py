@@ -27,6 +27,7 @@ from typing import Any
 
 import lmdb
 
+from poc_aug.cache.record_header import MAX_RECORD_NBYTES, RecordError
 from poc_aug.cache.shard import check_shard, read_error
 from poc_aug.errors import CacheNotFoundError
 
@@ -63,8 +64,8 @@ class Environment:
         self._pinned_at = 0.0
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[lmdb.Transaction[bytes]]:
-        """A read transaction on the newest state; keep it short.
+    def read(self, *, buffers: bool = False) -> Iterator[lmdb.Transaction[Any]]:
+        """A read transaction on the newest state; keep it short. With ``buffers``, it gives views and copies nothing.
 
         Raises:
             CacheFormatError: the file is not a whole shard (checked when it is opened).
@@ -75,16 +76,29 @@ class Environment:
         with _lock:
             env = self._env or self._open_for_reading()
             try:
-                transaction = env.begin()
+                transaction = env.begin(buffers=buffers)
             except lmdb.MapResizedError:  # a writer in another process has grown its map
                 env.set_mapsize(0)
-                transaction = env.begin()
+                transaction = env.begin(buffers=buffers)
             self._reading += 1
             try:
                 with transaction:
                     yield transaction
             finally:
                 self._reading -= 1
+
+    def record(self, name: bytes) -> bytes | None:
+        """A record by its LMDB key; ``None`` if there is none.
+
+        Raises:
+            RecordError: it is larger than any record; nothing of it was copied.
+            CacheFormatError, CacheNotFoundError, CacheDiskError, lmdb.Error: as `read`.
+        """
+        with self.read(buffers=True) as transaction:
+            view = transaction.get(name)
+            if view is not None and len(view) > MAX_RECORD_NBYTES:
+                raise RecordError(f"a record of {len(view)} bytes; none has more than {MAX_RECORD_NBYTES}")
+            return None if view is None else bytes(view)
 
     def write(self, change: Callable[[lmdb.Transaction[bytes]], int]) -> int:
         """Run ``change`` in one write transaction and commit it to disk; the map grows as needed.

@@ -167,9 +167,7 @@ def listed_name(shard: Environment, name: bytes) -> tuple[str, int]:
         raise RecordError(str(error)) from error
     if key is not None:
         return key, index
-    with shard.read() as transaction:
-        data = transaction.get(name)
-    return record_name(data or b"")
+    return record_name(shard.record(name) or b"")
 
 
 def _count(shard: Environment) -> int:
@@ -204,8 +202,7 @@ def _check(
     index: int | None = None
     try:
         key, index = listed_name(shard, name)
-        with shard.read() as transaction:
-            data = transaction.get(name)
+        data = shard.record(name)
         if data is None:
             raise RecordError("the record is listed but not found: a damaged page tree")
         names = recipe_names(manifest.recipe)

@@ -212,3 +212,20 @@ def test_other_files_as_shards(tmp_path: Path) -> None:
         Cache.open(path)
     (path / "shards/x.lmdb").write_bytes(b"")  # a writer in another process has only just created it
     assert len(contents(path)) == 3
+
+
+def test_a_record_larger_than_any_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A shard may be a sparse file: a record of gigabytes takes no room on disk.
+    path = make_cache(tmp_path / "a.cache", 2)
+    with Cache.open(path) as cache:
+        largest = max(len(data) for data in (cache.raw("street/0000", i) for i in range(2)) if data is not None)
+    monkeypatch.setattr(registry, "MAX_RECORD_NBYTES", largest - 1)
+    with Cache.open(path) as cache:
+        problems = cache.verify().problems
+        assert problems
+        for problem in problems:
+            assert f"none has more than {largest - 1}" in str(problem)
+            assert problem.key is not None
+            assert problem.variant is not None
+            with pytest.raises(CacheCorruptError, match=f"none has more than {largest - 1}"):
+                cache.get(problem.key, problem.variant)
