@@ -46,7 +46,7 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
         Traceback (most recent call last):
         poc_aug.errors.CacheFormatError: cache '...' holds 'shards', a link to '/var'
         Expected: regular files and folders: a cache holds no links
-        Next step: delete it; if the cache was downloaded as links to its files, copy it with `cp -rL`
+        Next step: delete it, or copy the cache again from its source (with `cp -rL` if it consists of links)
     """
     if wrong := list(_wrong_entries(cache, rejected)):
         listed = ", ".join(f"{name!r}, {kind}" for name, kind in wrong[:10])
@@ -56,7 +56,8 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
         raise CacheFormatError(
             f"cache {str(cache)!r} holds {listed}",
             expected="regular files and folders" + (": a cache holds no links" if links else ", each where it belongs"),
-            hint="delete it" + ("; if the cache was downloaded as links to its files, copy it with `cp -rL`" * links),
+            hint="delete it, or copy the cache again from its source"
+            + (" (with `cp -rL` if it consists of links)" * links),
         )
 
 
@@ -74,7 +75,9 @@ def unknown_entries(cache: Path) -> list[tuple[str, str]]:
         return [(SHARDS, "the folder is missing, and with it every record")]
     with os.scandir(folder) as entries:
         unknown = {entry.name: _kind(entry) for entry in entries if not _is_ours(entry) and not is_stray(entry.name)}
-    return [(f"{SHARDS}/{name}", f"{kind}, which is no shard of a cache") for name, kind in sorted(unknown.items())]
+    return [
+        (f"{SHARDS}/{name}", f"{kind}, which is no shard of a cache") for name, kind in sorted(unknown.items()) if kind
+    ]
 
 
 def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
@@ -87,7 +90,8 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
             name = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
             if not is_folder and not entry.is_file(follow_symlinks=False):
-                yield name, _kind(entry)
+                if (kind := _kind(entry)) is not None:
+                    yield name, kind
             elif name in _FOLDERS and not is_folder:
                 yield name, "a file, not a folder"
             elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_name_of_ours(entry.name))):
@@ -104,5 +108,9 @@ def _is_name_of_ours(name: str) -> bool:
     return name == CLAIMS or name.endswith(_OURS)
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    return kind_of(entry.path, entry.stat(follow_symlinks=False).st_mode)
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """What an entry is; ``None`` if it is gone: writers remove their temporary files at any moment."""
+    try:
+        return kind_of(entry.path, entry.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return None

@@ -18,7 +18,7 @@ def open_regular(path: Path, flags: int, *, or_folder: bool = False) -> int:
         Traceback (most recent call last):
         poc_aug.errors.CacheFormatError: '/dev/null' is a device
         Expected: a regular file: a cache holds no links
-        Next step: delete it
+        Next step: delete it, or copy the cache again from its source
 
     Raises:
         CacheFormatError: it is no regular file.
@@ -42,7 +42,7 @@ def _refuse(path: Path) -> NoReturn:
     raise CacheFormatError(
         f"{str(path)!r} is {kind_of(path, os.lstat(path).st_mode)}",
         expected="a regular file: a cache holds no links",
-        hint="delete it",
+        hint="delete it, or copy the cache again from its source",
     )
 
 

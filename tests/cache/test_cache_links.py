@@ -6,14 +6,15 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.cache.beginning import remove_left_overs
-from poc_aug.cache.entries import check_entries
+from poc_aug.cache.entries import check_entries, unknown_entries
 from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import CacheFormatError
@@ -199,6 +200,24 @@ def test_all_wrong_entries_are_in_one_error(path: Path) -> None:
         (path / "shards" / f"{number:02}.lock").symlink_to("/dev/zero")
     with pytest.raises(CacheFormatError, match=r"00\.lock.*09\.lock.*and 2 more"):
         check_entries(path)
+
+
+def test_an_entry_that_goes_meanwhile_is_no_problem(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    @contextmanager
+    def scandir_and_remove(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as scanned:
+            entries = list(scanned)
+        (path / "shards" / "local-0.pipe").unlink(missing_ok=True)
+        yield entries
+
+    for use in (check_entries, unknown_entries):
+        os.mkfifo(path / "shards" / "local-0.pipe")
+        assert unknown_entries(path) == [("shards/local-0.pipe", "a pipe, which is no shard of a cache")]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", scandir_and_remove)
+            assert not use(path)
 
 
 def test_a_pipe_is_no_place_for_a_cache(tmp_path: Path) -> None:
