@@ -22,7 +22,7 @@ from poc_aug.cli.try_options import TryOptions
 from poc_aug.cli.unused_options import check_camera_used, check_fields, check_reached
 from poc_aug.environment import write_json
 from poc_aug.errors import DatasetError, SchemaError, SettingError
-from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.files.picture_pairs import open_pair
 from poc_aug.files.pictures import open_picture, to_rgb, upright
 from poc_aug.inspection.trace import Attempt, Trace, trace_variant
@@ -62,7 +62,7 @@ def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
     if recipe.camera.calibration == "file":
         sample = replace(sample, calibration=read_calibration(*calibration_file(options.image)))
     out = options.out
-    make_folder(out)
+    check_outputs(out, "report.json")
     started = time.perf_counter()
     with progress(console, "models loaded"):
         pipeline = build_pipeline(console, recipe, options).with_schema(schema)

@@ -51,7 +51,7 @@ def warm_cache_command(
     check_backend_options(job)
     check_given_once(job)
     job.source()  # sizes, names and numbers are checked before the dataset is loaded
-    with run_report(job.report, "warm-cache") as result:
+    with run_report(job.report, "warm-cache", job.out) as result:
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
         pipeline = _pipeline(job, job.objects, dataset)
         print_objects(console, pipeline.inserter)
