@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, get_args
 
-from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, SettingError
+from poc_aug.errors import DatasetError, DeviceError, MissingDependencyError, PocAugError, SettingError
 from poc_aug.files.yaml_files import parse_yaml
 
 _INT = r"-?(?:0|[1-9][0-9]*)"
@@ -237,6 +237,24 @@ def given_dataset(name: str | None) -> str:
     if name is None:
         raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
     return name
+
+
+def check_device(name: str | None) -> None:
+    """Check the device of ``--device`` before anything is loaded for it; ``None`` is none that is named.
+
+    Raises:
+        DeviceError: this machine does not have it.
+    """
+    if name is None:
+        return
+    from poc_aug.backends.common.device import resolve_device
+
+    try:
+        resolve_device(name)
+    except DeviceError as error:
+        raise DeviceError(
+            f"--device: {error.problem}", expected=error.expected, hint=error.hint, command=error.command
+        ) from error
 
 
 def parse_size(text: str) -> tuple[int, int]:

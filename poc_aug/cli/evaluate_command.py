@@ -10,8 +10,15 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.backends.common.device import resolve_device
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.arguments import (
+    check_device,
+    load_callable,
+    load_dataset,
+    parse_arguments,
+    parse_size,
+    run_own,
+    shortened,
+)
 from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
@@ -91,7 +98,7 @@ def evaluate_command(
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
     wanted = tuple(score or ("msp",))
     check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
-    resolve_device(device)
+    check_device(device)
     if out is not None:
         check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
@@ -110,9 +117,9 @@ def evaluate_command(
         for name, base in zip(known_names, known, strict=True):
             check_model(network, base, name=name, classes=len(channels), **settings)
         for name, base in zip(names, datasets, strict=True):
-            check_anomalies(base, name=name, schema=schema, limit=limit)
+            check_anomalies(base, name=name, schema=schema, limit=limit, size_hw=size_hw)
         for name, base in zip(known_names, known, strict=True):
-            check_classes(base, channels, name=name, limit=limit)
+            check_classes(base, channels, name=name, limit=limit, size_hw=size_hw)
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
         drawn: list[Frame] = []

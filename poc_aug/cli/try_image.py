@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
+from poc_aug.cli.arguments import check_device
 from poc_aug.cli.build_pipeline import build_pipeline
 from poc_aug.cli.console import console
 from poc_aug.cli.object_choice import ObjectChoice
@@ -56,6 +57,7 @@ def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
         OutputError: the folder or a file in it cannot be written.
         RecipeError, ModelError, DeviceError: as in `poc_aug.cli.build_pipeline.build_pipeline`.
     """
+    check_device(options.device)
     schema = find_schema(None, options.label_schema)
     recipe = _recipe(options, schema)
     sample = read_sample(options)
