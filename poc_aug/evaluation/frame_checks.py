@@ -12,7 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import DatasetError, ModelError, PocAugError, SampleReadError, SchemaError, SettingError
+from poc_aug.errors import (
+    DatasetError,
+    ModelError,
+    PocAugError,
+    SampleReadError,
+    SchemaError,
+    SettingError,
+    in_one_line,
+)
 from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import open_item
@@ -94,6 +102,7 @@ def check_classes(
     classes: Sequence[str],
     *,
     name: str,
+    schema: LabelSchema | str | None = None,
     limit: int | None = None,
     size_hw: tuple[int, int] | None = None,
 ) -> None:
@@ -103,6 +112,7 @@ def check_classes(
         dataset: map-style, as in `poc_aug.evaluation.closed_set.evaluate_classes`.
         classes: the model's classes.
         name: its name in errors.
+        schema: label schema, if the dataset's is not known.
         limit: check the first frames only.
         size_hw: size to which the labels are resized (nearest) first; ``None``: as they are.
 
@@ -110,7 +120,7 @@ def check_classes(
         SchemaError: no schema, no class that is the model's, or an id that it does not know.
         DatasetError: an item that cannot be read, or no pixel of a class that counts.
     """
-    known = _schema(dataset, None, name)
+    known = _schema(dataset, schema, name)
     shared, class_of_id, _ = matched_classes(known, classes, {})
     found = _ids(dataset, known, name, limit, size_hw)
     if not any(int(class_of_id[label_id]) < len(shared) for label_id in found):
@@ -216,7 +226,7 @@ def _read(read: Callable[[], _Read], what: str) -> _Read:
         if isinstance(error, PocAugError):
             raise _of(what.partition(":")[0], error) from error
         raise SampleReadError(
-            f"{what} cannot be read: {type(error).__name__}: {error}", expected="a dataset that returns each item"
+            f"{what} cannot be read: {in_one_line(error)}", expected="a dataset that returns each item"
         ) from error
 
 

@@ -102,6 +102,31 @@ def test_a_labelled_dataset_is_checked_too(tmp_path: Path) -> None:
     assert "no class of schema" in run(*line[:-3], STREETS, *line[-2:], fails=True)
 
 
+class Unknown(Streets):
+    """Streets whose schema has to be given."""
+
+    schema = None  # type: ignore[assignment]
+
+
+def test_labelled_datasets_have_a_schema_option_of_their_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("ids: {road: 0, sky: 1, car: 2, anomaly: 3}\nignore: [255]\n")
+    classes = tmp_path / "channels.yaml"
+    classes.write_text("ids: {road: 0, sky: 1, car: 2}\n")
+    line = ("evaluate", *MODEL, "--dataset", STREETS, "--limit", 2, "--classes", classes)
+    unknown = ("--labelled", f"{HERE}:Unknown")
+    message = run(*line, *unknown, fails=True)
+    assert "Unknown" in message
+    assert "--labelled-schema" in message
+    assert "--schema" not in message
+    assert "Unknown" in run(*line, *unknown, "--labelled-schema", own)
+    message = run(*line, *unknown, "--labelled-schema", "voc", fails=True)
+    assert "labels of car" in message
+    assert "--labelled-schema without --labelled" in run(
+        "evaluate", *MODEL, "--dataset", STREETS, "--labelled-schema", own, fails=True
+    )
+
+
 @pytest.mark.parametrize("device", ["meta", "xpu:9", "no such device"])
 def test_the_device_is_checked_before_anything_is_loaded(device: str, tmp_path: Path) -> None:
     nothing = "tests.helpers.no_such_module:Nothing"
