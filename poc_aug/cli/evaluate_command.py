@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +12,22 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.backends.common.device import resolve_device
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.arguments import (
+    check_device,
+    load_callable,
+    load_dataset,
+    parse_arguments,
+    parse_size,
+    run_own,
+    shortened,
+)
 from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.errors import ModelError, SettingError
+from poc_aug.errors import ModelError, SchemaError, SettingError
 from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
 
@@ -49,6 +58,10 @@ def evaluate_command(
     score: Annotated[
         list[str] | None,
         typer.Option("--score", help=f"msp, max-logit, entropy, energy, rba, void; repeatable. {shown_default('msp')}"),
+    ] = None,
+    labelled_schema: Annotated[
+        str | None,
+        typer.Option("--labelled-schema", help=f"Label schema of the --labelled datasets. {shown_default('detected')}"),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", help=f"Evaluate at HEIGHT,WIDTH. {shown_default(_OWN_SIZE)}")
@@ -89,9 +102,13 @@ def evaluate_command(
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
+    if labelled_schema is not None and not labelled:
+        raise SettingError(
+            "--labelled-schema without --labelled", expected="the dataset that it is the schema of: --labelled"
+        )
     wanted = tuple(score or ("msp",))
     check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
-    resolve_device(device)
+    check_device(device)
     if out is not None:
         check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
@@ -110,9 +127,10 @@ def evaluate_command(
         for name, base in zip(known_names, known, strict=True):
             check_model(network, base, name=name, classes=len(channels), **settings)
         for name, base in zip(names, datasets, strict=True):
-            check_anomalies(base, name=name, schema=schema, limit=limit)
+            check_anomalies(base, name=name, schema=schema, limit=limit, size_hw=size_hw)
         for name, base in zip(known_names, known, strict=True):
-            check_classes(base, channels, name=name, limit=limit)
+            with _labelled_schema_named():
+                check_classes(base, channels, name=name, schema=labelled_schema, limit=limit, size_hw=size_hw)
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
         drawn: list[Frame] = []
@@ -150,7 +168,7 @@ def evaluate_command(
         from poc_aug.evaluation.closed_set import evaluate_classes
 
         with progress(console, f"frames of {name}") as show:
-            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device}
+            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device, "schema": labelled_schema}
             closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
         console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
@@ -180,6 +198,16 @@ def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
     if not parts:
         raise SettingError(f"{option} {text!r} is empty", expected=expected)
     return parts[0], parse_arguments(parts[1:])
+
+
+@contextmanager
+def _labelled_schema_named() -> Iterator[None]:
+    """``--schema`` is that of the datasets with anomalies; the others have an option of their own."""
+    try:
+        yield
+    except SchemaError as error:
+        step = error.command.replace("--schema", "--labelled-schema")
+        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
 
 
 def _names(texts: list[str]) -> list[str]:

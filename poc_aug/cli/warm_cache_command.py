@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.cli.arguments import check_device, load_dataset, parse_arguments
 from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
 from poc_aug.cli.command_options import with_options
 from poc_aug.cli.console import console, errors
@@ -51,7 +51,8 @@ def warm_cache_command(
     check_backend_options(job)
     check_given_once(job)
     job.source()  # sizes, names and numbers are checked before the dataset is loaded
-    with run_report(job.report, "warm-cache") as result:
+    with run_report(job.report, "warm-cache", job.out) as result:
+        check_device(job.device)
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
         pipeline = _pipeline(job, job.objects, dataset)
         print_objects(console, pipeline.inserter)

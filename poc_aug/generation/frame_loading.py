@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import DatasetError
+from poc_aug.errors import DatasetError, in_one_line
 from poc_aug.generation.unreadable import UnreadableSample
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
@@ -134,7 +134,7 @@ def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | Unreada
         if workers == 0:
             raise
         raise DatasetError(
-            f"the dataset cannot be sent to loader processes: {type(error).__name__}: {error}",
+            f"the dataset cannot be sent to loader processes: {in_one_line(error)}",
             expected="a dataset that can be pickled: no lambdas, no open files",
             hint="name the function at module level, or read in this process: workers=0",
             command="name the function at module level, or read in this process: --workers 0",
