@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError
+from poc_aug.generation.sample_checks import no_pixels
 from poc_aug.generation.unreadable import UnreadableSample
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
@@ -57,7 +58,10 @@ class FrameDataset(Dataset[Any]):
         number = self.numbers[index]
         key = self.keys[number]
         try:
-            sample = open_item(self.base[number], self.adapt, key=key).sample(key)
+            item = open_item(self.base[number], self.adapt, key=key)
+            if 0 in item.size_hw:
+                raise no_pixels(key, item.size_hw)
+            sample = item.sample(key)
             check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
             if self.calibrations is not None:
                 sample = replace(sample, calibration=self.calibrations.of(number))
