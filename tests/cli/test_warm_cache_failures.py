@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,10 @@ import pytest
 from PIL import Image
 
 from poc_aug.cache import Cache
+from poc_aug.errors import OutputError
+from poc_aug.generation.rejected_pictures import RejectedAttempt, RejectedPictures
+from poc_aug.generation.warm_report import rejections_by_object
+from tests.helpers.cache_cases import stored_variant
 from tests.helpers.command_line import run
 from tests.helpers.fakes import Frames
 
@@ -54,3 +60,49 @@ def test_a_bad_first_sample_is_reported_and_skipped_as_any_other(
     assert "unreadable: frame-000" in output
     with Cache.open(tmp_path / "a.cache") as cache:
         assert set(cache) == {("frame-001", 0)}
+
+
+FILLED = ["--objects", "rendered", "--batch-size", 1]
+
+
+@pytest.mark.parametrize("bad", [0, 7])
+def test_the_report_of_a_failed_run_says_what_it_did(bad: int, tmp_path: Path) -> None:
+    command = ["warm-cache", *ONE_BAD, "length=9", *FILLED, "--out", tmp_path / "a.cache"]
+    error = run(*command, f"bad={bad}", "--report", tmp_path / "failed.json", fails=True)
+    failed = json.loads((tmp_path / "failed.json").read_text())
+    assert failed["exit_code"] == 1
+    assert failed["error"].splitlines()[0] == error.splitlines()[0]
+    assert f"frame-00{bad}" in failed["error"]
+    stored: list[Any] = []
+    if bad:
+        with Cache.open(tmp_path / "a.cache") as cache:
+            stored = [stored_variant(cache, *name) for name in cache]
+        assert stored
+    assert failed["made"] == failed["stored"] == len(stored)
+    assert failed["objects"] == sum(len(variant.insertions) for variant in stored)
+    rejections = Counter((one.object_name, one.reason) for variant in stored for one in variant.rejections)
+    assert failed["rejections_by_object"] == rejections_by_object(rejections)
+    assert (failed["total"], failed["present"], failed["nothing_accepted"]) == (9, 0, None)
+    run(*command, f"bad={bad}", "--on-error", "skip", "--report", tmp_path / "good.json")
+    good = json.loads((tmp_path / "good.json").read_text())
+    assert failed.keys() == good.keys() | {"error"}
+    assert (good["present"], good["made"], good["stored"]) == (len(stored), 8 - len(stored), 8)
+
+
+def test_the_report_of_a_run_that_cannot_keep_pictures_says_what_it_did(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(self: RejectedPictures, rejected: RejectedAttempt) -> None:
+        if rejected.sample.key == "frame-008":
+            raise OutputError("no room for a picture")
+
+    monkeypatch.setattr(RejectedPictures, "add", full)
+    command = ["warm-cache", "--dataset", "tests.helpers.fakes:Frames", "length=9", "--num-variants", 1, "--workers", 0]
+    command += [*FILLED, "--set", "attempts=2", "--set", "min_area_of_crop=0.9", "--keep-rejected", 1]
+    run(*command, "--out", tmp_path / "a.cache", "--report", tmp_path / "a.json", fails=True)
+    report = json.loads((tmp_path / "a.json").read_text())
+    with Cache.open(tmp_path / "a.cache") as cache:
+        assert report["made"] == report["stored"] == len(list(cache)) > 0
+        rejected = sum(len(stored_variant(cache, *name).rejections) for name in cache)
+    assert sum(report["rejections"].values()) == rejected > 0
+    assert "no room for a picture" in report["error"]
