@@ -98,7 +98,7 @@ def warm_cache(
         DatasetKeyError: not a map-style dataset, keys that are not strings, or the same key for different images.
         CalibrationError: the recipe says ``camera: file``, and a frame has none, with ``on_error="raise"``; or the
             dataset does not say where its images are.
-        SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
+        SampleReadError: the dataset could not read a sample, and ``on_error="raise"``; or a loader process died.
         DatasetError: a sample is smaller than a crop of the recipe's, and ``on_error="raise"``.
         ObjectBankError: a cut-out that was drawn cannot be read, and ``on_error="raise"``.
         GenerationError: a backend raised, and ``on_error="raise"``; or it broke its contract.
@@ -157,7 +157,7 @@ def warm_cache(
     CacheWriter.create(cache, manifest)  # a path that cannot be written is noticed before any frame is read
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
-    with CacheWriter(cache, manifest) as writer:
+    with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:
         jobs = _jobs(frames, missing, report, on_error, pipeline)
         pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
         _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
