@@ -19,6 +19,7 @@ from poc_aug.cli.unused_options import check_backend_options, check_effects, che
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import find_schema
 
@@ -56,21 +57,28 @@ def warm_cache_command(
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
         pipeline = _pipeline(job, job.objects, dataset)
         print_objects(console, pipeline.inserter)
-        with warm_progress(console) as show:
-            report = warm_cache(
-                dataset,
-                job.out,
-                pipeline,
-                num_variants=job.num_variants,
-                limit=job.limit,
-                schema=job.label_schema,
-                keys=job.keys,
-                workers=job.workers,
-                codec=job.codec,
-                on_error=job.on_error,
-                keep_rejected=job.keep_rejected,
-                on_progress=show,
-            )
+        report = WarmReport()
+        try:
+            with warm_progress(console) as show:
+                warm_cache(
+                    dataset,
+                    job.out,
+                    pipeline,
+                    num_variants=job.num_variants,
+                    limit=job.limit,
+                    schema=job.label_schema,
+                    keys=job.keys,
+                    workers=job.workers,
+                    codec=job.codec,
+                    on_error=job.on_error,
+                    keep_rejected=job.keep_rejected,
+                    on_progress=show,
+                    report=report,
+                )
+        except BaseException:
+            # What was accepted before this run is only looked up at its end.
+            result.update(report.to_dict(), cache=job.out, nothing_accepted=None)
+            raise
         result.update(report.to_dict(), cache=job.out)
         print_report(console, report, job.out)
         if report.nothing_accepted:
