@@ -222,7 +222,14 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     items = not isinstance(dataset, type | str | bytes | Mapping)
     if not (items and hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         what = f"the class {dataset.__name__}" if isinstance(dataset, type) else f"a {type(dataset).__name__}"
-        raise DatasetError(f"{name} gave {what}", expected="a map-style dataset, with __getitem__ and __len__")
+        hint = ""
+        if isinstance(dataset, Mapping) and dataset:  # Hugging Face's DatasetDict is one too
+            some = ", ".join(repr(key) for key in list(dataset)[:5])
+            first = next(iter(dataset))
+            hint = f"choose one of its entries ({some}), such as dataset[{first!r}]: name a function that returns it"
+        raise DatasetError(
+            f"{name} gave {what}", expected="a map-style dataset, with __getitem__ and __len__", hint=hint
+        )
     if run_own(lambda: len(dataset), f"len() of {made}") == 0:
         raise DatasetError(f"{made} holds no sample", expected="at least one", hint="check its key=value arguments")
     return dataset
