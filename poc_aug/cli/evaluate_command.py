@@ -25,6 +25,7 @@ from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
+from poc_aug.cli.former_maps import FOLDER, foreign_maps, remove_former_maps
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
 from poc_aug.errors import ModelError, SchemaError, SettingError
@@ -118,6 +119,22 @@ def evaluate_command(
     shared = classes_shared(datasets, schema, channels, classes, labelled or [])
     known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
     names, known_names = _names(dataset), _names(labelled or [])
+    reported.update(
+        model=model,
+        datasets=dict(zip(names, dataset, strict=True)),
+        labelled=dict(zip(known_names, labelled or [], strict=True)),
+        settings={
+            "scores": list(wanted),
+            "size": None if size_hw is None else list(size_hw),
+            "limit": limit,
+            "anomalous_only": anomalous_only,
+            "components": track,
+            "void_index": void_index,
+            "schema": schema,
+            "classes": classes,
+            "device": device,
+        },
+    )
     network = _load_model(model)
     with progress(console, "datasets checked"):
         settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
@@ -131,16 +148,18 @@ def evaluate_command(
         for name, base in zip(known_names, known, strict=True):
             with _labelled_schema_named():
                 check_classes(base, channels, name=name, schema=labelled_schema, limit=limit, size_hw=size_hw)
+    if out is not None:
+        remove_former_maps(out)
+    written: list[str] = []
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
-        drawn: list[Frame] = []
+        drawn: list[str] = []
 
-        def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
+        def draw(frame: Frame, drawn: list[str] = drawn, name: str = name) -> None:
             if out is not None and len(drawn) < drawn_maps and bool((frame.labels == 1).any()):
                 from poc_aug.evaluation.plots import write_maps
 
-                drawn.append(frame)
-                write_maps(frame, out / "maps" / name)
+                drawn.append(write_maps(frame, out / FOLDER / name).relative_to(out).as_posix())
 
         with progress(console, f"frames of {name}") as show:
             result = evaluate(
@@ -160,6 +179,7 @@ def evaluate_command(
                 on_progress=show,
             )
         results.append(result)
+        written += drawn
     console.print(_table(results))
     for table in further_tables(results):
         console.print(table)
@@ -172,7 +192,7 @@ def evaluate_command(
             closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
         console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
-    reported.update(model=model, results=[result.to_dict() for result in results])
+    reported["results"] = [result.to_dict() for result in results]
     if closed:
         from poc_aug.evaluation.bravo_report import bravo_values
 
@@ -181,12 +201,13 @@ def evaluate_command(
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        write_json(out / "report.json", {**reported, "environment": environment()})
+        write_json(out / "report.json", {**reported, "maps": written, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
-        console.print(
-            f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if drawn_maps else "")
-        )
+        console.print(f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if written else ""))
+        others = foreign_maps(out, written)
+        if others:
+            console.print(f"warning: not of this run, but in {out}: {', '.join(others)}")
 
 
 def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
