@@ -15,7 +15,7 @@ from poc_aug.cache import Cache
 from poc_aug.cache.beginning import REJECTED
 from poc_aug.errors import CacheError, CacheFormatError, SettingError
 from poc_aug.files.pictures import open_picture
-from poc_aug.generation.rejected_pictures import DESCRIPTION
+from poc_aug.generation.rejected_pictures import DESCRIPTION, most_different
 from poc_aug.generation.warm_report import rejections_by_object
 from poc_aug.types import Variant
 
@@ -50,7 +50,7 @@ class RejectedPicture:
 
 
 def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
-    """The pictures of rejected attempts that a cache holds, of as many different reasons as possible.
+    """The pictures of rejected attempts that a cache holds, of as many different reasons, then objects, as possible.
 
     Args:
         cache: an opened cache.
@@ -60,9 +60,12 @@ def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
         SettingError: none were kept.
         CacheFormatError: one of them is damaged, or another picture.
     """
-    kinds: dict[str, list[Path]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     for path in sorted((cache.path / REJECTED).glob("*/*.png")):
-        kinds[path.parent.name].append(path)
+        names[path.parent.name].append(path.name)
+    kinds = {
+        kind: [cache.path / REJECTED / kind / name for name in most_different(kept)] for kind, kept in names.items()
+    }
     if not kinds:
         raise SettingError(
             f"cache {str(cache.path)!r} holds no pictures of rejected attempts",
