@@ -31,11 +31,15 @@ _MASK = np.array((230, 159, 0), dtype=np.float32)
 
 @dataclass
 class AttemptStages:
-    """What an attempt came to, stage by stage; ``None`` for what it did not reach."""
+    """What an attempt came to, stage by stage; ``None`` for what it did not reach.
+
+    ``wanted`` is the size that there was no room for, with its unit.
+    """
 
     crop: Crop | None = None
     filled: Filled | None = None
     annotation: Annotation | None = None
+    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _slug(text: str, longest: int) -> str:
 
 
 def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
-    rejection, crop = rejected.rejection, rejected.stages.crop
+    rejection, crop, wanted = rejected.rejection, rejected.stages.crop, rejected.stages.wanted
     return {
         "key": rejected.sample.key,
         "variant": rejected.index,
@@ -168,6 +172,7 @@ def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
         "attempt": rejection.attempt,
         "reason": rejection.reason,
         "detail": rejection.detail,
+        **({"wanted": wanted} if wanted else {}),
         **({} if crop is None else {"prompt": crop.prompt, "seed": crop.seed}),
     }
 

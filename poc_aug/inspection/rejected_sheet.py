@@ -33,7 +33,8 @@ class RejectedPicture:
     Attributes:
         path: its file.
         picture: RGB.
-        about: sample's key, variant, object, attempt, reason, detail; prompt and seed if there was a crop.
+        about: sample's key, variant, object, attempt, reason, detail; prompt and seed if there was a crop, or the
+            size that was wanted.
     """
 
     path: Path
@@ -46,7 +47,8 @@ class RejectedPicture:
         about = {name: " ".join(str(value).split()) for name, value in self.about.items()}
         text = f"{about['reason']}: {about['object']}  {about['key']}  variant {about['variant']}"
         text += f"  attempt {about['attempt']}"
-        return f"{text}   {about['detail']}" if about.get("detail") else text
+        detail = about.get("detail", "").replace("any of 1 rungs", "the ladder's only rung")
+        return "   ".join(filter(None, (text, about.get("wanted"), detail)))
 
 
 def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
