@@ -206,8 +206,9 @@ class Manifest:
                 command=f"{older}: --out" if older else "",
             )
         if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
+            listed = _listed(other, {"dataset": stored.dataset})
             raise CacheDatasetMismatchError(
-                f"cache {str(cache)!r} was made from another dataset; these fields differ:\n{_listed(other, {'dataset': stored.dataset})}",
+                f"cache {str(cache)!r} was made from another dataset; these fields differ:\n{listed}",
                 expected="the dataset that the cache was made from",
                 hint="pass that dataset, or write to another path",
             )
