@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ _OLDER_HORIZON = (
     "this version estimates horizons differently from the one that made the cache: read it as it is, or write all "
     "of it again, to another path"
 )
+
+_MOST_LINES = 6
+"""Lines that an error lists of what differs."""
 
 _FIELDS: dict[str, type] = {
     "fingerprint": str,
@@ -209,15 +213,16 @@ class Manifest:
             older = _OLDER_HORIZON if _is_of_older_estimator(fields) else ""
             raise CacheMismatchError(
                 f"cache {str(cache)!r} was made with fingerprint {stored.fingerprint}, this run has "
-                f"{self.fingerprint}; these fields differ:\n{_listed(fields)}",
+                f"{self.fingerprint}; these fields differ:\n{_listed(fields, made)}",
                 expected="the recipe, backends and codec that the cache was made with",
                 hint=older
                 or "correct these fields, or write to another path; `poc-aug info --recipe` prints the cache's",
                 command=f"{older}: --out" if older else "",
             )
         if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
+            listed = _listed(other, {"dataset": stored.dataset})
             raise CacheDatasetMismatchError(
-                f"cache {str(cache)!r} was made from another dataset; these fields differ:\n{_listed(other)}",
+                f"cache {str(cache)!r} was made from another dataset; these fields differ:\n{listed}",
                 expected="the dataset that the cache was made from",
                 hint="pass that dataset, or write to another path",
             )
@@ -251,12 +256,41 @@ def _is_of_older_estimator(fields: list[tuple[str, Any, Any]]) -> bool:
     return bool(horizon) and all(name in horizon or name.startswith("recipe.camera") for name in names)
 
 
-def _listed(fields: list[tuple[str, Any, Any]]) -> str:
+def _listed(fields: list[tuple[str, Any, Any]], made: Mapping[str, Any]) -> str:
+    """One line per field; one for a field of several members of a list."""
+
     def short(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
         return text if len(text) <= 80 else f"{text[:77]}..."
 
-    lines = [f"  {name}: cache {short(stored)}, this run {short(wanted)}" for name, stored, wanted in fields[:12]]
-    if len(fields) > 12:
-        lines.append(f"  and {len(fields) - 12} more")
+    groups: dict[tuple[str, str], list[tuple[str, Any, Any]]] = {}
+    for difference in fields:
+        groups.setdefault(_member_field(difference[0]), []).append(difference)
+    lines, shown = [], 0
+    for (members, inner), group in groups.items():
+        if len(lines) == _MOST_LINES - 1 and len(groups) > _MOST_LINES:
+            lines.append(f"  and {len(fields) - shown} more")
+            break
+        name, stored, wanted = group[0]
+        line = f"{name}: cache {short(stored)}, this run {short(wanted)}"
+        if len(group) > 1:
+            count, total = len({name[len(members) :].split("]")[0] for name, _, _ in group}), _length(made, members)
+            of = f"{'all ' if count == total else ''}{count}{f' of {total}' if total and count < total else ''}"
+            line = f"{inner} of {of} {members.rpartition('.')[2]}, for example {line}"
+        lines.append(f"  {line}")
+        shown += len(group)
     return "\n".join(lines) or "  (none that the manifest holds)"
+
+
+def _member_field(name: str) -> tuple[str, str]:
+    """The list and the field of its members that ``name`` is of (``a.b[2].c.d``: a.b, c); another name as it is."""
+    found = re.match(r"([^\[]+)\[[0-9]+\]\.([^.\[]+)", name)
+    return (found[1], found[2]) if found else (name, "")
+
+
+def _length(made: Mapping[str, Any], name: str) -> int:
+    """Number of members of the list ``a.b`` of a manifest; 0 if there is none of that name."""
+    value: Any = made
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return len(value) if isinstance(value, list | tuple) else 0

@@ -176,6 +176,17 @@ def record_name(data: bytes) -> tuple[str, int]:
     return header["key"], header["index"]
 
 
+def record_objects(data: bytes) -> int:
+    """How many objects a record holds, from its header alone.
+
+    Raises:
+        RecordError: as in `decode_record`, for the header.
+    """
+    header, offset = _read_header(data)
+    check_header(header, len(data) - offset, None)
+    return len(header["insertions"])
+
+
 def check_canonical(data: bytes) -> None:
     """Check that no name occurs twice in a record's header, of which decoding takes the last.
 

@@ -131,6 +131,7 @@ def evaluate_command(
             "components": track,
             "void_index": void_index,
             "schema": schema,
+            "labelled_schema": labelled_schema,
             "classes": classes,
             "device": device,
         },

@@ -12,6 +12,7 @@ from rich.table import Table
 from poc_aug.cache import Cache
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath
+from poc_aug.inspection.empty_variants import without_object_text
 
 _MAX_CHARS = 10_000
 
@@ -33,9 +34,11 @@ def _table(cache: Cache) -> Table:
     rejections: Counter[str] = Counter()
     horizons: Counter[str] = Counter()
     objects: Counter[str] = Counter()
+    empty = 0
     for key, index in cache:
         variant = cache.get(key, index)
         assert variant is not None  # just listed
+        empty += not variant.insertions
         for insertion in variant.insertions:
             objects[insertion.object_name] += 1
             source = insertion.provenance.get("horizon_from")
@@ -55,7 +58,11 @@ def _table(cache: Cache) -> Table:
         ("inserter", str(manifest.backends.get("inserter", {}).get("inserter", "?"))),
         ("fingerprint", manifest.fingerprint),
         ("objects", ", ".join(f"{count} {object_}" for object_, count in objects.most_common()) or "none"),
-        ("horizon from", ", ".join(f"{source} ({n} objects)" for source, n in horizons.items()) or "none"),
+        ("without object", without_object_text(empty, len(cache)) or "none"),
+        (
+            "horizon from",
+            ", ".join(f"{source} ({n} object{'' if n == 1 else 's'})" for source, n in horizons.items()) or "none",
+        ),
         ("rejections", ", ".join(f"{count} {reason}" for reason, count in rejections.items()) or "none"),
     ):
         table.add_row(name, _plain(value))

@@ -15,6 +15,7 @@ from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName,
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
+from poc_aug.inspection.empty_variants import count_without_object, without_object_text
 from poc_aug.inspection.rejected_sheet import rejected_of, rejected_sheet
 
 
@@ -50,9 +51,12 @@ def preview_command(
     with Cache.open(cache) as opened:
         tiles = tiles_of(base, opened, count, keys=keys)
         sheet = contact_sheet(tiles, width_px=width, sigma_px=sigma)
+        empty = without_object_text(count_without_object(opened), len(opened))
     with writing(out):
         sheet.save(out)
     console.print(f"{len(tiles)} variant{'' if len(tiles) == 1 else 's'}: {out}", markup=False)
+    if empty:
+        console.print(empty, style="yellow" if empty.startswith("warning") else None, markup=False)
 
 
 def _check_picture_name(path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cli.progress_lines import progress
 from poc_aug.generation.warm_report import WarmReport
+from poc_aug.inspection.empty_variants import without_object_text
 from poc_aug.protocols import Inserter
 
 
@@ -45,7 +46,8 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
             console.print(_rejected_table(report))
         return
     console.print(
-        f"{report.made} variants with {report.objects} objects in {report.seconds:.1f} s "
+        f"{report.made} variant{'' if report.made == 1 else 's'} with {report.objects} "
+        f"object{'' if report.objects == 1 else 's'} in {report.seconds:.1f} s "
         f"({report.made / max(report.seconds, 1e-6):.1f}/s, {report.acceptance:.0%} of the attempts accepted); "
         f"{report.present} were there before"
     )
@@ -57,8 +59,12 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
         if spent:
             console.print(f"seconds: {', '.join(spent)} (models run in parallel with the rest)", markup=False)
+    if (text := without_object_text(report.without_object, report.made)) and not report.nothing_accepted:
+        console.print(text, style="yellow" if text.startswith("warning") else None, markup=False)
     for name, count in report.cutouts.items():
-        console.print(f"  cut-out skipped {count} times: {name}", style="yellow", markup=False)
+        console.print(
+            f"  cut-out skipped {count} time{'' if count == 1 else 's'}: {name}", style="yellow", markup=False
+        )
     for key, error in report.unreadable:
         console.print(f"  unreadable: {key}: {error}", style="yellow", markup=False)
     for key, index, error in report.failed:

@@ -15,7 +15,7 @@ from poc_aug.generation.insertion_stages import CropOutcome
 from poc_aug.generation.job import Job
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.places import Places
-from poc_aug.generation.regions import find_region
+from poc_aug.generation.regions import find_region, wanted_size
 from poc_aug.generation.rejected_pictures import AttemptStages, OnRejected, RejectedAttempt
 from poc_aug.generation.sample_checks import CheckedSample, check_sample
 from poc_aug.generation.scene import Scene, Submit
@@ -132,6 +132,8 @@ class InsertionJobs:
     ) -> Generator[Crop, CropOutcome, tuple[Region, Insertion] | Rejection]:
         placed = self.place(scene, spec, origin["seed"], occupied)
         if isinstance(placed, Rejection):
+            if self.on_rejected is not None and placed.reason == "no room":
+                seen.wanted = self._wanted(scene, spec, origin["seed"])
             return placed
         region, crop = placed
         seen.crop = crop
@@ -161,6 +163,15 @@ class InsertionJobs:
             if isinstance(region, Rejection):
                 return region
             return region, _crop(scene.sample, region, spec, self.recipe, prompt, seed)
+
+    def _wanted(self, scene: Scene, spec: ObjectSpec, seed: int) -> str:
+        """The size that `place` found no room for."""
+        extent = inserter_extent(self.inserter, scene.sample.key, spec.name, seed)
+        if isinstance(extent, Rejection):
+            return ""
+        rng = seeding.generator(seed, "region")
+        seeding.integer(rng, 0, len(spec.prompts))  # the prompt
+        return wanted_size(scene.sample.size_hw, spec, self.recipe, rng, extent=extent)
 
     def _cut_out(
         self,

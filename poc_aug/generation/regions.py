@@ -148,6 +148,38 @@ def find_region(
     return Rejection("no room", spec.name, detail=f"no place on any of {len(recipe.ladder)} rungs")
 
 
+def wanted_size(
+    size_hw: tuple[int, int],
+    spec: ObjectSpec,
+    recipe: Recipe,
+    rng: torch.Generator,
+    *,
+    extent: Extent | None = None,
+) -> str:
+    """What `find_region` looks a place for with the same generator, for people: the longer side, and the frame.
+
+    Example:
+        >>> from poc_aug import seeding
+        >>> recipe = Recipe.from_dict({"objects": ["cone"], "size": {"kind": "pixels", "min_px": 340, "max_px": 341}})
+        >>> wanted_size((96, 128), recipe.objects[0], recipe, seeding.generator(1, "region"))
+        'wanted 341 px, at least 238 px, in a 96x128 frame'
+    """
+    rule = spec.size or recipe.size
+    size_draw, aspect_draw = (seeding.uniform(rng, 0, 1) for _ in range(2))
+    narrowest, widest = spec.aspect or (recipe.aspect_min, recipe.aspect_max)
+    aspect = extent.aspect if extent else narrowest + aspect_draw * (widest - narrowest)
+    frame = f"in a {size_hw[0]}x{size_hw[1]} frame"
+    if isinstance(rule, PerspectiveSize):
+        height, width, _ = _metres(rule, size_draw, aspect, extent)
+        return f"wanted {height:.2g} m high, {width:.2g} m wide {frame}"
+    limit = ""
+    if extent is not None and extent.max_height_px is not None:
+        limit, extent = f", drawn at most {extent.max_height_px} px high", replace(extent, max_height_px=None)
+    sizes = [max(_pixel_size(rule, rung.size_scale, size_draw, aspect, extent, max(size_hw))) for rung in recipe.ladder]
+    smaller = f", at least {min(sizes)} px," if min(sizes) < sizes[0] else ""
+    return f"wanted {sizes[0]} px{smaller} {frame}{limit}"
+
+
 def _draw_place(
     area: ValidArea,
     groups: Iterator[_Rows],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,11 +31,15 @@ _MASK = np.array((230, 159, 0), dtype=np.float32)
 
 @dataclass
 class AttemptStages:
-    """What an attempt came to, stage by stage; ``None`` for what it did not reach."""
+    """What an attempt came to, stage by stage; ``None`` for what it did not reach.
+
+    ``wanted`` is the size that there was no room for, with its unit.
+    """
 
     crop: Crop | None = None
     filled: Filled | None = None
     annotation: Annotation | None = None
+    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,16 @@ OnRejected: TypeAlias = Callable[[RejectedAttempt], None]
 
 
 class RejectedPictures:
-    """Keeps the first pictures of rejected attempts per reason, in the folder ``rejected`` of a cache.
+    """Keeps pictures of rejected attempts per reason, as different as possible, in the folder ``rejected`` of a cache.
 
-    Each file is written at once or not at all and says itself what it shows; a run that continues another one counts
-    those that are there. Neither records nor fingerprint depend on them. Used by whoever holds the writer's lock.
+    Which ones are kept depends on what is rejected, not on the order: those that come first in `most_different`; one
+    that comes later takes the place of the last of them. So a run that continues another one ends with the pictures of
+    an uninterrupted run. Each file is written at once or not at all and says itself what it shows. Neither records nor
+    fingerprint depend on them. Used by whoever holds the writer's lock.
 
     Args:
         cache: the ``NAME.cache`` directory.
-        keep: pictures per reason.
+        keep: pictures per reason; more than these that an earlier run kept stay.
     """
 
     def __init__(self, cache: Path, keep: int) -> None:
@@ -79,21 +85,31 @@ class RejectedPictures:
         with writing(self._folder / "*"):
             for left in self._folder.glob("*/.*.tmp"):  # by a run that was killed
                 left.unlink()
-        self._counts = Counter(path.parent.name for path in self._folder.glob("*/*.png"))
+        self._kept: dict[str, set[str]] = defaultdict(set)
+        for path in self._folder.glob("*/*.png"):
+            self._kept[path.parent.name].add(path.name)
+        self._most = {kind: max(keep, len(names)) for kind, names in self._kept.items()}
 
     def add(self, rejected: RejectedAttempt) -> None:
-        """Keep the picture of an attempt, if there are fewer than ``keep`` of its reason.
+        """Keep the picture of an attempt, if it is one of the ``keep`` most different ones of its reason so far.
 
         Raises:
             OutputError: it cannot be written.
         """
-        kind = re.sub(r"[^a-z0-9]+", "-", rejected.rejection.reason.lower()).strip("-")[:60] or "other"
-        key = xxhash.xxh3_64_hexdigest(rejected.sample.key.encode())
-        name = f"{key}-{rejected.index}-{rejected.slot}-{rejected.rejection.attempt}.png"
-        path = self._folder / kind / name
+        kind = _slug(rejected.rejection.reason, 60) or "other"
+        name, kept = _file_name(rejected), self._kept[kind]
         # A run that was killed may have kept it before the variant was stored.
-        if self._counts[kind] >= self._keep or path.exists():
+        if name in kept:
             return
+        path = self._folder / kind / name
+        if len(kept) >= self._most.get(kind, self._keep):
+            last = most_different({*kept, name})[-1]
+            if last == name:
+                return
+            # Removed first: a run that is killed in between makes the new one again, as its variant is not stored.
+            with writing(path):
+                (self._folder / kind / last).unlink(missing_ok=True)
+            kept.remove(last)
         make_folder(path.parent)
         text = PngInfo()
         text.add_itxt(DESCRIPTION, json.dumps(_description(rejected), ensure_ascii=False))
@@ -101,11 +117,54 @@ class RejectedPictures:
         with writing(path):
             _picture(rejected).save(temporary, format="PNG", pnginfo=text)
             temporary.replace(path)
-        self._counts[kind] += 1
+        kept.add(name)
+
+
+def most_different(names: Iterable[str]) -> list[str]:
+    """File names of pictures in an order in which the first ones differ most: by object, then by sample, then by place.
+
+    Each object comes once before any comes again, then in another sample if there is one; a second attempt at the same
+    place comes last.
+
+    Example:
+        >>> most_different(["cone-1-aa-0-0-0.png", "cone-1-aa-0-0-1.png", "cone-1-bb-0-0-4.png", "dog-2-aa-0-1-0.png"])
+        ['cone-1-aa-0-0-0.png', 'dog-2-aa-0-1-0.png', 'cone-1-bb-0-0-4.png', 'cone-1-aa-0-0-1.png']
+    """
+    parts = {name: _parts(name) for name in names}
+    ordered = sorted(parts, key=lambda name: (parts[name], name))
+    # From the innermost group outwards: members of each take turns.
+    for depth in (4, 2, 1):  # (object, sample, variant, slot), (object, sample), object
+        seen: Counter[tuple[Any, ...]] = Counter()
+        turn: dict[str, int] = {}
+        for name in ordered:
+            group = parts[name][:depth]
+            turn[name] = seen[group]
+            seen[group] += 1
+        ordered.sort(key=lambda name: (turn[name], parts[name], name))
+    return ordered
+
+
+def _parts(name: str) -> tuple[str, str, int, int, int]:
+    """Object, sample, variant, slot and attempt that a file name holds; a name of another form is one more object."""
+    found = re.fullmatch(r"(?:(.*)-)?([0-9a-f]+)-([0-9]{1,20})-([0-9]{1,20})-([0-9]{1,20})\.png", name, re.ASCII)
+    if found is None:
+        return "", "", 0, 0, 0
+    return found[1] or "", found[2], int(found[3]), int(found[4]), int(found[5])
+
+
+def _file_name(rejected: RejectedAttempt) -> str:
+    spec, attempt = rejected.rejection.object_name, rejected.rejection.attempt
+    key = xxhash.xxh3_64_hexdigest(rejected.sample.key.encode())
+    named = f"{_slug(spec, 40)}-{xxhash.xxh32_hexdigest(spec.encode())}".lstrip("-")
+    return f"{named}-{key}-{rejected.index}-{rejected.slot}-{attempt}.png"
+
+
+def _slug(text: str, longest: int) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest]
 
 
 def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
-    rejection, crop = rejected.rejection, rejected.stages.crop
+    rejection, crop, wanted = rejected.rejection, rejected.stages.crop, rejected.stages.wanted
     return {
         "key": rejected.sample.key,
         "variant": rejected.index,
@@ -113,6 +172,7 @@ def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
         "attempt": rejection.attempt,
         "reason": rejection.reason,
         "detail": rejection.detail,
+        **({"wanted": wanted} if wanted else {}),
         **({} if crop is None else {"prompt": crop.prompt, "seed": crop.seed}),
     }
 

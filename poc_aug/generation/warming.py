@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +15,15 @@ from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, has_manifest
 from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.key_matching import continued_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import DatasetError, GenerationError, ObjectBankError, SettingError
+from poc_aug.errors import (
+    CacheDatasetMismatchError,
+    CacheError,
+    CacheMismatchError,
+    DatasetError,
+    GenerationError,
+    ObjectBankError,
+    SettingError,
+)
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.engine import Failure
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
@@ -247,11 +256,26 @@ def _stored_variants(
     with Cache.open(cache) as opened:
         if not opened.keys():  # nothing that could be continued, or would be lost: the writer decides
             return names, set()
-        manifest.check_continues(opened.manifest, cache)
+        try:
+            manifest.check_continues(opened.manifest, cache)
+        except (CacheMismatchError, CacheDatasetMismatchError) as error:
+            if not _holds_no_object(opened):
+                raise
+            step = "this cache holds no object: delete it (rm -r {}) or give another {}"
+            path = shlex.quote(str(cache))
+            raise error.with_hint(step.format(path, "path"), step.format(path, "--out")) from None
         present = set(opened)
         names = continued_keys(dataset, names, opened, adapt)
         _check_same_dataset(dataset, names, opened, adapt, schema)
     return names, present
+
+
+def _holds_no_object(cache: Cache) -> bool:
+    """Whether none of the stored variants has an object; a damaged one may have had some."""
+    try:
+        return not any((variant := cache.get(*name)) is not None and variant.insertions for name in cache)
+    except CacheError:
+        return False
 
 
 def _check_same_dataset(

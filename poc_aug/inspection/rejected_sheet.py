@@ -15,7 +15,7 @@ from poc_aug.cache import Cache
 from poc_aug.cache.entries import REJECTED, check_entries
 from poc_aug.errors import CacheError, CacheFormatError, SettingError
 from poc_aug.files.pictures import open_picture
-from poc_aug.generation.rejected_pictures import DESCRIPTION
+from poc_aug.generation.rejected_pictures import DESCRIPTION, most_different
 from poc_aug.generation.warm_report import rejections_by_object
 from poc_aug.types import Variant
 
@@ -33,7 +33,8 @@ class RejectedPicture:
     Attributes:
         path: its file.
         picture: RGB.
-        about: sample's key, variant, object, attempt, reason, detail; prompt and seed if there was a crop.
+        about: sample's key, variant, object, attempt, reason, detail; prompt and seed if there was a crop, or the
+            size that was wanted.
     """
 
     path: Path
@@ -46,11 +47,12 @@ class RejectedPicture:
         about = {name: " ".join(str(value).split()) for name, value in self.about.items()}
         text = f"{about['reason']}: {about['object']}  {about['key']}  variant {about['variant']}"
         text += f"  attempt {about['attempt']}"
-        return f"{text}   {about['detail']}" if about.get("detail") else text
+        detail = about.get("detail", "").replace("any of 1 rungs", "the ladder's only rung")
+        return "   ".join(filter(None, (text, about.get("wanted"), detail)))
 
 
 def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
-    """The pictures of rejected attempts that a cache holds, of as many different reasons as possible.
+    """The pictures of rejected attempts that a cache holds, of as many different reasons, then objects, as possible.
 
     Args:
         cache: an opened cache.
@@ -60,10 +62,13 @@ def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
         SettingError: none were kept.
         CacheFormatError: one of them is damaged, or another picture.
     """
-    kinds: dict[str, list[Path]] = defaultdict(list)
     check_entries(cache.path, rejected=True)
+    names: dict[str, list[str]] = defaultdict(list)
     for path in sorted((cache.path / REJECTED).glob("*/*.png")):
-        kinds[path.parent.name].append(path)
+        names[path.parent.name].append(path.name)
+    kinds = {
+        kind: [cache.path / REJECTED / kind / name for name in most_different(kept)] for kind, kept in names.items()
+    }
     if not kinds:
         raise SettingError(
             f"cache {str(cache.path)!r} holds no pictures of rejected attempts",

@@ -16,7 +16,7 @@ from poc_aug.errors import (
     CacheMismatchError,
     CacheNotFoundError,
 )
-from tests.helpers.cache_cases import contents, make_cache, make_manifest
+from tests.helpers.cache_cases import contents, make_cache, make_manifest, make_variant
 
 
 @pytest.fixture(autouse=True)
@@ -150,8 +150,33 @@ def test_wrong_recipe(tmp_path: Path) -> None:
 def test_many_and_long_differences_are_cut(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     wanted = make_manifest(**{f"field {i:02d}": "x" * 200 for i in range(30)})
-    with pytest.raises(CacheMismatchError, match=r'field 00: cache null, this run "x{76}\.\.\.[\s\S]*and 18 more'):
+    with pytest.raises(CacheMismatchError, match=r'field 00: cache null, this run "x{76}\.\.\.[\s\S]*and 25 more'):
         CacheWriter(path, wanted)
+
+
+def test_differences_of_many_objects_are_one_line_per_field(tmp_path: Path) -> None:
+    def manifest(scale: int) -> Manifest:
+        objects = [
+            {
+                "name": f"thing-{i}",
+                "size": {name: scale for name in "abcdefg"},
+                "prompts": ["a", f"{scale if i < 2 else 0} cm"],
+            }
+            for i in range(32)
+        ]
+        return make_manifest(objects=objects, attempts=scale)
+
+    path = tmp_path / "a.cache"
+    CacheWriter.create(path, manifest(1))
+    with CacheWriter(path, manifest(1)) as writer:
+        writer.put(make_variant(0))
+    with pytest.raises(CacheMismatchError) as caught:
+        CacheWriter(path, manifest(2))
+    assert caught.value.problem.splitlines()[1:] == [
+        "  recipe.attempts: cache 1, this run 2",
+        '  prompts of 2 of 32 objects, for example recipe.objects[0].prompts[1]: cache "1 cm", this run "2 cm"',
+        "  size of all 32 objects, for example recipe.objects[0].size.a: cache 1, this run 2",
+    ]
 
 
 def test_wrong_backend_codec_and_fingerprint(tmp_path: Path) -> None:

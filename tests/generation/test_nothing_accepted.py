@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from poc_aug.cache import Cache, CacheWriter
 from poc_aug.cli.main import cli
-from poc_aug.errors import CacheError, CacheFormatError, SettingError
+from poc_aug.errors import CacheError, CacheFormatError, CacheMismatchError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.rejected_pictures import AttemptStages, RejectedAttempt, RejectedPictures
 from poc_aug.generation.warm_report import WarmReport
@@ -123,6 +123,22 @@ def test_python_reports_that_nothing_was_accepted(tmp_path: Path) -> None:
         tiles_of(Frames(2), cache, 8)
     with Cache.open(path) as cache, pytest.raises(SettingError, match="no pictures of rejected attempts"):
         rejected_of(cache, 8)
+
+
+def test_another_recipe_for_a_cache_without_objects_advises_to_delete_it(tmp_path: Path) -> None:
+    path = tmp_path / "a b.cache"
+    warm_cache(Frames(2), path, rejecting(), num_variants=2, workers=0)
+    with pytest.raises(CacheMismatchError) as caught:
+        warm_cache(Frames(2), path, pipeline(seed=5), num_variants=2, workers=0)
+    error = caught.value
+    assert error.hint == f"this cache holds no object: delete it (rm -r '{path}') or give another path"
+    assert error.command == error.hint.replace("another path", "another --out")
+    assert "recipe.seed" in error.problem
+    other = tmp_path / "b.cache"
+    assert warm_cache(Frames(2), other, pipeline(), num_variants=2, workers=0).objects
+    with pytest.raises(CacheMismatchError) as caught:
+        warm_cache(Frames(2), other, pipeline(seed=5), num_variants=2, workers=0)
+    assert "holds no object" not in caught.value.hint
 
 
 def test_a_resumed_run_counts_what_was_accepted_before(tmp_path: Path) -> None:

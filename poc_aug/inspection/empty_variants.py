@@ -1,0 +1,47 @@
+"""Variants without an object: their samples are read as they are, so a cache of many of them changes little."""
+
+from __future__ import annotations
+
+from poc_aug.cache import Cache
+from poc_aug.cache.record import record_objects
+from poc_aug.cache.record_header import RecordError
+from poc_aug.errors import CacheCorruptError
+
+
+def count_without_object(cache: Cache) -> int:
+    """How many of a cache's variants hold no object; reads the heads of the records. A damaged one is not counted.
+
+    Example:
+        >>> import tempfile
+        >>> from poc_aug.cache import CacheWriter, Manifest
+        >>> from poc_aug.types import Variant
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with CacheWriter(f"{folder}/a.cache", Manifest("f", {})) as writer:
+        ...         writer.put(Variant("a", 0, digest=b"", insertions=()))
+        ...     count_without_object(Cache.open(f"{folder}/a.cache"))
+        True
+        1
+    """
+    empty = 0
+    for key, index in cache:
+        try:
+            data = cache.raw(key, index)
+            empty += data is not None and record_objects(data) == 0
+        except (CacheCorruptError, RecordError):  # `poc-aug verify` names it; whether it held an object is not known
+            continue
+    return empty
+
+
+def without_object_text(count: int, total: int) -> str:
+    """What is said of ``count`` variants of ``total`` without an object: a warning if they are most; "" for none.
+
+    Example:
+        >>> without_object_text(1, 8)
+        '1 of 8 variants holds no object'
+        >>> without_object_text(5, 8)
+        'warning: 5 of 8 variants hold no object: with them a sample is read as it is'
+    """
+    if not count:
+        return ""
+    text = f"{count} of {total} variants {'holds' if count == 1 else 'hold'} no object"
+    return f"warning: {text}: with them a sample is read as it is" if 2 * count > total else text
