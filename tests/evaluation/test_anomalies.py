@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from poc_aug.errors import DatasetError, ModelError, SettingError
 from poc_aug.evaluation.anomalies import Frame, evaluate
@@ -58,7 +59,7 @@ def test_frames_that_leave_nothing_to_evaluate_are_named() -> None:
     assert "--size" in caught.value.command
     void = [(image, labels.point(lambda value: 255)) for image, labels in (Streets()[i] for i in range(2))]
     with pytest.raises(DatasetError, match="no pixel of 2 frames of list is evaluated"):
-        evaluate(Brightness(), void, schema=Streets.schema)
+        evaluate(Brightness(), cast(Dataset[Any], void), schema=Streets.schema)
 
 
 def test_bad_models_and_sets_are_named() -> None:

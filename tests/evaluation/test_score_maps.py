@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -53,7 +54,7 @@ def test_the_title_of_a_score_map_gives_its_range(tmp_path: Path) -> None:
     assert (ends[2] == ends[3]).all()
 
 
-def test_the_numbers_are_the_quantiles_that_the_colours_show(tmp_path: Path, monkeypatch) -> None:
+def test_the_numbers_are_the_quantiles_that_the_colours_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     monkeypatch.setattr(plots, "_write_title", lambda sheet, left, title, limits: written.append((title, limits)))
     sheet_of(tmp_path, energy=torch.arange(64 * 128).float().view(64, 128) / 100)
