@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from poc_aug.cache.beginning import REJECTED
-from poc_aug.files.outputs import make_folder, writing
-from poc_aug.types import Annotation, Box, Crop, Filled, Rejection, Sample
+from poc_aug.errors import OutputError
+from poc_aug.files.outputs import check_outputs, make_folder, writing
+from poc_aug.types import Annotation, Box, Crop, Filled, Rejection, RejectionReason, Sample
 
 DESCRIPTION = "poc_aug"
 """Name of the text in each picture that says, as JSON, what it shows: it cannot be separated from the picture."""
@@ -62,6 +63,29 @@ class RejectedAttempt:
 OnRejected: TypeAlias = Callable[[RejectedAttempt], None]
 
 
+def check_rejected(cache: Path) -> None:
+    """Check that pictures of rejected attempts can be kept in a cache, and only there.
+
+    Args:
+        cache: the ``NAME.cache`` directory.
+
+    Raises:
+        OutputError: names what is in the way.
+    """
+    kinds = [_folder_name(reason) for reason in get_args(RejectionReason)]
+    for folder in (cache / REJECTED, *(cache / REJECTED / kind for kind in kinds)):
+        if folder.is_symlink():
+            raise OutputError(
+                f"cannot write {str(folder)!r}: it is a link, and files outside the cache would be written and removed",
+                expected="a folder, or nothing yet",
+                hint="remove the link, or keep no pictures of rejected attempts",
+            )
+        with writing(folder):
+            exists = folder.exists()
+        if exists:
+            check_outputs(folder, "picture.png")
+
+
 class RejectedPictures:
     """Keeps the first pictures of rejected attempts per reason, in the folder ``rejected`` of a cache.
 
@@ -71,11 +95,15 @@ class RejectedPictures:
     Args:
         cache: the ``NAME.cache`` directory.
         keep: pictures per reason.
+
+    Raises:
+        OutputError: pictures cannot be written there.
     """
 
     def __init__(self, cache: Path, keep: int) -> None:
         self._folder = cache / REJECTED
         self._keep = keep
+        check_rejected(cache)
         with writing(self._folder / "*"):
             for left in self._folder.glob("*/.*.tmp"):  # by a run that was killed
                 left.unlink()
@@ -87,7 +115,7 @@ class RejectedPictures:
         Raises:
             OutputError: it cannot be written.
         """
-        kind = re.sub(r"[^a-z0-9]+", "-", rejected.rejection.reason.lower()).strip("-")[:60] or "other"
+        kind = _folder_name(rejected.rejection.reason)
         key = xxhash.xxh3_64_hexdigest(rejected.sample.key.encode())
         name = f"{key}-{rejected.index}-{rejected.slot}-{rejected.rejection.attempt}.png"
         path = self._folder / kind / name
@@ -102,6 +130,10 @@ class RejectedPictures:
             _picture(rejected).save(temporary, format="PNG", pnginfo=text)
             temporary.replace(path)
         self._counts[kind] += 1
+
+
+def _folder_name(reason: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", reason.lower()).strip("-")[:60] or "other"
 
 
 def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
