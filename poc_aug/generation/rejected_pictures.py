@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from poc_aug.cache.entries import REJECTED
-from poc_aug.files.outputs import make_folder, writing
-from poc_aug.types import Annotation, Box, Crop, Filled, Rejection, Sample
+from poc_aug.errors import OutputError
+from poc_aug.files.outputs import check_outputs, make_folder, writing
+from poc_aug.types import Annotation, Box, Crop, Filled, Rejection, RejectionReason, Sample
 
 DESCRIPTION = "poc_aug"
 """Name of the text in each picture that says, as JSON, what it shows: it cannot be separated from the picture."""
@@ -66,6 +67,29 @@ class RejectedAttempt:
 OnRejected: TypeAlias = Callable[[RejectedAttempt], None]
 
 
+def check_rejected(cache: Path) -> None:
+    """Check that pictures of rejected attempts can be kept in a cache, and only there.
+
+    Args:
+        cache: the ``NAME.cache`` directory.
+
+    Raises:
+        OutputError: names what is in the way.
+    """
+    kinds = [_folder_name(reason) for reason in get_args(RejectionReason)]
+    for folder in (cache / REJECTED, *(cache / REJECTED / kind for kind in kinds)):
+        if folder.is_symlink():
+            raise OutputError(
+                f"cannot write {str(folder)!r}: it is a link, and files outside the cache would be written and removed",
+                expected="a folder, or nothing yet",
+                hint="remove the link, or keep no pictures of rejected attempts",
+            )
+        with writing(folder):
+            exists = folder.exists()
+        if exists:
+            check_outputs(folder, "picture.png")
+
+
 class RejectedPictures:
     """Keeps pictures of rejected attempts per reason, as different as possible, in the folder ``rejected`` of a cache.
 
@@ -77,11 +101,15 @@ class RejectedPictures:
     Args:
         cache: the ``NAME.cache`` directory.
         keep: pictures per reason; more than these that an earlier run kept stay.
+
+    Raises:
+        OutputError: pictures cannot be written there.
     """
 
     def __init__(self, cache: Path, keep: int) -> None:
         self._folder = cache / REJECTED
         self._keep = keep
+        check_rejected(cache)
         with writing(self._folder / "*"):
             for left in self._folder.glob("*/.*.tmp"):  # by a run that was killed
                 left.unlink()
@@ -96,7 +124,7 @@ class RejectedPictures:
         Raises:
             OutputError: it cannot be written.
         """
-        kind = _slug(rejected.rejection.reason, 60) or "other"
+        kind = _folder_name(rejected.rejection.reason)
         name, kept = _file_name(rejected), self._kept[kind]
         # A run that was killed may have kept it before the variant was stored.
         if name in kept:
@@ -161,6 +189,10 @@ def _file_name(rejected: RejectedAttempt) -> str:
 
 def _slug(text: str, longest: int) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest]
+
+
+def _folder_name(reason: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", reason.lower()).strip("-")[:60] or "other"
 
 
 def _description(rejected: RejectedAttempt) -> dict[str, str | int]:

@@ -28,7 +28,7 @@ from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.engine import Failure
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
 from poc_aug.generation.pipeline import InsertionPipeline
-from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures
+from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures, check_rejected
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.unreadable import UnreadableSample, or_skip
 from poc_aug.generation.warm_report import OnError, WarmReport
@@ -112,6 +112,7 @@ def warm_cache(
         ObjectBankError: a cut-out that was drawn cannot be read, and ``on_error="raise"``.
         GenerationError: a backend raised, and ``on_error="raise"``; or it broke its contract.
         CacheDiskError: the disk is full.
+        OutputError: pictures of rejected attempts cannot be kept.
 
     Example:
         >>> import tempfile
@@ -163,7 +164,10 @@ def warm_cache(
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only
     calibrations = _calibrations(dataset, pipeline, numbers, on_error)
-    CacheWriter.create(cache, manifest)  # a path that cannot be written is noticed before any frame is read
+    # Paths that cannot be written are noticed before any frame is read.
+    CacheWriter.create(cache, manifest)
+    if keep_rejected:
+        check_rejected(Path(cache))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
     with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:

@@ -136,6 +136,10 @@ def nothing_accepted(path: Path, variants: Sequence[Variant]) -> CacheError:
         f"  {name}: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}"
         for name, reasons in rejections_by_object(rejected).items()
     ]
+    if next((path / REJECTED).glob("*/*.png"), None) is None:
+        look = "--keep-rejected 5 keeps pictures of what is rejected, for `poc-aug preview CACHE --rejected`"
+    else:
+        look = f"`poc-aug preview {path} --rejected` shows the pictures that --keep-rejected kept"
     why = "\n".join([f"all {rejected.total()} attempts were rejected:", *lines]) if lines else "none was tried"
     return CacheError(
         f"none of the {len(variants)} variants of cache {str(path)!r} has an object: {why}",
@@ -143,7 +147,7 @@ def nothing_accepted(path: Path, variants: Sequence[Variant]) -> CacheError:
         hint="change the recipe (sizes, location, attempts, limits) and fill another cache; keep_rejected=5 keeps "
         "pictures of what is rejected",
         command="change what rejects them (--sizes, --location, --set attempts=10) and fill another cache (--out); "
-        f"`poc-aug preview {path} --rejected` shows the pictures that --keep-rejected kept",
+        + look,
     )
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from poc_aug.cache import Cache
 from poc_aug.errors import OutputError
+from poc_aug.generation.frame_loading import FrameDataset
 from poc_aug.generation.rejected_pictures import RejectedAttempt, RejectedPictures
 from poc_aug.generation.warm_report import rejections_by_object
 from tests.helpers.cache_cases import stored_variant
@@ -106,3 +107,29 @@ def test_the_report_of_a_run_that_cannot_keep_pictures_says_what_it_did(
         rejected = sum(len(stored_variant(cache, *name).rejections) for name in cache)
     assert sum(report["rejections"].values()) == rejected > 0
     assert "no room for a picture" in report["error"]
+
+
+@pytest.mark.parametrize("in_the_way", ["file", "file of a reason", "link", "broken link"])
+def test_what_keeps_pictures_from_being_kept_is_noticed_before_the_first_frame(
+    in_the_way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache, other = tmp_path / "a.cache", tmp_path / "other"
+    command = ["warm-cache", "--dataset", "tests.helpers.fakes:Frames", "length=3", "--num-variants", 1]
+    command += [*FILLED, "--workers", 0, "--out", cache]
+    run(*command, "--limit", 1)
+    rejected = cache / "rejected"
+    if in_the_way == "file":
+        rejected.touch()
+    elif in_the_way == "file of a reason":
+        rejected.mkdir()
+        (rejected / "too-small").touch()
+    else:
+        rejected.symlink_to(other)
+    if in_the_way == "link":
+        (other / "mine").mkdir(parents=True)
+        (other / "mine" / ".a.tmp").touch()
+    monkeypatch.setattr(FrameDataset, "__getitem__", lambda *_: pytest.fail("a frame was read"))
+    error = run(*command, "--keep-rejected", 1, fails=True)
+    assert "cannot write" in error
+    assert str(rejected) in error
+    assert in_the_way != "link" or (other / "mine" / ".a.tmp").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +80,14 @@ def test_preview_of_such_a_cache_says_why(rejected_cache: tuple[Path, int, str],
     assert "none of the 6 variants" in output
     assert "attempts were rejected" in output
     assert "too small" in output
-    assert "--rejected" in output
+    assert f"preview {path} --rejected" in output
     assert "warm the cache first" not in output
+    bare = tmp_path / "bare.cache"
+    shutil.copytree(path, bare)
+    shutil.rmtree(bare / "rejected")
+    output = run("preview", bare, *FRAMES, "--out", tmp_path / "a.png", fails=True)
+    assert f"preview {bare} --rejected" not in output  # it would show nothing
+    assert "--keep-rejected 5" in output
 
 
 def test_preview_draws_the_pictures_that_were_kept(rejected_cache: tuple[Path, int, str], tmp_path: Path) -> None:
