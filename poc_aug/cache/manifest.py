@@ -252,7 +252,8 @@ def _listed(fields: list[tuple[str, Any, Any]], made: Mapping[str, Any]) -> str:
     groups: dict[tuple[str, str], list[tuple[str, Any, Any]]] = {}
     for difference in fields:
         groups.setdefault(_member_field(difference[0]), []).append(difference)
-    lines, shown = [], 0
+    lines: list[str] = []
+    shown = 0
     for (members, inner), group in groups.items():
         if len(lines) == _MOST_LINES - 1 and len(groups) > _MOST_LINES:
             lines.append(f"  and {len(fields) - shown} more")
