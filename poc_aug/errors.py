@@ -37,6 +37,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
+_LONGEST = 1000
+
 
 class NextStep(NamedTuple):
     """What to do next, in Python and on the command line; see `PocAugError`."""
@@ -100,6 +102,22 @@ def _message(problem: str, expected: str, step: str) -> str:
     if step:
         lines.append(f"Next step: {step}")
     return "\n".join(lines)
+
+
+def in_one_line(error: BaseException) -> str:
+    r"""Type and message of an exception of other code, to quote within a message: without line breaks, not endless.
+
+    Example:
+        >>> in_one_line(ValueError("first line\nsecond line"))
+        'ValueError: first line second line'
+    """
+    try:
+        text = " ".join(str(error).split())
+    except Exception as failed:  # a __str__ of other code
+        text = f"its text cannot be read ({type(failed).__name__})"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 class DatasetError(PocAugError):

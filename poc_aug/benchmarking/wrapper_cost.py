@@ -26,6 +26,7 @@ from poc_aug.environment import environment, write_json
 from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.items import image_digest as digest
 from poc_aug.items.open_item import Adapt, open_item
+from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import Keys
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.compose import compose_image, paint_labels
@@ -121,14 +122,17 @@ class DecodeOnly(Dataset[int]):
 
     Args:
         inner: the dataset.
+        names: names of its samples for errors; ``None``: their numbers.
     """
 
-    def __init__(self, inner: Dataset[Any]) -> None:
+    def __init__(self, inner: Dataset[Any], names: Sequence[str] | None = None) -> None:
         self.inner = inner
+        self.names = names
 
     def __getitem__(self, index: int) -> int:
         """The index, after the item's images have been decoded."""
-        decode_item(self.inner[index])
+        with naming_sample(str(index) if self.names is None else self.names[index]):
+            decode_item(self.inner[index])
         return index
 
 
@@ -140,7 +144,9 @@ def decode_item(item: Any) -> Any:
     return item
 
 
-def reading_time(dataset: Dataset[Any], indices: Sequence[int], workers: int) -> Callable[[], float]:
+def reading_time(
+    dataset: Dataset[Any], indices: Sequence[int], workers: int, names: Sequence[str] | None = None
+) -> Callable[[], float]:
     """A measurement: seconds to read these items through a `DataLoader` whose workers persist between calls.
 
     Example:
@@ -151,7 +157,7 @@ def reading_time(dataset: Dataset[Any], indices: Sequence[int], workers: int) ->
         True
     """
     loader: DataLoader[int] = DataLoader(
-        DecodeOnly(dataset),
+        DecodeOnly(dataset, names),
         sampler=indices,
         batch_size=None,
         num_workers=workers,
@@ -237,8 +243,8 @@ def bench_reading(
     numbers = list(islice(cycle(number for number, _ in chosen), items))
     stages, objects = _stages(wrapped, chosen, repeats)
     arms = {
-        "base": reading_time(dataset, numbers, workers),
-        "wrapped": reading_time(wrapped, numbers, workers),
+        "base": reading_time(dataset, numbers, workers, wrapped.keys),
+        "wrapped": reading_time(wrapped, numbers, workers, wrapped.keys),
     }
     if on_progress is not None:
         arms = _counted(arms, 2 * (repeats + 1), on_progress)
@@ -288,7 +294,8 @@ def _stages(
     times: dict[str, list[float]] = {name: [] for name in READING_STAGES}
     for number in range(-1, repeats):
         for index, variant in used:
-            spent = _one_item(wrapped, index, variant, ids)
+            with naming_sample(wrapped.keys[index]):
+                spent = _one_item(wrapped, index, variant, ids)
             if number >= 0:
                 for name, duration in zip(READING_STAGES, spent, strict=True):
                     times[name].append(duration)

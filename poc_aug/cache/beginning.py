@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from poc_aug.cache.cache_path import has_manifest
+from poc_aug.cache.entries import REJECTED, check_entries
 from poc_aug.cache.lock import FileLock, directory_lock, is_locked
-from poc_aug.cache.manifest import TEMPORARY_MANIFEST, Manifest
+from poc_aug.cache.manifest import MANIFEST, TEMPORARY_MANIFEST, Manifest
+from poc_aug.cache.regular_files import kind_of
 from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, check_shard, shard_paths
 from poc_aug.errors import CacheBusyError, CacheDatasetMismatchError, CacheError, CacheFormatError, CacheMismatchError
 from poc_aug.files.stray_files import is_litter
-
-REJECTED = "rejected"
-"""Folder of a cache with the pictures of rejected attempts, see `poc_aug.inspection.rejected_pictures`."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def begun_cache(path: Path, manifest: Manifest) -> Iterator[Manifest]:
         manifest: the manifest of this run.
 
     Raises:
-        CacheFormatError: ``path`` is something else, or a cache of another schema version.
+        CacheFormatError: ``path`` is something else, a cache of another schema version, or one that holds links.
         CacheMismatchError, CacheDatasetMismatchError: made with another recipe, or from another dataset.
         OSError: it cannot be written.
 
@@ -43,19 +43,28 @@ def begun_cache(path: Path, manifest: Manifest) -> Iterator[Manifest]:
         {'seed': 0}
         {'seed': 1}
     """
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise CacheFormatError(
-            f"{str(path)!r} is a file", expected="a path for a new cache, or a cache directory", hint="another path"
+            f"{str(path)!r} is {kind_of(path, path.stat().st_mode)}",
+            expected="a path for a new cache, or a cache directory",
+            hint="another path",
         )
     path.mkdir(parents=True, exist_ok=True)
     # If two writers create the same cache at once, the second finds the manifest of the first.
     with directory_lock(path):
-        _remove_temporary(path)
         foreign = [
             entry.name
             for entry in path.iterdir()
             if entry.name != SHARDS and not entry.name.startswith(TEMPORARY_MANIFEST) and not is_litter(entry.name)
         ]
+        if foreign and not os.path.lexists(path / MANIFEST):
+            raise CacheFormatError(
+                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(foreign)[:10])}",
+                expected="a path for a new cache, or a cache directory",
+                hint="write to another path",
+            )
+        check_entries(path, rejected=True)
+        _remove_temporary(path)
         if has_manifest(path):
             stored = Manifest.read(path)
             try:
@@ -67,12 +76,7 @@ def begun_cache(path: Path, manifest: Manifest) -> Iterator[Manifest]:
             else:
                 yield stored
                 return
-        elif foreign:
-            raise CacheFormatError(
-                f"{str(path)!r} is not a cache and not empty; it holds: {', '.join(sorted(foreign)[:10])}",
-                expected="a path for a new cache, or a cache directory",
-                hint="write to another path",
-            )
+        (path / SHARDS).mkdir(exist_ok=True)  # first: a cache without them has lost them
         manifest.write(path)
         yield manifest
 
@@ -88,6 +92,7 @@ def remove_left_overs(path: Path) -> None:
         ...     list(Path(folder).iterdir())
         []
     """
+    check_entries(path)
     if any(path.glob(f"{TEMPORARY_MANIFEST}*")):
         with directory_lock(path):
             _remove_temporary(path)

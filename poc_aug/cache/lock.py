@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import CacheBusyError
 
 
@@ -20,12 +21,13 @@ class FileLock:
 
     Raises:
         CacheBusyError: another process, or another writer in this one, holds it; the message says which.
+        CacheFormatError: it is no regular file, such as a link in a cache that a stranger made.
         OSError: the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
         self._fd: int | None = None
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -63,7 +65,7 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Whether any process holds the lock now."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = open_regular(path, os.O_RDONLY, or_folder=True)
     except FileNotFoundError:
         return False
     try:

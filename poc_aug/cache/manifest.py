@@ -13,6 +13,7 @@ from typing import Any
 
 from poc_aug.cache.codec import CODECS, Codec
 from poc_aug.cache.manifest_checks import check_manifest_values, manifest_json
+from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
 from poc_aug.recipe import fingerprint
 
@@ -91,6 +92,18 @@ class Manifest:
         """A manifest whose fingerprint is the hash of ``recipe`` and ``backends``."""
         made_with = fingerprint({"recipe": dict(recipe), "backends": dict(backends)})
         return cls(made_with, recipe, backends, dataset, codec)
+
+    def has_own_fingerprint(self) -> bool:
+        """Whether the fingerprint is the hash of this manifest's recipe and backends."""
+        try:
+            # A pipeline's has the backends next to the recipe, that of `create` has them in one mapping.
+            made = (
+                fingerprint({"recipe": self.recipe, **self.backends}),
+                fingerprint({"recipe": self.recipe, "backends": self.backends}),
+            )
+        except ValueError:  # a text that UTF-8 cannot hold
+            return False
+        return self.fingerprint in made
 
     @property
     def max_sigma_px(self) -> float | None:
@@ -176,7 +189,8 @@ class Manifest:
         text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
         temporary = cache / f"{TEMPORARY_MANIFEST}{os.getpid()}"
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with open(open_regular(temporary, flags), "w", encoding="utf-8") as file:
                 file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())

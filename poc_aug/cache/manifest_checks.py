@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from poc_aug.cache.regular_files import open_regular
 from poc_aug.cache.strict_json import load_json
 from poc_aug.errors import CacheFormatError
 
@@ -21,9 +23,10 @@ def manifest_json(path: Path) -> Any:
 
     Raises:
         ValueError: not JSON, or see `poc_aug.cache.strict_json.load_json`; or larger than `MAX_MANIFEST_NBYTES`.
+        CacheFormatError: it is no regular file.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
         text = file.read(MAX_MANIFEST_NBYTES + 1)
     if len(text) > MAX_MANIFEST_NBYTES:
         raise ValueError(f"larger than the {MAX_MANIFEST_NBYTES} bytes of the largest manifest")

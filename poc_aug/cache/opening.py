@@ -7,6 +7,7 @@ import os
 from collections.abc import Set
 from pathlib import Path
 
+from poc_aug.cache.entries import check_entries
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
@@ -91,6 +92,8 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
             expected="a cache directory as warm_cache makes it",
             hint="pass the NAME.cache directory, not a file of it",
         )
+    if os.path.lexists(path / MANIFEST):
+        check_entries(path)  # it lists the shards: for glob, a folder that may not be read is empty
     manifest = Manifest.read(path)
     if fingerprint is not None and fingerprint != manifest.fingerprint:
         raise CacheMismatchError(
@@ -98,8 +101,6 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
             expected="the recipe and backends that the cache was made with",
             hint=f"compare with `poc-aug info {path}`, or make a cache of this recipe at another path",
         )
-    if (path / SHARDS).exists():
-        os.listdir(path / SHARDS)  # for glob, a folder that may not be read is empty
     # A writer that was killed while it created its shard leaves one without records, which the next one removes.
     return manifest, frozenset(shard.name for shard in shard_paths(path) if check_shard(shard).transaction)
 

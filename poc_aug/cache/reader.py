@@ -188,7 +188,7 @@ class Cache:
         self._check_again()
         shards = [registry.acquire(path) for path in shard_paths(self.path)]
         try:
-            return verify_shards(shards, progress, self.manifest)
+            return verify_shards(shards, progress, self.manifest, self.path)
         finally:
             _release_all(shards)
 

@@ -75,11 +75,12 @@ class Environment:
         """
         with _lock:
             env = self._env or self._open_for_reading()
+            transaction: lmdb.Transaction[Any]
             try:
-                transaction = env.begin(buffers=buffers)
+                transaction = env.begin(buffers=True) if buffers else env.begin()
             except lmdb.MapResizedError:  # a writer in another process has grown its map
                 env.set_mapsize(0)
-                transaction = env.begin(buffers=buffers)
+                transaction = env.begin(buffers=True) if buffers else env.begin()
             self._reading += 1
             try:
                 with transaction:

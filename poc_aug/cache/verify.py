@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import lmdb
 
+from poc_aug.cache.entries import unknown_entries
 from poc_aug.cache.lock import is_locked
-from poc_aug.cache.manifest import Manifest
+from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.record import check_canonical, decode_record, record_hash, record_name
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment
-from poc_aug.cache.shard import read_meta, structure_problems
+from poc_aug.cache.shard import SUFFIX, read_meta, structure_problems
 from poc_aug.errors import CacheFormatError
 from poc_aug.items.image_digest import DIGEST_BYTES
 from poc_aug.labels.label_digest import check_label_digest
@@ -31,6 +33,8 @@ _NAMES_PER_TRANSACTION = 1000  # short transactions, see registry: "Why readers 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong; ``key`` and ``variant`` are ``None`` if it concerns a whole shard.
+
+    ``shard`` is the name of a shard, or the path within the cache of another entry.
 
     Example:
         >>> print(Problem("local-0.lmdb", "a.png", 2, "the record's hash does not fit its bytes"))
@@ -44,7 +48,8 @@ class Problem:
 
     def __str__(self) -> str:
         record = "" if self.key is None else f", variant {self.variant} of {self.key!r}"
-        return f"shard {self.shard!r}{record}: {self.problem}"
+        place = f"shard {self.shard!r}" if self.shard.endswith(SUFFIX) and "/" not in self.shard else repr(self.shard)
+        return f"{place}{record}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class VerifyReport:
 
 
 def verify_shards(
-    shards: list[Environment], progress: Callable[[int, int], None] | None, manifest: Manifest
+    shards: list[Environment], progress: Callable[[int, int], None] | None, manifest: Manifest, cache: Path
 ) -> VerifyReport:
     """Check first the page trees (without mapping the files, since a damaged tree can crash LMDB), then each record.
 
@@ -88,8 +93,12 @@ def verify_shards(
         shards: the shards of one cache.
         progress: called with the number of records checked and their total.
         manifest: of that cache.
+        cache: its ``NAME.cache`` directory.
     """
-    problems: list[Problem] = []
+    problems = [Problem(name, None, None, fault) for name, fault in unknown_entries(cache)]
+    if not manifest.has_own_fingerprint():
+        text = f"fingerprint {manifest.fingerprint!r} is not the hash of the recipe and backends in it"
+        problems.insert(0, Problem(MANIFEST, None, None, text))
     being_written: list[str] = []
     sound: list[Environment] = []
     for shard in shards:

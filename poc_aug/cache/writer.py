@@ -240,7 +240,7 @@ class CacheWriter:
             if pages - used <= _SEAL_ABOVE_FREE * pages or not enough_space:
                 return
             try:
-                with self._compact_file.open("wb") as copy:
+                with self._compact_file.open("xb") as copy:
                     env.copyfd(copy.fileno(), compact=True)
                     os.fsync(copy.fileno())
                 self._compact_file.replace(self._file)

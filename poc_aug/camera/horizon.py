@@ -38,7 +38,8 @@ def has_pose(spec: CameraSpec, size_hw: tuple[int, int]) -> bool:
 
 
 def _of_these_frames(spec: CameraSpec, size_hw: tuple[int, int]) -> bool:
-    return spec.aspect is None or abs(size_hw[1] / size_hw[0] / spec.aspect - 1) <= _ASPECT
+    height, width = size_hw
+    return spec.aspect is None or (height > 0 and abs(width / height / spec.aspect - 1) <= _ASPECT)
 
 
 def find_camera(

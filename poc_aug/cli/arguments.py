@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, get_args
 
-from poc_aug.errors import DatasetError, MissingDependencyError, PocAugError, SettingError
+from poc_aug.errors import DatasetError, DeviceError, MissingDependencyError, PocAugError, SettingError, in_one_line
 from poc_aug.files.yaml_files import parse_yaml
 
 _INT = r"-?(?:0|[1-9][0-9]*)"
@@ -156,7 +156,7 @@ def run_own(call: Callable[[], Any], doing: str, kind: type[PocAugError] = Datas
         raise
     except BaseException as error:  # also the panics of compiled packages
         why = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
-        raise kind(f"{doing} failed: {why or f'{type(error).__name__}: {error}'}", hint=hint) from error
+        raise kind(f"{doing} failed: {why or in_one_line(error)}", hint=hint) from error
 
 
 def _module(module_name: str, name: str, what: str) -> Any:
@@ -222,7 +222,14 @@ def load_dataset(name: str, arguments: Mapping[str, Any]) -> Any:
     items = not isinstance(dataset, type | str | bytes | Mapping)
     if not (items and hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         what = f"the class {dataset.__name__}" if isinstance(dataset, type) else f"a {type(dataset).__name__}"
-        raise DatasetError(f"{name} gave {what}", expected="a map-style dataset, with __getitem__ and __len__")
+        hint = ""
+        if isinstance(dataset, Mapping) and dataset:  # Hugging Face's DatasetDict is one too
+            some = ", ".join(repr(key) for key in list(dataset)[:5])
+            first = next(iter(dataset))
+            hint = f"choose one of its entries ({some}), such as dataset[{first!r}]: name a function that returns it"
+        raise DatasetError(
+            f"{name} gave {what}", expected="a map-style dataset, with __getitem__ and __len__", hint=hint
+        )
     if run_own(lambda: len(dataset), f"len() of {made}") == 0:
         raise DatasetError(f"{made} holds no sample", expected="at least one", hint="check its key=value arguments")
     return dataset
@@ -237,6 +244,24 @@ def given_dataset(name: str | None) -> str:
     if name is None:
         raise SettingError("--dataset is missing", expected="the dataset that the cache was made from")
     return name
+
+
+def check_device(name: str | None) -> None:
+    """Check the device of ``--device`` before anything is loaded for it; ``None`` is none that is named.
+
+    Raises:
+        DeviceError: this machine does not have it.
+    """
+    if name is None:
+        return
+    from poc_aug.backends.common.device import resolve_device
+
+    try:
+        resolve_device(name)
+    except DeviceError as error:
+        raise DeviceError(
+            f"--device: {error.problem}", expected=error.expected, hint=error.hint, command=error.command
+        ) from error
 
 
 def parse_size(text: str) -> tuple[int, int]:

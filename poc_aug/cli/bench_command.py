@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
+from poc_aug.cache import Cache
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, SchemaName, Workers
 from poc_aug.files.outputs import check_outputs
+from poc_aug.labels.detect import find_schema, require_schema
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
 
 
 @with_report("bench")
@@ -37,10 +40,21 @@ def bench_command(
     if out is not None:
         check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
+    known = _schema(base, schema, cache)
     settings: dict[str, Any] = {"workers": workers, "items": items, "repeats": repeats}
     with progress(console, "measurements") as show:
-        result = bench_reading(base, cache, schema=schema, keys=keys, **settings, on_progress=show)
+        result = bench_reading(base, cache, schema=known, keys=keys, **settings, on_progress=show)
     reported.update(result.to_dict())
     print_result(console, result)
     if out is not None:
         result.write(out)
+
+
+def _schema(dataset: Any, schema: str | None, cache: Path) -> LabelSchema:
+    """The given label schema, the dataset's own, or the one by whose name the cache was made."""
+    known = find_schema(dataset, schema)
+    if known is None:
+        with Cache.open(cache) as opened:
+            named = opened.manifest.dataset.get("schema")
+        known = SCHEMAS.get(named) if isinstance(named, str) else None
+    return require_schema(dataset, known)

@@ -18,6 +18,7 @@ import typer
 from poc_aug.backends.known_models import default_model, known_models
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
+from poc_aug.errors import in_one_line
 
 Status = Literal["ok", "note", "fail"]
 _GENERATE = ("diffusers", "transformers", "accelerate", "peft", "segment_anything", "groundingdino")
@@ -104,7 +105,7 @@ def _package(name: str) -> Finding:
         return Finding(distribution, "fail", f"{error.name} is not installed", "pip install 'poc_aug[generate]'")
     except Exception as error:
         # A package that is installed but broken may raise anything, and the report names it.
-        result = f"importing it fails: {type(error).__name__}: {error}"
+        result = f"importing it fails: {in_one_line(error)}"
         return Finding(distribution, "fail", result, f"pip install --force-reinstall {distribution}")
 
 

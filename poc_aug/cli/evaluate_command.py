@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +12,23 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from poc_aug.backends.common.device import resolve_device
-from poc_aug.cli.arguments import load_callable, load_dataset, parse_arguments, parse_size, run_own, shortened
+from poc_aug.cli.arguments import (
+    check_device,
+    load_callable,
+    load_dataset,
+    parse_arguments,
+    parse_size,
+    run_own,
+    shortened,
+)
 from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
+from poc_aug.cli.former_maps import FOLDER, foreign_maps, remove_former_maps
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.errors import ModelError, SettingError
+from poc_aug.errors import ModelError, SchemaError, SettingError
 from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
 
@@ -49,6 +59,10 @@ def evaluate_command(
     score: Annotated[
         list[str] | None,
         typer.Option("--score", help=f"msp, max-logit, entropy, energy, rba, void; repeatable. {shown_default('msp')}"),
+    ] = None,
+    labelled_schema: Annotated[
+        str | None,
+        typer.Option("--labelled-schema", help=f"Label schema of the --labelled datasets. {shown_default('detected')}"),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", help=f"Evaluate at HEIGHT,WIDTH. {shown_default(_OWN_SIZE)}")
@@ -89,9 +103,13 @@ def evaluate_command(
 
     if out is None and maps is not None:
         raise SettingError("--maps without --out", expected="a folder to draw them into: --out report")
+    if labelled_schema is not None and not labelled:
+        raise SettingError(
+            "--labelled-schema without --labelled", expected="the dataset that it is the schema of: --labelled"
+        )
     wanted = tuple(score or ("msp",))
     check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
-    resolve_device(device)
+    check_device(device)
     if out is not None:
         check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
@@ -101,6 +119,23 @@ def evaluate_command(
     shared = classes_shared(datasets, schema, channels, classes, labelled or [])
     known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
     names, known_names = _names(dataset), _names(labelled or [])
+    reported.update(
+        model=model,
+        datasets=dict(zip(names, dataset, strict=True)),
+        labelled=dict(zip(known_names, labelled or [], strict=True)),
+        settings={
+            "scores": list(wanted),
+            "size": None if size_hw is None else list(size_hw),
+            "limit": limit,
+            "anomalous_only": anomalous_only,
+            "components": track,
+            "void_index": void_index,
+            "schema": schema,
+            "labelled_schema": labelled_schema,
+            "classes": classes,
+            "device": device,
+        },
+    )
     network = _load_model(model)
     with progress(console, "datasets checked"):
         settings: dict[str, Any] = {"size_hw": size_hw, "device": device}
@@ -110,19 +145,22 @@ def evaluate_command(
         for name, base in zip(known_names, known, strict=True):
             check_model(network, base, name=name, classes=len(channels), **settings)
         for name, base in zip(names, datasets, strict=True):
-            check_anomalies(base, name=name, schema=schema, limit=limit)
+            check_anomalies(base, name=name, schema=schema, limit=limit, size_hw=size_hw)
         for name, base in zip(known_names, known, strict=True):
-            check_classes(base, channels, name=name, limit=limit)
+            with _labelled_schema_named():
+                check_classes(base, channels, name=name, schema=labelled_schema, limit=limit, size_hw=size_hw)
+    if out is not None:
+        remove_former_maps(out)
+    written: list[str] = []
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
-        drawn: list[Frame] = []
+        drawn: list[str] = []
 
-        def draw(frame: Frame, drawn: list[Frame] = drawn, name: str = name) -> None:
+        def draw(frame: Frame, drawn: list[str] = drawn, name: str = name) -> None:
             if out is not None and len(drawn) < drawn_maps and bool((frame.labels == 1).any()):
                 from poc_aug.evaluation.plots import write_maps
 
-                drawn.append(frame)
-                write_maps(frame, out / "maps" / name)
+                drawn.append(write_maps(frame, out / FOLDER / name).relative_to(out).as_posix())
 
         with progress(console, f"frames of {name}") as show:
             result = evaluate(
@@ -142,6 +180,7 @@ def evaluate_command(
                 on_progress=show,
             )
         results.append(result)
+        written += drawn
     console.print(_table(results))
     for table in further_tables(results):
         console.print(table)
@@ -150,11 +189,11 @@ def evaluate_command(
         from poc_aug.evaluation.closed_set import evaluate_classes
 
         with progress(console, f"frames of {name}") as show:
-            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device}
+            where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device, "schema": labelled_schema}
             closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
         console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
-    reported.update(model=model, results=[result.to_dict() for result in results])
+    reported["results"] = [result.to_dict() for result in results]
     if closed:
         from poc_aug.evaluation.bravo_report import bravo_values
 
@@ -163,12 +202,13 @@ def evaluate_command(
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
-        write_json(out / "report.json", {**reported, "environment": environment()})
+        write_json(out / "report.json", {**reported, "maps": written, "environment": environment()})
         plot_precision_recall(results, out / "precision_recall.png")
         plot_boxes(results, out / "scores.png")
-        console.print(
-            f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if drawn_maps else "")
-        )
+        console.print(f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if written else ""))
+        others = foreign_maps(out, written)
+        if others:
+            console.print(f"warning: not of this run, but in {out}: {', '.join(others)}")
 
 
 def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
@@ -180,6 +220,16 @@ def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
     if not parts:
         raise SettingError(f"{option} {text!r} is empty", expected=expected)
     return parts[0], parse_arguments(parts[1:])
+
+
+@contextmanager
+def _labelled_schema_named() -> Iterator[None]:
+    """``--schema`` is that of the datasets with anomalies; the others have an option of their own."""
+    try:
+        yield
+    except SchemaError as error:
+        step = error.command.replace("--schema", "--labelled-schema")
+        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
 
 
 def _names(texts: list[str]) -> list[str]:

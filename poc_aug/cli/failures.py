@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from poc_aug.errors import PocAugError
+from poc_aug.errors import PocAugError, in_one_line
 
 _DEBUG = "run the same command with --debug for the traceback"
 _IN_A_WORKER = "Original Traceback (most recent call last)"
@@ -55,7 +55,7 @@ def explained(error: BaseException) -> PocAugError:
         Expected: a path that exists
         Next step: check the path
     """
-    text = _from_worker(str(error))
+    text = _from_worker(str(error) if isinstance(error, PocAugError) else _text(error))
     if isinstance(error, PocAugError):
         return error if text == str(error) else type(error)(text)
     kind = type(error).__name__
@@ -88,6 +88,13 @@ def explained(error: BaseException) -> PocAugError:
             hint=_DEBUG,
         )
     return CommandError(f"unexpected {kind}: {one_line(text)}".removesuffix(": "), hint=_DEBUG)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a __str__ of other code
+        return in_one_line(error).partition(": ")[2]
 
 
 def _from_worker(text: str) -> str:

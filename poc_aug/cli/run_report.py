@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +15,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from poc_aug.cli.command_options import CliOption
+from poc_aug.cli.failures import explained
 from poc_aug.errors import OutputError
-from poc_aug.files.outputs import check_outputs
+from poc_aug.files.outputs import check_outputs, check_outside_cache, writing
 
 REPORT = CliOption(
     help="Write what the run did as JSON, whatever its exit code.", takes="the path of a JSON file to write"
 )
 ReportFile = Annotated[Path | None, typer.Option("--report", help=REPORT.help)]
+
+_LARGEST_REPORT = 2**26
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -31,7 +35,7 @@ def with_report(name: str) -> Callable[[_Command], Callable[..., None]]:
     def declare(command: _Command) -> Callable[..., None]:
         @functools.wraps(command)
         def run(*, report: Path | None = None, **arguments: Any) -> None:
-            with run_report(report, name) as reported:
+            with run_report(report, name, _cache_of(name, arguments)) as reported:
                 command(reported=reported, **arguments)
 
         signature = inspect.signature(command, eval_str=True)
@@ -44,7 +48,7 @@ def with_report(name: str) -> Callable[[_Command], Callable[..., None]]:
 
 
 @contextmanager
-def run_report(path: Path | None, command: str) -> Iterator[dict[str, Any]]:
+def run_report(path: Path | None, command: str, cache: Path | None = None) -> Iterator[dict[str, Any]]:
     """Write a report of what runs inside; gives the dict that it fills.
 
     The file is checked first and written at the end, also if the command ends with an exit code or an error.
@@ -52,9 +56,10 @@ def run_report(path: Path | None, command: str) -> Iterator[dict[str, Any]]:
     Args:
         path: the file; ``None`` writes nothing.
         command: name of the command.
+        cache: the cache that the command reads or fills, which may not exist yet.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, is inside a cache, or holds something else than a report.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -69,7 +74,9 @@ def run_report(path: Path | None, command: str) -> Iterator[dict[str, Any]]:
         yield result
         return
     try:
+        check_outside_cache(path, cache)
         check_outputs(path.parent, path.name)
+        _check_replaceable(path)
     except OutputError as error:
         raise OutputError(f"--report: {error.problem}", expected=error.expected, hint=error.hint) from error
     started = time.monotonic()
@@ -84,6 +91,35 @@ def run_report(path: Path | None, command: str) -> Iterator[dict[str, Any]]:
             error.add_note(str(unwritten))
         raise
     _write(path, command, code, problem, started, result)
+
+
+def _cache_of(name: str, arguments: Mapping[str, Any]) -> Path | None:
+    """The cache that a command reads, or that ``demo`` makes."""
+    if "cache" in arguments:
+        return Path(arguments["cache"])
+    return Path(arguments["out"]) / "street.cache" if name == "demo" else None
+
+
+def _check_replaceable(path: Path) -> None:
+    """Check that no file is lost but a report of an earlier run, or an empty one."""
+    with writing(path):
+        if not path.is_file() or not path.stat().st_size:
+            return
+        known = path.stat().st_size <= _LARGEST_REPORT and _is_report(path.read_bytes())
+    if not known:
+        raise OutputError(
+            f"{str(path)!r} exists, and is no report of a run",
+            expected="a new path, or the report of an earlier run",
+            hint="give another path, or remove that file",
+        )
+
+
+def _is_report(content: bytes) -> bool:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and {"command", "exit_code"} <= set(value)
 
 
 def json_values(value: Any) -> Any:
@@ -108,7 +144,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
         return error.exit_code, ""
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"
-    return 1, str(error) or type(error).__name__
+    return 1, explained(error).on_command_line()
 
 
 def _write(path: Path, command: str, code: int, problem: str, started: float, result: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 
 from poc_aug.camera import calibration_file, read_calibration
 from poc_aug.camera_spec import CameraSpec, named_camera
+from poc_aug.cli.arguments import check_device
 from poc_aug.cli.build_pipeline import build_pipeline
 from poc_aug.cli.console import console
 from poc_aug.cli.object_choice import ObjectChoice
@@ -21,8 +24,8 @@ from poc_aug.cli.run_report import json_values
 from poc_aug.cli.try_options import TryOptions
 from poc_aug.cli.unused_options import check_camera_used, check_fields, check_reached
 from poc_aug.environment import write_json
-from poc_aug.errors import DatasetError, SchemaError, SettingError
-from poc_aug.files.outputs import make_folder, writing
+from poc_aug.errors import DatasetError, RecipeError, SchemaError, SettingError
+from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.files.picture_pairs import open_pair
 from poc_aug.files.pictures import open_picture, to_rgb, upright
 from poc_aug.inspection.trace import Attempt, Trace, trace_variant
@@ -56,21 +59,19 @@ def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
         OutputError: the folder or a file in it cannot be written.
         RecipeError, ModelError, DeviceError: as in `poc_aug.cli.build_pipeline.build_pipeline`.
     """
+    check_device(options.device)
     schema = find_schema(None, options.label_schema)
     recipe = _recipe(options, schema)
     sample = read_sample(options)
     if recipe.camera.calibration == "file":
         sample = replace(sample, calibration=read_calibration(*calibration_file(options.image)))
     out = options.out
-    make_folder(out)
+    check_outputs(out, "report.json")
     started = time.perf_counter()
-    with progress(console, "models loaded"):
+    with progress(console, "models loaded"), _on_named(options):
         pipeline = build_pipeline(console, recipe, options).with_schema(schema)
-    try:
+    with _on_named(options):
         pipeline.check()
-    except SchemaError as error:
-        step = error.command.replace("--location", "--on")  # this command's name of the option
-        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
     loaded = time.perf_counter()
     with progress(console, "attempts") as show:
         attempts = pipeline.recipe.attempts
@@ -94,6 +95,25 @@ def run_try(options: TryOptions, reported: dict[str, Any]) -> bool:
     reported.update(report, out=out, accepted=bool(traced.variant.insertions))
     _print(traced, out, done - loaded)
     return bool(traced.variant.insertions)
+
+
+@contextmanager
+def _on_named(options: TryOptions) -> Iterator[None]:
+    """Errors about where objects may stand, in this command's words: ``--on`` for the location, and what finds it."""
+    try:
+        yield
+    except SchemaError as error:
+        step = error.command.replace("--location", "--on")
+        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
+    except RecipeError as error:
+        if "locate_by" not in error.problem:
+            raise
+        raise RecipeError(
+            f"--on {options.on!r}: nothing finds it in a picture without labels",
+            expected="a locator, or labels",
+            hint="--on anywhere; or --labels PICTURE.png with --schema NAME; or --locator package.module:callable; or "
+            "an annotator, whose models look for it: --annotator transformers",
+        ) from error
 
 
 def read_sample(options: TryOptions) -> Sample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -142,7 +142,7 @@ def check_effects(
         names = ", ".join(spec.name for spec in recipe.objects)
         raise _no_effect(f"--sizes-file {job.sizes_file}: it names none of the objects", f"some of: {names}")
     if "camera" in changed:
-        check_camera_used(_option_that_sets(job, "camera"), recipe, inserter, schema, _first_size(dataset))
+        check_camera_used(_option_that_sets(job, "camera"), recipe, inserter, schema, lambda: _first_size(dataset))
 
 
 def check_reached(changes: Mapping[str, Any], recipe: Recipe, inserter: Inserter | None) -> None:
@@ -173,7 +173,7 @@ def check_camera_used(
     recipe: Recipe,
     inserter: Inserter | None,
     schema: LabelSchema | None,
-    size_hw: tuple[int, int] | None = None,
+    find_size: Callable[[], tuple[int, int] | None] | None = None,
 ) -> None:
     """Check that a chosen camera has an effect: there is a horizon, or sizes in metres that need one.
 
@@ -182,17 +182,20 @@ def check_camera_used(
         recipe: as in `check_effects`.
         inserter: as in `check_effects`.
         schema: as in `check_effects`.
-        size_hw: height and width of the frames; ``None``: not known.
+        find_size: finds height and width of the frames, ``None`` if they are not known; only called if it matters.
 
     Raises:
         SettingError: it would change nothing.
     """
     metres = any(isinstance(spec.size or recipe.size, PerspectiveSize) for spec in recipe.objects)
     camera = recipe.camera
-    posed = camera.pitch is not None and (size_hw is None or has_pose(camera, size_hw))
-    horizon = posed or camera.horizon is not None or camera.calibration is not None
-    horizon |= schema is not None and bool(schema.ground)
-    if not horizon and not metres and not (inserter is not None and inserter.needs_camera):
+    ground = schema is not None and bool(schema.ground)
+    if metres or ground or camera.horizon is not None or camera.calibration is not None:
+        return
+    if inserter is not None and inserter.needs_camera:
+        return
+    size_hw = find_size() if find_size is not None and camera.pitch is not None else None
+    if camera.pitch is None or not (size_hw is None or has_pose(camera, size_hw)):
         raise _no_effect(
             f"{option}: no size is in metres, its pose in such frames is not known, and the labels have no ground to "
             "find a horizon by",
@@ -201,10 +204,14 @@ def check_camera_used(
 
 
 def _first_size(dataset: Any) -> tuple[int, int] | None:
+    """Height and width of the first frame; ``None`` if it cannot be read: generation reports it, or skips it."""
     try:
-        return open_item(dataset[0], key="0").size_hw
-    except Exception:  # an empty dataset, or a bad item: generation reports or skips it
+        size_hw = open_item(dataset[0], key="0").size_hw
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # also sys.exit, and the panics of compiled packages
         return None
+    return None if 0 in size_hw else size_hw
 
 
 def _no_effect(problem: str, instead: str) -> SettingError:

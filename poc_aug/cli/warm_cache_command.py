@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from poc_aug.cli.arguments import load_dataset, parse_arguments
+from poc_aug.cli.arguments import check_device, load_dataset, parse_arguments
 from poc_aug.cli.build_pipeline import build_pipeline, plain_pipeline
 from poc_aug.cli.command_options import with_options
 from poc_aug.cli.console import console, errors
@@ -19,6 +19,7 @@ from poc_aug.cli.unused_options import check_backend_options, check_effects, che
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
 from poc_aug.labels.detect import find_schema
 
@@ -51,25 +52,33 @@ def warm_cache_command(
     check_backend_options(job)
     check_given_once(job)
     job.source()  # sizes, names and numbers are checked before the dataset is loaded
-    with run_report(job.report, "warm-cache") as result:
+    with run_report(job.report, "warm-cache", job.out) as result:
+        check_device(job.device)
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
         pipeline = _pipeline(job, job.objects, dataset)
         print_objects(console, pipeline.inserter)
-        with warm_progress(console) as show:
-            report = warm_cache(
-                dataset,
-                job.out,
-                pipeline,
-                num_variants=job.num_variants,
-                limit=job.limit,
-                schema=job.label_schema,
-                keys=job.keys,
-                workers=job.workers,
-                codec=job.codec,
-                on_error=job.on_error,
-                keep_rejected=job.keep_rejected,
-                on_progress=show,
-            )
+        report = WarmReport()
+        try:
+            with warm_progress(console) as show:
+                warm_cache(
+                    dataset,
+                    job.out,
+                    pipeline,
+                    num_variants=job.num_variants,
+                    limit=job.limit,
+                    schema=job.label_schema,
+                    keys=job.keys,
+                    workers=job.workers,
+                    codec=job.codec,
+                    on_error=job.on_error,
+                    keep_rejected=job.keep_rejected,
+                    on_progress=show,
+                    report=report,
+                )
+        except BaseException:
+            # What was accepted before this run is only looked up at its end.
+            result.update(report.to_dict(), cache=job.out, nothing_accepted=None)
+            raise
         result.update(report.to_dict(), cache=job.out)
         print_report(console, report, job.out)
         if report.nothing_accepted:

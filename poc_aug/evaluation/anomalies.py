@@ -184,7 +184,8 @@ def evaluate(
             ``classes``.
         TransformError: a torchvision transform in the dataset interpolates its label ids.
         ModelError: the model does not return a map of logits, or one with fewer channels than ``classes``.
-        DatasetError: no frame is left.
+        DatasetError: no frame is left, or no pixel of them counts; with ``size_hw``, also if none is anomalous, or none
+            in-distribution.
 
     Example:
         A model whose logits are the pixel's colour, on a red road with a grey animal:
@@ -215,6 +216,7 @@ def evaluate(
     open_set = OpenSetFigures(require_schema(dataset, schema), classes, functions, device) if classes else None
     scored: list[_ScoredFrame] = []
     frames = left_out = 0
+    kinds: set[int] = set()
     model = model.to(device)
     with evaluating(model):
         count = len(names) if limit is None else min(limit, len(names))
@@ -236,6 +238,7 @@ def evaluate(
                 open_set.add(sample.labels, logits, maps)
             frame = Frame(sample.key, image, labels, {score: values.float().cpu() for score, values in maps.items()})
             frames += 1
+            kinds |= distinct_ids(labels.numpy()) & {0, 1}
             if components is not None:
                 scored.append((frame.scores, frame.labels))
             if on_frame is not None:
@@ -245,9 +248,23 @@ def evaluate(
             f"no frame of {name or type(dataset).__name__} is left of {left_out}",
             expected="at least one frame" + (" with an anomalous pixel" if anomalous_only else ""),
         )
+    _check_kinds(kinds, f"{frames} frames of {name or type(dataset).__name__}", size_hw)
     results = {score: _result(metrics[score], score, scored, components, open_set) for score in functions}
     seconds = time.perf_counter() - started
     return EvaluationResult(name or type(dataset).__name__, frames, left_out, results, seconds)
+
+
+def _check_kinds(kinds: set[int], frames: str, size_hw: tuple[int, int] | None) -> None:
+    """Check that the evaluated pixels are of both kinds, 0 and 1; those of frames as they are may lack one."""
+    if kinds == {0, 1} or (kinds and size_hw is None):
+        return
+    lacking = "evaluated" if not kinds else "anomalous" if 1 not in kinds else "in-distribution"
+    raise DatasetError(
+        f"no pixel of {frames} is {lacking}" + ("" if size_hw is None else f" at size_hw={size_hw}"),
+        expected="anomalous and in-distribution pixels",
+        hint="take a larger size_hw, or leave it out" if size_hw is not None else "take more frames",
+        command="give a larger --size, or leave it out" if size_hw is not None else "raise --limit, or leave it out",
+    )
 
 
 def _result(

@@ -7,10 +7,20 @@ from functools import partial
 from typing import Any, TypeVar, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import DatasetError, ModelError, PocAugError, SampleReadError, SchemaError, SettingError
+from poc_aug.errors import (
+    DatasetError,
+    ModelError,
+    PocAugError,
+    SampleReadError,
+    SchemaError,
+    SettingError,
+    in_one_line,
+)
 from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
 from poc_aug.items.open_item import open_item
@@ -23,6 +33,8 @@ from poc_aug.scores import score_named
 from poc_aug.types import Sample
 
 _Read = TypeVar("_Read")
+_LARGER = "a larger size_hw, "
+_LARGER_SIZE = "give a larger --size, "
 _LABEL_LISTS = ("labels", "targets", "masks", "label_paths", "mask_paths", "annotations", "lbls")
 
 
@@ -39,7 +51,12 @@ def check_score_names(scores: Sequence[str], void_index: int | None, components:
 
 
 def check_anomalies(
-    dataset: Any, *, name: str, schema: LabelSchema | str | None = None, limit: int | None = None
+    dataset: Any,
+    *,
+    name: str,
+    schema: LabelSchema | str | None = None,
+    limit: int | None = None,
+    size_hw: tuple[int, int] | None = None,
 ) -> None:
     """Read all labels of a dataset with anomalies, and check that they can be evaluated.
 
@@ -48,6 +65,7 @@ def check_anomalies(
         name: its name in errors.
         schema: label schema, if the dataset's is not known.
         limit: check the first frames only.
+        size_hw: size to which the labels are resized (nearest) first; ``None``: as they are.
 
     Raises:
         SchemaError: no schema, one without an anomaly, or an id that it does not know; the message names the ids, the
@@ -63,41 +81,54 @@ def check_anomalies(
             command="--schema fishyscapes, say, or --schema FILE.yaml with a line 'ood: [anomaly]'",
         )
     anomalies = {known.id_of(own) for own in known.ood}
-    found = _ids(dataset, known, name, limit)
+    found = _ids(dataset, known, name, limit, size_hw)
     for missing, ids in (
         ("anomalous", found & anomalies),
         ("in-distribution", found - anomalies - set(known.ignore)),
     ):
         if not ids:
             raise DatasetError(
-                f"{name}: no pixel of its {_count(dataset, limit)} frames is {missing}: their ids are {sorted(found)}",
+                f"{name}: no pixel of its {_count(dataset, limit)} frames{_at(size_hw)} is {missing}: "
+                f"their ids are {sorted(found)}",
                 expected=f"anomalies, ids {sorted(anomalies)}, and known classes",
-                hint="take more frames (limit), or the schema that fits these labels",
-                command="raise --limit, or give the schema that fits these labels: --schema NAME|FILE.yaml",
+                hint=f"take {_LARGER * (size_hw is not None)}more frames (limit), or the schema that fits these labels",
+                command=f"{_LARGER_SIZE * (size_hw is not None)}raise --limit, or give the schema that fits these "
+                "labels: --schema NAME|FILE.yaml",
             )
 
 
-def check_classes(dataset: Any, classes: Sequence[str], *, name: str, limit: int | None = None) -> None:
+def check_classes(
+    dataset: Any,
+    classes: Sequence[str],
+    *,
+    name: str,
+    schema: LabelSchema | str | None = None,
+    limit: int | None = None,
+    size_hw: tuple[int, int] | None = None,
+) -> None:
     """Read all labels of a dataset with known classes, and check that they can be evaluated.
 
     Args:
         dataset: map-style, as in `poc_aug.evaluation.closed_set.evaluate_classes`.
         classes: the model's classes.
         name: its name in errors.
+        schema: label schema, if the dataset's is not known.
         limit: check the first frames only.
+        size_hw: size to which the labels are resized (nearest) first; ``None``: as they are.
 
     Raises:
         SchemaError: no schema, no class that is the model's, or an id that it does not know.
         DatasetError: an item that cannot be read, or no pixel of a class that counts.
     """
-    known = _schema(dataset, None, name)
+    known = _schema(dataset, schema, name)
     shared, class_of_id, _ = matched_classes(known, classes, {})
-    found = _ids(dataset, known, name, limit)
+    found = _ids(dataset, known, name, limit, size_hw)
     if not any(int(class_of_id[label_id]) < len(shared) for label_id in found):
         raise DatasetError(
-            f"{name}: no pixel of its {_count(dataset, limit)} frames is of a class that counts: their ids are "
-            f"{sorted(found)}",
+            f"{name}: no pixel of its {_count(dataset, limit)} frames{_at(size_hw)} is of a class that counts: "
+            f"their ids are {sorted(found)}",
             expected=f"labels of {', '.join(shared)}",
+            command=f"{_LARGER_SIZE}or leave it out" if size_hw is not None else "",
         )
 
 
@@ -154,8 +185,8 @@ def _schema(dataset: Any, schema: LabelSchema | str | None, name: str) -> LabelS
         raise _of(name, error) from error
 
 
-def _ids(dataset: Any, schema: LabelSchema, name: str, limit: int | None) -> set[int]:
-    """The ids that occur in a dataset's labels, all of which the schema knows."""
+def _ids(dataset: Any, schema: LabelSchema, name: str, limit: int | None, size_hw: tuple[int, int] | None) -> set[int]:
+    """The ids that occur in a dataset's labels after they were resized; the schema knows them all."""
     found: set[int] = set()
     for index, sample in enumerate(_samples(dataset, name, limit)):
         ids = frozenset(np.unique(sample.labels.numpy()).tolist())
@@ -164,8 +195,17 @@ def _ids(dataset: Any, schema: LabelSchema, name: str, limit: int | None) -> set
         except PocAugError as error:
             path = _label_path(dataset, index)
             raise _of(f"{name}, {path}" if path else name, error) from error
-        found |= ids
+        found |= ids if size_hw is None else set(np.unique(_resized(sample.labels, size_hw)).tolist())
     return found
+
+
+def _resized(labels: torch.Tensor, size_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+    # As `resize_labels`, but of ids that 8 bits may not hold.
+    return F.interpolate(labels[None, None].double(), size_hw, mode="nearest-exact").long().numpy()
+
+
+def _at(size_hw: tuple[int, int] | None) -> str:
+    return "" if size_hw is None else f" at {size_hw[0]}x{size_hw[1]} (h x w)"
 
 
 def _samples(dataset: Any, name: str, limit: int | None) -> Iterator[Sample]:
@@ -186,7 +226,7 @@ def _read(read: Callable[[], _Read], what: str) -> _Read:
         if isinstance(error, PocAugError):
             raise _of(what.partition(":")[0], error) from error
         raise SampleReadError(
-            f"{what} cannot be read: {type(error).__name__}: {error}", expected="a dataset that returns each item"
+            f"{what} cannot be read: {in_one_line(error)}", expected="a dataset that returns each item"
         ) from error
 
 

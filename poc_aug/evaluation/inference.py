@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from poc_aug.errors import ModelError, PocAugError
+from poc_aug.errors import ModelError, PocAugError, in_one_line
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def logits_of(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         if isinstance(error, PocAugError):
             raise
         raise ModelError(
-            f"{type(model).__name__} failed on images of {list(images.shape)}: {type(error).__name__}: {error}",
+            f"{type(model).__name__} failed on images of {list(images.shape)}: {in_one_line(error)}",
             expected=f"a model that takes a batch [B, 3, H, W] of {str(images.dtype).removeprefix('torch.')}",
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 4 or len(logits) != len(images):

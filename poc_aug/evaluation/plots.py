@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.evaluation.anomalies import EvaluationResult, Frame
 from poc_aug.files.outputs import make_folder, writing
@@ -17,13 +17,15 @@ from poc_aug.optional_imports import require
 
 _WIDTH = 512
 _GAP = 6
+_TITLE_PX, _FONT_PX, _BAR_PX = 26, 18, 96
+_TRUTH = "ground truth: anomaly red, ignored black"
 _ANOMALY, _IGNORED = (255, 40, 40), (0, 0, 0)
 
 
 def write_maps(frame: Frame, folder: Path) -> Path:
-    """Write image, ground truth (anomalies red, ignored pixels black) and each score map side by side.
+    """Write image, ground truth (anomalies red, ignored pixels black) and each score map side by side, with titles.
 
-    The colours of a score map go from its 1% quantile (dark) to its 99% quantile (bright).
+    The colours of a score map go from its 1% quantile (dark) to its 99% quantile (bright); its title gives both.
 
     Args:
         frame: frame of an evaluation.
@@ -48,19 +50,26 @@ def write_maps(frame: Frame, folder: Path) -> Path:
         ...     path = write_maps(frame, Path(folder))
         ...     with Image.open(path) as sheet:
         ...         path.name, sheet.size
-        ('town%2F0001.png', (1548, 256))
+        ('town%2F0001.png', (1548, 282))
     """
     image = frame.image.permute(1, 2, 0).numpy()
     truth = image // 2
     labels = frame.labels.numpy()
     truth[labels == 1] = _ANOMALY
     truth[labels == 255] = _IGNORED
-    pictures = [image, truth, *(_coloured(values) for values in frame.scores.values())]
+    panels: list[tuple[str, np.ndarray[Any, Any], tuple[float, float] | None]]
+    panels = [("image", image, None), (_TRUTH, truth, None)]
+    for name, values in frame.scores.items():
+        numbers = values.float().numpy()
+        low, high = (float(limit) for limit in np.quantile(numbers, [0.01, 0.99]))
+        panels.append((name, _coloured((numbers - low) / max(high - low, 1e-12)), (low, high)))
     height = max(1, round(image.shape[0] * _WIDTH / image.shape[1]))
-    sheet = Image.new("RGB", (len(pictures) * (_WIDTH + _GAP) - _GAP, height), "white")
-    for number, picture in enumerate(pictures):
+    sheet = Image.new("RGB", (len(panels) * (_WIDTH + _GAP) - _GAP, _TITLE_PX + height), "white")
+    for number, (title, picture, limits) in enumerate(panels):
+        left = number * (_WIDTH + _GAP)
+        _write_title(sheet, left, title, limits)
         small = Image.fromarray(np.ascontiguousarray(picture)).resize((_WIDTH, height), Image.Resampling.BILINEAR)
-        sheet.paste(small, (number * (_WIDTH + _GAP), 0))
+        sheet.paste(small, (left, _TITLE_PX))
     make_folder(folder)
     path = folder / f"{file_name(frame.key)}.png"
     with writing(path):
@@ -149,11 +158,24 @@ def plot_boxes(results: Sequence[EvaluationResult], path: Path) -> None:
         figure.savefig(path, dpi=150)
 
 
-def _coloured(values: torch.Tensor) -> np.ndarray[Any, Any]:
-    numbers = values.float().numpy()
-    low, high = np.quantile(numbers, [0.01, 0.99])
-    level = np.clip((numbers - low) / max(high - low, 1e-12), 0, 1)
-    colours: np.ndarray[Any, Any] = _matplotlib("matplotlib").colormaps["inferno"](level)[..., :3]
+def _write_title(sheet: Image.Image, left: int, title: str, limits: tuple[float, float] | None) -> None:
+    """Write a panel's title above it; for a score map also its colours, between the values of the two ends."""
+    font, middle = ImageFont.load_default(_FONT_PX), _TITLE_PX // 2
+    draw = ImageDraw.Draw(sheet)
+    draw.text((left + 4, middle), title, fill="black", font=font, anchor="lm")
+    if limits is None:
+        return
+    low, high = (f"{value:.4g}" for value in limits)
+    bar_at = left + _WIDTH - 4 - math.ceil(draw.textlength(high, font=font)) - 6 - _BAR_PX
+    bar = _coloured(np.tile(np.linspace(0, 1, _BAR_PX), (_FONT_PX - 2, 1)))
+    sheet.paste(Image.fromarray(bar), (bar_at, middle - bar.shape[0] // 2))
+    draw.text((bar_at - 6, middle), low, fill="black", font=font, anchor="rm")
+    draw.text((bar_at + _BAR_PX + 6, middle), high, fill="black", font=font, anchor="lm")
+
+
+def _coloured(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The colours of levels from 0 to 1; those outside get the colour of the nearer end."""
+    colours: np.ndarray[Any, Any] = _matplotlib("matplotlib").colormaps["inferno"](np.clip(levels, 0, 1))[..., :3]
     return (colours * 255).astype(np.uint8)
 
 

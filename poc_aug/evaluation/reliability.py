@@ -19,6 +19,7 @@ import torch
 
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import make_folder, writing
+from poc_aug.files.pictures import check_regular
 from poc_aug.number_settings import checked_integer, checked_number
 from poc_aug.optional_imports import require
 from poc_aug.seeding import generator
@@ -29,6 +30,7 @@ Results: TypeAlias = Mapping[str, float]
 _Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _COLUMNS = ("model", "synthetic", "real")
 _LEAST_MODELS = 3
+_LARGEST = 1e12  # sums of their squares stay exact enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ def read_results(path: str | Path) -> tuple[dict[str, float], dict[str, float]]:
     if path.suffix.lower() not in readers:
         raise SettingError(f"results in {path.name!r}", expected="a .csv or .json file")
     try:
+        check_regular(path)
         rows = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise SettingError(f"{path} cannot be read: {error}", expected="a .csv or .json file") from error
@@ -322,6 +325,13 @@ def _values(side: str, results: Results, models: Iterable[str]) -> _Array:
             f"{side} results that are not finite: {', '.join(not_finite)}",
             expected="numbers",
             hint="leave those models out",
+        )
+    too_large = [f"{name}: {value:g}" for name, value in by_name.items() if abs(value) > _LARGEST]
+    if too_large:
+        raise SettingError(
+            f"{side} results out of range: {', '.join(too_large)}",
+            expected=f"figures from -{_LARGEST:g} to {_LARGEST:g}, such as mIoU",
+            hint="correct them, or leave those models out",
         )
     values = np.array(list(by_name.values()), dtype=np.float64)
     # Values that differ by rounding only count as constant: a coefficient of them would be noise.

@@ -43,7 +43,7 @@ def _make(folder: Path, for_what: Path) -> None:
 
 
 def check_outputs(folder: str | Path, *names: str) -> Path:
-    """Make a folder, and check that these files can be written into it.
+    """Make a folder, and check that these files can be written into it, and that it is in no cache.
 
     Raises:
         OutputError: names what is in the way.
@@ -59,6 +59,8 @@ def check_outputs(folder: str | Path, *names: str) -> Path:
         Next step: give another path, or remove what is in its way
     """
     made = Path(folder)
+    for path in [made / name for name in names] or [made]:
+        check_outside_cache(path)
     _make(made, made / names[0] if names else made)
     for path in (made / name for name in names):
         with writing(path):
@@ -67,15 +69,53 @@ def check_outputs(folder: str | Path, *names: str) -> Path:
             except FileNotFoundError:
                 with NamedTemporaryFile(dir=made, prefix=".poc-aug-"):  # whether there is room, and a permission
                     continue
-            if not stat.S_ISDIR(mode):
+            if stat.S_ISREG(mode) or stat.S_ISCHR(mode):  # /dev/null is fine; opening a FIFO waits for its reader
                 with path.open("ab"):
                     continue
+        what = "a folder" if stat.S_ISDIR(mode) else "a FIFO or another special file"
         raise OutputError(
-            f"cannot write {str(path)!r}: it is a folder",
+            f"cannot write {str(path)!r}: it is {what}",
             expected="the path of a file",
             hint=f"{_ANOTHER}, or remove what is in its way",
         )
     return made
+
+
+def check_outside_cache(path: str | Path, cache: str | Path | None = None) -> None:
+    """Check that a file of results is not written into a cache, where it would replace or join the records.
+
+    Args:
+        path: the file or folder to be written.
+        cache: the path of a cache that may not exist yet; others are noticed by what is in their folder.
+
+    Raises:
+        OutputError: the path is a cache, or inside one.
+
+    Example:
+        >>> check_outside_cache("street.cache/report.json", "street.cache")
+        Traceback (most recent call last):
+        poc_aug.errors.OutputError: cannot write 'street.cache/report.json': 'street.cache' is a cache
+        Expected: a path outside of caches, which hold only what warm_cache writes
+        Next step: give another path
+    """
+    place = Path(os.path.realpath(path))  # a link leads where it leads
+    own = None if cache is None else Path(os.path.realpath(cache))
+    for folder in (place, *place.parents):
+        if folder == own or _is_cache(folder):
+            raise OutputError(
+                f"cannot write {str(path)!r}: {str(cache if folder == own else folder)!r} is a cache",
+                expected="a path outside of caches, which hold only what warm_cache writes",
+                hint=_ANOTHER,
+            )
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a folder has the files of a cache, whole or half-written."""
+    try:
+        inside = set(os.listdir(folder / "shards"))
+        return os.path.lexists(folder / "manifest.json") or any(name.endswith(".lmdb") for name in inside)
+    except OSError:  # no such folder, or one that nothing can be written into either
+        return False
 
 
 @contextmanager

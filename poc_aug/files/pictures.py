@@ -6,6 +6,8 @@ leaves it to the reader whether a photograph is rotated as its camera says.
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +76,7 @@ def open_picture(
     """
     problem = f"{'' if key is None else f'sample {key!r}: '}cannot read {what} {path}"
     try:
+        check_regular(path)
         with Image.open(path) as picture:
             # Before EXIF is read: for that Pillow decodes the pixels of a PNG, and forgets how they were stored.
             deep = any(";16" in str(tile[3]) for tile in picture.tile) and picture.mode not in _SIXTEEN_BITS
@@ -234,6 +237,26 @@ def why_unreadable(path: Path, caught: Exception) -> str:
     return next(
         (kind for start, kind in _NOT_PILLOWS.items() if head.startswith(start) or head[4:12] == start), problem
     )
+
+
+def check_regular(path: str | Path) -> None:
+    """Check that reading a path does not wait: opening a FIFO lasts until something writes into it.
+
+    Raises:
+        OSError: it is neither a regular file nor a folder.
+
+    Example:
+        >>> from poc_aug.files.pictures import check_regular
+        >>> check_regular("/dev/null")
+        Traceback (most recent call last):
+        OSError: it is a FIFO or another special file, not a regular one
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # whatever it is, opening the path says so
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError("it is a FIFO or another special file, not a regular one")
 
 
 def _frames(picture: Image.Image) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poc_aug.errors import GenerationError, PocAugError
+from poc_aug.errors import GenerationError, PocAugError, in_one_line
 from poc_aug.protocols import Inserter
 from poc_aug.types import Extent, Rejection
 
@@ -10,7 +10,7 @@ from poc_aug.types import Extent, Rejection
 def backend_error(subject: str, error: Exception) -> GenerationError:
     """The error that names the subject (a crop, a sample's location) on which a backend raised ``error``."""
     named = GenerationError(
-        f"{subject}: {type(error).__name__}: {error}",
+        f"{subject}: {in_one_line(error)}",
         expected="a backend that returns a Rejection for what it cannot do",
         hint="report it to the backend's authors",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
@@ -18,12 +19,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import DatasetError
+from poc_aug.errors import DatasetError, GenerationError, SampleReadError, in_one_line
+from poc_aug.generation.sample_checks import no_pixels
 from poc_aug.generation.unreadable import UnreadableSample
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.labels.schema import LabelSchema, check_label_ids
 from poc_aug.types import Sample
+
+_AHEAD = 2
+"""Samples that are read ahead per loader process."""
+_DEATH = "DataLoader worker (pid"
+"""How torch's error begins."""
+_ENDING_S = 30.0
 
 
 class FrameDataset(Dataset[Any]):
@@ -57,7 +65,10 @@ class FrameDataset(Dataset[Any]):
         number = self.numbers[index]
         key = self.keys[number]
         try:
-            sample = open_item(self.base[number], self.adapt, key=key).sample(key)
+            item = open_item(self.base[number], self.adapt, key=key)
+            if 0 in item.size_hw:
+                raise no_pixels(key, item.size_hw)
+            sample = item.sample(key)
             check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
             if self.calibrations is not None:
                 sample = replace(sample, calibration=self.calibrations.of(number))
@@ -104,7 +115,86 @@ def _interrupts_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | UnreadableSample]:
+class LoadedFrames(Iterator[Sample | UnreadableSample]):
+    """The frames, as they are read; a loader process that dies is an error that says what it was reading.
+
+    Args:
+        loaded: the iterator of a loader.
+        frames: what is read.
+        workers: number of loader processes.
+    """
+
+    def __init__(self, loaded: Any, frames: FrameDataset, workers: int) -> None:
+        self._loaded, self._frames, self._workers = loaded, frames, workers
+        self._received = 0
+
+    def __next__(self) -> Sample | UnreadableSample:
+        try:
+            frame: Sample | UnreadableSample = next(self._loaded)
+        except (ConnectionError, EOFError) as error:  # of what a dead process was to hand over
+            if (death := self._death()) is None:
+                raise
+            raise death from error
+        self._received += 1
+        return frame
+
+    @contextmanager
+    def deaths_explained(self) -> Iterator[None]:
+        """Context of code that takes frames: torch raises the death of a loader process wherever this thread is.
+
+        Raises:
+            SampleReadError: a loader process ended.
+        """
+        try:
+            yield
+        except Exception as error:
+            raised = error.__cause__ if isinstance(error, GenerationError) else error
+            if raised is None or not _is_death(raised) or (death := self._death()) is None:
+                raise
+            raise death from error
+
+    def _death(self) -> SampleReadError | None:
+        """The error that names the samples of a loader process that ended; ``None`` if all of them live."""
+        while True:
+            try:
+                return self._find_death()
+            except RuntimeError as error:  # torch raises it once for each loader, at any moment
+                if not _is_death(error):
+                    raise
+
+    def _find_death(self) -> SampleReadError | None:
+        processes = list(getattr(self._loaded, "_workers", ()))
+        sentinels = {process.sentinel: process for process in processes}
+        for ended in multiprocessing.connection.wait(list(sentinels), timeout=_ENDING_S):
+            sentinels[ended].join(_ENDING_S)  # its exit code comes a moment later
+        codes = {number: process.exitcode for number, process in enumerate(processes)}
+        dead = {number: code for number, code in codes.items() if code is not None}
+        if not dead:
+            return None
+        endings = ", ".join(dict.fromkeys(map(_ending, dead.values())))
+        # The loader hands samples out in turn, so many ahead to each process.
+        in_work = range(self._received, min(self._received + _AHEAD * self._workers, len(self._frames)))
+        keys = [
+            repr(self._frames.keys[self._frames.numbers[index]]) for index in in_work if index % self._workers in dead
+        ]
+        return SampleReadError(
+            f"a loader process ended ({endings}) with samples in work: {', '.join(keys) or 'none'}",
+            expected="a dataset that returns items or raises, and memory for all loader processes: the system kills "
+            "those that need more",
+            hint="fewer loader processes, or read in this process: workers=0",
+            command="fewer loader processes, or read in this process: --workers 0",
+        )
+
+
+def _is_death(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and str(error).startswith(_DEATH)
+
+
+def _ending(exit_code: int) -> str:
+    return f"exit code {exit_code}" if exit_code >= 0 else f"killed by {signal.Signals(-exit_code).name}"
+
+
+def load_frames(frames: FrameDataset, workers: int) -> LoadedFrames:
     """Start to read frames, ahead of time if there are loader processes.
 
     Args:
@@ -122,19 +212,19 @@ def load_frames(frames: FrameDataset, workers: int) -> Iterator[Sample | Unreada
         frames,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=2 if workers else None,
+        prefetch_factor=_AHEAD if workers else None,
         worker_init_fn=partial(_begin_worker, parent) if workers else None,
         # Without a generator of its own a loader draws its base seed from the global random state.
         generator=torch.Generator().manual_seed(0),
     )
     try:
         with _interrupts_later() if workers else nullcontext():
-            return iter(loader)
+            return LoadedFrames(iter(loader), frames, workers)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if workers == 0:
             raise
         raise DatasetError(
-            f"the dataset cannot be sent to loader processes: {type(error).__name__}: {error}",
+            f"the dataset cannot be sent to loader processes: {in_one_line(error)}",
             expected="a dataset that can be pickled: no lambdas, no open files",
             hint="name the function at module level, or read in this process: workers=0",
             command="name the function at module level, or read in this process: --workers 0",

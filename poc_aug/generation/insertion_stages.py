@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from poc_aug.errors import GenerationError, SettingError
+from poc_aug.errors import SettingError
+from poc_aug.generation.result_checks import check_results
 from poc_aug.generation.statistics import Statistics
 from poc_aug.protocols import Annotator, Inserter
 from poc_aug.types import Annotation, Crop, Filled, Rejection
@@ -42,7 +43,7 @@ class InsertionStages:
         self.statistics.batches[len(items)] += 1
         with self.statistics.stage("insert"):
             filled = self.inserter.insert(items)
-        _check_results(self.inserter, filled, (Filled, Rejection), len(items))
+        check_results(self.inserter, filled, (Filled, Rejection), items)
         outcomes: list[CropOutcome | None] = [None] * len(items)
         unmasked: list[int] = []
         for i, result in enumerate(filled):
@@ -69,23 +70,5 @@ class InsertionStages:
             )
         with self.statistics.stage("annotate"):
             annotations = self.annotator.annotate(crops, pictures)
-        _check_results(self.annotator, annotations, (Annotation, Rejection), len(crops))
+        check_results(self.annotator, annotations, (Annotation, Rejection), crops)
         return annotations
-
-
-def _check_results(backend: object, results: object, kinds: tuple[type, ...], count: int) -> None:
-    """Check a backend's contract; no single crop is to blame, so the batch is not filled again one by one."""
-    if not isinstance(results, Sequence):
-        problem = f"a {type(results).__name__}"
-    elif len(results) != count:
-        problem = f"{len(results)} results"
-    else:
-        wrong = sorted({type(result).__name__ for result in results if not isinstance(result, kinds)})
-        if not wrong:
-            return
-        problem = f"results of type {', '.join(wrong)}"
-    raise GenerationError(
-        f"{type(backend).__name__} returned {problem} for {count} crops",
-        expected=f"a list of {count}: one {' or '.join(kind.__name__ for kind in kinds)} per crop, in order",
-        hint="correct the backend: a Rejection stands for what it cannot do",
-    )

@@ -16,7 +16,7 @@ import xxhash
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from poc_aug.cache.beginning import REJECTED
+from poc_aug.cache.entries import REJECTED
 from poc_aug.files.outputs import make_folder, writing
 from poc_aug.types import Annotation, Box, Crop, Filled, Rejection, Sample
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from poc_aug.camera import check_shape, find_camera
 from poc_aug.camera_model import Camera
-from poc_aug.errors import CalibrationError, DatasetError
+from poc_aug.errors import CalibrationError, DatasetError, ItemFormatError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.protocols import Inserter
 from poc_aug.recipe import Recipe
@@ -40,10 +40,13 @@ def check_sample(
 
     Raises:
         SchemaError: its labels hold ids that the schema does not know.
+        ItemFormatError: it has no pixels.
         DatasetError: it is smaller than the crop of one of the recipe's objects, or does not have the shape of the
             frames whose camera alone gives its horizon.
         CalibrationError: ``camera: file``, and its calibration is missing, or is of other frames.
     """
+    if 0 in sample.size_hw:
+        raise no_pixels(sample.key, sample.size_hw)
     if schema is not None and not labels_checked:
         schema.check(sample.labels, sample.key)
     calibrated = None if recipe.camera.calibration is None else sample_camera(sample, recipe, schema)
@@ -71,3 +74,12 @@ def sample_camera(sample: Sample, recipe: Recipe, schema: LabelSchema | None) ->
     except CalibrationError as error:
         problem = f"sample {sample.key!r}: {error.problem}"
         raise CalibrationError(problem, expected=error.expected, hint=error.hint, command=error.command) from error
+
+
+def no_pixels(key: str, size_hw: tuple[int, int]) -> ItemFormatError:
+    """The error for a sample whose height or width is 0."""
+    return ItemFormatError(
+        f"item {key!r} is {size_hw[0]}x{size_hw[1]} pixels (h x w): it has no pixels",
+        expected="a frame of at least 1x1 pixels",
+        hint="check what the dataset crops or decodes",
+    )

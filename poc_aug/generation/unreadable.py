@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poc_aug.errors import NextStep, PocAugError, SampleReadError
+from poc_aug.errors import NextStep, PocAugError, SampleReadError, in_one_line
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class UnreadableSample:
             return cls(key, f"{kind}: {error.problem}", error.expected, error.hint, error.command)
         if isinstance(error, SystemExit):
             return cls(key, f"{kind}: it called sys.exit({error.code!r})", "a dataset that returns items or raises")
-        return cls(key, f"{kind}: {error}")
+        return cls(key, in_one_line(error))
 
     def to_error(self) -> SampleReadError:
         """The error to raise if nothing is skipped."""

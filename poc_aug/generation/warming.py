@@ -64,6 +64,7 @@ def warm_cache(
     on_error: OnError = "raise",
     keep_rejected: int = 0,
     on_progress: Callable[[WarmReport], None] | None = None,
+    report: WarmReport | None = None,
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
 
@@ -91,9 +92,11 @@ def warm_cache(
         keep_rejected: so many pictures of rejected attempts are kept per reason, in the cache's folder ``rejected``;
             the variants are the same with and without them.
         on_progress: called after each variant with the report so far.
+        report: an empty one that is filled as the run goes, and still says what was done if an error ends it.
 
     Returns:
-        What was done. ``nothing_accepted`` says that no variant has an object, ``rejections_by_object()`` why.
+        What was done: ``report``, if it was given. ``nothing_accepted`` says that no variant has an object,
+        ``rejections_by_object()`` why.
 
     Raises:
         SettingError: an argument out of its range.
@@ -104,7 +107,7 @@ def warm_cache(
         DatasetKeyError: not a map-style dataset, keys that are not strings, or the same key for different images.
         CalibrationError: the recipe says ``camera: file``, and a frame has none, with ``on_error="raise"``; or the
             dataset does not say where its images are.
-        SampleReadError: the dataset could not read a sample, and ``on_error="raise"``.
+        SampleReadError: the dataset could not read a sample, and ``on_error="raise"``; or a loader process died.
         DatasetError: a sample is smaller than a crop of the recipe's, and ``on_error="raise"``.
         ObjectBankError: a cut-out that was drawn cannot be read, and ``on_error="raise"``.
         GenerationError: a backend raised, and ``on_error="raise"``; or it broke its contract.
@@ -141,14 +144,15 @@ def warm_cache(
         for number in wanted
     }
     numbers = [number for number in wanted if missing[names[number]]]
-    report = WarmReport(total=len(wanted) * num_variants)
+    report = WarmReport() if report is None else report
+    report.total = len(wanted) * num_variants
 
     def progress() -> None:
         report.seconds = time.perf_counter() - started
         if on_progress is not None:
             on_progress(report)
 
-    report.present = report.total - sum(len(indices) for indices in missing.values())
+    report.present = report.stored = report.total - sum(len(indices) for indices in missing.values())
     if isinstance(pipeline.inserter, LeavesOut):
         report.left_out = dict(pipeline.inserter.left_out())
     before = [(names[number], index) for number in wanted for index in range(num_variants)]
@@ -162,7 +166,7 @@ def warm_cache(
     CacheWriter.create(cache, manifest)  # a path that cannot be written is noticed before any frame is read
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
     frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
-    with CacheWriter(cache, manifest) as writer:
+    with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:
         jobs = _jobs(frames, missing, report, on_error, pipeline)
         pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
         _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
@@ -198,7 +202,7 @@ def _generate(
             report.count_failed(failures)
             report.count(variant)
             if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
-                writer.put_many(pending)
+                _store(writer, pending, report)
                 pending, committed = [], time.perf_counter()
             on_progress()
     except GenerationError as error:
@@ -212,10 +216,17 @@ def _generate(
             rest = _rest(results)
             if on_error == "raise":
                 rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
+            for variant in rest:
+                report.count(variant)
             pending += rest
         finally:
-            writer.put_many(pending)
-    report.count_failed(failures)
+            report.count_failed(failures)
+            _store(writer, pending, report)
+
+
+def _store(writer: CacheWriter, variants: Sequence[Variant], report: WarmReport) -> None:
+    writer.put_many(variants)
+    report.stored += len(variants)
 
 
 def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Variant]:

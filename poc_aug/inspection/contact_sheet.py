@@ -18,6 +18,7 @@ from poc_aug.errors import SettingError
 from poc_aug.inspection.rejected_sheet import nothing_accepted
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
+from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED
@@ -143,7 +144,8 @@ def tiles_of(
                 continue
             variant = cache.get(key, indices[(turn + number) % len(indices)])
             if variant is not None and variant.insertions:
-                item = open_item(dataset[number], adapt, key=key)
+                with naming_sample(key):
+                    item = open_item(dataset[number], adapt, key=key)
                 check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset, advice)
                 tiles.append(Tile(item.sample(key), variant))
     if count and not tiles:

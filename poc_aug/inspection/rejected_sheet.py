@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.cache import Cache
-from poc_aug.cache.beginning import REJECTED
+from poc_aug.cache.entries import REJECTED, check_entries
 from poc_aug.errors import CacheError, CacheFormatError, SettingError
 from poc_aug.files.pictures import open_picture
 from poc_aug.generation.rejected_pictures import DESCRIPTION, most_different
@@ -62,6 +62,7 @@ def rejected_of(cache: Cache, count: int) -> list[RejectedPicture]:
         SettingError: none were kept.
         CacheFormatError: one of them is damaged, or another picture.
     """
+    check_entries(cache.path, rejected=True)
     names: dict[str, list[str]] = defaultdict(list)
     for path in sorted((cache.path / REJECTED).glob("*/*.png")):
         names[path.parent.name].append(path.name)

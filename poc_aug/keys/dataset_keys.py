@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch.utils.data import IterableDataset, StackDataset, Subset
 
-from poc_aug.errors import DatasetKeyError, PocAugError
+from poc_aug.errors import DatasetKeyError, PocAugError, in_one_line
 from poc_aug.keys.column_keys import GIVE_KEYS, column, no_column
 from poc_aug.keys.dataset_wrappers import is_dataset, own_attribute, parts, wrapped, wrapped_indices
 from poc_aug.keys.path_keys import as_list, data_info_paths, listed_paths, relative_paths
@@ -61,7 +61,7 @@ def dataset_keys(dataset: Any, keys: Keys | None = None) -> list[str]:
             raise
         except Exception as error:  # the dataset is the user's
             raise DatasetKeyError(
-                f"the keys of {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}",
+                f"the keys of {type(dataset).__name__} cannot be read: {in_one_line(error)}",
                 expected="one string per sample",
                 hint="pass keys of your own: keys=[...]",
                 command="name a column, field or attribute of the dataset: --keys NAME",

@@ -11,10 +11,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from poc_aug.cache.entries import CLAIMS
+from poc_aug.cache.regular_files import open_regular
 from poc_aug.cache.shard import SHARDS
 from poc_aug.seeding import derive_seed
-
-LOCK_FILE = "claims"
 
 
 class VariantLocks:
@@ -25,9 +25,9 @@ class VariantLocks:
     """
 
     def __init__(self, cache: Path) -> None:
-        path = cache / SHARDS / LOCK_FILE
+        path = cache / SHARDS / CLAIMS
         path.parent.mkdir(exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._fd = open_regular(path, os.O_RDWR | os.O_CREAT)
 
     def acquire(self, key: str, index: int) -> bool:
         """Lock a variant, without waiting; ``False`` if another process has locked it."""

@@ -35,6 +35,14 @@ class Known(Streets):
         return image, labels.point(lambda value: 77 if value == 0 and index == self.unknown else value)
 
 
+class Void(Streets):
+    """Streets of which no pixel counts."""
+
+    def __getitem__(self, index: int) -> Any:
+        image, labels = super().__getitem__(index)
+        return image, labels.point(lambda value: 255)
+
+
 class Slashes(Streets):
     def keys(self) -> list[str]:
         return ["a/b", "a_b", "a%2Fb", "x" * 300, "none"]
@@ -59,7 +67,11 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--dataset", f"{OTHERS}:ExitsOnItem"), ("ExitsOnItem", "frame-0", "SystemExit")),
         (("--components", "road"), ("road", "anomaly, obstacle")),
         (("--device", "cuda:9"), ("cuda:9",)),
-        (("--device", "tpu"), ("tpu",)),
+        (("--device", "tpu"), ("--device", "tpu")),
+        (("--device", "meta"), ("--device", "'meta'", "holds no values")),
+        (("--device", "vulkan"), ("--device", "'vulkan'", "cannot be used")),
+        (("--size", "1,1"), ("Streets", "anomalous", "1x1", "--size")),
+        (("--dataset", f"{HERE}:Void"), ("Void", "anomalous")),
         (("--void-index", "3"), ("void_index=3", "0 to 2")),
         (("--model", f"{OTHERS}:takes_vectors"), ("Linear failed on images of [1, 3, 48, 65]",)),
         (("--model", f"{OTHERS}:Exits"), ("Exits failed", "SystemExit")),
@@ -88,6 +100,46 @@ def test_a_labelled_dataset_is_checked_too(tmp_path: Path) -> None:
     assert "/frames/1_labels.png" in output
     classes.write_text("ids: {lava: 0, ice: 1}\n")
     assert "no class of schema" in run(*line[:-3], STREETS, *line[-2:], fails=True)
+
+
+class Unknown(Streets):
+    """Streets whose schema has to be given."""
+
+    schema = None  # type: ignore[assignment]
+
+
+def test_labelled_datasets_have_a_schema_option_of_their_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("ids: {road: 0, sky: 1, car: 2, anomaly: 3}\nignore: [255]\n")
+    classes = tmp_path / "channels.yaml"
+    classes.write_text("ids: {road: 0, sky: 1, car: 2}\n")
+    line = ("evaluate", *MODEL, "--dataset", STREETS, "--limit", 2, "--classes", classes)
+    unknown = ("--labelled", f"{HERE}:Unknown")
+    message = run(*line, *unknown, fails=True)
+    assert "Unknown" in message
+    assert "--labelled-schema" in message
+    assert "--schema" not in message
+    assert "Unknown" in run(*line, *unknown, "--labelled-schema", own)
+    message = run(*line, *unknown, "--labelled-schema", "voc", fails=True)
+    assert "labels of car" in message
+    assert "--labelled-schema without --labelled" in run(
+        "evaluate", *MODEL, "--dataset", STREETS, "--labelled-schema", own, fails=True
+    )
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu:9", "no such device"])
+def test_the_device_is_checked_before_anything_is_loaded(device: str, tmp_path: Path) -> None:
+    nothing = "tests.helpers.no_such_module:Nothing"
+    models = ["--backend", "diffusion", "--objects", "poc-alt", "--model", tmp_path / "none"]
+    lines: list[list[Any]] = [
+        ["warm-cache", *models, "--dataset", nothing, "--out", tmp_path / "a.cache"],
+        ["try", tmp_path / "none.png", "--object", "a cat", "--out", tmp_path / "tried"],
+        ["evaluate", "--model", nothing, "--dataset", nothing],
+    ]
+    for line in lines:
+        message = run(*line, "--device", device, fails=True)
+        assert "--device" in message
+        assert repr(device) in message
 
 
 @pytest.mark.usefixtures("never")

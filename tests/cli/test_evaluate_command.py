@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from poc_aug.cli.former_maps import remove_former_maps
 from poc_aug.evaluation.closed_set import evaluate_classes
 from tests.helpers.command_line import run
 from tests.helpers.evaluation_cases import Brightness, Streets
@@ -66,3 +67,72 @@ def test_known_classes_are_evaluated_too(tmp_path: Path) -> None:
     assert "--labelled without --classes" in run("evaluate", *model, "--labelled", streets, fails=True)
     classes.write_text("ids: {road: 3}\n")
     assert "without a gap" in run("evaluate", *model, "--labelled", streets, "--classes", str(classes), fails=True)
+
+
+def test_the_report_says_what_was_evaluated(tmp_path: Path) -> None:
+    classes = tmp_path / "channels.yaml"
+    classes.write_text("ids: {" + ", ".join(f"{name}: {i}" for i, name in enumerate(list(SCHEMA.ids)[:2])) + "}\n")
+    datasets, labelled = [f"{HERE}:Streets length={count}" for count in (3, 4)], f"{HERE}:Streets length=2"
+    out, run_report = tmp_path / "out", tmp_path / "run.json"
+    run(
+        *("evaluate", "--model", f"{HERE}:Brightness", "--dataset", datasets[0], "--dataset", datasets[1]),
+        *("--labelled", labelled, "--classes", classes, "--score", "void", "--void-index", 2, "--size", "40,60"),
+        *("--components", "obstacle", "--limit", 2, "--anomalous-only", "--out", out, "--report", run_report),
+    )
+    for path in (out / "report.json", run_report):
+        report = json.loads(path.read_text())
+        assert report["datasets"] == {"Streets-1": datasets[0], "Streets-2": datasets[1]}
+        assert list(report["datasets"]) == [result["dataset"] for result in report["results"]]
+        assert report["labelled"] == {"Streets": labelled}
+        assert report["settings"] == {
+            **{"scores": ["void"], "size": [40, 60], "limit": 2, "anomalous_only": True, "components": "obstacle"},
+            **{"void_index": 2, "schema": None, "classes": str(classes), "device": "cpu"},
+        }
+
+
+def test_maps_of_a_former_run_go_and_no_other_file_does(tmp_path: Path) -> None:
+    def evaluate(*datasets: str) -> str:
+        named = [part for dataset in datasets for part in ("--dataset", f"{HERE}:{dataset}")]
+        return run("evaluate", "--model", f"{HERE}:Brightness", *named, "--out", tmp_path / "out")
+
+    def maps() -> set[str]:
+        return {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out" / "maps").rglob("*.png")}
+
+    report = tmp_path / "out" / "report.json"
+    evaluate("Streets", "Streets length=2")
+    assert maps() == {*(f"maps/Streets-1/frame-{i}.png" for i in range(3)), "maps/Streets-2/frame-0.png"}
+    (tmp_path / "out" / "maps" / "Streets-2" / "mine.png").touch()
+    output = evaluate("Streets length=3")
+    own = {"maps/Streets/frame-0.png", "maps/Streets/frame-1.png"}
+    assert maps() == {*own, "maps/Streets-2/mine.png"}
+    assert not (tmp_path / "out" / "maps" / "Streets-1").exists()
+    assert "warning: not of this run" in output
+    assert "maps/Streets-2" in output
+    assert set(json.loads(report.read_text())["maps"]) == own
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"maps": 3}', '{"maps": [3, null, "a\\u0000b", "\\udcff", "' + "a" * 999 + '"]}']
+)
+def test_a_file_that_is_no_report_removes_nothing(text: str, tmp_path: Path) -> None:
+    (tmp_path / "maps" / "town").mkdir(parents=True)
+    (tmp_path / "maps" / "town" / "a.png").touch()
+    (tmp_path / "report.json").write_text(text)
+    remove_former_maps(tmp_path)
+    assert (tmp_path / "maps" / "town" / "a.png").exists()
+
+
+def test_a_report_removes_nothing_outside_its_maps(tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    (out / "maps" / "town" / "deep").mkdir(parents=True)
+    elsewhere.mkdir()
+    kept = [elsewhere / "a.png", out / "a.png", out / "maps" / "a.png", out / "maps/town/deep/a.png"]
+    for path in [*kept, out / "maps/town/a.txt", out / "maps/town/a.png"]:
+        path.touch()
+    (out / "maps" / "link").symlink_to(elsewhere)
+    listed = [str(kept[0]), "../elsewhere/a.png", "maps/link/a.png", "a.png", "maps/a.png", "maps/town/deep/a.png"]
+    listed += ["maps/town/a.txt", "maps/town", "maps/gone/a.png", "maps/town/a.png"]
+    (out / "report.json").write_text(json.dumps({"maps": listed}))
+    remove_former_maps(out)
+    assert all(path.exists() for path in [*kept, out / "maps/town/a.txt"])
+    assert not (out / "maps/town/a.png").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,26 @@ def test_what_is_wrong_is_said_before_the_first_resample(
     monkeypatch.setattr("poc_aug.evaluation.reliability.reliability", reliability)
     monkeypatch.chdir(tmp_path)
     assert named in run(*line, *changes, fails=True)
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "2e12"])
+def test_results_out_of_range_are_named(value: str, line: list[Any], tmp_path: Path) -> None:
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write(f"e,{value},4\n")
+    message = run(*line, fails=True)
+    assert f"e: {float(value):g}" in message
+    assert "1e+12" in message
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    writer = os.open(tmp_path / "a.csv", os.O_RDWR)  # without the check, it is another error, and nothing hangs
+    os.set_blocking(writer, False)
+    os.write(writer, b"model,synthetic,real\n")
+    try:
+        assert "FIFO" in run("reliability", tmp_path / "a.csv", fails=True)
+    finally:
+        os.close(writer)
 
 
 def test_labels_in_any_script_are_drawn(line: list[Any], tmp_path: Path) -> None:

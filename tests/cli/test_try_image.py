@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +64,22 @@ def test_pixel_formats(tmp_path: Path) -> None:
     Image.fromarray(RGB[..., 0]).save(tmp_path / "gt.png", "JPEG")
     arguments = ("--labels", tmp_path / "gt.png", "--schema", "cityscapes-trainIds", "--object", "a sheep")
     assert "JPEG is lossy" in run("try", tmp_path / "deep.png", *arguments, fails=True)
+
+
+def test_a_fifo_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert "it is a FIFO" in run("try", tmp_path / "a.png", "--object", "a sheep", "--out", tmp_path / "b", fails=True)
+
+
+def test_what_finds_the_place_is_named_by_its_option(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    backend = ["--backend", "tests.helpers.fakes:EllipseInserter", "--annotator", "none"]
+    line = ["try", tmp_path / "a.png", "--object", "a sheep", "--out", tmp_path / "b", *backend]
+    for on in ((), ("--on", "sidewalk")):
+        message = run(*line, *on, fails=True)
+        assert f"--on {on[1] if on else 'the road'!r}: nothing finds it" in message
+        assert "--on anywhere" in message
+        assert "locate_by" not in message
 
 
 def test_pictures_above_pillows_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

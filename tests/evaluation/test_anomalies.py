@@ -50,6 +50,17 @@ def test_sizes_limits_and_frames_without_anomalies() -> None:
     assert nothing["AuPRC"] != nothing["AuPRC"]  # NaN: no pixel is anomalous
 
 
+def test_frames_that_leave_nothing_to_evaluate_are_named() -> None:
+    with pytest.raises(
+        DatasetError, match=r"no pixel of 4 frames of Streets is anomalous at size_hw=\(1, 1\)"
+    ) as caught:
+        evaluate(Brightness(), Streets(), size_hw=(1, 1))
+    assert "--size" in caught.value.command
+    void = [(image, labels.point(lambda value: 255)) for image, labels in (Streets()[i] for i in range(2))]
+    with pytest.raises(DatasetError, match="no pixel of 2 frames of list is evaluated"):
+        evaluate(Brightness(), void, schema=Streets.schema)
+
+
 def test_bad_models_and_sets_are_named() -> None:
     with pytest.raises(ModelError, match=r"dict(?s:.*)\['out'\]"):
         evaluate(Nothing(), Streets())

@@ -104,7 +104,7 @@ def test_anomalies_without_an_anomaly_are_null_with_the_reason() -> None:
     result = evaluate(Brightness(), Streets(1), components="obstacle")  # its one frame has no anomaly
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))["scores"]["msp"]
     assert values["AuPRC"] is None
-    assert values["undefined"]["AuPRC"] == "no pixel is anomalous"
+    assert values["undefined"]["AuPRC"] == "no evaluated pixel is anomalous"
 
 
 def test_the_command_reports_the_index_of_all_datasets(tmp_path: Path) -> None:

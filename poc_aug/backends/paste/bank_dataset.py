@@ -10,7 +10,7 @@ import xxhash
 
 from poc_aug.backends.paste.bank_coco import BORDER_PX, crop_to_mask
 from poc_aug.backends.paste.bank_left_out import LeftOut, printable
-from poc_aug.errors import ObjectBankError, PocAugError, SampleReadError
+from poc_aug.errors import ObjectBankError, PocAugError, SampleReadError, in_one_line
 from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each
 from poc_aug.labels.schema import LabelSchema
@@ -114,7 +114,7 @@ def _open(dataset: Any, index: int, key: str, adapt: Adapt | None) -> OpenItem:
         raise
     except Exception as error:  # whatever the dataset raises is reported with the sample's key
         raise SampleReadError(
-            f"sample {key!r} could not be read: {type(error).__name__}: {error}", hint="repair it, or leave it out"
+            f"sample {key!r} could not be read: {in_one_line(error)}", hint="repair it, or leave it out"
         ) from error
 
 

@@ -1,0 +1,116 @@
+"""The entries of a cache's folders: regular files and folders only, so that nothing outside of it is read or written.
+
+Whoever made a cache may have put links into it, to files of whoever opens it, or pipes, on which opening a file waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from poc_aug.cache.manifest import MANIFEST
+from poc_aug.cache.regular_files import kind_of
+from poc_aug.cache.shard import SHARDS, SUFFIX
+from poc_aug.errors import CacheFormatError
+from poc_aug.files.stray_files import is_stray
+
+REJECTED = "rejected"
+"""Folder of a cache with the pictures of rejected attempts, see `poc_aug.generation.rejected_pictures`."""
+
+CLAIMS = "claims"
+"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.live.variant_locks`."""
+
+_OURS = (SUFFIX, ".lock", f"{SUFFIX}-lock")
+_FOLDERS = (SHARDS, REJECTED)
+
+
+def check_entries(cache: Path, *, rejected: bool = False) -> None:
+    """Check that a cache holds regular files and folders only, each where it belongs.
+
+    The cache itself may be a link: whoever names it chose it.
+
+    Args:
+        cache: the ``NAME.cache`` directory.
+        rejected: check the pictures of rejected attempts, too; those are many.
+
+    Raises:
+        CacheFormatError: names the entries that it may not hold.
+        OSError: a folder cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "shards").symlink_to("/var")
+        ...     check_entries(Path(folder))
+        Traceback (most recent call last):
+        poc_aug.errors.CacheFormatError: cache '...' holds 'shards', a link to '/var'
+        Expected: regular files and folders: a cache holds no links
+        Next step: delete it, or copy the cache again from its source (with `cp -rL` if it consists of links)
+    """
+    if wrong := list(_wrong_entries(cache, rejected)):
+        listed = ", ".join(f"{name!r}, {kind}" for name, kind in wrong[:10])
+        if len(wrong) > 10:
+            listed += f", and {len(wrong) - 10} more"
+        links = any(kind.startswith("a link") for _, kind in wrong)
+        raise CacheFormatError(
+            f"cache {str(cache)!r} holds {listed}",
+            expected="regular files and folders" + (": a cache holds no links" if links else ", each where it belongs"),
+            hint="delete it, or copy the cache again from its source"
+            + (" (with `cp -rL` if it consists of links)" * links),
+        )
+
+
+def unknown_entries(cache: Path) -> list[tuple[str, str]]:
+    """Entries of ``shards`` that no writer makes, and what they are; ``shards`` itself if it is missing.
+
+    Files that operating systems and tools leave, and the left-overs of killed writers, are not among them.
+
+    Example:
+        >>> unknown_entries(Path("no such folder"))
+        [('shards', 'the folder is missing, and with it every record')]
+    """
+    folder = cache / SHARDS
+    if not folder.is_dir():
+        return [(SHARDS, "the folder is missing, and with it every record")]
+    with os.scandir(folder) as entries:
+        unknown = {entry.name: _kind(entry) for entry in entries if not _is_ours(entry) and not is_stray(entry.name)}
+    return [
+        (f"{SHARDS}/{name}", f"{kind}, which is no shard of a cache") for name, kind in sorted(unknown.items()) if kind
+    ]
+
+
+def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(cache / folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if not is_folder and not entry.is_file(follow_symlinks=False):
+                if (kind := _kind(entry)) is not None:
+                    yield name, kind
+            elif name in _FOLDERS and not is_folder:
+                yield name, "a file, not a folder"
+            elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_name_of_ours(entry.name))):
+                yield name, "a folder, not a file"
+            elif is_folder and (name == SHARDS or (rejected and REJECTED in (name, folder))):
+                folders.append(name)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) and _is_name_of_ours(entry.name)
+
+
+def _is_name_of_ours(name: str) -> bool:
+    return name == CLAIMS or name.endswith(_OURS)
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """What an entry is; ``None`` if it is gone: writers remove their temporary files at any moment."""
+    try:
+        return kind_of(entry.path, entry.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return None
