@@ -272,7 +272,9 @@ def _channels(classes: str | None, labelled: list[str]) -> list[str]:
 
 
 def _table(results: list[EvaluationResult]) -> Table:
-    frames = ", ".join(f"{result.dataset}: {result.frames} frames" for result in results)
+    frames = ", ".join(
+        f"{result.dataset}: {result.frames} frame{'' if result.frames == 1 else 's'}" for result in results
+    )
     table = Table(
         title=f"anomaly segmentation, % ({frames})", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )

@@ -41,7 +41,8 @@ def print_objects(console: Console, inserter: Inserter) -> None:
 def print_report(console: Console, report: WarmReport, path: object) -> None:
     """Print what a run did: counts, a table of its attempts per object, time per stage, and what was skipped."""
     if report.made == 0 and not report.unreadable and not report.failed:
-        console.print(f"nothing to do: all {report.total} variants are in {path}", markup=False)
+        variants = "the only variant is" if report.total == 1 else f"all {report.total} variants are"
+        console.print(f"nothing to do: {variants} in {path}", markup=False)
         if report.nothing_accepted:
             console.print(_rejected_table(report))
         return

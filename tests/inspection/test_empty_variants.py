@@ -67,3 +67,9 @@ def test_the_counts_of_one_are_singular() -> None:
     out = io.StringIO()
     print_report(Console(file=out, width=300), WarmReport(total=1, made=1, objects=1), "a.cache")
     assert "1 variant with 1 object in" in out.getvalue()
+
+
+def test_a_cache_of_one_variant_is_complete(tmp_path: Path) -> None:
+    out = io.StringIO()
+    print_report(Console(file=out, width=300), WarmReport(total=1, present=1, accepted_before=True), "a.cache")
+    assert out.getvalue() == "nothing to do: the only variant is in a.cache\n"
