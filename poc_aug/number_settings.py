@@ -48,8 +48,8 @@ def checked_number(
     raise SettingError(f"{name}={_shown(value)}", expected=expected)
 
 
-def checked_integer(name: str, value: Any, *, least: int | None = None) -> int:
-    """A setting that is an integer, of at least ``least``; also one in an array or tensor without axes.
+def checked_integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """A setting that is an integer from ``least`` to ``most``; also one in an array or tensor without axes.
 
     Raises:
         SettingError: it is not.
@@ -64,10 +64,33 @@ def checked_integer(name: str, value: Any, *, least: int | None = None) -> int:
         Expected: an integer, 1 or more
     """
     number = _plain(value)
-    if _is_a(Integral, number) and (least is None or number >= least) and abs(number) < 2**63:
+    fits = _is_a(Integral, number) and (least is None or number >= least) and (most is None or number <= most)
+    if fits and abs(number) < 2**63:
         return int(number)
-    expected = "an integer" + ("" if least is None else f", {least} or more")
+    bounds = [f"{least} or more"] * (least is not None) + [f"at most {most}"] * (most is not None)
+    expected = ", ".join(["an integer", *bounds])
     raise SettingError(f"{name}={_shown(value)}", expected=expected)
+
+
+def checked_switch(name: str, value: Any) -> bool:
+    """A setting that is true or false; also NumPy's.
+
+    Raises:
+        SettingError: it is not, like "no", which Python takes for true.
+
+    Example:
+        >>> from poc_aug.number_settings import checked_switch
+        >>> checked_switch("from_logits", False)
+        False
+        >>> checked_switch("from_logits", "no")
+        Traceback (most recent call last):
+        poc_aug.errors.SettingError: from_logits='no'
+        Expected: True or False
+    """
+    plain = _plain(value)
+    if not isinstance(plain, bool):
+        raise SettingError(f"{name}={_shown(value)}", expected="True or False")
+    return plain
 
 
 def checked_integers(name: str, value: Any) -> tuple[int, ...]:

@@ -55,6 +55,7 @@ class AnomalySegmentation(RankedMetric):
     """
 
     higher_is_better = True
+    _setting_names = ("tpr", "fpr", "ignore_index")
 
     def __init__(self, *, tpr: float = 0.95, fpr: float = 0.05, ignore_index: int = 255, **options: Any) -> None:
         super().__init__("known", "anomalous", **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from poc_aug.errors import SettingError
@@ -84,10 +85,15 @@ def _figures(side: str, datasets: Any, names: Iterable[str]) -> list[float]:
 
 
 def _in_unit(what: str, value: Any, lower_is_better: bool) -> float:
-    number = float("nan") if value != value else checked_number(what, value, most=1 + 1e-9)
+    number = float("nan") if _is_nan(value) else checked_number(what, value, most=1 + 1e-9)
     if number < -1e-9:
         raise SettingError(f"{what}={number}", expected="a figure in [0, 1], not in percent")
     return 1 - number if lower_is_better else number
+
+
+def _is_nan(value: Any) -> bool:
+    plain = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    return isinstance(plain, Real) and plain != plain
 
 
 def _harmonic_mean(values: Sequence[float]) -> float:

@@ -8,7 +8,9 @@ import torch
 
 from poc_aug.metrics.metric_inputs import confidence_of
 from poc_aug.metrics.ranked_metric import RankedMetric
-from poc_aug.number_settings import checked_integer
+from poc_aug.number_settings import checked_integer, checked_switch
+
+_MOST_BINS = 1_000_000
 
 
 class SegmentationCalibration(RankedMetric):
@@ -44,10 +46,12 @@ class SegmentationCalibration(RankedMetric):
     """
 
     higher_is_better = False
+    _setting_names = ("bins", "from_logits", "ignore_index")
 
     def __init__(self, *, bins: int = 15, from_logits: bool = True, ignore_index: int = 255, **options: Any) -> None:
         super().__init__("right", "wrong", **options)
-        self.bins, self.from_logits = checked_integer("bins", bins, least=1), bool(from_logits)
+        self.bins = checked_integer("bins", bins, least=1, most=_MOST_BINS)
+        self.from_logits = checked_switch("from_logits", from_logits)
         self.ignore_index = checked_integer("ignore_index", ignore_index)
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:

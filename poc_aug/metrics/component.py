@@ -78,6 +78,7 @@ class ComponentSegmentation(Metric):  # type: ignore[misc]
 
     is_differentiable = False
     higher_is_better = True
+    _setting_names = ("threshold", "min_predicted_px", "min_true_px", "ignore_index")
     full_state_update = False
     true_positives: torch.Tensor
     false_negatives: torch.Tensor

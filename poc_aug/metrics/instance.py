@@ -77,6 +77,7 @@ class AnomalyInstanceSegmentation(RankedMetric):
     """
 
     higher_is_better = True
+    _setting_names = ("min_true_px", "ignore_index")
 
     def __init__(self, *, min_true_px: int = 10, ignore_index: int = 255, **options: Any) -> None:
         min_true_px = checked_integer("min_true_px", min_true_px, least=0)

@@ -11,7 +11,7 @@ from poc_aug.metrics import ranked
 from poc_aug.metrics.anomaly import curve
 from poc_aug.metrics.metric_inputs import confidence_of
 from poc_aug.metrics.ranked_metric import RankedMetric
-from poc_aug.number_settings import checked_integer, checked_number
+from poc_aug.number_settings import checked_integer, checked_number, checked_switch
 from poc_aug.tensor_inputs import FLOATS, check_tensors
 
 
@@ -54,10 +54,12 @@ class MisclassificationDetection(RankedMetric):
     """
 
     higher_is_better = True
+    _setting_names = ("tpr", "from_logits", "ignore_index")
 
     def __init__(self, *, tpr: float = 0.95, from_logits: bool = True, ignore_index: int = 255, **options: Any) -> None:
         super().__init__("right", "wrong", "doubted_right", "doubted_wrong", **options)
-        self.tpr, self.from_logits = checked_number("tpr", tpr, above=0, most=1), bool(from_logits)
+        self.tpr = checked_number("tpr", tpr, above=0, most=1)
+        self.from_logits = checked_switch("from_logits", from_logits)
         self.ignore_index = checked_integer("ignore_index", ignore_index)
 
     def update(self, predictions: torch.Tensor, labels: torch.Tensor, confidence: torch.Tensor | None = None) -> None:

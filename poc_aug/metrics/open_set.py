@@ -66,6 +66,7 @@ class OpenSetSegmentation(RankedMetric):
     """
 
     higher_is_better = True
+    _setting_names = ("num_classes", "tpr", "fpr", "ood_index", "ignore_index")
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import math
 from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -46,6 +47,7 @@ def test_the_best_the_worst_and_the_undefined() -> None:
     assert math.isnan(undefined.index)
     assert undefined.ood == bravo_index([GOOD], [TRIO]).ood
     tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in {**GOOD, "accuracy": 0.8}.items()}
+    assert math.isnan(bravo_index([{**GOOD, "mIoU": torch.tensor(math.nan)}], [TRIO]).semantic)
     assert bravo_index([tensors], [TRIO]) == bravo_index([GOOD], [TRIO])
 
 
@@ -62,6 +64,8 @@ def test_the_best_the_worst_and_the_undefined() -> None:
         ([{**GOOD, "ECE": -0.1}], [TRIO], "semantic ECE=-0.1"),
         ([GOOD], [{**TRIO, "AUROC": "0.9"}], "ood AUROC='0.9'"),
         ([GOOD], [{**TRIO, "AUROC": None}], "ood AUROC=None"),
+        ([GOOD], [{**TRIO, "AUROC": torch.tensor([0.1, 0.2])}], "ood AUROC=tensor"),
+        ([{**GOOD, "mIoU": np.array([0.1, math.nan])}], [TRIO], "semantic mIoU=array"),
     ],
 )
 def test_figures_that_do_not_fit_are_named(semantic: Any, ood: Any, named: str) -> None:

@@ -170,6 +170,9 @@ def loader() -> list[tuple[torch.Tensor, torch.Tensor]]:
         (lambda: AnomalySegmentation().quantiles([-0.5]), "shares="),
         (lambda: AnomalySegmentation().quantiles([1.5]), "shares=1.5"),
         (lambda: SegmentationCalibration(bins=0), "bins=0"),
+        (lambda: SegmentationCalibration(bins=10**9), "bins=1000000000"),
+        (lambda: SegmentationCalibration(from_logits="no"), "from_logits='no'"),  # type: ignore[arg-type]
+        (lambda: MisclassificationDetection(from_logits=1), "from_logits=1"),  # type: ignore[arg-type]
         (lambda: SegmentationCalibration(bins=1.5), "bins=1.5"),  # type: ignore[arg-type]
         (lambda: SegmentationCalibration(ignore_index=2**70), "ignore_index="),
         (lambda: MisclassificationDetection(tpr=0), "tpr=0"),

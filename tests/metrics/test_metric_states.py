@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.metrics import (
+    AnomalyInstanceSegmentation,
     AnomalySegmentation,
     ComponentSegmentation,
     MisclassificationDetection,
+    OpenSetSegmentation,
     SegmentationCalibration,
 )
 from tests.helpers.metric_cases import frames, measured
@@ -38,6 +41,45 @@ def test_merged_reset_and_pickled() -> None:
     whole.reset()
     whole.update(scores[:1], labels[:1])
     assert float(whole.compute()["AuPRC"]) == measured(scores[:1], labels[:1])["AuPRC"]
+
+
+DIFFERING = [
+    (AnomalySegmentation, {}, {"tpr": 0.9}),
+    (AnomalySegmentation, {}, {"fpr": 0.1}),
+    (AnomalySegmentation, {}, {"ignore_index": 254}),
+    (ComponentSegmentation, {"threshold": 0.5}, {"threshold": 0.6}),
+    (ComponentSegmentation, {"threshold": 0.5}, {"threshold": 0.5, "track": "obstacle"}),
+    (AnomalyInstanceSegmentation, {}, {"min_true_px": 5}),
+    (OpenSetSegmentation, {"num_classes": 3}, {"num_classes": 4}),
+    (OpenSetSegmentation, {"num_classes": 3}, {"num_classes": 3, "ood_index": 9}),
+    (SegmentationCalibration, {}, {"bins": 10}),
+    (SegmentationCalibration, {}, {"from_logits": False}),
+    (MisclassificationDetection, {}, {"tpr": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "others"), DIFFERING)
+def test_states_of_other_settings_are_not_merged(kind: Any, settings: dict[str, Any], others: dict[str, Any]) -> None:
+    metric = kind(**settings)
+    with pytest.raises(SettingError) as caught:
+        metric.merge_state(kind(**others))
+    assert kind.__name__ in caught.value.problem
+    assert any(f"{name}={value}" in caught.value.problem for name, value in [*others.items(), ("min_true_px", 10)])
+    metric.merge_state(kind(**settings))
+
+
+def test_states_of_another_form_are_not_merged() -> None:
+    metric = AnomalySegmentation()
+    with pytest.raises(SettingError, match="SegmentationCalibration"):
+        metric.merge_state(SegmentationCalibration())
+    for wrong in ({}, {"known_values": []}, 5, None):
+        with pytest.raises(ItemFormatError):
+            metric.merge_state(wrong)
+    scores, labels = frames(4, (2, 9, 9))
+    metric.update(scores, labels)
+    merged = AnomalySegmentation()
+    merged.merge_state(metric.metric_state)
+    assert torch.equal(merged.compute()["AuPRC"], metric.compute()["AuPRC"])
 
 
 def _rank(rank: int, port: int, results: Any) -> None:
