@@ -86,7 +86,8 @@ def test_the_report_says_what_was_evaluated(tmp_path: Path) -> None:
         assert report["labelled"] == {"Streets": labelled}
         assert report["settings"] == {
             **{"scores": ["void"], "size": [40, 60], "limit": 2, "anomalous_only": True, "components": "obstacle"},
-            **{"void_index": 2, "schema": None, "classes": str(classes), "device": "cpu"},
+            **{"void_index": 2, "schema": None, "labelled_schema": None, "classes": str(classes)},
+            "device": "cpu",
         }
 
 
