@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +72,8 @@ def test_states_of_another_form_are_not_merged() -> None:
     metric = AnomalySegmentation()
     with pytest.raises(SettingError, match="SegmentationCalibration"):
         metric.merge_state(SegmentationCalibration())
-    for wrong in cast(list[Any], [{}, {"known_values": []}, 5, None]):
+    others: list[Any] = [{}, {"known_values": []}, 5, None]
+    for wrong in others:
         with pytest.raises(ItemFormatError):
             metric.merge_state(wrong)
     scores, labels = frames(4, (2, 9, 9))
