@@ -89,8 +89,8 @@ def warm_cache(
             (``WarmReport.unreadable``), and variants that a backend raises on (``WarmReport.failed``). What is skipped
             is not stored, and the next run tries it again. Attempts that draw a cut-out which cannot be read are
             rejections, so their variants are stored, with what other attempts placed (``WarmReport.cutouts``).
-        keep_rejected: so many pictures of rejected attempts are kept per reason, in the cache's folder ``rejected``;
-            the variants are the same with and without them.
+        keep_rejected: so many pictures of rejected attempts are kept per reason, of different objects and samples
+            first, in the cache's folder ``rejected``; the variants are the same with and without them.
         on_progress: called after each variant with the report so far.
         report: an empty one that is filled as the run goes, and still says what was done if an error ends it.
 
