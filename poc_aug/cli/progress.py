@@ -46,10 +46,11 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
         if report.nothing_accepted:
             console.print(_rejected_table(report))
         return
+    accepted = f", {report.acceptance:.0%} of the attempts accepted" if report.statistics.attempts else ""
     console.print(
         f"{report.made} variant{'' if report.made == 1 else 's'} with {report.objects} "
         f"object{'' if report.objects == 1 else 's'} in {report.seconds:.1f} s "
-        f"({report.made / max(report.seconds, 1e-6):.1f}/s, {report.acceptance:.0%} of the attempts accepted); "
+        f"({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
         f"{report.present} were there before"
     )
     if report.nothing_accepted:

@@ -84,6 +84,9 @@ def warm_cache_command(
         if report.nothing_accepted:
             errors.print(nothing_accepted_text(report, job.out), style="red")
             raise typer.Exit(NOTHING_ACCEPTED)
+        if report.made == report.present == 0 and (report.unreadable or report.failed):
+            errors.print(f"error: nothing was made for {job.out}: everything was skipped, see above", style="red")
+            raise typer.Exit(NOTHING_ACCEPTED)
 
 
 def _pipeline(job: WarmCacheOptions, objects: str, dataset: Any) -> InsertionPipeline:

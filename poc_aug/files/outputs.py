@@ -42,8 +42,13 @@ def _make(folder: Path, for_what: Path) -> None:
         raise _error(for_what, folder, error) from error
 
 
-def check_outputs(folder: str | Path, *names: str) -> Path:
+def check_outputs(folder: str | Path, *names: str, inside_cache: bool = False) -> Path:
     """Make a folder, and check that these files can be written into it, and that it is in no cache.
+
+    Args:
+        folder: the folder.
+        names: the files.
+        inside_cache: the folder is one that a cache keeps itself.
 
     Raises:
         OutputError: names what is in the way.
@@ -59,7 +64,7 @@ def check_outputs(folder: str | Path, *names: str) -> Path:
         Next step: give another path, or remove what is in its way
     """
     made = Path(folder)
-    for path in [made / name for name in names] or [made]:
+    for path in [] if inside_cache else [made / name for name in names] or [made]:
         check_outside_cache(path)
     _make(made, made / names[0] if names else made)
     for path in (made / name for name in names):

@@ -87,7 +87,7 @@ def check_rejected(cache: Path) -> None:
         with writing(folder):
             exists = folder.exists()
         if exists:
-            check_outputs(folder, "picture.png")
+            check_outputs(folder, "picture.png", inside_cache=True)
 
 
 class RejectedPictures:
