@@ -130,6 +130,9 @@ def test_what_keeps_pictures_from_being_kept_is_noticed_before_the_first_frame(
         (other / "mine" / ".a.tmp").touch()
     monkeypatch.setattr(FrameDataset, "__getitem__", lambda *_: pytest.fail("a frame was read"))
     error = run(*command, "--keep-rejected", 1, fails=True)
-    assert "cannot write" in error
-    assert str(rejected) in error
+    if in_the_way == "file of a reason":
+        assert "cannot write" in error
+        assert str(rejected) in error
+    else:
+        assert f"{str(cache)!r} holds 'rejected', a " in error
     assert in_the_way != "link" or (other / "mine" / ".a.tmp").exists()
