@@ -6,6 +6,7 @@ Whoever made a cache may have put links into it, to files of whoever opens it, o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ CLAIMS = "claims"
 
 _OURS = (SUFFIX, ".lock", f"{SUFFIX}-lock")
 _FOLDERS = (SHARDS, REJECTED)
+_WRITERS_NAME = re.compile(r".+-[0-9]+(\.lmdb|\.lock|\.lmdb-lock)", re.ASCII)  # such as local-0.lmdb
 
 
 def check_entries(cache: Path, *, rejected: bool = False) -> None:
@@ -74,7 +76,7 @@ def unknown_entries(cache: Path) -> list[tuple[str, str]]:
     if not folder.is_dir():
         return [(SHARDS, "the folder is missing, and with it every record")]
     with os.scandir(folder) as entries:
-        unknown = {entry.name: _kind(entry) for entry in entries if not _is_ours(entry) and not is_stray(entry.name)}
+        unknown = {entry.name: _kind(entry) for entry in entries if not _is_ours(entry) and not _is_stray(entry)}
     return [
         (f"{SHARDS}/{name}", f"{kind}, which is no shard of a cache") for name, kind in sorted(unknown.items()) if kind
     ]
@@ -94,7 +96,7 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
                     yield name, kind
             elif name in _FOLDERS and not is_folder:
                 yield name, "a file, not a folder"
-            elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_name_of_ours(entry.name))):
+            elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_writers_name(entry.name))):
                 yield name, "a folder, not a file"
             elif is_folder and (name == SHARDS or (rejected and REJECTED in (name, folder))):
                 folders.append(name)
@@ -102,6 +104,16 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
     return entry.is_file(follow_symlinks=False) and _is_name_of_ours(entry.name)
+
+
+def _is_stray(entry: os.DirEntry[str]) -> bool:
+    # LMDB's own form of a database is a folder: another program's, if no writer of ours gives it such a name.
+    folder = entry.is_dir(follow_symlinks=False) and entry.name.endswith(SUFFIX)
+    return is_stray(entry.name) or (folder and not _is_writers_name(entry.name))
+
+
+def _is_writers_name(name: str) -> bool:
+    return name == CLAIMS or _WRITERS_NAME.fullmatch(name) is not None
 
 
 def _is_name_of_ours(name: str) -> bool:

@@ -252,7 +252,7 @@ def test_options_come_from_yaml_too(street: Path, painter: list[Any], annotator:
     }
     path = tmp_path / "warm.yaml"
     path.write_text(yaml.safe_dump(config))
-    assert "1 variants" in run("warm-cache", "--config", path)
+    assert "1 variant with" in run("warm-cache", "--config", path)
 
 
 def test_a_user_defined_backend_is_used(tmp_path: Path) -> None:

@@ -292,5 +292,5 @@ def test_a_camera_of_known_pose_needs_no_ground(cutouts: Path, tmp_path: Path) -
     assert "60x81 pixels" in output
     assert "2.00 times as wide as high" in output
     assert "--sizes 40:120px" in output
-    output = warm(tmp_path / "d.cache", *metres, "--on-error", "skip")
+    output = warm(tmp_path / "d.cache", *metres, "--on-error", "skip", fails=True)  # nothing is left
     assert output.count("60x81 pixels") == 2
