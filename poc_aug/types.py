@@ -166,6 +166,7 @@ RejectionReason: TypeAlias = Literal[
     "unsafe",
     "not drawable",
     "unreadable cut-out",
+    "labels do not hold",
 ]
 
 
@@ -229,6 +230,27 @@ class Insertion:
 
 
 @dataclass(frozen=True, slots=True)
+class ShiftedFrame:
+    """A whole frame in another domain; its labels are those of the base frame.
+
+    Attributes:
+        image: uint8 ``[3, H, W]``, of the base image's size.
+        domain: the domain, such as "fog".
+        severity: 1 to 5.
+        provenance: JSON values: seed, attempt, prompt, agreement of the labels, and what the shifter reported.
+
+    Example:
+        >>> ShiftedFrame(torch.zeros(3, 4, 8, dtype=torch.uint8), "fog", 3).domain
+        'fog'
+    """
+
+    image: torch.Tensor
+    domain: str
+    severity: int
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """The k-th augmentation of one sample: what a cache stores under ``(key, index)``.
 
@@ -240,6 +262,8 @@ class Variant:
         rejections: the rejected attempts, with reasons.
         label_digest: cheap digest of the base labels by class name, see `poc_aug.labels.label_digest`; empty if no
             schema was known, or if the cache was made before there were label digests.
+        frame: the frame in another domain, in caches of scene shifts; ``None`` in those of insertions, and if every
+            attempt was rejected.
     """
 
     key: str
@@ -248,3 +272,9 @@ class Variant:
     insertions: tuple[Insertion, ...]
     rejections: tuple[Rejection, ...] = ()
     label_digest: bytes = b""
+    frame: ShiftedFrame | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show: every attempt was rejected."""
+        return not self.insertions and self.frame is None
