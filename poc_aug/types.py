@@ -19,6 +19,9 @@ Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
 
 
+MAX_SEVERITY = 5
+"""Highest severity of a scene shift, as in ImageNet-C; the lowest is 1."""
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
