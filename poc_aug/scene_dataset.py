@@ -21,6 +21,7 @@ from poc_aug.generation.filling_job import FillingJob
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt, OpenItem
 from poc_aug.joint_transforms.joint_transform import check_base_transforms, ignore_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
@@ -36,6 +37,7 @@ from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
 from poc_aug.scenes.scene_recipe import SceneRecipe, shifted_key, split_key
+from poc_aug.scenes.shifter_protocol import DepthEstimator
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class SceneShiftDataset(AugmentedDataset):
         seed: seed of what is drawn when reading, and of the frames that are generated.
         camera: the frames' camera, see `CameraSpec`: "cityscapes", "kitti", "file", ...; depth comes from labels and
             camera.
+        depth: depth in metres, instead of that from labels and camera: the name of a field of the dataset's items, a
+            function of the sample's index that returns a map ``[H, W]``, or a depth model.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: detected for known datasets. Weather needs
             one.
         keys: stable names of the samples, see `POCAugmentedDataset`.
@@ -118,12 +122,17 @@ class SceneShiftDataset(AugmentedDataset):
         check_transforms: bool = True,
         seed: int = 0,
         camera: CameraSpec | str | None = None,
+        depth: str | Callable[[int], Any] | DepthEstimator | None = None,
         schema: LabelSchema | str | Path | None = None,
         keys: Keys | None = None,
         adapt: Adapt | None = None,
         check_labels: bool = True,
     ) -> None:
-        made = shift_pipeline(shift, severity=severity, camera=camera, seed=seed)
+        model = depth if isinstance(depth, DepthEstimator) else None
+        if depth is not None and not isinstance(depth, DepthEstimator):
+            self._depths = FrameDepths(depth)
+        named = self._depths.name if self._depths is not None else None
+        made = shift_pipeline(shift, severity=severity, camera=camera, depth=model or named, seed=seed)
         misses_allowed = on_miss is not None
         on_miss = on_miss or _default_on_miss(cache)
         check_parameters(
@@ -302,6 +311,7 @@ class SceneShiftDataset(AugmentedDataset):
             self.adapt,
             self._schedule.variants,
             count,
+            None if self._depths is None else FrameDepths(self._depths.source, count),
         )
 
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.errors import SettingError
 from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys
 from poc_aug.labels.detect import find_schema
@@ -30,6 +31,7 @@ class FillingJob:
         adapt: how to take image and labels out of its items.
         num_variants: variants per item.
         per_sample: how many items in a row are of one base sample.
+        depths: the dataset's own depth maps, if they are used.
     """
 
     dataset: Dataset[Any]
@@ -39,6 +41,7 @@ class FillingJob:
     adapt: Adapt | None
     num_variants: int = _NUM_VARIANTS
     per_sample: int = 1
+    depths: FrameDepths | None = None
 
 
 @runtime_checkable
