@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from poc_aug import seeding
 from poc_aug.augmented_dataset import AugmentedDataset
@@ -17,7 +17,7 @@ from poc_aug.cache.key_matching import check_held, stored_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
-from poc_aug.generation.filling_job import FillingJob
+from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
@@ -300,18 +300,14 @@ class SceneShiftDataset(AugmentedDataset):
                 expected="a name, a shifter or a ShiftPipeline, whose frames can be generated here",
                 hint="SceneShiftDataset(base, make_pipeline())",
             )
-        count = len(self.shifts)
-        numbers = [number for number in range(len(self._sample_keys)) for _ in range(count)]
-        keys = [shifted_key(key, *shift) for key in self._sample_keys for shift in self.shifts]
-        return FillingJob(
-            Subset(self.base, numbers),
+        return shift_job(
+            self.base,
             self._pipeline,
-            keys,
+            self._sample_keys,
             self.base_schema,
             self.adapt,
             self._schedule.variants,
-            count,
-            None if self._depths is None else FrameDepths(self._depths.source, count),
+            self._depths,
         )
 
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:

@@ -118,9 +118,7 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
 
 
-def _backdrops(
-    scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools, below: Ints, foot: Floats
-) -> None:
+def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools, below: Ints, foot: Floats) -> None:
     """Structures and vegetation that meet the ground somewhere: column by column, interpolated over what hides them."""
     numbers, known = _known(groups, backdrop & contact)
     chosen = backdrop & known
