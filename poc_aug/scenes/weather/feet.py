@@ -9,19 +9,30 @@ import numpy.typing as npt
 
 from poc_aug.camera_model import Camera
 from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints
-from poc_aug.scenes.weather.column_tables import filled, reached, smoothed
+from poc_aug.scenes.weather.column_tables import beyond, farthest, filled, opened, reached, smoothed
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _Bools = npt.NDArray[np.bool_]
 _BINS = 256
-# A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones.
-_REACH_M = 2.5
+# A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
+# for a group of people. Inserted objects, and any others, have one depth each.
+_REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 0.8, SurfaceKind.POST: 0.5, SurfaceKind.UNKNOWN: 1.5}
+# The ground that is seen under a car is farther than its wheels, but not by more than this; otherwise it is that of
+# another car, if it is that of more than 5 columns of the table.
+_UNDER_A_CAR = 0.55
+_ANOTHER = 5
 # What is hidden stands behind what hides it: this much farther away.
 _BEHIND = 0.9
 # The lower edge of a tree's crown, over a car: the tree may stand nearer than the car, a hedge may not.
 _CROWN_M = 2.0
-# Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high.
+# Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high, and at most so
+# many times as high as wide.
 _SIGN_M = 0.8
+_SIGN_ASPECT = 3.5
+# Far from the columns in which a backdrop's foot is seen, what hides it counts for up to half; at this share of the
+# frame's width for a third. What hides it there is the farthest within this many columns of the table.
+_BEYOND = 0.1
+_AROUND = 12
 _ROUNDS = 6
 
 
@@ -113,8 +124,17 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     last = (scene.runs.stops - 1).astype(np.float32)
     numbers = np.where(chosen, numbers, -1)
     table = scene.table(numbers, things & contact, last, least=False)
-    px_per_m = np.maximum(table - scene.camera.horizon_row, 0) / scene.camera.camera_height_m
-    table = filled(reached(table, _REACH_M * px_per_m / scene.bin_px), linear=False)
+    reach_m = np.full((table.shape[0], 1), np.inf, dtype=np.float32)
+    for kind, metres in _REACH_M.items():
+        reach_m[numbers[chosen & scene.of(kind)]] = metres
+    above = np.maximum(table - scene.camera.horizon_row, 0)
+    with np.errstate(invalid="ignore"):
+        reach = reach_m * above / scene.camera.camera_height_m / scene.bin_px
+    lowest = reached(table, reach)
+    vehicle = reach_m == _REACH_M[SurfaceKind.VEHICLE]
+    with np.errstate(invalid="ignore"):
+        farther = vehicle & (above < _UNDER_A_CAR * (lowest - scene.camera.horizon_row))
+    table = smoothed(filled(np.where(opened(farther, _ANOTHER), table, lowest), linear=False), mean=2)
     foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
 
 
@@ -126,10 +146,25 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
         return
     last = (scene.runs.stops - 1).astype(np.float32)
     numbers = np.where(chosen, numbers, -1)
-    table = filled(scene.table(numbers, backdrop & contact, last, least=False), linear=True)
+    seen = scene.table(numbers, backdrop & contact, last, least=False)
     limits = scene.table(numbers, chosen & _hides(scene, below, foot) & ~contact, foot[below], least=True)
+    table = filled(seen, linear=True)
+    hiders = smoothed(filled(farthest(limits, _AROUND), linear=True), mean=_AROUND)
+    hidden = behind(hiders, scene.camera.horizon_row)
+    weight = 0.5 * (1 - np.exp(-beyond(seen) / (_BEYOND * table.shape[1])))
+    table = table + np.where(np.isnan(hidden), 0, hidden - table) * weight.astype(np.float32)
     table = smoothed(np.fmin(table, limits))
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
+
+
+def behind(foot: Floats, horizon_row: float) -> Floats:
+    """The foot of what stands a little farther away than what hides it.
+
+    Example:
+        >>> behind(np.array([110.0], np.float32), 100.0)
+        array([109.], dtype=float32)
+    """
+    return np.asarray(horizon_row + (foot - horizon_row) * _BEHIND, dtype=np.float32)
 
 
 def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
@@ -151,12 +186,11 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
     chosen = open_runs & ~unknown
     found = chosen & np.isfinite(hider)
     if found.any():
-        horizon = np.float32(scene.camera.horizon_row)
-        behind = horizon + (hider - horizon) * np.float32(_BEHIND)
+        after = behind(hider, scene.camera.horizon_row)
         numbers, known = _known(groups, found & backdrop)
         numbers, hidden = np.where(chosen & known & backdrop, numbers, -1), chosen & known & backdrop
         if hidden.any():
-            table = smoothed(filled(scene.table(numbers, found & hidden, behind, least=True), linear=True))
+            table = smoothed(filled(scene.table(numbers, found & hidden, after, least=True), linear=True))
             foot[hidden] = table[numbers[hidden], scene.bins[hidden]]
         numbers, known = _known(groups, found & ~backdrop)
         things = chosen & known & ~backdrop
@@ -173,14 +207,18 @@ def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> Non
     signs = things & scene.of(SurfaceKind.POST)
     if not signs.any():
         return
-    tops = np.full(int(groups.max()) + 1, scene.runs.size_hw[0], dtype=np.int64)
-    stops = np.zeros_like(tops)
-    np.minimum.at(tops, groups[signs], scene.runs.tops[signs])
-    np.maximum.at(stops, groups[signs], scene.runs.stops[signs])
-    px_per_m = (stops - tops)[groups[signs]] / _SIGN_M
-    near = scene.camera.horizon_row + px_per_m * scene.camera.camera_height_m
-    lowest = scene.runs.size_hw[0] - 1
-    foot[signs] = np.maximum(foot[signs], np.minimum(near, lowest).astype(np.float32))
+    size = int(groups.max()) + 1
+    top, left = np.full((2, size), np.iinfo(np.int64).max)
+    bottom, right = np.zeros((2, size), dtype=np.int64)
+    of, runs = groups[signs], scene.runs
+    np.minimum.at(top, of, runs.tops[signs])
+    np.minimum.at(left, of, runs.columns[signs])
+    np.maximum.at(bottom, of, runs.stops[signs])
+    np.maximum.at(right, of, runs.columns[signs] + 1)
+    height, width = (bottom - top)[of], (right - left)[of]
+    near = scene.camera.horizon_row + height / _SIGN_M * scene.camera.camera_height_m
+    near = np.minimum(near, runs.size_hw[0] - 1).astype(np.float32)
+    foot[signs] = np.where(height <= _SIGN_ASPECT * width, np.maximum(foot[signs], near), foot[signs])
 
 
 def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:
