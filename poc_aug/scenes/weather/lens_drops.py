@@ -58,12 +58,13 @@ class LensDrops:
         seen_row = (centre_row[which] / height - y * bend) * 2 - 1
         seen_col = (centre_col[which] / width - x * bend * height / width) * 2 - 1
         scene = F.interpolate(light[None], (max(height // 16, 1), max(width // 16, 1)), mode="area")
-        places = torch.stack([seen_col, seen_row], dim=-1)[None, None]
-        shown = F.grid_sample(scene, places, padding_mode="reflection", align_corners=False)[0, :, 0]
+        points = torch.stack([seen_col, seen_row], dim=-1)[None, None]
+        shown = F.grid_sample(scene, points, padding_mode="reflection", align_corners=False)[0, :, 0]
         shown = shown * (1.04 - 0.5 * reach**4 * (0.6 - 0.4 * y).clamp(0, 1))
-        total = torch.zeros(4, height * width, device=light.device)
-        total.index_add_(1, index, torch.cat([shown * cover, cover[None]]))
-        sums = total.reshape(4, height, width)
+        places, which = index.unique(return_inverse=True)  # drops that touch become one
+        sums = torch.zeros(4, len(places), device=light.device)
+        sums.index_add_(1, which, torch.cat([shown * cover, cover[None]]))
         opacity = sums[3].clamp(max=1)
-        colour = sums[:3] / sums[3].clamp(min=1e-6)
-        return light.mul_(1 - opacity).add_(colour.mul_(opacity))
+        flat = light.reshape(3, -1)
+        flat[:, places] = torch.lerp(flat[:, places], sums[:3] / sums[3].clamp(min=1e-6), opacity)
+        return flat.reshape(light.shape)

@@ -8,8 +8,9 @@ import torch
 
 from poc_aug.camera_model import Camera
 
-_SAMPLES = 1 << 19
-"""Pixels drawn at once: bounds the memory."""
+_SAMPLES = 1 << 18
+"""Pixels drawn at once: bounds the memory, and stays in the cache."""
+_SIDES = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,55 +123,44 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
                 [0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """
     height, width = depth_m.shape
-    device = depth_m.device
-    flat_depth = depth_m.reshape(-1)
-    total = torch.zeros(height * width, device=device)
+    total = torch.zeros(height * width, device=depth_m.device)
     # Only rows inside the frame: a near streak may be longer than the frame is high.
     half = particles.fall_px / 2 + particles.radius_px
-    first = (particles.row - half).floor().clamp(min=0)
-    rows = ((particles.row + half).ceil().clamp(max=height - 1) - first + 1).clamp(min=0)
-    cols = (2 * particles.radius_px).ceil() + 1
-    ends = (rows * cols).double().cumsum(0)
-    start = 0
-    while start < len(particles):
-        done = float(ends[start - 1]) if start else 0.0
-        stop = max(int(torch.searchsorted(ends, done + _SAMPLES)), start + 1)
-        part = slice(start, stop)
-        _draw(
-            total,
-            flat_depth,
-            (height, width),
-            Particles(*(getattr(particles, name)[part].to(device) for name in Particles.__slots__)),
-            (first[part].to(device), rows[part].long().to(device), cols[part].long().to(device)),
-        )
-        start = stop
+    first = (particles.row - half).ceil().clamp(min=0)
+    rows = (particles.row + half).floor().clamp(max=height - 1) - first + 1
+    cols = (2 * particles.radius_px).floor() + 1
+    # Boxes of similar size are drawn together.
+    sizes = torch.tensor(_SIDES + (max(height, width, _SIDES[-1] + 1),))
+    tall, wide = torch.bucketize(rows, sizes), torch.bucketize(cols, sizes)
+    group = torch.where(rows > 0, tall * len(sizes) + wide, -1)
+    for number in group.unique().tolist():
+        if number < 0:
+            continue
+        members = (group == number).nonzero()[:, 0]
+        box = int(rows[members].max()), int(cols[members].max())
+        for part in members.split(max(_SAMPLES // (box[0] * box[1]), 1)):
+            some = Particles(*(getattr(particles, name)[part].to(total.device) for name in Particles.__slots__))
+            _draw(total, depth_m, some, first[part].to(total.device), box)
     return 1 - torch.exp(-total).reshape(height, width)
 
 
 def _draw(
-    total: torch.Tensor,
-    flat_depth: torch.Tensor,
-    size_hw: tuple[int, int],
-    particles: Particles,
-    boxes: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    total: torch.Tensor, depth_m: torch.Tensor, particles: Particles, first: torch.Tensor, box: tuple[int, int]
 ) -> None:
-    """Add the optical depth of particles to ``total``, pixel by pixel of sheared boxes around them."""
-    height, width = size_hw
-    first, rows, cols = boxes
-    count = rows * cols
-    which = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-    nth = torch.arange(len(which), device=count.device) - (count.cumsum(0) - count)[which]
-    down = torch.div(nth, cols[which], rounding_mode="floor")
-    row = first[which] + down
-    below = row - particles.row[which]
-    radius = particles.radius_px[which]
-    centre = particles.col[which] + particles.slant[which] * below
-    col = (centre - radius).ceil() + (nth - down * cols[which])
-    across = col - centre
-    along = (below.abs() - particles.fall_px[which] / 2).clamp(min=0)
-    inside = 1 - torch.sqrt(across * across + along * along) / radius
-    weight = (inside * 2).clamp(0, 1) * particles.opacity[which]
-    index = row.long() * width + col.long().clamp(0, width - 1)
-    seen = (inside > 0) & (col >= 0) & (col < width)
-    seen &= flat_depth[index] > particles.depth_m[which]
-    total.index_add_(0, index[seen], -torch.log1p(-weight[seen].clamp(max=0.98)))
+    """Add the optical depth of particles to ``total``, over boxes of one size, sheared with the particles."""
+    height, width = depth_m.shape
+    radius = particles.radius_px[:, None, None]
+    row = first[:, None, None] + torch.arange(box[0], device=total.device)[None, :, None]
+    below = row - particles.row[:, None, None]
+    centre = particles.col[:, None, None] + particles.slant[:, None, None] * below
+    left = (centre - radius).ceil()
+    col = left + torch.arange(box[1], device=total.device)
+    along = ((below.abs() - particles.fall_px[:, None, None] / 2).clamp(min=0) / radius) ** 2
+    distance = ((col - centre) / radius).square_().add_(along).sqrt_()
+    # Solid up to half the radius, then soft.
+    weight = distance.mul_(-2).add_(2).clamp_(0, 1).mul_(-torch.log1p(-particles.opacity)[:, None, None])
+    weight.mul_((col >= 0) & (col < width) & (row < height))
+    index = row.clamp(max=height - 1) * width + col.clamp_(0, width - 1)
+    index = index.reshape(-1).int()  # exact: below 2^24 pixels float32 counts exactly, larger frames are off by a pixel
+    weight.mul_((depth_m.reshape(-1)[index] > particles.depth_m.repeat_interleave(box[0] * box[1])).view_as(weight))
+    total.index_add_(0, index, weight.reshape(-1))
