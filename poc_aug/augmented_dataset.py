@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from poc_aug.cache import Cache
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import SettingError
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms
@@ -65,6 +66,7 @@ class AugmentedDataset(Dataset[Any]):
     _checks: BaseChecks
     _labels: LabelWriter | None
     _calibrations: FrameCalibrations | None
+    _depths: FrameDepths | None = None
     _joint: JointTransforms | None
 
     def _prepare(self, redraw: Redraw | None, *, drawn: bool) -> None:
@@ -207,6 +209,8 @@ class AugmentedDataset(Dataset[Any]):
         reading = Reading(index, place, shown, item)
         if self._calibrations is not None:
             reading.calibrate = partial(self._calibrations.of, number)
+        if self._depths is not None:
+            reading.measure = partial(self._depths.of, number, base_item, item.size_hw, key)
         self._source.draw(reading, draw, self.p)
         return reading
 

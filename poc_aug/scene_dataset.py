@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from poc_aug import seeding
 from poc_aug.augmented_dataset import AugmentedDataset
@@ -17,10 +17,11 @@ from poc_aug.cache.key_matching import check_held, stored_keys
 from poc_aug.camera import FrameCalibrations
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
-from poc_aug.generation.filling_job import FillingJob
+from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt, OpenItem
 from poc_aug.joint_transforms.joint_transform import check_base_transforms, ignore_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
@@ -36,6 +37,7 @@ from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
 from poc_aug.scenes.scene_recipe import SceneRecipe, shifted_key, split_key
+from poc_aug.scenes.shifter_protocol import DepthEstimator
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class SceneShiftDataset(AugmentedDataset):
         seed: seed of what is drawn when reading, and of the frames that are generated.
         camera: the frames' camera, see `CameraSpec`: "cityscapes", "kitti", "file", ...; depth comes from labels and
             camera.
+        depth: depth in metres, instead of that from labels and camera: the name of a field of the dataset's items, a
+            function of the sample's index that returns a map ``[H, W]``, or a depth model.
         schema: label schema of ``base``, its name, or a YAML file; ``None``: detected for known datasets. Weather needs
             one.
         keys: stable names of the samples, see `POCAugmentedDataset`.
@@ -118,12 +122,17 @@ class SceneShiftDataset(AugmentedDataset):
         check_transforms: bool = True,
         seed: int = 0,
         camera: CameraSpec | str | None = None,
+        depth: str | Callable[[int], Any] | DepthEstimator | None = None,
         schema: LabelSchema | str | Path | None = None,
         keys: Keys | None = None,
         adapt: Adapt | None = None,
         check_labels: bool = True,
     ) -> None:
-        made = shift_pipeline(shift, severity=severity, camera=camera, seed=seed)
+        model = depth if isinstance(depth, DepthEstimator) else None
+        if depth is not None and not isinstance(depth, DepthEstimator):
+            self._depths = FrameDepths(depth)
+        named = self._depths.name if self._depths is not None else None
+        made = shift_pipeline(shift, severity=severity, camera=camera, depth=model or named, seed=seed)
         misses_allowed = on_miss is not None
         on_miss = on_miss or _default_on_miss(cache)
         check_parameters(
@@ -291,17 +300,14 @@ class SceneShiftDataset(AugmentedDataset):
                 expected="a name, a shifter or a ShiftPipeline, whose frames can be generated here",
                 hint="SceneShiftDataset(base, make_pipeline())",
             )
-        count = len(self.shifts)
-        numbers = [number for number in range(len(self._sample_keys)) for _ in range(count)]
-        keys = [shifted_key(key, *shift) for key in self._sample_keys for shift in self.shifts]
-        return FillingJob(
-            Subset(self.base, numbers),
+        return shift_job(
+            self.base,
             self._pipeline,
-            keys,
+            self._sample_keys,
             self.base_schema,
             self.adapt,
             self._schedule.variants,
-            count,
+            self._depths,
         )
 
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from poc_aug.errors import SettingError
 from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.shift_pipeline import ShiftPipeline
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt
-from poc_aug.keys import Keys
+from poc_aug.keys import Keys, dataset_keys
 from poc_aug.labels.detect import find_schema
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.scenes.scene_recipe import shifted_key
 
 _NUM_VARIANTS = 3
 
@@ -30,6 +34,7 @@ class FillingJob:
         adapt: how to take image and labels out of its items.
         num_variants: variants per item.
         per_sample: how many items in a row are of one base sample.
+        depths: the dataset's own depth maps, if they are used.
     """
 
     dataset: Dataset[Any]
@@ -39,6 +44,7 @@ class FillingJob:
     adapt: Adapt | None
     num_variants: int = _NUM_VARIANTS
     per_sample: int = 1
+    depths: FrameDepths | None = None
 
 
 @runtime_checkable
@@ -48,6 +54,39 @@ class FillsCache(Protocol):
     def filling_job(self) -> FillingJob:
         """What fills a cache for it."""
         ...
+
+
+def shift_job(
+    base: Dataset[Any],
+    pipeline: ShiftPipeline,
+    keys: Sequence[str],
+    schema: LabelSchema | None,
+    adapt: Adapt | None,
+    num_variants: int,
+    depths: FrameDepths | None = None,
+) -> FillingJob:
+    """The job that fills a cache of frames: each base sample in each domain and severity.
+
+    Args:
+        base: the base dataset.
+        pipeline: shifts its frames.
+        keys: the key of each of its samples.
+        schema: its label schema, if it is known.
+        adapt: how to take image and labels out of its items.
+        num_variants: variants per sample, domain and severity.
+        depths: the dataset's own depth maps, if they are used.
+    """
+    shifts = pipeline.recipe.shifts
+    return FillingJob(
+        Subset(base, [number for number in range(len(keys)) for _ in shifts]),
+        pipeline,
+        [shifted_key(key, *shift) for key in keys for shift in shifts],
+        schema,
+        adapt,
+        num_variants,
+        len(shifts),
+        None if depths is None else FrameDepths(depths.source, len(shifts)),
+    )
 
 
 def filling_job_of(
@@ -70,6 +109,9 @@ def filling_job_of(
                 expected="an InsertionPipeline or a ShiftPipeline",
                 hint="InsertionPipeline(recipe, inserter)",
             )
+        if isinstance(pipeline, ShiftPipeline):
+            known = find_schema(dataset, schema)
+            return shift_job(dataset, pipeline, dataset_keys(dataset, keys), known, adapt, num_variants or 1)
         count = _NUM_VARIANTS if num_variants is None else num_variants
         return FillingJob(dataset, pipeline, keys, find_schema(dataset, schema), adapt, count)
     if not isinstance(dataset, FillsCache):

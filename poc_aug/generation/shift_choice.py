@@ -10,14 +10,19 @@ from poc_aug.errors import SettingError
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.scenes.scene_recipe import SceneRecipe
 from poc_aug.scenes.shift_names import make_shifter
-from poc_aug.scenes.shifter_protocol import Shifter
+from poc_aug.scenes.shifter_protocol import DepthEstimator, Shifter
 
 Shift: TypeAlias = str | Shifter | Sequence[str | Shifter] | ShiftPipeline | Callable[[], ShiftPipeline]
 """What frames are shifted to: a domain's name, a shifter, several of them, or a pipeline or what builds one."""
 
 
 def shift_pipeline(
-    shift: Shift, *, severity: int | Sequence[int] | None, camera: CameraSpec | str | None, seed: int
+    shift: Shift,
+    *,
+    severity: int | Sequence[int] | None,
+    camera: CameraSpec | str | None,
+    depth: DepthEstimator | str | None = None,
+    seed: int,
 ) -> ShiftPipeline | Callable[[], ShiftPipeline]:
     """The pipeline of ``shift``, or the function that builds it.
 
@@ -25,6 +30,7 @@ def shift_pipeline(
         shift: the argument of `SceneShiftDataset`.
         severity: one or several, 1 to 5; ``None``: 3.
         camera: the frames' camera, or the name of a preset; ``None``: "generic".
+        depth: a depth model, or the name of the dataset's own depth maps; ``None``: by labels and camera.
         seed: seed of what is generated.
 
     Raises:
@@ -36,13 +42,13 @@ def shift_pipeline(
         (('fog', 1), ('fog', 3), ('night', 1), ('night', 3))
     """
     if isinstance(shift, ShiftPipeline) or (callable(shift) and not isinstance(shift, Shifter)):
-        given = {"severity": severity, "camera": camera}
+        given = {"severity": severity, "camera": camera, "depth": depth}
         twice = [name for name, value in given.items() if value is not None]
         if twice:
             raise SettingError(
                 f"{' and '.join(twice)} with a pipeline, which has its own recipe",
                 expected="one of the two",
-                hint="ShiftPipeline(SceneRecipe(domains=..., severities=..., camera=...), shifters)",
+                hint="ShiftPipeline(SceneRecipe(domains=..., severities=..., camera=...), shifters, depth=...)",
             )
         return shift
     several: Sequence[Any] = [shift] if isinstance(shift, str | Shifter) else shift
@@ -60,4 +66,4 @@ def shift_pipeline(
     recipe: dict[str, Any] = {"domains": [shifter.domain for shifter in shifters], "severities": severities}
     if camera is not None:
         recipe["camera"] = camera
-    return ShiftPipeline(SceneRecipe.from_dict({**recipe, "seed": seed}), shifters)
+    return ShiftPipeline(SceneRecipe.from_dict({**recipe, "seed": seed}), shifters, depth=depth)

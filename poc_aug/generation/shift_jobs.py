@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 from poc_aug import seeding
@@ -76,7 +77,7 @@ class ShiftJobs:
         camera = checked.calibrated
         if camera is None:
             camera = scene_camera(sample, self.recipe, self.schema)
-        frame = SceneFrame(sample.image, sample.labels, key, severity, 0, self.schema, camera)
+        frame = SceneFrame(sample.image, sample.labels, key, severity, 0, self.schema, camera, sample.depth_m)
         return Job(self._steps(sample, index, domain, frame, statistics), sample.key, index)
 
     def _steps(
@@ -87,10 +88,7 @@ class ShiftJobs:
         for attempt in range(self.recipe.attempts):
             # Without the severity: all severities of a frame have the same noise, so that they can be compared.
             seed = seeding.derive_seed(self.recipe.seed, frame.key, domain, index, attempt)
-            tried = SceneFrame(
-                frame.image, frame.labels, frame.key, frame.severity, seed, frame.schema, frame.camera, frame.depth_m
-            )
-            outcome = yield domain, tried
+            outcome = yield domain, replace(frame, seed=seed)
             rejection = _rejection(outcome, domain, attempt)
             statistics.count(domain, None if rejection is None else rejection.reason)
             if rejection is None:

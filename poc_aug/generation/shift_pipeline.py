@@ -27,7 +27,8 @@ class ShiftPipeline(GenerationPipeline):
         recipe: domains, severities, camera and seed.
         shifters: one per domain of the recipe.
         captioner: says what frames show, for shifters that take a prompt.
-        depth: estimates depth, instead of labels and camera.
+        depth: estimates depth, instead of labels and camera; the name of a dataset's own depth maps, which its samples
+            bring (`Sample.depth_m`).
         agreement: checks whether the labels still hold; frames for which they do not are made again with another seed,
             and left out after ``recipe.attempts``. ``None``: not checked.
         schema: label schema of the datasets whose own is not known; weather needs one.
@@ -63,7 +64,7 @@ class ShiftPipeline(GenerationPipeline):
         shifters: Sequence[Shifter],
         *,
         captioner: Captioner | None = None,
-        depth: DepthEstimator | None = None,
+        depth: DepthEstimator | str | None = None,
         agreement: AgreementCheck | None = None,
         schema: LabelSchema | None = None,
         batch_size: int = 4,
@@ -75,7 +76,9 @@ class ShiftPipeline(GenerationPipeline):
                 f"shifters for {domains}, and a recipe for {list(recipe.domains)}", expected="one shifter per domain"
             )
         self.recipe = recipe
-        self.models = ShiftModels({shifter.domain: shifter for shifter in shifters}, captioner, depth, agreement)
+        self.depth_name = depth if isinstance(depth, str) else ""
+        estimator = None if isinstance(depth, str) else depth
+        self.models = ShiftModels({shifter.domain: shifter for shifter in shifters}, captioner, estimator, agreement)
 
     @property
     def recipe_json(self) -> dict[str, Any]:
@@ -98,10 +101,11 @@ class ShiftPipeline(GenerationPipeline):
     def describe(self) -> dict[str, Any]:
         """JSON values of the backends: everything besides the recipe that decides what is generated."""
         models = self.models
+        depth = {"dataset": self.depth_name} if self.depth_name else None
         backends: dict[str, Any] = {
             "shifters": {domain: models.shifters[domain].describe() for domain in self.recipe.domains},
             "captioner": models.captioner.describe() if models.captioner else None,
-            "depth": models.depth.describe() if models.depth else None,
+            "depth": models.depth.describe() if models.depth else depth,
             "agreement": models.agreement.describe() if models.agreement else None,
         }
         if self.recipe.camera.horizon is None and self.recipe.camera.calibration is None:

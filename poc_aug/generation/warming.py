@@ -173,11 +173,12 @@ def warm_cache(
     if keep_rejected:
         check_rejected(Path(cache))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
-    frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
+    read = FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations, job.depths)
+    frames = load_frames(read, workers)
     with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:
-        jobs = _jobs(frames, missing, report, on_error, pipeline)
+        requests = _jobs(frames, missing, report, on_error, pipeline)
         pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
-        _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
+        _generate(writer, requests, pipeline, report, on_error, progress, pictures)
     report.count_before(_read(cache, before))
     report.seconds = time.perf_counter() - started
     return report

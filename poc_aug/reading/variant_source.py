@@ -35,6 +35,7 @@ class Reading:
         outcome: what became of it.
         wait_s: seconds that it waited for the generation process.
         calibrate: reads the frame's calibration, if what is generated needs it.
+        measure: reads its depth, if what is generated needs it.
     """
 
     index: int
@@ -47,15 +48,19 @@ class Reading:
     outcome: Outcome = Outcome.PLAIN
     wait_s: float = 0.0
     calibrate: Callable[[], Calibration] | None = None
+    measure: Callable[[], torch.Tensor] | None = None
 
     def sample(self) -> Sample:
         """The base item as a sample to generate for.
 
         Raises:
             CalibrationError: its camera's file is missing or broken, and the recipe needs it.
+            DatasetError: its depth is missing or broken, and is to be used.
         """
         sample = self.item.sample(self.key)
-        return sample if self.calibrate is None else replace(sample, calibration=self.calibrate())
+        if self.calibrate is not None:
+            sample = replace(sample, calibration=self.calibrate())
+        return sample if self.measure is None else replace(sample, depth_m=self.measure())
 
     def show(self, variant: Variant, outcome: Outcome) -> None:
         """Have this variant composed."""
