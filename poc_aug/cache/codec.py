@@ -67,6 +67,19 @@ def encode_patch(patch: torch.Tensor, codec: str) -> Blob:
     return codec, data.getvalue()
 
 
+def encode_frame(image: torch.Tensor, codec: str) -> Blob:
+    """Encode a whole frame, uint8 ``[3, H, W]`` RGB, for `decode_patch`.
+
+    It differs from a patch in "webp-lossy" alone: all of it is visible, so it has no alpha channel, and its quality is
+    95, at which labels that follow edges still do.
+    """
+    if codec != "webp-lossy" or max(image.shape) > _WEBP_MAX_SIDE:
+        return encode_patch(image, codec)
+    data = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(data, "WEBP", quality=95, method=2)
+    return codec, data.getvalue()
+
+
 def decode_patch(codec: str, data: bytes | memoryview, size_hw: tuple[int, int]) -> torch.Tensor:
     """Decode a patch: uint8 ``[3, h, w]``, contiguous and writable.
 

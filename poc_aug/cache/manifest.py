@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.cache.codec import CODECS, Codec
-from poc_aug.cache.manifest_checks import check_manifest_values, manifest_json
+from poc_aug.cache.manifest_checks import CacheKind, check_manifest_values, manifest_json
 from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import CacheDatasetMismatchError, CacheFormatError, CacheMismatchError
 from poc_aug.recipe import fingerprint
@@ -104,6 +104,11 @@ class Manifest:
         except ValueError:  # a text that UTF-8 cannot hold
             return False
         return self.fingerprint in made
+
+    @property
+    def kind(self) -> CacheKind:
+        """What the cache holds: "insertions", or "frames" of scene shifts."""
+        return "frames" if self.recipe.get("kind") == "frames" else "insertions"
 
     @property
     def max_sigma_px(self) -> float | None:

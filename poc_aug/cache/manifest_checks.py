@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from poc_aug.cache.regular_files import open_regular
 from poc_aug.cache.strict_json import load_json
@@ -13,6 +13,9 @@ from poc_aug.errors import CacheFormatError
 
 MAX_MANIFEST_NBYTES = 16 << 20
 """Bytes of a manifest; those of today have 2 to 100 kB."""
+
+CacheKind: TypeAlias = Literal["insertions", "frames"]
+"""What a cache holds: insertions, or whole frames in other domains."""
 
 _MAX_TEXT_CHARS = 1 << 10
 _HINT = "restore the manifest from a copy of this cache"
@@ -57,6 +60,13 @@ def check_manifest_values(recipe: Mapping[str, Any], backends: Mapping[str, Any]
     sigma_px = recipe.get("max_sigma_px")
     if sigma_px is not None and type(sigma_px) not in (int, float):
         raise _wrong("recipe.max_sigma_px", sigma_px, "a number of pixels")
+    kind = recipe.get("kind", "insertions")
+    if kind not in get_args(CacheKind):
+        raise CacheFormatError(
+            f"the manifest has recipe.kind = {ascii(kind)[:60]}",
+            expected=f"one of {get_args(CacheKind)}",
+            hint="read it with the poc_aug that made it, or a newer one",
+        )
     recipe_names(recipe)
 
 

@@ -7,8 +7,9 @@
     16 bytes  xxh3_128 of everything that follows
     4 bytes   length of the compressed header, little endian
     header    zstd of canonical JSON: key, index, digest, label digest (if there is one), insertions (box, names,
-              scores, blobs), rejections
-    blobs     for each insertion: patch, a mask per part, matte, shade (the last two if the header names them)
+              scores, blobs), rejections, the frame (in caches of scene shifts: domain, severity, blob)
+    blobs     for each insertion: patch, a mask per part, matte, shade (the last two if the header names them);
+              the frame's image
 
 Equal variants give equal bytes, so a resumed cache has the records of an uninterrupted one.
 """
@@ -24,12 +25,22 @@ import torch
 import xxhash
 import zstandard
 
-from poc_aug.cache.codec import Blob, decode_map, decode_mask, decode_patch, encode_map, encode_mask, encode_patch
+from poc_aug.cache.codec import (
+    Blob,
+    decode_map,
+    decode_mask,
+    decode_patch,
+    encode_frame,
+    encode_map,
+    encode_mask,
+    encode_patch,
+)
 from poc_aug.cache.delta import decompress
 from poc_aug.cache.record_header import MAX_HEADER_NBYTES, RecordError, check_header, check_name
 from poc_aug.cache.strict_json import check_depth, load_json, load_json_fast
 from poc_aug.errors import CacheError
-from poc_aug.types import Insertion, Part, Rejection, Variant
+from poc_aug.items.image_digest import DIGEST_BYTES, frame_size_of
+from poc_aug.types import Insertion, Part, Rejection, ShiftedFrame, Variant
 
 RECORD_VERSION = 1
 
@@ -77,6 +88,14 @@ def encode_record(variant: Variant, codec: str) -> bytes:
     # Left out if it is empty, so that such records equal those of caches made before there were label digests.
     if variant.label_digest:
         header["label_digest"] = variant.label_digest.hex()
+    if variant.frame is not None:
+        _check_frame(variant, variant.frame)
+        header["frame"] = {
+            "domain": variant.frame.domain,
+            "severity": int(variant.frame.severity),
+            "image": add(encode_frame(variant.frame.image.cpu(), codec)),
+            "provenance": dict(variant.frame.provenance),
+        }
     try:
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -152,6 +171,10 @@ def decode_record(data: bytes, key: str, index: int, names: Collection[str] | No
             provenance=item["provenance"],
         )
 
+    def shifted_frame(item: dict[str, Any]) -> ShiftedFrame:
+        image = take(decode_patch, item["image"], frame_size_of(digest))
+        return ShiftedFrame(image, item["domain"], item["severity"], item["provenance"])
+
     try:
         return Variant(
             key=key,
@@ -160,6 +183,7 @@ def decode_record(data: bytes, key: str, index: int, names: Collection[str] | No
             insertions=tuple(insertion(item) for item in header["insertions"]),
             rejections=tuple(Rejection(*item) for item in header["rejections"]),
             label_digest=label_digest,
+            frame=shifted_frame(header["frame"]) if "frame" in header else None,
         )
     except (ValueError, zstandard.ZstdError) as error:
         # The hash fits, so a faulty or newer writer wrote it, or somebody who means harm.
@@ -177,14 +201,14 @@ def record_name(data: bytes) -> tuple[str, int]:
 
 
 def record_objects(data: bytes) -> int:
-    """How many objects a record holds, from its header alone.
+    """How many objects or shifted frames a record holds, from its header alone.
 
     Raises:
         RecordError: as in `decode_record`, for the header.
     """
     header, offset = _read_header(data)
     check_header(header, len(data) - offset, None)
-    return len(header["insertions"])
+    return len(header["insertions"]) + ("frame" in header)
 
 
 def check_canonical(data: bytes) -> None:
@@ -222,6 +246,7 @@ def same_variant(a: Variant, b: Variant) -> bool:
             variant.label_digest,
             variant.rejections,
             len(variant.insertions),
+            None if (frame := variant.frame) is None else (frame.domain, frame.severity, dict(frame.provenance)),
         )
 
     def plain_insertion(i: Insertion) -> tuple[object, ...]:
@@ -236,9 +261,16 @@ def same_variant(a: Variant, b: Variant) -> bool:
             return first is second
         return first.dtype == second.dtype and torch.equal(first, second)
 
-    return plain(a) == plain(b) and all(
-        plain_insertion(i) == plain_insertion(j) and all(map(equal, tensors(i), tensors(j)))
-        for i, j in zip(a.insertions, b.insertions, strict=True)
+    def images_equal() -> bool:
+        return a.frame is None or b.frame is None or equal(a.frame.image, b.frame.image)
+
+    return (
+        plain(a) == plain(b)
+        and images_equal()
+        and all(
+            plain_insertion(i) == plain_insertion(j) and all(map(equal, tensors(i), tensors(j)))
+            for i, j in zip(a.insertions, b.insertions, strict=True)
+        )
     )
 
 
@@ -268,6 +300,21 @@ def _check_written(text: bytes, header: dict[str, Any], blobs: list[bytes]) -> N
     check_depth(text)
     check_name(header)
     check_header(header, sum(map(len, blobs)), None)
+
+
+def _check_frame(variant: Variant, frame: ShiftedFrame) -> None:
+    if len(variant.digest) != DIGEST_BYTES:
+        raise CacheError(
+            f"the shifted frame of variant {variant.index} of {variant.key!r} has no digest of its base image",
+            expected="the digest of the base image, which says how large the frame is",
+        )
+    shape = (3, *frame_size_of(variant.digest))
+    if frame.image.dtype != torch.uint8 or tuple(frame.image.shape) != shape:
+        raise CacheError(
+            f"the shifted frame of variant {variant.index} of {variant.key!r} is {frame.image.dtype} "
+            f"{list(frame.image.shape)}",
+            expected=f"torch.uint8 {list(shape)}, the size of its base image",
+        )
 
 
 def _check(variant: Variant, insertion: Insertion) -> None:

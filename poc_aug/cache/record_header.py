@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from poc_aug.errors import CacheError
 from poc_aug.items.image_digest import DIGEST_BYTES, frame_size_of
 from poc_aug.recipe import IGNORED
+from poc_aug.types import MAX_SEVERITY
 
 MAX_HEADER_NBYTES = 4 << 20
 """Bytes of the header's JSON."""
@@ -90,6 +91,10 @@ def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | N
     decoded = blobs = 0
     for insertion in _list(header, "insertions", _MAX_INSERTIONS):
         taken, stored = _check_insertion(insertion, frame_hw, names)
+        decoded += taken
+        blobs += stored
+    if "frame" in header:
+        taken, stored = _check_frame(header["frame"], header["key"], frame_hw if len(digest) == DIGEST_BYTES else None)
         decoded += taken
         blobs += stored
     if blobs != nbytes:
@@ -168,6 +173,25 @@ def _check_insertion(item: Any, frame_hw: tuple[int, int], names: Collection[str
             _wrong("blob", blob, _BLOB)
         stored += nbytes
     return height * width * (_PATCH_NBYTES.get(blobs[0][0], 3) + len(blobs) - 1), stored
+
+
+def _check_frame(item: Any, key: str, frame_hw: tuple[int, int] | None) -> tuple[int, int]:
+    """Bytes that the image of a shifted frame takes, and that its blob takes."""
+    if type(item) is not dict or not {"domain", "severity", "image", "provenance"} <= item.keys():
+        _wrong("frame", item, "domain, severity, image and provenance")
+    if frame_hw is None:
+        _wrong("frame", item, "none without a digest of its base image, which says how large it is")
+    _check_name_of("domain", item["domain"])
+    if type(item["severity"]) is not int or not 1 <= item["severity"] <= MAX_SEVERITY:
+        _wrong("severity", item["severity"], f"an integer from 1 to {MAX_SEVERITY}")
+    if not key.endswith(f"@{item['domain']}-{item['severity']}"):
+        _wrong("frame", f"{item['domain']}-{item['severity']}", f"what the key {_short(key)} says")
+    if type(item["provenance"]) is not dict:
+        _wrong("provenance", item["provenance"], "an object")
+    blob = item["image"]
+    if type(blob) is not list or len(blob) != 2 or type(blob[0]) is not str or type(blob[1]) is not int or blob[1] < 0:
+        _wrong("blob", blob, _BLOB)
+    return frame_hw[0] * frame_hw[1] * _PATCH_NBYTES.get(blob[0], 3), blob[1]
 
 
 def _check_rejection(item: Any) -> None:
