@@ -48,7 +48,7 @@ def under_clouds(
     Example:
         >>> image = torch.tensor([200, 100, 50], dtype=torch.uint8)[:, None, None]
         >>> under_clouds(image, contrast=1.0, colour=0.0, tint=(1.0, 1.0, 1.0))[:, 0, 0]
-        tensor([0.2275, 0.2275, 0.2275])
+        tensor([0.2372, 0.2372, 0.2372])
     """
     device = image.device
     luma = torch.tensor(LUMA, device=device)
@@ -72,8 +72,8 @@ def airlight_of(light: torch.Tensor, geometry: SceneGeometry, tint: tuple[float,
     if int(sky.sum()) >= max(luma.numel() // 500, 1):
         level = luma[sky].mean()
     else:
-        level = torch.quantile(luma[:: max(luma.numel() // 4096, 1)], 0.95)
-    return level.clamp(0.12, 0.72) * torch.tensor(tint, device=light.device)
+        level = torch.quantile(luma[:: max(luma.numel() // 4096, 1)], 0.97) * 1.25
+    return level.clamp(0.1, 0.72) * torch.tensor(tint, device=light.device)
 
 
 def veil(
