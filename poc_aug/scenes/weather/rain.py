@@ -18,7 +18,7 @@ from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 from poc_aug.scenes.weather.wet_ground import Wetness, wet_ground
 from poc_aug.scenes.weather.world_noise import GroundNoise
 
-_COOL = (0.96, 0.99, 1.02)
+_COOL = (0.94, 1.0, 1.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class _Rainfall:
 
 
 _RAINFALLS = (
-    _Rainfall(6.0, 0.16, 2500.0, 0.85, 0.95, 0.92, Wetness(0.30, 0.20, 0.10), 0),
-    _Rainfall(14.0, 0.19, 900.0, 0.65, 0.91, 0.85, Wetness(0.38, 0.35, 0.22), 0),
-    _Rainfall(26.0, 0.22, 420.0, 0.45, 0.87, 0.78, Wetness(0.44, 0.50, 0.35), 0),
-    _Rainfall(42.0, 0.25, 230.0, 0.28, 0.83, 0.70, Wetness(0.50, 0.62, 0.48), 45),
-    _Rainfall(62.0, 0.28, 130.0, 0.15, 0.78, 0.62, Wetness(0.55, 0.72, 0.62), 110),
+    _Rainfall(6.0, 0.16, 3000.0, 0.85, 0.95, 0.92, Wetness(0.30, 0.20, 0.10, 0.12), 0),
+    _Rainfall(14.0, 0.19, 1200.0, 0.65, 0.91, 0.85, Wetness(0.38, 0.35, 0.22, 0.2), 0),
+    _Rainfall(26.0, 0.22, 600.0, 0.45, 0.87, 0.78, Wetness(0.44, 0.50, 0.35, 0.28), 0),
+    _Rainfall(42.0, 0.25, 330.0, 0.28, 0.83, 0.70, Wetness(0.50, 0.62, 0.48, 0.35), 45),
+    _Rainfall(62.0, 0.28, 190.0, 0.15, 0.78, 0.62, Wetness(0.55, 0.72, 0.62, 0.42), 110),
 )
 
 

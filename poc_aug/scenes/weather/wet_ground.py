@@ -29,11 +29,13 @@ class Wetness:
         darkness: how much of the dry ground's light is lost between its wet grains, 0 to 1.
         gloss: how smooth the film of water is outside of puddles: its share of a mirror, 0 to 1.
         puddles: share of the ground under puddles, 0 to 1.
+        evenness: how far paint, shadows and patches of sun lose their contrast, 0 to 1.
     """
 
     darkness: float
     gloss: float
     puddles: float
+    evenness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ def wet_ground(
     share = torch.where(smooth, share, share * _ROUGH)
     share = torch.where(mirror.hidden, share * 0.25, share)
     kept = (1 - share) * (1 - wetness.darkness * (0.8 + 0.2 * puddle))
-    planes = torch.cat([_blurred(mirror, puddle * smooth, height) * share, kept[None]])
+    mean = light[:, ::4, ::4][:, ground[::4, ::4]].mean(dim=1) if bool(ground[::4, ::4].any()) else sky * 0
+    added = _blurred(mirror, puddle * smooth, height) * share + mean[:, None, None] * kept * wetness.evenness
+    planes = torch.cat([added, kept[None] * (1 - wetness.evenness)])
     planes = F.interpolate(planes[None], scale_factor=_STEP, mode="bilinear", align_corners=False)[0]
     region, below_first = light[:, first * _STEP :], slice(first * _STEP, None)
     planes = planes[:, : region.shape[1], :width]
@@ -139,12 +143,31 @@ def ground_mirror(
     foot_above = torch.gather(axis, 0, (last - 1).clamp(min=0).long())
     axis_at, rows, level = axis_at[first:], rows[first:], level[first:]
     axis_at = torch.where((rows >= 2 * top) & (axis_at < top), top, axis_at)
-    source = (2 * axis_at - 1 - rows).clamp_(0, height - 1).long()
+    axis_at, column = _without_holes(axis_at, level, kinds == int(SurfaceKind.SKY), rows)
+    source = (2 * axis_at - 1 - rows).clamp_(0, height - 1).long() * width + column
     found = level & (axis_at >= 0)
-    mirrored = torch.gather(coarse, 1, source.expand(3, *source.shape))
+    mirrored = coarse.reshape(3, -1).index_select(1, source.reshape(-1)).reshape(3, *source.shape)
     shown = torch.where(found, mirrored, torch.where(level, sky[:, None, None], coarse[:, first:]))
     hidden = level & (last > 0) & (rows < foot_above)
     return GroundMirror(shown, (rows - axis_at).clamp(min=0) * found, hidden)
+
+
+def _without_holes(
+    axis_at: torch.Tensor, level: torch.Tensor, sky: torch.Tensor, rows: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the mirror sees of things that are hidden in the frame: the nearest in its row. Rows of axes, and columns."""
+    height, width = sky.shape
+    columns = torch.arange(width, device=sky.device).expand(axis_at.shape)
+    found = axis_at >= 0
+    left = torch.where(found, columns, -width).cummax(dim=1).values
+    right = torch.where(found, columns, 2 * width).flip(1).cummin(dim=1).values.flip(1)
+    nearest = torch.where(columns - left <= right - columns, left, right)
+    inside = (nearest >= 0) & (nearest < width)
+    nearest = torch.where(inside, nearest, columns)
+    axis = torch.gather(axis_at, 1, nearest)
+    source = (2 * axis - 1 - rows).clamp(0, height - 1).long()
+    hole = level & ~found & inside & ~torch.gather(sky, 0, source)
+    return torch.where(hole, axis, axis_at), torch.where(hole, nearest, columns)
 
 
 def _axes(foot: torch.Tensor, stands: torch.Tensor, geometry: SceneGeometry, rows: torch.Tensor) -> torch.Tensor:
