@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from poc_aug.datasets import PairedFolder
     from poc_aug.datasets.synthetic import SyntheticStreet
     from poc_aug.generation.pipeline import InsertionPipeline
+    from poc_aug.generation.shift_pipeline import ShiftPipeline
     from poc_aug.generation.warming import warm_cache
     from poc_aug.items.open_item import Adapt
     from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from poc_aug.reading.compose_batch import compose_batch
     from poc_aug.reading.live_settings import LiveSettings, ServerSettings
     from poc_aug.recipe import ObjectSpec, Recipe
+    from poc_aug.scene_dataset import SceneShiftDataset
+    from poc_aug.scenes.scene_recipe import SceneRecipe
 
 _HOMES = {
     "Adapt": "poc_aug.items.open_item",
@@ -56,7 +59,10 @@ _HOMES = {
     "Recipe": "poc_aug.recipe",
     "RenderedInserter": "poc_aug.backends.rendered.rendered_inserter",
     "Sam3Annotator": "poc_aug.backends.finders.sam3",
+    "SceneRecipe": "poc_aug.scenes.scene_recipe",
+    "SceneShiftDataset": "poc_aug.scene_dataset",
     "ServerSettings": "poc_aug.reading.live_settings",
+    "ShiftPipeline": "poc_aug.generation.shift_pipeline",
     "SyntheticStreet": "poc_aug.datasets.synthetic",
     "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
@@ -84,7 +90,10 @@ __all__ = [
     "Recipe",
     "RenderedInserter",
     "Sam3Annotator",
+    "SceneRecipe",
+    "SceneShiftDataset",
     "ServerSettings",
+    "ShiftPipeline",
     "SyntheticStreet",
     "TextToImageInserter",
     "TransformersAnnotator",

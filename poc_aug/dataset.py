@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 import operator
-import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch.utils.data import Dataset
 
+from poc_aug.augmented_dataset import AugmentedDataset
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import SettingError
-from poc_aug.items.open_item import Adapt, open_item
-from poc_aug.items.ownership import is_unshared
-from poc_aug.joint_transforms.joint_transform import JointTransforms, check_base_transforms, ignore_ids, object_ids
+from poc_aug.errors import CacheMismatchError, SettingError
+from poc_aug.items.open_item import Adapt, OpenItem
+from poc_aug.joint_transforms.joint_transform import check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
+from poc_aug.labels.composed_schema import composed_schema
 from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
@@ -30,14 +28,12 @@ from poc_aug.reading.compose import compose_image
 from poc_aug.reading.compose_opacity import covered
 from poc_aug.reading.label_writer import LabelWriter
 from poc_aug.reading.live_settings import LiveSettings
-from poc_aug.reading.outcomes import Ledger
-from poc_aug.reading.parameters import OnMiss, Shown, check_against_cache, check_epoch, check_parameters
-from poc_aug.reading.reading_statistics import ReadingStatistics
-from poc_aug.reading.redraw import DrawNumbers, Redraw, check_redraw, read_again
+from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parameters
+from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
-from poc_aug.reading.shared_numbers import SharedNumbers
-from poc_aug.reading.variant_source import Reading, VariantSource
+from poc_aug.reading.variant_source import VariantSource
 from poc_aug.recipe import Recipe
+from poc_aug.types import Variant
 
 if TYPE_CHECKING:
     from poc_aug.generation.pipeline import InsertionPipeline
@@ -46,7 +42,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("poc_aug")
 
 
-class POCAugmentedDataset(Dataset[Any]):
+class POCAugmentedDataset(AugmentedDataset):
     """A segmentation dataset with inserted objects and rewritten labels.
 
     Items are returned in the form in which the base dataset returns them: PIL stays PIL, tensors stay tensors, dicts
@@ -132,6 +128,10 @@ class POCAugmentedDataset(Dataset[Any]):
         >>> folder.cleanup()
     """
 
+    _shows = "insertions"
+    cache: Cache
+    _labels: LabelWriter
+
     def __init__(
         self,
         base: Dataset[Any],
@@ -212,6 +212,7 @@ class POCAugmentedDataset(Dataset[Any]):
             self._stored = check_held(self.keys, own_keys, self.cache, base, misses_allowed=misses_allowed)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
+        self._sample_keys = self.keys
         self._per_sample = 1
         if variants == "all":
             highest = max((index for _, index in self.cache), default=0)
@@ -221,16 +222,9 @@ class POCAugmentedDataset(Dataset[Any]):
             self._labels = LabelWriter(self.label_policy, self.base_schema, names)
         self.check_transforms = check_transforms
         self.transforms = transforms
-        # Shared, so that `set_epoch` reaches persistent workers, and `stats` counts what they read.
-        self._epoch = SharedNumbers(1)
-        self._ledger = Ledger(len(self))
-        self.redraw: Redraw = redraw or "epoch"
-        self._draws = DrawNumbers(len(self)) if redraw == "read" else None
-        # Whether an item that is read again in an epoch deserves a warning: nothing is drawn for a single variant.
         several = schedule.variants > 1 if generates else len(self.cache) > len(self.cache.keys())
         drawn = 0 < self.p < 1 or (self.p > 0 and (bool(schedule.refresh) or (self._shown == "random" and several)))
-        self._warn_again = SharedNumbers(1)
-        self._warn_again.values[0] = redraw is None and drawn
+        self._prepare(redraw, drawn=drawn)
 
     def _open_cache(
         self,
@@ -253,127 +247,30 @@ class POCAugmentedDataset(Dataset[Any]):
         if path is None:
             raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
         self.cache = cache if isinstance(cache, Cache) else Cache.open(path)
+        if self.cache.manifest.kind != "insertions":
+            raise CacheMismatchError(
+                f"the cache {str(self.cache.path)!r} holds shifted frames",
+                expected="a cache of insertions",
+                hint="read it with SceneShiftDataset(base, shift, cache)",
+            )
 
     @property
-    def transforms(self) -> Callable[..., Any] | None:
-        """What is applied after composing."""
-        return None if self._joint is None else self._joint.transforms
+    def schema(self) -> LabelSchema | None:
+        """The schema of its items' labels, inserted classes included; ``None`` if it is not certain."""
+        if self.base_schema is None or self._joint is not None:
+            return None
+        return composed_schema(self.base_schema, self.label_policy, self._labels.ids)
 
-    @transforms.setter
-    def transforms(self, transforms: Callable[..., Any] | None) -> None:
+    def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:
+        return self.keys[number], place
+
+    def _ids_of_transforms(self) -> tuple[dict[str, int], frozenset[int]]:
         objects = object_ids(self.label_policy, self._labels.ids)
-        ignored = ignore_ids(self.label_policy, self.base_schema, objects.values())
-        settings: dict[str, Any] = {"check": self.check_transforms, "adapt": self.adapt, "inserted": objects}
-        self._joint = None if transforms is None else JointTransforms(transforms, ignored, **settings)
+        return objects, ignore_ids(self.label_policy, self.base_schema, objects.values())
 
-    @property
-    def _shown(self) -> Shown:
-        return self.variants if self.variant is None else self.variant
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, on which depends what is drawn; takes effect in persistent workers too.
-
-        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
-
-        With ``redraw="read"`` items continue at the draw of this number at least: call it when a training is resumed.
-
-        Raises:
-            SettingError: not an integer, or a negative one.
-        """
-        epoch = check_epoch(epoch)
-        if epoch != self.epoch:
-            self._log_epoch()
-        self._epoch.values[0] = epoch
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return int(self._epoch.values[0])
-
-    def stats(self) -> ReadingStatistics:
-        """What became of this epoch's items so far, in all workers, and what the generation process did."""
-        return ReadingStatistics.of(self._ledger, self.epoch, None if self._live is None else self._live.counters)
-
-    def start(self) -> None:
-        """With ``pipeline``: start the generation process now; otherwise the first item that needs it starts it.
-
-        Raises:
-            SettingError: there is no pipeline.
-            GenerationProcessError: it could not start; the message holds its traceback.
-        """
-        if self._live is None:
-            raise SettingError("start() on a dataset without pipeline=", expected="a dataset that generates")
-        self._live.start()
-
-    def close(self) -> None:
-        """End the generation process, if there is one. It also ends when this object is deleted or the program ends."""
-        self._log_epoch()
-        if self._live is not None:
-            self._live.close()
-
-    def __enter__(self) -> POCAugmentedDataset:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _log_epoch(self) -> None:
-        if self._live is not None and (statistics := self.stats()).items:
-            _logger.info("%s", statistics)
-
-    def __len__(self) -> int:
-        return len(self.keys) * self._per_sample
-
-    def __getitem__(self, index: int) -> Any:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """The items of a batch, as a ``DataLoader`` asks for them: what is missing is generated in one go.
-
-        Raises:
-            IndexError: an index out of range; otherwise what the class lists as raised when reading.
-        """
-        readings = [self._open(index) for index in indices]
-        self._source.fetch_missing(readings)
-        return [self._finish(reading) for reading in readings]
-
-    def _open(self, index: int) -> Reading:
-        """Open the base's item, check its labels, and draw what it shows."""
-        index = operator.index(index)  # samplers and subsets may hold NumPy or tensor indices
-        length = len(self)
-        if not -length <= index < length:
-            raise IndexError(f"index {index} is out of range for {length} items")
-        index %= length
-        number, place = divmod(index, self._per_sample)
-        key = self.keys[number]
-        base_item = self.base[number]
-        unshared = is_unshared(base_item)  # on a line of its own: another argument of the call would count as a holder
-        item = open_item(base_item, self.adapt, key=key, unshared=unshared)
-        self._checks.check_ids(item)
-        draw = self.epoch if self._draws is None else self._draws.take(index, self.epoch)
-        reading = Reading(index, place, key, item)
-        if self._calibrations is not None:
-            reading.calibrate = partial(self._calibrations.of, number)
-        self._source.draw(reading, draw, self.p)
-        return reading
-
-    def _finish(self, reading: Reading) -> Any:
-        """Compose what was drawn into the item, record what became of it, and transform it."""
-        item, variant = reading.item, reading.variant
-        if variant is None:
-            self._labels.write(item.labels, ())
-        else:
-            self._checks.check_match(item, variant, self.cache)
-            self._labels.write(item.labels, variant.insertions)
-            compose_image(item.image, variant.insertions, self.sigma_px)
-            item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
-        again = self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
-        if again and self._warn_again.values[0]:
-            self._warn_again.values[0] = False  # once for all workers
-            warnings.warn(read_again(reading.index, self.epoch), stacklevel=2)
-        return item.close() if self._joint is None else self._joint(item)
+    def _apply(self, item: OpenItem, variant: Variant) -> None:
+        compose_image(item.image, variant.insertions, self.sigma_px)
+        item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
 
     def __repr__(self) -> str:
         objects = [spec.name for spec in self.recipe.objects]

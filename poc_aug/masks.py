@@ -112,7 +112,7 @@ def component_runs(mask: torch.Tensor, *, diagonal: bool = True) -> Runs:
     rows, starts, stops = _runs(pixels)
     if rows.size == 0:
         return Runs(rows, starts, stops, rows, 0)
-    roots = _unite(*_touching(rows, starts, stops, pixels.shape[1], int(diagonal)), rows.size)
+    roots = least_members(*touching_runs(rows, starts, stops, pixels.shape[1], int(diagonal)), rows.size)
     _, numbers = np.unique(roots, return_inverse=True)
     return Runs(rows, starts, stops, numbers.ravel(), int(numbers.max()) + 1)
 
@@ -127,7 +127,7 @@ def _runs(pixels: npt.NDArray[np.bool_]) -> tuple[_Ints, _Ints, _Ints]:
     return rows.astype(np.int64), starts.astype(np.int64), stops.astype(np.int64)
 
 
-def _touching(rows: _Ints, starts: _Ints, stops: _Ints, width: int, reach: int) -> tuple[_Ints, _Ints]:
+def touching_runs(rows: _Ints, starts: _Ints, stops: _Ints, width: int, reach: int) -> tuple[_Ints, _Ints]:
     """Pairs of runs in neighbouring rows that touch; ``reach`` is 1 if corners count."""
     # One sorted key for all rows: the wide stride keeps a row's runs apart from its neighbours'.
     stride = width + 4
@@ -139,7 +139,7 @@ def _touching(rows: _Ints, starts: _Ints, stops: _Ints, width: int, reach: int) 
     return upper, np.repeat(first, counts) + offsets
 
 
-def _unite(a: _Ints, b: _Ints, count: int) -> _Ints:
+def least_members(a: _Ints, b: _Ints, count: int) -> _Ints:
     """Least member of each node's component, by hooking roots and jumping pointers until nothing changes."""
     parent = np.arange(count, dtype=np.int64)
     while True:

@@ -34,6 +34,8 @@ class Sample:
         labels: integer ``[H, W]``, label ids.
         key: stable name of the item, unique in its dataset.
         calibration: the frame's camera as its calibration file has it, for recipes with ``camera: file``.
+        depth_m: float32 ``[H, W]``, depth of each pixel in metres, infinite on the sky, if the dataset has it and scene
+            shifts are to use it.
 
     Example:
         >>> image, labels = torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(4, 8, dtype=torch.uint8)
@@ -45,6 +47,7 @@ class Sample:
     labels: torch.Tensor
     key: str
     calibration: Calibration | None = None
+    depth_m: torch.Tensor | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:

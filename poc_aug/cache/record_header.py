@@ -94,7 +94,7 @@ def check_header(header: dict[str, Any], nbytes: int, names: Collection[str] | N
         decoded += taken
         blobs += stored
     if "frame" in header:
-        taken, stored = _check_frame(header["frame"], frame_hw if len(digest) == DIGEST_BYTES else None)
+        taken, stored = _check_frame(header["frame"], header["key"], frame_hw if len(digest) == DIGEST_BYTES else None)
         decoded += taken
         blobs += stored
     if blobs != nbytes:
@@ -175,7 +175,7 @@ def _check_insertion(item: Any, frame_hw: tuple[int, int], names: Collection[str
     return height * width * (_PATCH_NBYTES.get(blobs[0][0], 3) + len(blobs) - 1), stored
 
 
-def _check_frame(item: Any, frame_hw: tuple[int, int] | None) -> tuple[int, int]:
+def _check_frame(item: Any, key: str, frame_hw: tuple[int, int] | None) -> tuple[int, int]:
     """Bytes that the image of a shifted frame takes, and that its blob takes."""
     if type(item) is not dict or not {"domain", "severity", "image", "provenance"} <= item.keys():
         _wrong("frame", item, "domain, severity, image and provenance")
@@ -184,6 +184,8 @@ def _check_frame(item: Any, frame_hw: tuple[int, int] | None) -> tuple[int, int]
     _check_name_of("domain", item["domain"])
     if type(item["severity"]) is not int or not 1 <= item["severity"] <= MAX_SEVERITY:
         _wrong("severity", item["severity"], f"an integer from 1 to {MAX_SEVERITY}")
+    if not key.endswith(f"@{item['domain']}-{item['severity']}"):
+        _wrong("frame", f"{item['domain']}-{item['severity']}", f"what the key {_short(key)} says")
     if type(item["provenance"]) is not dict:
         _wrong("provenance", item["provenance"], "an object")
     blob = item["image"]

@@ -192,6 +192,10 @@ def _content_problem(variant: Variant, manifest: Manifest) -> str | None:
         check_label_digest(variant.label_digest)
     except CacheFormatError as error:
         return error.problem
+    if manifest.kind == "frames":
+        return _frame_problem(variant, manifest)
+    if variant.frame is not None:
+        return "holds a shifted frame, in a cache of insertions"
     names = recipe_names(manifest.recipe)
     most_px = manifest.max_sigma_px
     for number, insertion in enumerate(variant.insertions):
@@ -201,6 +205,20 @@ def _content_problem(variant: Variant, manifest: Manifest) -> str | None:
             return f"insertion {number} is of {insertion.object_name[:60]!a}, which is no object of the recipe"
         if most_px is not None and insertion.max_sigma_px < most_px:
             return f"insertion {number} holds pixels for a feather of {insertion.max_sigma_px:g} px, not {most_px:g} px"
+    return None
+
+
+def _frame_problem(variant: Variant, manifest: Manifest) -> str | None:
+    """What is wrong with a variant of a cache of frames that decoding does not find."""
+    if variant.insertions:
+        return f"holds {len(variant.insertions)} insertions, in a cache of frames"
+    if variant.frame is None:
+        return None if variant.rejections else "holds neither a frame nor a reason why there is none"
+    domains, severities = manifest.recipe.get("domains"), manifest.recipe.get("severities")
+    if not isinstance(domains, list) or variant.frame.domain not in domains:
+        return f"its domain {variant.frame.domain[:60]!a} is none of the recipe"
+    if not isinstance(severities, list) or variant.frame.severity not in severities:
+        return f"its severity {variant.frame.severity} is none of the recipe"
     return None
 
 

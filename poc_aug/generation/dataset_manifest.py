@@ -7,12 +7,12 @@ from typing import Any
 from torch.utils.data import Dataset, Subset
 
 from poc_aug.cache import Codec, Manifest
-from poc_aug.generation.pipeline import InsertionPipeline
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.labels.schema import LabelSchema
 
 
 def manifest_of(
-    pipeline: InsertionPipeline, dataset: str, schema: LabelSchema | None, codec: Codec, samples: int | None = None
+    pipeline: GenerationPipeline, dataset: str, schema: LabelSchema | None, codec: Codec, samples: int | None = None
 ) -> Manifest:
     """The manifest of a cache.
 
@@ -20,12 +20,12 @@ def manifest_of(
         pipeline: fills the cache.
         dataset: `type_name` of the base dataset.
         schema: its label schema.
-        codec: codec of the patches.
+        codec: codec of patches or frames.
         samples: how many samples it has, repeated ones once.
     """
     return Manifest(
         fingerprint=pipeline.fingerprint,
-        recipe=pipeline.recipe.to_dict(),
+        recipe=pipeline.recipe_json,
         backends=pipeline.describe(),
         dataset={"type": dataset, "schema": schema.name if schema else None},
         codec=codec,

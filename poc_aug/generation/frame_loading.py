@@ -22,6 +22,7 @@ from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, SampleReadError, in_one_line
 from poc_aug.generation.sample_checks import no_pixels
 from poc_aug.generation.unreadable import UnreadableSample
+from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.labels.schema import LabelSchema, check_label_ids
@@ -44,6 +45,7 @@ class FrameDataset(Dataset[Any]):
         adapt: how to take image and labels out of items of another form.
         schema: label schema of the dataset, if it is known.
         calibrations: where the frames' cameras are known from, if the recipe takes them from files.
+        depths: the dataset's own depth maps, if they are used.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class FrameDataset(Dataset[Any]):
         adapt: Adapt | None,
         schema: LabelSchema | None,
         calibrations: FrameCalibrations | None,
+        depths: FrameDepths | None = None,
     ) -> None:
         self.base, self.keys, self.numbers, self.adapt, self.schema = base, keys, numbers, adapt, schema
-        self.calibrations = calibrations
+        self.calibrations, self.depths = calibrations, depths
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -65,13 +68,16 @@ class FrameDataset(Dataset[Any]):
         number = self.numbers[index]
         key = self.keys[number]
         try:
-            item = open_item(self.base[number], self.adapt, key=key)
+            base_item = self.base[number]
+            item = open_item(base_item, self.adapt, key=key)
             if 0 in item.size_hw:
                 raise no_pixels(key, item.size_hw)
             sample = item.sample(key)
             check_label_ids(distinct_ids(sample.labels.numpy()), self.schema, key)
             if self.calibrations is not None:
                 sample = replace(sample, calibration=self.calibrations.of(number))
+            if self.depths is not None:
+                sample = replace(sample, depth_m=self.depths.of(number, base_item, sample.size_hw, key))
             return sample
         except KeyboardInterrupt:
             raise

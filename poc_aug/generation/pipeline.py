@@ -7,12 +7,11 @@ outcomes back.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from poc_aug.camera import ESTIMATOR, check_known
-from poc_aug.errors import SettingError
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.engine import Engine, Failure
 from poc_aug.generation.insertion_jobs import InsertionJobs
 from poc_aug.generation.insertion_stages import CropOutcome, InsertionStages
@@ -22,12 +21,12 @@ from poc_aug.generation.rejected_pictures import OnRejected
 from poc_aug.generation.sample_checks import CheckedSample, check_sample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.protocols import Annotator, ChecksRecipe, Inserter, Locator
-from poc_aug.recipe import Recipe, fingerprint
+from poc_aug.protocols import Annotator, ChecksRecipe, Inserter, LeavesOut, Locator
+from poc_aug.recipe import Recipe
 from poc_aug.types import Crop, Sample, Variant
 
 
-class InsertionPipeline:
+class InsertionPipeline(GenerationPipeline):
     """Generates the insertions of samples.
 
     Args:
@@ -55,6 +54,8 @@ class InsertionPipeline:
         ['traffic cone']
     """
 
+    default_codec = "delta-zstd"
+
     def __init__(
         self,
         recipe: Recipe,
@@ -65,14 +66,11 @@ class InsertionPipeline:
         schema: LabelSchema | None = None,
         batch_size: int = 8,
     ) -> None:
-        if batch_size < 1:
-            raise SettingError(f"batch_size={batch_size}", expected="at least 1")
+        super().__init__(schema, batch_size)
         self.recipe = recipe
         self.inserter = inserter
         self.annotator = annotator
         self.locator = locator
-        self.schema = schema
-        self.batch_size = batch_size
         self._checked: tuple[object, ...] = ()
         check_sizes(recipe, inserter)
 
@@ -90,24 +88,27 @@ class InsertionPipeline:
         return backends
 
     @property
-    def fingerprint(self) -> str:
-        """Hash of recipe and backends: equal fingerprints generate equal insertions."""
-        return fingerprint({"recipe": self.recipe.to_dict(), **self.describe()})
+    def recipe_json(self) -> dict[str, Any]:
+        """JSON values of the recipe."""
+        return self.recipe.to_dict()
+
+    @property
+    def reads_calibrations(self) -> bool:
+        """Whether the recipe says ``camera: file``."""
+        return self.recipe.camera.calibration == "file"
+
+    def left_out(self) -> Mapping[str, int]:
+        """What the inserter could not use from the start (cut-outs of a bank): how many, by reason."""
+        return self.inserter.left_out() if isinstance(self.inserter, LeavesOut) else {}
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Cut-outs that turned out to be unreadable so far: the reason, by the detail of their rejections."""
+        return self.inserter.unreadable() if isinstance(self.inserter, LeavesOut) else {}
 
     @property
     def places(self) -> Places:
         """Where the recipe's objects may stand."""
         return Places(self.recipe, self.schema, self.locator)
-
-    def with_schema(self, schema: LabelSchema | None) -> InsertionPipeline:
-        """The same pipeline for a dataset of another label schema."""
-        other = copy.copy(self)  # the sizes were checked with the recipe: they do not depend on the schema
-        other.schema = schema
-        return other
-
-    def for_dataset(self, schema: LabelSchema | None) -> InsertionPipeline:
-        """The pipeline for a dataset whose schema is ``schema``; if that is not known, its own schema counts."""
-        return self if schema is None else self.with_schema(schema)
 
     def check(self) -> None:
         """Check, before any long work, that the recipe fits the schema and the backends.
@@ -136,10 +137,6 @@ class InsertionPipeline:
     def check_sample(self, sample: Sample, *, labels_checked: bool = False) -> CheckedSample:
         """Check that a sample fits recipe and schema, see `poc_aug.generation.sample_checks.check_sample`."""
         return check_sample(sample, self.recipe, self.inserter, self.schema, labels_checked=labels_checked)
-
-    def generate(self, sample: Sample, variant: int = 0) -> Variant:
-        """The insertions of one variant of one sample: a pure function of (recipe, backends, sample, variant)."""
-        return next(self.run([(sample, variant)]))
 
     def run(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
@@ -34,18 +34,20 @@ _MASK = np.array((230, 159, 0), dtype=np.float32)
 class AttemptStages:
     """What an attempt came to, stage by stage; ``None`` for what it did not reach.
 
-    ``wanted`` is the size that there was no room for, with its unit.
+    ``wanted`` is the size that there was no room for, with its unit; ``shifted`` a frame in another domain, uint8
+    ``[3, H, W]``.
     """
 
     crop: Crop | None = None
     filled: Filled | None = None
     annotation: Annotation | None = None
     wanted: str = ""
+    shifted: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class RejectedAttempt:
-    """An attempt that placed no object.
+    """An attempt that placed no object, or gave no frame.
 
     Attributes:
         sample: the frame.
@@ -210,8 +212,13 @@ def _description(rejected: RejectedAttempt) -> dict[str, str | int]:
 
 
 def _picture(rejected: RejectedAttempt) -> Image.Image:
-    """Crop, what it was filled with and its masks side by side; the frame with its valid area if there was no crop."""
+    """Crop, what it was filled with and its masks side by side; the frame with its valid area if there was no crop.
+
+    Of a shifted frame, the frame before and after.
+    """
     stages = rejected.stages
+    if stages.shifted is not None:
+        return _side_by_side([_frame(rejected.sample.image, None), _frame(stages.shifted, None)])
     if stages.crop is None:
         return _frame(rejected.sample.image, rejected.area)
     box = stages.crop.box_yxhw
@@ -224,6 +231,10 @@ def _picture(rejected: RejectedAttempt) -> Image.Image:
             masked = filled.astype(np.float32)
             masked[mask] = 0.35 * masked[mask] + 0.65 * _MASK
             cells.append(_cell(masked.astype(np.uint8), box))
+    return _side_by_side(cells)
+
+
+def _side_by_side(cells: Sequence[Image.Image]) -> Image.Image:
     sheet = Image.new("RGB", (sum(cell.width + _GAP_PX for cell in cells) - _GAP_PX, cells[0].height))
     left = 0
     for cell in cells:

@@ -24,10 +24,11 @@ from poc_aug.errors import (
     ObjectBankError,
     SettingError,
 )
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.engine import Failure
+from poc_aug.generation.filling_job import filling_job_of
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
-from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures, check_rejected
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.unreadable import UnreadableSample, or_skip
@@ -36,10 +37,9 @@ from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.joint_transforms.joint_transform import check_base_transforms
 from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_advice
-from poc_aug.labels.detect import find_schema, unknown_schema_explained
+from poc_aug.labels.detect import unknown_schema_explained
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.protocols import Inserter, LeavesOut
 from poc_aug.types import Sample, Variant
 
 # A commit is a full sync, a few ms. A kill costs at most this much work, and nothing that was committed.
@@ -52,15 +52,15 @@ MOST_VARIANTS = 1_000_000
 def warm_cache(
     dataset: Dataset[Any],
     cache: str | Path,
-    pipeline: InsertionPipeline,
+    pipeline: GenerationPipeline | None = None,
     *,
-    num_variants: int = 3,
+    num_variants: int | None = None,
     limit: int | None = None,
     schema: LabelSchema | str | Path | None = None,
     keys: Keys | None = None,
     adapt: Adapt | None = None,
     workers: int = 2,
-    codec: Codec = "delta-zstd",
+    codec: Codec | None = None,
     on_error: OnError = "raise",
     keep_rejected: int = 0,
     on_progress: Callable[[WarmReport], None] | None = None,
@@ -76,15 +76,17 @@ def warm_cache(
     Args:
         dataset: map-style dataset, see `POCAugmentedDataset`.
         cache: path of the cache, made if it is not there.
-        pipeline: generates the insertions.
-        num_variants: variants per sample (POC §3.2 uses 3).
-        limit: only the first ``limit`` samples; ``None``: all.
+        pipeline: generates the insertions. ``None`` for a `SceneShiftDataset`: its frames are generated and stored;
+            with a pipeline, insertions are, for its frames.
+        num_variants: variants per sample; default 3 (POC §3.2), and as many as it shows of a `SceneShiftDataset`.
+        limit: only the first ``limit`` samples, in all domains and severities; ``None``: all.
         schema: label schema of the dataset, its name, or a YAML file; ``None``: that of a known dataset, otherwise the
             pipeline's.
         keys: stable names of the samples, see `POCAugmentedDataset`; a sample that is repeated is warmed once.
         adapt: how to take image and labels out of items of another form.
         workers: processes that decode images ahead of time; 0 decodes in this process.
-        codec: codec of the patches: "delta-zstd" (lossless, fast), "webp" (lossless), "webp-lossy", "zstd" or "raw".
+        codec: codec of patches and frames: "delta-zstd" (lossless, fast), "webp" (lossless), "webp-lossy", "zstd" or
+            "raw". Default: "delta-zstd" for insertions, "webp-lossy" for frames.
         on_error: "raise", or "skip" and count: samples that the dataset cannot read or that are smaller than a crop
             (``WarmReport.unreadable``), and variants that a backend raises on (``WarmReport.failed``). What is skipped
             is not stored, and the next run tries it again. Attempts that draw a cut-out which cannot be read are
@@ -128,11 +130,14 @@ def warm_cache(
         >>> report.made, report.objects
         (3, 3)
     """
-    _check_settings(num_variants, limit, workers, on_error, keep_rejected)
     started = time.perf_counter()
+    job = filling_job_of(dataset, pipeline, num_variants, schema, keys, adapt)
+    dataset, keys, adapt, num_variants = job.dataset, job.keys, job.adapt, job.num_variants
+    limit = _check_settings(num_variants, limit, workers, on_error, keep_rejected, job.per_sample)
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
-    pipeline = pipeline.for_dataset(find_schema(dataset, schema))
+    pipeline = job.pipeline.for_dataset(job.schema)
+    codec = pipeline.default_codec if codec is None else codec
     label_schema = pipeline.schema
     with unknown_schema_explained(dataset, label_schema):
         pipeline.check()
@@ -154,8 +159,7 @@ def warm_cache(
             on_progress(report)
 
     report.present = report.stored = report.total - sum(len(indices) for indices in missing.values())
-    if isinstance(pipeline.inserter, LeavesOut):
-        report.left_out = dict(pipeline.inserter.left_out())
+    report.left_out = dict(pipeline.left_out())
     before = [(names[number], index) for number in wanted for index in range(num_variants)]
     before = [name for name in before if name in present]
     if before and not numbers:
@@ -169,11 +173,12 @@ def warm_cache(
     if keep_rejected:
         check_rejected(Path(cache))
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
-    frames = load_frames(FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations), workers)
+    read = FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations, job.depths)
+    frames = load_frames(read, workers)
     with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:
-        jobs = _jobs(frames, missing, report, on_error, pipeline)
+        requests = _jobs(frames, missing, report, on_error, pipeline)
         pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
-        _generate(writer, jobs, pipeline, report, on_error, progress, pictures)
+        _generate(writer, requests, pipeline, report, on_error, progress, pictures)
     report.count_before(_read(cache, before))
     report.seconds = time.perf_counter() - started
     return report
@@ -182,7 +187,7 @@ def warm_cache(
 def _generate(
     writer: CacheWriter,
     jobs: Iterator[tuple[CheckedSample, int]],
-    pipeline: InsertionPipeline,
+    pipeline: GenerationPipeline,
     report: WarmReport,
     on_error: OnError,
     on_progress: Callable[[], None],
@@ -201,7 +206,7 @@ def _generate(
     )
     try:
         for variant in results:
-            _count_cutouts(variant, pipeline.inserter, report, on_error)
+            _count_cutouts(variant, pipeline, report, on_error)
             pending.append(variant)
             report.count_failed(failures)
             report.count(variant)
@@ -275,9 +280,9 @@ def _stored_variants(
 
 
 def _holds_no_object(cache: Cache) -> bool:
-    """Whether none of the stored variants has an object; a damaged one may have had some."""
+    """Whether none of the stored variants has an object or a frame; a damaged one may have had some."""
     try:
-        return not any((variant := cache.get(*name)) is not None and variant.insertions for name in cache)
+        return not any((variant := cache.get(*name)) is not None and not variant.is_empty for name in cache)
     except CacheError:
         return False
 
@@ -301,10 +306,10 @@ def _check_same_dataset(
 
 
 def _calibrations(
-    dataset: Dataset[Any], pipeline: InsertionPipeline, numbers: Sequence[int], on_error: OnError
+    dataset: Dataset[Any], pipeline: GenerationPipeline, numbers: Sequence[int], on_error: OnError
 ) -> FrameCalibrations | None:
     """The source of the frames' cameras, if the recipe takes them from files."""
-    if pipeline.recipe.camera.calibration != "file":
+    if not pipeline.reads_calibrations:
         return None
     calibrations = FrameCalibrations(dataset)
     if on_error == "raise":  # otherwise a frame without one is skipped and counted, as any that cannot be read
@@ -317,7 +322,7 @@ def _jobs(
     missing: dict[str, list[int]],
     report: WarmReport,
     on_error: OnError,
-    pipeline: InsertionPipeline,
+    pipeline: GenerationPipeline,
 ) -> Iterator[tuple[CheckedSample, int]]:
     """The missing variants of the frames that can be read."""
     for frame in frames:
@@ -342,9 +347,9 @@ def _unreadable_cutouts(variant: Variant) -> list[str]:
     return [rejection.detail for rejection in variant.rejections if rejection.reason == "unreadable cut-out"]
 
 
-def _count_cutouts(variant: Variant, inserter: Inserter, report: WarmReport, on_error: OnError) -> None:
+def _count_cutouts(variant: Variant, pipeline: GenerationPipeline, report: WarmReport, on_error: OnError) -> None:
     """Count the cut-outs of a new variant that could not be read, or raise."""
-    reasons = inserter.unreadable() if isinstance(inserter, LeavesOut) else {}
+    reasons = pipeline.unreadable()
     for name in _unreadable_cutouts(variant):
         problem = reasons.get(name, "it cannot be read")
         if on_error == "raise":
@@ -368,7 +373,10 @@ def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
     return rest
 
 
-def _check_settings(num_variants: int, limit: int | None, workers: int, on_error: str, keep_rejected: int) -> None:
+def _check_settings(
+    num_variants: int, limit: int | None, workers: int, on_error: str, keep_rejected: int, per_sample: int
+) -> int | None:
+    """Check the settings of a run; returns ``limit`` in items of what is read."""
     if not 1 <= num_variants <= MOST_VARIANTS:
         raise SettingError(f"num_variants={num_variants}", expected=f"at least 1 and at most {MOST_VARIANTS}")
     if limit is not None and limit < 1:
@@ -379,3 +387,4 @@ def _check_settings(num_variants: int, limit: int | None, workers: int, on_error
         raise SettingError(f"keep_rejected={keep_rejected}", expected="0 or more pictures per reason")
     if on_error not in get_args(OnError):
         raise SettingError(f"on_error={on_error!r}", expected=f"one of {get_args(OnError)}")
+    return None if limit is None else limit * per_sample

@@ -69,19 +69,21 @@ def is_dark(before: AnyArray, after: AnyArray, kept: float) -> bool:
     return before.size >= _MANY_IDS and kept >= 0.5 and set(after.tolist()) <= {0, 1}
 
 
-def ignore_ids(policy: LabelPolicy, schema: LabelSchema | None, inserted: Iterable[int] = ()) -> frozenset[int]:
+def ignore_ids(policy: LabelPolicy | None, schema: LabelSchema | None, inserted: Iterable[int] = ()) -> frozenset[int]:
     """The ids that mean "ignored": the schema's, the policy's, and the usual 255 and -100 if no class has them.
 
     If the policy rewrites the base's labels, the schema's ids no longer apply.
 
     Args:
-        policy: the label policy.
+        policy: the label policy, if there is one.
         schema: schema of the base's labels, if it is known.
         inserted: see `object_ids`.
     """
     ids = set(_USUAL_IGNORE_IDS).difference(inserted)
-    if schema is not None and not policy.rewrites_base:
+    if schema is not None and (policy is None or not policy.rewrites_base):
         ids = ids.difference(schema.ids.values()).union(schema.ignore)
+    if policy is None:
+        return frozenset(ids)
     with contextlib.suppress(LabelPolicyError):  # a policy need not have an ignore id
         ids.add(policy.ring_id(schema))
     return frozenset(ids)

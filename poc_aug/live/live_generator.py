@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 
 from poc_aug.cache import CacheWriter, has_manifest
 from poc_aug.errors import GenerationError, GenerationProcessError, GenerationTimeoutError, PocAugError
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.dataset_manifest import type_name
-from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.live.client import Client
 from poc_aug.live.counters import LiveCounters
@@ -54,7 +54,7 @@ class LiveGenerator:
 
     def __init__(
         self,
-        pipeline: InsertionPipeline | Callable[[], InsertionPipeline],
+        pipeline: GenerationPipeline | Callable[[], GenerationPipeline],
         cache: str | Path | None,
         base: Dataset[Any],
         schema: LabelSchema | None,
@@ -66,7 +66,7 @@ class LiveGenerator:
         check_main_guard()
         self.settings = settings
         self.counters = LiveCounters()
-        if isinstance(pipeline, InsertionPipeline):
+        if isinstance(pipeline, GenerationPipeline):
             # Here, not in the generation process: mistakes are reported at once, and it need not start before its use.
             pipeline.for_dataset(schema).check()
         if cache is None:
@@ -81,7 +81,7 @@ class LiveGenerator:
         self._given_up = False
         self._process: GenerationProcess | None = None
         try:
-            if isinstance(pipeline, InsertionPipeline):
+            if isinstance(pipeline, GenerationPipeline):
                 CacheWriter.create(path, setup.manifest(setup.build()))
             warn = settings.on_server_failure == "original"
             self._process = GenerationProcess(setup, self.counters, warn=warn)

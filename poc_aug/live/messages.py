@@ -38,6 +38,7 @@ class VariantRequest:
         labels: integer ``[H, W]``.
         interleaved: whether they are.
         calibration: the frame's camera, see `Sample`.
+        depth_m: float32 ``[H, W]``, see `Sample`.
         waits: the worker waits for it; otherwise it continues, and variants that a worker waits for come first.
     """
 
@@ -48,6 +49,7 @@ class VariantRequest:
     interleaved: bool
     waits: bool
     calibration: Calibration | None = None
+    depth_m: np.ndarray[Any, Any] | None = None
 
     @classmethod
     def of(cls, sample: Sample, index: int, *, waits: bool) -> VariantRequest:
@@ -56,13 +58,15 @@ class VariantRequest:
         interleaved = not sample.image.is_contiguous() and by_pixel.is_contiguous()
         image = by_pixel if interleaved else sample.image.contiguous()
         labels = sample.labels.contiguous().numpy()
-        return cls(sample.key, index, image.numpy(), labels, interleaved, waits, sample.calibration)
+        depth_m = None if sample.depth_m is None else sample.depth_m.contiguous().numpy()
+        return cls(sample.key, index, image.numpy(), labels, interleaved, waits, sample.calibration, depth_m)
 
     def sample(self) -> Sample:
         """The sample; its tensors share the arrays' memory."""
         image = torch.from_numpy(self.image)
         image = image.permute(2, 0, 1) if self.interleaved else image
-        return Sample(image, torch.from_numpy(self.labels), self.key, self.calibration)
+        depth_m = None if self.depth_m is None else torch.from_numpy(self.depth_m)
+        return Sample(image, torch.from_numpy(self.labels), self.key, self.calibration, depth_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,9 @@ def encode_message(message: Message) -> tuple[bytes, list[memoryview]]:
             "calibration": None if calibration is None else asdict(calibration),
         }
         arrays = [message.image, message.labels]
+        if message.depth_m is not None:
+            fields["depth"] = message.depth_m.shape
+            arrays.append(message.depth_m)
     elif isinstance(message, Made):
         arrays = [message.record]
     elif isinstance(message, Failed):
@@ -181,18 +188,25 @@ def _decode_request(fields: Mapping[str, Any], body: np.ndarray[Any, Any]) -> Va
     image_nbytes = math.prod(image_shape)
     start = aligned(image_nbytes)
     end = start + math.prod(labels_shape) * dtype.itemsize
+    depth_start, depth_m = end, None
+    if "depth" in fields:
+        depth_shape = _shape(fields, "depth", 2)
+        depth_start = aligned(end)
+        end = depth_start + math.prod(depth_shape) * 4
     if len(body) != end:
         raise InvalidMessageError(f"{len(body)} bytes for image {image_shape} and {name} labels {labels_shape}: {end}")
     image = body[:image_nbytes].reshape(image_shape)
+    if "depth" in fields:
+        depth_m = body[depth_start:].view(np.float32).reshape(depth_shape)
     calibration = None
     if fields["calibration"] is not None:
         pairs = ("focal_xy", "centre_xy", "size_hw")
         given = _typed(fields, "calibration", dict).items()
         values: dict[str, Any] = {name: tuple(value) if name in pairs and value else value for name, value in given}
         calibration = Calibration(**values)
-    labels = body[start:end].view(dtype).reshape(labels_shape)
+    labels = body[start : start + math.prod(labels_shape) * dtype.itemsize].view(dtype).reshape(labels_shape)
     key = _typed(fields, "key", str)
-    return VariantRequest(key, index, image, labels, interleaved, _typed(fields, "waits", bool), calibration)
+    return VariantRequest(key, index, image, labels, interleaved, _typed(fields, "waits", bool), calibration, depth_m)
 
 
 def aligned(offset: int) -> int:

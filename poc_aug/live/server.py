@@ -22,8 +22,8 @@ import torch
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manifest
 from poc_aug.errors import CacheBusyError, GenerationError, PocAugError
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.dataset_manifest import manifest_of
-from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
 from poc_aug.labels.schema import LabelSchema
@@ -53,7 +53,7 @@ class GenerationSetup:
         samples: how many samples the dataset has, repeated ones once.
     """
 
-    pipeline: InsertionPipeline | Callable[[], InsertionPipeline]
+    pipeline: GenerationPipeline | Callable[[], GenerationPipeline]
     schema: LabelSchema | None
     dataset: str
     cache: Path
@@ -61,25 +61,25 @@ class GenerationSetup:
     settings: ServerSettings
     samples: int | None = None
 
-    def build(self) -> InsertionPipeline:
+    def build(self) -> GenerationPipeline:
         """The pipeline, with the dataset's schema.
 
         Raises:
             GenerationError: the function returned something else.
         """
-        pipeline = self.pipeline if isinstance(self.pipeline, InsertionPipeline) else self.pipeline()
-        if not isinstance(pipeline, InsertionPipeline):
+        pipeline = self.pipeline if isinstance(self.pipeline, GenerationPipeline) else self.pipeline()
+        if not isinstance(pipeline, GenerationPipeline):
             raise GenerationError(
                 f"pipeline={self.pipeline!r} returned a {type(pipeline).__name__}",
-                expected="a function without arguments that returns an InsertionPipeline",
+                expected="a function without arguments that returns an InsertionPipeline or a ShiftPipeline",
             )
         return pipeline.for_dataset(self.schema)
 
-    def manifest(self, pipeline: InsertionPipeline) -> Manifest:
+    def manifest(self, pipeline: GenerationPipeline) -> Manifest:
         """The manifest of the cache that the pipeline fills; the codec is that of the cache if it exists already."""
         codec = self.settings.codec
         if codec is None:
-            codec = Cache.open(self.cache).manifest.codec if has_manifest(self.cache) else "delta-zstd"
+            codec = Cache.open(self.cache).manifest.codec if has_manifest(self.cache) else pipeline.default_codec
         return manifest_of(pipeline, self.dataset, pipeline.schema, codec, self.samples)
 
 

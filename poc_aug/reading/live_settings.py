@@ -20,7 +20,8 @@ class ServerSettings:
         queue_size: how many samples all workers together may have queued to be generated ahead ("background"); each
             takes the size of a frame and its labels in shared memory.
         grace_s: seconds that the running batch has to finish when training ends; then the process is killed.
-        codec: codec of the patches in a new cache; ``None``: that of the cache if it exists, otherwise "delta-zstd".
+        codec: codec of the patches or frames in a new cache; ``None``: that of the cache if it exists, otherwise
+            "delta-zstd" for patches and "webp-lossy" for frames.
         threads: threads of torch on the CPU. One, as in loader workers, if the models run on an accelerator; more only
             for models that run on the CPU, where they compete with the workers.
         nice: niceness of the process (``os.nice``), 0 to 19; ``None``: 19 with ``on_miss="background"``, so that it

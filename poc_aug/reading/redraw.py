@@ -47,11 +47,11 @@ def check_redraw(redraw: str | None) -> None:
         )
 
 
-def read_again(index: int, epoch: int) -> str:
-    """The warning for an item that shows the same insertions again, because no new epoch was announced."""
+def read_again(index: int, epoch: int, shown: str, wrapper: str) -> str:
+    """The warning for an item that shows the same again (insertions, say), because no new epoch was announced."""
     return (
-        f"item {index} was read again in epoch {epoch}, and shows the same insertions as before: they are drawn anew "
+        f"item {index} was read again in epoch {epoch}, and shows the same {shown} as before: they are drawn anew "
         f"when the epoch changes. Call set_epoch(epoch) before each pass over the data; if the training loop cannot "
-        f'(Lightning, mmengine, detectron2), pass redraw="read" to POCAugmentedDataset. redraw="epoch" keeps what '
+        f'(Lightning, mmengine, detectron2), pass redraw="read" to {wrapper}. redraw="epoch" keeps what '
         f"happens now, without this warning."
     )

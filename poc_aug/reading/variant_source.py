@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from poc_aug import seeding
-from poc_aug.cache import Cache
 from poc_aug.camera_model import Calibration
 from poc_aug.errors import CacheMissError
 from poc_aug.items.open_item import OpenItem
@@ -35,6 +35,7 @@ class Reading:
         outcome: what became of it.
         wait_s: seconds that it waited for the generation process.
         calibrate: reads the frame's calibration, if what is generated needs it.
+        measure: reads its depth, if what is generated needs it.
     """
 
     index: int
@@ -47,19 +48,44 @@ class Reading:
     outcome: Outcome = Outcome.PLAIN
     wait_s: float = 0.0
     calibrate: Callable[[], Calibration] | None = None
+    measure: Callable[[], torch.Tensor] | None = None
 
     def sample(self) -> Sample:
         """The base item as a sample to generate for.
 
         Raises:
             CalibrationError: its camera's file is missing or broken, and the recipe needs it.
+            DatasetError: its depth is missing or broken, and is to be used.
         """
         sample = self.item.sample(self.key)
-        return sample if self.calibrate is None else replace(sample, calibration=self.calibrate())
+        if self.calibrate is not None:
+            sample = replace(sample, calibration=self.calibrate())
+        return sample if self.measure is None else replace(sample, depth_m=self.measure())
 
     def show(self, variant: Variant, outcome: Outcome) -> None:
         """Have this variant composed."""
         self.variant, self.outcome, self.missing = variant, outcome, None
+
+
+class StoredVariants(Protocol):
+    """What holds variants: a `Cache`, or nothing if they are made where they are read."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is, for messages."""
+        ...
+
+    def variants(self, key: str) -> tuple[int, ...]:
+        """Numbers of a sample's stored variants."""
+        ...
+
+    def get(self, key: str, variant: int) -> Variant | None:
+        """A stored variant."""
+        ...
+
+    def get_new(self, key: str, variant: int) -> Variant | None:
+        """As `get`, also if it was stored after opening."""
+        ...
 
 
 class VariantGenerator(Protocol):
@@ -88,7 +114,7 @@ class VariantSource:
 
     def __init__(
         self,
-        cache: Cache,
+        cache: StoredVariants,
         live: VariantGenerator | None,
         schedule: Schedule,
         variants: Shown,
@@ -134,7 +160,7 @@ class VariantSource:
             for (reading, _), variant in zip(missing, variants, strict=True):
                 reading.wait_s += waited_s
                 reading.missing = None
-                if variant is not None and variant.insertions:
+                if variant is not None and not variant.is_empty:
                     reading.show(variant, Outcome.GENERATED)
                 elif variant is not None:
                     reading.outcome = Outcome.EMPTY
@@ -165,7 +191,7 @@ class VariantSource:
                 reading.outcome = Outcome.MISSED
                 reading.missing = index if self.live is not None else None
                 return
-            if variant.insertions:
+            if not variant.is_empty:
                 # An item that waited for another choice before counts as generated.
                 reading.show(variant, Outcome.GENERATED if reading.wait_s else Outcome.HIT)
                 return
@@ -178,7 +204,7 @@ class VariantSource:
         older = (index for choice in choices for index in self.schedule.older(choice))
         for index in (*reading.choices, *older):
             variant = self._get(reading.key, index)
-            if variant is not None and variant.insertions:
+            if variant is not None and not variant.is_empty:
                 reading.show(variant, Outcome.HIT)
                 return
 

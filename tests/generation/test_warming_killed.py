@@ -17,10 +17,9 @@ import pytest
 import torch
 
 from poc_aug.errors import CacheDiskError
-from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
-from poc_aug.types import Crop, Filled, Rejection
-from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.fakes import Frames
+from tests.helpers.kinds import KINDS, Kind
 from tests.helpers.waiting import wait_until
 from tests.helpers.warming_cases import content, pipeline
 
@@ -34,22 +33,20 @@ def test_a_run_killed_before_its_manifest_goes_on(tmp_path: Path) -> None:
     assert warm_cache(Frames(2), path, pipeline(), num_variants=1, workers=0).made == 2
 
 
-class Counted(EllipseInserter):
-    """Counts its crops where another process can read it; holds after so many of them until it is interrupted."""
+class Counted:
+    """Counts crops or frames where another process can read it; holds after so many of them until interrupted."""
 
     def __init__(self, count: Any, hold_after: int | None) -> None:
-        super().__init__(reject=0.3)
         self.count, self.hold_after = count, hold_after
         self.interrupted = threading.Event()
 
-    def _one(self, crop: Crop) -> Filled | Rejection:
+    def __call__(self) -> None:
         if self.count.value == self.hold_after:
             self.interrupted.wait()
         self.count.value += 1
-        return super()._one(crop)
 
 
-def job(path: str, workers: int, count: Any, hold_after: int | None, file_limit: int | None) -> None:
+def job(kind: Kind, path: str, workers: int, count: Any, hold_after: int | None, file_limit: int | None) -> None:
     """What the processes run that these tests kill."""
     torch.set_num_threads(1)
     if file_limit is not None:
@@ -63,17 +60,24 @@ def job(path: str, workers: int, count: Any, hold_after: int | None, file_limit:
 
     signal.signal(signal.SIGINT, interrupt)
     try:
-        warm_cache(Frames(40), path, InsertionPipeline(make_recipe(), counted), num_variants=3, workers=workers)
+        kind.warm(Path(path), _length(kind), workers=workers, pipeline=kind.pipeline(on_each=counted))
     except KeyboardInterrupt:
         sys.exit(130)
     except CacheDiskError as error:
         sys.exit(28 if path in str(error) else 1)
 
 
-def start(path: Path, workers: int = 0, hold_after: int | None = None, file_limit: int | None = None) -> Any:
+def _length(kind: Kind) -> int:
+    """Samples that make 120 records, three variants of each."""
+    return 40 // kind.per_sample
+
+
+def start(
+    kind: Kind, path: Path, workers: int = 0, hold_after: int | None = None, file_limit: int | None = None
+) -> Any:
     context = multiprocessing.get_context("fork")  # starts in milliseconds: torch is imported already
     count = context.Value("i", 0, lock=False)
-    process: Any = context.Process(target=job, args=(str(path), workers, count, hold_after, file_limit))
+    process: Any = context.Process(target=job, args=(kind, str(path), workers, count, hold_after, file_limit))
     process.count = count
     process.start()
     return process
@@ -96,13 +100,14 @@ def end_workers(process: Any) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_killed_at_twenty_moments_and_resumed_equals_one_run(kind: Kind, tmp_path: Path) -> None:
     whole = tmp_path / "whole.cache"
-    warm_cache(Frames(40), whole, pipeline(), num_variants=3, workers=0)
+    kind.warm(whole, _length(kind))
     expected = content(whole)
 
     # Moments are counted in crops, whatever else the machine does; the first is in the middle for certain.
-    timed = start(tmp_path / "timed.cache")
+    timed = start(kind, tmp_path / "timed.cache")
     timed.join()
     crops = timed.count.value
     path = tmp_path / "killed.cache"
@@ -110,7 +115,7 @@ def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> 
     sizes: set[int] = set()
     for number in range(20):
         after = moments.randrange(crops // 2)
-        process = start(path, number % 3, hold_after=crops * 3 // 4 if number == 0 else None)
+        process = start(kind, path, number % 3, hold_after=crops * 3 // 4 if number == 0 else None)
         wait_for_crops(process, crops * 3 // 4 if number == 0 else after)
         if number == 0:
             assert wait_until(lambda: (path / "manifest.json").exists() and bool(content(path)))
@@ -121,15 +126,16 @@ def test_killed_at_twenty_moments_and_resumed_equals_one_run(tmp_path: Path) -> 
             assert stored.items() <= expected.items()
             sizes.add(len(stored))
     assert any(0 < size < len(expected) for size in sizes)  # some of them fell into the middle
-    last = start(path)
+    last = start(kind, path)
     last.join()
     assert last.exitcode == 0
     assert content(path) == expected
 
 
-def test_interrupt_keeps_what_was_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_interrupt_keeps_what_was_made(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(path, workers=1, hold_after=60)
+    process = start(kind, path, workers=1, hold_after=60)
     wait_for_crops(process, 60)
     os.kill(process.pid, signal.SIGINT)
     process.join()
@@ -137,23 +143,25 @@ def test_interrupt_keeps_what_was_made(tmp_path: Path) -> None:
     assert 0 < len(content(path)) < 120
 
 
-def test_a_full_disk_is_reported_and_nothing_committed_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_full_disk_is_reported_and_nothing_committed_is_lost(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(path, file_limit=150_000)
+    process = start(kind, path, file_limit=150_000)
     process.join()
     assert process.exitcode == 28
     kept = content(path)
-    warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0)
+    kind.warm(path, _length(kind))
     assert kept.items() <= content(path).items()
     assert len(content(path)) == 120
 
 
-def test_no_lock_is_left_by_a_killed_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_no_lock_is_left_by_a_killed_job(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "a.cache"
-    process = start(path, workers=2, hold_after=60)
+    process = start(kind, path, workers=2, hold_after=60)
     wait_for_crops(process, 60)
     kill(process)
     try:
-        assert warm_cache(Frames(40), path, pipeline(), num_variants=3, workers=0).total == 120
+        assert kind.warm(path, _length(kind)).total == 120
     finally:
         end_workers(process)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from poc_aug.augmented_dataset import AugmentedDataset
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.live.live_generator import LiveGenerator
@@ -146,7 +147,7 @@ def live(cache: Path | None = None, **changes: Any) -> POCAugmentedDataset:
     return POCAugmentedDataset(Frames(LENGTH), cache, **settings)
 
 
-def read_all(ds: POCAugmentedDataset) -> list[Any]:
+def read_all(ds: AugmentedDataset) -> list[Any]:
     return [ds[i] for i in range(len(ds))]
 
 

@@ -6,21 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from poc_aug.generation.warming import warm_cache
-from tests.helpers.fakes import Frames
-from tests.helpers.live_cases import LENGTH, pipeline
+from tests.helpers.kinds import INSERTIONS, KINDS, Kind
+from tests.helpers.live_cases import LENGTH
+
+
+@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def prebuilt_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("live") / "prebuilt.cache"
-    warm_cache(Frames(LENGTH), path, pipeline(), num_variants=3, workers=0)
-    return path
+def prebuilt_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The cache of each kind, once it is asked for."""
+    return {}
 
 
 @pytest.fixture
-def prebuilt(prebuilt_once: Path) -> Path:
-    return prebuilt_once
+def prebuilt(
+    request: pytest.FixtureRequest, prebuilt_of: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    kind = request.getfixturevalue("kind") if "kind" in request.fixturenames else INSERTIONS
+    if kind.name not in prebuilt_of:
+        prebuilt_of[kind.name] = tmp_path_factory.mktemp("live") / "prebuilt.cache"
+        kind.warm(prebuilt_of[kind.name], LENGTH, codec="delta-zstd")
+    return prebuilt_of[kind.name]
 
 
 @pytest.fixture

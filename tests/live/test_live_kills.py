@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.kinds import Kind
 from tests.helpers.live_cases import is_alive, kill, traces
 from tests.helpers.quick_start import RunningScript
 from tests.helpers.waiting import wait_until
@@ -34,8 +35,8 @@ def left_by(processes: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "none"])
-def test_a_killed_training_leaves_nothing(start_method: str) -> None:
-    program, processes = start(start_method, "train")
+def test_a_killed_training_leaves_nothing(kind: Kind, start_method: str) -> None:
+    program, processes = start(start_method, "train", kind.name)
     assert is_alive(processes["server"])
     assert len(processes["workers"]) == (0 if start_method == "none" else 2)
     kill(program.pid)
@@ -45,8 +46,8 @@ def test_a_killed_training_leaves_nothing(start_method: str) -> None:
     assert not Path(processes["cache"]).exists()
 
 
-def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory() -> None:
-    program, processes = start("fork", "train")
+def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory(kind: Kind) -> None:
+    program, processes = start("fork", "train", kind.name)
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
     assert wait_until(lambda: all_gone(processes))
@@ -55,8 +56,8 @@ def test_everything_killed_at_once_leaves_no_process_and_no_shared_memory() -> N
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_killed_server_ends_the_training_with_the_reason() -> None:
-    program, processes = start("fork", "train")
+def test_a_killed_server_ends_the_training_with_the_reason(kind: Kind) -> None:
+    program, processes = start("fork", "train", kind.name)
     kill(processes["server"])
     _, errors = program.communicate()
     assert program.returncode == 1
@@ -65,8 +66,8 @@ def test_a_killed_server_ends_the_training_with_the_reason() -> None:
     assert wait_until(lambda: all_gone(processes))
 
 
-def test_a_killed_worker_ends_the_training_and_the_server() -> None:
-    program, processes = start("fork", "train")
+def test_a_killed_worker_ends_the_training_and_the_server(kind: Kind) -> None:
+    program, processes = start("fork", "train", kind.name)
     kill(processes["workers"][0])
     _, errors = program.communicate()
     assert program.returncode == 1

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from poc_aug.camera.horizon import find_camera
 from poc_aug.camera_model import Camera
+from poc_aug.camera_spec import CameraSpec
+from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.scenes.weather.surface_kinds import SurfaceKind, surface_kinds
+from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints, column_runs
+from poc_aug.scenes.weather.feet import foot_rows
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, kind_by_id, mapped_ids
+
+FARTHEST_M = 300.0
+"""Depth of ground at the horizon or above it, and the greatest depth of what stands: only the sky is farther."""
+EGO_M = 1.0
+"""Depth of the camera's own car."""
+_UNDER_THE_SKYLINE = 0.42
+# At a border of the frame, columns that are not labelled are the rectification's, not a thing's.
+_UNLABELLED = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +53,170 @@ class SceneGeometry:
 
 
 def scene_geometry(
-    labels: torch.Tensor, schema: LabelSchema, camera: Camera, *, depth_m: torch.Tensor | None = None
+    labels: torch.Tensor,
+    schema: LabelSchema,
+    camera: Camera,
+    *,
+    depth_m: torch.Tensor | None = None,
+    kinds: Mapping[str, SurfaceKind] | None = None,
 ) -> SceneGeometry:
     """Depth and kind of every pixel.
+
+    Ground has the depth of its row, what stands on it that of its foot: things the lowest foot within 2.5 m to either
+    side, structures and vegetation that of each column, interpolated where something hides it, and never nearer than
+    what hides it. What is not labelled takes what is around it.
 
     Args:
         labels: integer ``[H, W]``.
         schema: names their classes.
         camera: the frame's camera.
-        depth_m: float32 ``[H, W]``, a known depth in metres, which takes the place of the estimate.
+        depth_m: float32 ``[H, W]``, a known depth in metres, infinite on the sky; takes the estimate's place.
+        kinds: kinds of class names, in place of or besides those of `KIND_OF_CLASS`.
+
+    Raises:
+        SchemaError: no class of the ground.
+        SettingError: a depth map of another size, or with values that are no depth.
+
+    Example:
+        >>> labels = torch.tensor([[2, 2, 2], [2, 1, 2], [0, 1, 0], [0, 0, 0]])  # sky, a car, road
+        >>> schema = LabelSchema("street", {"road": 0, "car": 1, "sky": 2}, ground=("road",))
+        >>> camera = Camera(horizon_row=1.0, camera_height_m=1.5, focal_px=10.0, centre_col=1.0)
+        >>> scene_geometry(labels, schema, camera).depth_m
+        tensor([[   inf,    inf,    inf],
+                [   inf, 15.0000,    inf],
+                [15.0000, 15.0000, 15.0000],
+                [ 7.5000,  7.5000,  7.5000]])
     """
-    kinds = surface_kinds(labels, schema)
+    check_surfaces(schema, kinds)
     height, width = labels.shape
-    rows = torch.arange(height, dtype=torch.float32, device=labels.device)[:, None].expand(height, width)
-    level = (kinds == int(SurfaceKind.GROUND)) | (kinds == int(SurfaceKind.TERRAIN))
-    # In each column, the foot of what stands is the lowest row of its run.
-    change = torch.ones_like(level)
-    change[:-1] = kinds[:-1] != kinds[1:]
-    ends = torch.where(change, rows, torch.inf)
-    foot_row = ends.flip(0).cummin(0).values.flip(0)
-    foot_row = torch.where(level, rows, foot_row)
-    foot_row[kinds == int(SurfaceKind.SKY)] = torch.inf
+    device = labels.device
+    if depth_m is not None:
+        check_depth(depth_m, (height, width))
+    codes, kind_of_code = _codes(schema, kinds)
+    coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
+    table = torch.from_numpy(kind_of_code)
+    kind_map = table[coded.long()] if device.type != "cpu" else torch.from_numpy(kind_of_code[coded.numpy()])
+    transposed = _without_border(coded.cpu().t().contiguous().numpy(), kind_of_code)  # NumPy's copy takes 4x as long
+    runs = column_runs(transposed)
+    run_kinds: Ints = kind_of_code[runs.values].astype(np.int64)
+    feet = foot_rows(runs, run_kinds, camera)
+    level = np.isin(run_kinds, (SurfaceKind.GROUND, SurfaceKind.TERRAIN))
+    level |= (run_kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
+    by_row = np.repeat(level, runs.stops - runs.tops).reshape(width, height)
+    rows = np.arange(height, dtype=np.float32)
+    foot_row = _painted(runs, feet, by_row, rows).to(device)
     if depth_m is None:
-        below = (foot_row - camera.horizon_row).clamp(min=1.0)
-        depth_m = camera.focal_px * camera.camera_height_m / below
-        depth_m = torch.where(kinds == int(SurfaceKind.SKY), torch.inf, depth_m)
-    return SceneGeometry(kinds, depth_m, foot_row, camera)
+        depths = np.where(run_kinds == SurfaceKind.EGO, np.float32(EGO_M), depth_of_feet(feet, camera))
+        depth_m = _painted(runs, depths, by_row, depth_of_feet(rows, camera))
+    return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), foot_row, camera)
+
+
+def _painted(runs: ColumnRuns, of_runs: Floats, by_row: npt.NDArray[np.bool_], of_rows: Floats) -> torch.Tensor:
+    """A number per pixel ``[H, W]``: that of its row on the ground, otherwise that of its run."""
+    values = np.repeat(of_runs, runs.stops - runs.tops).reshape(by_row.shape)
+    np.copyto(values, of_rows, where=by_row)
+    return torch.from_numpy(values).t().contiguous()
+
+
+def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
+    """Depth in metres of ground seen at these rows: `FARTHEST_M` at the horizon and above it, infinite at infinity.
+
+    Example:
+        >>> camera = Camera(horizon_row=100.0, camera_height_m=1.5, focal_px=1000.0, centre_col=200.0)
+        >>> depth_of_feet(np.array([250, 101, 90, np.inf], np.float32), camera)
+        array([ 10., 300., 300.,  inf], dtype=float32)
+    """
+    scale = camera.focal_px * camera.camera_height_m
+    depth = scale / np.maximum(foot_row - camera.horizon_row, scale / FARTHEST_M)
+    return np.where(np.isinf(foot_row), np.inf, depth).astype(np.float32)
+
+
+def check_depth(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
+    """Check a depth map that was given.
+
+    Raises:
+        SettingError: another size, no numbers, or values that are not positive.
+    """
+    if tuple(depth_m.shape) != size_hw:
+        raise SettingError(
+            f"a depth map of shape {list(depth_m.shape)} for a frame of {size_hw[0]}x{size_hw[1]} pixels (h x w)",
+            expected=f"[{size_hw[0]}, {size_hw[1]}]: the depth of each pixel in metres",
+            hint="resize it as the image is (nearest, so that edges stay), or leave it out: depth_m=None",
+        )
+    if not depth_m.is_floating_point():
+        raise SettingError(
+            f"a depth map of dtype {depth_m.dtype}",
+            expected="floating-point metres",
+            hint="convert it to metres: depth_m=(raw.float() / scale)",
+        )
+    wrong = ~(depth_m > 0)  # also NaN
+    if bool(wrong.any()):
+        raise SettingError(
+            f"a depth map with {int(wrong.sum())} values such as {float(depth_m[wrong][0]):g}",
+            expected="positive metres, infinite on the sky",
+            hint="fill what was not measured, for example with torch.inf on the sky, before passing it",
+        )
+
+
+def assumed_camera(
+    size_hw: tuple[int, int], labels: torch.Tensor | None = None, schema: LabelSchema | None = None
+) -> tuple[Camera, str]:
+    """A camera for a frame of which nothing is known, and what its horizon is known from.
+
+    Args:
+        size_hw: the frame's size.
+        labels: integer ``[H, W]``; with ``schema``, the horizon comes from objects and from where the ground ends.
+        schema: names their classes.
+
+    Returns:
+        The camera, and "objects" or "ground" as `Camera.horizon_from`, otherwise "assumed": 42% of the way down.
+
+    Example:
+        >>> camera, source = assumed_camera((100, 200))
+        >>> camera.horizon_row, camera.focal_px, source
+        (42.0, 200.0, 'assumed')
+    """
+    if labels is not None and schema is not None:
+        camera = find_camera(CameraSpec(), labels, schema)
+        if camera is not None:
+            return camera, camera.horizon_from
+    camera = find_camera(CameraSpec(horizon=_UNDER_THE_SKYLINE), torch.zeros(size_hw, dtype=torch.uint8))
+    assert camera is not None  # its horizon is given
+    return camera, "assumed"
+
+
+def _codes(
+    schema: LabelSchema, kinds: Mapping[str, SurfaceKind] | None
+) -> tuple[dict[int, int], npt.NDArray[np.uint8]]:
+    """A small number for each id, and the kind of each number; the last one is that of ids that are not known.
+
+    Kinds whose classes are parts of one thing have one number: ground, and signs with their poles.
+    """
+    shared = (SurfaceKind.GROUND, SurfaceKind.TERRAIN, SurfaceKind.POST, SurfaceKind.SKY, SurfaceKind.EGO)
+    numbers: dict[object, int] = {}
+    of_number: list[int] = []
+    codes: dict[int, int] = {}
+    for label_id, kind in kind_by_id(schema, kinds).items():
+        # 255 numbers are enough for 150 classes; beyond them, classes of one kind share one.
+        own = kind not in (*shared, SurfaceKind.UNKNOWN) and len(of_number) < 240
+        name = ("id", label_id) if own else ("kind", int(kind))
+        if name not in numbers:
+            numbers[name] = len(of_number)
+            of_number.append(int(kind))
+        codes[label_id] = numbers[name]
+    of_number.append(int(SurfaceKind.OBJECT))
+    return codes, np.array(of_number, dtype=np.uint8)
+
+
+def _without_border(codes: npt.NDArray[np.uint8], kind_of_code: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The map ``[W, H]``, its unlabelled columns at both sides filled with the nearest labelled one."""
+    unknown = kind_of_code == int(SurfaceKind.UNKNOWN)
+    width = codes.shape[0]
+    for columns in (range(width), range(width - 1, -1, -1)):
+        labelled = next((c for c in columns if unknown[codes[c]].mean() < _UNLABELLED), None)
+        if labelled is None:
+            return codes
+        if labelled != columns[0]:
+            edge = slice(0, labelled) if columns.step > 0 else slice(labelled + 1, None)
+            codes[edge] = codes[labelled]
+    return codes

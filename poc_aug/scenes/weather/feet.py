@@ -1,0 +1,241 @@
+"""The foot row of all that stands: the row at which it meets the ground, seen or hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from poc_aug.camera_model import Camera
+from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints
+from poc_aug.scenes.weather.column_tables import beyond, farthest, filled, opened, reached, smoothed
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind
+
+_Bools = npt.NDArray[np.bool_]
+_BINS = 256
+# A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
+# for a group of people. Inserted objects, and any others, have one depth each.
+_REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 0.8, SurfaceKind.POST: 0.5, SurfaceKind.UNKNOWN: 1.5}
+# The ground that is seen under a car is farther than its wheels, but not by more than this; otherwise it is that of
+# another car, if it is that of more than 5 columns of the table.
+_UNDER_A_CAR = 0.55
+_ANOTHER = 5
+# What is hidden stands behind what hides it: this much farther away.
+_BEHIND = 0.9
+# The lower edge of a tree's crown, over a car: the tree may stand nearer than the car, a hedge may not.
+_CROWN_M = 2.0
+# Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high, and at most so
+# many times as high as wide.
+_SIGN_M = 0.8
+_SIGN_ASPECT = 3.5
+# Far from the columns in which a backdrop's foot is seen, what hides it counts for up to half; at this share of the
+# frame's width for a third. What hides it there is the farthest within this many columns of the table.
+_BEYOND = 0.1
+_AROUND = 12
+_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of the runs before their feet are."""
+
+    runs: ColumnRuns
+    kinds: Ints
+    camera: Camera
+
+    def of(self, *kinds: SurfaceKind) -> _Bools:
+        """The runs of some kinds."""
+        return np.isin(self.kinds, [int(kind) for kind in kinds])
+
+    @property
+    def level(self) -> _Bools:
+        """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
+        unknown = self.of(SurfaceKind.UNKNOWN) & self.runs.at_bottom
+        return np.asarray(self.of(SurfaceKind.GROUND, SurfaceKind.TERRAIN) | unknown)
+
+    @property
+    def bin_px(self) -> int:
+        """Columns that share an entry of the tables."""
+        return -(-self.runs.size_hw[1] // _BINS)
+
+    @property
+    def bins(self) -> Ints:
+        """The entry of each run."""
+        return self.runs.columns // self.bin_px
+
+    def table(self, groups: Ints, chosen: _Bools, values: Floats, *, least: bool) -> Floats:
+        """The least or greatest value of each group in each bin; NaN without any."""
+        shape = int(groups.max(initial=-1)) + 1, int(self.bins.max()) + 1
+        empty = np.float32(np.inf if least else -np.inf)
+        table = np.full(shape, empty, dtype=np.float32)
+        (np.minimum if least else np.maximum).at(table, (groups[chosen], self.bins[chosen]), values[chosen])
+        table[table == empty] = np.nan
+        return table
+
+
+def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
+    """The foot row of each run: its last row if it is level, infinite if it is sky.
+
+    Args:
+        runs: of the labels.
+        kinds: `SurfaceKind` of each run.
+        camera: the frame's.
+    """
+    scene = Standing(runs, kinds, camera)
+    level, sky, ego = scene.level, scene.of(SurfaceKind.SKY), scene.of(SurfaceKind.EGO)
+    below = np.minimum(np.arange(kinds.size) + 1, kinds.size - 1)  # not used at the lower border
+    stands = ~(level | sky | ego)
+    last = (runs.stops - 1).astype(np.float32)
+    contact = stands & (runs.at_bottom | level[below] | ego[below])
+    foot = np.where(sky, np.float32(np.inf), np.where(stands, np.float32(np.nan), last))
+    backdrop = scene.of(SurfaceKind.STRUCTURE, SurfaceKind.VEGETATION)
+    groups = _groups(scene)
+    _things(scene, groups, stands & ~backdrop, contact, foot)
+    _backdrops(scene, groups, backdrop, contact, below, foot)
+    for _ in range(_ROUNDS):
+        if not np.isnan(foot).any() or not _hidden(scene, groups, backdrop, below, foot):
+            break
+    _rest(scene, level, backdrop, foot)
+    return foot
+
+
+def _groups(scene: Standing) -> Ints:
+    """What shares a foot: components; structures by their class, because a pole in front of a wall splits it."""
+    values = np.unique(scene.runs.values, return_inverse=True)[1].astype(np.int64)
+    return np.where(scene.of(SurfaceKind.STRUCTURE), scene.runs.count + values, scene.runs.components)
+
+
+def _known(groups: Ints, contact: _Bools) -> tuple[Ints, _Bools]:
+    """Groups that touch the ground somewhere, numbered from 0, and which runs are theirs."""
+    size = int(groups.max()) + 1
+    touching = np.zeros(size, dtype=np.bool_)
+    touching[groups[contact]] = True
+    numbers = np.cumsum(touching) - 1
+    return np.asarray(numbers[groups], dtype=np.int64), np.asarray(touching[groups])
+
+
+def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot: Floats) -> None:
+    """Things that are seen to stand: by the lowest foot within reach."""
+    numbers, known = _known(groups, things & contact)
+    chosen = things & known
+    if not chosen.any():
+        return
+    last = (scene.runs.stops - 1).astype(np.float32)
+    numbers = np.where(chosen, numbers, -1)
+    table = scene.table(numbers, things & contact, last, least=False)
+    reach_m = np.full((table.shape[0], 1), np.inf, dtype=np.float32)
+    for kind, metres in _REACH_M.items():
+        reach_m[numbers[chosen & scene.of(kind)]] = metres
+    above = np.maximum(table - scene.camera.horizon_row, 0)
+    with np.errstate(invalid="ignore"):
+        reach = reach_m * above / scene.camera.camera_height_m / scene.bin_px
+    lowest = reached(table, reach)
+    vehicle = reach_m == _REACH_M[SurfaceKind.VEHICLE]
+    with np.errstate(invalid="ignore"):
+        farther = vehicle & (above < _UNDER_A_CAR * (lowest - scene.camera.horizon_row))
+    table = smoothed(filled(np.where(opened(farther, _ANOTHER), table, lowest), linear=False), mean=2)
+    foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
+
+
+def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools, below: Ints, foot: Floats) -> None:
+    """Structures and vegetation that meet the ground somewhere: column by column, interpolated over what hides them."""
+    numbers, known = _known(groups, backdrop & contact)
+    chosen = backdrop & known
+    if not chosen.any():
+        return
+    last = (scene.runs.stops - 1).astype(np.float32)
+    numbers = np.where(chosen, numbers, -1)
+    seen = scene.table(numbers, backdrop & contact, last, least=False)
+    limits = scene.table(numbers, chosen & _hides(scene, below, foot) & ~contact, foot[below], least=True)
+    table = filled(seen, linear=True)
+    hiders = smoothed(filled(farthest(limits, _AROUND), linear=True), mean=_AROUND)
+    hidden = behind(hiders, scene.camera.horizon_row)
+    weight = 0.5 * (1 - np.exp(-beyond(seen) / (_BEYOND * table.shape[1])))
+    table = table + np.where(np.isnan(hidden), 0, hidden - table) * weight.astype(np.float32)
+    table = smoothed(np.fmin(table, limits))
+    foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
+
+
+def behind(foot: Floats, horizon_row: float) -> Floats:
+    """The foot of what stands a little farther away than what hides it.
+
+    Example:
+        >>> behind(np.array([110.0], np.float32), 100.0)
+        array([109.], dtype=float32)
+    """
+    return np.asarray(horizon_row + (foot - horizon_row) * _BEHIND, dtype=np.float32)
+
+
+def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
+    """Runs whose lower edge is hidden by what stands below it, whose foot is known; not the crown of a tree."""
+    hider = foot[below]
+    hidden = np.isfinite(hider) & ~scene.runs.at_bottom
+    with np.errstate(invalid="ignore"):
+        px_per_m = np.maximum(hider - scene.camera.horizon_row, 0) / scene.camera.camera_height_m
+        crown = scene.runs.stops < hider - _CROWN_M * px_per_m
+    return np.asarray(hidden & ~(crown & scene.of(SurfaceKind.VEGETATION)))
+
+
+def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: Floats) -> bool:
+    """Groups that touch the ground nowhere, above others whose foot is known; whether there were any."""
+    hider = np.where(scene.runs.at_bottom, np.float32(np.nan), foot[below])
+    open_runs = np.isnan(foot)
+    unknown = open_runs & scene.of(SurfaceKind.UNKNOWN) & ~np.isnan(hider)
+    foot[unknown] = hider[unknown]
+    chosen = open_runs & ~unknown
+    found = chosen & np.isfinite(hider)
+    if found.any():
+        after = behind(hider, scene.camera.horizon_row)
+        numbers, known = _known(groups, found & backdrop)
+        numbers, hidden = np.where(chosen & known & backdrop, numbers, -1), chosen & known & backdrop
+        if hidden.any():
+            table = smoothed(filled(scene.table(numbers, found & hidden, after, least=True), linear=True))
+            foot[hidden] = table[numbers[hidden], scene.bins[hidden]]
+        numbers, known = _known(groups, found & ~backdrop)
+        things = chosen & known & ~backdrop
+        if things.any():
+            nearest = np.full(int(numbers.max()) + 1, -np.inf, dtype=np.float32)
+            np.maximum.at(nearest, numbers[found & things], hider[found & things])
+            foot[things] = nearest[numbers[things]]
+            _hanging(scene, groups, things, foot)
+    return bool(unknown.any() or found.any())
+
+
+def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> None:
+    """Signs without a pole: as near as their height in pixels says, if that is nearer than what they hang on."""
+    signs = things & scene.of(SurfaceKind.POST)
+    if not signs.any():
+        return
+    size = int(groups.max()) + 1
+    top, left = np.full((2, size), np.iinfo(np.int64).max)
+    bottom, right = np.zeros((2, size), dtype=np.int64)
+    of, runs = groups[signs], scene.runs
+    np.minimum.at(top, of, runs.tops[signs])
+    np.minimum.at(left, of, runs.columns[signs])
+    np.maximum.at(bottom, of, runs.stops[signs])
+    np.maximum.at(right, of, runs.columns[signs] + 1)
+    height, width = (bottom - top)[of], (right - left)[of]
+    near = scene.camera.horizon_row + height / _SIGN_M * scene.camera.camera_height_m
+    near = np.minimum(near, runs.size_hw[0] - 1).astype(np.float32)
+    foot[signs] = np.where(height <= _SIGN_ASPECT * width, np.maximum(foot[signs], near), foot[signs])
+
+
+def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:
+    """What hangs in the air: as far as its class elsewhere, otherwise as where the ground ends."""
+    rest = np.isnan(foot)
+    if not rest.any():
+        return
+    values = scene.runs.values
+    same = np.isin(values, np.unique(values[rest])) & np.isfinite(foot) & backdrop
+    table = filled(scene.table(values, same, foot, least=True), linear=False)
+    if level.any():
+        ends = scene.table(np.zeros_like(values), level, scene.runs.tops.astype(np.float32), least=True)
+        end = filled(ends, linear=True)[0]
+    else:
+        end = np.full(int(scene.bins.max()) + 1, scene.camera.horizon_row, dtype=np.float32)
+    bins = scene.bins[rest]
+    elsewhere = table[values[rest], bins] if table.shape[0] > values[rest].max() else np.full(bins.size, np.nan)
+    foot[rest] = np.where(np.isnan(elsewhere), end[bins], elsewhere)
+    things = rest & ~backdrop
+    _hanging(scene, scene.runs.components, things, foot)
