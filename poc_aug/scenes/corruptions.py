@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from poc_aug.errors import MissingDependencyError, SettingError
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.optional_imports import require
 from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
 from poc_aug.types import MAX_SEVERITY, Json, Rejection
@@ -44,12 +45,10 @@ class CorruptionShifter:
     do.
 
     Args:
-        name: one of `CORRUPTIONS`.
+        name: one of `CORRUPTIONS`. The package is only needed when frames are made, not to read them from a cache.
 
     Raises:
         SettingError: another name.
-        MissingDependencyError: the extra ``corruptions`` is not installed, or the package that it replaces is, whose
-            ``impulse_noise`` and ``glass_blur`` cannot be reproduced by a seed.
 
     Example:
         >>> frame = SceneFrame(
@@ -63,7 +62,6 @@ class CorruptionShifter:
     def __init__(self, name: str) -> None:
         check_corruption(name)
         self.name = name
-        _check_reproducible(name, _functions_module())
 
     @property
     def domain(self) -> str:
@@ -71,13 +69,28 @@ class CorruptionShifter:
         return f"corruption:{self.name}"
 
     def describe(self) -> dict[str, Json]:
-        """The corruption and the version of the package."""
+        """The corruption and the version of the package.
+
+        Raises:
+            MissingDependencyError: as in `check_schema`.
+        """
+        self.check_schema(None)
         return {"shifter": "corruption", "corruption": self.name, "package": f"{_PACKAGE} {_version()}"}
+
+    def check_schema(self, schema: LabelSchema | None) -> None:
+        """Check that frames can be made; any labels will do.
+
+        Raises:
+            MissingDependencyError: the extra ``corruptions`` is not installed, or the package that it replaces is,
+                whose ``impulse_noise`` and ``glass_blur`` cannot be reproduced by a seed.
+        """
+        _check_reproducible(self.name, _functions_module())
 
     def shift(self, frames: Sequence[SceneFrame]) -> list[Shifted | Rejection]:
         """Corrupt each frame.
 
         Raises:
+            MissingDependencyError: as in `check_schema`.
             SettingError: a frame with a side of less than 32 pixels, or a severity that is not 1 to 5.
         """
         return [self._shift(frame) for frame in frames]

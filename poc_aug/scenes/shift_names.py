@@ -60,7 +60,6 @@ def make_shifter(name: str) -> Shifter:
 
     Raises:
         SettingError: an unknown domain; lists the known ones, and says which are like it.
-        MissingDependencyError: a corruption without the extra ``corruptions``; the message holds the install line.
 
     Example:
         >>> make_shifter("fog").domain, make_shifter("corruption:jpeg_compression").domain

@@ -18,7 +18,7 @@ from poc_aug.datasets.synthetic import SyntheticStreet
 from poc_aug.errors import MissingDependencyError, SettingError
 from poc_aug.scenes import corruptions
 from poc_aug.scenes.corruptions import CORRUPTIONS, CorruptionShifter
-from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted, Shifter
+from poc_aug.scenes.shifter_protocol import ChecksScenes, SceneFrame, Shifted, Shifter
 
 RANDOM = {
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "glass_blur", "motion_blur"),
@@ -129,6 +129,7 @@ def test_batches_change_nothing_and_shifters_travel_to_workers(street: torch.Ten
     shifter = pickle.loads(pickle.dumps(CorruptionShifter("snow")))
     assert isinstance(shifter, Shifter)
     for frame, result in zip(frames, shifter.shift(frames), strict=True):
+        assert isinstance(result, Shifted)
         assert torch.equal(result.image, shifted("snow", frame))
         assert result.provenance == {"corruption": "snow", "numpy_seed": frame.seed % 2**32}
 
@@ -183,12 +184,15 @@ def test_small_frames_and_other_severities_are_refused(street: torch.Tensor) -> 
             CorruptionShifter("fog").shift([a_frame(street, severity=severity)])
 
 
-def test_without_the_package_its_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_its_install_line_is_given(street: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("imagecorruptions", "imagecorruptions.corruptions"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'poc_aug\[corruptions\]'") as caught:
-        CorruptionShifter("fog")
-    assert "'imagecorruptions' is not installed" in str(caught.value)
+    shifter = CorruptionShifter("fog")  # reading a cache needs no package
+    assert isinstance(shifter, ChecksScenes)
+    for use in (lambda: shifter.check_schema(None), shifter.describe, lambda: shifter.shift([a_frame(street)])):
+        with pytest.raises(MissingDependencyError, match=r"pip install 'poc_aug\[corruptions\]'") as caught:
+            use()
+        assert "'imagecorruptions' is not installed" in str(caught.value)
 
 
 def test_what_cannot_be_reproduced_by_a_seed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,8 +202,8 @@ def test_what_cannot_be_reproduced_by_a_seed_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(corruptions, "_functions_module", lambda: older)
     for name in ("impulse_noise", "glass_blur"):
         with pytest.raises(MissingDependencyError, match=f"cannot reproduce '{name}' by a seed"):
-            CorruptionShifter(name)
-    CorruptionShifter("snow")
+            CorruptionShifter(name).describe()
+    CorruptionShifter("snow").check_schema(None)
 
 
 def test_the_fingerprint_holds_name_and_version() -> None:

@@ -75,5 +75,6 @@ def test_names_are_checked_without_the_package(monkeypatch: pytest.MonkeyPatch) 
     for module in ("imagecorruptions", "imagecorruptions.corruptions"):
         monkeypatch.setitem(sys.modules, module, None)
     check_domain("corruption:fog")
+    shifter = make_shifter("corruption:fog")
     with pytest.raises(MissingDependencyError, match="imagecorruptions"):
-        make_shifter("corruption:fog")
+        shifter.describe()
