@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from poc_aug.scenes.weather.column_runs import Floats
 
-_NEAR = 0.15
-
 
 def filled(table: Floats, *, linear: bool) -> Floats:
     """Fill NaN along each row, from the nearest columns that are known; rows without any stay NaN.
@@ -115,13 +113,14 @@ def farthest(table: Floats, radius: int) -> Floats:
     return out
 
 
-def smoothed(table: Floats, origin: float, radius: int = 2) -> Floats:
+def smoothed(table: Floats, origin: float, radius: int = 2, near: float = 0.15) -> Floats:
     """Median of 5 columns, then mean of those around each that are near its value: single wrong columns go, steps stay.
 
     Args:
         table: float32 ``[n, columns]``.
-        origin: values count as near if they are within 15% of each other's distance to it.
+        origin: nearness is in parts of a value's distance to it.
         radius: the mean is that of ``2 * radius + 1`` columns.
+        near: how far a value may be from the one in the middle.
 
     Example:
         >>> smoothed(np.array([[1, 1, 9, 1, 1, 1, 5, 5, 5]], np.float32), 0.0).round(2)
@@ -131,8 +130,8 @@ def smoothed(table: Floats, origin: float, radius: int = 2) -> Floats:
         return table
     median: Floats = np.median(_windows(table, 2), axis=0)
     around = _windows(median, radius)
-    near = np.abs(around - median) <= _NEAR * np.abs(median - origin) + 1e-6
-    return np.asarray(np.where(near, around, 0).sum(axis=0) / near.sum(axis=0).clip(1), dtype=np.float32)
+    counts = np.abs(around - median) <= near * np.abs(median - origin) + 1e-6
+    return np.asarray(np.where(counts, around, 0).sum(axis=0) / counts.sum(axis=0).clip(1), dtype=np.float32)
 
 
 def averaged(table: Floats, radius: int) -> Floats:

@@ -23,12 +23,15 @@ _UNDER_A_CAR = 0.55
 _ANOTHER = 8
 # What is hidden stands behind what hides it: this much farther away.
 _BEHIND = 0.9
+# What someone or something in the street hides may be anywhere behind it: at twice the distance.
+_FAR_BEHIND = 0.5
 # The lower edge of a tree's crown, over a car: the tree may stand nearer than the car, a hedge may not.
 _CROWN_M = 2.0
 # Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high, and at most so
-# many times as high as wide.
+# many times as high as wide; arms of lamps fill less of their box.
 _SIGN_M = 0.8
 _SIGN_ASPECT = 3.5
+_SIGN_FILLS = 0.5
 # Far from the columns in which a backdrop's foot is seen, what hides it counts for up to half; at this share of the
 # frame's width for a third. What hides it there is the farthest within this many columns of the table.
 _BEYOND = 0.1
@@ -154,24 +157,26 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
     hidden = chosen & _hides(scene, below, foot) & ~contact & (groups != groups[below])
     limits = scene.table(numbers, hidden, foot[below], least=True)
     table = filled(seen, linear=True)
-    hiders = averaged(filled(farthest(limits, _AROUND), linear=True), _AROUND)
+    near_by = hidden & scene.of(SurfaceKind.VEHICLE, SurfaceKind.VEGETATION, SurfaceKind.STRUCTURE)[below]
+    hiders = farthest(scene.table(numbers, near_by, foot[below], least=True), _AROUND)
+    hiders = averaged(filled(hiders, linear=True), _AROUND)
     after = behind(hiders, scene.camera.horizon_row)
     weight = 0.5 * (1 - np.exp(-beyond(seen) / (_BEYOND * table.shape[1])))
     table = table + np.where(np.isnan(after), 0, after - table) * weight.astype(np.float32)
     table = np.fmin(table, limits)
     plants = bool(scene.of(SurfaceKind.VEGETATION)[chosen].any())
-    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row)
+    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 4, near=0.3)
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
 
 
-def behind(foot: Floats, horizon_row: float) -> Floats:
-    """The foot of what stands a little farther away than what hides it.
+def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) -> Floats:
+    """The foot of what stands farther away than what hides it.
 
     Example:
         >>> behind(np.array([110.0], np.float32), 100.0)
         array([109.], dtype=float32)
     """
-    return np.asarray(horizon_row + (foot - horizon_row) * _BEHIND, dtype=np.float32)
+    return np.asarray(horizon_row + (foot - horizon_row) * share, dtype=np.float32)
 
 
 def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
@@ -194,7 +199,8 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
     found = chosen & np.isfinite(hider)
     if found.any():
         horizon_row = scene.camera.horizon_row
-        after = behind(hider, horizon_row)
+        in_street = scene.of(SurfaceKind.OBJECT, SurfaceKind.PERSON)[below]
+        after = behind(hider, horizon_row, np.where(in_street, np.float32(_FAR_BEHIND), np.float32(_BEHIND)))
         numbers, known = _known(groups, found & backdrop)
         numbers, hidden = np.where(chosen & known & backdrop, numbers, -1), chosen & known & backdrop
         if hidden.any():
@@ -204,19 +210,19 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
         numbers, known = _known(groups, found & ~backdrop)
         things = chosen & known & ~backdrop
         if things.any():
-            foot[things] = _behind_all(numbers, found & things, hider, backdrop[below], horizon_row)[numbers[things]]
+            foot[things] = _behind_all(numbers, found & things, hider, after, backdrop[below])[numbers[things]]
             _hanging(scene, groups, things, foot)
     return bool(unknown.any() or found.any())
 
 
-def _behind_all(groups: Ints, found: _Bools, hider: Floats, on_backdrop: _Bools, horizon_row: float) -> Floats:
+def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_backdrop: _Bools) -> Floats:
     """The foot of each group: behind all things that hide it; what only backdrops are seen under hangs before them."""
     size = int(groups.max()) + 1
     behind_things, before_backdrop = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
     hidden, hanging = found & ~on_backdrop, found & on_backdrop
-    np.minimum.at(behind_things, groups[hidden], hider[hidden])
+    np.minimum.at(behind_things, groups[hidden], after[hidden])
     np.maximum.at(before_backdrop, groups[hanging], hider[hanging])
-    return np.where(np.isinf(behind_things), before_backdrop, behind(behind_things, horizon_row))
+    return np.where(np.isinf(behind_things), before_backdrop, behind_things)
 
 
 def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> None:
@@ -235,7 +241,9 @@ def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> Non
     height, width = (bottom - top)[of], (right - left)[of]
     near = scene.camera.horizon_row + height / _SIGN_M * scene.camera.camera_height_m
     near = np.minimum(near, runs.size_hw[0] - 1).astype(np.float32)
-    foot[signs] = np.where(height <= _SIGN_ASPECT * width, np.maximum(foot[signs], near), foot[signs])
+    area = np.bincount(groups[signs], (runs.stops - runs.tops)[signs], size)[of]
+    compact = (height <= _SIGN_ASPECT * width) & (area >= _SIGN_FILLS * height * width)
+    foot[signs] = np.where(compact, np.maximum(foot[signs], near), foot[signs])
 
 
 def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:

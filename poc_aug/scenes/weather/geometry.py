@@ -27,6 +27,7 @@ EGO_M = 1.0
 _UNDER_THE_SKYLINE = 0.42
 # At a border of the frame, columns that are not labelled are the rectification's, not a thing's.
 _UNLABELLED = 0.95
+_SPECK = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class _Feet:
         coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
         transposed = coded.cpu().t().contiguous().numpy()  # NumPy's own copy takes 4 times as long
         runs = column_runs(_without_border(transposed, kind_of_code))
-        run_kinds: Ints = kind_of_code[runs.values].astype(np.int64)
+        run_kinds = _without_specks(runs, kind_of_code[runs.values].astype(np.int64))
         return cls(coded, kind_of_code, runs, run_kinds, foot_rows(runs, run_kinds, camera), camera)
 
     def rows(self) -> torch.Tensor:
@@ -253,6 +254,16 @@ def _codes(
         codes[label_id] = numbers[name]
     of_number.append(int(SurfaceKind.OBJECT))
     return codes, np.array(of_number, dtype=np.uint8)
+
+
+def _without_specks(runs: ColumnRuns, kinds: Ints) -> Ints:
+    """Kinds of the runs, specks of sky on the ground, as at the seams of polygons, being unknown instead."""
+    areas = np.bincount(runs.components, runs.stops - runs.tops, runs.count)
+    on_ground = np.zeros(runs.count, dtype=np.bool_)
+    on_ground[runs.components[:-1][is_level(runs, kinds)[1:] & ~runs.at_bottom[:-1]]] = True
+    speck = on_ground & (areas <= max(4.0, _SPECK * runs.size_hw[0] * runs.size_hw[1]))
+    sky = kinds == SurfaceKind.SKY
+    return np.where(sky & speck[runs.components], int(SurfaceKind.UNKNOWN), kinds)
 
 
 def _without_border(codes: npt.NDArray[np.uint8], kind_of_code: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
