@@ -14,8 +14,8 @@ from poc_aug.camera_model import Camera
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.noise import fbm_2d
-from poc_aug.scenes.weather.geometry import scene_geometry
-from poc_aug.scenes.weather.surface_kinds import SurfaceKind
+from poc_aug.scenes.weather.geometry import check_depth, scene_depth
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, surface_kinds
 
 VISIBILITIES_M = (600.0, 300.0, 150.0, 75.0, 40.0)
 """Meteorological visibility by severity, 1 to 5; the first three are those of Foggy Cityscapes."""
@@ -25,7 +25,8 @@ FOG_VERSION = 1
 # Banks of fog: their size, and how far their density is from the mean at most.
 _BANK_M = 35.0
 _UNEVENNESS = 0.5
-# Depth by steps of 1 / (depth + _NEAR_M), so that they are fine where fog changes; distances along the ray for the sums.
+_TOP_M = 120.0
+# Depth by steps of 1 / (depth + _NEAR_M), which are fine where fog changes; distances along rays for the sums.
 _NEAR_M = 8.0
 _LEVELS = 1024
 _RAY_M = 400.0
@@ -34,6 +35,7 @@ _COLUMN_PX = 8
 # The pattern leans over: constant along lines that go this far aside per row, so that it varies over upright surfaces.
 _LEAN = 0.4
 _BAND_ROWS = 64
+_AIRLIGHT_COLUMNS = 256
 _OPAQUE = 256
 # Less sky than this is a hole in a tree, which tells little about the light.
 _SKY_SHARE = 0.003
@@ -55,6 +57,7 @@ class Fog:
         airlight: colour of fog that nothing is seen through, 0 to 255 each.
         seed: pattern of the banks.
         unevenness: greatest deviation of the density from its mean, as a fraction; 0: the same everywhere.
+        top_m: how high over the road it reaches: in light fog the sky is seen, faintly, when looking up.
 
     Example:
         >>> fog = Fog.of_visibility(150.0, (200, 205, 205), seed=1)
@@ -66,6 +69,7 @@ class Fog:
     airlight: tuple[int, int, int]
     seed: int
     unevenness: float = _UNEVENNESS
+    top_m: float = _TOP_M
 
     @classmethod
     def of_visibility(cls, visibility_m: float, airlight: tuple[int, int, int], seed: int) -> Fog:
@@ -115,9 +119,15 @@ def fog(
         (torch.Size([3, 64, 128]), torch.uint8)
     """
     seed = int(torch.randint(2**31, (), generator=generator))
-    scene = scene_geometry(labels, schema, camera, depth_m=depth_m, kinds=kinds)
-    light = airlight(image, scene.kinds)
-    return in_fog(image, scene.depth_m, camera, Fog.of_visibility(visibility_m(severity), light, seed))
+    visibility = visibility_m(severity)
+    if depth_m is None:
+        depth_m = scene_depth(labels, schema, camera, kinds=kinds)
+    else:
+        check_surfaces(schema, kinds)
+        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
+    step = max(1, labels.shape[-1] // _AIRLIGHT_COLUMNS)
+    light = airlight(image[:, ::step, ::step], surface_kinds(labels[::step, ::step], schema, kinds))
+    return in_fog(image, depth_m, camera, Fog.of_visibility(visibility, light, seed))
 
 
 def visibility_m(severity: int) -> float:
@@ -147,7 +157,7 @@ def airlight(image: torch.Tensor, kinds: torch.Tensor) -> tuple[int, int, int]:
     of all directions.
 
     Args:
-        image: uint8 ``[3, H, W]``.
+        image: uint8 ``[3, H, W]``, at most some 300 columns.
         kinds: `SurfaceKind` of each pixel, uint8 ``[H, W]``.
 
     Example:
@@ -156,11 +166,9 @@ def airlight(image: torch.Tensor, kinds: torch.Tensor) -> tuple[int, int, int]:
         >>> kinds = torch.full((16, 16), int(SurfaceKind.GROUND), dtype=torch.uint8)
         >>> kinds[:8] = int(SurfaceKind.SKY)
         >>> airlight(image, kinds)
-        (186, 189, 191)
+        (186, 190, 194)
     """
-    step = max(1, image.shape[-1] // 256)
-    small = image[:, ::step, ::step].cpu().float()
-    of = kinds[::step, ::step].cpu()
+    small, of = image.cpu().float(), kinds.cpu()
     dark = -F.max_pool2d(-small.amin(dim=0)[None, None], 3, stride=1, padding=1)[0, 0]
     ground = (of == int(SurfaceKind.GROUND)) | (of == int(SurfaceKind.TERRAIN))
     sky = of == int(SurfaceKind.SKY)
@@ -183,7 +191,8 @@ def in_fog(image: torch.Tensor, depth_m: torch.Tensor, camera: Camera, fog: Fog)
 
     Args:
         image: uint8 ``[3, H, W]``.
-        depth_m: float ``[H, W]``, metres; infinite on the sky; what is at 0 m stays as it is.
+        depth_m: float ``[H, W]``, metres; infinite on the sky, which is seen through fog up to its top; what
+            is at 0 m stays as it is.
         camera: where rays go.
         fog: how much of it.
 
@@ -202,11 +211,14 @@ def in_fog(image: torch.Tensor, depth_m: torch.Tensor, camera: Camera, fog: Fog)
     flat = table.ravel()
     columns = np.arange(width, dtype=np.int32) // _COLUMN_PX
     rows = (shift + np.round(_LEAN * (camera.horizon_row - np.arange(height)) / _COLUMN_PX)).astype(np.int32)
+    up = (camera.horizon_row - torch.arange(height, device=image.device)).clamp(min=0)[:, None]
+    through = (fog.top_m - camera.camera_height_m) * camera.focal_px / up
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
     light = torch.tensor(fog.airlight, dtype=torch.int16, device=image.device)[:, None, None]
     for top in range(0, height, _BAND_ROWS):  # bands that fit into the processor's cache
         band = slice(top, top + _BAND_ROWS)
-        level = (depth_m[band].float() + _NEAR_M).reciprocal_().mul_(_LEVELS * _NEAR_M).add_(0.5).to(torch.int32)
+        depth = torch.minimum(depth_m[band].float(), through[band])
+        level = depth.add_(_NEAR_M).reciprocal_().mul_(_LEVELS * _NEAR_M).add_(0.5).to(torch.int32)
         index = level.mul_(table.shape[1]).cpu().numpy()
         index += rows[band, None]
         index += columns
