@@ -97,7 +97,8 @@ def beyond(table: Floats) -> Floats:
     known, numbers = ~np.isnan(table), np.arange(table.shape[1])
     first = np.where(known, numbers, table.shape[1]).min(axis=1, keepdims=True)
     last = np.where(known, numbers, -1).max(axis=1, keepdims=True)
-    return np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    columns: Floats = np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    return columns
 
 
 def farthest(table: Floats, radius: int) -> Floats:

@@ -33,6 +33,8 @@ _SIGN_ASPECT = 3.5
 # frame's width for a third. What hides it there is the farthest within this many columns of the table.
 _BEYOND = 0.1
 _AROUND = 12
+# Crowns are wider than trunks: the foot of vegetation is a mean over this many columns of the table to either side.
+_CROWN = 6
 _ROUNDS = 6
 
 
@@ -153,7 +155,10 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
     hidden = behind(hiders, scene.camera.horizon_row)
     weight = 0.5 * (1 - np.exp(-beyond(seen) / (_BEYOND * table.shape[1])))
     table = table + np.where(np.isnan(hidden), 0, hidden - table) * weight.astype(np.float32)
-    table = smoothed(np.fmin(table, limits))
+    table = np.fmin(table, limits)
+    plants = np.zeros((table.shape[0], 1), dtype=np.bool_)
+    plants[numbers[chosen & scene.of(SurfaceKind.VEGETATION)]] = True
+    table = np.where(plants, smoothed(table, mean=_CROWN), smoothed(table))
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
 
 

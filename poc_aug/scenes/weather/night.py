@@ -1,0 +1,309 @@
+"""Night: the light of a frame taken away by class, and given back by the lamps that stand in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from poc_aug.camera_model import Camera
+from poc_aug.labels.schema import LabelSchema
+from poc_aug.scenes.weather.geometry import SceneGeometry, scene_geometry
+from poc_aug.scenes.weather.light_beams import headlight_beams
+from poc_aug.scenes.weather.light_maps import (
+    LUMINANCE,
+    box_blurred,
+    encoded_light,
+    enlarged,
+    linear_light,
+    luminance,
+    masked_mean,
+    reduced,
+    sampled,
+    smooth_step,
+)
+from poc_aug.scenes.weather.light_points import (
+    HEADLIGHT,
+    RED,
+    LitPoints,
+    PointLights,
+    draw_discs, 
+    joined,
+    lamp_glow,
+    thrown_light,
+)
+from poc_aug.scenes.weather.light_sources import (
+    lamps_out_of_sight,
+    light_scene,
+    lit_windows,
+    signal_light,
+    street_lamps,
+    vehicle_lights,
+)
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One severity of night.
+
+    Attributes:
+        ambient: linear light of the scene's average without lamps, at most.
+        share: the same as a share of the frame's own average.
+        sky: light of the sky as a share of the darkest class's.
+        lamps: share of street lamps that are lit.
+        windows: share of windows that are lit.
+        vehicles: share of vehicles whose lights are on.
+        beams: strength of our own headlights.
+        saturation: what is left of colours without lamps.
+        cold: strength of the blue cast, 0 to 1.
+        shot: noise that grows with the light: its variance per linear light.
+        read: noise of the sensor itself: its standard deviation in linear light.
+        haze: extinction of the air per metre.
+    """
+
+    ambient: float
+    share: float
+    sky: float
+    lamps: float
+    windows: float
+    vehicles: float
+    beams: float
+    saturation: float
+    cold: float
+    shot: float
+    read: float
+    haze: float
+
+
+NIGHTS: dict[int, Night] = {
+    1: Night(0.052, 0.50, 0.72, 0.95, 0.20, 0.55, 0.45, 0.80, 0.75, 1.5e-5, 0.0008, 0.0006),
+    2: Night(0.030, 0.32, 0.60, 1.00, 0.28, 0.65, 0.80, 0.68, 0.70, 4e-5, 0.0011, 0.0008),
+    3: Night(0.017, 0.20, 0.52, 0.90, 0.24, 0.70, 1.00, 0.56, 0.65, 8e-5, 0.0014, 0.0010),
+    4: Night(0.0085, 0.11, 0.48, 0.50, 0.14, 0.65, 1.00, 0.45, 0.65, 1.4e-4, 0.0017, 0.0012),
+    5: Night(0.0036, 0.05, 0.45, 0.12, 0.05, 0.50, 0.90, 0.32, 0.65, 2.2e-4, 0.0020, 0.0014),
+}
+"""From dusk with the lamps just lit to a rural night with little light."""
+
+_OF_KIND = {
+    SurfaceKind.UNKNOWN: 0.85,
+    SurfaceKind.SKY: 0.5,
+    SurfaceKind.GROUND: 1.15,
+    SurfaceKind.TERRAIN: 0.75,
+    SurfaceKind.VEGETATION: 0.55,
+    SurfaceKind.STRUCTURE: 0.75,
+    SurfaceKind.POST: 0.85,
+    SurfaceKind.PERSON: 0.85,
+    SurfaceKind.VEHICLE: 0.85,
+    SurfaceKind.OBJECT: 0.85,
+    SurfaceKind.EGO: 0.7,
+}
+"""Exposure by class, beside the average's."""
+_KNEE = 2.6
+"""Daylight more than this times brighter than the average is taken down: at night nothing is lit by the sun."""
+
+
+def night(
+    image: torch.Tensor,
+    labels: torch.Tensor,
+    camera: Camera,
+    severity: int,
+    generator: torch.Generator,
+    *,
+    schema: LabelSchema,
+    depth_m: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """A frame at night.
+
+    The sky darkens most, then vegetation and facades; the road keeps some light, and our headlights fall on it. Street
+    lamps, windows, tail lights and headlights of vehicles are lit, with glow; the sensor is noisy.
+
+    Args:
+        image: uint8 ``[3, H, W]``, RGB.
+        labels: integer ``[H, W]``.
+        camera: the frame's camera.
+        severity: 1 (dusk) to 5 (a rural night with little light).
+        generator: on the CPU; what is lit, and the noise.
+        schema: names the classes of ``labels``.
+        depth_m: float32 ``[H, W]``, a known depth in metres, in place of the estimate from labels and camera.
+
+    Returns:
+        uint8 ``[3, H, W]``.
+
+    Example:
+        >>> from poc_aug.labels.schema import SCHEMAS
+        >>> image = torch.full((3, 32, 64), 120, dtype=torch.uint8)
+        >>> labels = torch.full((32, 64), 10)  # sky
+        >>> labels[12:] = 0  # road
+        >>> camera = Camera(horizon_row=12.0, camera_height_m=1.4, focal_px=64.0, centre_col=31.5)
+        >>> dark = night(image, labels, camera, 3, torch.Generator().manual_seed(0), schema=SCHEMAS["cityscapes-trainIds"])
+        >>> bool(dark[:, :12].float().mean() < dark[:, 12:].float().mean() < 120)
+        True
+    """
+    level = NIGHTS[severity]
+    height, width = labels.shape
+    step = 2 if width > 1000 else 1
+    draws = torch.rand(512, 4, generator=generator, dtype=torch.float64)
+    grain = torch.randn(height, width, generator=generator).to(image.device)
+    blotches = torch.randn(3, -(-height // 2), -(-width // 2), generator=generator).to(image.device)
+
+    geometry = scene_geometry(labels, schema, camera, depth_m=depth_m)
+    light = linear_light(image)
+    small = _SmallFrame.of(light, geometry, step)
+    lamps, shine = _lit(small, labels, schema, draws, level)
+    exposure, rays = _exposure(small, lamps, level)
+
+    # Daylight's contrast is taken down, on leaves most: what is bright between them is sky.
+    maps = enlarged(torch.cat([exposure, rays, shine]), step, (height, width))
+    value = luminance(light)
+    relative = value * maps[0]
+    knee = relative.mul_(1 / _KNEE).square_().add_(1).rsqrt_()
+    tone = knee.mul(maps[1]).add_(1).sub_(maps[1]).mul_(knee).mul_(maps[0])
+    out = torch.lerp(value, light, level.saturation)
+    out *= tone
+    out *= maps[2:5]
+    out += maps[5:8]
+
+    out += _noise(out, grain, blotches, level)
+    out.clamp_(min=0)
+    out *= (out * out).add_(1).rsqrt_()  # highlights roll off
+    return encoded_light(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _SmallFrame:
+    """The frame at ``1 / step`` of its size."""
+
+    light: torch.Tensor
+    kinds: torch.Tensor
+    depth_m: torch.Tensor
+    camera: Camera
+    step: int
+
+    @classmethod
+    def of(cls, light: torch.Tensor, geometry: SceneGeometry, step: int) -> _SmallFrame:
+        kinds, depth = sampled(geometry.kinds, step), sampled(geometry.depth_m, step)
+        return cls(reduced(light, step), kinds, depth, geometry.camera, step)
+
+    def of_kind(self, *kinds: SurfaceKind) -> torch.Tensor:
+        mask = torch.zeros_like(self.kinds, dtype=torch.bool)
+        for kind in kinds:
+            mask |= self.kinds == int(kind)
+        return mask
+
+
+def _lit(
+    small: _SmallFrame, labels: torch.Tensor, schema: LabelSchema, draws: torch.Tensor, level: Night
+) -> tuple[PointLights, torch.Tensor]:
+    """The lamps whose light falls on the scene, and float32 ``[3, h, w]``: what shines itself, and its glow."""
+    height, width = small.kinds.shape
+    coarse = max(1, round(width / 512))
+    scene = light_scene(
+        small.light,
+        small.kinds,
+        sampled(labels, small.step),
+        small.depth_m,
+        small.camera,
+        schema,
+        draws,
+        finest_step=small.step,
+        step=coarse,
+    )
+    vehicles = vehicle_lights(scene, level.vehicles)
+    windows = lit_windows(scene, level.windows, 0.16)
+    lamps = joined([street_lamps(scene, level.lamps), lamps_out_of_sight(scene, level.lamps), vehicles.lamps])
+
+    device, value = small.light.device, luminance(small.light)
+    found = torch.cat([windows.light, windows.threshold[None], vehicles.red[None], signal_light(scene)[None]])
+    maps = enlarged(found.to(device), coarse, (height, width))
+    # Panes end where the picture's own frames and bars do.
+    pane = 1 - smooth_step(value / maps[3].clamp(min=1e-4), 0.66, 0.86)
+    pane *= small.of_kind(SurfaceKind.STRUCTURE)
+    shine = maps[:3] * pane * (0.5 + 0.5 * (value / (0.4 * maps[3]).clamp(min=1e-4)).clamp_(max=2.0))
+    red = torch.tensor(RED, device=device)[:, None, None]
+    shine += red * (0.9 * maps[4])
+    shine += small.light * (2.2 * maps[5])
+    area = reduced(shine, 4)
+    draw_discs(shine, lamps, small.camera, step=small.step, hidden=small.depth_m)
+
+    glow_step = 8 if width > 256 else 2
+    glow_hw = -(-height // glow_step), -(-width // glow_step)
+    glow = lamp_glow(
+        lamps, small.camera, step=small.step * glow_step, size_hw=glow_hw, haze=level.haze, device=device
+    )
+    shine += enlarged(glow, glow_step, (height, width))
+    radius = max(1, round(0.003 * width / 4))
+    spread = 0.16 * box_blurred(area, radius, 3) + 0.08 * box_blurred(area, 5 * radius, 2)
+    shine += enlarged(spread, 4, (height, width))
+    return lamps, shine
+
+
+def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[torch.Tensor, torch.Tensor]:
+    """``[2, h, w]``, what daylight is divided by and how far it is taken down; ``[3, h, w]``, the light of the night."""
+    device, value = small.light.device, luminance(small.light)
+    sky = small.of_kind(SurfaceKind.SKY)
+    leaves = small.of_kind(SurfaceKind.VEGETATION)
+    average = max(masked_mean(value, ~sky & (small.kinds != int(SurfaceKind.EGO)), 0.1), 1e-3)
+    average_sky = max(masked_mean(value, sky, 0.5), 1e-3)
+    by_daylight = torch.where(sky, 1 / average_sky, 1 / average)
+    ambient = min(level.ambient, level.share * average)
+
+    table = torch.zeros(len(SurfaceKind), device=device)
+    for kind, share in _OF_KIND.items():
+        table[int(kind)] = share
+    relative = value * by_daylight
+    relative *= (1 + (relative / _KNEE) ** 2).rsqrt()
+    # The sky is darker than the darkest class.
+    darkest = min(
+        (
+            _OF_KIND[kind] * float(relative[mask].mean())
+            for kind in _OF_KIND
+            if kind not in (SurfaceKind.SKY, SurfaceKind.UNKNOWN, SurfaceKind.EGO)
+            and int((mask := small.kinds == int(kind)).sum()) > 0.004 * mask.numel()
+        ),
+        default=_OF_KIND[SurfaceKind.SKY],
+    )
+    table[int(SurfaceKind.SKY)] = level.sky * darkest
+    base = table[small.kinds.long()] * ambient
+    rows = torch.arange(small.kinds.shape[0], device=device, dtype=torch.float32)[:, None] * small.step
+    over_horizon = ((small.camera.horizon_row - rows) / max(small.camera.horizon_row, 1.0)).clamp(0, 1)
+    base = torch.where(sky, base * (1.25 - 0.6 * over_horizon), base)
+
+    cold = torch.tensor([0.60, 0.92, 1.55], device=device)
+    tint = 1 + level.cold * (cold / (cold * torch.tensor(LUMINANCE, device=device)).sum() - 1)
+    rays = tint[:, None, None] * base
+    level_ground = small.of_kind(SurfaceKind.GROUND, SurfaceKind.TERRAIN)
+    receives = ~sky & (small.kinds != int(SurfaceKind.EGO)) & ~_own_car(small.kinds)
+    points = _points(small, level_ground, receives)
+    rays += 0.15 * thrown_light(lamps, points, small.camera)
+    seen = torch.where(receives, small.depth_m, torch.inf)
+    beams = headlight_beams(seen, points.level, small.camera, step=small.step)
+    rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * level.beams * beams)
+    return torch.stack([by_daylight, leaves.float()]), rays
+
+
+def _points(small: _SmallFrame, level: torch.Tensor, receives: torch.Tensor) -> LitPoints:
+    depth = small.depth_m.clamp(max=1000.0)
+    per_px = depth / small.camera.focal_px
+    device, half = depth.device, (small.step - 1) / 2
+    rows = torch.arange(depth.shape[0], device=device, dtype=torch.float32)[:, None] * small.step + half
+    cols = torch.arange(depth.shape[1], device=device, dtype=torch.float32)[None] * small.step + half
+    right = (cols - small.camera.centre_col) * per_px
+    up = small.camera.camera_height_m - (rows - small.camera.horizon_row) * per_px
+    return LitPoints(right, up, depth, level.float(), receives.float())
+
+
+def _own_car(kinds: torch.Tensor) -> torch.Tensor:
+    """Unlabelled runs that reach the lower border: the camera's own bonnet, in schemas that do not name it."""
+    unknown = (kinds == int(SurfaceKind.UNKNOWN)).to(torch.uint8)
+    return unknown.flip(0).cummin(0).values.flip(0) > 0
+
+
+def _noise(light: torch.Tensor, grain: torch.Tensor, blotches: torch.Tensor, level: Night) -> torch.Tensor:
+    """Noise of the sensor: of the photons and of reading; neighbours share some of it, colours more of it."""
+    height, width = grain.shape
+    shared = grain * 0.66
+    shared[:, 1:].add_(grain[:, :-1], alpha=0.36)
+    shared[1:].add_(grain[:-1], alpha=0.36)
+    noise = enlarged(blotches, 2, (height, width)).mul_(0.85).add_(shared)
+    return noise.mul_((light * level.shot).clamp_(min=0).add_(level.read**2).sqrt_())
