@@ -25,6 +25,7 @@ from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_stre
 from poc_aug.cli.try_command import try_command
 from poc_aug.cli.verify_command import verify_command
 from poc_aug.cli.warm_cache_command import warm_cache_command
+from poc_aug.cli.warm_scenes_command import warm_scenes_command
 from poc_aug.errors import PocAugError
 
 _FAILED = 1
@@ -33,6 +34,7 @@ _DEBUG = "--debug"
 _Debug = Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")]
 _COMMANDS: dict[str, Callable[..., None]] = {
     "warm-cache": warm_cache_command,
+    "warm-scenes": warm_scenes_command,
     "try": try_command,
     "models": models_command,
     "doctor": doctor_command,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from poc_aug.errors import SettingError
 from poc_aug.scenes.corruptions import CORRUPTIONS, CorruptionShifter, check_corruption
 from poc_aug.scenes.shifter_protocol import Shifter
+from poc_aug.types import MAX_SEVERITY
 
 WEATHER_DOMAINS = ("fog", "night", "rain", "snow", "low-sun")
 """The domains of `poc_aug.scenes.weather`, which need no weights."""
 
 _CORRUPTION = "corruption:"
+_RANGE = re.compile(r"([0-9])(?:\s*-\s*([0-9]))?")
 
 
 def known_domains() -> tuple[str, ...]:
@@ -82,3 +86,33 @@ def _hint(name: str) -> str:
         by_name.setdefault(own.replace("_", "-"), _CORRUPTION + own)
     close = list(dict.fromkeys(by_name[own] for own in get_close_matches(plain, by_name, n=3, cutoff=0.65)))
     return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def parse_severities(text: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Severities as they are typed: ``3``, ``1,3,5``, ``1-5``; or as numbers.
+
+    Raises:
+        SettingError: they cannot be read, are not 1 to 5, or one is named twice.
+
+    Example:
+        >>> parse_severities("1-3,5"), parse_severities(4)
+        ((1, 2, 3, 5), (4,))
+    """
+    levels: list[int] = []
+    for part in str(text).strip("[]() ").split(","):
+        found = _RANGE.fullmatch(part.strip())
+        if found is None:
+            raise _no_severities(text)
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 1 <= first <= last <= MAX_SEVERITY:
+            raise _no_severities(text)
+        levels += range(first, last + 1)
+    if len(set(levels)) < len(levels):
+        raise _no_severities(text)
+    return tuple(levels)
+
+
+def _no_severities(text: object) -> SettingError:
+    return SettingError(
+        f"severity = {text!r}", expected=f"1 to {MAX_SEVERITY}, each once: 3, or 1,3,5, or 1-{MAX_SEVERITY}"
+    )
