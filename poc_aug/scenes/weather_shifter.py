@@ -49,7 +49,7 @@ class WeatherShifter:
 
     Args:
         domain: "fog", "night", "rain", "snow" or "low-sun".
-        kinds: kinds of class names that are not known, or other ones than in `KIND_OF_CLASS`: a `SurfaceKind` or its name.
+        kinds: kinds of class names that are not known, or others than in `KIND_OF_CLASS`: a `SurfaceKind` or its name.
 
     Raises:
         SettingError: an unknown domain or kind.
