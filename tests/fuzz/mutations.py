@@ -106,7 +106,7 @@ def _insertions(form: int) -> tuple[Insertion, ...]:
 
 @cache
 def templates() -> tuple[Template, ...]:
-    """Records of every form: all codecs; with and without matte, shade, label digest; frames; rejections only; empty."""
+    """Records of every form: all codecs; with and without matte, shade and digests; frames; rejections only; empty."""
     sample = frame()
     digest, label_digest = digest_of_sample(sample), label_digest_of_sample(sample, SCHEMA)
     rejections = (Rejection("no room", "gnu", 0, "no valid area"), Rejection("too small", "gnu", 2, "3 px"))
