@@ -86,7 +86,8 @@ def wet_ground(
     full = slice(int(rows_of_ground[0]), height)
     region, paved = light[:, full], ground[full]
     share, wet, *reflected_rows = (
-        _enlarged(plane, (height, width))[full] for plane in (share, 1 - wetness.darkness * (0.8 + 0.2 * puddle), *reflected)
+        _enlarged(plane, (height, width))[full]
+        for plane in (share, 1 - wetness.darkness * (0.8 + 0.2 * puddle), *reflected)
     )
     share = torch.where(paved, share, 0)
     kept = torch.where(paved, wet * (1 - share), torch.where(level[full], 1 - 0.4 * wetness.darkness, 1.0))
@@ -95,9 +96,7 @@ def wet_ground(
     return light
 
 
-def ground_mirror(
-    light: torch.Tensor, geometry: SceneGeometry, level: torch.Tensor, sky: torch.Tensor
-) -> GroundMirror:
+def ground_mirror(light: torch.Tensor, geometry: SceneGeometry, level: torch.Tensor, sky: torch.Tensor) -> GroundMirror:
     """Mirror what stands on the ground about the row of its foot: row ``r`` below foot row ``f`` shows ``2 f - r``.
 
     Where several things are mirrored to one pixel, the nearest is seen, whose foot is lowest.
@@ -134,9 +133,7 @@ def ground_mirror(
     return GroundMirror(shown, (rows - axis_at).clamp(min=0) * found, hidden)
 
 
-def _axes(
-    foot: torch.Tensor, stands: torch.Tensor, geometry: SceneGeometry, rows: torch.Tensor
-) -> torch.Tensor:
+def _axes(foot: torch.Tensor, stands: torch.Tensor, geometry: SceneGeometry, rows: torch.Tensor) -> torch.Tensor:
     """The row about which each pixel of what stands is mirrored: its foot, or its lower edge in its column."""
     height = len(rows)
     ends = torch.where(stands, height, rows)
