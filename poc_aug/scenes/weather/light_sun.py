@@ -13,9 +13,9 @@ from poc_aug.scenes.weather.light_maps import box_blurred
 _LOWEST, _HIGHEST = math.tan(math.radians(1.2)), math.tan(math.radians(14.0))
 _HALF_WIDTH = math.tan(math.radians(24.0))
 _AUREOLE_RAD = math.radians(1.5)
-_MARCH = 40
-_FADES_M = 30.0
-_EDGE_M = 0.45
+_MARCH = 64
+_FADES_M = 80.0
+_EDGE_M = 0.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,39 +103,42 @@ def sun_shadows(
     Args:
         depth_m: float32 ``[h, w]`` at ``1 / step`` of the frame's size; infinite on the sky.
         thickness_m: how thick what stands there is; 0 where nothing stands.
-        ground: float32, 1 where shadows fall.
+        ground: bool ``[h, w]``, where shadows fall.
         sun: where the sun stands.
         camera: the frame's camera.
         step: pixels of the frame per pixel of the maps.
     """
     height, width = depth_m.shape
-    device, depth_m = depth_m.device, depth_m.clamp(max=2000.0)
-    rows = torch.arange(height, device=device, dtype=torch.float32)[:, None]
-    cols = torch.arange(width, device=device, dtype=torch.float32)[None]
+    depth_m = depth_m.clamp(max=2000.0)
     sun_row, sun_col = (sun.row + 0.5) / step - 0.5, (sun.col + 0.5) / step - 0.5
-    shadow = torch.zeros_like(depth_m)
     flat_depth, flat_thickness = depth_m.flatten(), thickness_m.flatten()
-    before = depth_m
+    points = ground.flatten().nonzero()[:, 0]
+    depth = flat_depth[points]
+    down = torch.div(points, width, rounding_mode="floor") - sun_row
+    across = points % width - sun_col
+    shadow, before = torch.zeros_like(depth), depth
     for i in range(_MARCH):
         # Denser near the point itself: its own foot decides most.
         left = 1 - ((i + 0.5) / _MARCH) ** 1.3
         # What the upper border cuts goes on above it.
-        row = (sun_row + (rows - sun_row) * left).round_().clamp_(0, height - 1)
-        col = (sun_col + (cols - sun_col) * left).round_().expand(height, width)
-        inside = (col >= 0) & (col < width)
-        index = (row * width + col.clamp(0, width - 1)).long().flatten()
-        stands, thick = flat_depth[index].view(height, width), flat_thickness[index].view(height, width)
-        way = depth_m / left
+        row = (down * left).add_(sun_row + 0.5).clamp_(0, height - 1).long()
+        col = (across * left).add_(sun_col + 0.5).floor_().long()
+        index = col.clamp(0, width - 1).add_(row, alpha=width)
+        stands, thick = flat_depth[index], flat_thickness[index]
+        way = depth / left
         # Things are at least as thick as a step is long, or thin ones would be stepped over.
-        hit = inside & (thick > 0) & (way > stands) & (way < stands + torch.maximum(thick, way - before))
-        # The farther away what casts it, the wider its edge and the weaker the shadow.
-        shadow = torch.maximum(shadow, hit * torch.exp((depth_m - stands).clamp(max=0) / _FADES_M))
+        hit = (way > stands) & (way < stands + torch.maximum(thick, way - before)) & (thick > 0)
+        hit &= (col >= 0) & (col < width)
+        # The farther away what casts it, the weaker the shadow: the sun is wide, and its haze fills it.
+        shadow = torch.maximum(shadow, hit * torch.exp((depth - stands).clamp_(max=0) / _FADES_M))
         before = way
-    return _with_soft_edges(shadow, ground, depth_m, camera.focal_px / step)
+    full = torch.zeros_like(flat_depth)
+    full[points] = shadow
+    return _with_soft_edges(full.view(height, width), ground.float(), depth_m, camera.focal_px / step)
 
 
 def _with_soft_edges(shadow: torch.Tensor, ground: torch.Tensor, depth_m: torch.Tensor, focal: float) -> torch.Tensor:
-    """Edges half a metre wide on the ground; what is no ground does not count."""
+    """Edges as wide as a low sun's on rough ground; what is no ground does not count."""
     radius = _EDGE_M * focal / depth_m.clamp(min=2.0)
     maps = torch.stack([shadow * ground, ground])
     out = shadow * ground

@@ -164,9 +164,17 @@ def _sunlight(
     rows = torch.arange(height, device=device, dtype=torch.float32)[:, None] * step
     far = camera.focal_px * camera.camera_height_m / (rows - camera.horizon_row).clamp(min=1.0)
     depth = torch.where(level_ground & (kinds == int(SurfaceKind.EGO)), far, depth)
-    shadow = sun_shadows(
-        sampled(depth, coarse), thick[sampled(kinds, coarse).long()], sampled(ground, coarse), sun, camera, step=few
-    )
+    thickness = thick[kinds.long()]
+    # Thin posts must not fall between the samples.
+    nearest = -torch.nn.functional.max_pool2d(
+        -torch.where(thickness > 0, depth, torch.inf)[None], coarse, coarse, ceil_mode=True
+    )[0]
+    thickest = torch.nn.functional.max_pool2d(thickness[None], coarse, coarse, ceil_mode=True)[0]
+    nearest = torch.where(thickest > 0, nearest, sampled(depth, coarse))
+    few_ground = sampled(level_ground, coarse)
+    nearest = torch.where(few_ground, sampled(depth, coarse), nearest)
+    thickest = torch.where(few_ground, 0, thickest)
+    shadow = sun_shadows(nearest, thickest, few_ground, sun, camera, step=few)
     soft = enlarged(shadow[None], coarse, (height, width))[0]
     lit = ground * (1 - soft)
     # Surfaces that the sun grazes from the side are lit a little.
