@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from poc_aug.cli.command_options import CliOption, CommandOptions
+from poc_aug.cli.filling_fields import DatasetConfig
 from poc_aug.cli.generation_options import LENIENT
 from poc_aug.cli.run_report import REPORT
 from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS, SCHEMA
-from poc_aug.cli.warm_cache_options import DatasetConfig
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.finetuning.finetune_settings import BASE_MODEL, Condition, FinetuneSettings, Precision
