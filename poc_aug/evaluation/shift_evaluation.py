@@ -24,6 +24,7 @@ from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.scenes.shifter_protocol import DepthEstimator, SceneFrame, Shifted, Shifter
 from poc_aug.types import Json, Rejection
 
+
 def evaluate_shifts(
     model: nn.Module,
     dataset: Dataset[Any],
