@@ -152,7 +152,13 @@ class FinetuneScenesOptions(CommandOptions):
         float, CliOption(help="Guidance scale of its pictures.", takes="a number over 0", panel=_TRAINING)
     ] = 8.0
     tensorboard: Annotated[
-        bool, CliOption(help="Write losses and pictures for TensorBoard.", takes="true or false", panel=_TRAINING)
+        bool,
+        CliOption(
+            help="Write losses and pictures for TensorBoard.",
+            takes="true or false",
+            names=("--tensorboard/--no-tensorboard",),
+            panel=_TRAINING,
+        ),
     ] = True
     data_name: Annotated[str, CliOption(help="Name of the dataset.", takes="a text", panel=_CARD)] = ""
     data_licence: Annotated[str, CliOption(help="Licence of the dataset.", takes="a text", panel=_CARD)] = ""
