@@ -27,7 +27,7 @@ from poc_aug.scenes.weather.light_points import (
     RED,
     LitPoints,
     PointLights,
-    draw_discs, 
+    draw_discs,
     joined,
     lamp_glow,
     thrown_light,
@@ -228,9 +228,7 @@ def _lit(
 
     glow_step = 8 if width > 256 else 2
     glow_hw = -(-height // glow_step), -(-width // glow_step)
-    glow = lamp_glow(
-        lamps, small.camera, step=small.step * glow_step, size_hw=glow_hw, haze=level.haze, device=device
-    )
+    glow = lamp_glow(lamps, small.camera, step=small.step * glow_step, size_hw=glow_hw, haze=level.haze, device=device)
     shine += enlarged(glow, glow_step, (height, width))
     radius = max(1, round(0.003 * width / 4))
     spread = 0.16 * box_blurred(area, radius, 3) + 0.08 * box_blurred(area, 5 * radius, 2)
