@@ -68,66 +68,58 @@ def sampled(values: torch.Tensor, step: int) -> torch.Tensor:
 
 
 def enlarged(maps: torch.Tensor, step: int, size_hw: tuple[int, int]) -> torch.Tensor:
-    """Maps from `reduced`, back at the frame's size, smoothly; 10x faster than ``interpolate`` on the CPU.
-
-    Args:
-        maps: float32 ``[n, h, w]``.
-        step: a power of two.
-        size_hw: the frame's size.
+    """Maps from `reduced`, back at the frame's size, bilinear; 10x faster than ``interpolate`` on the CPU.
 
     Example:
-        >>> enlarged(torch.tensor([[[0.0, 4.0]]]), 2, (1, 4))
-        tensor([[[0., 1., 3., 4.]]])
+        >>> enlarged(torch.tensor([[[0.0, 4.0]]]), 4, (1, 8))
+        tensor([[[0.0000, 0.0000, 0.5000, 1.5000, 2.5000, 3.5000, 4.0000, 4.0000]]])
     """
-    height, width = size_hw
-    while step > 1:
-        step //= 2
-        rows, cols = -(-height // step), -(-width // step)
-        maps = _doubled_rows(_doubled_columns(maps)[..., :cols])[..., :rows, :]
-    return maps
+    if step == 1:
+        return maps
+    wide = _enlarged_along(maps.transpose(-1, -2), step, size_hw[1]).transpose(-1, -2)
+    return _enlarged_along(wide.contiguous(), step, size_hw[0])
 
 
-def _doubled_columns(maps: torch.Tensor) -> torch.Tensor:
-    before = torch.cat([maps[..., :1], maps[..., :-1]], dim=-1)
-    after = torch.cat([maps[..., 1:], maps[..., -1:]], dim=-1)
-    # Complex numbers are pairs of neighbours in memory: the fastest way to interleave.
-    pairs = torch.complex(before.lerp_(maps, 0.75), after.lerp_(maps, 0.75))
-    return torch.view_as_real(pairs).flatten(-2)
-
-
-def _doubled_rows(maps: torch.Tensor) -> torch.Tensor:
-    count, width = maps.shape[-2:]
-    out = maps.new_empty((*maps.shape[:-2], count, 2, width))
-    first, second = out[..., 0, :], out[..., 1, :]
-    torch.lerp(maps[..., :-1, :], maps[..., 1:, :], 0.75, out=first[..., 1:, :])
-    torch.lerp(maps[..., :-1, :], maps[..., 1:, :], 0.25, out=second[..., :-1, :])
-    first[..., 0, :] = maps[..., 0, :]
-    second[..., -1, :] = maps[..., -1, :]
-    return out.flatten(-3, -2)
+def _enlarged_along(maps: torch.Tensor, step: int, length: int) -> torch.Tensor:
+    """Along the second last dimension."""
+    count = maps.shape[-2]
+    padded = torch.cat([maps[..., :1, :], maps, maps[..., -1:, :]], dim=-2)
+    out = maps.new_empty((*maps.shape[:-2], count, step, maps.shape[-1]))
+    for phase in range(step):
+        at = (phase + 0.5) / step - 0.5  # in blocks, from the middle of the block
+        first = 0 if at < 0 else 1
+        weight = at + 1 - first
+        torch.lerp(
+            padded[..., first : first + count, :],
+            padded[..., first + 1 : first + 1 + count, :],
+            weight,
+            out=out[..., phase, :],
+        )
+    return out.flatten(-3, -2)[..., :length, :]
 
 
 def box_blurred(maps: torch.Tensor, radius: int, times: int = 2) -> torch.Tensor:
     """Float maps ``[n, h, w]`` averaged over squares of ``2 * radius + 1`` pixels, ``times`` times in turn.
 
-    What lies beyond the border does not count. Wide squares are averaged at a fraction of the size.
+    What lies beyond the border does not count. The time taken does not depend on the radius.
 
     Example:
         >>> box_blurred(torch.tensor([[[0.0, 3.0, 0.0, 0.0]]]), 1, times=1)
         tensor([[[1.5000, 1.0000, 1.0000, 0.0000]]])
     """
-    step = 1
-    while radius >= 4 * step:
-        step *= 2
-    size = maps.shape[-2], maps.shape[-1]
-    small, reach = reduced(maps, step), max(1, round(radius / step))
     for _ in range(times):
-        for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
-            small = _mean_along(small, kernel, padding)
-    return enlarged(small, step, size)
+        for dim in (-1, -2):
+            maps = _box_along(maps, radius, dim)
+    return maps
 
 
-def _mean_along(maps: torch.Tensor, kernel: tuple[int, int], padding: tuple[int, int]) -> torch.Tensor:
-    return F.avg_pool2d(maps[None], kernel, 1, padding, count_include_pad=False)[0]
+def _box_along(maps: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
+    length = maps.shape[dim]
+    sums = F.pad(maps.transpose(dim, -1).double().cumsum(-1), (1, 0))
+    index = torch.arange(length, device=maps.device)
+    low, high = (index - radius).clamp(min=0), (index + radius + 1).clamp(max=length)
+    mean = (sums[..., high] - sums[..., low]) / (high - low)
+    return mean.to(maps.dtype).transpose(dim, -1)
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor, otherwise: float) -> float:
@@ -144,20 +136,3 @@ def smooth_step(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """
     t = ((values - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
-
-
-def grey_balance(light: torch.Tensor, grey: torch.Tensor) -> torch.Tensor:
-    """Factors ``[3]`` of red, green and blue without the cast of a surface that is grey; luminance stays.
-
-    Args:
-        light: linear light ``[3, h, w]``.
-        grey: bool ``[h, w]``: the road; without any, the factors are 1.
-
-    Example:
-        >>> grey_balance(torch.tensor([0.2, 0.3, 0.3])[:, None, None], torch.tensor([[True]]))
-        tensor([1.3937, 0.9291, 0.9291])
-    """
-    if not bool(grey.any()):
-        return torch.ones(3, device=light.device)
-    cast = light[:, grey].mean(dim=1).clamp(min=1e-3)
-    return ((cast * torch.tensor(LUMINANCE, device=light.device)).sum() / cast).clamp(0.7, 1.4)
