@@ -64,7 +64,7 @@ def _check_backend(job: WarmScenesOptions) -> None:
     if not job.shift:
         raise SettingError(
             f"--backend {job.backend} without a domain that it paints",
-            expected="--shift with the domain's name, such as 'heavy fog'",
+            expected="--shift with the domain's name, such as heavy-rain",
             hint="add --shift, or leave --backend out",
         )
     if job.backend == "edit":

@@ -46,7 +46,7 @@ class WarmScenesOptions(CommandOptions):
         list[str],
         BeforeValidator(_listed),
         CliOption(
-            help="A domain: fog, night, rain, snow, low-sun, corruption:NAME, or any text for a model that paints. "
+            help="A domain: fog, night, rain, snow, low-sun, corruption:NAME, or any name for a model that paints. "
             "Repeatable.",
             takes="names of domains: fog, or [fog, night]",
         ),
@@ -70,7 +70,7 @@ class WarmScenesOptions(CommandOptions):
     # Pydantic's base class has a ``schema`` of its own.
     label_schema: Annotated[str | None, Field(alias="schema"), SCHEMA] = None
     camera: Annotated[
-        str | dict[str, Any] | None,
+        object,  # a name, or a mapping in YAML; checked with the recipe
         CliOption(
             help="cityscapes, kitti, generic; or file: the calibration files. Depth comes from labels and camera.",
             takes="a camera's name, or its fields: {horizon: 0.4}",

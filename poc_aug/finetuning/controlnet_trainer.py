@@ -74,9 +74,7 @@ class ControlNetTrainer:
 
         self.models, self.settings, self._accelerator = models, settings, accelerator
         self._parameters = list(models.trained.values())
-        optimizer = torch.optim.AdamW(
-            self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = torch.optim.AdamW(self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self._controlnet, self._optimizer = accelerator.prepare(models.controlnet, optimizer)
         self._average: Any = EMAModel(self._parameters, decay=settings.ema_decay) if settings.ema_decay else None
         self.loss = DenoisingLoss(models, encode, self._controlnet, accelerator.autocast)

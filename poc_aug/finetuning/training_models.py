@@ -96,6 +96,7 @@ def check_device_and_models(settings: FinetuneSettings) -> tuple[torch.device, P
     return device, precision
 
 
+@torch.random.fork_rng(devices=[])  # layers are filled with random values before weights are loaded into them
 def load_training_models(
     settings: FinetuneSettings, channels: int, device: torch.device, precision: Precision
 ) -> TrainingModels:
@@ -112,9 +113,7 @@ def load_training_models(
         SettingError: the crops' size does not fit the base model.
     """
     dtype = str(_DTYPES[precision]).removeprefix("torch.")
-    pipe = load_text_to_image(
-        settings.base, LoadSettings(device=str(device), dtype=dtype, safety_checker=False)
-    ).pipe
+    pipe = load_text_to_image(settings.base, LoadSettings(device=str(device), dtype=dtype, safety_checker=False)).pipe
     for part in (pipe.vae, pipe.text_encoder, pipe.unet):
         part.requires_grad_(False).eval()
     controlnet: Any
@@ -173,7 +172,7 @@ def _given_controlnet(pipe: Any, model: str, channels: int) -> Any:
         raise ModelError(
             f"the ControlNet {model!r} takes conditions of {own} channels, these have {channels}",
             expected="the condition that it was trained with",
-            hint="name it: condition=\"ade20k\" has 3 channels, \"one-channel\" 1, \"one-hot\" one per class",
+            hint='name it: condition="ade20k" has 3 channels, "one-channel" 1, "one-hot" one per class',
             command="name it: --condition ade20k has 3 channels, one-channel 1, one-hot one per class",
         )
     try:
@@ -225,6 +224,7 @@ def _add_lora(controlnet: Any, rank: int, seed: int) -> Any:
     return config
 
 
+@torch.random.fork_rng(devices=[])
 def save_controlnet(models: TrainingModels, folder: Path) -> None:
     """Save the ControlNet as diffusers does, LoRA matrices merged into its weights.
 

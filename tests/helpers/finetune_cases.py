@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from poc_aug.finetuning.finetune_controlnet import FinetuneReport
 from poc_aug.finetuning.finetune_settings import FinetuneSettings
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from tests.helpers.tiny_diffusion import build_sd_text_to_image
@@ -36,6 +36,7 @@ class Streets(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         labels[20:] = 0
         labels[15:30, 5 * index : 5 * index + 12] = 13
         image = (labels.float() * 19)[None].repeat(3, 1, 1).to(torch.uint8)
+        image[:, 0, 0] = index
         return image, labels
 
 
@@ -67,5 +68,13 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_sd_text_to_image(tmp_path_factory.mktemp("bases") / "sd")
 
 
-Captions = Callable[[int], dict[str, str]]
 CAPTIONS = {f"street/{number}.png": f"a street {number}" for number in range(6)}
+
+
+def weights_of(report: FinetuneReport) -> torch.Tensor:
+    """All weights of a finished ControlNet in one vector."""
+    from safetensors.torch import load_file
+
+    assert report.model is not None
+    weights = load_file(report.model / "diffusion_pytorch_model.safetensors")
+    return torch.cat([weights[name].flatten() for name in sorted(weights)])

@@ -46,7 +46,7 @@ def headlight_beams(depth_m: torch.Tensor, level: torch.Tensor, camera: Camera, 
     for side in (-_HALF_TRACK_M, _HALF_TRACK_M):
         aside = (ahead - near * side - 0.03).square_()  # a little to the kerb
         across += torch.exp(aside * (-1 / (2 * 0.11**2))) * 0.36
-        across += torch.exp(aside * (-1 / (2 * 0.34**2))) * 0.20
+        across += torch.exp(aside * (-1 / (2 * 0.25**2))) * 0.20
     strength *= across
     near *= _REFERENCE_M
     falling = near * near.sqrt()

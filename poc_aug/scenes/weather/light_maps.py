@@ -89,8 +89,12 @@ def _enlarged_along(maps: torch.Tensor, step: int, length: int) -> torch.Tensor:
         at = (phase + 0.5) / step - 0.5  # in blocks, from the middle of the block
         first = 0 if at < 0 else 1
         weight = at + 1 - first
-        torch.lerp(padded[..., first : first + count, :], padded[..., first + 1 : first + 1 + count, :], weight,
-                   out=out[..., phase, :])
+        torch.lerp(
+            padded[..., first : first + count, :],
+            padded[..., first + 1 : first + 1 + count, :],
+            weight,
+            out=out[..., phase, :],
+        )
     return out.flatten(-3, -2)[..., :length, :]
 
 

@@ -1,4 +1,4 @@
-"""Lamps in the scene: where they are, the light that they throw on what is around them, and how they look themselves."""
+"""Lamps in the scene: where they are, the light that they throw on what is around them, and how they look."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ class LitPoints:
     """Where the pixels of a map are in the world: float32 ``[h, w]``.
 
     Attributes:
+        rows: ``[h, 1]``, the frame's rows.
         right_m: metres to the right of the camera.
         up_m: metres over the ground.
         depth_m: metres along the optical axis; finite.
@@ -89,6 +90,7 @@ class LitPoints:
         receives: 1 where light falls, 0 on the sky.
     """
 
+    rows: torch.Tensor
     right_m: torch.Tensor
     up_m: torch.Tensor
     depth_m: torch.Tensor
@@ -113,7 +115,7 @@ def thrown_light(lamps: PointLights, points: LitPoints, camera: Camera, *, most:
         away = (points.depth_m - depth).square_()
         away += (points.right_m - right).square_()
         away += (points.up_m - up).square_()
-        away += 1.0
+        away += 6.0
         # Uprights face the lamp at any angle; the ground sees it at its elevation.
         ground = (max(up, 0.3) * away.rsqrt()).sub_(0.5).mul_(points.level).add_(0.5)
         falling = ground.div_(away).mul_(points.receives)
@@ -186,7 +188,7 @@ def lamp_glow(
     focal = camera.focal_px
     total = torch.zeros(len(lamps), height, width, device=device)
     # Widths in radians; shares of the flux.
-    parts = ((0.0035, 0.10 + 0 * depth_haze), (0.014, 0.05 + 0.25 * depth_haze), (0.06, 0.025 + 0.3 * depth_haze))
+    parts = ((0.0035, 0.12 + 0 * depth_haze), (0.014, 0.09 + 0.3 * depth_haze), (0.05, 0.05 + 0.4 * depth_haze))
     for width_rad, share in parts:
         squared = np.maximum((focal * width_rad) ** 2, radius_px**2)
         strength = flux * share / (2 * math.pi * squared)

@@ -1,7 +1,7 @@
 """Where the lamps of a scene are: street lamps on posts, tail lights and headlights, signals, windows.
 
-All by labels, camera and the picture itself. They are found at a fraction of the frame's size, on the CPU: decisions are
-then equal for every device.
+All by labels, camera and the picture itself. They are found at a fraction of the frame's size, on the CPU: what is
+decided is then equal for every device.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
         depth / scene.camera.focal_px
     )
     draws = scene.drawn(len(regions), 1)
-    tall = (height_m > 2.2) & (top_m > 3.4) & (top_m < 14) & (regions.top > 1) & (depth < _FARTHEST_LAMP_M)
+    tall = (height_m > 2.2) & (top_m > 3.2) & (top_m < 14) & (depth < _FARTHEST_LAMP_M)
     tall &= (regions.height > 2.5 * regions.width) | (top_m > 5)
+    cut = regions.top <= 2
     chosen = np.flatnonzero(tall & (draws[:, 0] < lit))
     # The arm: of the topmost rows, the end that is farther from the shaft.
     rows, cols = np.nonzero(regions.numbers >= 0)
@@ -93,15 +94,17 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
     order = np.lexsort((reach, number))
     last = np.searchsorted(number[order], np.arange(len(regions)), side="right") - 1
     end = order[last]
-    # Lamps hang just under the end of their arm; without an arm they stand on the top.
+    # Of poles that the picture cuts, the lamp is above it.
+    over = scene.camera.horizon_row - scene.camera.focal_px * (8.0 - scene.camera.camera_height_m) / depth
+    row = np.where(cut, np.minimum(over, scene.in_frame(regions.top) - 12), scene.in_frame(rows[end] + 0.5))
     colour = np.where(draws[chosen, 1:2] < 0.7, np.asarray([WARM]), np.asarray([NEUTRAL]))
     return point_lights(
-        scene.in_frame(rows[end[chosen]] + 0.5),
-        scene.in_frame(cols[end[chosen]]),
+        row[chosen],
+        scene.in_frame(cols[end])[chosen],
         depth[chosen],
         radius_m=0.13,
         radiance=9.0,
-        power=4.0,
+        power=18.0,
         colour=colour,
     )
 
@@ -118,7 +121,7 @@ def lamps_out_of_sight(scene: LightScene, lit: float) -> PointLights:
     col = scene.camera.centre_col + scene.camera.focal_px * side / depth
     on = draws[:, 3] < lit
     colour = np.repeat(np.asarray([WARM]), 2, axis=0)
-    return point_lights(row, col, depth, radius_m=0.13, radiance=0.0, power=5.0, colour=colour).where(on)
+    return point_lights(row, col, depth, radius_m=0.13, radiance=0.0, power=18.0, colour=colour).where(on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +255,45 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     width_m, height_m = regions.width / metre, regions.height / metre
     filled = regions.area / (regions.width * regions.height)
     draws = scene.drawn(len(regions), 5)
-    fits = (width_m > 0.25) & (width_m < 4.5) & (height_m > 0.45) & (height_m < 3.4) & (filled > 0.5)
-    fits &= (regions.area >= 4) & (regions.height > 0.35 * regions.width)
+    fits = (width_m > 0.3) & (width_m < 3.2) & (height_m > 0.5) & (height_m < 3.0) & (filled > 0.52)
+    fits &= (regions.area >= 6) & (regions.height > 0.4 * regions.width) & (regions.height < 4 * regions.width)
     on = fits & (draws[:, 0] < lit)
     palette = np.asarray([WARM, NEUTRAL, NEUTRAL, COLD])
     colour = palette[(draws[:, 1] * 4).astype(np.int64)]
     strength = np.where(on, brightness * np.exp(1.6 * (draws[:, 2] - 0.6)), 0.0)
+    light = torch.zeros_like(scene.light)
+    slant = _slant(regions)
+    for i in np.flatnonzero(on):
+        _paint_window(light, regions, int(i), float(slant[i]), strength[i] * colour[i], float(draws[i, 3]))
+    return LitWindows(light, around)
+
+
+def _slant(regions: LightRegions) -> Floats:
+    """Rows per column by which regions rise or fall: facades seen at an angle have slanting sills."""
+    rows, cols = np.nonzero(regions.numbers >= 0)
+    number = regions.numbers[rows, cols]
+    count = len(regions)
+    mean_row, mean_col = (np.bincount(number, v, count) / regions.area for v in (rows, cols))
+    down, across = rows - mean_row[number], cols - mean_col[number]
+    both, alone = np.bincount(number, down * across, count), np.bincount(number, across * across, count)
+    slant: Floats = np.where(regions.width >= 4, both / np.maximum(alone, 1.0), 0.0).clip(-0.6, 0.6)
+    return slant
+
+
+def _paint_window(
+    light: torch.Tensor, regions: LightRegions, i: int, slant: float, colour: Floats, lean: float
+) -> None:
+    """Add the light of a window, a parallelogram around its region, to ``light``."""
+    top, bottom, left, right = (int(a[i]) for a in (regions.top, regions.bottom, regions.left, regions.right))
+    rows = torch.arange(top, bottom + 1, dtype=torch.float32)[:, None] - (top + bottom) / 2
+    cols = torch.arange(left, right + 1, dtype=torch.float32)[None] - (left + right) / 2
+    half_width = (right - left + 1) / 2
+    half_height = max((bottom - top + 1) / 2 - abs(slant) * (half_width - 0.5), 0.5)
+    down, across = (rows - slant * cols) / half_height, cols / half_width
+    inside = ((1 - down.abs()) * half_height + 0.5).clamp(0, 1)
     # The lamp hangs from the ceiling: the upper part is brighter, and one side more than the other.
-    rows = torch.arange(scene.kinds.shape[0], dtype=torch.float32)[:, None]
-    middle_row = torch.from_numpy(regions.spread((regions.top + regions.bottom) / 2, 0.0)).float()
-    middle_col = torch.from_numpy(regions.spread((regions.left + regions.right) / 2, 0.0)).float()
-    down = (rows - middle_row) / torch.from_numpy(regions.spread(regions.height, 1.0)).float()
-    across = (cols - middle_col) / torch.from_numpy(regions.spread(regions.width, 1.0)).float()
-    lean = torch.from_numpy(regions.spread(draws[:, 3] * 1.2 - 0.6, 0.0)).float()
-    shade = (1 - 0.7 * down + lean * across).clamp(min=0.15)
-    light = torch.stack([torch.from_numpy(regions.spread(strength * colour[:, c], 0.0)).float() for c in range(3)])
-    return LitWindows(light * shade, around)
+    shade = (1 - 0.3 * down + (lean - 0.5) * 0.6 * across).clamp(min=0.15) * inside
+    light[:, top : bottom + 1, left : right + 1] += torch.tensor(colour, dtype=torch.float32)[:, None, None] * shade
 
 
 def light_scene(

@@ -15,6 +15,7 @@ from poc_aug.scenes.weather.light_maps import (
     box_blurred,
     encoded_light,
     enlarged,
+    grey_balance,
     linear_light,
     luminance,
     masked_mean,
@@ -27,7 +28,7 @@ from poc_aug.scenes.weather.light_points import (
     RED,
     LitPoints,
     PointLights,
-    draw_discs, 
+    draw_discs,
     joined,
     lamp_glow,
     thrown_light,
@@ -40,6 +41,8 @@ from poc_aug.scenes.weather.light_sources import (
     street_lamps,
     vehicle_lights,
 )
+from poc_aug.scenes.weather.light_surfaces import own_car, soft_sky
+from poc_aug.scenes.weather.overcast import strength_of
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 
@@ -60,6 +63,7 @@ class Night:
         shot: noise that grows with the light: its variance per linear light.
         read: noise of the sensor itself: its standard deviation in linear light.
         haze: extinction of the air per metre.
+        low: how far roofs and crowns are darker than the street, 0 to 1.
     """
 
     ambient: float
@@ -74,15 +78,16 @@ class Night:
     shot: float
     read: float
     haze: float
+    low: float
 
 
-NIGHTS: dict[int, Night] = {
-    1: Night(0.052, 0.50, 0.72, 0.95, 0.20, 0.55, 0.45, 0.80, 0.75, 1.5e-5, 0.0008, 0.0006),
-    2: Night(0.030, 0.32, 0.60, 1.00, 0.28, 0.65, 0.80, 0.68, 0.70, 4e-5, 0.0011, 0.0008),
-    3: Night(0.017, 0.20, 0.52, 0.90, 0.24, 0.70, 1.00, 0.56, 0.65, 8e-5, 0.0014, 0.0010),
-    4: Night(0.0085, 0.11, 0.48, 0.50, 0.14, 0.65, 1.00, 0.45, 0.65, 1.4e-4, 0.0017, 0.0012),
-    5: Night(0.0036, 0.05, 0.45, 0.12, 0.05, 0.50, 0.90, 0.32, 0.65, 2.2e-4, 0.0020, 0.0014),
-}
+NIGHTS: tuple[Night, ...] = (
+    Night(0.056, 0.52, 0.90, 0.95, 0.22, 0.55, 0.40, 0.85, 0.80, 2e-5, 0.0009, 0.0006, 0.30),
+    Night(0.031, 0.32, 0.70, 1.00, 0.34, 0.65, 0.80, 0.72, 0.70, 5e-5, 0.0012, 0.0009, 0.55),
+    Night(0.0165, 0.18, 0.55, 0.90, 0.28, 0.70, 1.00, 0.60, 0.60, 1e-4, 0.0015, 0.0012, 0.68),
+    Night(0.0078, 0.095, 0.48, 0.50, 0.15, 0.65, 1.00, 0.48, 0.60, 1.7e-4, 0.0018, 0.0014, 0.70),
+    Night(0.0032, 0.042, 0.45, 0.10, 0.05, 0.50, 0.85, 0.34, 0.65, 2.6e-4, 0.0021, 0.0016, 0.60),
+)
 """From dusk with the lamps just lit to a rural night with little light."""
 
 _OF_KIND = {
@@ -136,11 +141,12 @@ def night(
         >>> labels = torch.full((32, 64), 10)  # sky
         >>> labels[12:] = 0  # road
         >>> camera = Camera(horizon_row=12.0, camera_height_m=1.4, focal_px=64.0, centre_col=31.5)
-        >>> dark = night(image, labels, camera, 3, torch.Generator().manual_seed(0), schema=SCHEMAS["cityscapes-trainIds"])
+        >>> schema = SCHEMAS["cityscapes-trainIds"]
+        >>> dark = night(image, labels, camera, 3, torch.Generator().manual_seed(0), schema=schema)
         >>> bool(dark[:, :12].float().mean() < dark[:, 12:].float().mean() < 120)
         True
     """
-    level = NIGHTS[severity]
+    level = strength_of(severity, NIGHTS, "night")
     height, width = labels.shape
     step = 2 if width > 1000 else 1
     draws = torch.rand(512, 4, generator=generator, dtype=torch.float64)
@@ -197,7 +203,7 @@ def _lit(
 ) -> tuple[PointLights, torch.Tensor]:
     """The lamps whose light falls on the scene, and float32 ``[3, h, w]``: what shines itself, and its glow."""
     height, width = small.kinds.shape
-    coarse = max(1, round(width / 512))
+    coarse = 1 if width < 1500 else 2 if width < 3000 else 4
     scene = light_scene(
         small.light,
         small.kinds,
@@ -210,7 +216,7 @@ def _lit(
         step=coarse,
     )
     vehicles = vehicle_lights(scene, level.vehicles)
-    windows = lit_windows(scene, level.windows, 0.16)
+    windows = lit_windows(scene, level.windows, 0.13)
     lamps = joined([street_lamps(scene, level.lamps), lamps_out_of_sight(scene, level.lamps), vehicles.lamps])
 
     device, value = small.light.device, luminance(small.light)
@@ -218,8 +224,9 @@ def _lit(
     maps = enlarged(found.to(device), coarse, (height, width))
     # Panes end where the picture's own frames and bars do.
     pane = 1 - smooth_step(value / maps[3].clamp(min=1e-4), 0.66, 0.86)
-    pane *= small.of_kind(SurfaceKind.STRUCTURE)
-    shine = maps[:3] * pane * (0.5 + 0.5 * (value / (0.4 * maps[3]).clamp(min=1e-4)).clamp_(max=2.0))
+    shine = (
+        maps[:3] * pane.mul_(0.8).add_(0.2) * (0.5 + 0.5 * (value / (0.4 * maps[3]).clamp(min=1e-4)).clamp_(max=2.0))
+    )
     red = torch.tensor(RED, device=device)[:, None, None]
     shine += red * (0.9 * maps[4])
     shine += small.light * (2.2 * maps[5])
@@ -228,9 +235,7 @@ def _lit(
 
     glow_step = 8 if width > 256 else 2
     glow_hw = -(-height // glow_step), -(-width // glow_step)
-    glow = lamp_glow(
-        lamps, small.camera, step=small.step * glow_step, size_hw=glow_hw, haze=level.haze, device=device
-    )
+    glow = lamp_glow(lamps, small.camera, step=small.step * glow_step, size_hw=glow_hw, haze=level.haze, device=device)
     shine += enlarged(glow, glow_step, (height, width))
     radius = max(1, round(0.003 * width / 4))
     spread = 0.16 * box_blurred(area, radius, 3) + 0.08 * box_blurred(area, 5 * radius, 2)
@@ -239,64 +244,76 @@ def _lit(
 
 
 def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[torch.Tensor, torch.Tensor]:
-    """``[2, h, w]``, what daylight is divided by and how far it is taken down; ``[3, h, w]``, the light of the night."""
+    """``[2, h, w]``: what daylight is divided by, and how far it is taken down; ``[3, h, w]``: the night's light."""
     device, value = small.light.device, luminance(small.light)
-    sky = small.of_kind(SurfaceKind.SKY)
-    leaves = small.of_kind(SurfaceKind.VEGETATION)
-    average = max(masked_mean(value, ~sky & (small.kinds != int(SurfaceKind.EGO)), 0.1), 1e-3)
+    sky, leaves = small.of_kind(SurfaceKind.SKY), small.of_kind(SurfaceKind.VEGETATION)
+    bonnet = own_car(small.kinds)
+    average = max(masked_mean(value, ~sky & ~bonnet, 0.1), 1e-3)
     average_sky = max(masked_mean(value, sky, 0.5), 1e-3)
-    by_daylight = torch.where(sky, 1 / average_sky, 1 / average)
+    average_leaves = min(max(masked_mean(value, leaves, average), 0.25 * average), average)
+    by_daylight = torch.where(leaves, 1 / average_leaves, 1 / average)
     ambient = min(level.ambient, level.share * average)
 
     table = torch.zeros(len(SurfaceKind), device=device)
     for kind, share in _OF_KIND.items():
         table[int(kind)] = share
+    table[int(SurfaceKind.VEGETATION)] *= (average_leaves / average) ** 0.5
+    points = _points(small, bonnet)
+    # What lights a street hangs low: roofs and crowns fade into the dark.
+    low = 1 - level.low * (1 - torch.exp(points.up_m.clamp(0, 60) * -0.12))
+    base = table[small.kinds.long()] * low
+    # The sky is darker than the darkest class.
     relative = value * by_daylight
     relative *= (1 + (relative / _KNEE) ** 2).rsqrt()
-    # The sky is darker than the darkest class.
+    relative *= base
     darkest = min(
         (
-            _OF_KIND[kind] * float(relative[mask].mean())
+            float(relative[mask].mean())
             for kind in _OF_KIND
             if kind not in (SurfaceKind.SKY, SurfaceKind.UNKNOWN, SurfaceKind.EGO)
             and int((mask := small.kinds == int(kind)).sum()) > 0.004 * mask.numel()
         ),
         default=_OF_KIND[SurfaceKind.SKY],
     )
-    table[int(SurfaceKind.SKY)] = level.sky * darkest
-    base = table[small.kinds.long()] * ambient
-    rows = torch.arange(small.kinds.shape[0], device=device, dtype=torch.float32)[:, None] * small.step
-    over_horizon = ((small.camera.horizon_row - rows) / max(small.camera.horizon_row, 1.0)).clamp(0, 1)
-    base = torch.where(sky, base * (1.25 - 0.6 * over_horizon), base)
+    over_horizon = 1 - (points.rows / max(small.camera.horizon_row, 1.0)).clamp(0, 1)
+    sky_share = soft_sky(value, sky, average_sky)
+    base = torch.lerp(base, level.sky * darkest * (1.25 - 0.5 * over_horizon), sky_share)
+    by_daylight = torch.lerp(by_daylight, torch.full_like(by_daylight, 1 / average_sky), sky_share)
 
-    cold = torch.tensor([0.60, 0.92, 1.55], device=device)
-    tint = 1 + level.cold * (cold / (cold * torch.tensor(LUMINANCE, device=device)).sum() - 1)
-    rays = tint[:, None, None] * base
-    level_ground = small.of_kind(SurfaceKind.GROUND, SurfaceKind.TERRAIN)
-    receives = ~sky & (small.kinds != int(SurfaceKind.EGO)) & ~_own_car(small.kinds)
-    points = _points(small, level_ground, receives)
-    rays += 0.15 * thrown_light(lamps, points, small.camera)
-    seen = torch.where(receives, small.depth_m, torch.inf)
+    tint = _cold(small, level)
+    rays = (tint * ambient)[:, None, None] * base
+    # Frames that are dark by day are taken with less light, of lamps too.
+    gain = min(1.0, average / 0.06) ** 0.6
+    rays += 0.15 * gain * thrown_light(lamps, points, small.camera)
+    seen = torch.where(points.receives > 0, points.depth_m, torch.inf)
     beams = headlight_beams(seen, points.level, small.camera, step=small.step)
-    rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * level.beams * beams)
+    rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * gain * level.beams * beams)
     return torch.stack([by_daylight, leaves.float()]), rays
 
 
-def _points(small: _SmallFrame, level: torch.Tensor, receives: torch.Tensor) -> LitPoints:
-    depth = small.depth_m.clamp(max=1000.0)
-    per_px = depth / small.camera.focal_px
-    device, half = depth.device, (small.step - 1) / 2
-    rows = torch.arange(depth.shape[0], device=device, dtype=torch.float32)[:, None] * small.step + half
-    cols = torch.arange(depth.shape[1], device=device, dtype=torch.float32)[None] * small.step + half
-    right = (cols - small.camera.centre_col) * per_px
-    up = small.camera.camera_height_m - (rows - small.camera.horizon_row) * per_px
-    return LitPoints(right, up, depth, level.float(), receives.float())
+def _cold(small: _SmallFrame, level: Night) -> torch.Tensor:
+    """Colour of what light there is without lamps, ``[3]``: blue, without the cast that the frame's road shows."""
+    device = small.light.device
+    weights = torch.tensor(LUMINANCE, device=device)
+    cold = torch.tensor([0.58, 0.90, 1.60], device=device)
+    tint = 1 + level.cold * (cold / (cold * weights).sum() - 1)
+    return tint * grey_balance(small.light, small.of_kind(SurfaceKind.GROUND))
 
 
-def _own_car(kinds: torch.Tensor) -> torch.Tensor:
-    """Unlabelled runs that reach the lower border: the camera's own bonnet, in schemas that do not name it."""
-    unknown = (kinds == int(SurfaceKind.UNKNOWN)).to(torch.uint8)
-    return unknown.flip(0).cummin(0).values.flip(0) > 0
+def _points(small: _SmallFrame, bonnet: torch.Tensor) -> LitPoints:
+    device, half, camera = small.kinds.device, (small.step - 1) / 2, small.camera
+    rows = torch.arange(small.kinds.shape[0], device=device, dtype=torch.float32)[:, None] * small.step + half
+    cols = torch.arange(small.kinds.shape[1], device=device, dtype=torch.float32)[None] * small.step + half
+    # An emblem on the bonnet is labelled with all that is seen through it.
+    through = (small.kinds == int(SurfaceKind.EGO)) & ~bonnet
+    ground = camera.focal_px * camera.camera_height_m / (rows - camera.horizon_row).clamp(min=1.0)
+    depth = torch.where(through, ground, small.depth_m.clamp(max=1000.0))
+    level = small.of_kind(SurfaceKind.GROUND, SurfaceKind.TERRAIN) | through
+    receives = ~small.of_kind(SurfaceKind.SKY) & ~bonnet
+    per_px = depth / camera.focal_px
+    up = camera.camera_height_m - (rows - camera.horizon_row) * per_px
+    right = (cols - camera.centre_col) * per_px
+    return LitPoints(rows, right, up, depth, level.float(), receives.float())
 
 
 def _noise(light: torch.Tensor, grain: torch.Tensor, blotches: torch.Tensor, level: Night) -> torch.Tensor:
