@@ -80,13 +80,12 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
         depth / scene.camera.focal_px
     )
     draws = scene.drawn(len(regions), 1)
-    tall = (height_m > 2.2) & (top_m > 3.2) & (top_m < 14) & (depth < _FARTHEST_LAMP_M)
+    tall = (height_m > 2.2) & (top_m > 3.6) & (top_m < 14) & (depth < _FARTHEST_LAMP_M)
     tall &= (regions.height > 2.5 * regions.width) | (top_m > 5)
     cut = regions.top <= 2
-    chosen = np.flatnonzero(tall & (draws[:, 0] < lit))
+    chosen = np.flatnonzero(tall & ~_under_a_sign(regions, scene, poles) & (draws[:, 0] < lit))
     # The arm: of the topmost rows, the end that is farther from the shaft.
-    rows, cols = np.nonzero(regions.numbers >= 0)
-    number = regions.numbers[rows, cols]
+    rows, cols, number = regions.pixels
     high = rows <= regions.top[number] + np.maximum(1, 0.06 * regions.height[number])
     low = rows >= regions.top[number] + 0.4 * regions.height[number]
     shaft = _mean_by(number[low], cols[low], len(regions), (regions.left + regions.right) / 2)
@@ -107,6 +106,17 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
         power=18.0,
         colour=colour,
     )
+
+
+def _under_a_sign(regions: LightRegions, scene: LightScene, poles: torch.Tensor) -> npt.NDArray[np.bool_]:
+    """Poles that end in a sign or a traffic light: they carry no lamp."""
+    signs = ((scene.kinds == int(SurfaceKind.POST)) & ~poles).numpy()
+    rows, cols, number = regions.pixels
+    top = rows <= regions.top[number] + 1
+    found = np.zeros(len(regions), dtype=np.bool_)
+    for above in (1, 2, 3):
+        np.logical_or.at(found, number[top], signs[np.maximum(rows[top] - above, 0), cols[top]])
+    return found
 
 
 def lamps_out_of_sight(scene: LightScene, lit: float) -> PointLights:
@@ -241,7 +251,7 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     radius = max(3, round(0.022 * scene.kinds.shape[1]))
     blurred = box_blurred(torch.stack([value * share, share]), radius)
     around = blurred[0] / blurred[1].clamp(min=1e-3)
-    panes = walls & (value < 0.72 * around)
+    panes = walls & (value < 0.62 * around)
     per_px = scene.depth_m.clamp(max=300.0) * (scene.step / scene.camera.focal_px)
     cols = torch.arange(scene.kinds.shape[1], dtype=torch.float32)[None]
     rooms = torch.floor(cols * per_px / 2.6).long()
@@ -256,7 +266,7 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     filled = regions.area / (regions.width * regions.height)
     draws = scene.drawn(len(regions), 5)
     fits = (width_m > 0.3) & (width_m < 3.2) & (height_m > 0.5) & (height_m < 3.0) & (filled > 0.52)
-    fits &= (regions.area >= 6) & (regions.height > 0.4 * regions.width) & (regions.height < 4 * regions.width)
+    fits &= (regions.area >= 6) & (regions.height > 0.6 * regions.width) & (regions.height < 4 * regions.width)
     on = fits & (draws[:, 0] < lit)
     palette = np.asarray([WARM, NEUTRAL, NEUTRAL, COLD])
     colour = palette[(draws[:, 1] * 4).astype(np.int64)]
@@ -270,8 +280,7 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
 
 def _slant(regions: LightRegions) -> Floats:
     """Rows per column by which regions rise or fall: facades seen at an angle have slanting sills."""
-    rows, cols = np.nonzero(regions.numbers >= 0)
-    number = regions.numbers[rows, cols]
+    rows, cols, number = regions.pixels
     count = len(regions)
     mean_row, mean_col = (np.bincount(number, v, count) / regions.area for v in (rows, cols))
     down, across = rows - mean_row[number], cols - mean_col[number]
