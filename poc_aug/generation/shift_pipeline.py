@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
@@ -97,6 +98,21 @@ class ShiftPipeline(GenerationPipeline):
         if models.captioner is not None or models.depth is not None or models.agreement is not None:
             return False
         return not any(getattr(shifter, "holds_model", False) for shifter in models.shifters.values())
+
+    def with_depth_maps(self, name: str) -> ShiftPipeline:
+        """The same pipeline, for samples that bring the depth maps of their dataset.
+
+        Args:
+            name: what identifies these maps.
+
+        Raises:
+            SettingError: it has a depth model.
+        """
+        if self.models.depth is not None:
+            raise SettingError(f"depth={name!r} and a depth model", expected="one of the two")
+        other = copy.copy(self)
+        other.depth_name = name
+        return other
 
     def describe(self) -> dict[str, Any]:
         """JSON values of the backends: everything besides the recipe that decides what is generated."""

@@ -104,7 +104,7 @@ def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> Loa
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
     # Checked before the weights are read: the class's name is in a file of a few hundred bytes.
-    index = _index(str(model))
+    index = pipeline_index(str(model))
     name = settings.family or _class_for(task, index["_class_name"], str(model))
     family = family_of(name, task)
     scheduler = None if settings.scheduler is None else _scheduler_class(diffusers, settings.scheduler)
@@ -116,7 +116,7 @@ def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> Loa
     return LoadedPipeline(pipe, family, device, dtype, model_identity(model))
 
 
-def _index(model: str) -> dict[str, Any]:
+def pipeline_index(model: str) -> dict[str, Any]:
     """The model's ``model_index.json``, local or from the hub: its class and its parts."""
     path = Path(model)
     if path.is_dir():

@@ -97,7 +97,8 @@ def beyond(table: Floats) -> Floats:
     known, numbers = ~np.isnan(table), np.arange(table.shape[1])
     first = np.where(known, numbers, table.shape[1]).min(axis=1, keepdims=True)
     last = np.where(known, numbers, -1).max(axis=1, keepdims=True)
-    return np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    columns: Floats = np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    return columns
 
 
 def farthest(table: Floats, radius: int) -> Floats:
@@ -112,17 +113,37 @@ def farthest(table: Floats, radius: int) -> Floats:
     return out
 
 
-def smoothed(table: Floats, mean: int = 1) -> Floats:
-    """Median of 5 columns, then mean of ``2 * mean + 1``: single wrong columns go, steps stay.
+def smoothed(table: Floats, origin: float, radius: int = 2, near: float = 0.15) -> Floats:
+    """Median of 5 columns, then mean of those around each that are near its value: single wrong columns go, steps stay.
+
+    Args:
+        table: float32 ``[n, columns]``.
+        origin: nearness is in parts of a value's distance to it.
+        radius: the mean is that of ``2 * radius + 1`` columns.
+        near: how far a value may be from the one in the middle.
 
     Example:
-        >>> smoothed(np.array([[1, 1, 9, 1, 1, 1, 5, 5, 5]], np.float32)).round(1)
-        array([[1. , 1. , 1. , 1. , 1. , 2.3, 3.7, 5. , 5. ]], dtype=float32)
+        >>> smoothed(np.array([[1, 1, 9, 1, 1, 1, 5, 5, 5]], np.float32), 0.0).round(2)
+        array([[1., 1., 1., 1., 1., 1., 5., 5., 5.]], dtype=float32)
     """
     if table.shape[1] < 3:
         return table
-    median = np.median(_windows(table, 2), axis=0)
-    return np.asarray(_windows(median, mean).mean(axis=0), dtype=np.float32)
+    median: Floats = np.median(_windows(table, 2), axis=0)
+    around = _windows(median, radius)
+    counts = np.abs(around - median) <= near * np.abs(median - origin) + 1e-6
+    return np.asarray(np.where(counts, around, 0).sum(axis=0) / counts.sum(axis=0).clip(1), dtype=np.float32)
+
+
+def averaged(table: Floats, radius: int) -> Floats:
+    """Mean of ``2 * radius + 1`` columns.
+
+    Example:
+        >>> averaged(np.array([[0, 0, 3, 0, 0]], np.float32), 1)
+        array([[0., 1., 1., 1., 0.]], dtype=float32)
+    """
+    padded = np.pad(table, ((0, 0), (radius + 1, radius)), mode="edge").astype(np.float64)
+    sums = padded.cumsum(axis=1)
+    return np.asarray((sums[:, 2 * radius + 1 :] - sums[:, : -2 * radius - 1]) / (2 * radius + 1), dtype=np.float32)
 
 
 def _windows(table: Floats, radius: int) -> Floats:

@@ -15,16 +15,19 @@ from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints, column_runs
-from poc_aug.scenes.weather.feet import foot_rows
+from poc_aug.scenes.weather.feet import foot_rows, is_level
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, kind_by_id, mapped_ids
 
 FARTHEST_M = 300.0
-"""Depth of ground at the horizon or above it, and the greatest depth of what stands: only the sky is farther."""
+"""Depth of ground at the horizon or above it: only the sky is farther."""
+FARTHEST_FOOT_M = 200.0
+"""Greatest depth of what stands: a foot near the horizon says little, and streets are rarely longer."""
 EGO_M = 1.0
 """Depth of the camera's own car."""
 _UNDER_THE_SKYLINE = 0.42
 # At a border of the frame, columns that are not labelled are the rectification's, not a thing's.
 _UNLABELLED = 0.95
+_SPECK = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,35 +90,80 @@ def scene_geometry(
                 [15.0000, 15.0000, 15.0000],
                 [ 7.5000,  7.5000,  7.5000]])
     """
-    check_surfaces(schema, kinds)
-    height, width = labels.shape
-    device = labels.device
-    if depth_m is not None:
-        check_depth(depth_m, (height, width))
-    codes, kind_of_code = _codes(schema, kinds)
-    coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
-    table = torch.from_numpy(kind_of_code)
-    kind_map = table[coded.long()] if device.type != "cpu" else torch.from_numpy(kind_of_code[coded.numpy()])
-    transposed = _without_border(coded.cpu().t().contiguous().numpy(), kind_of_code)  # NumPy's copy takes 4x as long
-    runs = column_runs(transposed)
-    run_kinds: Ints = kind_of_code[runs.values].astype(np.int64)
-    feet = foot_rows(runs, run_kinds, camera)
-    level = np.isin(run_kinds, (SurfaceKind.GROUND, SurfaceKind.TERRAIN))
-    level |= (run_kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
-    by_row = np.repeat(level, runs.stops - runs.tops).reshape(width, height)
-    rows = np.arange(height, dtype=np.float32)
-    foot_row = _painted(runs, feet, by_row, rows).to(device)
+    known = _Feet.of(labels, schema, camera, kinds)
     if depth_m is None:
-        depths = np.where(run_kinds == SurfaceKind.EGO, np.float32(EGO_M), depth_of_feet(feet, camera))
-        depth_m = _painted(runs, depths, by_row, depth_of_feet(rows, camera))
-    return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), foot_row, camera)
+        depth_m = known.depth()
+    else:
+        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
+    kind_map = torch.from_numpy(known.kind_of_code.take(known.coded.cpu().numpy()))
+    device = labels.device
+    return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), known.rows().to(device), camera)
 
 
-def _painted(runs: ColumnRuns, of_runs: Floats, by_row: npt.NDArray[np.bool_], of_rows: Floats) -> torch.Tensor:
-    """A number per pixel ``[H, W]``: that of its row on the ground, otherwise that of its run."""
-    values = np.repeat(of_runs, runs.stops - runs.tops).reshape(by_row.shape)
-    np.copyto(values, of_rows, where=by_row)
-    return torch.from_numpy(values).t().contiguous()
+def scene_depth(
+    labels: torch.Tensor, schema: LabelSchema, camera: Camera, *, kinds: Mapping[str, SurfaceKind] | None = None
+) -> torch.Tensor:
+    """The depth alone, as `scene_geometry` has it: float32 ``[H, W]``, on the labels' device.
+
+    Raises:
+        SchemaError: no class of the ground.
+
+    Example:
+        >>> schema = LabelSchema("street", {"road": 0, "sky": 2}, ground=("road",))
+        >>> camera = Camera(horizon_row=0.0, camera_height_m=1.5, focal_px=10.0, centre_col=1.0)
+        >>> scene_depth(torch.tensor([[2], [0], [0]]), schema, camera).T
+        tensor([[    inf, 15.0000,  7.5000]])
+    """
+    return _Feet.of(labels, schema, camera, kinds).depth().to(labels.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Feet:
+    """Where all that a frame shows meets the ground; on the CPU, by runs."""
+
+    coded: torch.Tensor
+    kind_of_code: npt.NDArray[np.uint8]
+    runs: ColumnRuns
+    kinds: Ints
+    feet: Floats
+    camera: Camera
+
+    @classmethod
+    def of(
+        cls,
+        labels: torch.Tensor,
+        schema: LabelSchema,
+        camera: Camera,
+        kinds: Mapping[str, SurfaceKind] | None,
+    ) -> _Feet:
+        check_surfaces(schema, kinds)
+        codes, kind_of_code = _codes(schema, kinds)
+        coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
+        transposed = coded.cpu().t().contiguous().numpy()  # NumPy's own copy takes 4 times as long
+        runs = column_runs(_without_border(transposed, kind_of_code))
+        run_kinds = _without_specks(runs, kind_of_code[runs.values].astype(np.int64))
+        return cls(coded, kind_of_code, runs, run_kinds, foot_rows(runs, run_kinds, camera), camera)
+
+    def rows(self) -> torch.Tensor:
+        """Foot row of each pixel."""
+        return self._painted(self.feet, np.arange(self.runs.size_hw[0], dtype=np.float32))
+
+    def depth(self) -> torch.Tensor:
+        """Depth of each pixel."""
+        depths = np.minimum(depth_of_feet(self.feet, self.camera), FARTHEST_FOOT_M)
+        depths[np.isinf(self.feet)] = np.inf
+        depths[self.kinds == SurfaceKind.EGO] = EGO_M
+        rows = np.arange(self.runs.size_hw[0], dtype=np.float32)
+        return self._painted(depths, depth_of_feet(rows, self.camera))
+
+    def _painted(self, of_runs: Floats, of_rows: Floats) -> torch.Tensor:
+        """A number per pixel ``[H, W]``: that of its row on the ground, otherwise that of its run."""
+        height, width = self.runs.size_hw
+        lengths = self.runs.stops - self.runs.tops
+        level = is_level(self.runs, self.kinds)
+        values = np.repeat(of_runs, lengths).reshape(width, height)
+        np.copyto(values, of_rows, where=np.repeat(level, lengths).reshape(width, height))
+        return torch.from_numpy(values).t().contiguous()
 
 
 def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
@@ -206,6 +254,16 @@ def _codes(
         codes[label_id] = numbers[name]
     of_number.append(int(SurfaceKind.OBJECT))
     return codes, np.array(of_number, dtype=np.uint8)
+
+
+def _without_specks(runs: ColumnRuns, kinds: Ints) -> Ints:
+    """Kinds of the runs, specks of sky on the ground, as at the seams of polygons, being unknown instead."""
+    areas = np.bincount(runs.components, runs.stops - runs.tops, runs.count)
+    on_ground = np.zeros(runs.count, dtype=np.bool_)
+    on_ground[runs.components[:-1][is_level(runs, kinds)[1:] & ~runs.at_bottom[:-1]]] = True
+    speck = on_ground & (areas <= max(4.0, _SPECK * runs.size_hw[0] * runs.size_hw[1]))
+    sky = kinds == SurfaceKind.SKY
+    return np.where(sky & speck[runs.components], int(SurfaceKind.UNKNOWN), kinds)
 
 
 def _without_border(codes: npt.NDArray[np.uint8], kind_of_code: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -32,7 +32,7 @@ class LensDrops:
         """The drops over a frame, float32 ``[3, H, W]`` in linear light. Changes ``light`` itself."""
         height, width = light.shape[1:]
         draws = self._draws.to(light.device)
-        radius = (0.008 + 0.034 * draws[:, 2] ** 3) * height + 1
+        radius = (0.008 + 0.030 * draws[:, 2] ** 3) * height + 1
         side = (2.6 * radius).ceil().long() + 1
         count = side * side
         which = torch.repeat_interleave(torch.arange(len(count), device=light.device), count)
@@ -47,7 +47,7 @@ class LensDrops:
         phase = draws[which, 3:5] * (2 * math.pi)
         outline = 1 + 0.10 * torch.sin(2 * angle + phase[:, 0]) + 0.06 * torch.sin(3 * angle + phase[:, 1]) + 0.08 * y
         reach = torch.sqrt(x * x + y * y) / outline
-        soft = 0.3 + 0.3 * draws[which, 5]
+        soft = 0.4 + 0.4 * draws[which, 5]
         cover = ((1 - reach) / soft).clamp(0, 1)
         cover = cover * cover * (3 - 2 * cover) * 0.92
         near = (cover > 0) & (row >= 0) & (row < height) & (col >= 0) & (col < width)
@@ -60,7 +60,7 @@ class LensDrops:
         scene = F.interpolate(light[None], (max(height // 16, 1), max(width // 16, 1)), mode="area")
         points = torch.stack([seen_col, seen_row], dim=-1)[None, None]
         shown = F.grid_sample(scene, points, padding_mode="reflection", align_corners=False)[0, :, 0]
-        shown = shown * (1.04 - 0.5 * reach**4 * (0.6 - 0.4 * y).clamp(0, 1))
+        shown = shown * (1.04 - 0.4 * reach**4 * (0.6 - 0.4 * y).clamp(0, 1))
         places, which = index.unique(return_inverse=True)  # drops that touch become one
         sums = torch.zeros(4, len(places), device=light.device)
         sums.index_add_(1, which, torch.cat([shown * cover, cover[None]]))

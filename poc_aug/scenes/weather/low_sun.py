@@ -128,8 +128,8 @@ def low_sun(
     maps = torch.cat([times, plus])
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
     for rows in bands((height, width), image.device):
-        factors, added = enlarged_rows(maps, step, rows, (height, width)).split((3, 3))
-        light = linear_light(image[:, rows]).mul_(factors).add_(added)
+        part = enlarged_rows(maps, step, rows, (height, width))
+        light = linear_light(image[:, rows]).mul_(part[:3]).add_(part[3:])
         # Film and sensors give way slowly: highlights roll off, and are white at last.
         out[:, rows] = encoded_light(light.mul_(-1.35).exp_().neg_().add_(1))
     return out

@@ -107,7 +107,7 @@ _OF_KIND = {
     SurfaceKind.EGO: 0.7,
 }
 """Exposure by class, beside the average's."""
-_KNEE = 2.6
+_KNEE = 1.6
 """Daylight more than this times brighter than the average is taken down: at night nothing is lit by the sun."""
 
 
@@ -164,11 +164,12 @@ def night(
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
     for rows in bands((height, width), image.device):
         light = linear_light(image[:, rows])
-        scale, times, plus = enlarged_rows(maps, step, rows, (height, width)).split((1, 3, 3))
+        part = enlarged_rows(maps, step, rows, (height, width))
+        scale, times, plus = part[0], part[1:4], part[4:]
         value = luminance(light)
-        relative = value * scale[0]
+        relative = value * scale
         # Daylight's contrast is taken down: nothing is lit by the sun any more.
-        tone = (relative * (1 / _KNEE)).square_().add_(1).rsqrt_().mul_(scale[0])
+        tone = (relative * (1 / _KNEE)).square_().add_(1).rsqrt_().mul_(scale)
         light = torch.lerp(value, light, level.saturation).mul_(tone).mul_(times).add_(plus)
         light += _noise(light, grain, blotches, rows, level)
         light.clamp_(min=0)
@@ -285,7 +286,11 @@ def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[tor
     rays = (tint * ambient)[:, None, None] * base
     # Frames that are dark by day are taken with less light, of lamps too.
     gain = min(1.0, average / 0.06) ** 0.6
-    rays += 0.15 * gain * thrown_light(lamps, points, small.camera)
+    thrown = thrown_light(lamps, points, small.camera)
+    # Depth of what stands is known by its foot: its steps would show as edges of light.
+    upright = points.receives * (1 - points.level)
+    spread = box_blurred(torch.cat([thrown * upright, upright[None]]), max(2, small.kinds.shape[1] // 80), 2)
+    rays += 0.15 * gain * torch.lerp(thrown, spread[:3] / spread[3].clamp(min=1e-3), upright)
     seen = torch.where(points.receives > 0, points.depth_m, torch.inf)
     beams = headlight_beams(seen, points.level, small.camera, step=small.step)
     rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * gain * level.beams * beams)

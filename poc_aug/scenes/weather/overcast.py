@@ -13,6 +13,8 @@ from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 Strength = TypeVar("Strength")
 LUMA = (0.299, 0.587, 0.114)
+# Under clouds the sky is so many times as bright as asphalt.
+_SKY_OVER_GROUND = 8.0
 
 
 def strength_of(severity: int, strengths: Sequence[Strength], domain: str) -> Strength:
@@ -48,7 +50,7 @@ def under_clouds(
     Example:
         >>> image = torch.tensor([200, 100, 50], dtype=torch.uint8)[:, None, None]
         >>> under_clouds(image, contrast=1.0, colour=0.0, tint=(1.0, 1.0, 1.0))[:, 0, 0]
-        tensor([0.2275, 0.2275, 0.2275])
+        tensor([0.2372, 0.2372, 0.2372])
     """
     device = image.device
     luma = torch.tensor(LUMA, device=device)
@@ -64,16 +66,19 @@ def under_clouds(
 def airlight_of(light: torch.Tensor, geometry: SceneGeometry, tint: tuple[float, float, float]) -> torch.Tensor:
     """The colour of lit air, of the sky as clouds show it: float32 ``[3]``, linear; grey with a tint.
 
-    It is as bright as the sky, or, with none in sight, as the brightest of what is seen.
+    It is as bright as the sky, or, with none in sight, brighter than the ground under it and than most of what is seen.
     """
     coarse = light[:, ::4, ::4].reshape(3, -1)
     luma = torch.tensor(LUMA, device=light.device) @ coarse
-    sky = (geometry.kinds == int(SurfaceKind.SKY))[::4, ::4].reshape(-1)
-    if int(sky.sum()) >= max(luma.numel() // 500, 1):
+    kinds = geometry.kinds[::4, ::4].reshape(-1)
+    sky, ground = kinds == int(SurfaceKind.SKY), kinds == int(SurfaceKind.GROUND)
+    if int(sky.sum()) >= max(luma.numel() // 300, 1):
         level = luma[sky].mean()
     else:
-        level = torch.quantile(luma[:: max(luma.numel() // 4096, 1)], 0.95)
-    return level.clamp(0.12, 0.72) * torch.tensor(tint, device=light.device)
+        level = torch.quantile(luma[:: max(luma.numel() // 4096, 1)], 0.97)
+        if bool(ground.any()):
+            level = torch.maximum(level, luma[ground].median() * _SKY_OVER_GROUND)
+    return level.clamp(0.1, 0.72) * torch.tensor(tint, device=light.device)
 
 
 def veil(

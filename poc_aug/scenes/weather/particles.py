@@ -112,7 +112,7 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
         float32 ``[H, W]``, 0 to 1, on the device of ``depth_m``.
 
     Example:
-        >>> one = [torch.tensor([value]) for value in (2.0, 4.0, 5.0, 2.0, 1.5, 0.8, 0.0)]
+        >>> one = [torch.tensor([value]) for value in (2.0, 4.0, 5.0, 2.0, 1.0, 0.8, 0.0)]
         >>> wall_m = torch.full((5, 9), 20.0)
         >>> wall_m[:, 4:] = 3.0  # nearer than the particle
         >>> (particle_cover(Particles(*one), wall_m) > 0).int()
@@ -162,5 +162,6 @@ def _draw(
     weight.mul_((col >= 0) & (col < width) & (row < height))
     index = row.clamp(max=height - 1) * width + col.clamp_(0, width - 1)
     index = index.reshape(-1).int()  # exact: below 2^24 pixels float32 counts exactly, larger frames are off by a pixel
-    weight.mul_((depth_m.reshape(-1)[index] > particles.depth_m.repeat_interleave(box[0] * box[1])).view_as(weight))
+    seen_m = depth_m.reshape(-1).index_select(0, index).view_as(weight)
+    weight.mul_(seen_m > particles.depth_m[:, None, None])
     total.index_add_(0, index, weight.reshape(-1))

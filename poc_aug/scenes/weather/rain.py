@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,12 @@ from poc_aug.scenes.weather.geometry import scene_geometry
 from poc_aug.scenes.weather.lens_drops import LensDrops
 from poc_aug.scenes.weather.overcast import airlight_of, cover_with, strength_of, to_pixels, under_clouds, veil
 from poc_aug.scenes.weather.particles import particle_cover, particles_in_view
+from poc_aug.scenes.weather.roadway import roadway
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 from poc_aug.scenes.weather.wet_ground import Wetness, wet_ground
 from poc_aug.scenes.weather.world_noise import GroundNoise
 
-_COOL = (0.96, 0.99, 1.02)
+_COOL = (0.94, 1.0, 1.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,11 @@ class _Rainfall:
 
 
 _RAINFALLS = (
-    _Rainfall(6.0, 0.16, 2500.0, 0.85, 0.95, 0.92, Wetness(0.30, 0.20, 0.10), 0),
-    _Rainfall(14.0, 0.19, 900.0, 0.65, 0.91, 0.85, Wetness(0.38, 0.35, 0.22), 0),
-    _Rainfall(26.0, 0.22, 420.0, 0.45, 0.87, 0.78, Wetness(0.44, 0.50, 0.35), 0),
-    _Rainfall(42.0, 0.25, 230.0, 0.28, 0.83, 0.70, Wetness(0.50, 0.62, 0.48), 45),
-    _Rainfall(62.0, 0.28, 130.0, 0.15, 0.78, 0.62, Wetness(0.55, 0.72, 0.62), 110),
+    _Rainfall(6.0, 0.16, 3000.0, 0.85, 0.95, 0.92, Wetness(0.30, 0.20, 0.10, 0.12), 0),
+    _Rainfall(14.0, 0.19, 1200.0, 0.65, 0.91, 0.85, Wetness(0.38, 0.35, 0.22, 0.2), 0),
+    _Rainfall(26.0, 0.22, 600.0, 0.45, 0.87, 0.78, Wetness(0.48, 0.60, 0.40, 0.20), 0),
+    _Rainfall(42.0, 0.25, 330.0, 0.28, 0.83, 0.70, Wetness(0.54, 0.72, 0.50, 0.24), 45),
+    _Rainfall(62.0, 0.28, 190.0, 0.15, 0.78, 0.62, Wetness(0.58, 0.80, 0.62, 0.28), 110),
 )
 
 
@@ -48,6 +51,7 @@ def rain(
     *,
     schema: LabelSchema,
     depth_m: torch.Tensor | None = None,
+    kinds: Mapping[str, SurfaceKind] | None = None,
 ) -> torch.Tensor:
     """A frame in the rain; a pure function of its arguments.
 
@@ -59,6 +63,7 @@ def rain(
         generator: a generator on the CPU.
         schema: names the classes of ``labels``.
         depth_m: float32 ``[H, W]``, known distances in metres, instead of those from labels and camera.
+        kinds: kinds of class names, in place of or besides the known ones.
 
     Returns:
         uint8 ``[3, H, W]``.
@@ -92,10 +97,10 @@ def rain(
         opacity=rainfall.opacity,
     )
     lens = LensDrops(rainfall.lens_drops, generator)
-    geometry = scene_geometry(labels, schema, camera, depth_m=depth_m)
+    geometry = scene_geometry(labels, schema, camera, depth_m=depth_m, kinds=kinds)
     light = under_clouds(image, contrast=rainfall.contrast, colour=rainfall.colour, tint=_COOL)
     airlight = airlight_of(light, geometry, _COOL)
-    light = wet_ground(light, geometry, rainfall.wetness, noise, airlight)
+    light = wet_ground(light, geometry, roadway(labels, schema, kinds), rainfall.wetness, noise, airlight)
     light = veil(light, geometry, airlight, visibility_m=rainfall.visibility_m, sky=rainfall.sky)
     light = cover_with(light, particle_cover(drops, geometry.depth_m), airlight * 1.15)
     if rainfall.lens_drops:

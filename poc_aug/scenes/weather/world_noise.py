@@ -28,8 +28,10 @@ class GroundGrid:
     rise_m: torch.Tensor
 
 
-def ground_grid(size_hw: tuple[int, int], camera: Camera, step: int, device: torch.device) -> GroundGrid:
-    """The ground under the pixels of a grid.
+def ground_grid(
+    size_hw: tuple[int, int], camera: Camera, step: int, device: torch.device, first: int = 0
+) -> GroundGrid:
+    """The ground under the pixels of a grid, from its row ``first`` on.
 
     Example:
         >>> camera = Camera(horizon_row=0.5, camera_height_m=1.5, focal_px=10.0, centre_col=2.0)
@@ -38,7 +40,7 @@ def ground_grid(size_hw: tuple[int, int], camera: Camera, step: int, device: tor
     """
     height, width = (-(-side // step) for side in size_hw)
     middle = (step - 1) / 2
-    rows = torch.arange(height, dtype=torch.float32, device=device)[:, None] * step + middle
+    rows = torch.arange(first, height, dtype=torch.float32, device=device)[:, None] * step + middle
     cols = torch.arange(width, dtype=torch.float32, device=device)[None] * step + middle
     below = rows - camera.horizon_row
     reach = camera.focal_px * camera.camera_height_m
