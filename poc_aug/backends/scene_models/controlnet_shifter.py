@@ -150,8 +150,8 @@ class ControlNetShifter(PaintingShifter):
         if isinstance(palette, Palette) and classes is not None:
             raise SettingError(f"{who}: classes= with a Palette", expected="its classes given to the Palette itself")
         self.palette = palette if isinstance(palette, Palette) else Palette(palette, classes)
-        self.prompt, self.phrase = prompt, DOMAIN_PHRASES.get(domain, domain) if phrase is None else phrase
-        self.default_caption, self.control_scale, self.overlap = default_caption, control_scale, overlap
+        self.prompt, self.phrase = prompt, DOMAIN_PHRASES.get(domain, domain.replace('-', ' ')) if phrase is None else phrase
+        self.default_caption, self.control_scale, self.overlap = default_caption, float(control_scale), overlap
         settings = LoadSettings(
             device=device, dtype=dtype, scheduler=scheduler, lora=lora, vae=vae, safety_checker=safety_checker
         )
