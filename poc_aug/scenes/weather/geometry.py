@@ -263,6 +263,7 @@ def _without_specks(runs: ColumnRuns, kinds: RunInts) -> RunInts:
     areas = np.bincount(runs.components, runs.stops - runs.tops, runs.count)
     on_ground = np.zeros(runs.count, dtype=np.bool_)
     on_ground[runs.components[:-1][is_level(runs, kinds)[1:] & ~runs.at_bottom[:-1]]] = True
+    on_ground[runs.components[runs.tops == 0]] = False
     speck = on_ground & (areas <= max(4.0, _SPECK * runs.size_hw[0] * runs.size_hw[1]))
     sky = kinds == SurfaceKind.SKY
     return np.where(sky & speck[runs.components], int(SurfaceKind.UNKNOWN), kinds)
