@@ -96,7 +96,7 @@ def scene_geometry(
     if depth_m is None:
         depth_m = known.depth()
     else:
-        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
+        check_depth_map(depth_m, (labels.shape[0], labels.shape[1]))
     kind_map = torch.from_numpy(known.kind_of_code.take(known.coded.cpu().numpy()))
     device = labels.device
     return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), known.rows().to(device), camera)
@@ -181,7 +181,7 @@ def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
     return np.where(np.isinf(foot_row), np.inf, depth).astype(np.float32)
 
 
-def check_depth(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
+def check_depth_map(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
     """Check a depth map that was given.
 
     Raises:
