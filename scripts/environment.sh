@@ -7,7 +7,7 @@ if [ -z "${VIRTUAL_ENV:-}" ] && [ -x .venv/bin/python ]; then
 fi
 for tool in python pytest ruff mypy; do
   command -v "$tool" >/dev/null && continue
-  echo "$tool is not installed: python3 -m venv .venv && .venv/bin/pip install -e '.[generate,metrics,dev]'" >&2
+  echo "$tool is not installed: python3 -m venv .venv && .venv/bin/pip install -e '.[corruptions,generate,metrics,dev]'" >&2
   exit 1
 done
 

@@ -63,7 +63,7 @@ def plain_pipeline(
     _check_names(options)
     locator: Locator | None = None
     if options.locator not in LOCATORS:
-        locator = _own("locator", options.locator, {}, Locator)
+        locator = make_own("locator", options.locator, {}, Locator)
         recipe = recipe.with_changes(locate_by="locator")
     return InsertionPipeline(recipe, inserter, locator=locator, batch_size=batch_size)
 
@@ -81,7 +81,7 @@ def _check_names(options: GenerationOptions) -> None:
 def _inserter(console: Console, options: GenerationOptions) -> Inserter:
     name = options.backend or INSERTERS[0]
     if name not in INSERTERS:
-        own: Inserter = _own("backend", name, options.backend_args, Inserter)
+        own: Inserter = make_own("backend", name, options.backend_args, Inserter)
         return own
     from poc_aug.backends.diffusion.diffusion_inserter import DiffusionInserter
     from poc_aug.backends.diffusion.text_to_image import TextToImageInserter
@@ -97,7 +97,7 @@ def _annotator(console: Console, recipe: Recipe, options: GenerationOptions) -> 
     if name == "none":
         return None
     if name not in ANNOTATORS:
-        own: Annotator = _own("annotator", name, options.annotator_args, Annotator)
+        own: Annotator = make_own("annotator", name, options.annotator_args, Annotator)
         return own
     limits = {"min_inside_box": recipe.min_inside_box, "min_area_of_crop": recipe.min_area_of_crop}
     settings = {**limits, **_hardware(options), **options.annotator_args}
@@ -131,7 +131,7 @@ def _locator(annotator: Annotator | None, options: GenerationOptions) -> Locator
     if options.locator == "labels":
         return None
     if options.locator not in LOCATORS:
-        own: Locator = _own("locator", options.locator, {}, Locator)
+        own: Locator = make_own("locator", options.locator, {}, Locator)
         return own
     from poc_aug.backends.finders.prompt_annotator import PromptAnnotator
     from poc_aug.backends.finders.prompt_locator import PromptLocator
@@ -147,15 +147,25 @@ def _locator(annotator: Annotator | None, options: GenerationOptions) -> Locator
     return None
 
 
-def _own(option: str, name: str, arguments: Mapping[str, Any], protocol: Any) -> Any:
-    """What a callable of the user makes, which has to have the methods of a protocol."""
+def make_own(option: str, name: str, arguments: Mapping[str, Any], protocol: Any) -> Any:
+    """What a callable of the user makes, which has to have the methods of a protocol.
+
+    Args:
+        option: the option that names it, without ``--``.
+        name: ``package.module:callable``.
+        arguments: its keyword arguments.
+        protocol: the protocol.
+
+    Raises:
+        SettingError: it makes something else, or does not take the arguments.
+    """
     make = load_callable(name, option)
     made = run_own(lambda: construct(make, arguments, name), f"--{option} {name}", SettingError)
     if isinstance(made, type) or not isinstance(made, protocol):
         what = f"the class {made.__name__}" if isinstance(made, type) else f"a {type(made).__name__}"
         raise SettingError(
             f"--{option} {name} gave {what}",
-            expected=f"a poc_aug.protocols.{protocol.__name__}, with all of its methods",
+            expected=f"a {protocol.__module__}.{protocol.__name__}, with all of its methods",
             hint="see docs/adding_a_backend.md",
         )
     return made

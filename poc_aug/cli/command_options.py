@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from poc_aug.cli.arguments import parse_arguments
 from poc_aug.errors import SettingError
+from poc_aug.files.yaml_files import read_yaml
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -91,6 +92,17 @@ class CommandOptions(BaseModel):
                 f"{where}: " + "; ".join(f"{name} = {values.get(name)!r}" for name in wrong),
                 expected="; ".join(f"{name}: {expected[name]}" for name in wrong),
             ) from error
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> dict[str, Any]:
+        """Read and check a YAML file of options; the dataset is ``{type: ..., args: {...}}`` or its name.
+
+        Raises:
+            SettingError: not a readable YAML file, or as in `from_values`.
+        """
+        values = read_yaml(path, SettingError)
+        cls.from_values(values, str(path))
+        return values
 
     @classmethod
     def given_values(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,6 +200,8 @@ def _holds_pairs(annotation: Any) -> bool:
 
 
 def _typed_as(annotation: Any) -> Any:
-    """The type as which Typer reads a field: text, unless only one other plain type fits."""
+    """The type as which Typer reads a field: text, unless only one other plain type, or a list, fits."""
     kinds = _kinds(annotation)
+    if kinds == {list}:
+        return list[str]  # given as often as needed
     return next((kind for kind in (Path, bool, int, float) if kinds == {kind}), str)

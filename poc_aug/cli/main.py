@@ -17,6 +17,7 @@ from poc_aug.cli.demo_command import demo_command
 from poc_aug.cli.doctor_command import doctor_command
 from poc_aug.cli.evaluate_command import evaluate_command
 from poc_aug.cli.failures import explained
+from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.models_command import models_command
 from poc_aug.cli.preview_command import preview_command
@@ -25,6 +26,7 @@ from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_stre
 from poc_aug.cli.try_command import try_command
 from poc_aug.cli.verify_command import verify_command
 from poc_aug.cli.warm_cache_command import warm_cache_command
+from poc_aug.cli.warm_scenes_command import warm_scenes_command
 from poc_aug.errors import PocAugError
 
 _FAILED = 1
@@ -33,11 +35,13 @@ _DEBUG = "--debug"
 _Debug = Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")]
 _COMMANDS: dict[str, Callable[..., None]] = {
     "warm-cache": warm_cache_command,
+    "warm-scenes": warm_scenes_command,
     "try": try_command,
     "models": models_command,
     "doctor": doctor_command,
     "evaluate": evaluate_command,
     "reliability": reliability_command,
+    "finetune-scenes": finetune_scenes_command,
     "info": info_command,
     "verify": verify_command,
     "preview": preview_command,

@@ -19,9 +19,9 @@ from poc_aug.protocols import Inserter
 
 
 @contextmanager
-def warm_progress(console: Console) -> Iterator[Callable[[WarmReport], None]]:
+def warm_progress(console: Console, unit: str = "variants") -> Iterator[Callable[[WarmReport], None]]:
     """Progress with rate, acceptance and time left; yields the ``on_progress`` of `poc_aug.warm_cache`."""
-    with progress(console, "variants") as show:
+    with progress(console, unit) as show:
 
         def show_report(report: WarmReport) -> None:
             note = f"{report.acceptance:.0%} accepted"
@@ -38,30 +38,40 @@ def print_objects(console: Console, inserter: Inserter) -> None:
         console.print(f"objects: {inserter.bank.summary()}", markup=False)
 
 
-def print_report(console: Console, report: WarmReport, path: object) -> None:
-    """Print what a run did: counts, a table of its attempts per object, time per stage, and what was skipped."""
+def print_report(console: Console, report: WarmReport, path: object, *, frames: bool = False) -> None:
+    """Print what a run did: counts, a table of its attempts per object, time per stage, and what was skipped.
+
+    Args:
+        console: where.
+        report: what the run did.
+        path: the cache.
+        frames: it holds shifted frames: attempts are per domain.
+    """
+    one, first = ("frame", "domain") if frames else ("variant", "object")
     if report.made == 0 and not report.unreadable and not report.failed:
-        variants = "the only variant is" if report.total == 1 else f"all {report.total} variants are"
-        console.print(f"nothing to do: {variants} in {path}", markup=False)
+        stored = f"the only {one} is" if report.total == 1 else f"all {report.total} {one}s are"
+        console.print(f"nothing to do: {stored} in {path}", markup=False)
         if report.nothing_accepted:
-            console.print(_rejected_table(report))
+            console.print(_rejected_table(report, first))
         return
     accepted = f", {report.acceptance:.0%} of the attempts accepted" if report.statistics.attempts else ""
+    made = f"{report.made} variant{'' if report.made == 1 else 's'} with {report.objects} object"
+    made += "" if report.objects == 1 else "s"
+    if frames:
+        made = f"{report.objects} frame{'' if report.objects == 1 else 's'}"
     console.print(
-        f"{report.made} variant{'' if report.made == 1 else 's'} with {report.objects} "
-        f"object{'' if report.objects == 1 else 's'} in {report.seconds:.1f} s "
-        f"({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
+        f"{made} in {report.seconds:.1f} s ({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
         f"{report.present} were there before"
     )
     if report.nothing_accepted:
-        console.print(_rejected_table(report))
+        console.print(_rejected_table(report, first))
     elif report.statistics.attempts:
-        console.print(_attempts_table(report.statistics.to_dict()["classes"]))
+        console.print(_attempts_table(report.statistics.to_dict()["classes"], first))
     if report.statistics.attempts:
         spent = [f"{name} {value:.1f}" for name, value in report.statistics.seconds.items() if value >= 0.05]
         if spent:
             console.print(f"seconds: {', '.join(spent)} (models run in parallel with the rest)", markup=False)
-    if (text := without_object_text(report.without_object, report.made)) and not report.nothing_accepted:
+    if (text := without_object_text(report.without_object, report.made, frames=frames)) and not report.nothing_accepted:
         console.print(text, style="yellow" if text.startswith("warning") else None, markup=False)
     for name, count in report.cutouts.items():
         console.print(
@@ -74,28 +84,29 @@ def print_report(console: Console, report: WarmReport, path: object) -> None:
     console.print(f"cache: {path}", markup=False)
 
 
-def nothing_accepted_text(report: WarmReport, path: object) -> str:
-    """What is said after a run that leaves no variant with an object: the next steps."""
+def nothing_accepted_text(report: WarmReport, path: object, *, frames: bool = False) -> str:
+    """What is said after a run that leaves no variant with an object, or no frame: the next steps."""
+    change = "--min-agreement, --attempts, --strength" if frames else "--sizes, --location, --set attempts=10"
     return (
         f"error: nothing was accepted: all {report.rejected.total()} attempts were rejected\n"
-        "Next step: change what rejects them (--sizes, --location, --set attempts=10) and fill another cache (--out); "
+        f"Next step: change what rejects them ({change}) and fill another cache (--out); "
         f"--keep-rejected 5 keeps pictures of them, which `poc-aug preview CACHE --rejected` shows; {path} holds the "
         "reasons"
     )
 
 
-def _rejected_table(report: WarmReport) -> Table:
+def _rejected_table(report: WarmReport, first: str) -> Table:
     classes = {
         name: {"attempts": sum(reasons.values()), "accepted": 0, "rejections": reasons}
         for name, reasons in report.rejections_by_object().items()
     }
-    return _attempts_table(classes)
+    return _attempts_table(classes, first)
 
 
-def _attempts_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Attempts, accepted ones, and rejections by reason: one row per object and one for all."""
+def _attempts_table(classes: Mapping[str, Mapping[str, Any]], first: str) -> Table:
+    """Attempts, accepted ones, and rejections by reason: one row per object or domain and one for all."""
     table = Table(box=None)
-    table.add_column("object", overflow="fold")
+    table.add_column(first, overflow="fold")
     table.add_column("attempts", justify="right")
     table.add_column("accepted", justify="right")
     table.add_column("rejected", overflow="fold")

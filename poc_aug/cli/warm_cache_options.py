@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from poc_aug.cache import Codec
-from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
+from poc_aug.cli.filling_fields import (
+    DatasetField,
+    KeepRejectedField,
+    LimitField,
+    OnErrorField,
+    OutField,
+    WorkersField,
+)
 from poc_aug.cli.generation_options import LENIENT, GenerationOptions
 from poc_aug.cli.object_choice import ObjectChoice
-from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS
+from poc_aug.cli.shared_options import KEYS
 from poc_aug.errors import SettingError
-from poc_aug.files.yaml_files import read_yaml
-from poc_aug.generation.warm_report import OnError
 from poc_aug.presets.object_sizes import RealSizes
 from poc_aug.presets.size_choice import parse_sizes
 
@@ -26,26 +31,10 @@ _IS_COUNT = re.compile("[0-9]{1,9}")
 _CLASS_NAMES = "class names: 'dog,cat' or a list"
 
 
-class DatasetConfig(BaseModel):
-    """The dataset: a callable's name and its keyword arguments."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    type: str
-    args: dict[str, Any] = {}
-
-    @field_validator("args", mode="before")
-    @classmethod
-    def _argument_values(cls, args: Any) -> Any:
-        if isinstance(args, Mapping):
-            return {name: config_value(value) for name, value in args.items()}
-        return {} if args is None else args
-
-
 class WarmCacheOptions(GenerationOptions):
     """What ``warm-cache`` is to do."""
 
-    dataset: Annotated[DatasetConfig | None, DATASET] = None
+    dataset: DatasetField = None
     objects: Annotated[
         str | None,
         CliOption(
@@ -62,7 +51,7 @@ class WarmCacheOptions(GenerationOptions):
             default="found near it",
         ),
     ] = None
-    out: Annotated[Path | None, LENIENT, CliOption(help="Path of the cache.", takes="the path of the cache")] = None
+    out: OutField = None
     num_variants: Annotated[
         int,
         Field(ge=1, le=10_000),
@@ -70,11 +59,7 @@ class WarmCacheOptions(GenerationOptions):
             help="Variants per sample.", takes="a whole number, 1 to 10000", names=("--num-variants", "--variants")
         ),
     ] = 3
-    limit: Annotated[
-        int | None,
-        Field(ge=1),
-        CliOption(help="Only the first N samples.", takes="a whole number, 1 or more, or null for all samples"),
-    ] = None
+    limit: LimitField = None
     keys: Annotated[str | None, KEYS] = None
     camera: Annotated[
         str | None,
@@ -102,11 +87,7 @@ class WarmCacheOptions(GenerationOptions):
             recipe_field="objects_per_variant",
         ),
     ] = None
-    workers: Annotated[
-        int,
-        Field(ge=0, le=MOST_WORKERS),
-        CliOption(help="Loader processes.", takes=f"a whole number, 0 to {MOST_WORKERS}"),
-    ] = 2
+    workers: WorkersField = 2
     codec: Annotated[
         Codec,
         CliOption(
@@ -114,17 +95,8 @@ class WarmCacheOptions(GenerationOptions):
             takes="delta-zstd, webp, webp-lossy, zstd or raw",
         ),
     ] = "delta-zstd"
-    on_error: Annotated[
-        OnError, CliOption(help="What to do with samples and variants that fail: raise or skip.", takes="raise or skip")
-    ] = "raise"
-    keep_rejected: Annotated[
-        int,
-        Field(ge=0),
-        CliOption(
-            help="Keep N pictures of rejected attempts per reason, for poc-aug preview --rejected.",
-            takes="a whole number, 0 or more",
-        ),
-    ] = 0
+    on_error: OnErrorField = "raise"
+    keep_rejected: KeepRejectedField = 0
     paper_sizes: Annotated[
         bool,
         CliOption(help="A preset's sizes in pixels, as in its paper, not in metres.", takes="true or false"),
@@ -164,22 +136,6 @@ class WarmCacheOptions(GenerationOptions):
         Field(ge=1),
         CliOption(help="Crops in one run of a model.", takes="a whole number, 1 or more", panel="Models"),
     ] = 8
-
-    @field_validator("dataset", mode="before")
-    @classmethod
-    def _by_name(cls, dataset: Any) -> Any:
-        return {"type": dataset} if isinstance(dataset, str) else dataset
-
-    @classmethod
-    def from_yaml(cls, path: Path) -> dict[str, Any]:
-        """Read and check a YAML file of options; the dataset is ``{type: ..., args: {...}}`` or its name.
-
-        Raises:
-            SettingError: not a readable YAML file, or as in `from_values`.
-        """
-        values = read_yaml(path, SettingError)
-        cls.from_values(values, str(path))
-        return values
 
     @property
     def classes(self) -> tuple[str, ...] | None:

@@ -42,6 +42,8 @@ def shift_pipeline(
         (('fog', 1), ('fog', 3), ('night', 1), ('night', 3))
     """
     if isinstance(shift, ShiftPipeline) or (callable(shift) and not isinstance(shift, Shifter)):
+        if isinstance(shift, ShiftPipeline) and isinstance(depth, str):
+            shift, depth = shift.with_depth_maps(depth), None
         given = {"severity": severity, "camera": camera, "depth": depth}
         twice = [name for name, value in given.items() if value is not None]
         if twice:

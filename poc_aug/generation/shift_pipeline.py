@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
@@ -98,6 +99,21 @@ class ShiftPipeline(GenerationPipeline):
             return False
         return not any(getattr(shifter, "holds_model", False) for shifter in models.shifters.values())
 
+    def with_depth_maps(self, name: str) -> ShiftPipeline:
+        """The same pipeline, for samples that bring the depth maps of their dataset.
+
+        Args:
+            name: what identifies these maps.
+
+        Raises:
+            SettingError: it has a depth model.
+        """
+        if self.models.depth is not None:
+            raise SettingError(f"depth={name!r} and a depth model", expected="one of the two")
+        other = copy.copy(self)
+        other.depth_name = name
+        return other
+
     def describe(self) -> dict[str, Any]:
         """JSON values of the backends: everything besides the recipe that decides what is generated."""
         models = self.models
@@ -114,14 +130,14 @@ class ShiftPipeline(GenerationPipeline):
         return backends
 
     def check(self) -> None:
-        """Check, before any long work, that the shifters fit the schema.
+        """Check, before any long work, that shifters and the check of labels fit the schema.
 
         Raises:
             PocAugError: they do not: weather without a schema, a palette without one of its classes, ...
         """
-        for shifter in self.models.shifters.values():
-            if isinstance(shifter, ChecksScenes):
-                shifter.check_schema(self.schema)
+        for part in (*self.models.shifters.values(), self.models.agreement):
+            if isinstance(part, ChecksScenes):
+                part.check_schema(self.schema)
 
     def check_sample(self, sample: Sample, *, labels_checked: bool = False) -> CheckedSample:
         """Check that a sample fits recipe and schema, see `check_scene_sample`; its key says what it is shifted to."""

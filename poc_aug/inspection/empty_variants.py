@@ -32,8 +32,13 @@ def count_without_object(cache: Cache) -> int:
     return empty
 
 
-def without_object_text(count: int, total: int) -> str:
+def without_object_text(count: int, total: int, *, frames: bool = False) -> str:
     """What is said of ``count`` variants of ``total`` without an object: a warning if they are most; "" for none.
+
+    Args:
+        count: variants without an object, or without a frame.
+        total: all variants.
+        frames: they are shifted frames: those without one were rejected.
 
     Example:
         >>> without_object_text(1, 8)
@@ -43,5 +48,8 @@ def without_object_text(count: int, total: int) -> str:
     """
     if not count:
         return ""
+    if frames:
+        text = f"{count} of {total} frames {'was' if count == 1 else 'were'} rejected"
+        return f"warning: {text}: in their place a sample is read as it is" if 2 * count > total else text
     text = f"{count} of {total} variants {'holds' if count == 1 else 'hold'} no object"
     return f"warning: {text}: with them a sample is read as it is" if 2 * count > total else text

@@ -16,7 +16,16 @@ from poc_aug.errors import (
     CacheFormatError,
 )
 from poc_aug.types import Variant
-from tests.helpers.cache_cases import contents, make_cache, make_insertion, make_manifest, make_variant
+from tests.helpers.cache_cases import (
+    RECORDS,
+    Records,
+    contents,
+    make_cache,
+    make_frame_variant,
+    make_insertion,
+    make_manifest,
+    make_variant,
+)
 
 SHARD = "shards/local-0.lmdb"
 
@@ -37,30 +46,35 @@ def flip(path: Path, record: bytes, at: int = -1) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
 @pytest.mark.parametrize("at", [0, 4, 5, 30, -1])
-def test_flipped_byte(tmp_path: Path, at: int) -> None:
+def test_flipped_byte(tmp_path: Path, records: Records, at: int) -> None:
     path = tmp_path / "a.cache"
-    big = Variant("big", 1, b"d", (make_insertion(3, (57, 51)),))  # larger than a page: contiguous in the file
-    with CacheWriter(path, make_manifest()) as writer:
-        writer.put_many([make_variant(i) for i in range(7)] + [big])
+    if records.name == "insertions":  # larger than a page: contiguous in the file
+        big = Variant("big", 1, b"d", (make_insertion(3, (57, 51)),))
+    else:
+        big = replace(make_frame_variant(1, (57, 51)), key="big@dusk-2")
+    with CacheWriter(path, records.manifest()) as writer:
+        writer.put_many([records.make(i) for i in range(7)] + [big])
     flip(path / SHARD, encode_record(big, "delta-zstd"), at)
     with Cache.open(path) as cache:
         report = cache.verify()
         assert not report.ok
-        assert [(p.shard, p.key, p.variant) for p in report.problems] == [("local-0.lmdb", "big", 1)]
+        assert [(p.shard, p.key, p.variant) for p in report.problems] == [("local-0.lmdb", big.key, 1)]
         assert report.records == 8
-        assert "shard 'local-0.lmdb', variant 1 of 'big': " in str(report.problems[0])
+        assert f"shard 'local-0.lmdb', variant 1 of {big.key!r}: " in str(report.problems[0])
         for read in (cache.get, cache.raw):
             with pytest.raises(CacheCorruptError) as caught:
-                read("big", 1)
-            for part in ("variant 1 of 'big'", "'local-0.lmdb'", f"poc-aug verify {path}"):
+                read(big.key, 1)
+            for part in (f"variant 1 of {big.key!r}", "'local-0.lmdb'", f"poc-aug verify {path}"):
                 assert part in str(caught.value)
-        assert cache.get("street/0001", 1) is not None
+        assert cache.get(records.make(4).key, 1) is not None
 
 
-def test_verify_reports_progress(tmp_path: Path) -> None:
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
+def test_verify_reports_progress(tmp_path: Path, records: Records) -> None:
     calls: list[tuple[int, int]] = []
-    with Cache.open(make_cache(tmp_path / "a.cache", 5, 2)) as cache:
+    with Cache.open(records.cache(tmp_path / "a.cache", 5, 2)) as cache:
         report = cache.verify(lambda done, total: calls.append((done, total)))
         assert report.nbytes + (tmp_path / "a.cache/manifest.json").stat().st_size == cache.nbytes
     assert report.ok
@@ -68,9 +82,10 @@ def test_verify_reports_progress(tmp_path: Path) -> None:
     assert calls == [(i, 5) for i in range(1, 6)]
 
 
-def test_every_damage_that_matters_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
+def test_every_damage_that_matters_is_found(tmp_path: Path, records: Records) -> None:
     # Anywhere in the file: either verify finds it, or every record still reads the same.
-    path = make_cache(tmp_path / "a.cache", 7)
+    path = records.cache(tmp_path / "a.cache", 7)
     good = contents(path)
     data = (path / SHARD).read_bytes()
     found = 0

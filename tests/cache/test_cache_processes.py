@@ -17,7 +17,16 @@ from torch.utils.data import DataLoader, Dataset
 from poc_aug.cache import Cache, CacheWriter, registry, same_variant
 from poc_aug.cache.record_keys import decode_key
 from poc_aug.errors import CacheBusyError, CacheDiskError, CacheError
-from tests.helpers.cache_cases import contents, in_child, make_cache, make_insertion, make_manifest, make_variant
+from tests.helpers.cache_cases import (
+    RECORDS,
+    Records,
+    contents,
+    in_child,
+    make_cache,
+    make_insertion,
+    make_manifest,
+    make_variant,
+)
 
 # Forking is what these tests are about; Python 3.12 warns of it wherever a library has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -28,7 +37,8 @@ COUNT = 12
 class CachedVariants(Dataset[tuple[int, bool]]):
     """Item i: process id, and whether variant i was read as it was stored."""
 
-    def __init__(self, cache: Cache, other: Cache) -> None:
+    def __init__(self, records: Records, cache: Cache, other: Cache) -> None:
+        self.kind = records.name  # by name: functions are not sent to workers that are spawned
         self.cache = cache
         self.other = other
 
@@ -36,22 +46,23 @@ class CachedVariants(Dataset[tuple[int, bool]]):
         return COUNT
 
     def __getitem__(self, i: int) -> tuple[int, bool]:
-        want = make_variant(i)
+        want = next(records for records in RECORDS if records.name == self.kind).make(i)
         got = [cache.get(want.key, want.index) for cache in (self.cache, self.other)]
         return os.getpid(), all(variant is not None and same_variant(variant, want) for variant in got)
 
 
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
 @pytest.mark.parametrize(
     ("start_method", "used_before"),
     [("fork", False), ("fork", True), ("forkserver", False), ("forkserver", True), ("spawn", True)],
 )
-def test_loader_workers(tmp_path: Path, start_method: str, used_before: bool) -> None:
-    path = make_cache(tmp_path / "a.cache", COUNT, 2)
+def test_loader_workers(tmp_path: Path, records: Records, start_method: str, used_before: bool) -> None:
+    path = records.cache(tmp_path / "a.cache", COUNT, 2)
     with Cache.open(path) as cache, Cache.open(path) as other:
         if used_before:
             assert len(cache) == COUNT
         loader = DataLoader(
-            CachedVariants(cache, other),
+            CachedVariants(records, cache, other),
             batch_size=3,
             num_workers=2,
             multiprocessing_context=start_method,
@@ -64,7 +75,7 @@ def test_loader_workers(tmp_path: Path, start_method: str, used_before: bool) ->
                 assert same.all()
         assert len(pids) == 2
         assert os.getpid() not in pids
-        assert cache.get("street/0000", 0) is not None
+        assert cache.get(records.make(0).key, 0) is not None
         del loader
 
 
@@ -168,22 +179,23 @@ def test_shards_written_at_once(tmp_path: Path) -> None:
     assert contents(path) == contents(make_cache(tmp_path / "b.cache", 40))
 
 
-def _fill(path: Path, count: int, batch: int) -> None:
-    with CacheWriter(path, make_manifest()) as writer:
+def _fill(records: Records, path: Path, count: int, batch: int) -> None:
+    with CacheWriter(path, records.manifest()) as writer:
         done = writer.done()
-        missing = [v for v in map(make_variant, range(count)) if (v.key, v.index) not in done]
+        missing = [v for v in map(records.make, range(count)) if (v.key, v.index) not in done]
         for start in range(0, len(missing), batch):
             writer.put_many(missing[start : start + batch])
 
 
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
 @pytest.mark.parametrize("batch", [1, 7])
-def test_resume_after_kills(tmp_path: Path, batch: int) -> None:
+def test_resume_after_kills(tmp_path: Path, records: Records, batch: int) -> None:
     path, count = tmp_path / "a.cache", 120
     context = multiprocessing.get_context("fork")
     delays = random.Random(batch)
     kills = 0
     for attempt in range(200):
-        process = context.Process(target=_fill, args=(path, count, batch))
+        process = context.Process(target=_fill, args=(records, path, count, batch))
         process.start()
         # Longer and longer, so that a slow machine gets there too.
         process.join(delays.uniform(0, 0.03) * (1 + attempt / 5))
@@ -198,26 +210,29 @@ def test_resume_after_kills(tmp_path: Path, batch: int) -> None:
     assert kills > 0
     with Cache.open(path) as cache:
         assert cache.verify().ok
-    assert contents(path) == contents(make_cache(tmp_path / "b.cache", count))
+    assert contents(path) == contents(records.cache(tmp_path / "b.cache", count))
 
 
-def test_readers_beside_a_writer_see_whole_records_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
+def test_readers_beside_a_writer_see_whole_records_only(
+    tmp_path: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Pages are used again as soon as they may be: every commit renews the pins.
     monkeypatch.setattr(registry, "PIN_S", 0.05)
     path, count = tmp_path / "a.cache", 300
-    make_cache(path, 3)
+    records.cache(path, 3)
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=_fill, args=(path, count, 1))
+    process = context.Process(target=_fill, args=(records, path, count, 1))
     process.start()
     sizes = []
     with Cache.open(path) as cache:
         while process.is_alive():
             cache.refresh()
             sizes.append(len(cache))
-            key, index = f"street/{(sizes[-1] - 1) // 3:04d}", (sizes[-1] - 1) % 3
-            got = cache.get(key, index)
+            want = records.make(sizes[-1] - 1)
+            got = cache.get(want.key, want.index)
             assert got is not None
-            assert same_variant(got, make_variant(sizes[-1] - 1))
+            assert same_variant(got, want)
     process.join()
     assert process.exitcode == 0
     assert sizes == sorted(sizes)

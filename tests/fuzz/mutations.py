@@ -20,10 +20,12 @@ from poc_aug.cache import CODECS, encode_record
 from poc_aug.items.image_digest import digest_of_sample
 from poc_aug.labels.label_digest import label_digest_of_sample
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.types import Insertion, Part, Rejection, Sample, Variant
+from poc_aug.types import Insertion, Part, Rejection, Sample, ShiftedFrame, Variant
 from tests.helpers.cache_cases import make_insertion
 
 FRAME_HW = (48, 64)
+SHIFTED = "@dusk-2"
+"""How the keys of all records end, so that they may hold a shifted frame."""
 CLASSES = ("part 0", "part 1", "part 2", "gnu")
 SCHEMA = LabelSchema("fuzz", {"road": 0, "sky": 1})
 _HEAD = struct.Struct("<4sB16sI")
@@ -104,7 +106,7 @@ def _insertions(form: int) -> tuple[Insertion, ...]:
 
 @cache
 def templates() -> tuple[Template, ...]:
-    """Records of every form: all codecs; with and without matte, shade and label digest; rejections only; empty."""
+    """Records of every form: all codecs; with and without matte, shade and digests; frames; rejections only; empty."""
     sample = frame()
     digest, label_digest = digest_of_sample(sample), label_digest_of_sample(sample, SCHEMA)
     rejections = (Rejection("no room", "gnu", 0, "no valid area"), Rejection("too small", "gnu", 2, "3 px"))
@@ -112,9 +114,15 @@ def templates() -> tuple[Template, ...]:
     for form in range(10):
         for codec in CODECS:
             insertions = _insertions(form)
-            variant = Variant("frame", 0, digest, insertions, rejections[: form % 3], label_digest * (form % 2))
+            variant = Variant(
+                "frame" + SHIFTED, 0, digest, insertions, rejections[: form % 3], label_digest * (form % 2)
+            )
             made.append(_taken_apart(variant, codec))
-    made += [_taken_apart(Variant("frame", 0, digest, (), some), "raw") for some in (rejections, ())]
+    for codec in CODECS:
+        shifted = ShiftedFrame(sample.image, "dusk", 2, {"seed": 1, "caption": "a street"})
+        for some in ((), rejections):
+            made.append(_taken_apart(Variant("frame" + SHIFTED, 0, digest, (), some, label_digest, shifted), codec))
+    made += [_taken_apart(Variant("frame" + SHIFTED, 0, digest, (), some), "raw") for some in (rejections, ())]
     return tuple(made)
 
 
@@ -136,6 +144,8 @@ def _fields(header: dict[str, Any]) -> list[tuple[str, list[Any]]]:
     for item in header["insertions"]:
         found += [("patch", item["patch"]), *(("mask", part) for part in item["parts"])]
         found += [(name, item[name]) for name in ("alpha", "shade") if item[name] is not None]
+    if "frame" in header:
+        found.append(("frame", header["frame"]["image"]))
     return found
 
 
@@ -160,8 +170,9 @@ def well_formed(rng: random.Random, key: str) -> tuple[dict[str, Any], list[byte
 
 
 def sealed_template(number: int, key: str) -> bytes:
-    """A well-formed record."""
-    template = templates()[number % len(templates())]
+    """A well-formed record of insertions, or of rejections alone."""
+    sound = [template for template in templates() if "frame" not in template.header]
+    template = sound[number % len(sound)]
     return sealed(_text(json.loads(template.text) | {"key": key}), b"".join(template.blobs))
 
 
@@ -329,7 +340,7 @@ BLOBS: tuple[Mutation, ...] = (flipped_blob, cut_blob, spliced_blob, bomb)
 WHOLE: tuple[Mutation, ...] = (header_bomb, raw_damage)
 
 
-def mutated(seed: int, number: int, key: str = "frame") -> tuple[str, bytes]:
+def mutated(seed: int, number: int, key: str = "frame" + SHIFTED) -> tuple[str, bytes]:
     """Record ``number`` of a seed, and the name of what was done to it; about one in 50 is left as it is."""
     rng = random.Random(f"{seed}/{number}")
     header, blobs = well_formed(rng, key)

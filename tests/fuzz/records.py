@@ -14,7 +14,7 @@ from poc_aug.cache import decode_record
 from poc_aug.cache.record_header import RecordError
 from poc_aug.errors import CacheDatasetMismatchError, PocAugError, SchemaError
 from tests.fuzz.children import CHUNK, run_cases
-from tests.fuzz.mutations import CLASSES, SCHEMA, frame, mutated
+from tests.fuzz.mutations import CLASSES, SCHEMA, SHIFTED, frame, mutated
 from tests.fuzz.outcome import Outcome, watched
 from tests.helpers.stranger_cache import write_cache
 
@@ -40,7 +40,7 @@ def _decode(outcome: Outcome, seed: int, number: int) -> None:
     what, data = mutated(seed, number)
     with watched(outcome, number, what):
         try:
-            decode_record(data, "frame", 0, CLASSES)
+            decode_record(data, "frame" + SHIFTED, 0, CLASSES)
             outcome.counts["decoded"] += 1
         except RecordError:
             outcome.counts["refused"] += 1
@@ -52,7 +52,8 @@ def _decode(outcome: Outcome, seed: int, number: int) -> None:
 def _read(outcome: Outcome, seed: int, first: int, last: int, folder: Path) -> None:
     """Records of a whole chunk, in a cache: verified, then read through a dataset."""
     numbers = range(first, last)
-    made = {f"street/{number:07d}": mutated(seed, number, f"street/{number:07d}") for number in numbers}
+    keys = {number: f"street/{number:07d}{SHIFTED}" for number in numbers}
+    made = {key: mutated(seed, number, key) for number, key in keys.items()}
     path = folder / f"{first}.cache"
     write_cache(path, {key: data for key, (_, data) in made.items()})
     try:

@@ -22,7 +22,9 @@ _NUMBERS = (0, 1, 2, 3, 16, 255, 4096, 65_535, 2**31 - 1, 2**32 - 1, 2**63 - 1, 
 def sound_shard(folder: Path) -> tuple[Path, bytes]:
     """A cache with several levels of pages, and the bytes of its shard."""
     path = folder / "damaged.cache"
-    records = {f"street/{number:05d}": sealed_template(number, f"street/{number:05d}") for number in range(150)}
+    records = {
+        f"street/{number:05d}@dusk-2": sealed_template(number, f"street/{number:05d}@dusk-2") for number in range(150)
+    }
     write_cache(path, records)
     return path, (path / "shards" / "a.lmdb").read_bytes()
 

@@ -47,12 +47,13 @@ def test_records_of_every_form_are_mutated() -> None:
             "shade": any(item["shade"] for item in items),
             "several parts": any(len(item["parts"]) > 1 for item in items),
             "ignored": any(part[0] == "(ignored)" for item in items for part in item["parts"]),
+            "frame": "frame" in template.header,
             "labels": "label_digest" in template.header,
             "only rejections": not items and bool(template.header["rejections"]),
         }[test]
 
     assert {template.codec for template in templates()} == {"delta-zstd", "webp", "webp-lossy", "zstd", "raw"}
-    for form in ("matte", "shade", "several parts", "ignored", "labels", "only rejections"):
+    for form in ("matte", "shade", "several parts", "ignored", "frame", "labels", "only rejections"):
         assert any(has(form, template) for template in templates()), form
     done = {mutated(0, number)[0] for number in range(600)}
     assert done >= {mutation.__name__ for mutation in (*mutations.HEADERS, *mutations.BLOBS, *mutations.WHOLE)}
@@ -62,7 +63,7 @@ def test_a_record_is_made_again_from_its_seed_and_number() -> None:
     assert mutated(5, 77) == mutated(5, 77)
     assert mutated(5, 77) != mutated(6, 77)
     number = next(number for number in range(1000) if mutated(5, number)[0] == "well-formed")
-    assert decode_record(mutated(5, number)[1], "frame", 0, CLASSES).key == "frame"
+    assert decode_record(mutated(5, number)[1], "frame@dusk-2", 0, CLASSES).key == "frame@dusk-2"
 
 
 def test_a_crash_a_hang_and_an_error_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.seeding import generator
-from poc_aug.types import Insertion, Part, Rejection, Variant
+from poc_aug.types import Insertion, Part, Rejection, ShiftedFrame, Variant
 
 PARTS = ["part 0", "part 1", "part 2"]
 
@@ -65,6 +66,49 @@ def make_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
         insertions=tuple(make_insertion(number + i, size_hw, **forms[number % 5]) for i in range(number % 4 % 3)),
         rejections=(Rejection("not detected", "gnu", 1, "score 0.1"),) if number % 4 == 0 else (),
     )
+
+
+def make_frame_variant(number: int, size_hw: tuple[int, int] = (17, 11)) -> Variant:
+    """Variant ``number % 3`` of a shifted frame of sample ``number // 3``; some were rejected."""
+    rejected = number % 4 == 2
+    rng = generator("cache-case", number)
+    image = torch.randint(0, 256, (3, *size_hw), generator=rng, dtype=torch.uint8)
+    return Variant(
+        key=f"street/{number // 3:04d}@dusk-2",
+        index=number % 3,
+        digest=struct.pack("<II", *size_hw) + bytes([number % 256] * 768),
+        insertions=(),
+        rejections=(Rejection("labels do not hold", "dusk", 0, "agreement 0.1"),) if rejected else (),
+        frame=None if rejected else ShiftedFrame(image, "dusk", 2, {"seed": number, "caption": "a street – größer"}),
+    )
+
+
+def make_frame_manifest() -> Manifest:
+    recipe = {"kind": "frames", "domains": ["dusk"], "severities": [2], "seed": 0}
+    return Manifest.create(recipe, {"shifters": {"dusk": {"name": "noise"}}}, {"length": 7})
+
+
+@dataclass(frozen=True)
+class Records:
+    """One kind of record, and the manifest of its caches."""
+
+    name: str
+    make: Callable[[int], Variant]
+    manifest: Callable[[], Manifest]
+
+    def cache(self, path: Path, count: int = 7, writers: int = 1) -> Path:
+        """A sealed cache of ``count`` variants, dealt out to ``writers`` shards."""
+        for n in range(writers):
+            with CacheWriter(path, self.manifest(), writer=f"local-{n}") as writer:
+                writer.put_many([self.make(i) for i in range(n, count, writers)])
+        return path
+
+
+RECORDS = (
+    Records("insertions", lambda number: make_variant(number), lambda: make_manifest()),
+    Records("frames", make_frame_variant, make_frame_manifest),
+)
+"""Both kinds: the same tests run over both."""
 
 
 def make_manifest(**changes: object) -> Manifest:

@@ -49,6 +49,12 @@ class NoiseShifter:
         return Shifted(frame.image // (1 + frame.severity) + noise, {"darkened": 1 + frame.severity})
 
 
+class InPlace(NoiseShifter):
+    """Runs where frames are read."""
+
+    holds_model = False
+
+
 def insertion_pipeline(reject: float = 0.3, on_each: Callable[[], None] | None = None) -> InsertionPipeline:
     return InsertionPipeline(make_recipe(), _Told(reject, on_each), batch_size=4)
 

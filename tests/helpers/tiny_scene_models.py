@@ -31,6 +31,11 @@ def blip(folder: Path) -> None:
     )  # fmt: skip
     model: Any = t.BlipForConditionalGeneration(config)
     _spread(model, 0.3)
+    with torch.no_grad():  # short captions, of words
+        bias = model.text_decoder.cls.predictions.bias
+        bias.fill_(-50.0)
+        bias[len(tokenizer) - 60 :] = 0.0
+        bias[102] = 1.0
     model.save_pretrained(folder)
     t.BlipProcessor(t.BlipImageProcessor(size=_SIDE), tokenizer).save_pretrained(folder)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from poc_aug.backends.common.limits import check_counts
-from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole
+from poc_aug.backends.finders.transformers_load import ModelKind, ModelRole, model_kind
 from poc_aug.backends.finders.transformers_model import TransformersModel
 from poc_aug.types import Json
 
@@ -97,3 +97,12 @@ class TransformersCaptioner(TransformersModel):
                 **inputs, do_sample=False, num_beams=self.num_beams, max_new_tokens=self.max_new_tokens
             )
         return [" ".join(text.split()) for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
+
+
+def check_captioner(model: str | Path) -> None:
+    """Check, before any weights are read, that a model is there and is a captioner.
+
+    Raises:
+        ModelError: it is not; see `model_kind`.
+    """
+    model_kind(model, _ROLE)

@@ -40,11 +40,6 @@ class ColumnRuns:
         """Whether a run ends at the lower border: bool ``[n]``. Below any other run lies the next one."""
         return np.asarray(self.stops == self.size_hw[0])
 
-    def paint(self, of_runs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """A map ``[W, H]`` (transposed) of a number per run."""
-        height, width = self.size_hw
-        return np.repeat(of_runs, self.stops - self.tops).reshape(width, height)
-
 
 def column_runs(transposed: npt.NDArray[np.uint8]) -> ColumnRuns:
     """The vertical runs of a map, and their connected components.

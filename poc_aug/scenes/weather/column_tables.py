@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from poc_aug.scenes.weather.column_runs import Floats
 
@@ -38,21 +39,21 @@ def reached(table: Floats, reach: Floats) -> Floats:
 
     Args:
         table: float32 ``[n, columns]``, NaN where nothing is known.
-        reach: how many columns far each value counts, ``[n, columns]``; rounded down to a power of 2, less 1.
+        reach: how many columns far each value counts, ``[n, columns]``; rounded down to a power of 2.
 
     Example:
         >>> reached(np.array([[5, np.nan, np.nan, np.nan, 3]], np.float32), np.full((1, 5), 2, np.float32))
-        array([[ 5.,  5., nan,  3.,  3.]], dtype=float32)
+        array([[5., 5., 5., 3., 3.]], dtype=float32)
     """
     values = np.where(np.isnan(table), np.float32(-np.inf), table)
     with np.errstate(invalid="ignore", divide="ignore"):
-        classes = np.floor(np.log2(np.nan_to_num(reach, nan=0.0, posinf=0.0).clip(0) + 1e-9))
+        classes = np.floor(np.log2(np.nan_to_num(reach, nan=0.0, posinf=1e9).clip(0) + 1e-9))
     most = int(min(classes.max(initial=0), np.log2(max(1, table.shape[1]))))
     out = np.full_like(values, -np.inf)
     for exponent in range(max(0, most), -1, -1):
         here = (classes >= exponent) if exponent == most else (classes == exponent)
         out = np.where(here, np.maximum(out, values), out)
-        # The radii of all rounds from here on add up to 2 ** exponent - 1, and 1 for the last.
+        # The radii of all rounds from here on add up to 2 ** exponent.
         out = _spread(out, max(1, 2 ** (exponent - 1)))
     out = np.maximum(out, values)
     out[np.isneginf(out)] = np.nan
@@ -73,17 +74,76 @@ def _spread(values: Floats, radius: int) -> Floats:
     return values
 
 
-def smoothed(table: Floats) -> Floats:
-    """Median of 5 columns, then mean of 3: single wrong columns go, steps stay.
+def opened(mask: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.bool_]:
+    """Only the runs of a mask ``[n, columns]`` that are at least ``length`` columns long.
 
     Example:
-        >>> smoothed(np.array([[1, 1, 9, 1, 1, 1, 5, 5, 5]], np.float32)).round(1)
-        array([[1. , 1. , 1. , 1. , 1. , 2.3, 3.7, 5. , 5. ]], dtype=float32)
+        >>> opened(np.array([[True, False, True, True, True]]), 2)
+        array([[False, False,  True,  True,  True]])
+    """
+    columns = np.arange(mask.shape[1])
+    last_off = np.maximum.accumulate(np.where(mask, -1, columns), axis=1)
+    next_off = np.minimum.accumulate(np.where(mask, mask.shape[1], columns)[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(mask & (next_off - last_off > length))
+
+
+def beyond(table: Floats) -> Floats:
+    """How many columns each entry is beyond the first or the last one known of its row; 0 between them.
+
+    Example:
+        >>> beyond(np.array([[np.nan, np.nan, 4, np.nan, 4, np.nan]], np.float32))
+        array([[2., 1., 0., 0., 0., 1.]], dtype=float32)
+    """
+    known, numbers = ~np.isnan(table), np.arange(table.shape[1])
+    first = np.where(known, numbers, table.shape[1]).min(axis=1, keepdims=True)
+    last = np.where(known, numbers, -1).max(axis=1, keepdims=True)
+    columns: Floats = np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    return columns
+
+
+def farthest(table: Floats, radius: int) -> Floats:
+    """The least known value within a radius of columns, where there is one.
+
+    Example:
+        >>> farthest(np.array([[np.nan, 7, 4, np.nan, np.nan]], np.float32), 1)
+        array([[ 7.,  4.,  4.,  4., nan]], dtype=float32)
+    """
+    out: Floats = -_spread(np.where(np.isnan(table), np.float32(-np.inf), -table), radius)
+    out[np.isinf(out)] = np.nan
+    return out
+
+
+def smoothed(table: Floats, origin: float, radius: int = 2, near: float = 0.15) -> Floats:
+    """Median of 5 columns, then mean of those around each that are near its value: single wrong columns go, steps stay.
+
+    Args:
+        table: float32 ``[n, columns]``.
+        origin: nearness is in parts of a value's distance to it.
+        radius: the mean is that of ``2 * radius + 1`` columns.
+        near: how far a value may be from the one in the middle.
+
+    Example:
+        >>> smoothed(np.array([[1, 1, 9, 1, 1, 1, 5, 5, 5]], np.float32), 0.0).round(2)
+        array([[1., 1., 1., 1., 1., 1., 5., 5., 5.]], dtype=float32)
     """
     if table.shape[1] < 3:
         return table
-    median = np.median(_windows(table, 2), axis=0)
-    return np.asarray(_windows(median, 1).mean(axis=0), dtype=np.float32)
+    median: Floats = np.median(_windows(table, 2), axis=0)
+    around = _windows(median, radius)
+    counts = np.abs(around - median) <= near * np.abs(median - origin) + 1e-6
+    return np.asarray(np.where(counts, around, 0).sum(axis=0) / counts.sum(axis=0).clip(1), dtype=np.float32)
+
+
+def averaged(table: Floats, radius: int) -> Floats:
+    """Mean of ``2 * radius + 1`` columns.
+
+    Example:
+        >>> averaged(np.array([[0, 0, 3, 0, 0]], np.float32), 1)
+        array([[0., 1., 1., 1., 0.]], dtype=float32)
+    """
+    padded = np.pad(table, ((0, 0), (radius + 1, radius)), mode="edge").astype(np.float64)
+    sums = padded.cumsum(axis=1)
+    return np.asarray((sums[:, 2 * radius + 1 :] - sums[:, : -2 * radius - 1]) / (2 * radius + 1), dtype=np.float32)
 
 
 def _windows(table: Floats, radius: int) -> Floats:

@@ -9,19 +9,35 @@ import numpy.typing as npt
 
 from poc_aug.camera_model import Camera
 from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints
-from poc_aug.scenes.weather.column_tables import filled, reached, smoothed
+from poc_aug.scenes.weather.column_tables import averaged, beyond, farthest, filled, opened, reached, smoothed
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _Bools = npt.NDArray[np.bool_]
-_BINS = 256
-# A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones.
-_REACH_M = 2.5
+_BINS = 512
+# A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
+# for a group of people. Inserted objects, and any others, have one depth each.
+_REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 1.5, SurfaceKind.POST: 1.5, SurfaceKind.UNKNOWN: 1.5}
+# The ground that is seen under a car is farther than its wheels, but not by more than this; otherwise it is that of
+# another car, if it is that of more than 8 columns of the table.
+_UNDER_A_CAR = 0.55
+_ANOTHER = 8
 # What is hidden stands behind what hides it: this much farther away.
 _BEHIND = 0.9
+# What someone or something in the street hides may be anywhere behind it: at twice the distance.
+_FAR_BEHIND = 0.5
 # The lower edge of a tree's crown, over a car: the tree may stand nearer than the car, a hedge may not.
 _CROWN_M = 2.0
-# Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high.
+# Traffic lights and signs that hang somewhere, without a pole down to the ground, are about this high, and at most so
+# many times as high as wide; arms of lamps fill less of their box.
 _SIGN_M = 0.8
+_SIGN_ASPECT = 3.5
+_SIGN_FILLS = 0.5
+# Far from the columns in which a backdrop's foot is seen, what hides it counts for up to half; at this share of the
+# frame's width for a third. What hides it there is the farthest within this many columns of the table.
+_BEYOND = 0.1
+_AROUND = 24
+# Crowns are wider than trunks: the foot of vegetation is a mean over this many columns of the table to either side.
+_CROWN = 32
 _ROUNDS = 6
 
 
@@ -36,12 +52,6 @@ class Standing:
     def of(self, *kinds: SurfaceKind) -> _Bools:
         """The runs of some kinds."""
         return np.isin(self.kinds, [int(kind) for kind in kinds])
-
-    @property
-    def level(self) -> _Bools:
-        """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
-        unknown = self.of(SurfaceKind.UNKNOWN) & self.runs.at_bottom
-        return np.asarray(self.of(SurfaceKind.GROUND, SurfaceKind.TERRAIN) | unknown)
 
     @property
     def bin_px(self) -> int:
@@ -63,6 +73,12 @@ class Standing:
         return table
 
 
+def is_level(runs: ColumnRuns, kinds: Ints) -> _Bools:
+    """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
+    unknown = (kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
+    return np.asarray((kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN) | unknown)
+
+
 def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
     """The foot row of each run: its last row if it is level, infinite if it is sky.
 
@@ -72,7 +88,7 @@ def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
         camera: the frame's.
     """
     scene = Standing(runs, kinds, camera)
-    level, sky, ego = scene.level, scene.of(SurfaceKind.SKY), scene.of(SurfaceKind.EGO)
+    level, sky, ego = is_level(runs, kinds), scene.of(SurfaceKind.SKY), scene.of(SurfaceKind.EGO)
     below = np.minimum(np.arange(kinds.size) + 1, kinds.size - 1)  # not used at the lower border
     stands = ~(level | sky | ego)
     last = (runs.stops - 1).astype(np.float32)
@@ -81,7 +97,8 @@ def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
     backdrop = scene.of(SurfaceKind.STRUCTURE, SurfaceKind.VEGETATION)
     groups = _groups(scene)
     _things(scene, groups, stands & ~backdrop, contact, foot)
-    _backdrops(scene, groups, backdrop, contact, below, foot)
+    for kind in (SurfaceKind.VEGETATION, SurfaceKind.STRUCTURE, SurfaceKind.STRUCTURE):  # again: fences hide houses
+        _backdrops(scene, groups, scene.of(kind), contact, below, foot)
     for _ in range(_ROUNDS):
         if not np.isnan(foot).any() or not _hidden(scene, groups, backdrop, below, foot):
             break
@@ -113,8 +130,18 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     last = (scene.runs.stops - 1).astype(np.float32)
     numbers = np.where(chosen, numbers, -1)
     table = scene.table(numbers, things & contact, last, least=False)
-    px_per_m = np.maximum(table - scene.camera.horizon_row, 0) / scene.camera.camera_height_m
-    table = filled(reached(table, _REACH_M * px_per_m / scene.bin_px), linear=False)
+    reach_m = np.full((table.shape[0], 1), np.inf, dtype=np.float32)
+    for kind, metres in _REACH_M.items():
+        reach_m[numbers[chosen & scene.of(kind)]] = metres
+    above = np.maximum(table - scene.camera.horizon_row, 0)
+    with np.errstate(invalid="ignore"):
+        reach = reach_m * above / scene.camera.camera_height_m / scene.bin_px
+    lowest = reached(table, reach)
+    vehicle = reach_m == _REACH_M[SurfaceKind.VEHICLE]
+    with np.errstate(invalid="ignore"):
+        farther = vehicle & (above < _UNDER_A_CAR * (lowest - scene.camera.horizon_row))
+    own = np.where(opened(farther, _ANOTHER), table, lowest)
+    table = smoothed(filled(own, linear=False), scene.camera.horizon_row)
     foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
 
 
@@ -126,10 +153,30 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
         return
     last = (scene.runs.stops - 1).astype(np.float32)
     numbers = np.where(chosen, numbers, -1)
-    table = filled(scene.table(numbers, backdrop & contact, last, least=False), linear=True)
-    limits = scene.table(numbers, chosen & _hides(scene, below, foot) & ~contact, foot[below], least=True)
-    table = smoothed(np.fmin(table, limits))
+    seen = scene.table(numbers, backdrop & contact, last, least=False)
+    hidden = chosen & _hides(scene, below, foot) & ~contact & (groups != groups[below])
+    limits = scene.table(numbers, hidden, foot[below], least=True)
+    table = filled(seen, linear=True)
+    near_by = hidden & scene.of(SurfaceKind.VEHICLE, SurfaceKind.VEGETATION, SurfaceKind.STRUCTURE)[below]
+    hiders = farthest(scene.table(numbers, near_by, foot[below], least=True), _AROUND)
+    hiders = averaged(filled(hiders, linear=True), _AROUND)
+    after = behind(hiders, scene.camera.horizon_row)
+    weight = 0.5 * (1 - np.exp(-beyond(seen) / (_BEYOND * table.shape[1])))
+    table = table + np.where(np.isnan(after), 0, after - table) * weight.astype(np.float32)
+    table = np.fmin(table, limits)
+    plants = bool(scene.of(SurfaceKind.VEGETATION)[chosen].any())
+    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 4, near=0.3)
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
+
+
+def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) -> Floats:
+    """The foot of what stands farther away than what hides it.
+
+    Example:
+        >>> behind(np.array([110.0], np.float32), 100.0)
+        array([109.], dtype=float32)
+    """
+    return np.asarray(horizon_row + (foot - horizon_row) * share, dtype=np.float32)
 
 
 def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
@@ -151,21 +198,31 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
     chosen = open_runs & ~unknown
     found = chosen & np.isfinite(hider)
     if found.any():
-        horizon = np.float32(scene.camera.horizon_row)
-        behind = horizon + (hider - horizon) * np.float32(_BEHIND)
+        horizon_row = scene.camera.horizon_row
+        in_street = scene.of(SurfaceKind.OBJECT, SurfaceKind.PERSON)[below]
+        after = behind(hider, horizon_row, np.where(in_street, np.float32(_FAR_BEHIND), np.float32(_BEHIND)))
         numbers, known = _known(groups, found & backdrop)
         numbers, hidden = np.where(chosen & known & backdrop, numbers, -1), chosen & known & backdrop
         if hidden.any():
-            table = smoothed(filled(scene.table(numbers, found & hidden, behind, least=True), linear=True))
+            table = filled(scene.table(numbers, found & hidden, after, least=True), linear=True)
+            table = averaged(table, _AROUND)
             foot[hidden] = table[numbers[hidden], scene.bins[hidden]]
         numbers, known = _known(groups, found & ~backdrop)
         things = chosen & known & ~backdrop
         if things.any():
-            nearest = np.full(int(numbers.max()) + 1, -np.inf, dtype=np.float32)
-            np.maximum.at(nearest, numbers[found & things], hider[found & things])
-            foot[things] = nearest[numbers[things]]
+            foot[things] = _behind_all(numbers, found & things, hider, after, backdrop[below])[numbers[things]]
             _hanging(scene, groups, things, foot)
     return bool(unknown.any() or found.any())
+
+
+def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_backdrop: _Bools) -> Floats:
+    """The foot of each group: behind all things that hide it; what only backdrops are seen under hangs before them."""
+    size = int(groups.max()) + 1
+    behind_things, before_backdrop = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
+    hidden, hanging = found & ~on_backdrop, found & on_backdrop
+    np.minimum.at(behind_things, groups[hidden], after[hidden])
+    np.maximum.at(before_backdrop, groups[hanging], hider[hanging])
+    return np.where(np.isinf(behind_things), before_backdrop, behind_things)
 
 
 def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> None:
@@ -173,14 +230,20 @@ def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> Non
     signs = things & scene.of(SurfaceKind.POST)
     if not signs.any():
         return
-    tops = np.full(int(groups.max()) + 1, scene.runs.size_hw[0], dtype=np.int64)
-    stops = np.zeros_like(tops)
-    np.minimum.at(tops, groups[signs], scene.runs.tops[signs])
-    np.maximum.at(stops, groups[signs], scene.runs.stops[signs])
-    px_per_m = (stops - tops)[groups[signs]] / _SIGN_M
-    near = scene.camera.horizon_row + px_per_m * scene.camera.camera_height_m
-    lowest = scene.runs.size_hw[0] - 1
-    foot[signs] = np.maximum(foot[signs], np.minimum(near, lowest).astype(np.float32))
+    size = int(groups.max()) + 1
+    top, left = np.full((2, size), np.iinfo(np.int64).max)
+    bottom, right = np.zeros((2, size), dtype=np.int64)
+    of, runs = groups[signs], scene.runs
+    np.minimum.at(top, of, runs.tops[signs])
+    np.minimum.at(left, of, runs.columns[signs])
+    np.maximum.at(bottom, of, runs.stops[signs])
+    np.maximum.at(right, of, runs.columns[signs] + 1)
+    height, width = (bottom - top)[of], (right - left)[of]
+    near = scene.camera.horizon_row + height / _SIGN_M * scene.camera.camera_height_m
+    near = np.minimum(near, runs.size_hw[0] - 1).astype(np.float32)
+    area = np.bincount(groups[signs], (runs.stops - runs.tops)[signs], size)[of]
+    compact = (height <= _SIGN_ASPECT * width) & (area >= _SIGN_FILLS * height * width)
+    foot[signs] = np.where(compact, np.maximum(foot[signs], near), foot[signs])
 
 
 def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:

@@ -14,17 +14,22 @@ from poc_aug.camera_model import Camera
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.scenes.weather.column_runs import Ints, column_runs
-from poc_aug.scenes.weather.feet import foot_rows
+from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints, column_runs
+from poc_aug.scenes.weather.feet import foot_rows, is_level
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, kind_by_id, mapped_ids
 
+DEPTH_VERSION = 1
+"""Raised whenever the same labels and camera give another depth; part of a cache's fingerprint."""
 FARTHEST_M = 300.0
-"""Depth of ground at the horizon or above it, and the greatest depth of what stands: only the sky is farther."""
+"""Depth of ground at the horizon or above it: only the sky is farther."""
+FARTHEST_FOOT_M = 200.0
+"""Greatest depth of what stands: a foot near the horizon says little, and streets are rarely longer."""
 EGO_M = 1.0
 """Depth of the camera's own car."""
 _UNDER_THE_SKYLINE = 0.42
 # At a border of the frame, columns that are not labelled are the rectification's, not a thing's.
 _UNLABELLED = 0.95
+_SPECK = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def scene_geometry(
         labels: integer ``[H, W]``.
         schema: names their classes.
         camera: the frame's camera.
-        depth_m: float32 ``[H, W]``, a known depth in metres, infinite on the sky, which takes the place of the estimate.
+        depth_m: float32 ``[H, W]``, a known depth in metres, infinite on the sky; takes the estimate's place.
         kinds: kinds of class names, in place of or besides those of `KIND_OF_CLASS`.
 
     Raises:
@@ -87,36 +92,93 @@ def scene_geometry(
                 [15.0000, 15.0000, 15.0000],
                 [ 7.5000,  7.5000,  7.5000]])
     """
-    check_surfaces(schema, kinds)
-    height, width = labels.shape
-    device = labels.device
-    if depth_m is not None:
-        check_depth(depth_m, (height, width))
-    codes, kind_of_code = _codes(schema, kinds)
-    coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
-    table = torch.from_numpy(kind_of_code)
-    kind_map = table[coded.long()] if device.type != "cpu" else torch.from_numpy(kind_of_code[coded.numpy()])
-    transposed = _without_border(np.ascontiguousarray(coded.cpu().numpy().T), kind_of_code)
-    runs = column_runs(transposed)
-    run_kinds: Ints = kind_of_code[runs.values].astype(np.int64)
-    feet = foot_rows(runs, run_kinds, camera)
-    level = np.isin(run_kinds, (SurfaceKind.GROUND, SurfaceKind.TERRAIN))
-    level |= (run_kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
-    painted = torch.from_numpy(runs.paint(np.where(level, np.float32(-np.inf), feet))).t().contiguous()
-    rows = torch.arange(height, dtype=torch.float32)[:, None]
-    foot_row = torch.maximum(painted, torch.where(torch.isneginf(painted), rows, painted))
-    foot_row = foot_row.to(device)
+    known = _Feet.of(labels, schema, camera, kinds)
     if depth_m is None:
-        depth_m = depth_of_feet(foot_row, camera)
-        depth_m[kind_map.to(device) == int(SurfaceKind.EGO)] = EGO_M
-    return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), foot_row, camera)
+        depth_m = known.depth()
+    else:
+        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
+    kind_map = torch.from_numpy(known.kind_of_code.take(known.coded.cpu().numpy()))
+    device = labels.device
+    return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), known.rows().to(device), camera)
 
 
-def depth_of_feet(foot_row: torch.Tensor, camera: Camera) -> torch.Tensor:
-    """Depth in metres of ground seen at these rows: `FARTHEST_M` at the horizon and above it, infinite at infinity."""
+def scene_depth(
+    labels: torch.Tensor, schema: LabelSchema, camera: Camera, *, kinds: Mapping[str, SurfaceKind] | None = None
+) -> torch.Tensor:
+    """The depth alone, as `scene_geometry` has it: float32 ``[H, W]``, on the labels' device.
+
+    Raises:
+        SchemaError: no class of the ground.
+
+    Example:
+        >>> schema = LabelSchema("street", {"road": 0, "sky": 2}, ground=("road",))
+        >>> camera = Camera(horizon_row=0.0, camera_height_m=1.5, focal_px=10.0, centre_col=1.0)
+        >>> scene_depth(torch.tensor([[2], [0], [0]]), schema, camera).T
+        tensor([[    inf, 15.0000,  7.5000]])
+    """
+    return _Feet.of(labels, schema, camera, kinds).depth().to(labels.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Feet:
+    """Where all that a frame shows meets the ground; on the CPU, by runs."""
+
+    coded: torch.Tensor
+    kind_of_code: npt.NDArray[np.uint8]
+    runs: ColumnRuns
+    kinds: Ints
+    feet: Floats
+    camera: Camera
+
+    @classmethod
+    def of(
+        cls,
+        labels: torch.Tensor,
+        schema: LabelSchema,
+        camera: Camera,
+        kinds: Mapping[str, SurfaceKind] | None,
+    ) -> _Feet:
+        check_surfaces(schema, kinds)
+        codes, kind_of_code = _codes(schema, kinds)
+        coded = mapped_ids(labels, codes, len(kind_of_code) - 1)
+        transposed = coded.cpu().t().contiguous().numpy()  # NumPy's own copy takes 4 times as long
+        runs = column_runs(_without_border(transposed, kind_of_code))
+        run_kinds = _without_specks(runs, kind_of_code[runs.values].astype(np.int64))
+        return cls(coded, kind_of_code, runs, run_kinds, foot_rows(runs, run_kinds, camera), camera)
+
+    def rows(self) -> torch.Tensor:
+        """Foot row of each pixel."""
+        return self._painted(self.feet, np.arange(self.runs.size_hw[0], dtype=np.float32))
+
+    def depth(self) -> torch.Tensor:
+        """Depth of each pixel."""
+        depths = np.minimum(depth_of_feet(self.feet, self.camera), FARTHEST_FOOT_M)
+        depths[np.isinf(self.feet)] = np.inf
+        depths[self.kinds == SurfaceKind.EGO] = EGO_M
+        rows = np.arange(self.runs.size_hw[0], dtype=np.float32)
+        return self._painted(depths, depth_of_feet(rows, self.camera))
+
+    def _painted(self, of_runs: Floats, of_rows: Floats) -> torch.Tensor:
+        """A number per pixel ``[H, W]``: that of its row on the ground, otherwise that of its run."""
+        height, width = self.runs.size_hw
+        lengths = self.runs.stops - self.runs.tops
+        level = is_level(self.runs, self.kinds)
+        values = np.repeat(of_runs, lengths).reshape(width, height)
+        np.copyto(values, of_rows, where=np.repeat(level, lengths).reshape(width, height))
+        return torch.from_numpy(values).t().contiguous()
+
+
+def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
+    """Depth in metres of ground seen at these rows: `FARTHEST_M` at the horizon and above it, infinite at infinity.
+
+    Example:
+        >>> camera = Camera(horizon_row=100.0, camera_height_m=1.5, focal_px=1000.0, centre_col=200.0)
+        >>> depth_of_feet(np.array([250, 101, 90, np.inf], np.float32), camera)
+        array([ 10., 300., 300.,  inf], dtype=float32)
+    """
     scale = camera.focal_px * camera.camera_height_m
-    depth = scale / (foot_row - camera.horizon_row).clamp(min=scale / FARTHEST_M)
-    return torch.where(torch.isinf(foot_row), torch.inf, depth)
+    depth = scale / np.maximum(foot_row - camera.horizon_row, scale / FARTHEST_M)
+    return np.where(np.isinf(foot_row), np.inf, depth).astype(np.float32)
 
 
 def check_depth(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
@@ -160,8 +222,9 @@ def assumed_camera(
         The camera, and "objects" or "ground" as `Camera.horizon_from`, otherwise "assumed": 42% of the way down.
 
     Example:
-        >>> assumed_camera((100, 200))
-        (Camera(horizon_row=42.0, camera_height_m=1.4, focal_px=200.0, centre_col=99.5, horizon_from='given'), 'assumed')
+        >>> camera, source = assumed_camera((100, 200))
+        >>> camera.horizon_row, camera.focal_px, source
+        (42.0, 200.0, 'assumed')
     """
     if labels is not None and schema is not None:
         camera = find_camera(CameraSpec(), labels, schema)
@@ -193,6 +256,16 @@ def _codes(
         codes[label_id] = numbers[name]
     of_number.append(int(SurfaceKind.OBJECT))
     return codes, np.array(of_number, dtype=np.uint8)
+
+
+def _without_specks(runs: ColumnRuns, kinds: Ints) -> Ints:
+    """Kinds of the runs, specks of sky on the ground, as at the seams of polygons, being unknown instead."""
+    areas = np.bincount(runs.components, runs.stops - runs.tops, runs.count)
+    on_ground = np.zeros(runs.count, dtype=np.bool_)
+    on_ground[runs.components[:-1][is_level(runs, kinds)[1:] & ~runs.at_bottom[:-1]]] = True
+    speck = on_ground & (areas <= max(4.0, _SPECK * runs.size_hw[0] * runs.size_hw[1]))
+    sky = kinds == SurfaceKind.SKY
+    return np.where(sky & speck[runs.components], int(SurfaceKind.UNKNOWN), kinds)
 
 
 def _without_border(codes: npt.NDArray[np.uint8], kind_of_code: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

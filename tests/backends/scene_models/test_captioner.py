@@ -50,8 +50,8 @@ def test_a_batch_says_what_single_frames_say_and_says_it_again(
 def test_a_prefix_is_continued(name: str, tiny_scene_models: Models) -> None:  # noqa: F811
     captioner = TransformersCaptioner(tiny_scene_models(name), device="cpu", max_new_tokens=4, prefix="a street")
     captions = captioner.caption(FRAMES[:2])
-    assert all(caption.startswith("a street ") for caption in captions)
-    assert len(set(captions)) == 2
+    assert all(caption.startswith("a street") for caption in captions)
+    assert max(captions, key=len) != "a street"
 
 
 def test_settings_are_part_of_its_identity(blip: TransformersCaptioner, tiny_scene_models: Models) -> None:  # noqa: F811

@@ -1,0 +1,117 @@
+"""The pipeline that the options of ``warm-scenes`` ask for: shifters, captioner, depth and the check of labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poc_aug.cli.arguments import load_callable, parse_value, run_own
+from poc_aug.cli.build_pipeline import make_own
+from poc_aug.cli.object_sources import construct
+from poc_aug.cli.warm_scenes_options import WarmScenesOptions
+from poc_aug.errors import SettingError
+from poc_aug.generation.shift_pipeline import ShiftPipeline
+from poc_aug.labels.schema import LabelSchema
+from poc_aug.scenes.scene_recipe import SceneRecipe
+from poc_aug.scenes.shift_names import make_shifter
+from poc_aug.scenes.shifter_protocol import AgreementCheck, Captioner, DepthEstimator, Shifter
+
+if TYPE_CHECKING:
+    from poc_aug.evaluation.frame_segmenter import FrameSegmenter
+
+
+def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftPipeline:
+    """The pipeline of a job whose options were checked.
+
+    Args:
+        job: the options.
+        schema: the dataset's label schema, if it is known.
+
+    Raises:
+        SettingError: arguments that do not fit.
+        RecipeError: a camera that cannot be read.
+        MissingDependencyError: a package is not installed.
+        ModelError: a model is missing, or not of the kind needed.
+        DeviceError: the device is missing.
+    """
+    shifters: list[Shifter] = [make_shifter(name) for name in job.shift]
+    shifters += [make_own("shifter", name, job.shifter_args, Shifter) for name in job.shifter]
+    recipe: dict[str, Any] = {
+        "domains": [shifter.domain for shifter in shifters],
+        "severities": job.severities,
+        "seed": job.seed,
+    }
+    if job.camera is not None:
+        recipe["camera"] = parse_value(job.camera) if isinstance(job.camera, str) else job.camera
+    if job.attempts is not None:
+        recipe["attempts"] = job.attempts
+    return ShiftPipeline(
+        SceneRecipe.from_dict(recipe),
+        shifters,
+        captioner=_captioner(job),
+        depth=_depth(job),
+        agreement=_agreement(job),
+        schema=schema,
+        batch_size=job.batch_size,
+    )
+
+
+def _captioner(job: WarmScenesOptions) -> Captioner | None:
+    if job.caption is None:
+        return None
+    if ":" in job.caption:
+        own: Captioner = make_own("caption", job.caption, {}, Captioner)
+        return own
+    from poc_aug.backends.scene_models.captioner import TransformersCaptioner
+
+    return construct(TransformersCaptioner, {"model": job.caption, **_hardware(job)}, "--caption")
+
+
+def _depth(job: WarmScenesOptions) -> DepthEstimator | None:
+    if job.depth is None:
+        return None
+    if ":" in job.depth:
+        own: DepthEstimator = make_own("depth", job.depth, {}, DepthEstimator)
+        return own
+    from poc_aug.backends.scene_models.depth_model import TransformersDepth
+
+    return construct(TransformersDepth, {"model": job.depth, **_hardware(job)}, "--depth")
+
+
+def _agreement(job: WarmScenesOptions) -> AgreementCheck | None:
+    if job.segmenter is None:
+        return None
+    from poc_aug.evaluation.label_agreement import LabelConsistency
+
+    limits: dict[str, Any] = {} if job.min_agreement is None else {"threshold": job.min_agreement}
+    return LabelConsistency(_segmenter(job, job.segmenter), **limits)
+
+
+def _segmenter(job: WarmScenesOptions, name: str) -> FrameSegmenter:
+    if ":" not in name:
+        from poc_aug.backends.scene_models.semantic_model import TransformersSemantic
+
+        return construct(TransformersSemantic, {"model": name, **_hardware(job)}, "--segmenter")
+    from poc_aug.evaluation.frame_segmenter import FrameSegmenter, ModelSegmenter
+
+    make = load_callable(name, "segmenter")
+    made = run_own(lambda: construct(make, job.segmenter_args, name), f"--segmenter {name}", SettingError)
+    if isinstance(made, FrameSegmenter) and not isinstance(made, type):
+        if job.classes is not None:
+            raise SettingError(
+                f"--classes {job.classes} with --segmenter {name}, which names its classes itself",
+                expected="a torch module as the segmenter",
+                hint="leave --classes out",
+            )
+        return made
+    if job.classes is None:
+        raise SettingError(
+            f"--segmenter {name} without --classes",
+            expected="the label schema whose names, by id, are its channels",
+            hint="--classes cityscapes-trainIds",
+        )
+    return ModelSegmenter(made, job.classes, device=job.device)
+
+
+def _hardware(job: WarmScenesOptions) -> dict[str, Any]:
+    given = {"device": job.device, "dtype": job.dtype, "batch_size": job.batch_size}
+    return {name: value for name, value in given.items() if value is not None}
