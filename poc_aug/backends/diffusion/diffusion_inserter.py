@@ -189,7 +189,7 @@ class DiffusionInserter(PipelineInserter):
             chosen = [crops[i] for i in numbers]
             return self._run(chosen, [images[i] for i in numbers], [masks[i] for i in numbers], setting, number)
 
-        return paint_and_check(self.loaded, crops, run)
+        return paint_and_check(self.loaded, [crop.object_name for crop in crops], run)
 
     @torch.no_grad()
     def _run(

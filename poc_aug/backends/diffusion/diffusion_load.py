@@ -100,17 +100,38 @@ def load_text_to_image(model: str | Path, settings: LoadSettings) -> LoadedPipel
 
 
 def _load(model: str | Path, settings: LoadSettings, task: DiffusionTask) -> LoadedPipeline:
-    diffusers = require("diffusers", extra="generate", purpose=f"{_article(task)} model")
+    require("diffusers", extra="generate", purpose=f"{_article(task)} model")
+    # What the machine cannot do is reported first, then the class, which is named in a file of a few hundred bytes.
+    resolve_dtype(settings.dtype, resolve_device(settings.device))
+    name = settings.family or _class_for(task, pipeline_index(str(model))["_class_name"], str(model))
+    return load_family(model, settings, family_of(name, task), task)
+
+
+def load_family(
+    model: str | Path, settings: LoadSettings, family: Family, task: DiffusionTask, **parts: Any
+) -> LoadedPipeline:
+    """Load a checkpoint in the class of ``family``, whatever class it was saved in.
+
+    Args:
+        model: hub id, or folder of a saved pipeline.
+        settings: how it is loaded; ``settings.family`` is not used.
+        family: class, and how it is called.
+        task: what the checkpoint's denoiser must do.
+        parts: parts of the pipeline that the checkpoint does not hold (a ControlNet).
+
+    Raises:
+        MissingDependencyError: diffusers is not installed.
+        DeviceError: the device is not there, or cannot use the dtype.
+        ModelError: not there, not reachable, not a pipeline, or for another task.
+    """
+    diffusers = require("diffusers", extra="generate", purpose=family.pipeline)
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
-    # Checked before the weights are read: the class's name is in a file of a few hundred bytes.
     index = pipeline_index(str(model))
-    name = settings.family or _class_for(task, index["_class_name"], str(model))
-    family = family_of(name, task)
     scheduler = None if settings.scheduler is None else _scheduler_class(diffusers, settings.scheduler)
     # A checkpoint may leave parts out on purpose (SD 3 without T5): another class than its own must be given None.
-    absent: dict[str, Any] = {part: None for part, source in index.items() if source == [None, None]}
-    pipe = _from_pretrained(getattr(diffusers, name), model, dtype, absent, settings)
+    given: dict[str, Any] = {part: None for part, source in index.items() if source == [None, None]} | parts
+    pipe = _from_pretrained(getattr(diffusers, family.pipeline), model, dtype, given, settings)
     _check_task(pipe, family, task, str(model))
     _apply(diffusers, pipe, family, device, dtype, scheduler, settings)
     return LoadedPipeline(pipe, family, device, dtype, model_identity(model))
@@ -184,9 +205,9 @@ def _scheduler_class(diffusers: Any, name: str) -> Any:
 
 
 def _from_pretrained(
-    cls: Any, model: str | Path, dtype: torch.dtype, absent: dict[str, Any], settings: LoadSettings
+    cls: Any, model: str | Path, dtype: torch.dtype, given: dict[str, Any], settings: LoadSettings
 ) -> Any:
-    extra = dict(absent)
+    extra = dict(given)
     if not settings.safety_checker and "safety_checker" in cls._optional_components:
         extra |= {"safety_checker": None, "requires_safety_checker": False}
     if settings.vae is not None:

@@ -16,7 +16,7 @@ from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettin
 from poc_aug.backends.diffusion.text_embeddings import TextEmbeddings
 from poc_aug.backends.diffusion.upcast import vae_in_float32
 from poc_aug.errors import SettingError
-from poc_aug.types import Crop, Extent, Rejection
+from poc_aug.types import Extent, Rejection
 
 _BLACK_LEVEL = 2 / 255
 """A picture whose values are all at or below this is black, as after an overflow or a safety checker."""
@@ -89,17 +89,17 @@ def output_images(output: Any, count: int) -> tuple[list[torch.Tensor], list[boo
 
 def paint_and_check(
     loaded: LoadedPipeline,
-    crops: Sequence[Crop],
+    names: Sequence[str],
     run: Callable[[Sequence[int]], tuple[list[torch.Tensor], list[bool]]],
 ) -> list[torch.Tensor | Rejection]:
     """Run a model over a batch: float32 pictures ``[3, H, W]`` in [0, 1], or the rejection.
 
     Args:
         loaded: the model.
-        crops: the crops to paint.
+        names: the object of each picture, for rejections; empty if it is a whole frame.
         run: returns the pictures of the items with these indices, and whether each was blanked as unsafe.
     """
-    painted, unsafe = run(range(len(crops)))
+    painted, unsafe = run(range(len(names)))
     broken = [i for i, picture in enumerate(painted) if not bool(torch.isfinite(picture).all())]
     if broken and loaded.dtype == torch.float16:
         # Some VAEs overflow in half precision: try again with the VAE in single precision.
@@ -107,17 +107,17 @@ def paint_and_check(
             repainted, flags = run(broken)
         for i, picture, flag in zip(broken, repainted, flags, strict=True):
             painted[i], unsafe[i] = picture, flag
-    return [_judge(crop, picture, flag) for crop, picture, flag in zip(crops, painted, unsafe, strict=True)]
+    return [_judge(name, picture, flag) for name, picture, flag in zip(names, painted, unsafe, strict=True)]
 
 
-def _judge(crop: Crop, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Rejection:
+def _judge(name: str, picture: torch.Tensor, unsafe: bool) -> torch.Tensor | Rejection:
     if not bool(torch.isfinite(picture).all()):
         fraction = float((~torch.isfinite(picture)).float().mean())
-        return Rejection("not finite", crop.object_name, detail=f"{fraction:.0%} of the painted values are not finite")
+        return Rejection("not finite", name, detail=f"{fraction:.0%} of the painted values are not finite")
     if unsafe:
-        return Rejection("unsafe", crop.object_name, detail="blanked by the model's safety checker")
+        return Rejection("unsafe", name, detail="blanked by the model's safety checker")
     if float(picture.max()) <= _BLACK_LEVEL:
-        return Rejection("black", crop.object_name, detail="the painted picture is black")
+        return Rejection("black", name, detail="the painted picture is black")
     return picture
 
 

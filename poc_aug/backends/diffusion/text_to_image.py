@@ -115,7 +115,7 @@ class TextToImageInserter(PipelineInserter):
         def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
             return self._run([crops[i] for i in numbers])
 
-        painted = paint_and_check(self.loaded, crops, run)
+        painted = paint_and_check(self.loaded, [crop.object_name for crop in crops], run)
         return [
             picture if isinstance(picture, Rejection) else self._filled(crop, picture)
             for crop, picture in zip(crops, painted, strict=True)

@@ -16,7 +16,7 @@ _Bools = npt.NDArray[np.bool_]
 _BINS = 512
 # A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
 # for a group of people. Inserted objects, and any others, have one depth each.
-_REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 0.8, SurfaceKind.POST: 0.5, SurfaceKind.UNKNOWN: 1.5}
+_REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 1.5, SurfaceKind.POST: 1.5, SurfaceKind.UNKNOWN: 1.5}
 # The ground that is seen under a car is farther than its wheels, but not by more than this; otherwise it is that of
 # another car, if it is that of more than 8 columns of the table.
 _UNDER_A_CAR = 0.55

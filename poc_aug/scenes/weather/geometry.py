@@ -18,6 +18,8 @@ from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints, column_
 from poc_aug.scenes.weather.feet import foot_rows, is_level
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, kind_by_id, mapped_ids
 
+DEPTH_VERSION = 1
+"""Raised whenever the same labels and camera give another depth; part of a cache's fingerprint."""
 FARTHEST_M = 300.0
 """Depth of ground at the horizon or above it: only the sky is farther."""
 FARTHEST_FOOT_M = 200.0

@@ -65,11 +65,9 @@ def point_lights(
         1
     """
     count = len(row)
-    return PointLights(
-        *(np.asarray(a, dtype=np.float64) for a in (row, col, depth_m)),
-        *(np.full(count, value, dtype=np.float64) for value in (radius_m, radiance, power)),
-        np.asarray(colour, dtype=np.float64).reshape(count, 3),
-    )
+    radius, light, thrown = (np.full(count, value, dtype=np.float64) for value in (radius_m, radiance, power))
+    row, col, depth_m = (np.asarray(a, dtype=np.float64) for a in (row, col, depth_m))
+    return PointLights(row, col, depth_m, radius, light, thrown, np.asarray(colour, np.float64).reshape(count, 3))
 
 
 def joined(groups: Sequence[PointLights]) -> PointLights:

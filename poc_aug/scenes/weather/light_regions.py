@@ -20,7 +20,8 @@ class LightRegions:
 
     Attributes:
         numbers: int64 ``[h, w]``, each pixel's region from 0; -1 outside of the mask.
-        area: pixels.
+        pixels: rows, columns and regions of the mask's pixels.
+        area: how many of them.
         top: first row.
         bottom: last row.
         left: first column.
@@ -28,6 +29,7 @@ class LightRegions:
     """
 
     numbers: Ints
+    pixels: tuple[Ints, Ints, Ints]
     area: Ints
     top: Ints
     bottom: Ints
@@ -49,9 +51,9 @@ class LightRegions:
 
     def total(self, values: npt.ArrayLike) -> Floats:
         """Sum of a map ``[h, w]`` over each region."""
-        inside = self.numbers >= 0
-        weights = np.asarray(values, dtype=np.float64)[inside]
-        return np.bincount(self.numbers[inside], weights=weights, minlength=len(self))
+        rows, cols, number = self.pixels
+        weights = np.asarray(values)[rows, cols]
+        return np.bincount(number, weights=weights, minlength=len(self)).astype(np.float64)
 
     def mean(self, values: npt.ArrayLike) -> Floats:
         """Mean of a map ``[h, w]`` over each region."""
@@ -92,4 +94,5 @@ def light_regions(mask: torch.Tensor, cells: torch.Tensor | None = None) -> Ligh
     np.maximum.at(bottom, of_pixel, rows)
     np.minimum.at(left, of_pixel, cols)
     np.maximum.at(right, of_pixel, cols)
-    return LightRegions(numbers, np.bincount(of_pixel, minlength=count), top, bottom, left, right)
+    area = np.bincount(of_pixel, minlength=count)
+    return LightRegions(numbers, (rows, cols, of_pixel), area, top, bottom, left, right)

@@ -94,6 +94,7 @@ def rain(
         size_m=(0.0012, 0.0035),
         fall_m=0.11,
         slant=slant,
+        scatter=0.04,
         opacity=rainfall.opacity,
     )
     lens = LensDrops(rainfall.lens_drops, generator)

@@ -18,9 +18,9 @@ from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 from poc_aug.scenes.weather.world_noise import GroundNoise
 
 _COLD = (0.95, 1.0, 1.05)
-_BRIGHT = 0.5
-_LARGEST_GAIN = 1.8
-_WHITE = 0.98
+_BRIGHT = 0.6
+_LARGEST_GAIN = 2.0
+_WHITE = 1.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,9 @@ def snow(
         size_m=(0.003, 0.009),
         fall_m=0.012,
         slant=slant,
+        scatter=0.5,
         opacity=0.85,
+        aperture_m=0.008,
     )
     geometry = scene_geometry(labels, schema, camera, depth_m=depth_m, kinds=kinds)
     light = under_clouds(image, contrast=snowfall.contrast, colour=snowfall.colour, tint=_COLD)
