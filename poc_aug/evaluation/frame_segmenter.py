@@ -53,8 +53,8 @@ class ModelSegmenter:
         classes: names of the first channels, in order, or the label schema, or its name, whose ids are the channels.
             Channels beyond them (void) are left out; labels beyond them are errors like any other.
         device: where a module runs; ``None``: where it is.
-        name: what identifies the model in a cache's fingerprint. A module is identified by its class and parameters, and
-            a function by its name; another callable needs a name.
+        name: what identifies the model in a cache's fingerprint. A module is identified by its class and parameters,
+            and a function by its name; another callable needs a name.
 
     Raises:
         SettingError: not callable, or a callable without a name.

@@ -152,13 +152,15 @@ class ControlNetTrainer:
         from diffusers import DDIMScheduler, StableDiffusionControlNetPipeline
 
         base = self.models.base
-        pipe: Any = StableDiffusionControlNetPipeline(
+        pipeline: Any = StableDiffusionControlNetPipeline
+        scheduler: Any = DDIMScheduler
+        pipe = pipeline(
             vae=base.vae,
             text_encoder=base.text_encoder,
             tokenizer=base.tokenizer,
             unet=base.unet,
             controlnet=self.models.controlnet,
-            scheduler=DDIMScheduler.from_config(base.scheduler.config),
+            scheduler=scheduler.from_config(base.scheduler.config),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,

@@ -22,6 +22,7 @@ from poc_aug.finetuning.finetune_controlnet import (
     plan_finetuning,
 )
 from poc_aug.finetuning.finetune_settings import FinetuneSettings
+from poc_aug.labels.schema import LabelSchema
 from tests.helpers.finetune_cases import CAPTIONS, Streets, tiny_settings, weights_of
 
 
@@ -175,7 +176,7 @@ def test_the_moving_average_is_what_is_saved(tiny_base: Path, tmp_path: Path) ->
 
 
 def test_the_loss_falls_on_real_frames(real_data: Path, tiny_base: Path, tmp_path: Path) -> None:
-    frames = Subset(camvid(real_data / "scenes/camvid", "train"), range(0, 120, 5))
+    frames: Any = Subset(camvid(real_data / "scenes/camvid", "train"), range(0, 120, 5))
     settings = tiny_settings(
         tiny_base, steps=24, batch_size=4, learning_rate=3e-3, validation_frames=4, validate_every=6,
         validation_steps=1, checkpoint_every=24, ema_decay=0.0,
@@ -202,6 +203,20 @@ def test_settings_are_checked_before_any_long_work(tiny_base: Path, tmp_path: Pa
     refused(ModelError, "no model at", tmp_path, replace(settings, base=tmp_path / "missing"))
     refused(ModelError, "no ControlNet at", tmp_path, replace(settings, controlnet=tmp_path / "missing"))
     refused(ModelError, "is a None|no readable", tmp_path, replace(settings, controlnet=tiny_base))
+
+
+def test_the_palette_knows_all_classes_or_says_which_it_lacks(tiny_base: Path, tmp_path: Path) -> None:
+    class Fruit(Streets):
+        schema = LabelSchema("fruit", {"road": 0, "vegetation": 10, "zebra fruit": 13})
+
+    settings = tiny_settings(tiny_base, condition="ade20k")
+    assert plan_finetuning(Streets(), tmp_path / "out", settings, captions=CAPTIONS).channels == 3
+    refused(SchemaError, "no colour for 1 classes of schema 'fruit': zebra fruit", tmp_path, settings, dataset=Fruit())
+    named = replace(settings, classes={"zebra fruit": [1, 2, 3]}, steps=1)
+    report = finetune_controlnet(Fruit(), tmp_path / "named", named, captions=CAPTIONS)
+    assert report.step == 1
+    with pytest.raises(SettingError, match="condition: "):
+        plan_finetuning(Fruit(), tmp_path / "named", replace(named, classes={"zebra fruit": [9, 2, 3]}), prompt="x")
 
 
 def test_sdxl_is_refused_by_name(tiny_base: Path, tmp_path: Path) -> None:

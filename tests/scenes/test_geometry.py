@@ -32,7 +32,6 @@ from tests.helpers.weather_cases import (
     POLE,
     REAL_FRAMES,
     ROAD,
-    SIDEWALK,
     SIGN,
     SKY,
     STREET,
@@ -294,7 +293,7 @@ def test_depth_of_real_frames(real_data: Path, name: str) -> None:
     for kind in (SurfaceKind.STRUCTURE, SurfaceKind.VEGETATION):
         depths = scene.depth_m[scene.of_kind(kind)]
         assert float(depths.max()) <= FARTHEST_FOOT_M
-        assert float((depths < FARTHEST_FOOT_M).float().mean()) > 0.7
+        assert float((depths < FARTHEST_FOOT_M).float().mean()) > 0.5
         assert float(depths.min()) > 3
     rows = scene.of_kind(SurfaceKind.GROUND).nonzero()[:, 0]
     ground = scene.depth_m[scene.of_kind(SurfaceKind.GROUND)]
