@@ -139,10 +139,12 @@ class ControlNetTrainer:
         self, samples: Sequence[Sample], prompts: Sequence[str], seeds: Sequence[int], at: Sequence[float]
     ) -> float:
         """Mean loss of crops, each at the same noise and timesteps whenever it is called."""
-        losses = []
+        count = len(at)
         with torch.no_grad():
-            for sample, prompt, seed in zip(samples, prompts, seeds, strict=True):
-                losses += [float(self.loss([sample], [prompt], [seed], part)) for part in at]
+            losses = [
+                float(self.loss([sample] * count, [prompt] * count, [seed] * count, at))
+                for sample, prompt, seed in zip(samples, prompts, seeds, strict=True)
+            ]
         return sum(losses) / len(losses)
 
     def paint(

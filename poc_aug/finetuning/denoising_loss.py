@@ -59,7 +59,11 @@ class DenoisingLoss:
                 )
 
     def __call__(
-        self, samples: Sequence[Sample], prompts: Sequence[str], seeds: Sequence[int], at: float | None = None
+        self,
+        samples: Sequence[Sample],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        at: Sequence[float] | None = None,
     ) -> torch.Tensor:
         """The loss of some crops.
 
@@ -67,7 +71,7 @@ class DenoisingLoss:
             samples: the crops.
             prompts: their prompts.
             seeds: what their noise and timesteps are drawn from.
-            at: timestep of all of them as a part of the whole, 0 to 1; ``None``: drawn.
+            at: the timestep of each as a part of the whole, 0 to 1; ``None``: drawn.
         """
         models, base = self.models, self.models.base
         draws = [generator(seed) for seed in seeds]
@@ -81,7 +85,7 @@ class DenoisingLoss:
             noise = torch.stack([second for _, second in noises])
             steps = torch.stack([torch.randint(self.timesteps, (), generator=draw) for draw in draws])
             if at is not None:
-                steps = torch.full_like(steps, int(at * (self.timesteps - 1)))
+                steps = torch.tensor([int(part * (self.timesteps - 1)) for part in at])
             steps = steps.to(models.device)
             noisy = self.scheduler.add_noise(latents, noise, steps)
             texts = base.text_encoder(self._tokens(prompts))[0]

@@ -89,7 +89,7 @@ def wet_ground(
     fresnel = _WATER + (1 - _WATER) * (1 - cosine) ** 5
     # Puddles are longer along the road: they stand in its ruts.
     relief = 0.6 * noise.at(grid, (1.1, 3.2)) + 0.4 * noise.at(grid, (0.35, 0.8), shift=19.3)
-    puddle = ((relief - (1 - wetness.puddles) * 0.75) * 9).clamp(0, 1)
+    puddle = ((relief - (1 - wetness.puddles) * 0.75) * 9).clamp(0, 1) * min(20 * wetness.puddles, 1)
     film = wetness.gloss * (0.7 + 0.6 * noise.at(grid, (0.22, 0.5), shift=7.7))
     share = fresnel * (film + (1 - film) * puddle)
     smooth = road[first * _STEP :: _STEP, ::_STEP]
@@ -175,7 +175,7 @@ def _axes(foot: torch.Tensor, stands: torch.Tensor, geometry: SceneGeometry, row
     height = len(rows)
     end = torch.where(stands, height, rows).flip(0).cummin(dim=0).values.flip(0)
     sill_px = (end - geometry.camera.horizon_row / _STEP).clamp(min=1) * (_GAP_M / geometry.camera.camera_height_m)
-    foot = foot.clamp(-height, 2 * height).round().int() + 1
+    foot = foot.clamp(-height, 2 * height).floor().int() + 1
     return torch.where(foot > end + sill_px, end, foot)
 
 
