@@ -39,7 +39,8 @@ class DenoisingLoss:
 
         self.models, self.encode, self.autocast = models, encode, autocast
         self.controlnet = models.controlnet if controlnet is None else controlnet
-        self.scheduler: Any = DDPMScheduler.from_config(models.base.scheduler.config)
+        scheduler: Any = DDPMScheduler
+        self.scheduler = scheduler.from_config(models.base.scheduler.config)
         self.timesteps = int(self.scheduler.config.num_train_timesteps)
 
     def check_prompts(self, captions: Mapping[str, str]) -> None:

@@ -73,7 +73,8 @@ def check_device_and_models(settings: FinetuneSettings) -> tuple[torch.device, P
     if settings.tensorboard:
         require("tensorboard", extra="finetune", purpose=f"{purpose} with TensorBoard")
     device = resolve_device(settings.device)
-    if device.type not in ("cpu", "cuda") or device.index is not None:
+    numbered: int | None = device.index  # torch's stubs say that it is always a number
+    if device.type not in ("cpu", "cuda") or numbered is not None:
         raise DeviceError(
             f"device {str(device)!r} for {purpose}",
             expected="cpu or cuda",
@@ -151,7 +152,7 @@ def _from_unet(pipe: Any, channels: int, seed: int) -> Any:
 
 
 def _given_controlnet(pipe: Any, base: str, model: str, channels: int) -> Any:
-    from diffusers import ControlNetModel
+    import diffusers
 
     config = _controlnet_config(model)
     unet = {name: list(value) if isinstance(value, tuple) else value for name, value in pipe.unet.config.items()}
@@ -170,7 +171,8 @@ def _given_controlnet(pipe: Any, base: str, model: str, channels: int) -> Any:
             command="name it: --condition ade20k has 3 channels, one-channel 1, one-hot one per class",
         )
     try:
-        return ControlNetModel.from_pretrained(model, torch_dtype=torch.float32)
+        cls: Any = diffusers.ControlNetModel
+        return cls.from_pretrained(model, torch_dtype=torch.float32)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"the ControlNet {model!r} cannot be loaded: {type(error).__name__}: {str(error)[:300]}",
@@ -213,7 +215,8 @@ def save_controlnet(models: TrainingModels, folder: Path) -> None:
     """
     from diffusers import ControlNetModel
 
-    plain: Any = ControlNetModel.from_config(models.controlnet.config)
+    cls: Any = ControlNetModel
+    plain = cls.from_config(models.controlnet.config)
     if models.lora is not None:
         plain.add_adapter(models.lora)
     weights = {name: value.detach().cpu().float() for name, value in models.controlnet.state_dict().items()}

@@ -125,7 +125,13 @@ def test_a_finished_run_does_nothing_and_can_be_made_longer(finished: FinetuneRe
     "changes",
     [
         {"lora_rank": 4, "condition": "one-channel"},
-        {"precision": "bf16", "gradient_checkpointing": True, "accumulation": 2, "ema_decay": 0.0},
+        {
+            "precision": "bf16",
+            "gradient_checkpointing": True,
+            "accumulation": 2,
+            "ema_decay": 0.0,
+            "validation_frames": 1,
+        },
     ],
     ids=["lora", "bf16"],
 )

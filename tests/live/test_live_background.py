@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def test_background_never_waits_and_its_share_grows_to_p(kind: Kind, tmp_path: Path) -> None:
-    one = {"pipeline": one_shift_pipeline()} if kind is FRAMES else {}
+    one: dict[str, Any] = {"pipeline": one_shift_pipeline()} if kind is FRAMES else {}
     kind.warm(tmp_path / "prebuilt.cache", LENGTH, codec="delta-zstd", **one)
     reference = kind.read(tmp_path / "prebuilt.cache", LENGTH, p=1.0, variant=1, transforms=tensors, **one)
     settings = LiveSettings(server=ServerSettings(codec="delta-zstd"))

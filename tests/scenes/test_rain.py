@@ -174,7 +174,8 @@ def test_any_size_and_frames_without_sky_or_ground(weather: object, size_hw: tup
     camera = Camera(size_hw[0] * 0.4, 1.4, float(size_hw[1]), size_hw[1] / 2)
     for severity in (1, 5):
         out = weather(image, labels, camera, severity, seeded(), schema=SCHEMA)  # type: ignore[operator]
-        assert out.shape == image.shape and out.dtype == torch.uint8
+        assert out.shape == image.shape
+        assert out.dtype == torch.uint8
 
 
 @WEATHERS
