@@ -100,6 +100,15 @@ def test_a_sign_on_a_pole_stands_where_the_pole_does() -> None:
     assert float(found[15, 95]) == float(found[60, 100]) == pytest.approx(depth_at(89), rel=1e-4)
 
 
+@pytest.mark.parametrize("label", [PERSON, POLE])
+def test_parts_that_reach_far_over_the_ground_stand_where_the_foot_does(label: int) -> None:
+    labels = empty_street((240, 640))
+    labels[60:160, 300:308] = label
+    labels[60:90, 270:340] = label  # an arm or a plate, under which farther ground is seen
+    found = depth(labels)[labels == label]
+    assert torch.allclose(found, torch.tensor(depth_at(159)))
+
+
 def test_a_facade_recedes_along_the_street() -> None:
     labels = empty_street()
     for column in range(80):

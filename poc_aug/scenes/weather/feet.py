@@ -137,7 +137,8 @@ def _things(scene: Standing, groups: RunInts, things: _Bools, contact: _Bools, f
     with np.errstate(invalid="ignore"):
         reach = reach_m * above / scene.camera.camera_height_m / scene.bin_px
     lowest = reached(table, reach)
-    vehicle = reach_m == _REACH_M[SurfaceKind.VEHICLE]
+    vehicle = np.zeros((table.shape[0], 1), dtype=np.bool_)
+    vehicle[numbers[chosen & scene.of(SurfaceKind.VEHICLE)]] = True
     with np.errstate(invalid="ignore"):
         farther = vehicle & (above < _UNDER_A_CAR * (lowest - scene.camera.horizon_row))
     own = np.where(opened(farther, _ANOTHER), table, lowest)
@@ -167,7 +168,7 @@ def _backdrops(
     table = table + np.where(np.isnan(after), 0, after - table) * weight.astype(np.float32)
     table = np.fmin(table, limits)
     plants = bool(scene.of(SurfaceKind.VEGETATION)[chosen].any())
-    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 4, near=0.3)
+    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 12, near=0.3)
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
 
 
