@@ -186,7 +186,7 @@ def lamp_glow(
     focal = camera.focal_px
     total = torch.zeros(len(lamps), height, width, device=device)
     # Widths in radians; shares of the flux.
-    parts = ((0.0035, 0.12 + 0 * depth_haze), (0.014, 0.09 + 0.3 * depth_haze), (0.05, 0.05 + 0.4 * depth_haze))
+    parts = ((0.0035, 0.22 + 0 * depth_haze), (0.012, 0.2 + 0.4 * depth_haze), (0.05, 0.05 + 0.4 * depth_haze))
     for width_rad, share in parts:
         squared = np.maximum((focal * width_rad) ** 2, radius_px**2)
         strength = flux * share / (2 * math.pi * squared)
