@@ -77,7 +77,8 @@ def rain(
         >>> labels[32:] = 0
         >>> frame = torch.full((3, 64, 128), 90, dtype=torch.uint8)
         >>> camera = Camera(horizon_row=31.0, camera_height_m=1.4, focal_px=128.0, centre_col=63.5)
-        >>> wet = rain(frame, labels, camera, 3, torch.Generator().manual_seed(1), schema=SCHEMAS["cityscapes-trainIds"])
+        >>> seed = torch.Generator().manual_seed(1)
+        >>> wet = rain(frame, labels, camera, 3, seed, schema=SCHEMAS["cityscapes-trainIds"])
         >>> wet.shape, wet.dtype
         (torch.Size([3, 64, 128]), torch.uint8)
     """
