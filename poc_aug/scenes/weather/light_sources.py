@@ -202,7 +202,12 @@ def _of_lamp_size(red: torch.Tensor, vehicles: torch.Tensor, scene: LightScene) 
 
 
 def _pairs(
-    scene: LightScene, regions: LightRegions, depth: Float64s, width_m: Float64s, chosen: npt.NDArray[np.int64], kind: str
+    scene: LightScene,
+    regions: LightRegions,
+    depth: Float64s,
+    width_m: Float64s,
+    chosen: npt.NDArray[np.int64],
+    kind: str,
 ) -> PointLights:
     centre = scene.in_frame((regions.left + regions.right) / 2)[chosen]
     half = 0.39 * (regions.width * scene.step)[chosen]

@@ -90,6 +90,6 @@ class GroundNoise:
             t = cell - low
             coordinates.append((low + t * t * (3 - 2 * t)) * (2 / _CELLS) - 1)
         table = self._table.to(x.device)
-        shape = torch.broadcast_shapes(x.shape, y.shape)
+        shape = max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1])
         grid = torch.stack([values.expand(shape) for values in coordinates], dim=-1)[None]
         return F.grid_sample(table[None, None], grid, padding_mode="border", align_corners=True)[0, 0]
