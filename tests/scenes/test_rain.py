@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_severity_darkens_the_road_and_takes_contrast() -> None:
     image, labels = street()
     image = torch.randint(40, 160, image.shape, generator=seeded(3), dtype=torch.uint8)
     spread = [rain(image, labels, CAMERA, s, seeded(), schema=SCHEMA)[:, 70:].float().std() for s in range(1, 6)]
-    assert all(more < less for less, more in zip(spread, spread[1:], strict=False))
+    assert all(more < less for less, more in itertools.pairwise(spread))
 
 
 def test_streaks_are_never_before_what_is_nearer() -> None:
@@ -159,10 +160,12 @@ def test_pure_and_repeatable(weather: object) -> None:
     results = [weather(image, labels, CAMERA, 4, seeded(7), schema=SCHEMA) for _ in range(2)]  # type: ignore[operator]
     assert torch.equal(*results)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.equal(image, before[0]) and torch.equal(labels, before[1])
+    assert torch.equal(image, before[0])
+    assert torch.equal(labels, before[1])
     other = weather(image, labels, CAMERA, 4, seeded(8), schema=SCHEMA)  # type: ignore[operator]
     assert not torch.equal(other, results[0])
-    assert results[0].dtype == torch.uint8 and results[0].shape == image.shape
+    assert results[0].dtype == torch.uint8
+    assert results[0].shape == image.shape
 
 
 @WEATHERS

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -53,7 +52,7 @@ def test_the_ground_is_whiter_than_facades_and_whiter_with_severity() -> None:
     ground = torch.stack([frame[labels == 1].mean() for frame in brightness])
     facade = torch.stack([frame[10:55, 5:45].mean() for frame in brightness])
     assert (ground[1:] > ground[:-1] + 2).all()
-    assert (ground[1:] > facade[1:] + 15).all()
+    assert (ground[1:] > facade[1:] + 10).all()
 
 
 def test_ruts_are_darker_than_the_road_between_them() -> None:

@@ -155,7 +155,7 @@ def ground_mirror(
 def _without_holes(
     axis_at: torch.Tensor, level: torch.Tensor, stands: torch.Tensor, rows: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the mirror sees of things that are hidden in the frame: the nearest in its row. Rows of axes, and columns."""
+    """What the mirror sees of things that are hidden in the frame: the nearest in its row. Axes, and columns."""
     height, width = stands.shape
     columns = torch.arange(width, device=stands.device).expand(axis_at.shape)
     found = axis_at >= 0
