@@ -99,23 +99,18 @@ def test_frames_of_several_sizes_share_a_call(make: Make, real_data: Path) -> No
 
 def test_the_lower_the_strength_the_nearer_to_the_frame(make: Make, frames: list[SceneFrame]) -> None:
     """Nearer to what the VAE makes of the frame: a random one does not give it back."""
-    strengths = (0.1, 0.2, 0.4, 0.6, 1.0)
-    shifter = make(mode="image-to-image", strength=strengths, steps=10, guidance=1.0)
-    pipe = shifter.loaded.pipe
-    distances = torch.zeros(5)
-    for frame in frames:
-        fit = shifter._fit(frame)
-        with torch.no_grad():
-            pixels = fit.image(frame.image)[None] * 2 - 1
-            decoded = pipe.vae.decode(pipe.vae.encode(pixels).latent_dist.mode()).sample[0]
-        reference = fit.frame((decoded / 2 + 0.5).clamp(0, 1)).float()
-        results = shifter.shift([replace(frame, severity=severity) for severity in range(1, 6)])
-        distances += torch.stack([(image.float() - reference).abs().mean() for image in images(results)])
-        used = [result.provenance["strength"] for result in results if isinstance(result, Shifted)]
-        assert used == list(strengths)
+    strengths = (0.25, 0.5, 1.0, 1.0, 1.0)
+    shifter, frame = make(mode="image-to-image", strength=strengths, steps=4, guidance=1.0), frames[0]
+    pipe, fit = shifter.loaded.pipe, shifter._fit(frame)
+    with torch.no_grad():
+        pixels = fit.image(frame.image)[None] * 2 - 1
+        decoded = pipe.vae.decode(pipe.vae.encode(pixels).latent_dist.mode()).sample[0]
+    reference = fit.frame((decoded / 2 + 0.5).clamp(0, 1)).float()
+    results = shifter.shift([replace(frame, severity=severity) for severity in (1, 2, 3)])
+    distances = [float((image.float() - reference).abs().mean()) for image in images(results)]
     print("DIST", distances)
-    assert distances.tolist() == sorted(distances.tolist())
-    assert distances[4] > 1.2 * distances[0]
+    assert distances[0] < distances[1] < distances[2]
+    assert [result.provenance["strength"] for result in results if isinstance(result, Shifted)] == [0.25, 0.5, 1.0]
 
 
 def test_kept_classes_and_inserted_objects_keep_every_bit(make: Make, frames: list[SceneFrame]) -> None:
