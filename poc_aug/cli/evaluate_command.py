@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,11 +22,13 @@ from poc_aug.cli.arguments import (
 from poc_aug.cli.bravo_tables import bravo_tables
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
+from poc_aug.cli.evaluate_shift_options import check_datasets_given, requested_shifts, shift_plot_names
+from poc_aug.cli.evaluate_shift_run import ShiftedBase, evaluate_shifted, labelled_schema_named, write_shift_plots
 from poc_aug.cli.evaluate_tables import classes_shared, further_tables
 from poc_aug.cli.former_maps import FOLDER, foreign_maps, remove_former_maps
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.errors import ModelError, SchemaError, SettingError
+from poc_aug.errors import ModelError, SettingError
 from poc_aug.evaluation.figure_values import percent
 from poc_aug.files.outputs import check_outputs
 
@@ -45,9 +45,9 @@ def evaluate_command(
     *,
     model: Annotated[str, typer.Option("--model", help="The model: 'module:callable key=value ...'.")],
     dataset: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--dataset", help="A dataset with anomalies: 'module:callable key=value ...'; repeatable."),
-    ],
+    ] = None,
     labelled: Annotated[
         list[str] | None,
         typer.Option("--labelled", help="A dataset with known classes, for closed-set mIoU; repeatable."),
@@ -83,6 +83,22 @@ def evaluate_command(
         str | None,
         typer.Option("--schema", help=f"Label schema of the datasets with anomalies. {shown_default('detected')}"),
     ] = None,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shift",
+            help="Also evaluate shifted frames: fog:1-5, night:3, corruption:contrast:1,3, or a cache of warm-scenes; "
+            "repeatable.",
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            "--camera",
+            help=f"Camera of --shift's weather: cityscapes, kitti, generic, file. {shown_default('generic')}",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help=f"Seed of --shift. {shown_default('0')}")] = None,
     device: Annotated[str, typer.Option("--device", help="Where the model runs.")] = "cpu",
     maps: Annotated[
         int | None,
@@ -94,6 +110,8 @@ def evaluate_command(
     reported: dict[str, Any],
 ) -> None:
     """Evaluate a model on anomalies and known classes: tables, and with --out also JSON, score maps and plots.
+
+    With --shift, the same frames are evaluated in other domains too, and the plots are over severity.
 
     The model is a callable that returns a torch module: float32 [1, 3, H, W] in [0, 1] to logits [1, C, h, w].
     """
@@ -107,22 +125,33 @@ def evaluate_command(
         raise SettingError(
             "--labelled-schema without --labelled", expected="the dataset that it is the schema of: --labelled"
         )
+    dataset, labelled = dataset or [], labelled or []
+    check_datasets_given(
+        dataset,
+        labelled,
+        {
+            **{"--score": score, "--void-index": void_index, "--components": track, "--schema": schema},
+            **{"--anomalous-only": anomalous_only, "--maps": maps},
+        },
+    )
+    requests = requested_shifts(shift or [], camera=camera, seed=seed, maps=maps)
     wanted = tuple(score or ("msp",))
     check_score_names(wanted, void_index, track)  # type: ignore[arg-type]
     check_device(device)
+    names, known_names = _names(dataset), _names(labelled)
+    plots = shift_plot_names(names, known_names) if requests else ["precision_recall.png", "scores.png"] * bool(dataset)
     if out is not None:
-        check_outputs(out, "report.json", "precision_recall.png", "scores.png")  # before hours of evaluation
+        check_outputs(out, "report.json", *plots)  # before hours of evaluation
     drawn_maps = 8 if maps is None else maps
     size_hw = None if size is None else parse_size(size)
-    channels = _channels(classes, labelled or [])
+    channels = _channels(classes, labelled)
     datasets = [load_dataset(*_parts("--dataset", text)) for text in dataset]
-    shared = classes_shared(datasets, schema, channels, classes, labelled or [])
-    known = [load_dataset(*_parts("--labelled", text)) for text in labelled or []]
-    names, known_names = _names(dataset), _names(labelled or [])
+    shared = classes_shared(datasets, schema, channels, classes, labelled)
+    known = [load_dataset(*_parts("--labelled", text)) for text in labelled]
     reported.update(
         model=model,
         datasets=dict(zip(names, dataset, strict=True)),
-        labelled=dict(zip(known_names, labelled or [], strict=True)),
+        labelled=dict(zip(known_names, labelled, strict=True)),
         settings={
             "scores": list(wanted),
             "size": None if size_hw is None else list(size_hw),
@@ -134,6 +163,7 @@ def evaluate_command(
             "labelled_schema": labelled_schema,
             "classes": classes,
             "device": device,
+            **({"shifts": shift, "camera": camera, "seed": seed or 0} if requests else {}),
         },
     )
     network = _load_model(model)
@@ -147,10 +177,29 @@ def evaluate_command(
         for name, base in zip(names, datasets, strict=True):
             check_anomalies(base, name=name, schema=schema, limit=limit, size_hw=size_hw)
         for name, base in zip(known_names, known, strict=True):
-            with _labelled_schema_named():
+            with labelled_schema_named():
                 check_classes(base, channels, name=name, schema=labelled_schema, limit=limit, size_hw=size_hw)
     if out is not None:
         remove_former_maps(out)
+    if requests:
+        bases = [ShiftedBase(*parts, wanted, schema) for parts in zip(names, datasets, shared, strict=True)]
+        bases += [ShiftedBase(*parts, channels, (), labelled_schema) for parts in zip(known_names, known, strict=True)]
+        of_anomalies = {"void_index": void_index, "components": track, "anomalous_only": anomalous_only}
+        reports = evaluate_shifted(
+            network,
+            bases,
+            requests,
+            camera=camera,
+            seed=seed or 0,
+            of_anomalies=of_anomalies,
+            settings={**settings, "limit": limit},
+        )
+        reported["shifts"] = [report.to_dict() for report in reports]
+        if out is not None:
+            write_json(out / "report.json", {**reported, "maps": [], "environment": environment()})
+            write_shift_plots(reports, out, plots)
+            console.print(f"written: {out}/report.json, {', '.join(plots)}")
+        return
     written: list[str] = []
     results: list[EvaluationResult] = []
     for name, base, known_channels in zip(names, datasets, shared, strict=True):
@@ -181,7 +230,8 @@ def evaluate_command(
             )
         results.append(result)
         written += drawn
-    console.print(_table(results))
+    if results:
+        console.print(_table(results))
     for table in further_tables(results):
         console.print(table)
     closed: list[ClassResult] = []
@@ -192,20 +242,23 @@ def evaluate_command(
             where: dict[str, Any] = {"size_hw": size_hw, "limit": limit, "device": device, "schema": labelled_schema}
             closed.append(evaluate_classes(network, base, channels, name=name, **where, on_progress=show))
     if closed:
-        console.print(_class_table(closed), *bravo_tables(results, closed), sep="\n")
+        tables = bravo_tables(results, closed)
+        console.print(_class_table(closed), *(tables if results else tables[:1]), sep="\n")
     reported["results"] = [result.to_dict() for result in results]
     if closed:
         from poc_aug.evaluation.bravo_report import bravo_values
 
         reported["classes"] = [result.to_dict() for result in closed]
-        reported["bravo"] = bravo_values(results, closed)
+        if results:
+            reported["bravo"] = bravo_values(results, closed)
     if out is not None:
         from poc_aug.evaluation.plots import plot_boxes, plot_precision_recall
 
         write_json(out / "report.json", {**reported, "maps": written, "environment": environment()})
-        plot_precision_recall(results, out / "precision_recall.png")
-        plot_boxes(results, out / "scores.png")
-        console.print(f"written: {out}/report.json, precision_recall.png, scores.png" + (", maps/" if written else ""))
+        if results:
+            plot_precision_recall(results, out / "precision_recall.png")
+            plot_boxes(results, out / "scores.png")
+        console.print(f"written: {out}/{', '.join(['report.json', *plots, *(['maps/'] * bool(written))])}")
         others = foreign_maps(out, written)
         if others:
             console.print(f"warning: not of this run, but in {out}: {', '.join(others)}")
@@ -220,16 +273,6 @@ def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
     if not parts:
         raise SettingError(f"{option} {text!r} is empty", expected=expected)
     return parts[0], parse_arguments(parts[1:])
-
-
-@contextmanager
-def _labelled_schema_named() -> Iterator[None]:
-    """``--schema`` is that of the datasets with anomalies; the others have an option of their own."""
-    try:
-        yield
-    except SchemaError as error:
-        step = error.command.replace("--schema", "--labelled-schema")
-        raise SchemaError(error.problem, expected=error.expected, hint=error.hint, command=step) from error
 
 
 def _names(texts: list[str]) -> list[str]:

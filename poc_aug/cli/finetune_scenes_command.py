@@ -45,16 +45,17 @@ def finetune_scenes_command(
 
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(arguments or [])})
         captions = None if job.captions is None else CaptionFile(job.captions)
-        what = {"schema": job.label_schema, "keys": job.keys, "limit": job.limit}
+        what: dict[str, Any] = {"schema": job.label_schema, "keys": job.keys, "limit": job.limit}
         if job.captioner is not None:
             check_captioner(job.captioner)
             # Everything besides the captions, before a captioner is loaded.
-            plan = plan_finetuning(dataset, job.out, settings, prompt="-", **what)
+            known: dict[str, Any] = {"prompt": "-"}
         else:
-            plan = plan_finetuning(dataset, job.out, settings, captions=captions, prompt=job.prompt, **what)
+            known = {"captions": captions, "prompt": job.prompt}
+        plan = plan_finetuning(dataset, job.out, settings, **known, **what)
         console.print(
             f"{len(plan.keys)} frames, schema {plan.schema.name}, condition {settings.condition} "
-            f"({plan.conditions.channels} channels), {plan.device.type}, precision {plan.precision}"
+            f"({plan.channels} channels), {plan.device.type}, precision {plan.precision}"
             f"{f', captions by {job.captioner}' if job.captioner else ''}"
         )
         if dry_run:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from poc_aug.backends.scene_models.palettes import PaletteName
 from poc_aug.cli.command_options import CliOption, CommandOptions
 from poc_aug.cli.filling_fields import DatasetConfig
 from poc_aug.cli.generation_options import LENIENT
@@ -15,7 +16,7 @@ from poc_aug.cli.run_report import REPORT
 from poc_aug.cli.shared_options import DATASET, KEYS, MOST_WORKERS, SCHEMA
 from poc_aug.errors import SettingError
 from poc_aug.files.yaml_files import read_yaml
-from poc_aug.finetuning.finetune_settings import BASE_MODEL, Condition, FinetuneSettings, Precision
+from poc_aug.finetuning.finetune_settings import BASE_MODEL, FinetuneSettings, Precision
 
 _MODELS = "Models"
 _TRAINING = "Training"
@@ -83,13 +84,23 @@ class FinetuneScenesOptions(CommandOptions):
         ),
     ] = None
     condition: Annotated[
-        Condition,
+        PaletteName,
         CliOption(
             help="How label maps are given to it: ade20k, one-hot or one-channel.",
             takes="ade20k, one-hot or one-channel",
             panel=_MODELS,
         ),
     ] = "ade20k"
+    classes: Annotated[
+        Path | None,
+        LENIENT,
+        CliOption(
+            help="Classes of ADE20K, or colours, by class name, as YAML: 'drivable: road'.",
+            takes="a YAML file's path: {drivable: road}",
+            default="known names",
+            panel=_MODELS,
+        ),
+    ] = None
     device: Annotated[
         str | None,
         CliOption(help="cpu or cuda.", takes="cpu or cuda", default="CUDA if there is one", panel=_MODELS),
@@ -152,7 +163,13 @@ class FinetuneScenesOptions(CommandOptions):
         float, CliOption(help="Guidance scale of its pictures.", takes="a number over 0", panel=_TRAINING)
     ] = 8.0
     tensorboard: Annotated[
-        bool, CliOption(help="Write losses and pictures for TensorBoard.", takes="true or false", panel=_TRAINING)
+        bool,
+        CliOption(
+            help="Write losses and pictures for TensorBoard.",
+            takes="true or false",
+            names=("--tensorboard/--no-tensorboard",),
+            panel=_TRAINING,
+        ),
     ] = True
     data_name: Annotated[str, CliOption(help="Name of the dataset.", takes="a text", panel=_CARD)] = ""
     data_licence: Annotated[str, CliOption(help="Licence of the dataset.", takes="a text", panel=_CARD)] = ""

@@ -14,12 +14,12 @@ import xxhash
 
 from poc_aug.backends.common.model_files import model_identity
 from poc_aug.backends.scene_models.captioner_file import CaptionFile, captioner_name
+from poc_aug.backends.scene_models.palettes import Palette
 from poc_aug.errors import SettingError
 from poc_aug.finetuning.controlnet_trainer import ControlNetTrainer, Run, new_accelerator
 from poc_aug.finetuning.finetune_settings import FinetuneSettings, Precision
 from poc_aug.finetuning.model_card import model_card
 from poc_aug.finetuning.run_folder import CAPTIONS_FILE, EVENTS_FOLDER, MODEL_FOLDER, RunFolder
-from poc_aug.finetuning.scene_conditions import SceneConditions
 from poc_aug.finetuning.scene_validation import SceneValidation, validation_steps_of
 from poc_aug.finetuning.training_captions import known_captions, make_captions
 from poc_aug.finetuning.training_crops import TrainingFrames, batch_prompts, frame_order
@@ -54,7 +54,7 @@ class FinetunePlan:
         captions: the captions that are known already, by key.
         device: where it runs.
         precision: what it computes in.
-        conditions: how label maps are given to the ControlNet.
+        palette: how label maps are given to the ControlNet.
         identity: JSON values of everything that decides its result, captions aside.
         continues: whether the folder holds an earlier part of this run.
     """
@@ -64,9 +64,18 @@ class FinetunePlan:
     captions: Mapping[str, str]
     device: torch.device
     precision: Precision
-    conditions: SceneConditions
+    palette: Palette
     identity: Mapping[str, Any]
     continues: bool
+
+    @property
+    def channels(self) -> int:
+        """Channels of the condition."""
+        return len(self.encode(torch.zeros(1, 1, 1, dtype=torch.uint8))[0])
+
+    def encode(self, labels: torch.Tensor) -> torch.Tensor:
+        """The conditions of label maps, integer ``[B, H, W]``: float ``[B, C, H, W]``."""
+        return self.palette.encode(labels, self.schema)
 
     @property
     def to_caption(self) -> int:
@@ -128,7 +137,8 @@ def plan_finetuning(
     """
     device, precision = check_device_and_models(settings)
     known_schema = require_schema(dataset, schema)
-    conditions = SceneConditions(settings.condition, known_schema)
+    palette = Palette(settings.condition, settings.classes)
+    palette.check(known_schema)
     names = dataset_keys(dataset, keys)[:limit]
     if not names:
         raise SettingError("the dataset has no frames", expected="at least one")
@@ -144,10 +154,10 @@ def plan_finetuning(
         "frames": len(names),
         "keys": _digest(names),
         "schema": {"name": known_schema.name, "ids": dict(known_schema.ids), "ignore": list(known_schema.ignore)},
-        "conditions": conditions.describe(),
+        "condition": palette.describe(),
     }
     continues = folder.check(identity, later=("captions",))
-    return FinetunePlan(tuple(names), known_schema, known, device, precision, conditions, identity, continues)
+    return FinetunePlan(tuple(names), known_schema, known, device, precision, palette, identity, continues)
 
 
 def finetune_controlnet(
@@ -247,12 +257,12 @@ class _Training:
             report.model = self.folder.model
             return
         plan = self.plan
-        models = load_training_models(settings, plan.conditions.channels, plan.device, plan.precision)
+        models = load_training_models(settings, plan.channels, plan.device, plan.precision)
         divisor = sides_divide_by(models.base)
         if settings.size % divisor:
             raise SettingError(f"size={settings.size}", expected=f"a multiple of {divisor}, as the base model needs")
         with new_accelerator(models, settings) as accelerator:
-            trainer = ControlNetTrainer(models, settings, accelerator, plan.conditions.encode)
+            trainer = ControlNetTrainer(models, settings, accelerator, plan.encode)
             trainer.loss.check_prompts({key: self.captions[key] for key in plan.keys})
             if checkpoint is not None:
                 trainer.restore(checkpoint[1])
@@ -337,7 +347,7 @@ class _Training:
             "precision": self.plan.precision,
             "schema": self.plan.schema.name,
             "captions": self.origin,
-            "conditions": self.plan.conditions.describe(),
+            "condition": self.plan.palette.describe(),
         }
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from poc_aug.backends.scene_models.palettes import ClassColours, PaletteName
 from poc_aug.errors import DeviceError, SettingError
 from poc_aug.number_settings import checked_integer, checked_number, checked_switch
 
-Condition = Literal["ade20k", "one-hot", "one-channel"]
 Precision = Literal["fp16", "bf16", "no"]
 
 BASE_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -56,8 +56,8 @@ class FinetuneSettings:
         lora_rank: train LoRA matrices of that rank on its attention instead of all weights; ``None``: all weights.
             Without ``controlnet`` the layers that are new in it (the condition's encoder and the zero convolutions)
             are trained too.
-        condition: how label maps are given to it: "ade20k" (colours of ADE20K's classes), "one-hot" (a channel per
-            class) or "one-channel" ((id + 1) / n, as GenVal).
+        condition: how label maps are given to it, see `Palette`: "ade20k", "one-hot" or "one-channel".
+        classes: for "ade20k": classes of ADE20K, or colours, by class name; a mapping or a YAML file.
         size: side of the square crops in pixels; frames are first resized so that this is their shorter side.
         steps: updates of the weights.
         batch_size: crops per run of the model.
@@ -99,7 +99,8 @@ class FinetuneSettings:
     base: str | Path = BASE_MODEL
     controlnet: str | Path | None = None
     lora_rank: int | None = None
-    condition: Condition = "ade20k"
+    condition: PaletteName = "ade20k"
+    classes: ClassColours | str | Path | None = None
     size: int = 512
     steps: int = 10_000
     batch_size: int = 4
@@ -143,7 +144,7 @@ class FinetuneSettings:
                 raise SettingError(f"{name}={getattr(self, name)}", expected=expected)
         for name in ("gradient_checkpointing", "tensorboard"):
             checked_switch(name, getattr(self, name))
-        for name, allowed in (("condition", get_args(Condition)), ("precision", (*get_args(Precision), None))):
+        for name, allowed in (("condition", get_args(PaletteName)), ("precision", (*get_args(Precision), None))):
             if getattr(self, name) not in allowed:
                 names = ", ".join(str(each) for each in allowed if each is not None)
                 raise SettingError(f"{name}={getattr(self, name)!r}", expected=f"one of: {names}")
@@ -170,8 +171,12 @@ class FinetuneSettings:
         return self.precision
 
     def deciding(self) -> dict[str, Any]:
-        """JSON values of the settings that decide the weights after a step; a run is continued with equal ones."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FREE}
+        """JSON values of the settings that decide the weights after a step; a run is continued with equal ones.
+
+        The condition is described by its palette.
+        """
+        names = [field.name for field in fields(self) if field.name not in (*_FREE, "condition", "classes")]
+        values = {name: getattr(self, name) for name in names}
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     def learning_rate_at(self, step: int) -> float:

@@ -28,7 +28,9 @@ class GroundGrid:
     rise_m: torch.Tensor
 
 
-def ground_grid(size_hw: tuple[int, int], camera: Camera, step: int, device: torch.device, first: int = 0) -> GroundGrid:
+def ground_grid(
+    size_hw: tuple[int, int], camera: Camera, step: int, device: torch.device, first: int = 0
+) -> GroundGrid:
     """The ground under the pixels of a grid, from its row ``first`` on.
 
     Example:

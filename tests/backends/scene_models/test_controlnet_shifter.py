@@ -17,7 +17,7 @@ from poc_aug.errors import ModelError, PocAugError, SchemaError, SettingError
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.scenes.shifter_protocol import ChecksScenes, SceneFrame, Shifted, Shifter
 from poc_aug.types import Rejection
-from tests.helpers.street_frames import street_frame
+from tests.helpers.small_scenes import street_frame
 from tests.helpers.tiny_controlnets import controlnets  # noqa: F401
 
 KINDS = {"sd": ("sd", "sd_seg"), "sdxl": ("sdxl", "sdxl_seg"), "union": ("sdxl", "sdxl_union")}

@@ -13,7 +13,7 @@ import torch
 from poc_aug.backends.scene_models.edit_shifter import EditShifter
 from poc_aug.errors import ModelError, SchemaError, SettingError
 from poc_aug.scenes.shifter_protocol import ChecksScenes, SceneFrame, Shifted, Shifter
-from tests.helpers.street_frames import street_frame
+from tests.helpers.small_scenes import street_frame
 from tests.helpers.tiny_diffusion import sd_text_to_image_path  # noqa: F401
 from tests.helpers.tiny_edit_models import klein_path, qwen_edit_path, qwen_edit_plus_path  # noqa: F401
 

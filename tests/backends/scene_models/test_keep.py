@@ -12,7 +12,7 @@ from poc_aug.backends.scene_models.keep import kept_mask, paste_kept
 from poc_aug.errors import SchemaError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.shifter_protocol import SceneFrame
-from tests.helpers.street_frames import street_frame
+from tests.helpers.small_scenes import street_frame
 
 
 @pytest.mark.parametrize("feather_px", [0.0, 1.0, 5.0, 12.0])

@@ -10,7 +10,7 @@ import torch
 from poc_aug.backends.scene_models.palettes import Palette, ade20k_colours
 from poc_aug.errors import SchemaError, SettingError
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
-from tests.helpers.street_frames import street_frame
+from tests.helpers.small_scenes import street_frame
 
 
 @pytest.mark.parametrize("name", ["cityscapes-labelIds", "cityscapes-trainIds", "camvid", "idd-lite"])

@@ -17,7 +17,7 @@ from poc_aug.backends.scene_models import tiles
 from poc_aug.backends.scene_models.controlnet_shifter import ControlNetShifter
 from poc_aug.backends.scene_models.tiles import in_tiles, tile_starts, tile_weights
 from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
-from tests.helpers.street_frames import street_frame
+from tests.helpers.small_scenes import street_frame
 from tests.helpers.tiny_controlnets import controlnets  # noqa: F401
 
 TILE_PX = 32
