@@ -32,7 +32,7 @@ def make(request: pytest.FixtureRequest) -> Make:
     def shifter(family: str = "Flux2KleinPipeline", **arguments: Any) -> EditShifter:
         key = repr((family, sorted(arguments.items())))
         if key not in made:
-            settings = {"steps": 1, "height_px": 64, "device": "cpu"} | arguments
+            settings = {"steps": 1, "height_px": 64, "device": "cpu", "keep": ()} | arguments
             made[key] = EditShifter("night", request.getfixturevalue(FAMILIES[family]), **settings)
         return made[key]
 
