@@ -148,6 +148,7 @@ class SceneShiftDataset(AugmentedDataset):
             sigma_px=0.0,
             seed=seed,
             transforms=transforms,
+            wrapper="SceneShiftDataset(base, shift, ",
         )
         check_redraw(redraw)
         check_base_transforms(base)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.kinds import KINDS, Kind
 from tests.kills.live_kills import kill_live
 from tests.kills.warm_kills import kill_warm
 
@@ -15,13 +16,15 @@ pytestmark = [
 ]
 
 
-def test_warm_cache_killed_at_random_moments(tmp_path: Path) -> None:
-    counts = kill_warm(6, tmp_path, seed=2)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_warm_cache_killed_at_random_moments(kind: Kind, tmp_path: Path) -> None:
+    counts = kill_warm(6, tmp_path, seed=2, kind=kind)
     assert counts["kills"] == 6
     assert counts["caches completed, equal to the bit"] >= 1
 
 
-def test_the_generation_process_killed_at_random_moments(tmp_path: Path) -> None:
-    counts = kill_live(2, tmp_path, seed=2, num_variants=30)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_generation_process_killed_at_random_moments(kind: Kind, tmp_path: Path) -> None:
+    counts = kill_live(2, tmp_path, seed=2, num_variants=30 // kind.per_sample, kind=kind)
     assert counts["kills"] == 2
     assert counts["caches completed, equal to the bit"] == 1

@@ -10,12 +10,14 @@ from PIL import Image
 
 from poc_aug.cache import Cache
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
+from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 from poc_aug.inspection.empty_variants import count_without_object, without_object_text
+from poc_aug.inspection.frame_sheet import frame_sheet, rows_of
 from poc_aug.inspection.rejected_sheet import rejected_of, rejected_sheet
 
 
@@ -29,13 +31,19 @@ def preview_command(
         int, typer.Option("--count", min=1, max=10_000, help="Variants, or rejected attempts, to show.")
     ] = 8,
     width: Annotated[int, typer.Option("--width", min=200, max=20_000, help="Width of the sheet in pixels.")] = 1800,
-    sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather in pixels.")] = 1.0,
+    sigma: Annotated[
+        float | None,
+        typer.Option("--sigma", min=0, help=f"Feather of insertions, in pixels. {shown_default('1.0')}"),
+    ] = None,
     rejected: Annotated[
         bool,
         typer.Option("--rejected", help="Draw the rejected attempts that --keep-rejected kept; needs no dataset."),
     ] = False,
 ) -> None:
-    """Draw a contact sheet: before, after, masks with class and score, close-up."""
+    """Draw a contact sheet: before, after, masks with class and score, close-up.
+
+    Of a cache of shifted frames: the original, and the frame of each severity, per domain.
+    """
     _check_picture_name(out)
     if rejected:
         check_outputs(out.parent, out.name)
@@ -49,12 +57,23 @@ def preview_command(
     check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
     with Cache.open(cache) as opened:
-        tiles = tiles_of(base, opened, count, keys=keys)
-        sheet = contact_sheet(tiles, width_px=width, sigma_px=sigma)
-        empty = without_object_text(count_without_object(opened), len(opened))
+        frames = opened.manifest.kind == "frames"
+        if frames:
+            if sigma is not None:
+                raise SettingError(
+                    f"--sigma {sigma:g} with a cache of shifted frames",
+                    expected="a cache of insertions: whole frames have no feather",
+                    hint="leave it out",
+                )
+            rows = rows_of(base, opened, count, keys=keys)
+            sheet, shown = frame_sheet(rows, width_px=width), sum(len(row.variants) for row in rows)
+        else:
+            tiles = tiles_of(base, opened, count, keys=keys)
+            sheet, shown = contact_sheet(tiles, width_px=width, sigma_px=1.0 if sigma is None else sigma), len(tiles)
+        empty = without_object_text(count_without_object(opened), len(opened), frames=frames)
     with writing(out):
         sheet.save(out)
-    console.print(f"{len(tiles)} variant{'' if len(tiles) == 1 else 's'}: {out}", markup=False)
+    console.print(f"{shown} {'frame' if frames else 'variant'}{'' if shown == 1 else 's'}: {out}", markup=False)
     if empty:
         console.print(empty, style="yellow" if empty.startswith("warning") else None, markup=False)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from poc_aug.cli.warm_scenes_options import MODES, PAINTERS, WarmScenesOptions
 from poc_aug.errors import SettingError
 from poc_aug.scenes.shift_names import check_domain, known_domains
@@ -22,6 +20,9 @@ def check_scene_options(job: WarmScenesOptions) -> None:
     if not job.shift and not job.shifter:
         known = f"{', '.join(weather)}, or corruption:NAME"
         raise SettingError("--shift is missing", expected=f"--shift with one of: {known}; or --shifter of your own")
+    twice = [name for name in job.shift if job.shift.count(name) > 1]
+    if twice:
+        raise SettingError(f"--shift {twice[0]} is given twice", expected="each domain once")
     _ = job.severities
     _check_names(job)
     if job.backend is None:
@@ -37,7 +38,7 @@ def check_scene_options(job: WarmScenesOptions) -> None:
         ("caption", prompted, "without a shifter that takes a prompt", "--backend diffusion"),
         ("depth", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
         ("camera", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
-        ("min_agreement", job.segmenter is not None, "without a segmenter", "--segmenter package.module:callable"),
+        ("min_agreement", job.segmenter is not None, "without a segmenter", "--segmenter"),
         ("attempts", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),
         ("keep_rejected", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),
         ("device", _loads(job), "without a model", "--backend, --depth, --caption or --segmenter"),
@@ -64,7 +65,7 @@ def _check_backend(job: WarmScenesOptions) -> None:
     if not job.shift:
         raise SettingError(
             f"--backend {job.backend} without a domain that it paints",
-            expected="--shift with the domain's name, such as 'heavy fog'",
+            expected="--shift with the domain's name, such as heavy-rain",
             hint="add --shift, or leave --backend out",
         )
     if job.backend == "edit":
@@ -83,8 +84,8 @@ def _rejects(job: WarmScenesOptions) -> bool:
 
 def _loads(job: WarmScenesOptions) -> bool:
     """Whether a model is loaded that takes a device."""
-    own: Callable[[str | None], bool] = lambda name: name is None or ":" in name  # noqa: E731
-    return job.backend is not None or job.segmenter is not None or not (own(job.caption) and own(job.depth))
+    loaded = (job.caption, job.depth)
+    return bool(job.backend or job.segmenter) or any(name is not None and ":" not in name for name in loaded)
 
 
 def _unused(job: WarmScenesOptions, name: str, where: str, expected: str, hint: str) -> SettingError:

@@ -46,7 +46,7 @@ class WarmScenesOptions(CommandOptions):
         list[str],
         BeforeValidator(_listed),
         CliOption(
-            help="A domain: fog, night, rain, snow, low-sun, corruption:NAME, or any text for a model that paints. "
+            help="A domain: fog, night, rain, snow, low-sun, corruption:NAME, or any name for a model that paints. "
             "Repeatable.",
             takes="names of domains: fog, or [fog, night]",
         ),
@@ -70,7 +70,7 @@ class WarmScenesOptions(CommandOptions):
     # Pydantic's base class has a ``schema`` of its own.
     label_schema: Annotated[str | None, Field(alias="schema"), SCHEMA] = None
     camera: Annotated[
-        str | dict[str, Any] | None,
+        object,  # a name, or a mapping in YAML; checked with the recipe
         CliOption(
             help="cityscapes, kitti, generic; or file: the calibration files. Depth comes from labels and camera.",
             takes="a camera's name, or its fields: {horizon: 0.4}",
@@ -186,9 +186,9 @@ class WarmScenesOptions(CommandOptions):
     segmenter: Annotated[
         str | None,
         CliOption(
-            help="The segmenter that checks whether the labels still hold: package.module:callable, a model as in "
-            "poc-aug evaluate.",
-            takes=USER_DEFINED,
+            help="The segmenter that checks whether the labels still hold: a model of transformers, or "
+            "'module:callable key=value ...', a model as in poc-aug evaluate.",
+            takes=f"{_FOLDER}, or 'module:callable key=value ...'",
             panel=_MODELS,
         ),
     ] = None
@@ -199,6 +199,7 @@ class WarmScenesOptions(CommandOptions):
         CliOption(
             help="Least agreement of the segmenter with the labels, over that on the original frame.",
             takes="a number, 0 to 1",
+            default="0.5",
             panel=_MODELS,
         ),
     ] = None

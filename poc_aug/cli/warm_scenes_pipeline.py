@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from poc_aug.cli.arguments import parse_value
 from poc_aug.cli.build_pipeline import make_own
+from poc_aug.cli.label_check import label_check
 from poc_aug.cli.object_sources import construct
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
 from poc_aug.generation.shift_pipeline import ShiftPipeline
@@ -29,7 +32,8 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
         ModelError: a model is missing, or not of the kind needed.
         DeviceError: the device is missing.
     """
-    shifters: list[Shifter] = [make_shifter(name) for name in job.shift]
+    make = make_shifter if job.backend is None else partial(_painter, job)
+    shifters: list[Shifter] = [make(name) for name in job.shift]
     shifters += [make_own("shifter", name, job.shifter_args, Shifter) for name in job.shifter]
     recipe: dict[str, Any] = {
         "domains": [shifter.domain for shifter in shifters],
@@ -49,6 +53,20 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
         schema=schema,
         batch_size=job.batch_size,
     )
+
+
+def _painter(job: WarmScenesOptions, domain: str) -> Shifter:
+    """The shifter of ``--backend`` that paints a domain."""
+    given = {"domain": domain, "model": job.model, **_hardware(job)}
+    if job.backend == "edit":
+        from poc_aug.backends.scene_models.edit_shifter import EditShifter
+
+        del given["batch_size"]  # it edits one frame at a time
+        return construct(EditShifter, {**_present(given), **job.backend_args}, "--backend edit")
+    from poc_aug.backends.scene_models.controlnet_shifter import ControlNetShifter
+
+    given |= {"controlnet": job.controlnet, "mode": job.mode, "strength": job.strength}
+    return construct(ControlNetShifter, {**_present(given), **job.backend_args}, "--backend diffusion")
 
 
 def _captioner(job: WarmScenesOptions) -> Captioner | None:
@@ -76,10 +94,12 @@ def _depth(job: WarmScenesOptions) -> DepthEstimator | None:
 def _agreement(job: WarmScenesOptions, schema: LabelSchema | None) -> AgreementCheck | None:
     if job.segmenter is None:
         return None
-    own: AgreementCheck = make_own("segmenter", job.segmenter, {}, AgreementCheck)
-    return own
+    return label_check(job.segmenter, schema, threshold=job.min_agreement, device=job.device, dtype=job.dtype)
 
 
 def _hardware(job: WarmScenesOptions) -> dict[str, Any]:
-    given = {"device": job.device, "dtype": job.dtype, "batch_size": job.batch_size}
+    return _present({"device": job.device, "dtype": job.dtype, "batch_size": job.batch_size})
+
+
+def _present(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}

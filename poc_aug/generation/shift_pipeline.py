@@ -130,14 +130,15 @@ class ShiftPipeline(GenerationPipeline):
         return backends
 
     def check(self) -> None:
-        """Check, before any long work, that the shifters fit the schema.
+        """Check, before any long work, that shifters and the check of labels fit the schema.
 
         Raises:
             PocAugError: they do not: weather without a schema, a palette without one of its classes, ...
         """
-        for shifter in self.models.shifters.values():
-            if isinstance(shifter, ChecksScenes):
-                shifter.check_schema(self.schema)
+        parts: tuple[object, ...] = (*self.models.shifters.values(), self.models.agreement)
+        for part in parts:
+            if isinstance(part, ChecksScenes):
+                part.check_schema(self.schema)
 
     def check_sample(self, sample: Sample, *, labels_checked: bool = False) -> CheckedSample:
         """Check that a sample fits recipe and schema, see `check_scene_sample`; its key says what it is shifted to."""

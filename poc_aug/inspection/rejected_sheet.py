@@ -119,8 +119,13 @@ def rejected_sheet(pictures: Sequence[RejectedPicture], *, width_px: int = 1800)
     return sheet
 
 
-def nothing_accepted(path: Path, variants: Sequence[Variant]) -> CacheError:
+def nothing_accepted(path: Path, variants: Sequence[Variant], *, frames: bool = False) -> CacheError:
     """The error if none of a cache's variants has an object: why, by object and reason.
+
+    Args:
+        path: the cache.
+        variants: all that it holds.
+        frames: it is a cache of shifted frames, and none was accepted: why, by domain and reason.
 
     Example:
         >>> from poc_aug.types import Rejection
@@ -141,6 +146,15 @@ def nothing_accepted(path: Path, variants: Sequence[Variant]) -> CacheError:
     else:
         look = f"`poc-aug preview {path} --rejected` shows the pictures that --keep-rejected kept"
     why = "\n".join([f"all {rejected.total()} attempts were rejected:", *lines]) if lines else "none was tried"
+    if frames:
+        return CacheError(
+            f"none of the {len(variants)} frames of cache {str(path)!r} was accepted: {why}",
+            expected="at least one that was accepted",
+            hint="change the pipeline (agreement, attempts, strength) and fill another cache; keep_rejected=5 keeps "
+            "pictures of what is rejected",
+            command="change what rejects them (--min-agreement, --attempts, --strength) and fill another cache "
+            f"(--out); {look}",
+        )
     return CacheError(
         f"none of the {len(variants)} variants of cache {str(path)!r} has an object: {why}",
         expected="at least one that was accepted",

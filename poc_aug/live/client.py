@@ -249,7 +249,7 @@ class _Connection:
 
 
 def _process_gone(message: Gone) -> GenerationProcessError:
-    hint = "call POCAugmentedDataset again" if message.closed else "see the reason above"
+    hint = "make the dataset again" if message.closed else "see the reason above"
     return GenerationProcessError(
         f"the generation process is gone: {message.reason}",
         expected="a generation process that runs as long as its dataset is read",

@@ -75,7 +75,7 @@ class GenerationProcess:
             raise GenerationProcessError(
                 f"the generation process could not start: {supervisor.reason}",
                 expected="a dataset that is not closed" if closed else "",
-                hint="call POCAugmentedDataset again" if closed else "correct what its traceback names",
+                hint="make the dataset again" if closed else "correct what its traceback names",
             )
 
     @property
@@ -243,7 +243,7 @@ class _Supervisor:
 
 _CANNOT_PICKLE = (
     "A pipeline is sent to the generation process with pickle. If it cannot be pickled, pass a function at module "
-    "level that builds it there: pipeline=make_pipeline"
+    "level that builds it there: pipeline=make_pipeline, or shift=make_pipeline for frames"
 )
 
 

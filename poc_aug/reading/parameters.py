@@ -32,8 +32,9 @@ def check_parameters(
     sigma_px: object,
     seed: object,
     transforms: object,
+    wrapper: str = "POCAugmentedDataset(base, ",
 ) -> None:
-    """Check what can be checked before anything is opened.
+    """Check what can be checked before anything is opened; ``wrapper`` is how the call begins, for messages.
 
     Raises:
         SettingError: a parameter out of its range, or one that needs another.
@@ -42,13 +43,13 @@ def check_parameters(
         raise SettingError(
             f"base={base!r}",
             expected="a dataset",
-            hint="the dataset comes first, then the cache: POCAugmentedDataset(base, 'frames.cache')",
+            hint=f"the dataset comes first, then the cache: {wrapper}'frames.cache')",
         )
     if not isinstance(cache, str | os.PathLike | Cache | None):
         raise SettingError(
             f"cache={type(cache).__name__}(...)",
             expected="the path of a cache, an opened one, or None",
-            hint="POCAugmentedDataset(base, 'frames.cache', label_policy)",
+            hint=f"{wrapper}'frames.cache')",
         )
     if pipeline is not None and not (callable(pipeline) or callable(getattr(pipeline, "for_dataset", None))):
         raise SettingError(

@@ -151,19 +151,19 @@ def read_all(ds: AugmentedDataset) -> list[Any]:
     return [ds[i] for i in range(len(ds))]
 
 
-def generator_of(ds: POCAugmentedDataset) -> LiveGenerator:
+def generator_of(ds: AugmentedDataset) -> LiveGenerator:
     assert ds._live is not None
     return ds._live
 
 
-def process_of(ds: POCAugmentedDataset) -> GenerationProcess:
+def process_of(ds: AugmentedDataset) -> GenerationProcess:
     """What starts and watches the generation process, in the process that opened the dataset."""
     process = generator_of(ds)._process
     assert process is not None
     return process
 
 
-def server_pid(ds: POCAugmentedDataset) -> int:
+def server_pid(ds: AugmentedDataset) -> int:
     """The id of the generation process, which has to be started."""
     pid = generator_of(ds).pid
     assert pid is not None

@@ -114,37 +114,53 @@ def build_sd_text_to_image(folder: Path) -> Path:
     return folder
 
 
+def _sdxl_parts(folder: Path, channels: int) -> dict[str, object]:
+    from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=channels,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 1),
+        projection_class_embeddings_input_dim=80,
+        cross_attention_dim=64,
+    )
+    return {
+        "vae": autoencoder(),
+        "text_encoder": clip_text(),
+        "text_encoder_2": clip_text(projection=True),
+        "tokenizer": clip_tokenizer(folder.parent / f"{folder.name}-words"),
+        "tokenizer_2": clip_tokenizer(folder.parent / f"{folder.name}-words"),
+        "unet": unet,
+        "scheduler": EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+    }
+
+
 def build_sdxl_inpaint(folder: Path) -> Path:
     """SDXL inpainting: 64 px."""
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionXLInpaintPipeline
 
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DConditionModel(
-            block_out_channels=(32, 64),
-            layers_per_block=1,
-            sample_size=32,
-            in_channels=9,
-            out_channels=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            attention_head_dim=(2, 4),
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            transformer_layers_per_block=(1, 1),
-            projection_class_embeddings_input_dim=80,
-            cross_attention_dim=64,
-        )
-        pipeline: Any = StableDiffusionXLInpaintPipeline(
-            vae=autoencoder(),
-            text_encoder=clip_text(),
-            text_encoder_2=clip_text(projection=True),
-            tokenizer=clip_tokenizer(folder.parent / f"{folder.name}-words"),
-            tokenizer_2=clip_tokenizer(folder.parent / f"{folder.name}-words"),
-            unet=unet,
-            scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
-        )
+        pipeline: Any = StableDiffusionXLInpaintPipeline(**_sdxl_parts(folder, 9))
+        pipeline.save_pretrained(folder)
+    return folder
+
+
+def build_sdxl_text_to_image(folder: Path) -> Path:
+    """SDXL, text to image: 64 px."""
+    from diffusers import StableDiffusionXLPipeline
+
+    with torch.random.fork_rng():
+        pipeline: Any = StableDiffusionXLPipeline(**_sdxl_parts(folder, 4))
         pipeline.save_pretrained(folder)
     return folder
 

@@ -18,29 +18,27 @@ import torch
 from torch.utils.data import DataLoader
 
 from poc_aug.errors import GenerationProcessError
-from poc_aug.generation.warming import warm_cache
 from poc_aug.reading.live_settings import LiveSettings
-from tests.helpers.fakes import Frames
+from tests.helpers.kinds import INSERTIONS, KINDS, Kind
 from tests.helpers.live_cases import (
     LENGTH,
     generator_of,
     is_alive,
     keep,
     kill,
-    live,
-    pipeline,
     process_of,
+    tensors,
     traces,
     wait_until,
 )
-from tests.helpers.live_program import SteadyInserter
+from tests.helpers.live_program import take_a_while
 from tests.helpers.warming_cases import content
 
 _PER_CACHE = 5
 _BOUND_S = 600.0  # of a training, which takes seconds: beyond it something hangs
 
 
-def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80) -> Counter[str]:
+def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80, kind: Kind = INSERTIONS) -> Counter[str]:
     """Kill the generation process of so many trainings, several for each cache; returns counts of what was found.
 
     Raises:
@@ -48,7 +46,7 @@ def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80) ->
     """
     moments, counts = random.Random(seed), Counter[str]()
     whole = folder / "whole.cache"
-    warm_cache(Frames(LENGTH), whole, pipeline(), num_variants=num_variants, workers=0)
+    kind.warm(whole, LENGTH, num_variants=num_variants)
     expected = content(whole)
     number = 0
     while counts["kills"] < kills:
@@ -65,6 +63,7 @@ def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80) ->
                 # While it starts, which takes a few seconds, or while it generates.
                 "when_ready": moments.random() < 0.7,
                 "num_variants": num_variants,
+                "kind": kind.name,
                 "delay_s": moments.uniform(0, 1.0),
             }
             _train_and_kill(path, report, case)
@@ -72,7 +71,7 @@ def kill_live(kills: int, folder: Path, *, seed: int, num_variants: int = 80) ->
             now = content(path)  # verifies it
             assert stored.items() <= now.items() <= expected.items()
             stored = now
-        warm_cache(Frames(LENGTH), path, pipeline(), num_variants=num_variants, workers=0)
+        kind.warm(path, LENGTH, num_variants=num_variants)
         assert content(path) == expected
         counts["caches completed, equal to the bit"] += 1
     return counts
@@ -112,7 +111,10 @@ def _train(path: Path, report: Path, case: dict[str, Any]) -> None:
     logging.getLogger("poc_aug").addHandler(lines)
     seen: dict[str, Any] = {"training": os.getpid(), "workers": [], "error": None, "items": 0, "expected_items": 0}
     settings = LiveSettings(num_variants=case["num_variants"], on_server_failure=case["on_server_failure"])
-    with live(path, pipeline=pipeline(SteadyInserter(reject=0.3)), on_miss=case["on_miss"], live=settings) as ds:
+    kind = next(kind for kind in KINDS if kind.name == case["kind"])
+    steady = kind.pipeline(on_each=take_a_while)
+    changes: dict[str, Any] = {"p": 1.0, "transforms": tensors, "redraw": "epoch"}
+    with kind.live(path, LENGTH, pipeline=steady, on_miss=case["on_miss"], live=settings, **changes) as ds:
         generator = generator_of(ds)
         killed = threading.Event()
 

@@ -18,10 +18,11 @@ import torch
 import yaml
 
 from poc_aug.cache import has_manifest
-from poc_aug.cli.main import warm_cache_app
-from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.cli.main import app, warm_cache_app
+from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
 from poc_aug.types import Crop, Filled, Rejection
-from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from tests.helpers.fakes import EllipseInserter, make_recipe
+from tests.helpers.kinds import DOMAINS, FRAMES, INSERTIONS, SEVERITIES, Kind, NoiseShifter
 from tests.helpers.live_cases import equal, tensors, wait_until
 from tests.helpers.warming_cases import content
 
@@ -38,7 +39,23 @@ class SlowInserter(EllipseInserter):
         return super()._one(crop)
 
 
-def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
+class SlowShifter(NoiseShifter):
+    """Takes a while for each frame."""
+
+    def _one(self, frame: SceneFrame) -> Shifted | Rejection:
+        time.sleep(0.005)
+        return super()._one(frame)
+
+
+def slow_dusk() -> SlowShifter:
+    return SlowShifter("dusk", reject=0.3)
+
+
+def slow_haze() -> SlowShifter:
+    return SlowShifter("haze", reject=0.3)
+
+
+def kill_warm(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS) -> Counter[str]:
     """Kill the command so often, several times for each cache; returns counts of what was found.
 
     Raises:
@@ -46,12 +63,13 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
     """
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(make_recipe().to_dict()), encoding="utf-8")
+    length = LENGTH // kind.per_sample  # as many records of each kind
     whole = folder / "whole.cache"
     began = time.monotonic()
-    assert _finished(_start(recipe, whole, workers=0)) == 0
+    assert _finished(_start(kind, recipe, whole, workers=0)) == 0
     whole_s = time.monotonic() - began
-    expected, files, items = content(whole), _files(whole), _items(whole)
-    assert len(expected) == LENGTH * NUM_VARIANTS
+    expected, files, items = content(whole), _files(whole), _items(kind, whole)
+    assert len(expected) == length * kind.per_sample * NUM_VARIANTS
     moments, counts = random.Random(seed), Counter[str]()
     number = 0
     while counts["kills"] < kills:
@@ -60,7 +78,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
         stored: dict[tuple[str, int], bytes] = {}
         groups: list[int] = []
         for _ in range(_PER_CACHE):
-            process = _start(recipe, path, workers=moments.randrange(3))
+            process = _start(kind, recipe, path, workers=moments.randrange(3))
             process.join(moments.uniform(0, 0.6) * whole_s)
             counts["kills" if process.is_alive() else "complete before the kill"] += 1
             process.kill()
@@ -72,11 +90,11 @@ def kill_warm(kills: int, folder: Path, *, seed: int) -> Counter[str]:
             stored = _check(path, stored, expected, counts)
             if counts["kills"] >= kills or len(stored) == len(expected):
                 break
-        assert _finished(_start(recipe, path, workers=2)) == 0
+        assert _finished(_start(kind, recipe, path, workers=2)) == 0
         _check(path, stored, expected, counts)
         assert content(path) == expected
         assert _files(path) == files, f"left behind: {_files(path) ^ files}"
-        assert all(equal(a, b) for a, b in zip(_items(path), items, strict=True))
+        assert all(equal(a, b) for a, b in zip(_items(kind, path), items, strict=True))
         # torch's workers look for their parent every 5 seconds.
         assert wait_until(partial(_none_alive, groups), _BOUND_S), f"workers are left: {_alive_of(groups)}"
         counts["caches completed, equal to the bit"] += 1
@@ -97,24 +115,29 @@ def _check(
     return stored
 
 
-def _start(recipe: Path, path: Path, *, workers: int) -> Any:
+def _start(kind: Kind, recipe: Path, path: Path, *, workers: int) -> Any:
     context = multiprocessing.get_context("fork")  # starts in milliseconds: torch is imported already
-    process = context.Process(target=_run, args=(recipe, path, workers))
+    process = context.Process(target=_run, args=(kind, recipe, path, workers))
     process.start()
     return process
 
 
-def _run(recipe: Path, path: Path, workers: int) -> None:
+def _run(kind: Kind, recipe: Path, path: Path, workers: int) -> None:
     os.setpgrp()
     torch.set_num_threads(1)
     with path.with_suffix(".log").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    sys.argv = [
-        *("warm_cache", "--dataset", "tests.helpers.fakes:Frames", f"length={LENGTH}", "--objects", str(recipe)),
-        *("--backend", "tests.kills.warm_kills:SlowInserter", "--backend-arg", "reject=0.3", "--annotator", "none"),
-        *("--num-variants", str(NUM_VARIANTS), "--workers", str(workers), "--out", str(path)),
-    ]
+    length, filled = LENGTH // kind.per_sample, ("--num-variants", str(NUM_VARIANTS), "--workers", str(workers))
+    dataset = ("--dataset", "tests.helpers.fakes:Frames", f"length={length}", *filled, "--out", str(path))
+    if kind is FRAMES:
+        severities = ("--severity", ",".join(map(str, SEVERITIES)))
+        shifters = [text for domain in DOMAINS for text in ("--shifter", f"tests.kills.warm_kills:slow_{domain}")]
+        sys.argv = ["poc-aug", "warm-scenes", *dataset, *severities, *shifters]
+        app()
+        return
+    backend = ("--backend", "tests.kills.warm_kills:SlowInserter", "--backend-arg", "reject=0.3", "--annotator", "none")
+    sys.argv = ["warm_cache", *dataset, "--objects", str(recipe), *backend]
     warm_cache_app()
 
 
@@ -152,6 +175,7 @@ def _files(path: Path) -> set[str]:
     return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix != ".lmdb-lock"}
 
 
-def _items(path: Path) -> list[Any]:
-    dataset = POCAugmentedDataset(Frames(LENGTH), path, p=1.0, transforms=tensors)
-    return [dataset[i] for i in range(LENGTH)]
+def _items(kind: Kind, path: Path) -> list[Any]:
+    length = LENGTH // kind.per_sample
+    dataset = kind.read(path, length, p=1.0, variants="all", transforms=tensors)
+    return [dataset[i] for i in range(len(dataset))]

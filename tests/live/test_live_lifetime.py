@@ -61,14 +61,14 @@ def test_a_closed_dataset_says_so() -> None:
     ds.close()
     with pytest.raises(GenerationProcessError, match="closed"):
         read_all(ds)
-    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*call POCAugmentedDataset again"):
+    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*make the dataset again"):
         ds.start()
 
 
 def test_a_dataset_closed_before_it_started_cannot_be_started() -> None:
     ds = live()
     ds.close()
-    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*call POCAugmentedDataset again"):
+    with pytest.raises(GenerationProcessError, match=r"(?s)it was closed.*make the dataset again"):
         ds.start()
     assert generator_of(ds).pid is None
 

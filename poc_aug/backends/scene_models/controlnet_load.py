@@ -77,7 +77,7 @@ def check_base(controlnet: str | Path, config: Mapping[str, Any], base: str | Pa
     """
     for name in ("cross_attention_dim", "in_channels", "block_out_channels", "addition_embed_type"):
         own, wanted = config.get(name), unet.get(name)
-        if own != wanted:
+        if own is not None and own != wanted:
             made, given = (
                 f"{value}{f' ({_BASES[value]})' if name == 'cross_attention_dim' and value in _BASES else ''}"
                 for value in (own, wanted)

@@ -30,6 +30,7 @@ class PaintingShifter(abc.ABC):
     _shifter: ClassVar[str]
     _version: ClassVar[int]
     _most_px: ClassVar[int | None] = None
+    _least_side_px: ClassVar[int] = 16
 
     def __init__(
         self,
@@ -52,8 +53,8 @@ class PaintingShifter(abc.ABC):
                 expected="a name without spaces and @, as in keys: KEY@DOMAIN-SEVERITY",
                 hint="name it short ('heavy-rain'); the words of the prompt are phrase=",
             )
-        if height_px is not None and height_px < 16:
-            raise SettingError(f"{who}: height_px={height_px}", expected="16 or more, or None")
+        if height_px is not None and height_px < self._least_side_px:
+            raise SettingError(f"{who}: height_px={height_px}", expected=f"{self._least_side_px} or more, or None")
         if feather_px < 0:
             raise SettingError(f"{who}: feather_px={feather_px}", expected="0 or more")
         if isinstance(keep, str):
@@ -116,33 +117,41 @@ class PaintingShifter(abc.ABC):
         kept = [kept_mask(frame, self.keep, inserted=self.keep_inserted) for frame in frames]
         fits = [self._fit(frame) for frame in frames]
         texts = [self._text(frame) for frame in frames]
-        for frame, text in zip(frames, dict.fromkeys(texts), strict=False):
-            check_text(self.loaded, text, f"frame {frame.key!r}")
+        for text in dict.fromkeys(texts):
+            check_text(self.loaded, text, f"frame {frames[texts.index(text)].key!r}")
         groups: dict[Hashable, list[int]] = {}
         for number, frame in enumerate(frames):
             groups.setdefault((fits[number].painted_hw, self._group(frame)), []).append(number)
-        results: list[Shifted | Rejection | None] = [None] * len(frames)
+        painted: dict[int, torch.Tensor | Rejection] = {}
         for numbers in groups.values():
+            batch = [(frames[number], fits[number], texts[number]) for number in numbers]
+            painted |= zip(numbers, self._halving.run(self._paint, batch), strict=True)
+        results: list[Shifted | Rejection] = []
+        for number, frame in enumerate(frames):
+            picture = painted[number]
+            if isinstance(picture, Rejection):
+                results.append(picture)
+            else:
+                image = fits[number].frame(picture)
+                image = paste_kept(frame.image.cpu(), image, kept[number], self.feather_px)
+                results.append(Shifted(image, self._provenance(frame, texts[number])))
+        return results
 
-            def paint(chosen: Sequence[int]) -> list[torch.Tensor | Rejection]:
-                def run(places: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
-                    picked = [chosen[place] for place in places]
-                    return self._run([frames[i] for i in picked], [fits[i] for i in picked], [texts[i] for i in picked])
+    def _paint(self, batch: Sequence[tuple[SceneFrame, FrameFit, str]]) -> list[torch.Tensor | Rejection]:
+        def run(numbers: Sequence[int]) -> tuple[list[torch.Tensor], list[bool]]:
+            frames, fits, texts = zip(*(batch[number] for number in numbers), strict=True)
+            return self._run(frames, fits, texts)
 
-                return paint_and_check(self.loaded, [""] * len(chosen), run)
-
-            for number, painted in zip(numbers, self._halving.run(paint, numbers), strict=True):
-                if isinstance(painted, Rejection):
-                    results[number] = painted
-                else:
-                    image = fits[number].frame(painted)
-                    original = frames[number].image.cpu()
-                    pasted = paste_kept(original, image, kept[number], self.feather_px)
-                    results[number] = Shifted(pasted, self._provenance(frames[number], texts[number]))
-        return [result for result in results if result is not None]
+        return paint_and_check(self.loaded, [""] * len(batch), run)
 
     def _fit(self, frame: SceneFrame) -> FrameFit:
-        return fit_frame(frame.size_hw, self._multiple_of(), height_px=self.height_px, most_px=self._most_px)
+        return fit_frame(
+            frame.size_hw,
+            self._multiple_of(),
+            height_px=self.height_px,
+            most_px=self._most_px,
+            least_side_px=self._least_side_px,
+        )
 
     def _multiple_of(self) -> int:
         return self.loaded.family.multiple_of

@@ -9,7 +9,7 @@ from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline
 from poc_aug.backends.diffusion.text_limits import tokens_of
 from poc_aug.errors import SettingError
 
-DOMAIN_PHRASES: Mapping[str, str] = {"low-sun": "low sun"}
+DOMAIN_PHRASES: Mapping[str, str] = {"low-sun": "low evening sun with glare"}
 """What follows "in" in a prompt as GenVal's, if it is not the domain's name."""
 
 EDIT_PHRASES: Mapping[str, str] = {

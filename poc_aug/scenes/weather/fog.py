@@ -14,13 +14,11 @@ from poc_aug.camera_model import Camera
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.noise import fbm_2d
-from poc_aug.scenes.weather.geometry import check_depth, scene_depth
+from poc_aug.scenes.weather.geometry import check_depth_map, scene_depth
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, surface_kinds
 
 VISIBILITIES_M = (600.0, 300.0, 150.0, 75.0, 40.0)
 """Meteorological visibility by severity, 1 to 5; the first three are those of Foggy Cityscapes."""
-FOG_VERSION = 1
-"""Raised whenever the same frame gives other pixels."""
 
 # Banks of fog: their size, and how far their density is from the mean at most.
 _BANK_M = 35.0
@@ -124,9 +122,8 @@ def fog(
         depth_m = scene_depth(labels, schema, camera, kinds=kinds)
     else:
         check_surfaces(schema, kinds)
-        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
-    step = max(1, labels.shape[-1] // _AIRLIGHT_COLUMNS)
-    light = airlight(image[:, ::step, ::step], surface_kinds(labels[::step, ::step], schema, kinds))
+        check_depth_map(depth_m, (labels.shape[0], labels.shape[1]))
+    light = fog_colour(image, labels, schema, kinds)
     return in_fog(image, depth_m, camera, Fog.of_visibility(visibility, light, seed))
 
 
@@ -148,6 +145,29 @@ def visibility_m(severity: int) -> float:
             command="--severity 3",
         )
     return VISIBILITIES_M[severity - 1]
+
+
+def fog_colour(
+    image: torch.Tensor,
+    labels: torch.Tensor,
+    schema: LabelSchema,
+    kinds: Mapping[str, SurfaceKind] | None = None,
+) -> tuple[int, int, int]:
+    """`airlight` of a frame, from every n-th of its pixels.
+
+    Args:
+        image: uint8 ``[3, H, W]``.
+        labels: integer ``[H, W]``.
+        schema: names their classes.
+        kinds: see `scene_geometry`.
+
+    Example:
+        >>> schema = LabelSchema("street", {"road": 0, "sky": 1}, ground=("road",))
+        >>> fog_colour(torch.full((3, 2, 2), 150, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.uint8), schema)
+        (150, 150, 150)
+    """
+    step = max(1, labels.shape[-1] // _AIRLIGHT_COLUMNS)
+    return airlight(image[:, ::step, ::step], surface_kinds(labels[::step, ::step], schema, kinds))
 
 
 def airlight(image: torch.Tensor, kinds: torch.Tensor) -> tuple[int, int, int]:

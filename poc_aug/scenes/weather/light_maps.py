@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 
-GAMMA = 2.2
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Weights of linear red, green and blue in luminance (ITU-R BT.709)."""
+_BAND_PX = 1 << 17
+"""Pixels that are worked on at a time on the CPU: their maps stay in its cache."""
 
 
 def linear_light(image: torch.Tensor) -> torch.Tensor:
     """The light behind an image: float32 in [0, 1] from uint8.
 
+    The square of the stored value is close to sRGB's curve, and far cheaper.
+
     Example:
         >>> linear_light(torch.tensor([0, 128, 255], dtype=torch.uint8))
-        tensor([0.0000, 0.2195, 1.0000])
+        tensor([0.0000, 0.2520, 1.0000])
     """
-    return image.float().div_(255).pow_(GAMMA)
+    return image.float().mul_(1 / 255).square_()
 
 
 def encoded_light(light: torch.Tensor) -> torch.Tensor:
     """The uint8 image of linear light; what is out of [0, 1] is clipped. Works in place.
 
     Example:
-        >>> encoded_light(torch.tensor([0.0, 0.2195, 7.0]))
+        >>> encoded_light(torch.tensor([0.0, 0.252, 7.0]))
         tensor([  0, 128, 255], dtype=torch.uint8)
     """
-    return light.clamp_(0, 1).pow_(1 / GAMMA).mul_(255).add_(0.5).to(torch.uint8)
+    return light.clamp_(0, 1).sqrt_().mul_(255).add_(0.5).to(torch.uint8)
+
+
+def bands(size_hw: tuple[int, int], device: torch.device) -> Iterator[slice]:
+    """The rows of a frame in bands of an even number of rows; on a GPU, all at once.
+
+    Example:
+        >>> list(bands((100, 4096), torch.device("cpu")))
+        [slice(0, 32, None), slice(32, 64, None), slice(64, 96, None), slice(96, 100, None)]
+    """
+    height, width = size_hw
+    rows = max(8, _BAND_PX // width // 8 * 8) if device.type == "cpu" else height
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def reduced_light(image: torch.Tensor, step: int) -> torch.Tensor:
+    """The light behind an image, averaged over blocks of ``step`` pixels (1, 2, 4 or 8): float32 ``[3, h, w]``."""
+    parts = bands((image.shape[-2], image.shape[-1]), image.device)
+    return torch.cat([reduced(linear_light(image[:, rows]), step) for rows in parts], dim=1)
 
 
 def luminance(light: torch.Tensor) -> torch.Tensor:
@@ -48,7 +72,11 @@ def reduced(maps: torch.Tensor, step: int) -> torch.Tensor:
     height, width = maps.shape[-2:]
     if height % step or width % step:
         maps = F.pad(maps[None], (0, -width % step, 0, -height % step), mode="replicate")[0]
-    return F.avg_pool2d(maps, step)
+    while step % 2 == 0:  # 3x faster than pooling
+        maps = maps[..., ::2, :] + maps[..., 1::2, :]
+        maps = maps[..., ::2].add(maps[..., 1::2]).mul_(0.25)
+        step //= 2
+    return F.avg_pool2d(maps, step) if step > 1 else maps
 
 
 def sampled(values: torch.Tensor, step: int) -> torch.Tensor:
@@ -85,6 +113,20 @@ def enlarged(maps: torch.Tensor, step: int, size_hw: tuple[int, int]) -> torch.T
         rows, cols = -(-height // step), -(-width // step)
         maps = _doubled_rows(_doubled_columns(maps)[..., :cols])[..., :rows, :]
     return maps
+
+
+def enlarged_rows(maps: torch.Tensor, step: int, rows: slice, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Some rows of what `enlarged` gives; ``rows`` starts at a multiple of ``step``.
+
+    Example:
+        >>> maps = torch.arange(8.0).reshape(1, 4, 2)
+        >>> torch.equal(enlarged_rows(maps, 2, slice(2, 6), (8, 4)), enlarged(maps, 2, (8, 4))[:, 2:6])
+        True
+    """
+    low = max(rows.start // step - 1, 0)
+    high = min(-(-rows.stop // step) + 1, maps.shape[-2])
+    part = enlarged(maps[..., low:high, :], step, ((high - low) * step, size_hw[1]))
+    return part[..., rows.start - low * step : rows.stop - low * step, :]
 
 
 def _doubled_columns(maps: torch.Tensor) -> torch.Tensor:

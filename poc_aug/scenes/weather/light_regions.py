@@ -10,8 +10,8 @@ import torch
 
 from poc_aug.masks import connected_components
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,47 +20,49 @@ class LightRegions:
 
     Attributes:
         numbers: int64 ``[h, w]``, each pixel's region from 0; -1 outside of the mask.
-        area: pixels.
+        pixels: rows, columns and regions of the mask's pixels.
+        area: how many of them.
         top: first row.
         bottom: last row.
         left: first column.
         right: last column.
     """
 
-    numbers: Ints
-    area: Ints
-    top: Ints
-    bottom: Ints
-    left: Ints
-    right: Ints
+    numbers: Int64s
+    pixels: tuple[Int64s, Int64s, Int64s]
+    area: Int64s
+    top: Int64s
+    bottom: Int64s
+    left: Int64s
+    right: Int64s
 
     def __len__(self) -> int:
         return len(self.area)
 
     @property
-    def height(self) -> Ints:
+    def height(self) -> Int64s:
         """Rows from top to bottom."""
         return self.bottom - self.top + 1
 
     @property
-    def width(self) -> Ints:
+    def width(self) -> Int64s:
         """Columns from left to right."""
         return self.right - self.left + 1
 
-    def total(self, values: npt.ArrayLike) -> Floats:
+    def total(self, values: npt.ArrayLike) -> Float64s:
         """Sum of a map ``[h, w]`` over each region."""
-        inside = self.numbers >= 0
-        weights = np.asarray(values, dtype=np.float64)[inside]
-        return np.bincount(self.numbers[inside], weights=weights, minlength=len(self))
+        rows, cols, number = self.pixels
+        weights = np.asarray(values)[rows, cols]
+        return np.bincount(number, weights=weights, minlength=len(self)).astype(np.float64)
 
-    def mean(self, values: npt.ArrayLike) -> Floats:
+    def mean(self, values: npt.ArrayLike) -> Float64s:
         """Mean of a map ``[h, w]`` over each region."""
         return self.total(values) / self.area
 
-    def spread(self, values: npt.ArrayLike, outside: float) -> Floats:
+    def spread(self, values: npt.ArrayLike, outside: float) -> Float64s:
         """A map with each region's value, and ``outside`` elsewhere."""
         table = np.append(np.asarray(values, dtype=np.float64), outside)
-        spread: Floats = table[self.numbers]
+        spread: Float64s = table[self.numbers]
         return spread
 
 
@@ -92,4 +94,5 @@ def light_regions(mask: torch.Tensor, cells: torch.Tensor | None = None) -> Ligh
     np.maximum.at(bottom, of_pixel, rows)
     np.minimum.at(left, of_pixel, cols)
     np.maximum.at(right, of_pixel, cols)
-    return LightRegions(numbers, np.bincount(of_pixel, minlength=count), top, bottom, left, right)
+    area = np.bincount(of_pixel, minlength=count)
+    return LightRegions(numbers, (rows, cols, of_pixel), area, top, bottom, left, right)

@@ -16,7 +16,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.labels.schema import LabelSchema, is_any
 from poc_aug.scenes.weather.light_maps import box_blurred, luminance, reduced, sampled
 from poc_aug.scenes.weather.light_points import COLD, HEADLIGHT, NEUTRAL, RED, WARM, PointLights, joined, point_lights
-from poc_aug.scenes.weather.light_regions import Floats, LightRegions, light_regions
+from poc_aug.scenes.weather.light_regions import Float64s, LightRegions, light_regions
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _MOTOR_VEHICLES = ("car", "truck", "bus", "caravan", "train", "vehicle", "van", "autorickshaw")
@@ -46,18 +46,18 @@ class LightScene:
     step: int
     camera: Camera
     schema: LabelSchema
-    draws: Floats
+    draws: Float64s
 
     def of_classes(self, *names: str) -> torch.Tensor:
         """The pixels of some classes, of those that the schema knows: bool ``[h, w]``."""
         ids = [self.schema.known_id(name) for name in names]
         return is_any(self.labels, [i for i in ids if i is not None])
 
-    def drawn(self, count: int, use: int) -> Floats:
+    def drawn(self, count: int, use: int) -> Float64s:
         """``[count, 4]`` numbers for ``count`` regions; another ``use`` gets others."""
         return self.draws[(np.arange(count) * 7 + use * 131) % len(self.draws)]
 
-    def in_frame(self, px: npt.ArrayLike) -> Floats:
+    def in_frame(self, px: npt.ArrayLike) -> Float64s:
         """Rows or columns of these maps as those of the frame: the middle of the block."""
         return np.asarray(px, dtype=np.float64) * self.step + (self.step - 1) / 2
 
@@ -80,13 +80,12 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
         depth / scene.camera.focal_px
     )
     draws = scene.drawn(len(regions), 1)
-    tall = (height_m > 2.2) & (top_m > 3.2) & (top_m < 14) & (depth < _FARTHEST_LAMP_M)
+    tall = (height_m > 2.2) & (top_m > 3.6) & (top_m < 14) & (depth < _FARTHEST_LAMP_M)
     tall &= (regions.height > 2.5 * regions.width) | (top_m > 5)
     cut = regions.top <= 2
-    chosen = np.flatnonzero(tall & (draws[:, 0] < lit))
+    chosen = np.flatnonzero(tall & ~_under_a_sign(regions, scene, poles) & (draws[:, 0] < lit))
     # The arm: of the topmost rows, the end that is farther from the shaft.
-    rows, cols = np.nonzero(regions.numbers >= 0)
-    number = regions.numbers[rows, cols]
+    rows, cols, number = regions.pixels
     high = rows <= regions.top[number] + np.maximum(1, 0.06 * regions.height[number])
     low = rows >= regions.top[number] + 0.4 * regions.height[number]
     shaft = _mean_by(number[low], cols[low], len(regions), (regions.left + regions.right) / 2)
@@ -107,6 +106,17 @@ def street_lamps(scene: LightScene, lit: float) -> PointLights:
         power=18.0,
         colour=colour,
     )
+
+
+def _under_a_sign(regions: LightRegions, scene: LightScene, poles: torch.Tensor) -> npt.NDArray[np.bool_]:
+    """Poles that end in a sign or a traffic light: they carry no lamp."""
+    signs = ((scene.kinds == int(SurfaceKind.POST)) & ~poles).numpy()
+    rows, cols, number = regions.pixels
+    top = rows <= regions.top[number] + 1
+    found = np.zeros(len(regions), dtype=np.bool_)
+    for above in (1, 2, 3):
+        np.logical_or.at(found, number[top], signs[np.maximum(rows[top] - above, 0), cols[top]])
+    return found
 
 
 def lamps_out_of_sight(scene: LightScene, lit: float) -> PointLights:
@@ -159,8 +169,9 @@ def vehicle_lights(scene: LightScene, lit: float) -> VehicleLights:
     width_m = regions.width * scene.step * depth / focal
     tall_m = regions.height * scene.step * depth / focal
     draws = scene.drawn(len(regions), 3)
+    redness *= _of_lamp_size(redness > 0.3, vehicles, scene)
     share = regions.mean(redness.numpy())
-    has_tail = (share > 0.002) & (share < 0.09)
+    has_tail = share > 0.002
     on = draws[:, 0] < lit
     shown = np.where(on & has_tail, 1.0, 0.0)
     tail = torch.from_numpy(regions.spread(shown, 0.0)).float() * redness
@@ -177,8 +188,21 @@ def vehicle_lights(scene: LightScene, lit: float) -> VehicleLights:
     return VehicleLights(joined(groups), tail)
 
 
+def _of_lamp_size(red: torch.Tensor, vehicles: torch.Tensor, scene: LightScene) -> torch.Tensor:
+    """The red regions of vehicles that are as large and as high up as lamps: red paint is no lamp."""
+    regions = light_regions(red & vehicles)
+    if len(regions) == 0:
+        return torch.zeros_like(red)
+    per_px = _depth_of(regions, scene) / scene.camera.focal_px
+    middle = scene.in_frame((regions.top + regions.bottom) / 2)
+    up_m = scene.camera.camera_height_m - (middle - scene.camera.horizon_row) * per_px
+    small = (regions.width * scene.step * per_px < 0.5) & (regions.height * scene.step * per_px < 0.42)
+    fits = small & (up_m > 0.3) & (up_m < 1.6) & (regions.area >= 2)
+    return torch.from_numpy(regions.spread(fits, 0.0)) > 0
+
+
 def _pairs(
-    scene: LightScene, regions: LightRegions, depth: Floats, width_m: Floats, chosen: npt.NDArray[np.int64], kind: str
+    scene: LightScene, regions: LightRegions, depth: Float64s, width_m: Float64s, chosen: npt.NDArray[np.int64], kind: str
 ) -> PointLights:
     centre = scene.in_frame((regions.left + regions.right) / 2)[chosen]
     half = 0.39 * (regions.width * scene.step)[chosen]
@@ -241,7 +265,7 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     radius = max(3, round(0.022 * scene.kinds.shape[1]))
     blurred = box_blurred(torch.stack([value * share, share]), radius)
     around = blurred[0] / blurred[1].clamp(min=1e-3)
-    panes = walls & (value < 0.72 * around)
+    panes = walls & (value < 0.62 * around)
     per_px = scene.depth_m.clamp(max=300.0) * (scene.step / scene.camera.focal_px)
     cols = torch.arange(scene.kinds.shape[1], dtype=torch.float32)[None]
     rooms = torch.floor(cols * per_px / 2.6).long()
@@ -253,35 +277,34 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     depth = _depth_of(regions, scene)
     metre = scene.camera.focal_px / depth / scene.step
     width_m, height_m = regions.width / metre, regions.height / metre
-    filled = regions.area / (regions.width * regions.height)
+    slant = _slant(regions)
+    filled = regions.area / (regions.width * np.maximum(regions.height - np.abs(slant) * (regions.width - 1), 1.0))
     draws = scene.drawn(len(regions), 5)
-    fits = (width_m > 0.3) & (width_m < 3.2) & (height_m > 0.5) & (height_m < 3.0) & (filled > 0.52)
-    fits &= (regions.area >= 6) & (regions.height > 0.4 * regions.width) & (regions.height < 4 * regions.width)
-    on = fits & (draws[:, 0] < lit)
+    fits = (width_m > 0.3) & (width_m < 3.2) & (height_m > 0.5) & (height_m < 3.0) & (filled > 0.6)
+    fits &= (regions.area >= 6) & (regions.height > 0.6 * regions.width) & (regions.height < 4 * regions.width)
+    on = fits & (np.abs(slant) < 0.3) & (draws[:, 0] < lit)
     palette = np.asarray([WARM, NEUTRAL, NEUTRAL, COLD])
     colour = palette[(draws[:, 1] * 4).astype(np.int64)]
     strength = np.where(on, brightness * np.exp(1.6 * (draws[:, 2] - 0.6)), 0.0)
     light = torch.zeros_like(scene.light)
-    slant = _slant(regions)
     for i in np.flatnonzero(on):
         _paint_window(light, regions, int(i), float(slant[i]), strength[i] * colour[i], float(draws[i, 3]))
     return LitWindows(light, around)
 
 
-def _slant(regions: LightRegions) -> Floats:
+def _slant(regions: LightRegions) -> Float64s:
     """Rows per column by which regions rise or fall: facades seen at an angle have slanting sills."""
-    rows, cols = np.nonzero(regions.numbers >= 0)
-    number = regions.numbers[rows, cols]
+    rows, cols, number = regions.pixels
     count = len(regions)
     mean_row, mean_col = (np.bincount(number, v, count) / regions.area for v in (rows, cols))
     down, across = rows - mean_row[number], cols - mean_col[number]
     both, alone = np.bincount(number, down * across, count), np.bincount(number, across * across, count)
-    slant: Floats = np.where(regions.width >= 4, both / np.maximum(alone, 1.0), 0.0).clip(-0.6, 0.6)
+    slant: Float64s = np.where(regions.width >= 4, both / np.maximum(alone, 1.0), 0.0).clip(-0.35, 0.35)
     return slant
 
 
 def _paint_window(
-    light: torch.Tensor, regions: LightRegions, i: int, slant: float, colour: Floats, lean: float
+    light: torch.Tensor, regions: LightRegions, i: int, slant: float, colour: Float64s, lean: float
 ) -> None:
     """Add the light of a window, a parallelogram around its region, to ``light``."""
     top, bottom, left, right = (int(a[i]) for a in (regions.top, regions.bottom, regions.left, regions.right))
@@ -321,11 +344,11 @@ def light_scene(
     )
 
 
-def _depth_of(regions: LightRegions, scene: LightScene) -> Floats:
+def _depth_of(regions: LightRegions, scene: LightScene) -> Float64s:
     return np.clip(regions.mean(scene.depth_m.clamp(max=500.0).numpy()), 2.0, 500.0)
 
 
-def _mean_by(number: npt.NDArray[np.int64], values: npt.ArrayLike, count: int, otherwise: Floats) -> Floats:
+def _mean_by(number: npt.NDArray[np.int64], values: npt.ArrayLike, count: int, otherwise: Float64s) -> Float64s:
     total = np.bincount(number, weights=np.asarray(values, dtype=np.float64), minlength=count)
     size = np.bincount(number, minlength=count)
     return np.where(size > 0, total / np.maximum(size, 1), otherwise)

@@ -62,8 +62,8 @@ def low_sun_position(sky: torch.Tensor, camera: Camera, draws: torch.Tensor, *, 
     total = weight.flatten().double().cumsum(0)
     if float(total[-1]) > 1e-6:
         at = int(torch.searchsorted(total, draws[:1] * total[-1], right=True).clamp(max=total.numel() - 1))
-        row, col = divmod(at, width)
-        return LowSun(float(rows[row, 0]), float(cols[0, col]), float(free[row, col]))
+        at_row, at_col = divmod(at, width)
+        return LowSun(float(rows[at_row, 0]), float(cols[0, at_col]), float(free[at_row, at_col]))
     col = camera.centre_col + (2 * float(draws[1]) - 1) * 0.6 * _HALF_WIDTH * camera.focal_px
     col = min(max(col, 0.1 * width * step), 0.9 * width * step)
     edge = float(sky[0, min(max(int(col / step), 0), width - 1)])

@@ -11,13 +11,16 @@ from poc_aug.camera_model import Camera
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.weather.geometry import SceneGeometry, scene_geometry
 from poc_aug.scenes.weather.light_maps import (
+    bands,
     encoded_light,
     enlarged,
+    enlarged_rows,
     grey_balance,
     linear_light,
     luminance,
     masked_mean,
     reduced,
+    reduced_light,
     sampled,
 )
 from poc_aug.scenes.weather.light_sun import LowSun, away_from, lobe, low_sun_position, sun_shadows
@@ -114,22 +117,22 @@ def low_sun(
 
     step = 2 if width > 1000 else 1
     geometry = scene_geometry(labels, schema, camera, depth_m=depth_m)
-    light = linear_light(image)
     kinds, depth = sampled(geometry.kinds, step), sampled(geometry.depth_m, step)
-    small = reduced(light, step)
+    small = reduced_light(image, step)
     coarse = 4 if kinds.shape[1] > 400 else 2
     is_sky, value = kinds == int(SurfaceKind.SKY), luminance(small)
     sky = soft_sky(value, is_sky, masked_mean(value, is_sky, 0.5))
     sun = low_sun_position(reduced(sky[None], coarse)[0].cpu(), camera, draws, step=step * coarse)
 
     times, plus = _sunlight(small, sky, kinds, depth, geometry, sun, smears, level, step, coarse)
-    maps = enlarged(torch.cat([times, plus]), step, (height, width))
-    light *= maps[:3]
-    light += maps[3:]
-    # Film and sensors give way slowly: highlights roll off, and are white at last.
-    light *= -1.35
-    light = light.exp_().neg_().add_(1)
-    return encoded_light(light)
+    maps = torch.cat([times, plus])
+    out = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for rows in bands((height, width), image.device):
+        part = enlarged_rows(maps, step, rows, (height, width))
+        light = linear_light(image[:, rows]).mul_(part[:3]).add_(part[3:])
+        # Film and sensors give way slowly: highlights roll off, and are white at last.
+        out[:, rows] = encoded_light(light.mul_(-1.35).exp_().neg_().add_(1))
+    return out
 
 
 def _sunlight(

@@ -12,14 +12,17 @@ from poc_aug.scenes.weather.geometry import SceneGeometry, scene_geometry
 from poc_aug.scenes.weather.light_beams import headlight_beams
 from poc_aug.scenes.weather.light_maps import (
     LUMINANCE,
+    bands,
     box_blurred,
     encoded_light,
     enlarged,
+    enlarged_rows,
     grey_balance,
     linear_light,
     luminance,
     masked_mean,
     reduced,
+    reduced_light,
     sampled,
     smooth_step,
 )
@@ -82,11 +85,11 @@ class Night:
 
 
 NIGHTS: tuple[Night, ...] = (
-    Night(0.056, 0.52, 0.90, 0.95, 0.22, 0.55, 0.40, 0.85, 0.80, 2e-5, 0.0009, 0.0006, 0.30),
-    Night(0.031, 0.32, 0.70, 1.00, 0.34, 0.65, 0.80, 0.72, 0.70, 5e-5, 0.0012, 0.0009, 0.55),
-    Night(0.0165, 0.18, 0.55, 0.90, 0.28, 0.70, 1.00, 0.60, 0.60, 1e-4, 0.0015, 0.0012, 0.68),
-    Night(0.0078, 0.095, 0.48, 0.50, 0.15, 0.65, 1.00, 0.48, 0.60, 1.7e-4, 0.0018, 0.0014, 0.70),
-    Night(0.0032, 0.042, 0.45, 0.10, 0.05, 0.50, 0.85, 0.34, 0.65, 2.6e-4, 0.0021, 0.0016, 0.60),
+    Night(0.085, 0.68, 0.95, 0.95, 0.20, 0.55, 0.35, 0.88, 0.75, 1e-5, 0.0006, 0.0006, 0.22),
+    Night(0.042, 0.40, 0.78, 1.00, 0.32, 0.65, 0.70, 0.76, 0.70, 4e-5, 0.0010, 0.0009, 0.45),
+    Night(0.020, 0.21, 0.60, 0.90, 0.28, 0.70, 0.95, 0.62, 0.60, 9e-5, 0.0014, 0.0012, 0.62),
+    Night(0.0088, 0.105, 0.50, 0.50, 0.15, 0.65, 0.95, 0.48, 0.60, 1.7e-4, 0.0018, 0.0014, 0.68),
+    Night(0.0034, 0.044, 0.45, 0.10, 0.05, 0.50, 0.80, 0.34, 0.65, 2.6e-4, 0.0021, 0.0016, 0.60),
 )
 """From dusk with the lamps just lit to a rural night with little light."""
 
@@ -104,7 +107,7 @@ _OF_KIND = {
     SurfaceKind.EGO: 0.7,
 }
 """Exposure by class, beside the average's."""
-_KNEE = 2.6
+_KNEE = 1.6
 """Daylight more than this times brighter than the average is taken down: at night nothing is lit by the sun."""
 
 
@@ -154,26 +157,25 @@ def night(
     blotches = torch.randn(3, -(-height // 2), -(-width // 2), generator=generator).to(image.device)
 
     geometry = scene_geometry(labels, schema, camera, depth_m=depth_m)
-    light = linear_light(image)
-    small = _SmallFrame.of(light, geometry, step)
+    small = _SmallFrame.of(image, geometry, step)
     lamps, shine = _lit(small, labels, schema, draws, level)
-    exposure, rays = _exposure(small, lamps, level)
-
-    # Daylight's contrast is taken down, on leaves most: what is bright between them is sky.
-    maps = enlarged(torch.cat([exposure, rays, shine]), step, (height, width))
-    value = luminance(light)
-    relative = value * maps[0]
-    knee = relative.mul_(1 / _KNEE).square_().add_(1).rsqrt_()
-    tone = knee.mul(maps[1]).add_(1).sub_(maps[1]).mul_(knee).mul_(maps[0])
-    out = torch.lerp(value, light, level.saturation)
-    out *= tone
-    out *= maps[2:5]
-    out += maps[5:8]
-
-    out += _noise(out, grain, blotches, level)
-    out.clamp_(min=0)
-    out *= (out * out).add_(1).rsqrt_()  # highlights roll off
-    return encoded_light(out)
+    by_daylight, rays = _exposure(small, lamps, level)
+    maps = torch.cat([by_daylight[None], rays, shine])
+    out = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for rows in bands((height, width), image.device):
+        light = linear_light(image[:, rows])
+        part = enlarged_rows(maps, step, rows, (height, width))
+        scale, times, plus = part[0], part[1:4], part[4:]
+        value = luminance(light)
+        relative = value * scale
+        # Daylight's contrast is taken down: nothing is lit by the sun any more.
+        tone = (relative * (1 / _KNEE)).square_().add_(1).rsqrt_().mul_(scale)
+        light = torch.lerp(value, light, level.saturation).mul_(tone).mul_(times).add_(plus)
+        light += _noise(light, grain, blotches, rows, level)
+        light.clamp_(min=0)
+        light *= light.square().add_(1).rsqrt_()  # highlights roll off
+        out[:, rows] = encoded_light(light)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +189,9 @@ class _SmallFrame:
     step: int
 
     @classmethod
-    def of(cls, light: torch.Tensor, geometry: SceneGeometry, step: int) -> _SmallFrame:
+    def of(cls, image: torch.Tensor, geometry: SceneGeometry, step: int) -> _SmallFrame:
         kinds, depth = sampled(geometry.kinds, step), sampled(geometry.depth_m, step)
-        return cls(reduced(light, step), kinds, depth, geometry.camera, step)
+        return cls(reduced_light(image, step), kinds, depth, geometry.camera, step)
 
     def of_kind(self, *kinds: SurfaceKind) -> torch.Tensor:
         mask = torch.zeros_like(self.kinds, dtype=torch.bool)
@@ -244,7 +246,7 @@ def _lit(
 
 
 def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[torch.Tensor, torch.Tensor]:
-    """``[2, h, w]``: what daylight is divided by, and how far it is taken down; ``[3, h, w]``: the night's light."""
+    """What daylight is divided by, ``[h, w]``, and the light of the night, ``[3, h, w]``."""
     device, value = small.light.device, luminance(small.light)
     sky, leaves = small.of_kind(SurfaceKind.SKY), small.of_kind(SurfaceKind.VEGETATION)
     bonnet = own_car(small.kinds)
@@ -266,17 +268,17 @@ def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[tor
     relative = value * by_daylight
     relative *= (1 + (relative / _KNEE) ** 2).rsqrt()
     relative *= base
-    darkest = min(
-        (
-            float(relative[mask].mean())
-            for kind in _OF_KIND
-            if kind not in (SurfaceKind.SKY, SurfaceKind.UNKNOWN, SurfaceKind.EGO)
-            and int((mask := small.kinds == int(kind)).sum()) > 0.004 * mask.numel()
-        ),
-        default=_OF_KIND[SurfaceKind.SKY],
-    )
+    flat = small.kinds.flatten().long()
+    counts = torch.bincount(flat, minlength=len(SurfaceKind))
+    sums = torch.bincount(flat, weights=relative.flatten(), minlength=len(SurfaceKind))
+    seen = counts > 0.004 * flat.numel()
+    seen[[int(kind) for kind in (SurfaceKind.SKY, SurfaceKind.UNKNOWN, SurfaceKind.EGO)]] = False
+    darkest = float((sums / counts)[seen].min()) if bool(seen.any()) else 0.5
     over_horizon = 1 - (points.rows / max(small.camera.horizon_row, 1.0)).clamp(0, 1)
     sky_share = soft_sky(value, sky, average_sky)
+    # What is bright between leaves is sky too.
+    bright = max(3.5 * average_leaves, min(0.5 * average_sky, 8 * average_leaves))
+    sky_share = torch.maximum(sky_share, leaves * smooth_step(value, 0.6 * bright, bright))
     base = torch.lerp(base, level.sky * darkest * (1.25 - 0.5 * over_horizon), sky_share)
     by_daylight = torch.lerp(by_daylight, torch.full_like(by_daylight, 1 / average_sky), sky_share)
 
@@ -284,11 +286,15 @@ def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[tor
     rays = (tint * ambient)[:, None, None] * base
     # Frames that are dark by day are taken with less light, of lamps too.
     gain = min(1.0, average / 0.06) ** 0.6
-    rays += 0.15 * gain * thrown_light(lamps, points, small.camera)
+    thrown = thrown_light(lamps, points, small.camera)
+    # Depth of what stands is known by its foot: its steps would show as edges of light.
+    upright = points.receives * (1 - points.level)
+    spread = box_blurred(torch.cat([thrown * upright, upright[None]]), max(2, small.kinds.shape[1] // 80), 2)
+    rays += 0.15 * gain * torch.lerp(thrown, spread[:3] / spread[3].clamp(min=1e-3), upright)
     seen = torch.where(points.receives > 0, points.depth_m, torch.inf)
     beams = headlight_beams(seen, points.level, small.camera, step=small.step)
     rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * gain * level.beams * beams)
-    return torch.stack([by_daylight, leaves.float()]), rays
+    return by_daylight, rays
 
 
 def _cold(small: _SmallFrame, level: Night) -> torch.Tensor:
@@ -316,11 +322,12 @@ def _points(small: _SmallFrame, bonnet: torch.Tensor) -> LitPoints:
     return LitPoints(rows, right, up, depth, level.float(), receives.float())
 
 
-def _noise(light: torch.Tensor, grain: torch.Tensor, blotches: torch.Tensor, level: Night) -> torch.Tensor:
+def _noise(light: torch.Tensor, grain: torch.Tensor, blotches: torch.Tensor, rows: slice, level: Night) -> torch.Tensor:
     """Noise of the sensor: of the photons and of reading; neighbours share some of it, colours more of it."""
+    above = max(rows.start - 1, 0)
+    shared = grain[rows] * 0.8
+    shared[:, 1:].add_(grain[rows, :-1], alpha=0.4)
+    shared[rows.start == 0 :].add_(grain[above : rows.stop - 1], alpha=0.4)
     height, width = grain.shape
-    shared = grain * 0.66
-    shared[:, 1:].add_(grain[:, :-1], alpha=0.36)
-    shared[1:].add_(grain[:-1], alpha=0.36)
-    noise = enlarged(blotches, 2, (height, width)).mul_(0.85).add_(shared)
+    noise = enlarged_rows(blotches, 2, rows, (height, width)).mul(0.6).add_(shared)
     return noise.mul_((light * level.shot).clamp_(min=0).add_(level.read**2).sqrt_())

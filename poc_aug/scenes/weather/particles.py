@@ -25,6 +25,7 @@ class Particles:
         radius_px: half the width, blur included, in pixels.
         opacity: opacity at the centre, 0 to 1.
         slant: pixels to the right per pixel downwards.
+        soft: share of the radius over which the edge fades out.
     """
 
     row: torch.Tensor
@@ -34,6 +35,7 @@ class Particles:
     radius_px: torch.Tensor
     opacity: torch.Tensor
     slant: torch.Tensor
+    soft: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.row)
@@ -49,6 +51,7 @@ def particles_in_view(
     size_m: tuple[float, float],
     fall_m: float,
     slant: float,
+    scatter: float,
     opacity: float,
     aperture_m: float = 0.004,
     focus_m: float = 15.0,
@@ -67,6 +70,7 @@ def particles_in_view(
         size_m: least and greatest diameter; small ones are more frequent.
         fall_m: how far they fall during the exposure.
         slant: metres to the right per metre of fall, on average.
+        scatter: how far their slants differ, at most.
         opacity: opacity of one that is in focus and wider than a pixel.
         aperture_m: diameter of the lens's opening.
         focus_m: the distance that is in focus.
@@ -74,7 +78,7 @@ def particles_in_view(
     Example:
         >>> camera = Camera(horizon_row=200.0, camera_height_m=1.5, focal_px=1000.0, centre_col=512.0)
         >>> flakes = particles_in_view((512, 1024), camera, torch.Generator().manual_seed(1), per_m3=2.0,
-        ...     reach_m=(1.0, 9.0), size_m=(0.002, 0.005), fall_m=0.01, slant=0.1, opacity=0.8)
+        ...     reach_m=(1.0, 9.0), size_m=(0.002, 0.005), fall_m=0.01, slant=0.1, scatter=0.1, opacity=0.8)
         >>> near, far = flakes.depth_m < 4, flakes.depth_m > 7
         >>> bool(near.sum() < far.sum()), bool(flakes.radius_px[near].mean() > flakes.radius_px[far].mean())
         (True, True)
@@ -94,10 +98,11 @@ def particles_in_view(
     spread = (diameter**2 + blur**2).sqrt()
     seen = spread.clamp(min=1.2)
     thinned = (diameter / spread) * (spread / seen)
-    drift = slant + 0.5 * max(abs(slant), 0.1) * (draws[4] - 0.5)
+    drift = slant + scatter * (2 * draws[4] - 1)
     fall = fall_m * scale
     visible = (row + fall / 2 + seen > 0) & (row - fall / 2 - seen < height)
-    values = (row, col, depth, fall, seen / 2 + 0.5, opacity * thinned, drift)
+    soft = 0.5 + 0.5 * (blur / spread)
+    values = (row, col, depth, fall, seen / 2 + 0.5, opacity * thinned, drift, soft)
     return Particles(*(value[visible] for value in values))
 
 
@@ -112,13 +117,13 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
         float32 ``[H, W]``, 0 to 1, on the device of ``depth_m``.
 
     Example:
-        >>> one = [torch.tensor([value]) for value in (2.0, 4.0, 5.0, 2.0, 1.0, 0.8, 0.0)]
+        >>> one = [torch.tensor([value]) for value in (2.0, 3.0, 5.0, 2.0, 1.0, 0.8, 0.0, 0.5)]
         >>> wall_m = torch.full((5, 9), 20.0)
-        >>> wall_m[:, 4:] = 3.0  # nearer than the particle
+        >>> wall_m[:3] = 3.0  # nearer than the particle
         >>> (particle_cover(Particles(*one), wall_m) > 0).int()
         tensor([[0, 0, 0, 0, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
                 [0, 0, 0, 1, 0, 0, 0, 0, 0],
                 [0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """
@@ -157,8 +162,8 @@ def _draw(
     col = left + torch.arange(box[1], device=total.device)
     along = ((below.abs() - particles.fall_px[:, None, None] / 2).clamp(min=0) / radius) ** 2
     distance = ((col - centre) / radius).square_().add_(along).sqrt_()
-    # Solid up to half the radius, then soft.
-    weight = distance.mul_(-2).add_(2).clamp_(0, 1).mul_(-torch.log1p(-particles.opacity)[:, None, None])
+    weight = distance.neg_().add_(1).div_(particles.soft[:, None, None]).clamp_(0, 1)
+    weight.mul_(-torch.log1p(-particles.opacity)[:, None, None])
     weight.mul_((col >= 0) & (col < width) & (row < height))
     index = row.clamp(max=height - 1) * width + col.clamp_(0, width - 1)
     index = index.reshape(-1).int()  # exact: below 2^24 pixels float32 counts exactly, larger frames are off by a pixel

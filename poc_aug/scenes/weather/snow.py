@@ -18,9 +18,9 @@ from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 from poc_aug.scenes.weather.world_noise import GroundNoise
 
 _COLD = (0.95, 1.0, 1.05)
-_BRIGHT = 0.5
-_LARGEST_GAIN = 1.8
-_WHITE = 0.98
+_BRIGHT = 0.6
+_LARGEST_GAIN = 2.0
+_WHITE = 1.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class _Snowfall:
 
 
 _SNOWFALLS = (
-    _Snowfall(5.0, 3000.0, 0.7, 0.94, 0.92, SnowDepth(0.12, 0.30, 0.40, 0.20, 0.03, 0.05)),
-    _Snowfall(12.0, 1200.0, 0.5, 0.90, 0.86, SnowDepth(0.34, 0.55, 0.65, 0.36, 0.06, 0.15)),
-    _Snowfall(24.0, 550.0, 0.3, 0.86, 0.80, SnowDepth(0.60, 0.80, 0.88, 0.52, 0.09, 0.30)),
-    _Snowfall(45.0, 280.0, 0.15, 0.82, 0.73, SnowDepth(0.85, 0.97, 1.00, 0.68, 0.13, 0.45)),
-    _Snowfall(80.0, 150.0, 0.05, 0.78, 0.66, SnowDepth(1.05, 1.10, 1.15, 0.82, 0.18, 0.60)),
+    _Snowfall(1.5, 5000.0, 0.8, 0.96, 0.95, SnowDepth(0.05, 0.18, 0.28, 0.12, 0.02, 0.03)),
+    _Snowfall(4.0, 2000.0, 0.6, 0.93, 0.90, SnowDepth(0.20, 0.40, 0.52, 0.25, 0.04, 0.10)),
+    _Snowfall(10.0, 900.0, 0.4, 0.89, 0.84, SnowDepth(0.45, 0.70, 0.80, 0.42, 0.07, 0.22)),
+    _Snowfall(22.0, 420.0, 0.2, 0.84, 0.76, SnowDepth(0.75, 0.94, 1.00, 0.60, 0.11, 0.38)),
+    _Snowfall(48.0, 200.0, 0.08, 0.79, 0.68, SnowDepth(1.05, 1.10, 1.15, 0.78, 0.16, 0.55)),
 )
 
 
@@ -95,7 +95,9 @@ def snow(
         size_m=(0.003, 0.009),
         fall_m=0.012,
         slant=slant,
+        scatter=0.5,
         opacity=0.85,
+        aperture_m=0.008,
     )
     geometry = scene_geometry(labels, schema, camera, depth_m=depth_m, kinds=kinds)
     light = under_clouds(image, contrast=snowfall.contrast, colour=snowfall.colour, tint=_COLD)

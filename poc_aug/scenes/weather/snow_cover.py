@@ -17,6 +17,8 @@ _STEP = 2
 _LANE_M = 3.4
 _TRACK_M = 0.75
 _TRACK_WIDTH_M = 0.24
+_EMBLEM = 0.15
+"""Rows of which the camera's own car takes less than this show an emblem, or nothing of it."""
 _FARTHER = 1.03
 """What is seen above a top edge is behind it if it is so many times as far away."""
 # How thick snow lies on top of what stands, compared with a car's roof.
@@ -97,6 +99,7 @@ def snow_cover(
     depth_m = geometry.depth_m[::_STEP, ::_STEP].clamp(0.5, 400.0)
     height, width = geometry.kinds.shape
     grid = ground_grid((height, width), geometry.camera, _STEP, light.device)
+    road = road | _seen_through(kinds)
     terrain = kinds == int(SurfaceKind.TERRAIN)
     footway = (kinds == int(SurfaceKind.GROUND)) & ~road
     level = road | footway | terrain
@@ -131,23 +134,25 @@ def _on_ground(
         ratio = torch.where(surface, luma / mean.clamp(min=1e-3), ratio)
     weight = level.float()
     radius = max(luma.shape[1] // 256, 1)
-    smooth = _box(ratio.clamp(max=2), radius) / _box(weight, radius).clamp(min=1e-3)
-    relief = 0.5 * noise.at(grid, (1.3, 1.9)) + 0.3 * noise.at(grid, (0.42, 0.6), shift=11.3)
-    fine = noise.at(grid, (0.13, 0.2), shift=23.9)
-    relief = relief + 0.2 * fine
+    smooth = _box(ratio.clamp(max=1.1), radius) / _box(weight, radius).clamp(min=1e-3)
+    fine = 0.6 * noise.at(grid, (0.13, 0.2), shift=23.9) + 0.4 * noise.at(grid, (0.04, 0.06), shift=41.3)
+    drifts = 0.5 * noise.at(grid, (1.3, 1.9)) + 0.3 * noise.at(grid, (0.42, 0.6), shift=11.3) + 0.2 * fine
+    # Traffic draws it out along the road.
+    smears = 0.45 * noise.at(grid, (0.6, 5.0), shift=5.9) + 0.3 * noise.at(grid, (0.25, 1.6), shift=17.1) + 0.25 * fine
+    relief = torch.where(road, smears, drifts)
     # From each lane's middle, where the road is as wide as it seems: ruts of wheels.
     meander = 0.5 * (noise.sample(grid.z_m / 14 + 3.7, grid.z_m * 0 + 8.5) - 0.5)
     aside = torch.remainder(grid.x_m + meander + _LANE_M / 2, _LANE_M) - _LANE_M / 2
     ruts = torch.exp(-(((aside.abs() - _TRACK_M) / _TRACK_WIDTH_M) ** 2))
-    ruts = ruts * (0.75 + 0.5 * (noise.at(grid, (0.3, 1.6), shift=31.1) - 0.5))
-    fallen = torch.where(road, depth.road, torch.where(footway, depth.footway, depth.terrain))
+    ruts = (ruts * (0.75 + 0.5 * (noise.at(grid, (0.3, 1.6), shift=31.1) - 0.5))).clamp(0, 1)
+    fallen = torch.where(footway, depth.footway, torch.where(terrain, depth.terrain, depth.road - 0.35 * ruts))
     # On grass, blades stick out of it; on all ground, paint and joints shine through while it is thin.
-    fallen = fallen + torch.where(terrain, 0.25, 0.08) * (ratio - smooth).clamp(-1, 1)
+    fallen = fallen + torch.where(terrain, 0.25, 0.06) * (ratio - smooth).clamp(-1, 1)
     share = ((relief - (0.86 - 0.72 * fallen)) * 4.5 + 0.5).clamp(0, 1) * (0.72 + 0.28 * fallen).clamp(max=1)
-    share = torch.where(road, share * (1 - 0.85 * ruts.clamp(0, 1)), share)
+    share = torch.where(road, share * (1 - 0.75 * ruts), share)
     sheltered = ((smooth - 0.2) * 3).clamp(0.25, 1)  # under cars
     shade = smooth.clamp(0.35, 1.25).sqrt() * (0.93 + 0.14 * fine)
-    shade = torch.where(road, shade * (0.86 + 0.14 * depth.road - 0.12 * ruts.clamp(0, 1)), shade)
+    shade = torch.where(road, shade * (0.86 + 0.14 * depth.road - 0.12 * ruts), shade)
     return share * sheltered, shade
 
 
@@ -175,13 +180,13 @@ def _on_things(
     top = torch.where(edge, rows, 0).cummax(dim=0).values
     exposed = torch.gather(exposed, 0, top.long())
     slope = torch.zeros_like(top)
-    slope[:, 1:-1] = (top[:, 2:] - top[:, :-2]).abs() / 2
-    flat = (1.6 - slope).clamp(0, 1)
+    slope[:, 2:-2] = (top[:, 4:] - top[:, :-4]).abs() / 4
+    flat = (1.3 - slope).clamp(0, 1)
     table = torch.zeros(len(SurfaceKind), device=luma.device)
     for kind, factor in _CAPS.items():
         table[int(kind)] = factor
     thick_px = table[kinds.long()] * depth.cap_m * px_per_m * (0.5 + rough)
-    cap = (1.15 - (rows - top) / thick_px.clamp(min=0.4)).clamp(0, 1) * exposed * flat * (thick_px > 0.2)
+    cap = (1.5 - (rows - top) / thick_px.clamp(min=0.4)).clamp(0, 1) * exposed * flat * (thick_px > 0.2)
     detail = luma / _box(luma, 3).clamp(min=1e-4) - 1
     leaves = (detail * 2.2 + 0.35 + 0.9 * (rough - 0.5)).clamp(0, 1) * depth.vegetation
     below = torch.zeros_like(luma)
@@ -189,12 +194,19 @@ def _on_things(
     ledges = (below / luma.clamp(min=0.02) - 0.35).clamp(0, 1) * depth.dust
     foot = (geometry.foot_row[::_STEP, ::_STEP] / _STEP).clamp(-height, 2 * height)
     up = (foot - rows) / (foot - top).clamp(min=1)
-    dusted = ((up - 0.4) * 4).clamp(0, 1) * ((rough - 0.75 + 0.6 * depth.dust) * 4).clamp(0, 1) * depth.dust
+    crumbs = 0.45 * rough + 0.55 * noise.sample(y / 0.07 + depth_m * 1.7, x / 0.11)
+    dusted = ((up - 0.5) * 4).clamp(0, 1) * ((crumbs - 0.78 + 0.55 * depth.dust) * 6).clamp(0, 1)
     share = torch.zeros_like(luma)
     share = torch.where(kinds == int(SurfaceKind.VEGETATION), leaves, share)
     share = torch.where(kinds == int(SurfaceKind.STRUCTURE), ledges, share)
     share = torch.where(kinds == int(SurfaceKind.VEHICLE), dusted, share)
     return torch.maximum(share, cap)
+
+
+def _seen_through(kinds: torch.Tensor) -> torch.Tensor:
+    """Parts of the camera's own car that are small upon its bonnet: an emblem, labelled with the road around it."""
+    own = kinds == int(SurfaceKind.EGO)
+    return own & (own.float().mean(dim=1, keepdim=True) < _EMBLEM)
 
 
 def _softened(maps: torch.Tensor) -> torch.Tensor:
