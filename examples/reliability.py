@@ -176,7 +176,7 @@ def real_sets(scenes: Path, limit: int | None) -> dict[str, list[Frame]]:
 def shifted_sets(scenes: Path, domains: Sequence[str], severity: int, limit: int | None) -> dict[str, list[Frame]]:
     """Held-out frames, clean and in each domain; weather is made at the frames' own size."""
     val = day(camvid(scenes / "camvid", "val"))
-    bases = [
+    bases: list[tuple[Dataset[Any], str, str | None]] = [
         (cityscapes(scenes / "cityscapes", HELD_OUT), "cityscapes-trainIds", "cityscapes"),
         (Subset(val, range(0, len(val), 3)), "camvid", None),
     ]
@@ -212,7 +212,7 @@ def train(small: Small, frames: Sequence[Frame], steps: int) -> SmallNetwork:
         images, labels = (torch.stack(parts) for parts in zip(*crops, strict=True))
         loss = F.cross_entropy(network(images), labels.long(), ignore_index=IGNORED)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return network.eval()
