@@ -243,11 +243,6 @@ class Stored(nn.Module):
         return both[:, : len(CLASSES)]
 
 
-def image_part(both: torch.Tensor) -> torch.Tensor:
-    """Brightness and contrast of the images behind the logits."""
-    return image_statistics(both[:, len(CLASSES) :])
-
-
 @torch.inference_mode()
 def run_network(network: nn.Module, frames: Sequence[Frame]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Logits and images side by side, ``[1, 7 + 3, H, W]``, with labels ``[1, H, W]``."""
@@ -295,7 +290,9 @@ def measure(
     clean, shifted = run["clean"], [pair for name, found in run.items() if name != "clean" for pair in found]
     clusters = min(CLUSTERS, len(shifted))
     once, on_shifted = (TemperatureScaling().fit(Stored(), pairs, ignore=IGNORED) for pairs in (clean, shifted))
-    clustered = ClusteredTemperatureScaling(clusters, image_part).fit(Stored(), shifted, ignore=IGNORED)
+    clustered = ClusteredTemperatureScaling(clusters, lambda both: image_statistics(both[:, len(CLASSES) :])).fit(
+        Stored(), shifted, ignore=IGNORED
+    )
     scalings = (None, once, on_shifted, clustered)
     miou = {name: mean_iou(found) for name, found in run.items()}
     del run, clean, shifted

@@ -44,8 +44,8 @@ class LabelConsistency:
         remembered: number of frames whose IoU on the original is kept, so that several shifts of one frame run the
             segmenter on it once.
 
-    A segmenter that is weak in a domain refuses frames whose labels do hold: it says how far they can be seen by it. Use
-    one that is robust there, or lower thresholds; weather without weights keeps its labels and needs no check.
+    A segmenter that is weak in a domain refuses frames whose labels do hold. Use one that is robust there, or lower
+    thresholds; weather without weights keeps its labels and needs no check.
 
     Raises:
         SettingError: a setting outside its limits, or a segmenter without `classes`, `describe` and `segment`.
