@@ -176,7 +176,7 @@ def real_sets(scenes: Path, limit: int | None) -> dict[str, list[Frame]]:
 def shifted_sets(scenes: Path, domains: Sequence[str], severity: int, limit: int | None) -> dict[str, list[Frame]]:
     """Held-out frames, clean and in each domain; weather is made at the frames' own size."""
     val = day(camvid(scenes / "camvid", "val"))
-    bases = [
+    bases: list[tuple[Dataset[Any], str, str | None]] = [
         (cityscapes(scenes / "cityscapes", HELD_OUT), "cityscapes-trainIds", "cityscapes"),
         (Subset(val, range(0, len(val), 3)), "camvid", None),
     ]
@@ -212,7 +212,7 @@ def train(small: Small, frames: Sequence[Frame], steps: int) -> SmallNetwork:
         images, labels = (torch.stack(parts) for parts in zip(*crops, strict=True))
         loss = F.cross_entropy(network(images), labels.long(), ignore_index=IGNORED)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return network.eval()
@@ -241,11 +241,6 @@ class Stored(nn.Module):
     def forward(self, both: torch.Tensor) -> torch.Tensor:
         """``[B, 7 + 3, H, W]`` -> ``[B, 7, H, W]``."""
         return both[:, : len(CLASSES)]
-
-
-def image_part(both: torch.Tensor) -> torch.Tensor:
-    """Brightness and contrast of the images behind the logits."""
-    return image_statistics(both[:, len(CLASSES) :])
 
 
 @torch.inference_mode()
@@ -295,7 +290,9 @@ def measure(
     clean, shifted = run["clean"], [pair for name, found in run.items() if name != "clean" for pair in found]
     clusters = min(CLUSTERS, len(shifted))
     once, on_shifted = (TemperatureScaling().fit(Stored(), pairs, ignore=IGNORED) for pairs in (clean, shifted))
-    clustered = ClusteredTemperatureScaling(clusters, image_part).fit(Stored(), shifted, ignore=IGNORED)
+    clustered = ClusteredTemperatureScaling(clusters, lambda both: image_statistics(both[:, len(CLASSES) :])).fit(
+        Stored(), shifted, ignore=IGNORED
+    )
     scalings = (None, once, on_shifted, clustered)
     miou = {name: mean_iou(found) for name, found in run.items()}
     del run, clean, shifted

@@ -48,7 +48,6 @@ def label_check(
         Expected: ... a folder or hub id such as nvidia/segformer-b5-finetuned-cityscapes-1024-1024
         Next step: check the path or the spelling
     """
-    limits = {} if threshold is None else {"threshold": threshold}
     if ":" not in segmenter.partition(" ")[0]:
         from poc_aug.backends.scene_models.semantic_model import TransformersSemantic
 
@@ -64,7 +63,7 @@ def label_check(
                 )
             return made
         found = made if isinstance(made, FrameSegmenter) else _segmenter(made, segmenter, schema, device)
-    check = LabelConsistency(found, **limits)
+    check = LabelConsistency(found) if threshold is None else LabelConsistency(found, threshold=threshold)
     check.check_schema(schema)
     return check
 
@@ -84,11 +83,11 @@ def _segmenter(made: Any, text: str, schema: LabelSchema | None, device: str | N
             f"--segmenter {text} gave a {type(made).__name__}",
             expected="a torch.nn.Module, or an object with classes, describe() and segment(image)",
         )
-    classes = getattr(made, "classes", None)
-    if classes is None and schema is None:
+    classes = getattr(made, "classes", schema)
+    if classes is None:
         raise ModelError(
             f"--segmenter {text} has no attribute `classes`, and the dataset's label schema is not known",
             expected="the names of the model's channels, in order",
             hint="give the schema of the dataset: --schema NAME|FILE.yaml, or the model an attribute `classes`",
         )
-    return ModelSegmenter(made, schema if classes is None else classes, device=device)
+    return ModelSegmenter(made, classes, device=device)

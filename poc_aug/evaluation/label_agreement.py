@@ -44,6 +44,9 @@ class LabelConsistency:
         remembered: number of frames whose IoU on the original is kept, so that several shifts of one frame run the
             segmenter on it once.
 
+    A segmenter that is weak in a domain refuses frames whose labels do hold. Use one that is robust there, or lower
+    thresholds; weather without weights keeps its labels and needs no check.
+
     Raises:
         SettingError: a setting outside its limits, or a segmenter without `classes`, `describe` and `segment`.
 
@@ -216,5 +219,5 @@ def _share(name: str, value: float) -> float:
 def _digest(frame: SceneFrame) -> str:
     digest = xxhash.xxh3_64(f"{list(frame.image.shape)}{frame.labels.dtype}".encode())
     for tensor in (frame.image, frame.labels):
-        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
