@@ -74,7 +74,7 @@ def test_a_table_has_a_row_per_domain_and_severity_and_iou_by_class_at_the_highe
 
 def test_frames_of_a_cache_are_a_shift(tmp_path: Path, channels: Path) -> None:
     cache = tmp_path / "dusk.cache"
-    shifted = SceneShiftDataset(Streets(3), NoiseShifter("dusk", reject=0.75), severity=(2, 4))
+    shifted = SceneShiftDataset(Streets(3), NoiseShifter("dusk", reject=0.85), severity=(2, 4))
     warm_cache(shifted, cache, workers=0)
     given = ("evaluate", "--model", f"{HERE}:Brightness", "--labelled", f"{HERE}:Streets length=3")
     output = run(*given, "--classes", channels, "--shift", cache, "--report", tmp_path / "run.json")

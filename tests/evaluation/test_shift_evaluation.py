@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from poc_aug import Cache, SceneShiftDataset, SyntheticStreet, warm_cache
-from poc_aug.errors import DatasetError, CacheMissError, PocAugError, SchemaError, SettingError
+from poc_aug.errors import CacheMissError, DatasetError, PocAugError, SchemaError, SettingError
 from poc_aug.evaluation.anomalies import evaluate
 from poc_aug.evaluation.closed_set import evaluate_classes
 from poc_aug.evaluation.shift_evaluation import evaluate_shifts, shifted_datasets
@@ -207,7 +208,7 @@ def test_shifted_datasets_have_keys_of_their_own() -> None:
 
 
 def _falls(values: Sequence[float]) -> bool:
-    return all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
+    return all(later < earlier for earlier, later in pairwise(values))
 
 
 def test_a_real_frame_in_fog_is_recognised_less_and_less(real_data: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_legend_lies_outside_of_the_panels_and_no_two_lines_look_alike(tmp_p
     shifts = [("clean", 0), *((domain, severity) for domain in domains for severity in range(1, 6))]
     report = ShiftReport("streets", tuple(_result(*shift) for shift in shifts))
     figure = shift_figure(report)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert all(axes.get_window_extent().x1 < legend.x0 for axes in figure.axes)
     assert legend.x1 <= figure.bbox.x1 + 1
