@@ -50,7 +50,7 @@ def reliability_command(
     table.add_column("value", justify="right")
     table.add_column(f"{report.confidence:.0%} interval", justify="right")
     for name, correlation in report.correlations.items():
-        table.add_row(name, f"{correlation.value:.3f}", f"{correlation.low:.3f} to {correlation.high:.3f}")
+        table.add_row(name, f"{correlation.value:.3f}", correlation.interval_text(3))
     console.print(table)
     if report.degenerate:
         console.print(

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from poc_aug.errors import SettingError
+from poc_aug.evaluation.correlation_interval import Correlation, with_interval
 from poc_aug.files.outputs import make_folder, writing
 from poc_aug.files.pictures import check_regular
 from poc_aug.number_settings import checked_integer, checked_number
@@ -31,26 +32,6 @@ _Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _COLUMNS = ("model", "synthetic", "real")
 _LEAST_MODELS = 3
 _LARGEST = 1e12  # sums of their squares stay exact enough
-
-
-@dataclass(frozen=True, slots=True)
-class Correlation:
-    """One correlation coefficient, in [-1, 1], and its bootstrap interval.
-
-    Attributes:
-        value: coefficient over all models.
-        low: lower end of the interval.
-        high: upper end of the interval.
-
-    Example:
-        >>> from poc_aug.evaluation.reliability import Correlation
-        >>> Correlation(value=0.9, low=0.7, high=0.96)
-        Correlation(value=0.9, low=0.7, high=0.96)
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class Reliability:
             "confidence": self.confidence,
             "resamples": self.resamples,
             "degenerate": self.degenerate,
-            **{name: {"value": c.value, "low": c.low, "high": c.high} for name, c in self.correlations.items()},
+            **{name: correlation.to_dict() for name, correlation in self.correlations.items()},
             "results": [
                 dict(zip(_COLUMNS, row, strict=True))
                 for row in zip(self.models, self.synthetic, self.real, strict=True)
@@ -135,8 +116,8 @@ class Reliability:
             axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="x-small", parse_math=False)
         ends = [min(*self.synthetic, *self.real), max(*self.synthetic, *self.real)]
         axes.plot(ends, ends, color="grey", linewidth=1, linestyle="--", label="equal")
-        coefficients = [f"{name} {c.value:.2f} [{c.low:.2f}, {c.high:.2f}]" for name, c in self.correlations.items()]
-        title = f"{self.n} models, {self.confidence:.0%} intervals\n" + "   ".join(coefficients)
+        coefficients = [f"{name} {c.value:.2f} ({c.interval_text(2)})" for name, c in self.correlations.items()]
+        title = "\n".join([f"{self.n} models, {self.confidence:.0%} intervals", *coefficients])
         axes.set_title(title, fontsize="x-small")
         axes.set_xlabel(f"{label} on synthetic data".strip(), parse_math=False)
         axes.set_ylabel(f"{label} on real data".strip(), parse_math=False)
@@ -160,7 +141,9 @@ def reliability(
 
     The intervals are percentiles of the coefficients over bootstrap resamples of the models. A resample in which one
     side is constant (with three models, 11% of them draw one model three times) has no coefficient; it is left out and
-    counted in ``degenerate``. With few models the intervals are rough, so report ``n`` with them.
+    counted in ``degenerate``. With few models the intervals are rough, so report ``n`` with them. With fewer than
+    `poc_aug.evaluation.correlation_interval.least_models` there is no interval, and neither if all resamples agree, as
+    they do if all models are in the same order on both sides: the result says why instead.
 
     Args:
         synthetic: results by model; or, without ``real``, a file of both, see `read_results`.
@@ -215,11 +198,9 @@ def reliability(
             f"all of {resamples} resamples of {len(models)} models are constant", expected="more resamples or models"
         )
     over_draws = (_pearson(xs, ys), _pearson(_ranks(xs), _ranks(ys)), _kendall(xs, ys))
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    correlations = []
-    for point, values in zip(points, over_draws, strict=True):
-        low, high = np.quantile(values, tails)
-        correlations.append(Correlation(point, float(low), float(high)))
+    correlations = [
+        with_interval(point, values, len(models), confidence) for point, values in zip(points, over_draws, strict=True)
+    ]
     pearson, spearman, kendall = correlations
     return Reliability(
         models=tuple(models),

@@ -177,9 +177,9 @@ def _camera(frame: SceneFrame) -> tuple[Camera, str]:
 
 
 def _of_fog(frame: SceneFrame, kinds: Mapping[str, SurfaceKind] | None) -> dict[str, Json]:
-    from poc_aug.scenes.weather.fog import airlight_of, visibility_m
+    from poc_aug.scenes.weather.fog import fog_colour, visibility_m
 
     assert frame.schema is not None  # checked
     visibility = visibility_m(frame.severity)
-    light = airlight_of(frame.image, frame.labels, frame.schema, kinds)
+    light = fog_colour(frame.image, frame.labels, frame.schema, kinds)
     return {"visibility_m": visibility, "beta": round(3 / visibility, 6), "airlight": list(light)}

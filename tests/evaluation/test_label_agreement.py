@@ -216,7 +216,7 @@ def test_the_command_lines_segmenters() -> None:
     assert check.threshold == 0.6
     assert check.segmenter.classes == CLASSES  # the schema's ids are the channels
     assert label_check(f"{__name__}:check_of", None).describe() == check_of().describe()
-    with pytest.raises(SettingError, match="--min-agreement 0.6 with the check"):
+    with pytest.raises(SettingError, match=r"--min-agreement .* with the check"):
         label_check(f"{__name__}:check_of", None, threshold=0.6)
     with pytest.raises(ModelError, match="no attribute `classes`"):
         label_check(here, None)
@@ -228,32 +228,29 @@ def test_the_trained_network_knows_frames_from_what_was_made_of_them(
     real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    load_callable("examples.finetune_ood:main")
-    from examples.finetune_ood import load_model
-    from examples.ood_proof import HELD_OUT, StreetFrames, cityscapes
-
+    load_erfnet: Any = load_callable("examples.erfnet:load_erfnet")
+    street_frames: Any = load_callable("examples.ood_proof:StreetFrames")
     schema = SCHEMAS["cityscapes-trainIds"]
-    weights = real_data / "weights" / "erfnet_cityscapes_fp16.pth"
-    check = LabelConsistency(ModelSegmenter(load_model(weights), schema))
-    camvid = StreetFrames(real_data)
-    items = [cityscapes(real_data / "scenes" / "cityscapes", HELD_OUT)[0], camvid[100], camvid[60]]
-    tensors = [(functional.pil_to_tensor(image), functional.pil_to_tensor(labels)[0]) for image, labels in items]
-    odd_image, odd_labels = tensors[1][0][:, 3:, :-7], tensors[1][1][3:, :-7]
-    frames = [SceneFrame(*pair, str(n), 3, 0, schema=schema) for n, pair in enumerate([tensors[0], tensors[1]])]
-    frames.append(SceneFrame(odd_image, odd_labels, "odd", 3, 0, schema=schema))
-    for answer in check.check(frames, [each.image for each in frames]):
+    network = load_erfnet(real_data / "weights" / "erfnet_cityscapes_fp16.pth")
+    check = LabelConsistency(ModelSegmenter(network, schema))
+    camvid = street_frames(real_data)
+    (image, labels), (unlike, _) = [
+        (functional.pil_to_tensor(image), functional.pil_to_tensor(labels)[0])
+        for image, labels in (camvid[100], camvid[60])
+    ]
+    whole = SceneFrame(image, labels, "whole", 3, 0, schema=schema)
+    odd = SceneFrame(image[:, 3:, :-7], labels[3:, :-7], "odd", 3, 0, schema=schema)
+    erased = image.clone()
+    car = labels == 13
+    assert float(car.float().mean()) > 0.01
+    erased[:, car] = image[:, labels == 0].float().mean(dim=1).byte()[:, None]
+    same, other, gone, odd_same = check.check([whole, whole, whole, odd], [image, unlike, erased, odd.image])
+    for answer in (same, odd_same):
         assert answer.holds
         assert answer.value == 1
-        assert len(answer.by_class) >= 4
-    mirrored, other = check.check([frames[0], frames[1]], [frames[0].image.flip(-1), tensors[2][0]])
-    assert not mirrored.holds
+        assert set(answer.by_class) >= {"road", "building", "sky", "car"}
     assert not other.holds
-    assert other.value < 0.3
-    erased = frames[1].image.clone()
-    car = frames[1].labels == 13
-    assert float(car.float().mean()) > 0.01
-    erased[:, car] = frames[1].image[:, frames[1].labels == 0].float().mean(dim=1).byte()[:, None]
-    (gone,) = check.check([frames[1]], [erased])
+    assert other.value < check.threshold
     assert gone.value > check.threshold
     assert not gone.holds
     assert "worst: car 0.0" in gone.detail

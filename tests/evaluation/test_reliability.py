@@ -30,7 +30,7 @@ def test_known_correlations() -> None:
     x = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
     same = reliability(x, {name: 10 * value - 3 for name, value in x.items()})
     assert [c.value for c in same.correlations.values()] == pytest.approx([1, 1, 1])
-    assert [c.low for c in same.correlations.values()] == pytest.approx([1, 1, 1])
+    assert [c.low for c in same.correlations.values()] == [None, None, None]
     reverse = reliability(x, {name: -value for name, value in x.items()})
     assert [c.value for c in reverse.correlations.values()] == pytest.approx([-1, -1, -1])
     monotone = reliability(x, {name: math.exp(5 * value) for name, value in x.items()})
@@ -43,6 +43,35 @@ def test_known_correlations() -> None:
     assert swapped.n == 4
 
 
+@pytest.mark.parametrize(("n", "confidence", "given"), [(4, 0.95, False), (5, 0.95, True), (5, 0.99, False)])
+def test_too_few_models_are_said_instead_of_an_interval(n: int, confidence: float, given: bool, tmp_path: Path) -> None:
+    result = reliability(*results(n, noise=3), resamples=300, confidence=confidence)
+    for name, c in result.correlations.items():
+        assert (c.low is not None, c.high is not None) == (given, given)
+        stored = result.to_dict()[name]
+        assert stored["low"] == c.low
+        assert ("no_interval" in stored) != given
+        if not given:
+            assert c.interval_text(2) == f"none: too few models ({n}; at least {n + 1})"
+    table = tmp_path / "results.csv"
+    lines = [f"{name},{x},{y}" for name, x, y in zip(result.models, result.synthetic, result.real, strict=True)]
+    table.write_text("\n".join(["model,synthetic,real", *lines]))
+    output = run("reliability", str(table), "--resamples", "300", "--confidence", str(confidence))
+    assert ("too few models" in output) != given
+    assert result.plot(tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_one_order_has_no_interval_of_no_width() -> None:
+    x = dict(zip("abcdefgh", [0.1, 0.2, 0.4, 0.5, 0.55, 0.7, 0.8, 0.95], strict=True))
+    result = reliability(x, {name: value**3 for name, value in x.items()}, resamples=300)
+    assert result.spearman.value == pytest.approx(1)
+    for c in (result.spearman, result.kendall):
+        assert c.low is None
+        assert c.interval_text(2) == "none: equal in all resamples"
+    assert result.pearson.low is not None
+    assert result.pearson.low < result.pearson.value < 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_points_are_those_of_scipy_and_lie_in_their_intervals(seed: int) -> None:
     synthetic, real = results(12, seed=seed)
@@ -52,6 +81,8 @@ def test_points_are_those_of_scipy_and_lie_in_their_intervals(seed: int) -> None
     assert result.spearman.value == scipy.stats.spearmanr(x, y)[0]
     assert result.kendall.value == scipy.stats.kendalltau(x, y)[0]
     for c in result.correlations.values():
+        assert c.low is not None
+        assert c.high is not None
         assert -1 <= c.low < c.value < c.high <= 1
     wider = reliability(synthetic, real, resamples=800, confidence=0.99)
     assert all(w.low <= c.low and c.high <= w.high for w, c in zip(*map(_correlations, (wider, result)), strict=True))

@@ -27,7 +27,9 @@ def build_controlnet(base: Path, folder: Path, *, channels: int = 3, union: bool
                 "projection_class_embeddings_input_dim"
             )
             shape = {key: unet.config[key] for key in keys.split(",")}
-            made = ControlNetUnionModel(**shape, conditioning_embedding_out_channels=(16, 32), num_trans_channel=32, num_proj_channel=32)
+            made = ControlNetUnionModel(
+                **shape, conditioning_embedding_out_channels=(16, 32), num_trans_channel=32, num_proj_channel=32
+            )
         else:
             made = ControlNetModel.from_unet(
                 unet, conditioning_channels=channels, conditioning_embedding_out_channels=(16, 32)

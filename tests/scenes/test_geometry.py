@@ -277,7 +277,8 @@ def test_an_ignored_id_without_a_name_is_unknown_and_an_id_of_no_class_is_an_obj
 
 def test_the_camera_of_a_frame_without_one() -> None:
     camera, source = assumed_camera((120, 160))
-    assert (source, camera.horizon_row) == ("assumed", pytest.approx(50.4))
+    assert source == "assumed"
+    assert camera.horizon_row == pytest.approx(50.4)
     camera, source = assumed_camera((120, 160), empty_street(), STREET)
     assert source == "ground"
     assert camera.horizon_row < 42

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poc_aug.camera_model import Camera
-from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints
+from poc_aug.scenes.weather.column_runs import ColumnRuns, RunFloats, RunInts
 from poc_aug.scenes.weather.column_tables import averaged, beyond, farthest, filled, opened, reached, smoothed
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
@@ -46,7 +46,7 @@ class Standing:
     """What is known of the runs before their feet are."""
 
     runs: ColumnRuns
-    kinds: Ints
+    kinds: RunInts
     camera: Camera
 
     def of(self, *kinds: SurfaceKind) -> _Bools:
@@ -59,11 +59,11 @@ class Standing:
         return -(-self.runs.size_hw[1] // _BINS)
 
     @property
-    def bins(self) -> Ints:
+    def bins(self) -> RunInts:
         """The entry of each run."""
         return self.runs.columns // self.bin_px
 
-    def table(self, groups: Ints, chosen: _Bools, values: Floats, *, least: bool) -> Floats:
+    def table(self, groups: RunInts, chosen: _Bools, values: RunFloats, *, least: bool) -> RunFloats:
         """The least or greatest value of each group in each bin; NaN without any."""
         shape = int(groups.max(initial=-1)) + 1, int(self.bins.max()) + 1
         empty = np.float32(np.inf if least else -np.inf)
@@ -73,13 +73,13 @@ class Standing:
         return table
 
 
-def is_level(runs: ColumnRuns, kinds: Ints) -> _Bools:
+def is_level(runs: ColumnRuns, kinds: RunInts) -> _Bools:
     """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
     unknown = (kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
     return np.asarray((kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN) | unknown)
 
 
-def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
+def foot_rows(runs: ColumnRuns, kinds: RunInts, camera: Camera) -> RunFloats:
     """The foot row of each run: its last row if it is level, infinite if it is sky.
 
     Args:
@@ -106,13 +106,13 @@ def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
     return foot
 
 
-def _groups(scene: Standing) -> Ints:
+def _groups(scene: Standing) -> RunInts:
     """What shares a foot: components; structures by their class, because a pole in front of a wall splits it."""
     values = np.unique(scene.runs.values, return_inverse=True)[1].astype(np.int64)
     return np.where(scene.of(SurfaceKind.STRUCTURE), scene.runs.count + values, scene.runs.components)
 
 
-def _known(groups: Ints, contact: _Bools) -> tuple[Ints, _Bools]:
+def _known(groups: RunInts, contact: _Bools) -> tuple[RunInts, _Bools]:
     """Groups that touch the ground somewhere, numbered from 0, and which runs are theirs."""
     size = int(groups.max()) + 1
     touching = np.zeros(size, dtype=np.bool_)
@@ -121,7 +121,7 @@ def _known(groups: Ints, contact: _Bools) -> tuple[Ints, _Bools]:
     return np.asarray(numbers[groups], dtype=np.int64), np.asarray(touching[groups])
 
 
-def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot: Floats) -> None:
+def _things(scene: Standing, groups: RunInts, things: _Bools, contact: _Bools, foot: RunFloats) -> None:
     """Things that are seen to stand: by the lowest foot within reach."""
     numbers, known = _known(groups, things & contact)
     chosen = things & known
@@ -145,7 +145,9 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
 
 
-def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools, below: Ints, foot: Floats) -> None:
+def _backdrops(
+    scene: Standing, groups: RunInts, backdrop: _Bools, contact: _Bools, below: RunInts, foot: RunFloats
+) -> None:
     """Structures and vegetation that meet the ground somewhere: column by column, interpolated over what hides them."""
     numbers, known = _known(groups, backdrop & contact)
     chosen = backdrop & known
@@ -169,7 +171,7 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
 
 
-def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) -> Floats:
+def behind(foot: RunFloats, horizon_row: float, share: float | RunFloats = _BEHIND) -> RunFloats:
     """The foot of what stands farther away than what hides it.
 
     Example:
@@ -179,7 +181,7 @@ def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) ->
     return np.asarray(horizon_row + (foot - horizon_row) * share, dtype=np.float32)
 
 
-def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
+def _hides(scene: Standing, below: RunInts, foot: RunFloats) -> _Bools:
     """Runs whose lower edge is hidden by what stands below it, whose foot is known; not the crown of a tree."""
     hider = foot[below]
     hidden = np.isfinite(hider) & ~scene.runs.at_bottom
@@ -189,7 +191,7 @@ def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
     return np.asarray(hidden & ~(crown & scene.of(SurfaceKind.VEGETATION)))
 
 
-def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: Floats) -> bool:
+def _hidden(scene: Standing, groups: RunInts, backdrop: _Bools, below: RunInts, foot: RunFloats) -> bool:
     """Groups that touch the ground nowhere, above others whose foot is known; whether there were any."""
     hider = np.where(scene.runs.at_bottom, np.float32(np.nan), foot[below])
     open_runs = np.isnan(foot)
@@ -215,7 +217,7 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
     return bool(unknown.any() or found.any())
 
 
-def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_backdrop: _Bools) -> Floats:
+def _behind_all(groups: RunInts, found: _Bools, hider: RunFloats, after: RunFloats, on_backdrop: _Bools) -> RunFloats:
     """The foot of each group: behind all things that hide it; what only backdrops are seen under hangs before them."""
     size = int(groups.max()) + 1
     behind_things, before_backdrop = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
@@ -225,7 +227,7 @@ def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_ba
     return np.where(np.isinf(behind_things), before_backdrop, behind_things)
 
 
-def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> None:
+def _hanging(scene: Standing, groups: RunInts, things: _Bools, foot: RunFloats) -> None:
     """Signs without a pole: as near as their height in pixels says, if that is nearer than what they hang on."""
     signs = things & scene.of(SurfaceKind.POST)
     if not signs.any():
@@ -246,7 +248,7 @@ def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> Non
     foot[signs] = np.where(compact, np.maximum(foot[signs], near), foot[signs])
 
 
-def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:
+def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: RunFloats) -> None:
     """What hangs in the air: as far as its class elsewhere, otherwise as where the ground ends."""
     rest = np.isnan(foot)
     if not rest.any():

@@ -14,7 +14,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.noise import fbm_2d
-from poc_aug.scenes.weather.geometry import check_depth, scene_depth
+from poc_aug.scenes.weather.geometry import check_depth_map, scene_depth
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, surface_kinds
 
 VISIBILITIES_M = (600.0, 300.0, 150.0, 75.0, 40.0)
@@ -122,8 +122,8 @@ def fog(
         depth_m = scene_depth(labels, schema, camera, kinds=kinds)
     else:
         check_surfaces(schema, kinds)
-        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
-    light = airlight_of(image, labels, schema, kinds)
+        check_depth_map(depth_m, (labels.shape[0], labels.shape[1]))
+    light = fog_colour(image, labels, schema, kinds)
     return in_fog(image, depth_m, camera, Fog.of_visibility(visibility, light, seed))
 
 
@@ -147,7 +147,7 @@ def visibility_m(severity: int) -> float:
     return VISIBILITIES_M[severity - 1]
 
 
-def airlight_of(
+def fog_colour(
     image: torch.Tensor,
     labels: torch.Tensor,
     schema: LabelSchema,
@@ -163,7 +163,7 @@ def airlight_of(
 
     Example:
         >>> schema = LabelSchema("street", {"road": 0, "sky": 1}, ground=("road",))
-        >>> airlight_of(torch.full((3, 2, 2), 150, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.uint8), schema)
+        >>> fog_colour(torch.full((3, 2, 2), 150, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.uint8), schema)
         (150, 150, 150)
     """
     step = max(1, labels.shape[-1] // _AIRLIGHT_COLUMNS)

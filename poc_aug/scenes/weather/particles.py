@@ -122,8 +122,8 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
         >>> wall_m[:3] = 3.0  # nearer than the particle
         >>> (particle_cover(Particles(*one), wall_m) > 0).int()
         tensor([[0, 0, 0, 0, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
                 [0, 0, 0, 1, 0, 0, 0, 0, 0],
                 [0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """

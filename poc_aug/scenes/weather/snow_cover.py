@@ -109,9 +109,7 @@ def snow_cover(
     if len(rows):
         part = slice(int(rows[0]), None)
         below = ground_grid((height, width), geometry.camera, _STEP, light.device, int(rows[0]))
-        on_ground, shade[part] = _on_ground(
-            luma[part], (road[part], footway[part], terrain[part]), below, depth, noise
-        )
+        on_ground, shade[part] = _on_ground(luma[part], (road[part], footway[part], terrain[part]), below, depth, noise)
         share[part] = torch.where(level[part], on_ground, 0)
     standing = _on_things(luma, kinds, depth_m, geometry, grid, depth, noise)
     share = torch.where(level, share, standing)
