@@ -268,7 +268,7 @@ def test_wrong_and_unused_options_are_errors(options: list[str], problem: str, i
 
 @pytest.mark.parametrize("missing", ["--dataset", "--out"])
 def test_missing_options_are_named(missing: str, tmp_path: Path) -> None:
-    given = {"--dataset": FRAMES, "--out": ["--out", tmp_path / "a.cache"]}
+    given: dict[str, list[Any]] = {"--dataset": FRAMES, "--out": ["--out", tmp_path / "a.cache"]}
     options = [part for name, own in given.items() if name != missing for part in own]
     assert f"{missing} is missing" in run("warm-scenes", *options, "--shift", "fog", fails=True)
 
