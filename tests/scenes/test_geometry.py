@@ -320,3 +320,16 @@ def test_an_object_in_a_real_frame_has_its_own_depth(real_data: Path) -> None:
     assert torch.allclose(found, torch.tensor(frame.camera.distance_m(799)), rtol=1e-4)
     # What stood behind it stays behind it.
     assert float(scene_depth(labels, frame.schema, frame.camera)[590, 800]) > float(found[0, 0])
+
+
+def test_a_patch_without_labels_on_the_ground_lies_on_it() -> None:
+    labels = torch.full((60, 80), 10, dtype=torch.uint8)  # sky
+    labels[20:] = 0  # road
+    labels[35:45, 10:70] = 255  # a parking area of trainIds: road above it and below it
+    camera = Camera(15.0, 1.4, 80.0, 39.5)
+    depth = scene_depth(labels, SCHEMAS["cityscapes-trainIds"], camera)
+    rows = torch.arange(35, 45)
+    assert torch.allclose(depth[35:45, 40], torch.tensor([camera.distance_m(float(row)) for row in rows]))
+    labels[12:22, 30:33] = 255  # a thing that is not labelled, in front of the sky: it stands
+    stands = scene_depth(labels, SCHEMAS["cityscapes-trainIds"], camera)[12:20, 31]
+    assert float(stands.max() - stands.min()) == 0

@@ -14,6 +14,8 @@ from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _Bools = npt.NDArray[np.bool_]
 _BINS = 512
+# Share of the columns of a patch without labels that have ground above it, from which it is ground.
+_SURROUNDED = 0.6
 # A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
 # for a group of people. Inserted objects, and any others, have one depth each.
 _REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 1.5, SurfaceKind.POST: 1.5, SurfaceKind.UNKNOWN: 1.5}
@@ -74,9 +76,18 @@ class Standing:
 
 
 def is_level(runs: ColumnRuns, kinds: RunInts) -> _Bools:
-    """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
-    unknown = (kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
-    return np.asarray((kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN) | unknown)
+    """Runs of ground, and of what is not labelled but has to be ground.
+
+    That is so at the lower border (it may be the car's hood), and of patches with ground above them in most columns: what
+    stands has other things, or the sky, behind its top.
+    """
+    ground = (kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN)
+    unknown = kinds == SurfaceKind.UNKNOWN
+    below_ground = np.zeros_like(ground)
+    below_ground[1:] = ground[:-1] & (runs.tops[1:] > 0)
+    seen = np.bincount(runs.components[unknown], minlength=runs.count)
+    surrounded = np.bincount(runs.components[unknown & below_ground], minlength=runs.count) > _SURROUNDED * seen
+    return np.asarray(ground | (unknown & (runs.at_bottom | surrounded[runs.components])))
 
 
 def foot_rows(runs: ColumnRuns, kinds: RunInts, camera: Camera) -> RunFloats:
