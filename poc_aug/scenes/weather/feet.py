@@ -78,8 +78,8 @@ class Standing:
 def is_level(runs: ColumnRuns, kinds: RunInts) -> _Bools:
     """Runs of ground, and of what is not labelled but has to be ground.
 
-    That is so at the lower border (it may be the hood of the car), and of patches with ground above them in most columns:
-    what stands has other things, or the sky, behind its top.
+    That is so at the lower border (it may be the car's hood), and of patches with ground above them in most columns:
+    behind the top of what stands are other things, or the sky.
     """
     ground = (kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN)
     unknown = kinds == SurfaceKind.UNKNOWN
