@@ -34,7 +34,13 @@ def make(controlnets: SimpleNamespace) -> Make:  # noqa: F811
         key = repr((kind, sorted(arguments.items())))
         if key not in made:
             base, controlnet = (getattr(controlnets, name) for name in KINDS[kind])
-            settings = {"steps": 2, "height_px": 32, "tile_px": 32, "device": "cpu", "keep": ()} | arguments
+            settings = {
+                "steps": 2 if "mode" in arguments else 1,
+                "height_px": 32,
+                "tile_px": 32,
+                "device": "cpu",
+                "keep": (),
+            } | arguments
             made[key] = ControlNetShifter("night", base, controlnet, **settings)
         return made[key]
 
