@@ -98,7 +98,7 @@ class SceneShiftDataset(AugmentedDataset):
         >>> foggy = SceneShiftDataset(SyntheticStreet(size=(64, 128), length=2), "fog", severity=4)
         >>> image, labels = foggy[0]
         >>> image.size, foggy.keys
-        ((128, 64), ['street-0-00000@fog-4', 'street-0-00001@fog-4'])
+        ((128, 64), ['street-000000@fog-4', 'street-000001@fog-4'])
     """
 
     _shows = "frames"

@@ -47,6 +47,7 @@ def test_cached_equals_generated(tmp_path: Path) -> None:
     counts = cached.stats()
     assert counts.generated == 0
     assert counts.hits + counts.empty == len(ds)
+    assert cached.cache is not None
     rejected = Counter(reason for key, i in cached.cache for reason in _reasons(cached.cache, key, i))
     assert rejected["black"] > 0  # each was tried again with another seed
 

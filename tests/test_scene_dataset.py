@@ -34,7 +34,7 @@ from tests.helpers.scene_cases import Items, many
 
 def shifted_pixels(pixels: np.ndarray, ds: SceneShiftDataset, number: int = 0) -> torch.Tensor:
     """What the shifter makes of the pixels, [H, W, 3]."""
-    from poc_aug.generation.shift_jobs import split_key
+    from poc_aug.scenes.scene_recipe import split_key
     from poc_aug.types import Sample
 
     assert ds._pipeline is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poc_aug.errors import SettingError
@@ -42,7 +41,7 @@ def check_datasets_given(dataset: list[str], labelled: list[str], of_anomalies: 
             expected="a dataset with anomalies (--dataset), or one with known classes (--labelled), or both",
         )
     for option, value in of_anomalies.items():
-        if not dataset and value not in (None, False, []):
+        if not dataset and value is not None and value is not False:
             raise SettingError(
                 f"{option} without --dataset",
                 expected="a dataset with anomalies: --dataset 'module:callable key=value ...'",

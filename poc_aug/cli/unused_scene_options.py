@@ -34,13 +34,10 @@ def check_scene_options(job: WarmScenesOptions) -> None:
         raise _unused(job, "shifter_args", where, "one --shifter that takes it", _LEAVE)
     prompted = bool(job.backend or job.shifter)
     weathered = bool(job.shifter) or (job.backend is None and any(name in weather for name in job.shift))
-    own_segmenter = job.segmenter is not None and ":" in job.segmenter
     needs: tuple[tuple[str, bool, str, str], ...] = (
         ("caption", prompted, "without a shifter that takes a prompt", "--backend diffusion"),
         ("depth", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
         ("camera", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
-        ("segmenter_args", own_segmenter, "without a segmenter that takes it", "--segmenter package.module:callable"),
-        ("classes", own_segmenter, "without a segmenter of your own", "--segmenter package.module:callable"),
         ("min_agreement", job.segmenter is not None, "without a segmenter", "--segmenter"),
         ("attempts", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),
         ("keep_rejected", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),

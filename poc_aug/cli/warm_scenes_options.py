@@ -187,26 +187,8 @@ class WarmScenesOptions(CommandOptions):
         str | None,
         CliOption(
             help="The segmenter that checks whether the labels still hold: a model of transformers, or "
-            "package.module:callable, which returns a torch module (as in poc-aug evaluate) or a FrameSegmenter.",
-            takes=f"{_FOLDER}, or {USER_DEFINED}",
-            panel=_MODELS,
-        ),
-    ] = None
-    segmenter_args: Annotated[
-        dict[str, Any],
-        CliOption(
-            help="Arguments of your segmenter: weights=model.pth, repeatable.",
-            takes="arguments of the segmenter: {weights: model.pth}",
-            names=("--segmenter-arg",),
-            metavar="KEY=VALUE",
-            panel=_MODELS,
-        ),
-    ] = Field(default_factory=dict)
-    classes: Annotated[
-        str | None,
-        CliOption(
-            help="Label schema whose names, by id, are the channels of your segmenter.",
-            takes="a known schema's name or a YAML file's path",
+            "'module:callable key=value ...', a model as in poc-aug evaluate.",
+            takes=f"{_FOLDER}, or 'module:callable key=value ...'",
             panel=_MODELS,
         ),
     ] = None
@@ -245,7 +227,7 @@ class WarmScenesOptions(CommandOptions):
         CliOption(help="Frames in one run of a model.", takes="a whole number, 1 or more", panel=_MODELS),
     ] = 4
 
-    @field_validator("backend_args", "shifter_args", "segmenter_args", mode="before")
+    @field_validator("backend_args", "shifter_args", mode="before")
     @classmethod
     def _argument_values(cls, values: Any) -> Any:
         if isinstance(values, Mapping):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-from poc_aug.cli.arguments import load_callable, parse_value, run_own
+from poc_aug.cli.arguments import parse_value
 from poc_aug.cli.build_pipeline import make_own
+from poc_aug.cli.label_check import label_check
 from poc_aug.cli.object_sources import construct
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
-from poc_aug.errors import SettingError
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.scene_recipe import SceneRecipe
 from poc_aug.scenes.shift_names import make_shifter
 from poc_aug.scenes.shifter_protocol import AgreementCheck, Captioner, DepthEstimator, Shifter
-
-if TYPE_CHECKING:
-    from poc_aug.evaluation.frame_segmenter import FrameSegmenter
 
 
 def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftPipeline:
@@ -33,7 +32,8 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
         ModelError: a model is missing, or not of the kind needed.
         DeviceError: the device is missing.
     """
-    shifters: list[Shifter] = [make_shifter(name) for name in job.shift]
+    make = make_shifter if job.backend is None else partial(_painter, job)
+    shifters: list[Shifter] = [make(name) for name in job.shift]
     shifters += [make_own("shifter", name, job.shifter_args, Shifter) for name in job.shifter]
     recipe: dict[str, Any] = {
         "domains": [shifter.domain for shifter in shifters],
@@ -49,10 +49,24 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
         shifters,
         captioner=_captioner(job),
         depth=_depth(job),
-        agreement=_agreement(job),
+        agreement=_agreement(job, schema),
         schema=schema,
         batch_size=job.batch_size,
     )
+
+
+def _painter(job: WarmScenesOptions, domain: str) -> Shifter:
+    """The shifter of ``--backend`` that paints a domain."""
+    given = {"domain": domain, "model": job.model, **_hardware(job)}
+    if job.backend == "edit":
+        from poc_aug.backends.scene_models.edit_shifter import EditShifter
+
+        del given["batch_size"]  # it edits one frame at a time
+        return construct(EditShifter, {**_present(given), **job.backend_args}, "--backend edit")
+    from poc_aug.backends.scene_models.controlnet_shifter import ControlNetShifter
+
+    given |= {"controlnet": job.controlnet, "mode": job.mode, "strength": job.strength}
+    return construct(ControlNetShifter, {**_present(given), **job.backend_args}, "--backend diffusion")
 
 
 def _captioner(job: WarmScenesOptions) -> Captioner | None:
@@ -77,41 +91,15 @@ def _depth(job: WarmScenesOptions) -> DepthEstimator | None:
     return construct(TransformersDepth, {"model": job.depth, **_hardware(job)}, "--depth")
 
 
-def _agreement(job: WarmScenesOptions) -> AgreementCheck | None:
+def _agreement(job: WarmScenesOptions, schema: LabelSchema | None) -> AgreementCheck | None:
     if job.segmenter is None:
         return None
-    from poc_aug.evaluation.label_agreement import LabelConsistency
-
-    limits: dict[str, Any] = {} if job.min_agreement is None else {"threshold": job.min_agreement}
-    return LabelConsistency(_segmenter(job, job.segmenter), **limits)
-
-
-def _segmenter(job: WarmScenesOptions, name: str) -> FrameSegmenter:
-    if ":" not in name:
-        from poc_aug.backends.scene_models.semantic_model import TransformersSemantic
-
-        return construct(TransformersSemantic, {"model": name, **_hardware(job)}, "--segmenter")
-    from poc_aug.evaluation.frame_segmenter import FrameSegmenter, ModelSegmenter
-
-    make = load_callable(name, "segmenter")
-    made = run_own(lambda: construct(make, job.segmenter_args, name), f"--segmenter {name}", SettingError)
-    if isinstance(made, FrameSegmenter) and not isinstance(made, type):
-        if job.classes is not None:
-            raise SettingError(
-                f"--classes {job.classes} with --segmenter {name}, which names its classes itself",
-                expected="a torch module as the segmenter",
-                hint="leave --classes out",
-            )
-        return made
-    if job.classes is None:
-        raise SettingError(
-            f"--segmenter {name} without --classes",
-            expected="the label schema whose names, by id, are its channels",
-            hint="--classes cityscapes-trainIds",
-        )
-    return ModelSegmenter(made, job.classes, device=job.device)
+    return label_check(job.segmenter, schema, threshold=job.min_agreement, device=job.device, dtype=job.dtype)
 
 
 def _hardware(job: WarmScenesOptions) -> dict[str, Any]:
-    given = {"device": job.device, "dtype": job.dtype, "batch_size": job.batch_size}
+    return _present({"device": job.device, "dtype": job.dtype, "batch_size": job.batch_size})
+
+
+def _present(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}

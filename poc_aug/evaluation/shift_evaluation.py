@@ -102,7 +102,8 @@ def evaluate_shifts(
         >>> image[2, 0], image[0, 1] = 255, 255  # sky above road
         >>> labels = torch.tensor([[7, 7, 7, 7], [4, 4, 4, 4]], dtype=torch.uint8)
         >>> schema = LabelSchema("views", {"road": 4, "sky": 7})
-        >>> report = evaluate_shifts(nn.Identity(), [(image, labels)], [Dusk()], ("road", "grass", "sky"), schema=schema)
+        >>> frames, channels = [(image, labels)], ("road", "grass", "sky")
+        >>> report = evaluate_shifts(nn.Identity(), frames, [Dusk()], channels, schema=schema)
         >>> [(result.domain, result.severity, round(result.figures["ECE"], 2)) for result in report.results[:3]]
         [('clean', 0, 0.42), ('dusk', 1, 0.55), ('dusk', 2, 0.59)]
     """

@@ -139,10 +139,12 @@ class ControlNetTrainer:
         self, samples: Sequence[Sample], prompts: Sequence[str], seeds: Sequence[int], at: Sequence[float]
     ) -> float:
         """Mean loss of crops, each at the same noise and timesteps whenever it is called."""
-        losses = []
+        count = len(at)
         with torch.no_grad():
-            for sample, prompt, seed in zip(samples, prompts, seeds, strict=True):
-                losses += [float(self.loss([sample], [prompt], [seed], part)) for part in at]
+            losses = [
+                float(self.loss([sample] * count, [prompt] * count, [seed] * count, at))
+                for sample, prompt, seed in zip(samples, prompts, seeds, strict=True)
+            ]
         return sum(losses) / len(losses)
 
     def paint(
@@ -166,17 +168,27 @@ class ControlNetTrainer:
             requires_safety_checker=False,
         )
         pipe.set_progress_bar_config(disable=True)
-        for sample, prompt, seed in zip(samples, prompts, seeds, strict=True):
-            condition = self.loss.encode(sample.labels[None]).to(self.models.device, torch.float32)
-            with torch.no_grad(), self._accelerator.autocast():
-                picture = pipe(
-                    prompt,
-                    image=condition,
-                    height=sample.size_hw[0],
-                    width=sample.size_hw[1],
-                    num_inference_steps=self.settings.validation_steps,
-                    guidance_scale=self.settings.guidance,
-                    generator=torch.Generator().manual_seed(seed),
-                    output_type="pt",
-                ).images[0]
-            on_picture(sample, condition[0], (picture.float() * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        # The trained ControlNet is in float32, the frozen UNet that its outputs are added to may not be.
+        cast = self.models.controlnet.register_forward_hook(lambda _, __, outputs: _cast(outputs, self.models.dtype))
+        try:
+            for sample, prompt, seed in zip(samples, prompts, seeds, strict=True):
+                condition = self.loss.encode(sample.labels[None]).to(self.models.device, torch.float32)
+                with torch.no_grad(), self._accelerator.autocast():
+                    picture = pipe(
+                        prompt,
+                        image=condition,
+                        height=sample.size_hw[0],
+                        width=sample.size_hw[1],
+                        num_inference_steps=self.settings.validation_steps,
+                        guidance_scale=self.settings.guidance,
+                        generator=torch.Generator().manual_seed(seed),
+                        output_type="pt",
+                    ).images[0]
+                on_picture(sample, condition[0], (picture.float() * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        finally:
+            cast.remove()
+
+
+def _cast(outputs: Any, dtype: torch.dtype) -> tuple[list[torch.Tensor], torch.Tensor]:
+    down, middle = outputs
+    return [each.to(dtype) for each in down], middle.to(dtype)

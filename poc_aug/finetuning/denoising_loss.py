@@ -39,7 +39,8 @@ class DenoisingLoss:
 
         self.models, self.encode, self.autocast = models, encode, autocast
         self.controlnet = models.controlnet if controlnet is None else controlnet
-        self.scheduler: Any = DDPMScheduler.from_config(models.base.scheduler.config)
+        scheduler: Any = DDPMScheduler
+        self.scheduler = scheduler.from_config(models.base.scheduler.config)
         self.timesteps = int(self.scheduler.config.num_train_timesteps)
 
     def check_prompts(self, captions: Mapping[str, str]) -> None:
@@ -59,7 +60,11 @@ class DenoisingLoss:
                 )
 
     def __call__(
-        self, samples: Sequence[Sample], prompts: Sequence[str], seeds: Sequence[int], at: float | None = None
+        self,
+        samples: Sequence[Sample],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        at: Sequence[float] | None = None,
     ) -> torch.Tensor:
         """The loss of some crops.
 
@@ -67,7 +72,7 @@ class DenoisingLoss:
             samples: the crops.
             prompts: their prompts.
             seeds: what their noise and timesteps are drawn from.
-            at: timestep of all of them as a part of the whole, 0 to 1; ``None``: drawn.
+            at: the timestep of each as a part of the whole, 0 to 1; ``None``: drawn.
         """
         models, base = self.models, self.models.base
         draws = [generator(seed) for seed in seeds]
@@ -81,7 +86,7 @@ class DenoisingLoss:
             noise = torch.stack([second for _, second in noises])
             steps = torch.stack([torch.randint(self.timesteps, (), generator=draw) for draw in draws])
             if at is not None:
-                steps = torch.full_like(steps, int(at * (self.timesteps - 1)))
+                steps = torch.tensor([int(part * (self.timesteps - 1)) for part in at])
             steps = steps.to(models.device)
             noisy = self.scheduler.add_noise(latents, noise, steps)
             texts = base.text_encoder(self._tokens(prompts))[0]

@@ -192,7 +192,7 @@ def finetune_controlnet(
         keys: what names the frames, as in `dataset_keys`.
         adapt: how to take images and labels out of items of another form.
         limit: only the first frames.
-        on_progress: called after each batch of captions and each update.
+        on_progress: called after each batch of captions and each update, and before a validation.
         report: filled while it runs; a new one if ``None``.
 
     Raises:
@@ -297,6 +297,7 @@ class _Training:
                 events.add_scalar("training/loss", loss, step + 1)
                 events.add_scalar("training/learning rate", settings.learning_rate_at(step), step + 1)
             if validation is not None and step + 1 in validated:
+                self.show("updates", step + 1, settings.steps, f"loss {loss:.4f}, validating")
                 report.validation[step + 1] = validation.run(trainer, step + 1, self.folder, events)
             if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                 self.folder.save_checkpoint(step + 1, trainer.state(), settings.keep_checkpoints)

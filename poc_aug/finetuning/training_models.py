@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 import torch
 
 from poc_aug.backends.common.device import resolve_device
-from poc_aug.backends.common.model_files import hub_file
 from poc_aug.backends.diffusion.diffusion_load import LoadSettings, load_text_to_image, pipeline_index
+from poc_aug.backends.scene_models.controlnet_load import check_base, controlnet_config
 from poc_aug.errors import DeviceError, ModelError
 from poc_aug.finetuning.finetune_settings import FinetuneSettings, Precision
 from poc_aug.optional_imports import require
 from poc_aug.seeding import derive_seed
 
-_CONFIG = "config.json"
 _BASES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionControlNetPipeline")
 _EXPECTED_BASE = "a Stable Diffusion 1.x or 2.x pipeline, such as stable-diffusion-v1-5/stable-diffusion-v1-5"
 _EXPECTED_CONTROLNET = "a ControlNetModel for the base model, such as lllyasviel/control_v11p_sd15_seg"
@@ -75,7 +73,8 @@ def check_device_and_models(settings: FinetuneSettings) -> tuple[torch.device, P
     if settings.tensorboard:
         require("tensorboard", extra="finetune", purpose=f"{purpose} with TensorBoard")
     device = resolve_device(settings.device)
-    if device.type not in ("cpu", "cuda") or device.index is not None:
+    numbered: int | None = device.index  # torch's stubs say that it is always a number
+    if device.type not in ("cpu", "cuda") or numbered is not None:
         raise DeviceError(
             f"device {str(device)!r} for {purpose}",
             expected="cpu or cuda",
@@ -120,7 +119,7 @@ def load_training_models(
     if settings.controlnet is None:
         controlnet = _from_unet(pipe, channels, settings.seed)
     else:
-        controlnet = _given_controlnet(pipe, str(settings.controlnet), channels)
+        controlnet = _given_controlnet(pipe, str(settings.base), str(settings.controlnet), channels)
     lora = None
     if settings.lora_rank is not None:
         lora = _add_lora(controlnet, settings.lora_rank, settings.seed)
@@ -152,21 +151,17 @@ def _from_unet(pipe: Any, channels: int, seed: int) -> Any:
         ).float()
 
 
-def _given_controlnet(pipe: Any, model: str, channels: int) -> Any:
-    from diffusers import ControlNetModel
+def _given_controlnet(pipe: Any, base: str, model: str, channels: int) -> Any:
+    import diffusers
 
     config = _controlnet_config(model)
-    unet = pipe.unet.config
-    for name in ("cross_attention_dim", "block_out_channels", "in_channels"):
-        known, wanted = config.get(name), unet.get(name)
-        if known is not None and _plain(known) != _plain(wanted):
-            raise ModelError(
-                f"the ControlNet {model!r} is for another base model: its {name} is {_plain(known)}, "
-                f"the base model's {_plain(wanted)}",
-                expected=_EXPECTED_CONTROLNET,
-                hint="give the base model that it was trained for: base=",
-                command="give the base model that it was trained for: --base",
-            )
+    unet = {name: list(value) if isinstance(value, tuple) else value for name, value in pipe.unet.config.items()}
+    try:
+        check_base(model, config, base, unet)
+    except ModelError as error:
+        raise error.with_hint(
+            "give the base model that it was trained for: base=", "give the base model that it was trained for: --base"
+        ) from error
     own = config.get("conditioning_channels", 3)
     if own != channels:
         raise ModelError(
@@ -176,7 +171,8 @@ def _given_controlnet(pipe: Any, model: str, channels: int) -> Any:
             command="name it: --condition ade20k has 3 channels, one-channel 1, one-hot one per class",
         )
     try:
-        return ControlNetModel.from_pretrained(model, torch_dtype=torch.float32)
+        cls: Any = diffusers.ControlNetModel
+        return cls.from_pretrained(model, torch_dtype=torch.float32)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"the ControlNet {model!r} cannot be loaded: {type(error).__name__}: {str(error)[:300]}",
@@ -185,31 +181,16 @@ def _given_controlnet(pipe: Any, model: str, channels: int) -> Any:
         ) from error
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list | tuple) else value
-
-
 def _controlnet_config(model: str) -> Mapping[str, Any]:
-    """The configuration of a ControlNet, local or from the hub."""
-    if Path(model).is_dir():
-        file = Path(model) / _CONFIG
-    elif Path(model).exists() or model.count("/") != 1 or model.startswith((".", "/")):
-        raise ModelError(f"no ControlNet at {model!r}", expected=_EXPECTED_CONTROLNET, hint="check the path")
-    else:
-        file = hub_file(model, _CONFIG, what="ControlNet", expected=_EXPECTED_CONTROLNET)
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    """The configuration of a ControlNet that is no union of several."""
+    config = controlnet_config(model)
+    if config["_class_name"] != "ControlNetModel":
         raise ModelError(
-            f"the ControlNet {model!r} has no readable {_CONFIG}",
+            f"the ControlNet {model!r} is a {config['_class_name']}",
             expected=_EXPECTED_CONTROLNET,
-            hint="give the folder that save_pretrained wrote",
-        ) from error
-    name = config.get("_class_name") if isinstance(config, dict) else None
-    if name != "ControlNetModel":
-        raise ModelError(f"{model!r} is a {name}", expected=_EXPECTED_CONTROLNET, hint="give another ControlNet")
-    known: Mapping[str, Any] = config
-    return known
+            hint="give another ControlNet, or none: a new one is then made from the base model",
+        )
+    return config
 
 
 def _add_lora(controlnet: Any, rank: int, seed: int) -> Any:
@@ -234,7 +215,8 @@ def save_controlnet(models: TrainingModels, folder: Path) -> None:
     """
     from diffusers import ControlNetModel
 
-    plain: Any = ControlNetModel.from_config(models.controlnet.config)
+    cls: Any = ControlNetModel
+    plain = cls.from_config(models.controlnet.config)
     if models.lora is not None:
         plain.add_adapter(models.lora)
     weights = {name: value.detach().cpu().float() for name, value in models.controlnet.state_dict().items()}

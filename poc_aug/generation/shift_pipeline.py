@@ -135,7 +135,8 @@ class ShiftPipeline(GenerationPipeline):
         Raises:
             PocAugError: they do not: weather without a schema, a palette without one of its classes, ...
         """
-        for part in (*self.models.shifters.values(), self.models.agreement):
+        parts: tuple[object, ...] = (*self.models.shifters.values(), self.models.agreement)
+        for part in parts:
             if isinstance(part, ChecksScenes):
                 part.check_schema(self.schema)
 

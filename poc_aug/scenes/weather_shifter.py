@@ -14,7 +14,7 @@ from poc_aug.errors import SchemaError, SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
 from poc_aug.scenes.weather.geometry import DEPTH_VERSION, assumed_camera
-from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, schema_with_kinds
 from poc_aug.seeding import generator
 from poc_aug.types import MAX_SEVERITY, Json, Rejection
 
@@ -119,18 +119,19 @@ class WeatherShifter:
     def _shift(self, frame: SceneFrame) -> Shifted:
         self.check_schema(frame.schema)
         _check(frame)
-        assert frame.schema is not None  # checked
-        camera, known_from = _camera(frame)
-        options: dict[str, Any] = {} if self.kinds is None else {"kinds": self.kinds}
+        schema = frame.schema
+        assert schema is not None  # checked
+        if self.kinds:
+            schema = schema_with_kinds(schema, self.kinds)
+        camera, known_from = _camera(frame, schema)
         image = _DOMAINS[self._domain].function(
             frame.image,
             frame.labels,
             camera,
             frame.severity,
             generator(frame.seed, "weather", self._domain),
-            schema=frame.schema,
+            schema=schema,
             depth_m=frame.depth_m,
-            **options,
         )
         provenance: dict[str, Json] = {
             "depth_from": "labels" if frame.depth_m is None else "given",
@@ -138,7 +139,7 @@ class WeatherShifter:
             "horizon_row": round(camera.horizon_row, 2),
         }
         if self._domain == "fog":
-            provenance |= _of_fog(frame, self.kinds)
+            provenance |= _of_fog(frame, schema)
         return Shifted(image, provenance)
 
 
@@ -170,16 +171,15 @@ def _check(frame: SceneFrame) -> None:
         )
 
 
-def _camera(frame: SceneFrame) -> tuple[Camera, str]:
+def _camera(frame: SceneFrame, schema: LabelSchema) -> tuple[Camera, str]:
     if frame.camera is not None:
         return frame.camera, frame.camera.horizon_from
-    return assumed_camera(frame.size_hw, frame.labels.cpu(), frame.schema)
+    return assumed_camera(frame.size_hw, frame.labels.cpu(), schema)
 
 
-def _of_fog(frame: SceneFrame, kinds: Mapping[str, SurfaceKind] | None) -> dict[str, Json]:
-    from poc_aug.scenes.weather.fog import airlight_of, visibility_m
+def _of_fog(frame: SceneFrame, schema: LabelSchema) -> dict[str, Json]:
+    from poc_aug.scenes.weather.fog import fog_colour, visibility_m
 
-    assert frame.schema is not None  # checked
     visibility = visibility_m(frame.severity)
-    light = airlight_of(frame.image, frame.labels, frame.schema, kinds)
+    light = fog_colour(frame.image, frame.labels, schema)
     return {"visibility_m": visibility, "beta": round(3 / visibility, 6), "airlight": list(light)}

@@ -29,18 +29,22 @@ QUIET = ["--workers", 0]
 class _Rows(nn.Module):
     """Knows sky and road by their rows, and takes everything in dark frames for cars."""
 
+    def __init__(self, cars: bool) -> None:
+        super().__init__()
+        self.cars = cars
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         batch, _, height, width = images.shape
         logits = torch.zeros(batch, 3, height, width)
         logits[:, 1, : 60 // 3] = 1
         logits[:, 0, 60 // 3 :] = 1
-        if images.mean() < 40 / 255:
+        if self.cars and images.mean() < 40 / 255:
             logits[:, 2] = 2
         return logits
 
 
-def rows_segmenter() -> nn.Module:
-    return _Rows()
+def rows_segmenter(cars: bool = True) -> nn.Module:
+    return _Rows(cars)
 
 
 def one_caption() -> Any:
@@ -86,13 +90,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Labels hold at severity 2, and not at severity 4."""
     path = tmp_path_factory.mktemp("scenes") / "checked.cache"
     options = [*NOISE, "--severity", "2,4", "--segmenter", "tests.cli.test_cli_warm_scenes:rows_segmenter"]
-    return path, scenes(path, *options, "--classes", schema_file(path.parent), "--keep-rejected", 1, "--attempts", 2)
-
-
-def schema_file(folder: Path) -> Path:
-    path = folder / "rows.yaml"
-    path.write_text(yaml.safe_dump({"name": "rows", "ids": {"road": 0, "sky": 1, "car": 2}, "ignore": [255]}))
-    return path
+    return path, scenes(path, *options, "--keep-rejected", 1, "--attempts", 2)
 
 
 def test_the_cache_is_the_one_that_python_makes(fog_cache: Path, tmp_path: Path) -> None:
@@ -255,7 +253,6 @@ def test_verify_checks_every_frame(fog_cache: Path) -> None:
         (["--shift", "corruption:fog", "--depth", "x"], "--depth 'x' without weather", "fog, night"),
         (["--shift", "corruption:fog", "--camera", "kitti"], "--camera 'kitti' without weather", "fog, night"),
         (["--shift", "fog", "--min-agreement", "0.7"], "--min-agreement 0.7 without a segmenter", "--segmenter"),
-        (["--shift", "fog", "--segmenter", "x", "--classes", "y"], "--classes 'y' without a segmenter of", "callable"),
         (["--shift", "fog", "--attempts", "5"], "--attempts 5 where no frame is rejected", "--segmenter"),
         (["--shift", "fog", "--keep-rejected", "5"], "--keep-rejected 5 where no frame is rejected", "--segmenter"),
         (["--shift", "fog", "--device", "cpu"], "--device 'cpu' without a model", "--depth"),
@@ -271,17 +268,17 @@ def test_wrong_and_unused_options_are_errors(options: list[str], problem: str, i
 
 @pytest.mark.parametrize("missing", ["--dataset", "--out"])
 def test_missing_options_are_named(missing: str, tmp_path: Path) -> None:
-    given = {"--dataset": FRAMES, "--out": ["--out", tmp_path / "a.cache"]}
+    given: dict[str, list[Any]] = {"--dataset": FRAMES, "--out": ["--out", tmp_path / "a.cache"]}
     options = [part for name, own in given.items() if name != missing for part in own]
     assert f"{missing} is missing" in run("warm-scenes", *options, "--shift", "fog", fails=True)
 
 
-def test_a_segmenter_that_is_a_module_needs_its_classes(tmp_path: Path) -> None:
-    name = "tests.cli.test_cli_warm_scenes:rows_segmenter"
-    text = scenes(tmp_path / "a.cache", *NOISE, "--segmenter", name, fails=True)
-    assert f"--segmenter {name} without --classes" in text
-    text = scenes(tmp_path / "a.cache", *NOISE, "--segmenter", name, "--segmenter-arg", "depth=2", fails=True)
-    assert "depth" in text
+def test_least_agreement_decides(tmp_path: Path) -> None:
+    options = [*NOISE, "--severity", 4, "--limit", 1, "--attempts", 1]
+    segmenter = ["--segmenter", "tests.cli.test_cli_warm_scenes:rows_segmenter cars=false"]
+    assert "1 frame in" in scenes(tmp_path / "a.cache", *options, *segmenter, "--min-agreement", 1)
+    segmenter[1] = segmenter[1].replace("false", "true")
+    scenes(tmp_path / "b.cache", *options, *segmenter, "--min-agreement", 0.3, fails=True)
 
 
 def test_what_is_no_shifter_is_named(tmp_path: Path) -> None:

@@ -228,10 +228,12 @@ def test_the_trained_network_knows_frames_from_what_was_made_of_them(
     real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
+    load_erfnet: Any = load_callable("examples.erfnet:load_erfnet")
+    street_frames: Any = load_callable("examples.ood_proof:StreetFrames")
     schema = SCHEMAS["cityscapes-trainIds"]
-    network = load_callable("examples.erfnet:load_erfnet")(real_data / "weights" / "erfnet_cityscapes_fp16.pth")
+    network = load_erfnet(real_data / "weights" / "erfnet_cityscapes_fp16.pth")
     check = LabelConsistency(ModelSegmenter(network, schema))
-    camvid = load_callable("examples.ood_proof:StreetFrames")(real_data)
+    camvid = street_frames(real_data)
     (image, labels), (unlike, _) = [
         (functional.pil_to_tensor(image), functional.pil_to_tensor(labels)[0])
         for image, labels in (camvid[100], camvid[60])

@@ -115,21 +115,22 @@ class Kind:
         pipeline = changes.pop("pipeline", None) or self.pipeline()
         if self.name == "insertions":
             return warm_cache(Frames(length), path, pipeline, num_variants=num_variants, workers=workers, **changes)
-        dataset = SceneShiftDataset(Frames(length), pipeline)
+        shifts: Any = pipeline
+        dataset = SceneShiftDataset(Frames(length), shifts)
         return warm_cache(dataset, path, num_variants=num_variants, workers=workers, **changes)
 
     def read(self, path: Path, length: int, **changes: Any) -> AugmentedDataset:
         """What reads a cache of `Frames` as it is."""
         if self.name == "insertions":
             return POCAugmentedDataset(Frames(length), path, **changes)
-        pipeline = changes.pop("pipeline", None) or self.pipeline()
+        pipeline: Any = changes.pop("pipeline", None) or self.pipeline()
         return SceneShiftDataset(Frames(length), pipeline, path, **{"on_miss": "original", **changes})
 
     def live(self, path: Path | None, length: int, **changes: Any) -> AugmentedDataset:
         """What generates while it is read."""
         if self.name == "insertions":
             return POCAugmentedDataset(Frames(length), path, **{"pipeline": self.pipeline(), **changes})
-        pipeline = changes.pop("pipeline", None) or self.pipeline()
+        pipeline: Any = changes.pop("pipeline", None) or self.pipeline()
         return SceneShiftDataset(Frames(length), pipeline, path, **{"on_miss": "generate", **changes})
 
 

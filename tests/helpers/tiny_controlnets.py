@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.helpers.tiny_diffusion import build_sd_text_to_image, build_sdxl_text_to_image
 
@@ -27,7 +28,9 @@ def build_controlnet(base: Path, folder: Path, *, channels: int = 3, union: bool
                 "projection_class_embeddings_input_dim"
             )
             shape = {key: unet.config[key] for key in keys.split(",")}
-            made = ControlNetUnionModel(**shape, conditioning_embedding_out_channels=(16, 32), num_trans_channel=32, num_proj_channel=32)
+            made = ControlNetUnionModel(
+                **shape, conditioning_embedding_out_channels=(16, 32), num_trans_channel=32, num_proj_channel=32
+            )
         else:
             made = ControlNetModel.from_unet(
                 unet, conditioning_channels=channels, conditioning_embedding_out_channels=(16, 32)
@@ -38,6 +41,21 @@ def build_controlnet(base: Path, folder: Path, *, channels: int = 3, union: bool
                     parameter.normal_(0, 0.1)
         made.save_pretrained(folder)
     return folder
+
+
+def use_exact_vae(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let latents be the picture at half its size, so that a test sees in it what was done to the latents."""
+    scaling = pipe.vae.config.scaling_factor
+
+    def encode(pixels: torch.Tensor) -> SimpleNamespace:
+        small = functional.avg_pool2d(pixels, 2)
+        return SimpleNamespace(latents=torch.cat([small, small[:, :1]], dim=1) / scaling)
+
+    def decode(latents: torch.Tensor, **_: Any) -> tuple[torch.Tensor]:
+        return (functional.interpolate(latents[:, :3] * scaling, scale_factor=2.0, mode="nearest"),)
+
+    monkeypatch.setattr(pipe.vae, "encode", encode)
+    monkeypatch.setattr(pipe.vae, "decode", decode)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from tests.helpers.live_cases import LENGTH
 
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
+    kind: Kind = request.param
+    return kind
 
 
 @pytest.fixture(scope="session")

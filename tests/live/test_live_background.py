@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from poc_aug.reading.live_settings import LiveSettings, ServerSettings
 from poc_aug.reading.schedule import Schedule
 from tests.helpers.cache_cases import stored_variant
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_sample
+from tests.helpers.kinds import FRAMES, Kind, one_shift_pipeline
 from tests.helpers.live_cases import (
     LENGTH,
     HeldInserter,
@@ -34,10 +36,14 @@ pytestmark = [
 ]
 
 
-def test_background_never_waits_and_its_share_grows_to_p(tmp_path: Path, prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, variant=1, transforms=tensors)
+def test_background_never_waits_and_its_share_grows_to_p(kind: Kind, tmp_path: Path) -> None:
+    one: dict[str, Any] = {"pipeline": one_shift_pipeline()} if kind is FRAMES else {}
+    kind.warm(tmp_path / "prebuilt.cache", LENGTH, codec="delta-zstd", **one)
+    reference = kind.read(tmp_path / "prebuilt.cache", LENGTH, p=1.0, variant=1, transforms=tensors, **one)
+    settings = LiveSettings(server=ServerSettings(codec="delta-zstd"))
+    changes: dict[str, Any] = {"on_miss": "background", "live": settings, "redraw": "epoch", **one}
     base = [tensors(*Frames(LENGTH)[i]) for i in range(LENGTH)]
-    with live(tmp_path / "a.cache", on_miss="background", variant=1) as ds:
+    with kind.live(tmp_path / "a.cache", LENGTH, p=1.0, variant=1, transforms=tensors, **changes) as ds:
         assert all(equal(a, b) for a, b in zip(read_all(ds), base, strict=True))  # nothing is there yet
         assert ds.stats().missed == LENGTH
         assert ds.stats().wait_s == 0

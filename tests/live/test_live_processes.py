@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from poc_aug.cache import Cache
-from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import GenerationProcessError
-from tests.helpers.fakes import Frames
+from poc_aug.reading.live_settings import LiveSettings, ServerSettings
+from tests.helpers.kinds import Kind
 from tests.helpers.live_cases import LENGTH, MeetingInserter, equal, keep, live, pipeline, tensors
 from tests.helpers.quick_start import CONTEXT
 
@@ -80,9 +80,11 @@ def test_ddp_ranks_share_a_cache(tmp_path: Path) -> None:
     assert len(seeds) == len(set(seeds)) == LENGTH
 
 
-def test_a_pickled_copy_asks_the_same_process(prebuilt: Path) -> None:
-    reference = POCAugmentedDataset(Frames(LENGTH), prebuilt, p=1.0, transforms=tensors, redraw="epoch")
-    with live() as ds:
+def test_a_pickled_copy_asks_the_same_process(kind: Kind, prebuilt: Path) -> None:
+    settings: dict[str, Any] = {"p": 1.0, "transforms": tensors, "redraw": "epoch"}
+    reference = kind.read(prebuilt, LENGTH, **settings)
+    lossless = LiveSettings(server=ServerSettings(codec="delta-zstd"))
+    with kind.live(None, LENGTH, live=lossless, **settings) as ds:
         copy = pickle.loads(pickle.dumps(ds))
         assert equal(copy[1], reference[1])
         assert ds.stats().made >= 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from poc_aug.camera_model import Camera
 from poc_aug.errors import SchemaError, SettingError
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.scenes.weather.fog import VISIBILITIES_M, Fog, airlight, airlight_of, fog, in_fog, visibility_m
+from poc_aug.scenes.weather.fog import VISIBILITIES_M, Fog, airlight, fog, fog_colour, in_fog, visibility_m
 from poc_aug.scenes.weather.geometry import scene_depth
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 from tests.helpers.weather_cases import CAMERA, CAR, REAL_FRAMES, STREET, empty_street, noise_image, real_frames
@@ -198,7 +198,7 @@ def test_airlight_without_sky_follows_from_how_bright_the_road_is() -> None:
 def test_fog_on_real_frames(real_data: Path, name: str) -> None:
     frame = real_frames(real_data)[name]
     depth_m = scene_depth(frame.labels, frame.schema, frame.camera)
-    light = airlight_of(frame.image, frame.labels, frame.schema)
+    light = fog_colour(frame.image, frame.labels, frame.schema)
     assert 150 <= min(light) <= max(light) <= 225
     near = (depth_m > 4) & (depth_m < 9)
     far = (depth_m > 60) & torch.isfinite(depth_m)

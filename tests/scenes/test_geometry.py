@@ -100,6 +100,15 @@ def test_a_sign_on_a_pole_stands_where_the_pole_does() -> None:
     assert float(found[15, 95]) == float(found[60, 100]) == pytest.approx(depth_at(89), rel=1e-4)
 
 
+@pytest.mark.parametrize("label", [PERSON, POLE])
+def test_parts_that_reach_far_over_the_ground_stand_where_the_foot_does(label: int) -> None:
+    labels = empty_street((240, 640))
+    labels[60:160, 300:308] = label
+    labels[60:90, 270:340] = label  # an arm or a plate, under which farther ground is seen
+    found = depth(labels)[labels == label]
+    assert torch.allclose(found, torch.tensor(depth_at(159)))
+
+
 def test_a_facade_recedes_along_the_street() -> None:
     labels = empty_street()
     for column in range(80):
@@ -277,7 +286,8 @@ def test_an_ignored_id_without_a_name_is_unknown_and_an_id_of_no_class_is_an_obj
 
 def test_the_camera_of_a_frame_without_one() -> None:
     camera, source = assumed_camera((120, 160))
-    assert (source, camera.horizon_row) == ("assumed", pytest.approx(50.4))
+    assert source == "assumed"
+    assert camera.horizon_row == pytest.approx(50.4)
     camera, source = assumed_camera((120, 160), empty_street(), STREET)
     assert source == "ground"
     assert camera.horizon_row < 42
@@ -310,3 +320,16 @@ def test_an_object_in_a_real_frame_has_its_own_depth(real_data: Path) -> None:
     assert torch.allclose(found, torch.tensor(frame.camera.distance_m(799)), rtol=1e-4)
     # What stood behind it stays behind it.
     assert float(scene_depth(labels, frame.schema, frame.camera)[590, 800]) > float(found[0, 0])
+
+
+def test_a_patch_without_labels_on_the_ground_lies_on_it() -> None:
+    labels = torch.full((60, 80), 10, dtype=torch.uint8)  # sky
+    labels[20:] = 0  # road
+    labels[35:45, 10:70] = 255  # a parking area of trainIds: road above it and below it
+    camera = Camera(15.0, 1.4, 80.0, 39.5)
+    depth = scene_depth(labels, SCHEMAS["cityscapes-trainIds"], camera)
+    rows = torch.arange(35, 45)
+    assert torch.allclose(depth[35:45, 40], torch.tensor([camera.distance_m(float(row)) for row in rows]))
+    labels[12:22, 30:33] = 255  # a thing that is not labelled, in front of the sky: it stands
+    stands = scene_depth(labels, SCHEMAS["cityscapes-trainIds"], camera)[12:20, 31]
+    assert float(stands.max() - stands.min()) == 0

@@ -11,7 +11,7 @@ import torch
 from poc_aug.errors import SchemaError, SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.shifter_protocol import ChecksScenes, SceneFrame, Shifted, Shifter
-from poc_aug.scenes.weather.surface_kinds import SurfaceKind
+from poc_aug.scenes.weather.surface_kinds import SurfaceKind, kind_by_id, schema_with_kinds
 from poc_aug.scenes.weather_shifter import WeatherShifter
 from tests.helpers.weather_cases import CAMERA, CAR, STREET, TREE, empty_street, noise_image
 
@@ -140,22 +140,40 @@ def test_schemas_that_give_no_depth_are_refused_before_any_frame() -> None:
     shifter.check_schema(STREET)
 
 
-def test_kinds_of_classes_may_be_given() -> None:
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_kinds_of_classes_may_be_given(domain: str) -> None:
     schema = LabelSchema("planet", {"lava": 0, "sky": 1})
-    shifter = WeatherShifter("fog", kinds={"lava": "ground"})
+    shifter = WeatherShifter(domain, kinds={"lava": "ground"})
     shifter.check_schema(schema)
     assert shifter.describe()["kinds"] == {"lava": "ground"}
     labels = (empty_street() == 0).to(torch.uint8)
     frame = SceneFrame(noise_image(), labels, "planet", 3, 1, schema, CAMERA)
     [shifted] = shifter.shift([frame])
-    [same] = WeatherShifter("fog", kinds={"Lava": SurfaceKind.GROUND}).shift([frame])
+    [same] = WeatherShifter(domain, kinds={"Lava": SurfaceKind.GROUND}).shift([frame])
+    [road] = WeatherShifter(domain).shift([replace(frame, schema=LabelSchema("street", {"road": 0, "sky": 1}))])
     assert isinstance(shifted, Shifted)
     assert isinstance(same, Shifted)
+    assert isinstance(road, Shifted)
     assert torch.equal(shifted.image, same.image)
+    assert torch.equal(shifted.image, road.image)
+
+
+def test_kinds_that_are_none_or_of_no_class_are_refused() -> None:
+    schema = LabelSchema("planet", {"lava": 0, "sky": 1})
     with pytest.raises(SettingError, match="kind of class 'lava': 'molten'"):
         WeatherShifter("fog", kinds={"lava": "molten"})
     with pytest.raises(SchemaError, match="'laava'"):
         WeatherShifter("fog", kinds={"lava": "ground", "laava": "ground"}).check_schema(schema)
+
+
+def test_kinds_that_are_given_count_more_than_those_by_name() -> None:
+    schema = LabelSchema("mixed", {"road": 0, "street": 0, "car": 1, "sky": 2}, ground=("road",), ood=("car",))
+    renamed = schema_with_kinds(schema, {"Street": SurfaceKind.SKY, "car": SurfaceKind.OBJECT})
+    kinds = kind_by_id(renamed)
+    assert (kinds[0], kinds[1], kinds[2]) == (SurfaceKind.SKY, SurfaceKind.OBJECT, SurfaceKind.SKY)
+    assert (renamed.ground, renamed.ood) == (("road",), ("object (car)",))
+    assert kind_by_id(schema)[1] is SurfaceKind.VEHICLE
+    assert schema_with_kinds(schema, {"car": SurfaceKind.GROUND}).ground == ("road", "road (car)")
 
 
 @pytest.mark.parametrize(

@@ -3,5 +3,5 @@
 In it: ControlNet and editing shifters, palettes, tiles, captioners with their file of captions, and depth models.
 May import: backends.common, backends.diffusion, backends.finders, errors, files, items, labels, masks,
     optional_imports, scenes, seeding, types.
-Gives: `TransformersCaptioner`, `CaptionFile`, `TransformersDepth`.
+Gives: `ControlNetShifter`, `EditShifter`, `Palette`, `TransformersCaptioner`, `CaptionFile`, `TransformersDepth`.
 """

@@ -214,7 +214,7 @@ def pixel_digest(image: torch.Tensor) -> str:
         False
     """
     digest = xxhash.xxh3_128(repr(tuple(image.shape)).encode())
-    digest.update(image.contiguous().cpu().numpy())
+    digest.update(image.contiguous().cpu().numpy().data)
     return digest.hexdigest()
 
 

@@ -141,7 +141,7 @@ class ControlNetShifter(PaintingShifter):
         check_template(who, "prompt", prompt, ["caption", "domain"])
         self.mode: SceneMode = mode
         self.strengths = _strengths(who, strength)
-        for value in self.strengths:
+        for value in self.strengths if mode == "image-to-image" else ():
             self._check_strength(who, value, steps)
         if not 0 < overlap <= 0.5:
             raise SettingError(f"{who}: overlap={overlap}", expected="over 0, at most 0.5")
@@ -150,7 +150,10 @@ class ControlNetShifter(PaintingShifter):
         if isinstance(palette, Palette) and classes is not None:
             raise SettingError(f"{who}: classes= with a Palette", expected="its classes given to the Palette itself")
         self.palette = palette if isinstance(palette, Palette) else Palette(palette, classes)
-        self.prompt, self.phrase = prompt, DOMAIN_PHRASES.get(domain, domain.replace('-', ' ')) if phrase is None else phrase
+        self.prompt, self.phrase = (
+            prompt,
+            DOMAIN_PHRASES.get(domain, domain.replace("-", " ")) if phrase is None else phrase,
+        )
         self.default_caption, self.control_scale, self.overlap = default_caption, float(control_scale), overlap
         settings = LoadSettings(
             device=device, dtype=dtype, scheduler=scheduler, lora=lora, vae=vae, safety_checker=safety_checker

@@ -85,6 +85,7 @@ class EditShifter(PaintingShifter):
     _shifter = "edit"
     _version = EDIT_SHIFTER_VERSION
     _most_px = 1024 * 1024
+    _least_side_px = 64
 
     def __init__(
         self,

@@ -53,7 +53,12 @@ class FrameFit:
 
 
 def fit_frame(
-    frame_hw: tuple[int, int], multiple_of: int, *, height_px: int | None, most_px: int | None = None
+    frame_hw: tuple[int, int],
+    multiple_of: int,
+    *,
+    height_px: int | None,
+    most_px: int | None = None,
+    least_side_px: int = 1,
 ) -> FrameFit:
     """How a frame of any size is fitted to a model.
 
@@ -62,6 +67,7 @@ def fit_frame(
         multiple_of: what height and width of the painted picture must divide by.
         height_px: height to paint; ``None``: the frame's own, or less if ``most_px`` is exceeded.
         most_px: most pixels that are painted if no height is given.
+        least_side_px: least height and width that the model takes; smaller frames are enlarged.
 
     Example:
         >>> fit_frame((370, 1224), 8, height_px=512).painted_hw
@@ -73,6 +79,7 @@ def fit_frame(
     scale = 1.0 if height_px is None else height_px / height
     if height_px is None and most_px is not None:
         scale = min(1.0, math.sqrt(most_px / (height * width)))
+    scale = max(scale, least_side_px / min(height, width))
     scaled = max(1, round(height * scale)), max(1, round(width * scale))
     painted_h, painted_w = (-(-side // multiple_of) * multiple_of for side in scaled)
     return FrameFit(frame_hw, scaled, (painted_h, painted_w))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
 from poc_aug.errors import SchemaError
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.labels.schema import LabelSchema, check_label_ids, is_any
-from poc_aug.masks import dilate, feather
+from poc_aug.masks import dilate
 from poc_aug.scenes.shifter_protocol import SceneFrame
 
 EGO_VEHICLE = "ego vehicle"
@@ -82,8 +83,10 @@ def paste_kept(original: torch.Tensor, shifted: torch.Tensor, mask: torch.Tensor
     """
     if not bool(mask.any()):
         return shifted
-    # Grown by half and blurred over the other half: nearly 1 along the mask's edge, so that no step shows there.
-    half = feather_px / 2
-    alpha = feather(dilate(mask, int(half)), half / 3)
+    # Grown by half, then blurred twice over the other half: still 1 along the mask's own edge, so that no step shows.
+    grown = int(feather_px / 2)
+    alpha = dilate(mask, grown).float()[None]
+    for _ in range(2):
+        alpha = F.avg_pool2d(alpha, grown // 2 * 2 + 1, stride=1, padding=grown // 2, count_include_pad=False)
     mixed = original * alpha + shifted * (1 - alpha)
     return torch.where(mask, original, mixed.round().clamp(0, 255).to(torch.uint8))

@@ -30,6 +30,7 @@ class PaintingShifter(abc.ABC):
     _shifter: ClassVar[str]
     _version: ClassVar[int]
     _most_px: ClassVar[int | None] = None
+    _least_side_px: ClassVar[int] = 16
 
     def __init__(
         self,
@@ -52,8 +53,8 @@ class PaintingShifter(abc.ABC):
                 expected="a name without spaces and @, as in keys: KEY@DOMAIN-SEVERITY",
                 hint="name it short ('heavy-rain'); the words of the prompt are phrase=",
             )
-        if height_px is not None and height_px < 16:
-            raise SettingError(f"{who}: height_px={height_px}", expected="16 or more, or None")
+        if height_px is not None and height_px < self._least_side_px:
+            raise SettingError(f"{who}: height_px={height_px}", expected=f"{self._least_side_px} or more, or None")
         if feather_px < 0:
             raise SettingError(f"{who}: feather_px={feather_px}", expected="0 or more")
         if isinstance(keep, str):
@@ -144,7 +145,13 @@ class PaintingShifter(abc.ABC):
         return paint_and_check(self.loaded, [""] * len(batch), run)
 
     def _fit(self, frame: SceneFrame) -> FrameFit:
-        return fit_frame(frame.size_hw, self._multiple_of(), height_px=self.height_px, most_px=self._most_px)
+        return fit_frame(
+            frame.size_hw,
+            self._multiple_of(),
+            height_px=self.height_px,
+            most_px=self._most_px,
+            least_side_px=self._least_side_px,
+        )
 
     def _multiple_of(self) -> int:
         return self.loaded.family.multiple_of

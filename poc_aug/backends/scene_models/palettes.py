@@ -123,7 +123,7 @@ class Palette:
                     expected="a class of ADE20K, or a colour, for every class that is not ignored",
                     hint=f"name them: classes={{{lacking[0]!r}: 'box'}}, or in a YAML file; ADE20K's names: "
                     "poc_aug.backends.scene_models.palettes.ade20k_colours()",
-                    command=f"write {lacking[0]}: box and so on to a YAML file and give it: --backend-arg classes=FILE.yaml",
+                    command=f"name them in a YAML file ({lacking[0]}: box): --backend-arg classes=FILE.yaml",
                 )
         return schema
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from poc_aug.masks import least_members, touching_runs
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+RunInts = npt.NDArray[np.int64]
+RunFloats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class ColumnRuns:
     """
 
     size_hw: tuple[int, int]
-    columns: Ints
-    tops: Ints
-    stops: Ints
-    values: Ints
-    components: Ints
+    columns: RunInts
+    tops: RunInts
+    stops: RunInts
+    values: RunInts
+    components: RunInts
     count: int
 
     @property

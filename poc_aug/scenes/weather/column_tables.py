@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from poc_aug.scenes.weather.column_runs import Floats
+from poc_aug.scenes.weather.column_runs import RunFloats
 
 
-def filled(table: Floats, *, linear: bool) -> Floats:
+def filled(table: RunFloats, *, linear: bool) -> RunFloats:
     """Fill NaN along each row, from the nearest columns that are known; rows without any stay NaN.
 
     Args:
@@ -34,7 +34,7 @@ def filled(table: Floats, *, linear: bool) -> Floats:
     return np.where(before < 0, right, np.where(after >= width, left, between)).astype(np.float32)
 
 
-def reached(table: Floats, reach: Floats) -> Floats:
+def reached(table: RunFloats, reach: RunFloats) -> RunFloats:
     """The greatest value in reach of each entry: values spread as far as they reach, to both sides.
 
     Args:
@@ -60,7 +60,7 @@ def reached(table: Floats, reach: Floats) -> Floats:
     return out
 
 
-def _spread(values: Floats, radius: int) -> Floats:
+def _spread(values: RunFloats, radius: int) -> RunFloats:
     """The greatest value within a radius, by shifts that double."""
     done = 0
     while done < radius:
@@ -87,7 +87,7 @@ def opened(mask: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.bool_]:
     return np.asarray(mask & (next_off - last_off > length))
 
 
-def beyond(table: Floats) -> Floats:
+def beyond(table: RunFloats) -> RunFloats:
     """How many columns each entry is beyond the first or the last one known of its row; 0 between them.
 
     Example:
@@ -97,23 +97,23 @@ def beyond(table: Floats) -> Floats:
     known, numbers = ~np.isnan(table), np.arange(table.shape[1])
     first = np.where(known, numbers, table.shape[1]).min(axis=1, keepdims=True)
     last = np.where(known, numbers, -1).max(axis=1, keepdims=True)
-    columns: Floats = np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
+    columns: RunFloats = np.maximum(np.maximum(first - numbers, numbers - last), 0).astype(np.float32)
     return columns
 
 
-def farthest(table: Floats, radius: int) -> Floats:
+def farthest(table: RunFloats, radius: int) -> RunFloats:
     """The least known value within a radius of columns, where there is one.
 
     Example:
         >>> farthest(np.array([[np.nan, 7, 4, np.nan, np.nan]], np.float32), 1)
         array([[ 7.,  4.,  4.,  4., nan]], dtype=float32)
     """
-    out: Floats = -_spread(np.where(np.isnan(table), np.float32(-np.inf), -table), radius)
+    out: RunFloats = -_spread(np.where(np.isnan(table), np.float32(-np.inf), -table), radius)
     out[np.isinf(out)] = np.nan
     return out
 
 
-def smoothed(table: Floats, origin: float, radius: int = 2, near: float = 0.15) -> Floats:
+def smoothed(table: RunFloats, origin: float, radius: int = 2, near: float = 0.15) -> RunFloats:
     """Median of 5 columns, then mean of those around each that are near its value: single wrong columns go, steps stay.
 
     Args:
@@ -128,13 +128,13 @@ def smoothed(table: Floats, origin: float, radius: int = 2, near: float = 0.15) 
     """
     if table.shape[1] < 3:
         return table
-    median: Floats = np.median(_windows(table, 2), axis=0)
+    median: RunFloats = np.median(_windows(table, 2), axis=0)
     around = _windows(median, radius)
     counts = np.abs(around - median) <= near * np.abs(median - origin) + 1e-6
     return np.asarray(np.where(counts, around, 0).sum(axis=0) / counts.sum(axis=0).clip(1), dtype=np.float32)
 
 
-def averaged(table: Floats, radius: int) -> Floats:
+def averaged(table: RunFloats, radius: int) -> RunFloats:
     """Mean of ``2 * radius + 1`` columns.
 
     Example:
@@ -146,6 +146,6 @@ def averaged(table: Floats, radius: int) -> Floats:
     return np.asarray((sums[:, 2 * radius + 1 :] - sums[:, : -2 * radius - 1]) / (2 * radius + 1), dtype=np.float32)
 
 
-def _windows(table: Floats, radius: int) -> Floats:
+def _windows(table: RunFloats, radius: int) -> RunFloats:
     padded = np.pad(table, ((0, 0), (radius, radius)), mode="edge")
     return np.stack([padded[:, i : i + table.shape[1]] for i in range(2 * radius + 1)])

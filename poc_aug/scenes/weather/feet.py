@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from poc_aug.camera_model import Camera
-from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints
+from poc_aug.scenes.weather.column_runs import ColumnRuns, RunFloats, RunInts
 from poc_aug.scenes.weather.column_tables import averaged, beyond, farthest, filled, opened, reached, smoothed
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _Bools = npt.NDArray[np.bool_]
 _BINS = 512
+# Share of the columns of a patch without labels that have ground above it, from which it is ground.
+_SURROUNDED = 0.6
 # A thing's lowest foot counts for this much of it to either side: one depth for a car, not for a row of parked ones or
 # for a group of people. Inserted objects, and any others, have one depth each.
 _REACH_M = {SurfaceKind.VEHICLE: 1.5, SurfaceKind.PERSON: 1.5, SurfaceKind.POST: 1.5, SurfaceKind.UNKNOWN: 1.5}
@@ -46,7 +48,7 @@ class Standing:
     """What is known of the runs before their feet are."""
 
     runs: ColumnRuns
-    kinds: Ints
+    kinds: RunInts
     camera: Camera
 
     def of(self, *kinds: SurfaceKind) -> _Bools:
@@ -59,11 +61,11 @@ class Standing:
         return -(-self.runs.size_hw[1] // _BINS)
 
     @property
-    def bins(self) -> Ints:
+    def bins(self) -> RunInts:
         """The entry of each run."""
         return self.runs.columns // self.bin_px
 
-    def table(self, groups: Ints, chosen: _Bools, values: Floats, *, least: bool) -> Floats:
+    def table(self, groups: RunInts, chosen: _Bools, values: RunFloats, *, least: bool) -> RunFloats:
         """The least or greatest value of each group in each bin; NaN without any."""
         shape = int(groups.max(initial=-1)) + 1, int(self.bins.max()) + 1
         empty = np.float32(np.inf if least else -np.inf)
@@ -73,13 +75,22 @@ class Standing:
         return table
 
 
-def is_level(runs: ColumnRuns, kinds: Ints) -> _Bools:
-    """Runs of ground, and what is not labelled at the lower border: ground as well, or the car's hood."""
-    unknown = (kinds == SurfaceKind.UNKNOWN) & runs.at_bottom
-    return np.asarray((kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN) | unknown)
+def is_level(runs: ColumnRuns, kinds: RunInts) -> _Bools:
+    """Runs of ground, and of what is not labelled but has to be ground.
+
+    That is so at the lower border (it may be the hood of the car), and of patches with ground above them in most columns:
+    what stands has other things, or the sky, behind its top.
+    """
+    ground = (kinds == SurfaceKind.GROUND) | (kinds == SurfaceKind.TERRAIN)
+    unknown = kinds == SurfaceKind.UNKNOWN
+    below_ground = np.zeros_like(ground)
+    below_ground[1:] = ground[:-1] & (runs.tops[1:] > 0)
+    seen = np.bincount(runs.components[unknown], minlength=runs.count)
+    surrounded = np.bincount(runs.components[unknown & below_ground], minlength=runs.count) > _SURROUNDED * seen
+    return np.asarray(ground | (unknown & (runs.at_bottom | surrounded[runs.components])))
 
 
-def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
+def foot_rows(runs: ColumnRuns, kinds: RunInts, camera: Camera) -> RunFloats:
     """The foot row of each run: its last row if it is level, infinite if it is sky.
 
     Args:
@@ -106,13 +117,13 @@ def foot_rows(runs: ColumnRuns, kinds: Ints, camera: Camera) -> Floats:
     return foot
 
 
-def _groups(scene: Standing) -> Ints:
+def _groups(scene: Standing) -> RunInts:
     """What shares a foot: components; structures by their class, because a pole in front of a wall splits it."""
     values = np.unique(scene.runs.values, return_inverse=True)[1].astype(np.int64)
     return np.where(scene.of(SurfaceKind.STRUCTURE), scene.runs.count + values, scene.runs.components)
 
 
-def _known(groups: Ints, contact: _Bools) -> tuple[Ints, _Bools]:
+def _known(groups: RunInts, contact: _Bools) -> tuple[RunInts, _Bools]:
     """Groups that touch the ground somewhere, numbered from 0, and which runs are theirs."""
     size = int(groups.max()) + 1
     touching = np.zeros(size, dtype=np.bool_)
@@ -121,7 +132,7 @@ def _known(groups: Ints, contact: _Bools) -> tuple[Ints, _Bools]:
     return np.asarray(numbers[groups], dtype=np.int64), np.asarray(touching[groups])
 
 
-def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot: Floats) -> None:
+def _things(scene: Standing, groups: RunInts, things: _Bools, contact: _Bools, foot: RunFloats) -> None:
     """Things that are seen to stand: by the lowest foot within reach."""
     numbers, known = _known(groups, things & contact)
     chosen = things & known
@@ -137,7 +148,8 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     with np.errstate(invalid="ignore"):
         reach = reach_m * above / scene.camera.camera_height_m / scene.bin_px
     lowest = reached(table, reach)
-    vehicle = reach_m == _REACH_M[SurfaceKind.VEHICLE]
+    vehicle = np.zeros((table.shape[0], 1), dtype=np.bool_)
+    vehicle[numbers[chosen & scene.of(SurfaceKind.VEHICLE)]] = True
     with np.errstate(invalid="ignore"):
         farther = vehicle & (above < _UNDER_A_CAR * (lowest - scene.camera.horizon_row))
     own = np.where(opened(farther, _ANOTHER), table, lowest)
@@ -145,7 +157,9 @@ def _things(scene: Standing, groups: Ints, things: _Bools, contact: _Bools, foot
     foot[chosen] = table[numbers[chosen], scene.bins[chosen]]
 
 
-def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools, below: Ints, foot: Floats) -> None:
+def _backdrops(
+    scene: Standing, groups: RunInts, backdrop: _Bools, contact: _Bools, below: RunInts, foot: RunFloats
+) -> None:
     """Structures and vegetation that meet the ground somewhere: column by column, interpolated over what hides them."""
     numbers, known = _known(groups, backdrop & contact)
     chosen = backdrop & known
@@ -165,11 +179,11 @@ def _backdrops(scene: Standing, groups: Ints, backdrop: _Bools, contact: _Bools,
     table = table + np.where(np.isnan(after), 0, after - table) * weight.astype(np.float32)
     table = np.fmin(table, limits)
     plants = bool(scene.of(SurfaceKind.VEGETATION)[chosen].any())
-    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 4, near=0.3)
+    table = averaged(table, _CROWN) if plants else smoothed(table, scene.camera.horizon_row, 12, near=0.3)
     foot[chosen] = np.fmin(table, limits)[numbers[chosen], scene.bins[chosen]]
 
 
-def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) -> Floats:
+def behind(foot: RunFloats, horizon_row: float, share: float | RunFloats = _BEHIND) -> RunFloats:
     """The foot of what stands farther away than what hides it.
 
     Example:
@@ -179,7 +193,7 @@ def behind(foot: Floats, horizon_row: float, share: float | Floats = _BEHIND) ->
     return np.asarray(horizon_row + (foot - horizon_row) * share, dtype=np.float32)
 
 
-def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
+def _hides(scene: Standing, below: RunInts, foot: RunFloats) -> _Bools:
     """Runs whose lower edge is hidden by what stands below it, whose foot is known; not the crown of a tree."""
     hider = foot[below]
     hidden = np.isfinite(hider) & ~scene.runs.at_bottom
@@ -189,7 +203,7 @@ def _hides(scene: Standing, below: Ints, foot: Floats) -> _Bools:
     return np.asarray(hidden & ~(crown & scene.of(SurfaceKind.VEGETATION)))
 
 
-def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: Floats) -> bool:
+def _hidden(scene: Standing, groups: RunInts, backdrop: _Bools, below: RunInts, foot: RunFloats) -> bool:
     """Groups that touch the ground nowhere, above others whose foot is known; whether there were any."""
     hider = np.where(scene.runs.at_bottom, np.float32(np.nan), foot[below])
     open_runs = np.isnan(foot)
@@ -215,7 +229,7 @@ def _hidden(scene: Standing, groups: Ints, backdrop: _Bools, below: Ints, foot: 
     return bool(unknown.any() or found.any())
 
 
-def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_backdrop: _Bools) -> Floats:
+def _behind_all(groups: RunInts, found: _Bools, hider: RunFloats, after: RunFloats, on_backdrop: _Bools) -> RunFloats:
     """The foot of each group: behind all things that hide it; what only backdrops are seen under hangs before them."""
     size = int(groups.max()) + 1
     behind_things, before_backdrop = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
@@ -225,7 +239,7 @@ def _behind_all(groups: Ints, found: _Bools, hider: Floats, after: Floats, on_ba
     return np.where(np.isinf(behind_things), before_backdrop, behind_things)
 
 
-def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> None:
+def _hanging(scene: Standing, groups: RunInts, things: _Bools, foot: RunFloats) -> None:
     """Signs without a pole: as near as their height in pixels says, if that is nearer than what they hang on."""
     signs = things & scene.of(SurfaceKind.POST)
     if not signs.any():
@@ -246,7 +260,7 @@ def _hanging(scene: Standing, groups: Ints, things: _Bools, foot: Floats) -> Non
     foot[signs] = np.where(compact, np.maximum(foot[signs], near), foot[signs])
 
 
-def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: Floats) -> None:
+def _rest(scene: Standing, level: _Bools, backdrop: _Bools, foot: RunFloats) -> None:
     """What hangs in the air: as far as its class elsewhere, otherwise as where the ground ends."""
     rest = np.isnan(foot)
     if not rest.any():

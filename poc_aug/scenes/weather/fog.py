@@ -14,7 +14,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.noise import fbm_2d
-from poc_aug.scenes.weather.geometry import check_depth, scene_depth
+from poc_aug.scenes.weather.geometry import check_depth_map, scene_depth
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, surface_kinds
 
 VISIBILITIES_M = (600.0, 300.0, 150.0, 75.0, 40.0)
@@ -122,8 +122,8 @@ def fog(
         depth_m = scene_depth(labels, schema, camera, kinds=kinds)
     else:
         check_surfaces(schema, kinds)
-        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
-    light = airlight_of(image, labels, schema, kinds)
+        check_depth_map(depth_m, (labels.shape[0], labels.shape[1]))
+    light = fog_colour(image, labels, schema, kinds)
     return in_fog(image, depth_m, camera, Fog.of_visibility(visibility, light, seed))
 
 
@@ -147,7 +147,7 @@ def visibility_m(severity: int) -> float:
     return VISIBILITIES_M[severity - 1]
 
 
-def airlight_of(
+def fog_colour(
     image: torch.Tensor,
     labels: torch.Tensor,
     schema: LabelSchema,
@@ -163,7 +163,7 @@ def airlight_of(
 
     Example:
         >>> schema = LabelSchema("street", {"road": 0, "sky": 1}, ground=("road",))
-        >>> airlight_of(torch.full((3, 2, 2), 150, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.uint8), schema)
+        >>> fog_colour(torch.full((3, 2, 2), 150, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.uint8), schema)
         (150, 150, 150)
     """
     step = max(1, labels.shape[-1] // _AIRLIGHT_COLUMNS)
@@ -227,27 +227,40 @@ def in_fog(image: torch.Tensor, depth_m: torch.Tensor, camera: Camera, fog: Fog)
         tensor([[ 40, 141, 200]], dtype=torch.uint8)
     """
     height, width = depth_m.shape
-    table, shift = _table(camera, fog, (height, width))
-    flat = table.ravel()
-    columns = np.arange(width, dtype=np.int32) // _COLUMN_PX
-    rows = (shift + np.round(_LEAN * (camera.horizon_row - np.arange(height)) / _COLUMN_PX)).astype(np.int32)
-    up = (camera.horizon_row - torch.arange(height, device=image.device)).clamp(min=0)[:, None]
+    device = image.device
+    values, shift = _table(camera, fog, (height, width))
+    table = torch.from_numpy(values).to(device)
+    rows = shift + np.round(_LEAN * (camera.horizon_row - np.arange(height)) / _COLUMN_PX)
+    row = torch.from_numpy(rows.astype(np.int32)).to(device)[:, None]
+    column = torch.arange(width, dtype=torch.int32, device=device) // _COLUMN_PX
+    up = (camera.horizon_row - torch.arange(height, device=device)).clamp(min=0)[:, None]
     through = (fog.top_m - camera.camera_height_m) * camera.focal_px / up
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
-    light = torch.tensor(fog.airlight, dtype=torch.int16, device=image.device)[:, None, None]
-    for top in range(0, height, _BAND_ROWS):  # bands that fit into the processor's cache
-        band = slice(top, top + _BAND_ROWS)
-        depth = torch.minimum(depth_m[band].float(), through[band])
+    light = torch.tensor(fog.airlight, dtype=torch.int16, device=device)[:, None, None]
+    step = _BAND_ROWS if device.type == "cpu" else height  # bands that fit into the processor's cache
+    for top in range(0, height, step):
+        band = slice(top, top + step)
+        depth = torch.minimum(depth_m[band].to(device, torch.float32), through[band])
         level = depth.add_(_NEAR_M).reciprocal_().mul_(_LEVELS * _NEAR_M).add_(0.5).to(torch.int32)
-        index = level.mul_(table.shape[1]).cpu().numpy()
-        index += rows[band, None]
-        index += columns
+        index = level.mul_(table.shape[1]).add_(row[band]).add_(column)
         # In 256ths. Products wrap around in 16 bits, and the sum fits into them again.
-        share = torch.from_numpy(flat.take(index, mode="clip")).to(image.device)
+        share = looked_up(table, index)
         mixed = image[:, band].to(torch.int16).mul_(share)
         mixed.add_((_OPAQUE - share) * light).add_(_OPAQUE // 2)
         out[:, band] = mixed.bitwise_right_shift_(8).to(torch.uint8)
     return out
+
+
+def looked_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Values of a table at int32 places, on its device.
+
+    Example:
+        >>> looked_up(torch.tensor([[5, 6], [7, 8]], dtype=torch.int16), torch.tensor([3, 0], dtype=torch.int32))
+        tensor([8, 5], dtype=torch.int16)
+    """
+    if table.device.type == "cpu":  # NumPy takes 32-bit places as they are: half the time of torch's 64-bit ones
+        return torch.from_numpy(table.numpy().ravel().take(index.numpy(), mode="clip"))
+    return table.take(index.long())
 
 
 def _table(camera: Camera, fog: Fog, size_hw: tuple[int, int]) -> tuple[np.ndarray, int]:

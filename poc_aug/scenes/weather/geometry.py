@@ -14,7 +14,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.scenes.weather.column_runs import ColumnRuns, Floats, Ints, column_runs
+from poc_aug.scenes.weather.column_runs import ColumnRuns, RunFloats, RunInts, column_runs
 from poc_aug.scenes.weather.feet import foot_rows, is_level
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind, check_surfaces, kind_by_id, mapped_ids
 
@@ -96,7 +96,7 @@ def scene_geometry(
     if depth_m is None:
         depth_m = known.depth()
     else:
-        check_depth(depth_m, (labels.shape[0], labels.shape[1]))
+        check_depth_map(depth_m, (labels.shape[0], labels.shape[1]))
     kind_map = torch.from_numpy(known.kind_of_code.take(known.coded.cpu().numpy()))
     device = labels.device
     return SceneGeometry(kind_map.to(device), depth_m.to(device, torch.float32), known.rows().to(device), camera)
@@ -126,8 +126,8 @@ class _Feet:
     coded: torch.Tensor
     kind_of_code: npt.NDArray[np.uint8]
     runs: ColumnRuns
-    kinds: Ints
-    feet: Floats
+    kinds: RunInts
+    feet: RunFloats
     camera: Camera
 
     @classmethod
@@ -158,7 +158,7 @@ class _Feet:
         rows = np.arange(self.runs.size_hw[0], dtype=np.float32)
         return self._painted(depths, depth_of_feet(rows, self.camera))
 
-    def _painted(self, of_runs: Floats, of_rows: Floats) -> torch.Tensor:
+    def _painted(self, of_runs: RunFloats, of_rows: RunFloats) -> torch.Tensor:
         """A number per pixel ``[H, W]``: that of its row on the ground, otherwise that of its run."""
         height, width = self.runs.size_hw
         lengths = self.runs.stops - self.runs.tops
@@ -168,7 +168,7 @@ class _Feet:
         return torch.from_numpy(values).t().contiguous()
 
 
-def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
+def depth_of_feet(foot_row: RunFloats, camera: Camera) -> RunFloats:
     """Depth in metres of ground seen at these rows: `FARTHEST_M` at the horizon and above it, infinite at infinity.
 
     Example:
@@ -181,7 +181,7 @@ def depth_of_feet(foot_row: Floats, camera: Camera) -> Floats:
     return np.where(np.isinf(foot_row), np.inf, depth).astype(np.float32)
 
 
-def check_depth(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
+def check_depth_map(depth_m: torch.Tensor, size_hw: tuple[int, int]) -> None:
     """Check a depth map that was given.
 
     Raises:
@@ -258,11 +258,12 @@ def _codes(
     return codes, np.array(of_number, dtype=np.uint8)
 
 
-def _without_specks(runs: ColumnRuns, kinds: Ints) -> Ints:
+def _without_specks(runs: ColumnRuns, kinds: RunInts) -> RunInts:
     """Kinds of the runs, specks of sky on the ground, as at the seams of polygons, being unknown instead."""
     areas = np.bincount(runs.components, runs.stops - runs.tops, runs.count)
     on_ground = np.zeros(runs.count, dtype=np.bool_)
     on_ground[runs.components[:-1][is_level(runs, kinds)[1:] & ~runs.at_bottom[:-1]]] = True
+    on_ground[runs.components[runs.tops == 0]] = False
     speck = on_ground & (areas <= max(4.0, _SPECK * runs.size_hw[0] * runs.size_hw[1]))
     sky = kinds == SurfaceKind.SKY
     return np.where(sky & speck[runs.components], int(SurfaceKind.UNKNOWN), kinds)

@@ -61,7 +61,7 @@ class LensDrops:
         points = torch.stack([seen_col, seen_row], dim=-1)[None, None]
         shown = F.grid_sample(scene, points, padding_mode="reflection", align_corners=False)[0, :, 0]
         shown = shown * (1.04 - 0.4 * reach**4 * (0.6 - 0.4 * y).clamp(0, 1))
-        places, which = index.unique(return_inverse=True)  # drops that touch become one
+        places, which = torch.unique(index, return_inverse=True)  # drops that touch become one
         sums = torch.zeros(4, len(places), device=light.device)
         sums.index_add_(1, which, torch.cat([shown * cover, cover[None]]))
         opacity = sums[3].clamp(max=1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from poc_aug.camera_model import Camera
-from poc_aug.scenes.weather.light_regions import Floats
+from poc_aug.scenes.weather.light_regions import Float64s
 
 WARM = (1.0, 0.62, 0.28)
 """Sodium and warm LED lamps."""
@@ -36,13 +36,13 @@ class PointLights:
         colour: linear RGB, the strongest channel 1.
     """
 
-    row: Floats
-    col: Floats
-    depth_m: Floats
-    radius_m: Floats
-    radiance: Floats
-    power: Floats
-    colour: Floats
+    row: Float64s
+    col: Float64s
+    depth_m: Float64s
+    radius_m: Float64s
+    radiance: Float64s
+    power: Float64s
+    colour: Float64s
 
     def __len__(self) -> int:
         return len(self.row)
@@ -55,7 +55,7 @@ class PointLights:
 
 
 def point_lights(
-    row: Floats, col: Floats, depth_m: Floats, *, radius_m: float, radiance: float, power: float, colour: Floats
+    row: Float64s, col: Float64s, depth_m: Float64s, *, radius_m: float, radiance: float, power: float, colour: Float64s
 ) -> PointLights:
     """Lamps of one kind.
 
@@ -174,7 +174,7 @@ def lamp_glow(
     if len(lamps) == 0:
         return torch.zeros(3, height, width, device=device)
 
-    def column(values: Floats) -> torch.Tensor:
+    def column(values: Float64s) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
     rows = torch.arange(height, device=device, dtype=torch.float32)[None, :, None] * step + (step - 1) / 2
@@ -186,7 +186,7 @@ def lamp_glow(
     focal = camera.focal_px
     total = torch.zeros(len(lamps), height, width, device=device)
     # Widths in radians; shares of the flux.
-    parts = ((0.0035, 0.12 + 0 * depth_haze), (0.014, 0.09 + 0.3 * depth_haze), (0.05, 0.05 + 0.4 * depth_haze))
+    parts = ((0.0035, 0.22 + 0 * depth_haze), (0.012, 0.2 + 0.4 * depth_haze), (0.05, 0.05 + 0.4 * depth_haze))
     for width_rad, share in parts:
         squared = np.maximum((focal * width_rad) ** 2, radius_px**2)
         strength = flux * share / (2 * math.pi * squared)

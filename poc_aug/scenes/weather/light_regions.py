@@ -10,8 +10,8 @@ import torch
 
 from poc_aug.masks import connected_components
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +28,41 @@ class LightRegions:
         right: last column.
     """
 
-    numbers: Ints
-    pixels: tuple[Ints, Ints, Ints]
-    area: Ints
-    top: Ints
-    bottom: Ints
-    left: Ints
-    right: Ints
+    numbers: Int64s
+    pixels: tuple[Int64s, Int64s, Int64s]
+    area: Int64s
+    top: Int64s
+    bottom: Int64s
+    left: Int64s
+    right: Int64s
 
     def __len__(self) -> int:
         return len(self.area)
 
     @property
-    def height(self) -> Ints:
+    def height(self) -> Int64s:
         """Rows from top to bottom."""
         return self.bottom - self.top + 1
 
     @property
-    def width(self) -> Ints:
+    def width(self) -> Int64s:
         """Columns from left to right."""
         return self.right - self.left + 1
 
-    def total(self, values: npt.ArrayLike) -> Floats:
+    def total(self, values: npt.ArrayLike) -> Float64s:
         """Sum of a map ``[h, w]`` over each region."""
         rows, cols, number = self.pixels
         weights = np.asarray(values)[rows, cols]
         return np.bincount(number, weights=weights, minlength=len(self)).astype(np.float64)
 
-    def mean(self, values: npt.ArrayLike) -> Floats:
+    def mean(self, values: npt.ArrayLike) -> Float64s:
         """Mean of a map ``[h, w]`` over each region."""
         return self.total(values) / self.area
 
-    def spread(self, values: npt.ArrayLike, outside: float) -> Floats:
+    def spread(self, values: npt.ArrayLike, outside: float) -> Float64s:
         """A map with each region's value, and ``outside`` elsewhere."""
         table = np.append(np.asarray(values, dtype=np.float64), outside)
-        spread: Floats = table[self.numbers]
+        spread: Float64s = table[self.numbers]
         return spread
 
 

@@ -16,7 +16,7 @@ from poc_aug.camera_model import Camera
 from poc_aug.labels.schema import LabelSchema, is_any
 from poc_aug.scenes.weather.light_maps import box_blurred, luminance, reduced, sampled
 from poc_aug.scenes.weather.light_points import COLD, HEADLIGHT, NEUTRAL, RED, WARM, PointLights, joined, point_lights
-from poc_aug.scenes.weather.light_regions import Floats, LightRegions, light_regions
+from poc_aug.scenes.weather.light_regions import Float64s, LightRegions, light_regions
 from poc_aug.scenes.weather.surface_kinds import SurfaceKind
 
 _MOTOR_VEHICLES = ("car", "truck", "bus", "caravan", "train", "vehicle", "van", "autorickshaw")
@@ -46,18 +46,18 @@ class LightScene:
     step: int
     camera: Camera
     schema: LabelSchema
-    draws: Floats
+    draws: Float64s
 
     def of_classes(self, *names: str) -> torch.Tensor:
         """The pixels of some classes, of those that the schema knows: bool ``[h, w]``."""
         ids = [self.schema.known_id(name) for name in names]
         return is_any(self.labels, [i for i in ids if i is not None])
 
-    def drawn(self, count: int, use: int) -> Floats:
+    def drawn(self, count: int, use: int) -> Float64s:
         """``[count, 4]`` numbers for ``count`` regions; another ``use`` gets others."""
         return self.draws[(np.arange(count) * 7 + use * 131) % len(self.draws)]
 
-    def in_frame(self, px: npt.ArrayLike) -> Floats:
+    def in_frame(self, px: npt.ArrayLike) -> Float64s:
         """Rows or columns of these maps as those of the frame: the middle of the block."""
         return np.asarray(px, dtype=np.float64) * self.step + (self.step - 1) / 2
 
@@ -202,7 +202,12 @@ def _of_lamp_size(red: torch.Tensor, vehicles: torch.Tensor, scene: LightScene) 
 
 
 def _pairs(
-    scene: LightScene, regions: LightRegions, depth: Floats, width_m: Floats, chosen: npt.NDArray[np.int64], kind: str
+    scene: LightScene,
+    regions: LightRegions,
+    depth: Float64s,
+    width_m: Float64s,
+    chosen: npt.NDArray[np.int64],
+    kind: str,
 ) -> PointLights:
     centre = scene.in_frame((regions.left + regions.right) / 2)[chosen]
     half = 0.39 * (regions.width * scene.step)[chosen]
@@ -292,19 +297,19 @@ def lit_windows(scene: LightScene, lit: float, brightness: float) -> LitWindows:
     return LitWindows(light, around)
 
 
-def _slant(regions: LightRegions) -> Floats:
+def _slant(regions: LightRegions) -> Float64s:
     """Rows per column by which regions rise or fall: facades seen at an angle have slanting sills."""
     rows, cols, number = regions.pixels
     count = len(regions)
     mean_row, mean_col = (np.bincount(number, v, count) / regions.area for v in (rows, cols))
     down, across = rows - mean_row[number], cols - mean_col[number]
     both, alone = np.bincount(number, down * across, count), np.bincount(number, across * across, count)
-    slant: Floats = np.where(regions.width >= 4, both / np.maximum(alone, 1.0), 0.0).clip(-0.35, 0.35)
+    slant: Float64s = np.where(regions.width >= 4, both / np.maximum(alone, 1.0), 0.0).clip(-0.35, 0.35)
     return slant
 
 
 def _paint_window(
-    light: torch.Tensor, regions: LightRegions, i: int, slant: float, colour: Floats, lean: float
+    light: torch.Tensor, regions: LightRegions, i: int, slant: float, colour: Float64s, lean: float
 ) -> None:
     """Add the light of a window, a parallelogram around its region, to ``light``."""
     top, bottom, left, right = (int(a[i]) for a in (regions.top, regions.bottom, regions.left, regions.right))
@@ -344,11 +349,11 @@ def light_scene(
     )
 
 
-def _depth_of(regions: LightRegions, scene: LightScene) -> Floats:
+def _depth_of(regions: LightRegions, scene: LightScene) -> Float64s:
     return np.clip(regions.mean(scene.depth_m.clamp(max=500.0).numpy()), 2.0, 500.0)
 
 
-def _mean_by(number: npt.NDArray[np.int64], values: npt.ArrayLike, count: int, otherwise: Floats) -> Floats:
+def _mean_by(number: npt.NDArray[np.int64], values: npt.ArrayLike, count: int, otherwise: Float64s) -> Float64s:
     total = np.bincount(number, weights=np.asarray(values, dtype=np.float64), minlength=count)
     size = np.bincount(number, minlength=count)
     return np.where(size > 0, total / np.maximum(size, 1), otherwise)

@@ -87,9 +87,9 @@ class Night:
 NIGHTS: tuple[Night, ...] = (
     Night(0.085, 0.68, 0.95, 0.95, 0.20, 0.55, 0.35, 0.88, 0.75, 1e-5, 0.0006, 0.0006, 0.22),
     Night(0.042, 0.40, 0.78, 1.00, 0.32, 0.65, 0.70, 0.76, 0.70, 4e-5, 0.0010, 0.0009, 0.45),
-    Night(0.020, 0.21, 0.60, 0.90, 0.28, 0.70, 0.95, 0.62, 0.60, 9e-5, 0.0014, 0.0012, 0.62),
-    Night(0.0088, 0.105, 0.50, 0.50, 0.15, 0.65, 0.95, 0.48, 0.60, 1.7e-4, 0.0018, 0.0014, 0.68),
-    Night(0.0034, 0.044, 0.45, 0.10, 0.05, 0.50, 0.80, 0.34, 0.65, 2.6e-4, 0.0021, 0.0016, 0.60),
+    Night(0.020, 0.21, 0.60, 0.90, 0.28, 0.70, 0.95, 0.62, 0.60, 9e-5, 0.0012, 0.0012, 0.62),
+    Night(0.0088, 0.105, 0.50, 0.50, 0.15, 0.65, 0.95, 0.48, 0.60, 1.6e-4, 0.0014, 0.0014, 0.68),
+    Night(0.0034, 0.044, 0.45, 0.10, 0.05, 0.50, 0.80, 0.34, 0.65, 2.4e-4, 0.0014, 0.0016, 0.60),
 )
 """From dusk with the lamps just lit to a rural night with little light."""
 
@@ -254,7 +254,8 @@ def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[tor
     average_sky = max(masked_mean(value, sky, 0.5), 1e-3)
     average_leaves = min(max(masked_mean(value, leaves, average), 0.25 * average), average)
     by_daylight = torch.where(leaves, 1 / average_leaves, 1 / average)
-    ambient = min(level.ambient, level.share * average)
+    # Frames that are dark by day lose less.
+    ambient = min(level.ambient, level.share * max(average, average**0.6 * 0.06**0.4), 0.7 * average)
 
     table = torch.zeros(len(SurfaceKind), device=device)
     for kind, share in _OF_KIND.items():
@@ -286,15 +287,31 @@ def _exposure(small: _SmallFrame, lamps: PointLights, level: Night) -> tuple[tor
     rays = (tint * ambient)[:, None, None] * base
     # Frames that are dark by day are taken with less light, of lamps too.
     gain = min(1.0, average / 0.06) ** 0.6
-    thrown = thrown_light(lamps, points, small.camera)
-    # Depth of what stands is known by its foot: its steps would show as edges of light.
-    upright = points.receives * (1 - points.level)
-    spread = box_blurred(torch.cat([thrown * upright, upright[None]]), max(2, small.kinds.shape[1] // 80), 2)
-    rays += 0.15 * gain * torch.lerp(thrown, spread[:3] / spread[3].clamp(min=1e-3), upright)
+    rays += 0.15 * gain * _lamp_light(lamps, points, small.camera, small.step)
     seen = torch.where(points.receives > 0, points.depth_m, torch.inf)
     beams = headlight_beams(seen, points.level, small.camera, step=small.step)
     rays += torch.tensor(HEADLIGHT, device=device)[:, None, None] * (0.11 * gain * level.beams * beams)
     return by_daylight, rays
+
+
+def _lamp_light(lamps: PointLights, points: LitPoints, camera: Camera, step: int) -> torch.Tensor:
+    """Light of the lamps on ground and uprights, ``[3, h, w]``; each is smooth: half the size is enough."""
+    height, width = points.depth_m.shape
+    right, up, depth, receives = (
+        sampled(a, 2) for a in (points.right_m, points.up_m, points.depth_m, points.receives * (1 - points.level))
+    )
+    rows = torch.arange(depth.shape[0], device=depth.device, dtype=torch.float32)[:, None] * (2 * step) + step
+    upright = LitPoints(rows, right, up, depth, torch.zeros_like(depth), receives)
+    # Depth of what stands is known by its foot: its steps would show as edges of light.
+    maps = torch.cat([thrown_light(lamps, upright, camera), receives[None]])
+    maps = box_blurred(maps, max(2, width // 160), 2)
+    on_uprights = maps[:3] / maps[3].clamp(min=1e-3)
+    below = (rows - camera.horizon_row).clamp(min=1.0)
+    plane = (camera.focal_px * camera.camera_height_m / below).expand_as(depth)
+    ones, aside = torch.ones_like(depth), right / depth * plane
+    on_ground = thrown_light(lamps, LitPoints(rows, aside, 0 * ones, plane, ones, ones), camera)
+    both = enlarged(torch.cat([on_uprights, on_ground]), 2, (height, width))
+    return torch.lerp(both[:3], both[3:], points.level).mul_(points.receives)
 
 
 def _cold(small: _SmallFrame, level: Night) -> torch.Tensor:

@@ -64,11 +64,13 @@ def under_clouds(
 
 
 def airlight_of(light: torch.Tensor, geometry: SceneGeometry, tint: tuple[float, float, float]) -> torch.Tensor:
-    """The colour of lit air, of the sky as clouds show it: float32 ``[3]``, linear; grey with a tint.
+    """The colour of lit air, of the sky as clouds show it: float32 ``[3]``, linear; nearly grey.
 
     It is as bright as the sky, or, with none in sight, brighter than the ground under it and than most of what is seen.
     """
     coarse = light[:, ::4, ::4].reshape(3, -1)
+    means = coarse.mean(dim=1)
+    cast = (means / means.mean().clamp(min=1e-4)).clamp(0.8, 1.25).sqrt()  # half of the camera's colour cast
     luma = torch.tensor(LUMA, device=light.device) @ coarse
     kinds = geometry.kinds[::4, ::4].reshape(-1)
     sky, ground = kinds == int(SurfaceKind.SKY), kinds == int(SurfaceKind.GROUND)
@@ -78,7 +80,7 @@ def airlight_of(light: torch.Tensor, geometry: SceneGeometry, tint: tuple[float,
         level = torch.quantile(luma[:: max(luma.numel() // 4096, 1)], 0.97)
         if bool(ground.any()):
             level = torch.maximum(level, luma[ground].median() * _SKY_OVER_GROUND)
-    return level.clamp(0.1, 0.72) * torch.tensor(tint, device=light.device)
+    return level.clamp(0.1, 0.72) * cast * torch.tensor(tint, device=light.device)
 
 
 def veil(

@@ -122,8 +122,8 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
         >>> wall_m[:3] = 3.0  # nearer than the particle
         >>> (particle_cover(Particles(*one), wall_m) > 0).int()
         tensor([[0, 0, 0, 0, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0],
                 [0, 0, 0, 1, 0, 0, 0, 0, 0],
                 [0, 0, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """
@@ -135,10 +135,10 @@ def particle_cover(particles: Particles, depth_m: torch.Tensor) -> torch.Tensor:
     rows = (particles.row + half).floor().clamp(max=height - 1) - first + 1
     cols = (2 * particles.radius_px).floor() + 1
     # Boxes of similar size are drawn together.
-    sizes = torch.tensor(_SIDES + (max(height, width, _SIDES[-1] + 1),))
+    sizes = torch.tensor((*_SIDES, max(height, width, _SIDES[-1] + 1)))
     tall, wide = torch.bucketize(rows, sizes), torch.bucketize(cols, sizes)
     group = torch.where(rows > 0, tall * len(sizes) + wide, -1)
-    for number in group.unique().tolist():
+    for number in torch.unique(group).tolist():
         if number < 0:
             continue
         members = (group == number).nonzero()[:, 0]

@@ -34,11 +34,11 @@ class _Rainfall:
 
 
 _RAINFALLS = (
-    _Rainfall(6.0, 0.16, 3000.0, 0.85, 0.95, 0.92, Wetness(0.30, 0.20, 0.10, 0.12), 0),
-    _Rainfall(14.0, 0.19, 1200.0, 0.65, 0.91, 0.85, Wetness(0.38, 0.35, 0.22, 0.2), 0),
-    _Rainfall(26.0, 0.22, 600.0, 0.45, 0.87, 0.78, Wetness(0.48, 0.60, 0.40, 0.20), 0),
-    _Rainfall(42.0, 0.25, 330.0, 0.28, 0.83, 0.70, Wetness(0.54, 0.72, 0.50, 0.24), 45),
-    _Rainfall(62.0, 0.28, 190.0, 0.15, 0.78, 0.62, Wetness(0.58, 0.80, 0.62, 0.28), 110),
+    _Rainfall(4.0, 0.06, 5000.0, 0.9, 0.97, 0.95, Wetness(0.22, 0.12, 0.05, 0.05), 0),
+    _Rainfall(10.0, 0.08, 2000.0, 0.75, 0.94, 0.90, Wetness(0.30, 0.26, 0.14, 0.10), 0),
+    _Rainfall(20.0, 0.11, 900.0, 0.55, 0.90, 0.83, Wetness(0.38, 0.45, 0.27, 0.15), 0),
+    _Rainfall(34.0, 0.14, 450.0, 0.35, 0.86, 0.75, Wetness(0.46, 0.62, 0.42, 0.20), 25),
+    _Rainfall(44.0, 0.19, 220.0, 0.18, 0.81, 0.66, Wetness(0.55, 0.78, 0.58, 0.26), 80),
 )
 
 
@@ -77,7 +77,8 @@ def rain(
         >>> labels[32:] = 0
         >>> frame = torch.full((3, 64, 128), 90, dtype=torch.uint8)
         >>> camera = Camera(horizon_row=31.0, camera_height_m=1.4, focal_px=128.0, centre_col=63.5)
-        >>> wet = rain(frame, labels, camera, 3, torch.Generator().manual_seed(1), schema=SCHEMAS["cityscapes-trainIds"])
+        >>> seed = torch.Generator().manual_seed(1)
+        >>> wet = rain(frame, labels, camera, 3, seed, schema=SCHEMAS["cityscapes-trainIds"])
         >>> wet.shape, wet.dtype
         (torch.Size([3, 64, 128]), torch.uint8)
     """

@@ -17,9 +17,7 @@ _FOOTWAYS = {
 }
 
 
-def roadway(
-    labels: torch.Tensor, schema: LabelSchema, kinds: Mapping[str, SurfaceKind] | None = None
-) -> torch.Tensor:
+def roadway(labels: torch.Tensor, schema: LabelSchema, kinds: Mapping[str, SurfaceKind] | None = None) -> torch.Tensor:
     """The pixels of paved ground that is not a footway by its name: bool, of the shape of ``labels``.
 
     Args:

@@ -109,9 +109,7 @@ def snow_cover(
     if len(rows):
         part = slice(int(rows[0]), None)
         below = ground_grid((height, width), geometry.camera, _STEP, light.device, int(rows[0]))
-        on_ground, shade[part] = _on_ground(
-            luma[part], (road[part], footway[part], terrain[part]), below, depth, noise
-        )
+        on_ground, shade[part] = _on_ground(luma[part], (road[part], footway[part], terrain[part]), below, depth, noise)
         share[part] = torch.where(level[part], on_ground, 0)
     standing = _on_things(luma, kinds, depth_m, geometry, grid, depth, noise)
     share = torch.where(level, share, standing)
@@ -143,7 +141,7 @@ def _on_ground(
     smears = 0.45 * noise.at(grid, (0.6, 5.0), shift=5.9) + 0.3 * noise.at(grid, (0.25, 1.6), shift=17.1) + 0.25 * fine
     relief = torch.where(road, smears, drifts)
     # From each lane's middle, where the road is as wide as it seems: ruts of wheels.
-    meander = 0.5 * (noise.sample(grid.z_m / 14 + 3.7, grid.z_m * 0 + 8.5) - 0.5)
+    meander = 0.5 * (noise.sample(grid.z_m / 14 + 3.7, torch.full_like(grid.z_m, 8.5)) - 0.5)
     aside = torch.remainder(grid.x_m + meander + _LANE_M / 2, _LANE_M) - _LANE_M / 2
     ruts = torch.exp(-(((aside.abs() - _TRACK_M) / _TRACK_WIDTH_M) ** 2))
     ruts = (ruts * (0.75 + 0.5 * (noise.at(grid, (0.3, 1.6), shift=31.1) - 0.5))).clamp(0, 1)
@@ -196,12 +194,15 @@ def _on_things(
     ledges = (below / luma.clamp(min=0.02) - 0.35).clamp(0, 1) * depth.dust
     foot = (geometry.foot_row[::_STEP, ::_STEP] / _STEP).clamp(-height, 2 * height)
     up = (foot - rows) / (foot - top).clamp(min=1)
-    crumbs = 0.45 * rough + 0.55 * noise.sample(y / 0.07 + depth_m * 1.7, x / 0.11)
-    dusted = ((up - 0.5) * 4).clamp(0, 1) * ((crumbs - 0.78 + 0.55 * depth.dust) * 6).clamp(0, 1)
-    share = torch.zeros_like(luma)
-    share = torch.where(kinds == int(SurfaceKind.VEGETATION), leaves, share)
+    share = torch.where(kinds == int(SurfaceKind.VEGETATION), leaves, 0)
     share = torch.where(kinds == int(SurfaceKind.STRUCTURE), ledges, share)
-    share = torch.where(kinds == int(SurfaceKind.VEHICLE), dusted, share)
+    vehicles = kinds == int(SurfaceKind.VEHICLE)
+    parked = vehicles.any(dim=1).nonzero()
+    if len(parked):
+        part = slice(int(parked[0]), int(parked[-1]) + 1)
+        crumbs = 0.45 * rough[part] + 0.55 * noise.sample(y[part] / 0.07 + depth_m[part] * 1.7, x[part] / 0.11)
+        crumbs = ((up[part] - 0.5) * 4).clamp(0, 1) * ((crumbs - 0.78 + 0.55 * depth.dust) * 6).clamp(0, 1)
+        share[part] = torch.where(vehicles[part], crumbs, share[part])
     return torch.maximum(share, cap)
 
 

@@ -60,6 +60,7 @@ _NAMES: dict[SurfaceKind, str] = {
     SurfaceKind.VEHICLE: "car,truck,bus,caravan,trailer,train,on rails,motorcycle,bicycle,vehicle,vehicle fallback,"
     "other vehicle,autorickshaw,van,motorbike,minibike,motorcyclescooter,suvpickuptruck,truck bus,wheeled slow,"
     "license plate,boat,ship",
+    SurfaceKind.OBJECT: "object,static,dynamic",
     SurfaceKind.EGO: "ego vehicle,car mount",
     SurfaceKind.UNKNOWN: "unlabeled,unlabelled,rectification border,out of roi,void,ignore,other",
 }
@@ -93,6 +94,31 @@ def kind_of_class(name: str, kinds: Mapping[str, SurfaceKind] | None = None) -> 
         if key in own or key in KIND_OF_CLASS:
             return own[key] if key in own else KIND_OF_CLASS[key]
     return SurfaceKind.OBJECT
+
+
+def schema_with_kinds(schema: LabelSchema, kinds: Mapping[str, SurfaceKind]) -> LabelSchema:
+    """A schema of the same ids, whose class names say what kind of surface some classes are.
+
+    Args:
+        schema: of the labels.
+        kinds: kinds of some of its class names; other names are left out.
+
+    Example:
+        >>> schema = LabelSchema("planet", {"lava": 0, "sky": 1})
+        >>> schema_with_kinds(schema, {"lava": SurfaceKind.GROUND}).ids
+        {'road (lava)': 0, 'sky': 1}
+    """
+    own = {class_key(name): kind for name, kind in kinds.items()}
+    renamed = {
+        name: f"{_NAMES[own[class_key(name)]].split(',')[0]} ({name})" for name in schema.ids if class_key(name) in own
+    }
+    ids = {renamed[name]: schema.ids[name] for name in renamed}  # first: the first known name of an id counts
+    ids |= {name: label_id for name, label_id in schema.ids.items() if name not in renamed}
+    keys = {class_key(name): new for name, new in renamed.items()}
+    level = [new for name, new in renamed.items() if own[class_key(name)] is SurfaceKind.GROUND]
+    ground = [*(keys.get(class_key(name), name) for name in schema.ground), *level]
+    ood = [keys.get(class_key(name), name) for name in schema.ood]
+    return LabelSchema(schema.name, ids, schema.ignore, tuple(dict.fromkeys(ground)), tuple(ood))
 
 
 def check_surfaces(schema: LabelSchema | None, kinds: Mapping[str, SurfaceKind] | None = None) -> None:

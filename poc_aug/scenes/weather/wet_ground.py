@@ -89,7 +89,7 @@ def wet_ground(
     fresnel = _WATER + (1 - _WATER) * (1 - cosine) ** 5
     # Puddles are longer along the road: they stand in its ruts.
     relief = 0.6 * noise.at(grid, (1.1, 3.2)) + 0.4 * noise.at(grid, (0.35, 0.8), shift=19.3)
-    puddle = ((relief - (1 - wetness.puddles) * 0.75) * 9).clamp(0, 1)
+    puddle = ((relief - (1 - wetness.puddles) * 0.75) * 9).clamp(0, 1) * min(20 * wetness.puddles, 1)
     film = wetness.gloss * (0.7 + 0.6 * noise.at(grid, (0.22, 0.5), shift=7.7))
     share = fresnel * (film + (1 - film) * puddle)
     smooth = road[first * _STEP :: _STEP, ::_STEP]
@@ -143,7 +143,7 @@ def ground_mirror(
     foot_above = torch.gather(axis, 0, (last - 1).clamp(min=0).long())
     axis_at, rows, level = axis_at[first:], rows[first:], level[first:]
     axis_at = torch.where((rows >= 2 * top) & (axis_at < top), top, axis_at)
-    axis_at, column = _without_holes(axis_at, level, kinds == int(SurfaceKind.SKY), rows)
+    axis_at, column = _without_holes(axis_at, level, stands, rows)
     source = (2 * axis_at - 1 - rows).clamp_(0, height - 1).long() * width + column
     found = level & (axis_at >= 0)
     mirrored = coarse.reshape(3, -1).index_select(1, source.reshape(-1)).reshape(3, *source.shape)
@@ -153,11 +153,11 @@ def ground_mirror(
 
 
 def _without_holes(
-    axis_at: torch.Tensor, level: torch.Tensor, sky: torch.Tensor, rows: torch.Tensor
+    axis_at: torch.Tensor, level: torch.Tensor, stands: torch.Tensor, rows: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the mirror sees of things that are hidden in the frame: the nearest in its row. Rows of axes, and columns."""
-    height, width = sky.shape
-    columns = torch.arange(width, device=sky.device).expand(axis_at.shape)
+    """What the mirror sees of things that are hidden in the frame: the nearest in its row. Axes, and columns."""
+    height, width = stands.shape
+    columns = torch.arange(width, device=stands.device).expand(axis_at.shape)
     found = axis_at >= 0
     left = torch.where(found, columns, -width).cummax(dim=1).values
     right = torch.where(found, columns, 2 * width).flip(1).cummin(dim=1).values.flip(1)
@@ -166,7 +166,7 @@ def _without_holes(
     nearest = torch.where(inside, nearest, columns)
     axis = torch.gather(axis_at, 1, nearest)
     source = (2 * axis - 1 - rows).clamp(0, height - 1).long()
-    hole = level & ~found & inside & ~torch.gather(sky, 0, source)
+    hole = level & ~found & inside & torch.gather(stands, 0, source)  # behind what stands there
     return torch.where(hole, axis, axis_at), torch.where(hole, nearest, columns)
 
 
@@ -175,7 +175,7 @@ def _axes(foot: torch.Tensor, stands: torch.Tensor, geometry: SceneGeometry, row
     height = len(rows)
     end = torch.where(stands, height, rows).flip(0).cummin(dim=0).values.flip(0)
     sill_px = (end - geometry.camera.horizon_row / _STEP).clamp(min=1) * (_GAP_M / geometry.camera.camera_height_m)
-    foot = foot.clamp(-height, 2 * height).round().int() + 1
+    foot = foot.clamp(-height, 2 * height).floor().int() + 1
     return torch.where(foot > end + sill_px, end, foot)
 
 

@@ -77,12 +77,12 @@ class GroundNoise:
             float32 ``[h, w]``, 0 to 1.
         """
         cell_x, cell_z = cell_xz_m
-        noise = self.sample(grid.z_m.expand_as(grid.x_m) / cell_z + shift, grid.x_m / cell_x + shift)
+        noise = self.sample(grid.z_m / cell_z + shift, grid.x_m / cell_x + shift)
         fade = 1 / (1 + (grid.rise_m / cell_z) ** 2)
         return 0.5 + (noise - 0.5) * fade
 
     def sample(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Noise at coordinates in cells, ``[h, w]`` each."""
+        """Noise at coordinates in cells, ``[h, w]`` each, or ``[h, 1]``."""
         coordinates = []
         for value in (x, y):
             cell = torch.remainder(value, _CELLS)
@@ -90,5 +90,6 @@ class GroundNoise:
             t = cell - low
             coordinates.append((low + t * t * (3 - 2 * t)) * (2 / _CELLS) - 1)
         table = self._table.to(x.device)
-        grid = torch.stack(coordinates, dim=-1)[None]
+        shape = max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1])
+        grid = torch.stack([values.expand(shape) for values in coordinates], dim=-1)[None]
         return F.grid_sample(table[None, None], grid, padding_mode="border", align_corners=True)[0, 0]

@@ -13,6 +13,7 @@ import torch
 from poc_aug.backends.scene_models.captioner_file import CachedCaptioner, CaptionFile, captioner_name, pixel_digest
 from poc_aug.errors import OutputError, SettingError
 from poc_aug.types import Json
+from tests.helpers.waiting import WATCHDOG_S
 
 FRAMES = [torch.full((3, 4, 8), value, dtype=torch.uint8) for value in range(4)]
 
@@ -114,7 +115,7 @@ def test_two_processes_append_whole_lines(tmp_path: Path) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(300)
+        writer.join(WATCHDOG_S)
         assert writer.exitcode == 0
     assert len(file.by_key(f"{name}{number}" for name in "ab" for number in range(50))) == 100
 
