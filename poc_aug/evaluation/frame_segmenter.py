@@ -131,8 +131,9 @@ class ModelSegmenter:
     def _run(self, pixels: torch.Tensor) -> torch.Tensor:
         try:
             found = self.model(pixels)
-        # The model is the user's: it may raise anything, or end the process.
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the model is the user's: also sys.exit, and the panics of compiled packages
             if isinstance(error, PocAugError):
                 raise
             raise ModelError(

@@ -22,7 +22,7 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
-_COMMANDS = "warm-cache try models doctor evaluate reliability info verify preview demo bench".split()
+_COMMANDS = "warm-cache warm-scenes try models doctor evaluate reliability info verify preview demo bench".split()
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     model = "tests.helpers.evaluation_cases:Brightness"
     return {
         "warm-cache": warm,
+        "warm-scenes": [*frames, "--shift", "fog", "--workers", "0", "--out", "new.cache"],
         "try": [
             "picture.png",
             "--object",
