@@ -19,6 +19,7 @@ def label_check(
     segmenter: str,
     schema: LabelSchema | None,
     *,
+    classes: str | None = None,
     threshold: float | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -30,13 +31,14 @@ def label_check(
             `FrameSegmenter`, or an `AgreementCheck`; or the folder or hub id of a segmentation model of transformers. A
             module's channels are its attribute ``classes``, names in order; without it, the ids of the schema.
         schema: the dataset's label schema.
+        classes: the label schema whose names, by id, are a module's channels, as ``--classes`` of ``poc-aug evaluate``.
         threshold: least agreement; ``None``: that of `LabelConsistency`.
         device: where the model runs.
         dtype: of a model of transformers.
 
     Raises:
         ModelError: no such model, or something else than a model.
-        SettingError: a threshold for a check of one's own, which has its own.
+        SettingError: a threshold for a check of one's own, which has its own; classes for what names its own.
         SchemaError: the segmenter and the schema have no class in common, or the schema is not known.
         MissingDependencyError: a package is not installed.
 
@@ -49,6 +51,7 @@ def label_check(
         Next step: check the path or the spelling
     """
     if ":" not in segmenter.partition(" ")[0]:
+        _check_unnamed(classes, segmenter)
         from poc_aug.backends.scene_models.semantic_model import TransformersSemantic
 
         found: FrameSegmenter = TransformersSemantic(segmenter, device=device, dtype=dtype)
@@ -61,8 +64,13 @@ def label_check(
                     expected="a segmenter: a check has a threshold of its own",
                     hint="leave --min-agreement out",
                 )
+            _check_unnamed(classes, segmenter)
             return made
-        found = made if isinstance(made, FrameSegmenter) else _segmenter(made, segmenter, schema, device)
+        if isinstance(made, FrameSegmenter):
+            _check_unnamed(classes, segmenter)
+            found = made
+        else:
+            found = _segmenter(made, segmenter, schema, classes, device)
     check = LabelConsistency(found) if threshold is None else LabelConsistency(found, threshold=threshold)
     check.check_schema(schema)
     return check
@@ -77,17 +85,30 @@ def _made(text: str) -> Any:
     return run_own(lambda: factory(**arguments), text, ModelError, hint="correct its key=value arguments")
 
 
-def _segmenter(made: Any, text: str, schema: LabelSchema | None, device: str | None) -> ModelSegmenter:
+def _check_unnamed(classes: str | None, segmenter: str) -> None:
+    if classes is not None:
+        raise SettingError(
+            f"--classes {classes} with --segmenter {segmenter}, which names its classes itself",
+            expected="a torch module as the segmenter",
+            hint="leave --classes out",
+        )
+
+
+def _segmenter(
+    made: Any, text: str, schema: LabelSchema | None, names: str | None, device: str | None
+) -> ModelSegmenter:
     if not isinstance(made, nn.Module):
         raise ModelError(
             f"--segmenter {text} gave a {type(made).__name__}",
             expected="a torch.nn.Module, or an object with classes, describe() and segment(image)",
         )
+    if names is not None:
+        return ModelSegmenter(made, names, device=device)
     classes = getattr(made, "classes", schema)
     if classes is None:
         raise ModelError(
             f"--segmenter {text} has no attribute `classes`, and the dataset's label schema is not known",
             expected="the names of the model's channels, in order",
-            hint="give the schema of the dataset: --schema NAME|FILE.yaml, or the model an attribute `classes`",
+            hint="name them: --classes NAME|FILE.yaml, or give the model an attribute `classes`",
         )
     return ModelSegmenter(made, classes, device=device)

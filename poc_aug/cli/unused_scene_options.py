@@ -38,6 +38,7 @@ def check_scene_options(job: WarmScenesOptions) -> None:
         ("caption", prompted, "without a shifter that takes a prompt", "--backend diffusion"),
         ("depth", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
         ("camera", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
+        ("classes", job.segmenter is not None, "without a segmenter", "--segmenter"),
         ("min_agreement", job.segmenter is not None, "without a segmenter", "--segmenter"),
         ("attempts", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),
         ("keep_rejected", _rejects(job), "where no frame is rejected", "--segmenter, --backend or --shifter"),

@@ -192,6 +192,15 @@ class WarmScenesOptions(CommandOptions):
             panel=_MODELS,
         ),
     ] = None
+    classes: Annotated[
+        str | None,
+        CliOption(
+            help="Label schema whose names, by id, are the channels of --segmenter.",
+            takes="a known schema's name or a YAML file's path",
+            default="the module's attribute classes, or the dataset's schema",
+            panel=_MODELS,
+        ),
+    ] = None
     min_agreement: Annotated[
         float | None,
         LENIENT,

@@ -94,7 +94,14 @@ def _depth(job: WarmScenesOptions) -> DepthEstimator | None:
 def _agreement(job: WarmScenesOptions, schema: LabelSchema | None) -> AgreementCheck | None:
     if job.segmenter is None:
         return None
-    return label_check(job.segmenter, schema, threshold=job.min_agreement, device=job.device, dtype=job.dtype)
+    return label_check(
+        job.segmenter,
+        schema,
+        classes=job.classes,
+        threshold=job.min_agreement,
+        device=job.device,
+        dtype=job.dtype,
+    )
 
 
 def _hardware(job: WarmScenesOptions) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from poc_aug.cache import Cache
 from poc_aug.errors import PocAugError
+from poc_aug.evaluation.frame_segmenter import ModelSegmenter
 from poc_aug.generation.warming import warm_cache
 from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.scenes.scene_recipe import SceneRecipe, split_key
@@ -45,6 +46,10 @@ class _Rows(nn.Module):
 
 def rows_segmenter(cars: bool = True) -> nn.Module:
     return _Rows(cars)
+
+
+def rows_segmenter_that_names() -> Any:
+    return ModelSegmenter(_Rows(False), ("road", "sky", "car"))
 
 
 def one_caption() -> Any:
@@ -253,6 +258,7 @@ def test_verify_checks_every_frame(fog_cache: Path) -> None:
         (["--shift", "corruption:fog", "--depth", "x"], "--depth 'x' without weather", "fog, night"),
         (["--shift", "corruption:fog", "--camera", "kitti"], "--camera 'kitti' without weather", "fog, night"),
         (["--shift", "fog", "--min-agreement", "0.7"], "--min-agreement 0.7 without a segmenter", "--segmenter"),
+        (["--shift", "fog", "--classes", "x"], "--classes 'x' without a segmenter", "--segmenter"),
         (["--shift", "fog", "--attempts", "5"], "--attempts 5 where no frame is rejected", "--segmenter"),
         (["--shift", "fog", "--keep-rejected", "5"], "--keep-rejected 5 where no frame is rejected", "--segmenter"),
         (["--shift", "fog", "--device", "cpu"], "--device 'cpu' without a model", "--depth"),
@@ -279,6 +285,17 @@ def test_least_agreement_decides(tmp_path: Path) -> None:
     assert "1 frame in" in scenes(tmp_path / "a.cache", *options, *segmenter, "--min-agreement", 1)
     segmenter[1] = segmenter[1].replace("false", "true")
     scenes(tmp_path / "b.cache", *options, *segmenter, "--min-agreement", 0.3, fails=True)
+
+
+def test_the_channels_of_a_segmenter_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"name": "rows", "ids": {"grass": 0, "sky": 1, "car": 2}}))
+    options = [*NOISE, "--limit", 1, "--severity", 1, "--classes", tmp_path / "rows.yaml"]
+    segmenter = "tests.cli.test_cli_warm_scenes:rows_segmenter"
+    scenes(tmp_path / "a.cache", *options, "--segmenter", segmenter)
+    assert "sky 1.00" in run("info", tmp_path / "a.cache")
+    assert "road" not in run("info", tmp_path / "a.cache")
+    text = scenes(tmp_path / "b.cache", *options, "--segmenter", f"{segmenter}_that_names", fails=True)
+    assert "which names its classes itself" in text
 
 
 def test_what_is_no_shifter_is_named(tmp_path: Path) -> None:
