@@ -249,3 +249,22 @@ def test_captions_are_asked_for_once_per_frame() -> None:
     assert sum(asked) == 3
     assert len(captions) == 18
     assert len(set(captions)) == 3
+
+
+class Counted(Frames):
+    """Counts how often each frame is read."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.reads: Counter[int] = Counter()
+
+    def __getitem__(self, index: int) -> Any:
+        self.reads[index] += 1
+        return super().__getitem__(index)
+
+
+def test_a_frame_is_read_once_for_all_its_shifts(tmp_path: Path) -> None:
+    base = Counted(3)
+    recipe = SceneRecipe(domains=("dusk", "haze"), severities=(1, 3, 5))
+    warm_cache(base, tmp_path / "a.cache", ShiftPipeline(recipe, [InPlace("dusk"), InPlace("haze")]), workers=0)
+    assert base.reads == {0: 1, 1: 1, 2: 1}

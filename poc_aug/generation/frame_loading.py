@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import DatasetError, GenerationError, SampleReadError, in_one_line
@@ -60,6 +60,7 @@ class FrameDataset(Dataset[Any]):
     ) -> None:
         self.base, self.keys, self.numbers, self.adapt, self.schema = base, keys, numbers, adapt, schema
         self.calibrations, self.depths = calibrations, depths
+        self._last: tuple[int, Any] | None = None  # of a base whose samples are repeated in a row: number and item
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -68,7 +69,7 @@ class FrameDataset(Dataset[Any]):
         number = self.numbers[index]
         key = self.keys[number]
         try:
-            base_item = self.base[number]
+            base_item = self._read(number)
             item = open_item(base_item, self.adapt, key=key)
             if 0 in item.size_hw:
                 raise no_pixels(key, item.size_hw)
@@ -85,6 +86,16 @@ class FrameDataset(Dataset[Any]):
             # Whatever the dataset raises is reported with its key, and raised or counted by the caller's choice: also
             # sys.exit, which would end a loader process without a word, and the panics of compiled packages.
             return UnreadableSample.of(key, error)
+
+    def _read(self, number: int) -> Any:
+        """An item; the last one again if it is of the same sample: it is decoded once, not once per domain."""
+        if not isinstance(self.base, Subset):
+            return self.base[number]
+        inner = self.base.indices[number]
+        if self._last is None or self._last[0] != inner:
+            self._last = None  # its memory is free before the next item is read
+            self._last = inner, self.base[number]
+        return self._last[1]
 
 
 def _begin_worker(parent: int | None, worker: int) -> None:
