@@ -69,7 +69,9 @@ def test_a_table_has_a_row_per_domain_and_severity_and_iou_by_class_at_the_highe
     assert [column.header for column in by_class.columns] == ["class", "clean", "fog 3", "low-sun 1"]
     known = report.at("fog", 3).classes
     assert known is not None
-    assert list(by_class.columns[2].cells) == [f"{100 * known.iou[name]:.2f}" for name in by_class.columns[0].cells]
+    assert list(by_class.columns[2].cells) == [
+        f"{100 * known.iou[str(name)]:.2f}" for name in by_class.columns[0].cells
+    ]
 
 
 def test_frames_of_a_cache_are_a_shift(tmp_path: Path, channels: Path) -> None:

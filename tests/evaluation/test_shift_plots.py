@@ -35,8 +35,10 @@ def test_each_figure_has_a_panel_with_a_line_per_domain_and_the_clean_frames() -
     ]
     clean, fog, night = figure.axes[0].get_lines()
     assert list(clean.get_ydata()) == pytest.approx([90, 90])
-    assert (list(fog.get_xdata()), list(fog.get_ydata())) == ([1, 5], pytest.approx([80, 40]))
-    assert (list(night.get_xdata()), list(night.get_ydata())) == ([3], pytest.approx([60]))
+    assert list(fog.get_xdata()) == [1, 5]
+    assert list(fog.get_ydata()) == pytest.approx([80, 40])
+    assert list(night.get_xdata()) == [3]
+    assert list(night.get_ydata()) == pytest.approx([60])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["clean frames", "fog", "night"]
     assert all(axes.get_xlabel() == "severity" for axes in figure.axes)
 

@@ -81,7 +81,8 @@ def build_qwen_edit(folder: Path, *, plus: bool = False) -> Path:
         torch.manual_seed(0)
         tokenizer = qwen_tokenizer()
         token = tokenizer.convert_tokens_to_ids
-        config = t.Qwen2_5_VLConfig(
+        make_config: Any = t.Qwen2_5_VLConfig  # its keyword arguments are not all declared
+        config = make_config(
             text_config={
                 "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
                 "num_key_value_heads": 2, "vocab_size": len(tokenizer),

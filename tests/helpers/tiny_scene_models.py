@@ -46,8 +46,9 @@ def git(folder: Path) -> None:
 
     bert(folder / "bert")
     tokenizer = t.BertTokenizer.from_pretrained(folder / "bert")
+    shape: dict[str, Any] = _SHAPE
     config = t.GitConfig(
-        **_SHAPE,
+        **shape,
         vision_config={**_SHAPE, "image_size": 64, "patch_size": 16},
         vocab_size=len(tokenizer),
         max_position_embeddings=64,

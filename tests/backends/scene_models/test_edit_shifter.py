@@ -32,7 +32,7 @@ def make(request: pytest.FixtureRequest) -> Make:
     def shifter(family: str = "Flux2KleinPipeline", **arguments: Any) -> EditShifter:
         key = repr((family, sorted(arguments.items())))
         if key not in made:
-            settings = {"steps": 1, "height_px": 64, "device": "cpu", "keep": ()} | arguments
+            settings: dict[str, Any] = {"steps": 1, "height_px": 64, "device": "cpu", "keep": ()} | arguments
             made[key] = EditShifter("night", request.getfixturevalue(FAMILIES[family]), **settings)
         return made[key]
 
@@ -69,7 +69,7 @@ def test_each_real_frame_is_edited_by_itself(make: Make, frames: list[SceneFrame
     assert [image.shape for image in together] == [frame.image.shape for frame in frames]
     assert len(together[0].unique()) > 20
     for changes in ({"seed": 9}, {"image": 255 - frames[0].image}):
-        other = replace(frames[0], **changes)  # type: ignore[arg-type]
+        other = replace(frames[0], **changes)
         assert not torch.equal(image_of(shifter.shift([other])[0]), together[0])
     labels = frames[0].labels.flip(1)
     assert torch.equal(image_of(shifter.shift([replace(frames[0], labels=labels)])[0]), together[0])
@@ -111,7 +111,7 @@ def test_models_that_do_not_edit_and_settings_out_of_range(
         ({"instruction": "{domain} " + "and more " * 60}, "the instruction: the prompt"),
     ):
         with pytest.raises(SettingError) as error:
-            EditShifter("night", klein_path, device="cpu", **arguments)  # type: ignore[arg-type]
+            EditShifter("night", klein_path, device="cpu", **arguments)
         assert message in str(error.value)
     with pytest.raises(SettingError, match="a name without spaces"):
         EditShifter("dark night", klein_path, device="cpu")

@@ -45,17 +45,18 @@ def test_the_feather_falls_without_a_step() -> None:
 
 def test_which_pixels_are_kept(real_data: Path) -> None:
     frame = street_frame(real_data, 0)
-    assert frame.schema is not None
+    schema = frame.schema
+    assert schema is not None
     labels = frame.labels.clone()
-    labels[:4], labels[-4:] = 200, frame.schema.id_of("ego vehicle")
+    labels[:4], labels[-4:] = 200, schema.id_of("ego vehicle")
     frame = replace(frame, labels=labels)
-    road = labels == frame.schema.id_of("road")
+    road = labels == schema.id_of("road")
     assert torch.equal(kept_mask(frame, None, inserted=True), (labels == 200) | (labels == 1))
     assert torch.equal(kept_mask(frame, ["road"], inserted=True), (labels == 200) | road)
     with pytest.raises(SchemaError, match="200"):
         kept_mask(frame, [], inserted=False)
     known = replace(frame, labels=street_frame(real_data, 0).labels)
-    assert torch.equal(kept_mask(known, ["road"], inserted=False), known.labels == frame.schema.id_of("road"))
+    assert torch.equal(kept_mask(known, ["road"], inserted=False), known.labels == schema.id_of("road"))
 
 
 def test_anomalies_of_the_schema_are_inserted_objects() -> None:

@@ -139,7 +139,7 @@ def test_tiles_see_their_own_part_of_latents_and_condition() -> None:
         seen.append(tuple(sample.shape))
         return (sample,)
 
-    Pipe.unet.forward, Pipe.controlnet.forward = predict, condition  # type: ignore[method-assign]
+    Pipe.unet.forward, Pipe.controlnet.forward = predict, condition
     latents = torch.randn(2, 4, 40, 100, generator=torch.Generator().manual_seed(0))
     large = latents.repeat_interleave(8, -1).repeat_interleave(8, -2)
     with in_tiles(Pipe, 32, 8):
