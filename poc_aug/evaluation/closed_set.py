@@ -12,16 +12,15 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from poc_aug.errors import DatasetError, ModelError, SchemaError
+from poc_aug.errors import DatasetError, ModelError
 from poc_aug.evaluation.confidence import ConfidenceFigures, confidence_values
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
+from poc_aug.evaluation.matched_classes import NO_CLASS, matched_classes
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import Keys, dataset_keys
 from poc_aug.labels.detect import require_schema
-from poc_aug.labels.schema import LabelSchema, class_key
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.optional_imports import require
-
-_IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,8 @@ def evaluate_classes(
     count = len(sample_names) if limit is None else min(limit, len(sample_names))
     jaccard = require("torchmetrics.classification", extra="metrics", purpose="mIoU").MulticlassJaccardIndex
     # One more class for everything that the dataset does not have.
-    metric = jaccard(len(names) + 1, average=None, ignore_index=_IGNORED).to(device)
-    confidence = ConfidenceFigures(len(names), _IGNORED, device)
+    metric = jaccard(len(names) + 1, average=None, ignore_index=NO_CLASS).to(device)
+    confidence = ConfidenceFigures(len(names), NO_CLASS, device)
     labelled = torch.zeros(len(names), dtype=torch.bool)
     model = model.to(device)
     with evaluating(model):
@@ -152,7 +151,7 @@ def evaluate_classes(
                     expected="one channel per class, in the order of classes",
                 )
             predicted = class_of_channel.to(device)[logits[:, : len(classes)].argmax(dim=1)]
-            labelled |= torch.bincount(truth.flatten().long(), minlength=_IGNORED + 1)[: len(names)] > 0
+            labelled |= torch.bincount(truth.flatten().long(), minlength=NO_CLASS + 1)[: len(names)] > 0
             metric.update(predicted, truth[None].long().to(device))
             confidence.update(logits[:, : len(classes)], predicted, truth[None].to(device))
     if not bool(labelled.any()):
@@ -169,36 +168,3 @@ def evaluate_classes(
         time.perf_counter() - started,
         confidence.compute(),
     )
-
-
-def matched_classes(
-    schema: LabelSchema, classes: Sequence[str], merge: Mapping[str, str]
-) -> tuple[list[str], torch.Tensor, torch.Tensor]:
-    """Match the classes of model and dataset by name.
-
-    Returns:
-        Names that both know; their place by the dataset's label id, uint8; their place by the model's channel, int64.
-    """
-    dataset_names = {class_key(own): theirs for own, theirs in merge.items()}
-    model_names = {class_key(own) for own in classes}
-    unknown = [own for own in merge if class_key(own) not in model_names]
-    unknown += [theirs for theirs in merge.values() if theirs not in schema]
-    if unknown:
-        theirs = f"those of {schema.name!r} ({', '.join(schema.ids)})"
-        raise SchemaError(f"merge names {unknown}", expected=f"the model's classes ({', '.join(classes)}) to {theirs}")
-    ids = [schema.known_id(dataset_names.get(class_key(own), own)) for own in classes]
-    places = {label_id: place for place, label_id in enumerate(dict.fromkeys(i for i in ids if i is not None))}
-    if not places:
-        raise SchemaError(
-            f"no class of schema {schema.name!r} ({', '.join(schema.ids)}) is the model's",
-            expected=f"some of: {', '.join(classes)}",
-            hint="give the model's classes in the order of its channels, and merge={own: theirs} if names differ",
-            command="give the model's classes in the order of its channels: --classes NAME|FILE.yaml",
-        )
-    # The last place is for an id of -1 ("licence plate").
-    class_of_id = torch.full((max(*schema.ids.values(), *schema.ignore, 0) + 2,), _IGNORED, dtype=torch.uint8)
-    for label_id, place in places.items():
-        class_of_id[label_id] = place
-    name_of_id = {label_id: class_name for class_name, label_id in reversed(list(schema.ids.items()))}
-    class_of_channel = torch.tensor([len(places) if i is None else places[i] for i in ids])
-    return [name_of_id[label_id] for label_id in places], class_of_id, class_of_channel

@@ -21,8 +21,8 @@ from poc_aug.errors import (
     SettingError,
     in_one_line,
 )
-from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
+from poc_aug.evaluation.matched_classes import matched_classes
 from poc_aug.items.open_item import open_item
 from poc_aug.keys import dataset_keys
 from poc_aug.keys.path_keys import as_list, path_of

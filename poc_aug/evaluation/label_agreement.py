@@ -10,8 +10,8 @@ import torch
 import xxhash
 
 from poc_aug.errors import ItemFormatError, SchemaError, SettingError
-from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.frame_segmenter import FrameSegmenter
+from poc_aug.evaluation.matched_classes import matched_classes
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.number_settings import checked_integer, checked_number
 from poc_aug.scenes.shifter_protocol import Agreement, SceneFrame

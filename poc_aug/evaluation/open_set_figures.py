@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from poc_aug.errors import ModelError
-from poc_aug.evaluation.closed_set import matched_classes
 from poc_aug.evaluation.inference import resize_labels
+from poc_aug.evaluation.matched_classes import matched_classes
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.metrics import AnomalyInstanceSegmentation, OpenSetSegmentation, score_components
 
