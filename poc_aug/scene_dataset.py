@@ -190,7 +190,8 @@ class SceneShiftDataset(AugmentedDataset):
                 self._labels = LabelWriter(label_policy, self.base_schema, ())
         self.check_transforms = check_transforms
         self.transforms = transforms
-        self._prepare(redraw, drawn=self._is_drawn(live))
+        self._drawn = self._is_drawn(live)
+        self._prepare(redraw, drawn=self._drawn)
 
     def _open_source(
         self,
@@ -215,6 +216,12 @@ class SceneShiftDataset(AugmentedDataset):
                 hint="leave on_miss= out",
             )
         if path is None and self._pipeline is not None and self._pipeline.runs_in_workers:
+            if self.on_miss == "background":  # nothing is generated ahead: every item would stay as it is
+                raise SettingError(
+                    "on_miss='background' without a cache, for shifts that are made where they are read",
+                    expected="a cache to fill in the background, or frames that are waited for",
+                    hint="leave on_miss= out, or give the path of a cache",
+                )
             self._pipeline.check()
             self._generator = InPlaceGenerator(self._pipeline)
         elif generates:
@@ -264,7 +271,7 @@ class SceneShiftDataset(AugmentedDataset):
             several = several or self._schedule.variants > 1
         elif self.cache is not None:
             several = several or len(self.cache) > len(self.cache.keys())
-        refreshed = self._live is not None and bool(live.refresh)
+        refreshed = self._generator is not None and bool(live.refresh)
         return 0 < self.p < 1 or (self.p > 0 and (refreshed or (self._shown == "random" and several)))
 
     @property
@@ -274,11 +281,12 @@ class SceneShiftDataset(AugmentedDataset):
         Raises:
             DatasetKeyError: what an item shows is drawn anew each epoch, so it has no key.
         """
-        if self.p < 1 or (self.variants == "random" and len(self.shifts) > 1):
+        if self.p < 1 or self._drawn:
             raise DatasetKeyError(
-                f"the items of this {type(self).__name__} show another domain or severity in each epoch, or none",
+                f"the items of this {type(self).__name__} show another domain, severity or variant in each epoch, or "
+                "none",
                 expected="one frame per item",
-                hint='SceneShiftDataset(..., variants="all", p=1.0), or one domain and one severity',
+                hint='SceneShiftDataset(..., variants="all", p=1.0), or one domain, one severity and one variant',
             )
         shown = self.shifts if self.variants == "all" else self.shifts[:1]
         each = self._variants_each if self.variants == "all" else 1
