@@ -19,6 +19,7 @@ from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
 from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
+from poc_aug.generation.shift_caches import check_as_it_is, recipe_of_frames
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.items.frame_depth import FrameDepths
@@ -36,7 +37,7 @@ from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parame
 from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
-from poc_aug.scenes.scene_recipe import SceneRecipe, shifted_key, split_key
+from poc_aug.scenes.scene_recipe import shifted_key, split_key
 from poc_aug.scenes.shifter_protocol import DepthEstimator
 from poc_aug.types import Variant
 
@@ -178,11 +179,11 @@ class SceneShiftDataset(AugmentedDataset):
             self._match_keys(own_keys, misses_allowed)
         stored: StoredVariants = self.cache if self.cache is not None else NothingStored()
         self._source = VariantSource(stored, self._generator, self._schedule, self._shown, on_miss, self.seed)
-        self._variants_each = 1
-        if variants == "all":
-            reads = self.cache is not None and self._generator is None
-            highest = max((index for _, index in self.cache), default=0) if reads and self.cache is not None else 0
-            self._variants_each = 1 + highest if reads else self._schedule.variants
+        each = self._schedule.variants
+        if self.cache is not None and self._generator is None:
+            each = 1 + max((index for _, index in self.cache), default=0)
+            check_as_it_is(self.cache, self.recipe, self._pipeline, camera, depth, num_variants, each)
+        self._variants_each = each if variants == "all" else 1
         self._per_sample = len(self.shifts) * self._variants_each if variants == "all" else 1
         self._labels = None
         if label_policy is not None:
@@ -237,7 +238,7 @@ class SceneShiftDataset(AugmentedDataset):
         if self.cache is None and path is not None:
             self.cache = Cache.open(path)
         if self.cache is not None:
-            self.recipe = _recipe_of(self.cache)
+            self.recipe = recipe_of_frames(self.cache)
             check_against_cache(self.cache, variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0)
         else:
             assert self._pipeline is not None  # otherwise the generation process has a cache
@@ -373,17 +374,6 @@ def _live_settings(live: LiveSettings | None, num_variants: int | None, variant:
     if live is not None:
         return live
     return replace(LiveSettings(), num_variants=operator.index(num_variants or 1 + (variant or 0)))
-
-
-def _recipe_of(cache: Cache) -> SceneRecipe:
-    if cache.manifest.kind != "frames":
-        raise CacheMismatchError(
-            f"the cache {str(cache.path)!r} holds insertions",
-            expected="a cache of shifted frames",
-            hint="read it with POCAugmentedDataset; make one of frames: warm_cache(SceneShiftDataset(...), path)",
-            command="make a cache of frames: poc-aug warm-scenes",
-        )
-    return SceneRecipe.from_dict(dict(cache.manifest.recipe))
 
 
 def _names(shifts: Sequence[tuple[str, int]]) -> str:

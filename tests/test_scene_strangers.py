@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
-from poc_aug import InsertionPipeline, LiveSettings, SceneShiftDataset, warm_cache
-from poc_aug.errors import DatasetKeyError, PocAugError, SettingError
-from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
+from poc_aug import InsertionPipeline, LiveSettings, POCAugmentedDataset, SceneShiftDataset, warm_cache
+from poc_aug.cache.key_matching import stored_keys
+from poc_aug.errors import (
+    CacheDatasetMismatchError,
+    CacheMismatchError,
+    DatasetKeyError,
+    PocAugError,
+    SettingError,
+)
+from poc_aug.scenes.shifter_protocol import Shifted
+from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import InPlace
 from tests.helpers.scene_cases import Items
 
@@ -94,3 +103,59 @@ def test_depth_maps_of_all_forms_and_sizes(size_hw: tuple[int, int], form: Any) 
     assert seen[0].shape == size_hw
     assert float(seen[0].max()) == 7.0
     assert not seen[0].requires_grad
+
+
+class Files(Dataset[Any]):
+    """Frames with the names of files."""
+
+    schema = SCHEMA
+
+    def __len__(self) -> int:
+        return 2
+
+    def keys(self) -> list[str]:
+        return ["ulm/0.png", "ulm/1.png"]
+
+    def __getitem__(self, index: int) -> Any:
+        return Frames(2)[index]
+
+
+class Faint(InPlace):
+    """A shift that the digest of a picture cannot tell from none."""
+
+    def shift(self, frames: Any) -> Any:
+        return [Shifted((frame.image // 4 * 4).contiguous()) for frame in frames]
+
+
+def test_insertions_for_a_shifted_frame_are_of_no_other(tmp_path: Path) -> None:
+    def shifted(severity: int) -> SceneShiftDataset:
+        return SceneShiftDataset(Files(), Faint("faint"), severity=severity)
+
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    warm_cache(shifted(1), tmp_path / "a.cache", pipeline, workers=0)
+    POCAugmentedDataset(shifted(1), tmp_path / "a.cache")
+    for other in (shifted(2), Files(), SceneShiftDataset(Files(), Faint("pale"), severity=1)):
+        with pytest.raises(CacheDatasetMismatchError, match="holds none"):
+            POCAugmentedDataset(other, tmp_path / "a.cache")
+    warm_cache(Files(), tmp_path / "b.cache", pipeline, workers=0)
+    with pytest.raises(CacheDatasetMismatchError, match="holds none"):
+        POCAugmentedDataset(shifted(1), tmp_path / "b.cache")
+
+
+def test_other_extensions_of_shifted_files_are_still_the_same_frames() -> None:
+    assert stored_keys(["a/0.jpg@fog-3", "a/1.jpg@fog-3"], ["0.png@fog-3", "1.png@fog-3"]) == [
+        "0.png@fog-3",
+        "1.png@fog-3",
+    ]
+    assert stored_keys(["00000000.png@fog-3"], ["00000000@fog-3"]) == ["00000000.png@fog-3"]
+    assert stored_keys(["a.png@night-3@fog-3"], ["a.png@rain-3@fog-3"]) == ["a.png@night-3@fog-3"]
+
+
+def test_a_cache_that_is_read_as_it_is_has_no_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    warm_cache(SceneShiftDataset(Frames(2), InPlace("dusk"), camera="kitti", num_variants=2), path, workers=0)
+    read = SceneShiftDataset(Frames(2), InPlace("dusk"), path, camera="kitti", num_variants=2, variants="all")
+    assert len(read) == 4
+    for setting in ({"camera": "cityscapes"}, {"num_variants": 3}, {"num_variants": 1}, {"depth": "depth"}):
+        with pytest.raises(CacheMismatchError, match=next(iter(setting))):
+            SceneShiftDataset(Frames(2), InPlace("dusk"), path, **setting)  # type: ignore[arg-type]

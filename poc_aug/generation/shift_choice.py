@@ -72,7 +72,7 @@ def shift_pipeline(
     return ShiftPipeline(SceneRecipe.from_dict({**recipe, "seed": seed}), shifters, depth=depth)
 
 
-def _severities(severity: int | Sequence[int] | None) -> tuple[Any, ...]:
+def _severities(severity: Any) -> tuple[Any, ...]:
     """Severities as numbers, or as what `SceneRecipe` names as wrong; text as it is typed: "1-3,5"."""
     if severity is None:
         return (3,)
