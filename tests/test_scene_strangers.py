@@ -158,4 +158,4 @@ def test_a_cache_that_is_read_as_it_is_has_no_other_settings(tmp_path: Path) -> 
     assert len(read) == 4
     for setting in ({"camera": "cityscapes"}, {"num_variants": 3}, {"num_variants": 1}, {"depth": "depth"}):
         with pytest.raises(CacheMismatchError, match=next(iter(setting))):
-            SceneShiftDataset(Frames(2), InPlace("dusk"), path, **setting)  # type: ignore[arg-type]
+            SceneShiftDataset(Frames(2), InPlace("dusk"), path, **setting)

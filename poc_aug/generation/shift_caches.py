@@ -62,6 +62,6 @@ def check_as_it_is(
             raise CacheMismatchError(
                 f"{name}={wanted}, and the cache {str(cache.path)!r}, which is read as it is, was made with {stored}",
                 expected="the setting that it was made with, or none",
-                hint=f"leave {name}= out; or make another cache: warm_cache(SceneShiftDataset(...), path); a cache that "
-                'is not finished is filled further with on_miss="generate"',
+                hint=f"leave {name}= out; make another: warm_cache(SceneShiftDataset(...), path); or, if this one "
+                'is not finished, on_miss="generate"',
             )
