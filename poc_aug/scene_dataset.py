@@ -19,6 +19,7 @@ from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
 from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
+from poc_aug.generation.shift_caches import check_as_it_is, recipe_of_frames
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.items.frame_depth import FrameDepths
@@ -36,7 +37,7 @@ from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parame
 from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
-from poc_aug.scenes.scene_recipe import SceneRecipe, shifted_key, split_key
+from poc_aug.scenes.scene_recipe import shifted_key, split_key
 from poc_aug.scenes.shifter_protocol import DepthEstimator
 from poc_aug.types import Variant
 
@@ -178,11 +179,11 @@ class SceneShiftDataset(AugmentedDataset):
             self._match_keys(own_keys, misses_allowed)
         stored: StoredVariants = self.cache if self.cache is not None else NothingStored()
         self._source = VariantSource(stored, self._generator, self._schedule, self._shown, on_miss, self.seed)
-        self._variants_each = 1
-        if variants == "all":
-            reads = self.cache is not None and self._generator is None
-            highest = max((index for _, index in self.cache), default=0) if reads and self.cache is not None else 0
-            self._variants_each = 1 + highest if reads else self._schedule.variants
+        each = self._schedule.variants
+        if self.cache is not None and self._generator is None:
+            each = 1 + max((index for _, index in self.cache), default=0)
+            check_as_it_is(self.cache, self.recipe, self._pipeline, camera, depth, num_variants, each)
+        self._variants_each = each if variants == "all" else 1
         self._per_sample = len(self.shifts) * self._variants_each if variants == "all" else 1
         self._labels = None
         if label_policy is not None:
@@ -190,7 +191,8 @@ class SceneShiftDataset(AugmentedDataset):
                 self._labels = LabelWriter(label_policy, self.base_schema, ())
         self.check_transforms = check_transforms
         self.transforms = transforms
-        self._prepare(redraw, drawn=self._is_drawn(live))
+        self._drawn = self._is_drawn(live)
+        self._prepare(redraw, drawn=self._drawn)
 
     def _open_source(
         self,
@@ -215,6 +217,12 @@ class SceneShiftDataset(AugmentedDataset):
                 hint="leave on_miss= out",
             )
         if path is None and self._pipeline is not None and self._pipeline.runs_in_workers:
+            if self.on_miss == "background":  # nothing is generated ahead: every item would stay as it is
+                raise SettingError(
+                    "on_miss='background' without a cache, for shifts that are made where they are read",
+                    expected="a cache to fill in the background, or frames that are waited for",
+                    hint="leave on_miss= out, or give the path of a cache",
+                )
             self._pipeline.check()
             self._generator = InPlaceGenerator(self._pipeline)
         elif generates:
@@ -230,7 +238,7 @@ class SceneShiftDataset(AugmentedDataset):
         if self.cache is None and path is not None:
             self.cache = Cache.open(path)
         if self.cache is not None:
-            self.recipe = _recipe_of(self.cache)
+            self.recipe = recipe_of_frames(self.cache)
             check_against_cache(self.cache, variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0)
         else:
             assert self._pipeline is not None  # otherwise the generation process has a cache
@@ -264,7 +272,7 @@ class SceneShiftDataset(AugmentedDataset):
             several = several or self._schedule.variants > 1
         elif self.cache is not None:
             several = several or len(self.cache) > len(self.cache.keys())
-        refreshed = self._live is not None and bool(live.refresh)
+        refreshed = self._generator is not None and bool(live.refresh)
         return 0 < self.p < 1 or (self.p > 0 and (refreshed or (self._shown == "random" and several)))
 
     @property
@@ -274,11 +282,12 @@ class SceneShiftDataset(AugmentedDataset):
         Raises:
             DatasetKeyError: what an item shows is drawn anew each epoch, so it has no key.
         """
-        if self.p < 1 or (self.variants == "random" and len(self.shifts) > 1):
+        if self.p < 1 or self._drawn:
             raise DatasetKeyError(
-                f"the items of this {type(self).__name__} show another domain or severity in each epoch, or none",
+                f"the items of this {type(self).__name__} show another domain, severity or variant in each epoch, or "
+                "none",
                 expected="one frame per item",
-                hint='SceneShiftDataset(..., variants="all", p=1.0), or one domain and one severity',
+                hint='SceneShiftDataset(..., variants="all", p=1.0), or one domain, one severity and one variant',
             )
         shown = self.shifts if self.variants == "all" else self.shifts[:1]
         each = self._variants_each if self.variants == "all" else 1
@@ -365,17 +374,6 @@ def _live_settings(live: LiveSettings | None, num_variants: int | None, variant:
     if live is not None:
         return live
     return replace(LiveSettings(), num_variants=operator.index(num_variants or 1 + (variant or 0)))
-
-
-def _recipe_of(cache: Cache) -> SceneRecipe:
-    if cache.manifest.kind != "frames":
-        raise CacheMismatchError(
-            f"the cache {str(cache.path)!r} holds insertions",
-            expected="a cache of shifted frames",
-            hint="read it with POCAugmentedDataset; make one of frames: warm_cache(SceneShiftDataset(...), path)",
-            command="make a cache of frames: poc-aug warm-scenes",
-        )
-    return SceneRecipe.from_dict(dict(cache.manifest.recipe))
 
 
 def _names(shifts: Sequence[tuple[str, int]]) -> str:

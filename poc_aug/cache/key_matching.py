@@ -24,6 +24,8 @@ _OTHER_CACHE = NextStep(
     "otherwise choose another path for this dataset's cache", "otherwise write another cache: --out"
 )
 _BY_INDEX = re.compile(r"(?:\d+/)*\d{8}")
+# Of a shifted frame: another domain or severity is another picture, whatever the file's extension.
+_SHIFTS = re.compile(r"(?s)(.*?)((?:@[A-Za-z0-9][A-Za-z0-9_.:+-]*-[1-5])*)")
 
 
 def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = None) -> list[str]:
@@ -143,9 +145,11 @@ def _by_tail(
 ) -> dict[tuple[str, ...], list[str]]:
     by_tail: dict[tuple[str, ...], list[str]] = {}
     for key, parts in keys:
-        name = parts[-1] if endings else _stem(parts[-1])
+        file, shifts = _without_shifts(parts[-1])
+        name = file if endings else _stem(file)
         # "00000042" is a number, not the file "00000042.png" without its extension.
-        if name and (endings or not _BY_INDEX.fullmatch(parts[-1])):
+        if name and (endings or not _BY_INDEX.fullmatch(file)):
+            name += shifts
             by_tail.setdefault((*parts[-depth:-1], name), []).append(key)
     return by_tail
 
@@ -153,6 +157,12 @@ def _by_tail(
 def _stem(name: str) -> str:
     stem, dot, ending = name.rpartition(".")
     return stem if dot and stem and ending else name
+
+
+def _without_shifts(name: str) -> tuple[str, str]:
+    found = _SHIFTS.fullmatch(name)
+    assert found is not None  # it matches anything
+    return found[1], found[2]
 
 
 def _parts(key: str) -> tuple[str, ...]:

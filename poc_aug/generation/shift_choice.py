@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex, TypeAlias
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import SettingError
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.scenes.scene_recipe import SceneRecipe
-from poc_aug.scenes.shift_names import make_shifter
+from poc_aug.scenes.shift_names import make_shifter, parse_severities
 from poc_aug.scenes.shifter_protocol import DepthEstimator, Shifter
+from poc_aug.types import MAX_SEVERITY
 
 Shift: TypeAlias = str | Shifter | Sequence[str | Shifter] | ShiftPipeline | Callable[[], ShiftPipeline]
 """What frames are shifted to: a domain's name, a shifter, several of them, or a pipeline or what builds one."""
@@ -64,8 +66,28 @@ def shift_pipeline(
                 expected="the name of a domain, or a shifter: domain, describe() and shift(frames)",
                 hint="see poc_aug.scenes.shifter_protocol.Shifter",
             )
-    severities = (3,) if severity is None else (severity,) if isinstance(severity, SupportsIndex) else tuple(severity)
-    recipe: dict[str, Any] = {"domains": [shifter.domain for shifter in shifters], "severities": severities}
+    recipe: dict[str, Any] = {"domains": [shifter.domain for shifter in shifters], "severities": _severities(severity)}
     if camera is not None:
         recipe["camera"] = camera
     return ShiftPipeline(SceneRecipe.from_dict({**recipe, "seed": seed}), shifters, depth=depth)
+
+
+def _severities(severity: Any) -> tuple[Any, ...]:
+    """Severities as numbers, or as what `SceneRecipe` names as wrong; text as it is typed: "1-3,5"."""
+    if severity is None:
+        return (3,)
+    if isinstance(severity, str):
+        return parse_severities(severity)
+    several = list(severity) if isinstance(severity, Iterable) and not _is_number(severity) else [severity]
+    if any(isinstance(each, bool) or not _is_number(each) for each in several):
+        raise SettingError(f"severity={severity!r}", expected=f"a whole number from 1 to {MAX_SEVERITY}, or several")
+    return tuple(operator.index(each) for each in several)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one whole number; arrays have ``__index__`` too, whatever they hold."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True

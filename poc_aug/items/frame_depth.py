@@ -68,14 +68,16 @@ class FrameDepths:
         else:
             value = self.source(number // self.per_sample)
         try:
-            depth_m = torch.as_tensor(np.asarray(value) if not isinstance(value, torch.Tensor) else value)
-            depth_m = depth_m.to(torch.float32, copy=True)
+            # Copied, since pictures of PIL and arrays of a file that is mapped cannot be written to.
+            depth_m = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.array(value))
+            depth_m = depth_m.to("cpu", torch.float32, copy=True)
         except (TypeError, ValueError, RuntimeError) as error:
             raise DatasetError(
                 f"the depth of item {key!r} is a {type(value).__name__}: {in_one_line(error)}",
                 expected=f"numbers [{size_hw[0]}, {size_hw[1]}] in metres",
             ) from error
-        depth_m = depth_m.squeeze()
+        if depth_m.shape in ((1, *size_hw), (*size_hw, 1)):
+            depth_m = depth_m.reshape(size_hw)
         if depth_m.shape != size_hw:
             raise DatasetError(
                 f"the depth map of item {key!r} is {list(depth_m.shape)}, its image {list(size_hw)} (h x w)",
