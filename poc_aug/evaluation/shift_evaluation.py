@@ -196,7 +196,7 @@ def shifted_datasets(
         >>> from poc_aug.evaluation.shift_evaluation import shifted_datasets
         >>> street = SyntheticStreet(size=(64, 128), length=2)
         >>> [frames.keys[0] for _, _, frames in shifted_datasets(street, ["fog:2,4"])]
-        ['street-0-00000@fog-2', 'street-0-00000@fog-4']
+        ['street-000000@fog-2', 'street-000000@fog-4']
     """
     base: dict[str, Any] = {"schema": schema, "keys": keys, "adapt": adapt, "seed": seed}
     found = []
