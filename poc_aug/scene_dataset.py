@@ -19,7 +19,7 @@ from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
 from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
-from poc_aug.generation.shift_caches import check_as_it_is, recipe_of_frames
+from poc_aug.generation.shift_caches import check_all_held, check_as_it_is, recipe_of_frames
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.items.frame_depth import FrameDepths
@@ -70,7 +70,7 @@ class SceneShiftDataset(AugmentedDataset):
         redraw: when an item is drawn anew, see `POCAugmentedDataset`.
         on_miss: what happens if the cache does not hold what was drawn, see `POCAugmentedDataset`. Default:
             ``"generate"`` for a cache that does not exist yet, and ``"original"`` for one that does: it is read as it
-            is, whatever seed it was made with.
+            is, whatever seed it was made with, and has to hold all frames that are shown.
         live: how the generation process works; it is used for models, and if there is a cache to fill.
         label_policy: rewrites the labels; ``None``: they are returned as they are.
         transforms: applied after shifting, see `POCAugmentedDataset`.
@@ -90,7 +90,8 @@ class SceneShiftDataset(AugmentedDataset):
         SettingError: a parameter of another type, or out of its range; an unknown domain: the known ones are listed.
         RecipeError: severities that are not 1 to 5.
         SchemaError: the weather needs classes that are not known.
-        CacheMismatchError: the cache holds other domains, severities, or no frames at all; with
+        CacheMismatchError: the cache holds other domains, severities, or no frames at all, or was made with another
+            ``camera``, ``depth`` or ``num_variants`` than these, where they are given; with
             ``on_miss="generate"`` or ``"background"``: it was made with other settings.
         CacheDatasetMismatchError, GenerationError and others: as `POCAugmentedDataset`.
 
@@ -264,6 +265,8 @@ class SceneShiftDataset(AugmentedDataset):
         if not generates or held:
             wanted = [shifted_key(key, *shift) for key in self._sample_keys for shift in self.shifts]
             own = [shifted_key(key, *shift) for key in own_keys for shift in self.shifts]
+            if not (misses_allowed or generates):
+                check_all_held(wanted, self.cache, key_advice(self.base))
             self._stored = check_held(wanted, own, self.cache, self.base, misses_allowed=misses_allowed or generates)
 
     def _is_drawn(self, live: LiveSettings) -> bool:
