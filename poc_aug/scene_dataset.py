@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 from torch.utils.data import Dataset
 
 from poc_aug import seeding
-from poc_aug.augmented_dataset import AugmentedDataset
+from poc_aug.augmented_dataset import AugmentedDataset, drawn_base
 from poc_aug.cache import Cache, has_manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
 from poc_aug.camera import FrameCalibrations
@@ -192,8 +192,7 @@ class SceneShiftDataset(AugmentedDataset):
                 self._labels = LabelWriter(label_policy, self.base_schema, ())
         self.check_transforms = check_transforms
         self.transforms = transforms
-        self._drawn = self._is_drawn(live)
-        self._prepare(redraw, drawn=self._drawn)
+        self._prepare(redraw, drawn=self._is_drawn(live))
 
     def _open_source(
         self,
@@ -239,6 +238,7 @@ class SceneShiftDataset(AugmentedDataset):
         if self.cache is None and path is not None:
             self.cache = Cache.open(path)
         if self.cache is not None:
+            self._check_base_is_stored()
             self.recipe = recipe_of_frames(self.cache)
             check_against_cache(self.cache, variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0)
         else:
@@ -268,6 +268,15 @@ class SceneShiftDataset(AugmentedDataset):
             if not (misses_allowed or generates):
                 check_all_held(wanted, self.cache, key_advice(self.base))
             self._stored = check_held(wanted, own, self.cache, self.base, misses_allowed=misses_allowed or generates)
+
+    def _check_base_is_stored(self) -> None:
+        """Check that a frame that is stored once belongs to the labels of every epoch."""
+        if (drawn := drawn_base(self.base)) is not None:
+            raise SettingError(
+                f"a cache of frames for a {type(drawn).__name__} whose items are drawn anew in each epoch",
+                expected="a base that always shows the same: a stored frame would be shown with the labels of another",
+                hint='leave the cache out: weather is made when reading; or draw nothing: variants="all", p=1.0',
+            )
 
     def _is_drawn(self, live: LiveSettings) -> bool:
         several = len(self.shifts) > 1
@@ -305,7 +314,7 @@ class SceneShiftDataset(AugmentedDataset):
         """What `warm_cache` does for this dataset: its base's samples in each domain and severity.
 
         Raises:
-            SettingError: its pipeline is built by a function, in the generation process.
+            SettingError: its pipeline is built by a function, in the generation process; its base is drawn anew.
         """
         if self._pipeline is None:
             raise SettingError(
@@ -313,6 +322,7 @@ class SceneShiftDataset(AugmentedDataset):
                 expected="a name, a shifter or a ShiftPipeline, whose frames can be generated here",
                 hint="SceneShiftDataset(base, make_pipeline())",
             )
+        self._check_base_is_stored()
         return shift_job(
             self.base,
             self._pipeline,

@@ -199,3 +199,19 @@ def test_each_frame_has_its_own_camera_wherever_it_is_made(tmp_path: Path) -> No
     warm_cache(ds, tmp_path / "a.cache", workers=0)
     assert sorted(seen) == in_place
     assert [row for _, _, row in in_place] == [20.0, 20.0, 21.0, 21.0]
+
+
+def test_frames_of_what_is_drawn_anew_are_not_stored(tmp_path: Path) -> None:
+    # The frame would show the objects of one epoch, the labels those of another.
+    warm_cache(Frames(2), tmp_path / "a.cache", InsertionPipeline(make_recipe(), EllipseInserter()), workers=0)
+    drawn = POCAugmentedDataset(Frames(2), tmp_path / "a.cache", p=0.5)
+    fixed = POCAugmentedDataset(Frames(2), tmp_path / "a.cache", p=1.0, variant=0)
+    path = tmp_path / "b.cache"
+    warm_cache(SceneShiftDataset(fixed, InPlace("dusk")), path, workers=0)
+    SceneShiftDataset(fixed, InPlace("dusk"), path)
+    SceneShiftDataset(drawn, InPlace("dusk"))[0]  # made when reading: image and labels are of one epoch
+    for base in (drawn, Subset(drawn, [0, 1]), SceneShiftDataset(drawn, InPlace("haze"))):
+        with pytest.raises(SettingError, match="drawn anew"):
+            SceneShiftDataset(base, InPlace("dusk"), path, schema=SCHEMA)
+        with pytest.raises(SettingError, match="drawn anew"):
+            warm_cache(SceneShiftDataset(base, InPlace("dusk"), schema=SCHEMA), tmp_path / "c.cache", workers=0)
