@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from poc_aug.cache import Cache
 from poc_aug.camera import FrameCalibrations
@@ -20,6 +20,7 @@ from poc_aug.items.frame_depth import FrameDepths
 from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms
+from poc_aug.keys.dataset_wrappers import parts, wrapped
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.label_writer import LabelWriter
@@ -68,6 +69,7 @@ class AugmentedDataset(Dataset[Any]):
     _calibrations: FrameCalibrations | None
     _depths: FrameDepths | None = None
     _joint: JointTransforms | None
+    _drawn: bool = False  # whether another epoch may show something else
 
     def _prepare(self, redraw: Redraw | None, *, drawn: bool) -> None:
         """Prepare what is shared between processes.
@@ -76,6 +78,7 @@ class AugmentedDataset(Dataset[Any]):
             redraw: the argument.
             drawn: whether another epoch may show something else.
         """
+        self._drawn = drawn
         # Shared, so that `set_epoch` reaches persistent workers, and `stats` counts what they read.
         self._epoch = SharedNumbers(1)
         self._ledger = Ledger(len(self))
@@ -228,3 +231,15 @@ class AugmentedDataset(Dataset[Any]):
             self._warn_again.values[0] = False  # once for all workers
             warnings.warn(read_again(reading.index, self.epoch, self._shows, type(self).__name__), stacklevel=2)
         return item.close() if self._joint is None else self._joint(item)
+
+
+def drawn_base(dataset: Any) -> AugmentedDataset | None:
+    """The dataset, or one that it wraps, whose items show something else in another epoch; ``None`` if there is none.
+
+    What is stored for such items would be shown with the labels of others.
+    """
+    if isinstance(dataset, AugmentedDataset):
+        return dataset if dataset._drawn else drawn_base(dataset.base)
+    held = [dataset.dataset] if isinstance(dataset, Subset) else parts(dataset)
+    inner = [wrapped(dataset)] if held is None else held
+    return next((found for each in inner if each is not None and (found := drawn_base(each)) is not None), None)

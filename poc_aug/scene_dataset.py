@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 from torch.utils.data import Dataset
 
 from poc_aug import seeding
-from poc_aug.augmented_dataset import AugmentedDataset
+from poc_aug.augmented_dataset import AugmentedDataset, drawn_base
 from poc_aug.cache import Cache, has_manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
 from poc_aug.camera import FrameCalibrations
@@ -19,7 +19,7 @@ from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
 from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
-from poc_aug.generation.shift_caches import check_as_it_is, recipe_of_frames
+from poc_aug.generation.shift_caches import check_all_held, check_as_it_is, recipe_of_frames
 from poc_aug.generation.shift_choice import Shift, shift_pipeline
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.items.frame_depth import FrameDepths
@@ -70,7 +70,7 @@ class SceneShiftDataset(AugmentedDataset):
         redraw: when an item is drawn anew, see `POCAugmentedDataset`.
         on_miss: what happens if the cache does not hold what was drawn, see `POCAugmentedDataset`. Default:
             ``"generate"`` for a cache that does not exist yet, and ``"original"`` for one that does: it is read as it
-            is, whatever seed it was made with.
+            is, whatever seed it was made with, and has to hold all frames that are shown.
         live: how the generation process works; it is used for models, and if there is a cache to fill.
         label_policy: rewrites the labels; ``None``: they are returned as they are.
         transforms: applied after shifting, see `POCAugmentedDataset`.
@@ -90,7 +90,8 @@ class SceneShiftDataset(AugmentedDataset):
         SettingError: a parameter of another type, or out of its range; an unknown domain: the known ones are listed.
         RecipeError: severities that are not 1 to 5.
         SchemaError: the weather needs classes that are not known.
-        CacheMismatchError: the cache holds other domains, severities, or no frames at all; with
+        CacheMismatchError: the cache holds other domains, severities, or no frames at all, or was made with another
+            ``camera``, ``depth`` or ``num_variants`` than these, where they are given; with
             ``on_miss="generate"`` or ``"background"``: it was made with other settings.
         CacheDatasetMismatchError, GenerationError and others: as `POCAugmentedDataset`.
 
@@ -191,8 +192,7 @@ class SceneShiftDataset(AugmentedDataset):
                 self._labels = LabelWriter(label_policy, self.base_schema, ())
         self.check_transforms = check_transforms
         self.transforms = transforms
-        self._drawn = self._is_drawn(live)
-        self._prepare(redraw, drawn=self._drawn)
+        self._prepare(redraw, drawn=self._is_drawn(live))
 
     def _open_source(
         self,
@@ -238,6 +238,7 @@ class SceneShiftDataset(AugmentedDataset):
         if self.cache is None and path is not None:
             self.cache = Cache.open(path)
         if self.cache is not None:
+            self._check_base_is_stored()
             self.recipe = recipe_of_frames(self.cache)
             check_against_cache(self.cache, variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0)
         else:
@@ -264,7 +265,18 @@ class SceneShiftDataset(AugmentedDataset):
         if not generates or held:
             wanted = [shifted_key(key, *shift) for key in self._sample_keys for shift in self.shifts]
             own = [shifted_key(key, *shift) for key in own_keys for shift in self.shifts]
+            if not (misses_allowed or generates):
+                check_all_held(wanted, self.cache, key_advice(self.base))
             self._stored = check_held(wanted, own, self.cache, self.base, misses_allowed=misses_allowed or generates)
+
+    def _check_base_is_stored(self) -> None:
+        """Check that a frame that is stored once belongs to the labels of every epoch."""
+        if (drawn := drawn_base(self.base)) is not None:
+            raise SettingError(
+                f"a cache of frames for a {type(drawn).__name__} whose items are drawn anew in each epoch",
+                expected="a base that always shows the same: a stored frame would be shown with the labels of another",
+                hint='leave the cache out: weather is made when reading; or draw nothing: variants="all", p=1.0',
+            )
 
     def _is_drawn(self, live: LiveSettings) -> bool:
         several = len(self.shifts) > 1
@@ -302,7 +314,7 @@ class SceneShiftDataset(AugmentedDataset):
         """What `warm_cache` does for this dataset: its base's samples in each domain and severity.
 
         Raises:
-            SettingError: its pipeline is built by a function, in the generation process.
+            SettingError: its pipeline is built by a function, in the generation process; its base is drawn anew.
         """
         if self._pipeline is None:
             raise SettingError(
@@ -310,6 +322,7 @@ class SceneShiftDataset(AugmentedDataset):
                 expected="a name, a shifter or a ShiftPipeline, whose frames can be generated here",
                 hint="SceneShiftDataset(base, make_pipeline())",
             )
+        self._check_base_is_stored()
         return shift_job(
             self.base,
             self._pipeline,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from poc_aug import InsertionPipeline, LiveSettings, POCAugmentedDataset, SceneShiftDataset, warm_cache
 from poc_aug.cache.key_matching import stored_keys
+from poc_aug.camera_model import Calibration
 from poc_aug.errors import (
     CacheDatasetMismatchError,
     CacheMismatchError,
@@ -159,3 +160,58 @@ def test_a_cache_that_is_read_as_it_is_has_no_other_settings(tmp_path: Path) -> 
     for setting in ({"camera": "cityscapes"}, {"num_variants": 3}, {"num_variants": 1}, {"depth": "depth"}):
         with pytest.raises(CacheMismatchError, match=next(iter(setting))):
             SceneShiftDataset(Frames(2), InPlace("dusk"), path, **setting)
+
+
+def test_a_cache_that_is_not_finished_is_read_on_request_only(tmp_path: Path) -> None:
+    # As a run leaves it that filled it while it read: without a word, the next one would show frames unshifted.
+    path = tmp_path / "a.cache"
+    warm_cache(SceneShiftDataset(Frames(3), InPlace("dusk"), severity=(1, 2)), path, limit=1, workers=0)
+    for severity in (1, (1, 2)):
+        with pytest.raises(CacheDatasetMismatchError, match="generate"):
+            SceneShiftDataset(Frames(3), InPlace("dusk"), path, severity=severity)
+    left = SceneShiftDataset(Frames(3), InPlace("dusk"), path, severity=1, on_miss="original")
+    for number in range(3):
+        left[number]
+    assert left.stats().missed == 2
+    assert len(SceneShiftDataset(Subset(Frames(3), [0]), InPlace("dusk"), path, severity=1)) == 1
+
+
+class Calibrated(Files):
+    """Each frame with a camera of its own."""
+
+    def calibration(self, index: int) -> Calibration:
+        return Calibration((100.0, 100.0), (32.0, 20.0 + index), height_m=1.5)
+
+
+def test_each_frame_has_its_own_camera_wherever_it_is_made(tmp_path: Path) -> None:
+    class Seeing(InPlace):
+        def shift(self, frames: Any) -> Any:
+            for frame in frames:
+                seen.append((frame.key, frame.severity, frame.camera.horizon_row))
+            return super().shift(frames)
+
+    seen: list[Any] = []
+    ds = SceneShiftDataset(Calibrated(), Seeing("dusk"), severity=(1, 2), variants="all", camera="file")
+    for number in range(len(ds)):
+        ds[number]
+    in_place = seen.copy()
+    seen.clear()
+    warm_cache(ds, tmp_path / "a.cache", workers=0)
+    assert sorted(seen) == in_place
+    assert [row for _, _, row in in_place] == [20.0, 20.0, 21.0, 21.0]
+
+
+def test_frames_of_what_is_drawn_anew_are_not_stored(tmp_path: Path) -> None:
+    # The frame would show the objects of one epoch, the labels those of another.
+    warm_cache(Frames(2), tmp_path / "a.cache", InsertionPipeline(make_recipe(), EllipseInserter()), workers=0)
+    drawn = POCAugmentedDataset(Frames(2), tmp_path / "a.cache", p=0.5)
+    fixed = POCAugmentedDataset(Frames(2), tmp_path / "a.cache", p=1.0, variant=0)
+    path = tmp_path / "b.cache"
+    warm_cache(SceneShiftDataset(fixed, InPlace("dusk")), path, workers=0)
+    SceneShiftDataset(fixed, InPlace("dusk"), path)
+    SceneShiftDataset(drawn, InPlace("dusk"))[0]  # made when reading: image and labels are of one epoch
+    for base in (drawn, Subset(drawn, [0, 1]), SceneShiftDataset(drawn, InPlace("haze"))):
+        with pytest.raises(SettingError, match="drawn anew"):
+            SceneShiftDataset(base, InPlace("dusk"), path, schema=SCHEMA)
+        with pytest.raises(SettingError, match="drawn anew"):
+            warm_cache(SceneShiftDataset(base, InPlace("dusk"), schema=SCHEMA), tmp_path / "c.cache", workers=0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from poc_aug.cache import Cache
-from poc_aug.errors import CacheMismatchError
+from poc_aug.errors import CacheDatasetMismatchError, CacheMismatchError, NextStep
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.scenes.scene_recipe import SceneRecipe
 
@@ -25,6 +26,32 @@ def recipe_of_frames(cache: Cache) -> SceneRecipe:
             command="make a cache of frames: poc-aug warm-scenes",
         )
     return SceneRecipe.from_dict(dict(cache.manifest.recipe))
+
+
+def check_all_held(keys: Sequence[str], cache: Cache, advice: NextStep) -> None:
+    """Check that a cache holds all frames that are shown, if it holds any: the others would stay as they are.
+
+    That is how a cache is left by a run that filled it while it read, and was ended.
+
+    Args:
+        keys: the keys of the frames.
+        cache: the cache.
+        advice: how to name the samples.
+
+    Raises:
+        CacheDatasetMismatchError: it holds some of them, but not all.
+    """
+    held, wanted = set(cache.keys()), dict.fromkeys(keys)
+    missing = [key for key in wanted if key not in held]
+    if 0 < len(missing) < len(wanted):
+        raise CacheDatasetMismatchError(
+            f"the cache {str(cache.path)!r} holds {len(wanted) - len(missing)} of the {len(wanted)} frames that are to "
+            f"be shown: not {missing[:3]}",
+            expected="all of them",
+            hint='on_miss="generate" makes the others, on_miss="original" leaves them as they are; if the cache holds '
+            f"them by other names, {advice.hint}",
+            command=f"fill it with poc-aug warm-scenes; if it holds them by other names, {advice.command}",
+        )
 
 
 def check_as_it_is(
