@@ -36,6 +36,7 @@ def check_scene_options(job: WarmScenesOptions) -> None:
     weathered = bool(job.shifter) or (job.backend is None and any(name in weather for name in job.shift))
     needs: tuple[tuple[str, bool, str, str], ...] = (
         ("caption", prompted, "without a shifter that takes a prompt", "--backend diffusion"),
+        ("captions", job.caption is not None, "without a captioner", "--caption"),
         ("depth", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
         ("camera", weathered, "without weather", f"--shift with one of: {', '.join(weather)}"),
         ("classes", job.segmenter is not None, "without a segmenter", "--segmenter"),

@@ -174,6 +174,16 @@ class WarmScenesOptions(CommandOptions):
             panel=_MODELS,
         ),
     ] = None
+    captions: Annotated[
+        Path | None,
+        LENIENT,
+        CliOption(
+            help="File that keeps the captions, so that each frame is captioned once over all runs.",
+            takes="the path of a .jsonl file",
+            default="NAME.captions.jsonl next to NAME.cache",
+            panel=_MODELS,
+        ),
+    ] = None
     depth: Annotated[
         str | None,
         CliOption(

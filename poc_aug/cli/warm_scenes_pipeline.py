@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from poc_aug.cli.arguments import parse_value
@@ -72,12 +73,26 @@ def _painter(job: WarmScenesOptions, domain: str) -> Shifter:
 def _captioner(job: WarmScenesOptions) -> Captioner | None:
     if job.caption is None:
         return None
-    if ":" in job.caption:
-        own: Captioner = make_own("caption", job.caption, {}, Captioner)
-        return own
-    from poc_aug.backends.scene_models.captioner import TransformersCaptioner
+    from poc_aug.backends.scene_models.captioner_file import CachedCaptioner, CaptionFile
 
-    return construct(TransformersCaptioner, {"model": job.caption, **_hardware(job)}, "--caption")
+    file = CaptionFile(_caption_path(job))  # before a model is loaded
+    captioner: Captioner
+    if ":" in job.caption:
+        captioner = make_own("caption", job.caption, {}, Captioner)
+    else:
+        from poc_aug.backends.scene_models.captioner import TransformersCaptioner
+
+        captioner = construct(TransformersCaptioner, {"model": job.caption, **_hardware(job)}, "--caption")
+    return CachedCaptioner(captioner, file)
+
+
+def _caption_path(job: WarmScenesOptions) -> Path:
+    """The file of captions: ``night.captions.jsonl`` next to ``night.cache``, unless another is named."""
+    if job.captions is not None:
+        return job.captions
+    assert job.out is not None  # checked before
+    out = Path(job.out)
+    return out.with_name(f"{out.name.removesuffix('.cache')}.captions.jsonl")
 
 
 def _depth(job: WarmScenesOptions) -> DepthEstimator | None:

@@ -25,6 +25,8 @@ from tests.helpers.kinds import NoiseShifter
 
 NOISE = ["--shifter", "tests.helpers.kinds:NoiseShifter", "--shifter-arg", "domain=dusk"]
 QUIET = ["--workers", 0]
+ASKED: list[int] = []
+"""How many frames the captioner was asked for, call by call."""
 
 
 class _Rows(nn.Module):
@@ -58,6 +60,7 @@ def one_caption() -> Any:
             return {"captioner": "one"}
 
         def caption(self, images: list[torch.Tensor]) -> list[str]:
+            ASKED.append(len(images))
             return ["a grey noise"] * len(images)
 
     return Captioner()
@@ -168,6 +171,25 @@ def test_your_own_shifter_captioner_and_depth(tmp_path: Path) -> None:
         assert cache.manifest.backends["shifters"] == {"dusk": NoiseShifter("dusk").describe()}
 
 
+def test_a_frame_is_captioned_once_over_all_runs(tmp_path: Path) -> None:
+    options = [*NOISE, "--caption", "tests.cli.test_cli_warm_scenes:one_caption"]
+    ASKED.clear()
+    scenes(tmp_path / "a.cache", *options)
+    assert sum(ASKED) == 3
+    captions = tmp_path / "a.captions.jsonl"
+    assert len(captions.read_text().splitlines()) == 3
+    scenes(tmp_path / "b.cache", *options, "--seed", 1, "--captions", captions)
+    assert sum(ASKED) == 3
+    assert not (tmp_path / "b.captions.jsonl").exists()
+
+
+def test_a_file_without_captions_is_refused_before_the_captioner_is_made(tmp_path: Path) -> None:
+    (tmp_path / "notes.jsonl").write_text("not captions\n")
+    options = [*NOISE, "--caption", tmp_path / "nothing", "--captions", tmp_path / "notes.jsonl"]
+    assert "holds no captions" in scenes(tmp_path / "a.cache", *options, fails=True)
+    assert not (tmp_path / "a.cache").exists()
+
+
 def test_frames_whose_labels_do_not_hold_are_rejected_and_reported(checked: tuple[Path, str], tmp_path: Path) -> None:
     path, output = checked
     assert "3 frames in" in output
@@ -255,6 +277,7 @@ def test_verify_checks_every_frame(fog_cache: Path) -> None:
             "image-to-image",
         ),
         (["--shift", "fog", "--caption", "x"], "--caption 'x' without a shifter", "--backend diffusion"),
+        ([*NOISE, "--captions", "x.jsonl"], "x.jsonl') without a captioner", "--caption"),
         (["--shift", "corruption:fog", "--depth", "x"], "--depth 'x' without weather", "fog, night"),
         (["--shift", "corruption:fog", "--camera", "kitti"], "--camera 'kitti' without weather", "fog, night"),
         (["--shift", "fog", "--min-agreement", "0.7"], "--min-agreement 0.7 without a segmenter", "--segmenter"),
