@@ -278,9 +278,7 @@ def test_describe_tells_settings_apart(make: Make) -> None:
     assert issubclass(SettingError, PocAugError)
 
 
-def test_other_domains_share_the_model_and_are_painted_as_their_own(
-    controlnets: SimpleNamespace, real_data: Path
-) -> None:
+def test_other_domains_share_the_model(controlnets: SimpleNamespace, real_data: Path) -> None:  # noqa: F811
     settings: dict[str, Any] = {"steps": 1, "height_px": 64, "tile_px": 64, "device": "cpu"}
     night = ControlNetShifter("night", controlnets.sd, controlnets.sd_seg, **settings)
     sun = night.for_domain("low-sun")
