@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from poc_aug import (
     AnomalyLabels,
+    LabelSchema,
     SceneRecipe,
     SceneShiftDataset,
     ShiftPipeline,
@@ -22,6 +23,7 @@ from poc_aug.errors import (
     DatasetKeyError,
     GenerationError,
     RecipeError,
+    SchemaError,
     SettingError,
 )
 from poc_aug.scenes.shifter_protocol import Shifted
@@ -230,3 +232,23 @@ def test_warming_needs_a_pipeline_from_somewhere(tmp_path: Path) -> None:
         warm_cache(Frames(1), tmp_path / "a.cache")
     with pytest.raises(SettingError, match="keys with a SceneShiftDataset"):
         warm_cache(SceneShiftDataset(Frames(1), InPlace("dusk")), tmp_path / "a.cache", keys=["a"])
+
+
+def test_label_ids_outside_of_the_schema_are_errors(tmp_path: Path) -> None:
+    schema = LabelSchema("two", {"road": 0, "car": 2}, ignore=(255,), ground=("road",))  # the frames hold sky, 1, too
+    for shift in (InPlace("dusk"), "fog"):
+        ds = SceneShiftDataset(Frames(2), shift, schema=schema)
+        with pytest.raises(SchemaError, match=r"'frame-000' hold ids \[1\] that schema 'two' does not know"):
+            ds[0]
+        report = warm_cache(ds, tmp_path / f"{len(str(shift))}.cache", workers=0, on_error="skip")
+        assert [key for key, _ in report.unreadable] == ["frame-000@" + ds.keys[0].split("@")[1], ds.keys[1]]
+
+
+def test_weather_without_a_schema_says_what_it_needs() -> None:
+    class Unnamed(Frames):
+        schema = None  # type: ignore[assignment]
+
+    with pytest.raises(SchemaError, match="schema"):
+        SceneShiftDataset(Unnamed(1), "fog")
+    with pytest.raises(SettingError, match=r"(?s)unknown domain 'mist'.*fog, night, rain, snow, low-sun"):
+        SceneShiftDataset(Frames(1), "mist")

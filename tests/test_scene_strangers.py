@@ -62,7 +62,7 @@ def test_one_variant_of_several_has_a_key() -> None:
     assert SceneShiftDataset(Frames(1), InPlace("dusk"), num_variants=3, variant=1).keys == ["frame-000@dusk-3"]
 
 
-@pytest.mark.parametrize("severity", [3.0, True, "6", "1,x", [2, 2.5], {"a": 1}, object()], ids=str)
+@pytest.mark.parametrize("severity", [3.0, True, "6", "1,x", [2, 2.5], {"a": 1}, Ellipsis], ids=str)
 def test_severities_that_are_none(severity: Any) -> None:
     with pytest.raises(SettingError, match="severity"):
         SceneShiftDataset(Frames(1), InPlace("dusk"), severity=severity)

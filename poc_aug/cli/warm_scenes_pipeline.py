@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poc_aug.cli.arguments import parse_value
 from poc_aug.cli.build_pipeline import make_own
 from poc_aug.cli.label_check import label_check
 from poc_aug.cli.object_sources import construct
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
+from poc_aug.errors import SettingError
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.scene_recipe import SceneRecipe
 from poc_aug.scenes.shift_names import make_shifter
 from poc_aug.scenes.shifter_protocol import AgreementCheck, Captioner, DepthEstimator, Shifter
+
+if TYPE_CHECKING:
+    from poc_aug.backends.scene_models.painting_shifter import PaintingShifter
 
 
 def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftPipeline:
@@ -33,8 +36,7 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
         ModelError: a model is missing, or not of the kind needed.
         DeviceError: the device is missing.
     """
-    make = make_shifter if job.backend is None else partial(_painter, job)
-    shifters: list[Shifter] = [make(name) for name in job.shift]
+    shifters: list[Shifter] = [make_shifter(name) for name in job.shift] if job.backend is None else _painters(job)
     shifters += [make_own("shifter", name, job.shifter_args, Shifter) for name in job.shifter]
     recipe: dict[str, Any] = {
         "domains": [shifter.domain for shifter in shifters],
@@ -56,7 +58,22 @@ def scene_pipeline(job: WarmScenesOptions, schema: LabelSchema | None) -> ShiftP
     )
 
 
-def _painter(job: WarmScenesOptions, domain: str) -> Shifter:
+def _painters(job: WarmScenesOptions) -> list[Shifter]:
+    """The shifters of ``--backend``, which share one model."""
+    if not job.shift:
+        return []
+    first, *others = job.shift
+    if others and "phrase" in job.backend_args:
+        raise SettingError(
+            f"--backend-arg phrase= with several domains: {', '.join(job.shift)}",
+            expected="one domain, whose words they are",
+            hint="one run per domain, each with a cache of its own",
+        )
+    painter = _painter(job, first)
+    return [painter, *(painter.for_domain(domain) for domain in others)]
+
+
+def _painter(job: WarmScenesOptions, domain: str) -> PaintingShifter:
     """The shifter of ``--backend`` that paints a domain."""
     given = {"domain": domain, "model": job.model, **_hardware(job)}
     if job.backend == "edit":

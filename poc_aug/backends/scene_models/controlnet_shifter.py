@@ -16,7 +16,7 @@ from poc_aug.backends.scene_models.controlnet_load import SceneMode, load_contro
 from poc_aug.backends.scene_models.frame_fitting import FrameFit
 from poc_aug.backends.scene_models.painting_shifter import PaintingShifter
 from poc_aug.backends.scene_models.palettes import ClassColours, Palette, PaletteName
-from poc_aug.backends.scene_models.scene_prompts import DOMAIN_PHRASES, check_template
+from poc_aug.backends.scene_models.scene_prompts import DOMAIN_PHRASES, check_template, domain_words
 from poc_aug.backends.scene_models.tiles import in_tiles
 from poc_aug.errors import ModelError, SettingError
 from poc_aug.labels.schema import LabelSchema
@@ -92,6 +92,7 @@ class ControlNetShifter(PaintingShifter):
 
     _shifter = "controlnet"
     _version = CONTROLNET_SHIFTER_VERSION
+    _phrases = DOMAIN_PHRASES
 
     def __init__(
         self,
@@ -150,10 +151,7 @@ class ControlNetShifter(PaintingShifter):
         if isinstance(palette, Palette) and classes is not None:
             raise SettingError(f"{who}: classes= with a Palette", expected="its classes given to the Palette itself")
         self.palette = palette if isinstance(palette, Palette) else Palette(palette, classes)
-        self.prompt, self.phrase = (
-            prompt,
-            DOMAIN_PHRASES.get(domain, domain.replace("-", " ")) if phrase is None else phrase,
-        )
+        self.prompt, self.phrase = prompt, domain_words(DOMAIN_PHRASES, domain) if phrase is None else phrase
         self.default_caption, self.control_scale, self.overlap = default_caption, float(control_scale), overlap
         settings = LoadSettings(
             device=device, dtype=dtype, scheduler=scheduler, lora=lora, vae=vae, safety_checker=safety_checker

@@ -16,7 +16,7 @@ from poc_aug.backends.diffusion.pipeline_inserter import output_images, to_uint8
 from poc_aug.backends.diffusion.text_embeddings import TextEmbeddings
 from poc_aug.backends.scene_models.frame_fitting import FrameFit
 from poc_aug.backends.scene_models.painting_shifter import PaintingShifter
-from poc_aug.backends.scene_models.scene_prompts import EDIT_PHRASES, check_template, check_text
+from poc_aug.backends.scene_models.scene_prompts import EDIT_PHRASES, check_template, check_text, domain_words
 from poc_aug.errors import ModelError
 from poc_aug.scenes.shifter_protocol import SceneFrame
 from poc_aug.seeding import generator
@@ -84,6 +84,7 @@ class EditShifter(PaintingShifter):
 
     _shifter = "edit"
     _version = EDIT_SHIFTER_VERSION
+    _phrases = EDIT_PHRASES
     _most_px = 1024 * 1024
     _least_side_px = 64
 
@@ -121,7 +122,7 @@ class EditShifter(PaintingShifter):
         )
         check_template(type(self).__name__, "instruction", instruction, ["domain", "caption"])
         self.instruction = instruction
-        self.phrase = EDIT_PHRASES.get(domain, domain.replace("-", " ")) if phrase is None else phrase
+        self.phrase = domain_words(EDIT_PHRASES, domain) if phrase is None else phrase
         if dtype is None and ((device is None and torch.cuda.is_available()) or str(device).startswith("cuda")):
             dtype = "bfloat16"
         settings = LoadSettings(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable, Sequence
-from typing import ClassVar
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, Self
 
 import torch
 
@@ -13,7 +14,7 @@ from poc_aug.backends.diffusion.diffusion_load import LoadedPipeline, LoadSettin
 from poc_aug.backends.diffusion.pipeline_inserter import check_settings, describe_loaded, paint_and_check
 from poc_aug.backends.scene_models.frame_fitting import FrameFit, fit_frame
 from poc_aug.backends.scene_models.keep import check_kept, kept_mask, paste_kept
-from poc_aug.backends.scene_models.scene_prompts import check_text
+from poc_aug.backends.scene_models.scene_prompts import check_text, domain_words
 from poc_aug.errors import SettingError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
@@ -31,6 +32,8 @@ class PaintingShifter(abc.ABC):
     _version: ClassVar[int]
     _most_px: ClassVar[int | None] = None
     _least_side_px: ClassVar[int] = 16
+    _phrases: ClassVar[Mapping[str, str]]
+    phrase: str
 
     def __init__(
         self,
@@ -47,12 +50,7 @@ class PaintingShifter(abc.ABC):
     ) -> None:
         who = type(self).__name__
         check_settings(who, steps=steps, guidance=guidance, batch_size=batch_size, compile=False)
-        if not domain or "@" in domain or any(letter.isspace() for letter in domain):
-            raise SettingError(
-                f"{who}: domain={domain!r}",
-                expected="a name without spaces and @, as in keys: KEY@DOMAIN-SEVERITY",
-                hint="name it short ('heavy-rain'); the words of the prompt are phrase=",
-            )
+        _check_domain(who, domain)
         if height_px is not None and height_px < self._least_side_px:
             raise SettingError(f"{who}: height_px={height_px}", expected=f"{self._least_side_px} or more, or None")
         if feather_px < 0:
@@ -79,6 +77,21 @@ class PaintingShifter(abc.ABC):
     def domain(self) -> str:
         """Name of the domain, as in keys: ``KEY@DOMAIN-SEVERITY``."""
         return self._domain
+
+    def for_domain(self, domain: str) -> Self:
+        """The same shifter for another domain: it shares the models, which are in memory once.
+
+        Args:
+            domain: name of the domain; its words in the prompt are those that it has by default.
+
+        Raises:
+            SettingError: a name with spaces or "@".
+        """
+        _check_domain(type(self).__name__, domain)
+        other = copy.copy(self)
+        other._domain = domain
+        other.phrase = domain_words(self._phrases, domain)
+        return other
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._domain!r}, {self.loaded.identity!r}, {self.loaded.device})"
@@ -188,3 +201,12 @@ class PaintingShifter(abc.ABC):
                 expected="over 0, at most 1, and at least one of the steps",
                 hint=f"strength of {1 / steps:.2f} or more",
             )
+
+
+def _check_domain(who: str, domain: str) -> None:
+    if not domain or "@" in domain or any(letter.isspace() for letter in domain):
+        raise SettingError(
+            f"{who}: domain={domain!r}",
+            expected="a name without spaces and @, as in keys: KEY@DOMAIN-SEVERITY",
+            hint="name it short ('heavy-rain'); the words of the prompt are phrase=",
+        )

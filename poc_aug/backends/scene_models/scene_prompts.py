@@ -22,6 +22,16 @@ EDIT_PHRASES: Mapping[str, str] = {
 """What follows "make it" in an instruction."""
 
 
+def domain_words(phrases: Mapping[str, str], domain: str) -> str:
+    """The words for a domain: those of its own, otherwise its name.
+
+    Example:
+        >>> domain_words(DOMAIN_PHRASES, "low-sun"), domain_words(DOMAIN_PHRASES, "heavy-rain")
+        ('low evening sun with glare', 'heavy rain')
+    """
+    return phrases.get(domain, domain.replace("-", " "))
+
+
 def check_template(who: str, setting: str, template: str, fields: Sequence[str]) -> None:
     """Check that a template has only the fields that it may have, and names the domain.
 

@@ -276,3 +276,20 @@ def test_describe_tells_settings_apart(make: Make) -> None:
     assert all(one not in described[:number] for number, one in enumerate(described))
     assert described[0]["model"] != described[0]["controlnet"]
     assert issubclass(SettingError, PocAugError)
+
+
+def test_other_domains_share_the_model(controlnets: SimpleNamespace, real_data: Path) -> None:  # noqa: F811
+    settings: dict[str, Any] = {"steps": 1, "height_px": 64, "tile_px": 64, "device": "cpu"}
+    night = ControlNetShifter("night", controlnets.sd, controlnets.sd_seg, **settings)
+    sun = night.for_domain("low-sun")
+    alone = ControlNetShifter("low-sun", controlnets.sd, controlnets.sd_seg, **settings)
+    assert sun.loaded is night.loaded
+    assert sun.describe() == alone.describe() != night.describe()
+    frame = street_frame(real_data, 0)
+    (shared,), (own,) = sun.shift([frame]), alone.shift([frame])
+    assert isinstance(shared, Shifted)
+    assert isinstance(own, Shifted)
+    assert torch.equal(shared.image, own.image)
+    assert night.domain == "night"
+    with pytest.raises(SettingError, match="domain='a@b'"):
+        night.for_domain("a@b")
