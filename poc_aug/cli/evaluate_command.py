@@ -277,7 +277,7 @@ def _parts(option: str, text: str) -> tuple[str, dict[str, Any]]:
 
 def _names(texts: list[str]) -> list[str]:
     """Names of the datasets: that of the callable, with a number if several are of the same one."""
-    short = [shlex.split(text)[0].rpartition(":")[2] for text in texts]
+    short = [_parts("--dataset", text)[0].rpartition(":")[2] for text in texts]
     return [name if short.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(short, 1)]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from poc_aug.errors import PocAugError, SampleReadError
 
@@ -28,6 +28,9 @@ _UNDO_ORIENTATION = {
     8: Image.Transpose.ROTATE_270,
 }
 """The transposition that undoes an orientation; only 6 and 8 are not their own inverse."""
+
+_ORIENTATION_FIELDS = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Where Pillow finds an orientation in a picture's ``info``."""
 
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _BY_PILLOW = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"))
@@ -199,8 +202,18 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """The picture rotated by its EXIF orientation, without the tag; the same object if it has none."""
-    return picture if exif_orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+    """The picture rotated by its EXIF orientation, without the tag; the same object if it has none.
+
+    `ImageOps.exif_transpose` does the same, and writes the other tags anew, which fails on damaged ones.
+    """
+    orientation = exif_orientation(picture)
+    if orientation == 1:
+        return picture
+    inverse = {6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
+    turned = picture.transpose(inverse.get(orientation, _UNDO_ORIENTATION[orientation]))
+    for name in _ORIENTATION_FIELDS:
+        turned.info.pop(name, None)
+    return turned
 
 
 def untagged(picture: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from poc_aug.errors import ObjectBankError, SampleReadError
 from poc_aug.files.pictures import exif_orientation, open_picture, to_rgb, to_rgba, upright, upright_size
@@ -252,3 +252,18 @@ def test_sensor_bits_in_sixteen_bits_of_colour_are_an_error(tmp_path: Path, bits
         assert np.array_equal(np.asarray(open_picture(path)), values >> 8)
     black = png(tmp_path / "black.png", values * 0, 16, 2)
     assert not np.asarray(open_picture(black)).any()
+
+
+def test_a_damaged_tag_does_not_stop_the_rotation(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "a maker", 6
+    # The tag of the maker becomes that of the width, which is a number.
+    damaged = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x00\x00\x02", 1)
+    assert damaged != exif.tobytes()
+    columns = np.arange(11, dtype=np.uint8)[None, :, None] * 20
+    Image.fromarray(np.broadcast_to(columns, (7, 11, 3)).copy()).save(tmp_path / "a.png", exif=damaged)
+    with Image.open(tmp_path / "a.png") as picture:
+        turned = upright(picture)
+    assert turned.size == (7, 11)
+    assert exif_orientation(turned) == 1
+    assert np.asarray(turned)[:, 0, 0].tolist() == list(range(0, 220, 20))  # the left column is the top row
