@@ -21,8 +21,10 @@ from tests.helpers.command_line import cache_path  # noqa: F401
 from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
-_OUTPUTS = ("new.cache", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
-_COMMANDS = "warm-cache warm-scenes try models doctor evaluate reliability info verify preview demo bench".split()
+_OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
+_COMMANDS = (
+    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench"
+).split()
 
 
 @pytest.fixture(scope="module")

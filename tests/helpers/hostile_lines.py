@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, NamedTuple, get_args, get_origin
@@ -14,6 +18,7 @@ from typer.models import OptionInfo
 
 from poc_aug.cli.main import cli
 from tests.helpers import hostile_callables
+from tests.helpers.tiny_diffusion import build_sd_text_to_image
 
 OWN = hostile_callables.__name__
 _TEXTS: tuple[str, ...] = (
@@ -125,6 +130,14 @@ def make_files(folder: Path) -> list[str]:
     ]
 
 
+@cache
+def _tiny_base() -> Path:
+    """A small random Stable Diffusion, outside of the folders that the commands run in."""
+    folder = tempfile.mkdtemp(prefix="poc-aug-tiny-sd-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return build_sd_text_to_image(Path(folder) / "sd")
+
+
 def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     """Arguments with which each command works."""
     streets = "tests.helpers.evaluation_cases:Streets"
@@ -135,9 +148,11 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     warm = [*frames, "--objects", "rendered", "--num-variants", "1", "--workers", "0", "--out", "new.cache"]
     made = [str(cache), "--dataset", "tests.helpers.fakes:Frames", "length=3", "size_hw=60,81"]
     model = "tests.helpers.evaluation_cases:Brightness"
+    tuned = ["--prompt", "a street", "--condition", "one-hot", "--device", "cpu", "--workers", "0", "--out", "tuned"]
     return {
         "warm-cache": warm,
         "warm-scenes": [*frames, "--shift", "fog", "--workers", "0", "--out", "new.cache"],
+        "finetune-scenes": [*frames, "--base", str(_tiny_base()), *tuned, "--dry-run"],
         "try": [
             "picture.png",
             "--object",

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +33,6 @@ from tests.helpers.tiny_scene_models import tiny_scene_models  # noqa: F401
 from tests.helpers.warming_cases import content
 
 QUICK: dict[str, Any] = {"steps": 2, "height_px": 64, "tile_px": 64}
-TUNED = "POC_AUG_TESTS_TUNED"
-"""Where a process that builds the pipeline finds base model and ControlNet."""
 
 
 @pytest.fixture(scope="module")
@@ -149,17 +148,15 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tuned: SimpleNamespace, tmp_pat
     assert len(content(tmp_path / "whole.cache")) == 6
 
 
-def build_pipeline() -> ShiftPipeline:
+def build_pipeline(base: Path, model: Path) -> ShiftPipeline:
     """What the generation process calls."""
-    base, model = (Path(part) for part in os.environ[TUNED].split(os.pathsep))
     return ShiftPipeline(SceneRecipe(domains=("night",), severities=(3,)), [shifter(base, model)])
 
 
 @pytest.mark.usefixtures("quick_live")
-def test_a_model_paints_while_training(tuned: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TUNED, f"{tuned.base}{os.pathsep}{tuned.model}")
+def test_a_model_paints_while_training(tuned: SimpleNamespace, tmp_path: Path) -> None:
     base: Any = Subset(camvid(tuned.root, "val"), range(2))
-    with SceneShiftDataset(base, build_pipeline, tmp_path / "live.cache") as live:
+    with SceneShiftDataset(base, partial(build_pipeline, tuned.base, tuned.model), tmp_path / "live.cache") as live:
         images = [np.asarray(live[index][0]) for index in range(2)]
         assert live.stats().made == 2
     again = SceneShiftDataset(base, InPlace("night"), tmp_path / "live.cache", severity=3)
