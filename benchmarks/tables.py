@@ -126,6 +126,20 @@ def blending_table(result: dict[str, Any]) -> Iterator[str]:
             yield _line([item["case"], *medians, _ratio(item["kornia_over_ours"]), apart])
 
 
+def weather_table(result: dict[str, Any]) -> Iterator[str]:
+    """Each domain's time per frame, and the same effect of the other libraries."""
+    height, width = result["frame_hw"]
+    yield f"\n**{result['frames']}**, {result['count']} frames of {width}×{height}, severity {result['severity']}\n"
+    yield "| | ours | albumentations | kornia | goal |"
+    yield "|---|--:|--:|--:|--:|"
+    for item in result["results"]:
+        cells = [item["domain"], _time(item["seconds"]["ours"]["median"])]
+        for name in ("albumentations", "kornia"):
+            other = item["seconds"].get(name)
+            cells.append("" if other is None else f"{_time(other['median'])} ({_ratio(item['over_ours'][name])})")
+        yield _line([*cells, _time(item["goal_s"])])
+
+
 def horizon_table(result: dict[str, Any]) -> Iterator[str]:
     """Errors by group and kind of evidence, then every frame's rows."""
     kinds = ("preset", "preset and objects", "objects", "ground")
@@ -195,6 +209,7 @@ def main() -> None:
         ("benchmarks.md", "live_background", live_table),
         ("benchmarks.md", "metrics", metrics_table),
         ("benchmarks.md", "blending", blending_table),
+        ("benchmarks.md", "weather", weather_table),
         ("camera.md", "horizon", horizon_table),
     ):
         text = (DOCS / page).read_text(encoding="utf-8")
