@@ -6,6 +6,7 @@ python examples/weather_pictures.py --out docs/weather
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,7 +68,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("weather"), help="folder of the pictures")
     parser.add_argument("--size", type=int, nargs=2, default=(480, 960), help="height and width of the street")
     parser.add_argument("--width", type=int, default=330, help="width of each picture")
+    parser.add_argument("--smoke", action="store_true", help="a small street, to see that it runs")
     arguments = parser.parse_args()
+    if arguments.smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{len(draw(Path(folder), (64, 128), 66))} pictures")
+        return
     for path in draw(arguments.out, tuple(arguments.size), arguments.width):
         print(path)
 
