@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from poc_aug.camera import check_shape, find_camera
 from poc_aug.camera_model import Camera
+from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CalibrationError, DatasetError, ItemFormatError
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.protocols import Inserter
@@ -49,7 +50,7 @@ def check_sample(
         raise no_pixels(sample.key, sample.size_hw)
     if schema is not None and not labels_checked:
         schema.check(sample.labels, sample.key)
-    calibrated = None if recipe.camera.calibration is None else sample_camera(sample, recipe, schema)
+    calibrated = None if recipe.camera.calibration is None else sample_camera(sample, recipe.camera, schema)
     check_shape(sample, recipe, inserter, schema)
     height, width = sample.size_hw
     for spec in recipe.objects:
@@ -63,14 +64,14 @@ def check_sample(
     return CheckedSample(sample, calibrated)
 
 
-def sample_camera(sample: Sample, recipe: Recipe, schema: LabelSchema | None) -> Camera | None:
+def sample_camera(sample: Sample, spec: CameraSpec, schema: LabelSchema | None) -> Camera | None:
     """The camera of a sample, see `poc_aug.camera`; ``None`` if nothing gives its horizon.
 
     Raises:
         CalibrationError: as in `check_sample`, with the sample's key.
     """
     try:
-        return find_camera(recipe.camera, sample.labels, schema, sample.calibration)
+        return find_camera(spec, sample.labels, schema, sample.calibration)
     except CalibrationError as error:
         problem = f"sample {sample.key!r}: {error.problem}"
         raise CalibrationError(problem, expected=error.expected, hint=error.hint, command=error.command) from error

@@ -36,7 +36,7 @@ class Scene:
         with statistics.stage("scene"):
             self.camera: Camera | None = checked.calibrated
             if self.camera is None:
-                self.camera = sample_camera(self.sample, places.recipe, places.schema)
+                self.camera = sample_camera(self.sample, places.recipe.camera, places.schema)
             self.digest = digest_of_sample(self.sample)
             self.label_digest = label_digest_of_sample(self.sample, places.schema, checked=True)
         self._places = places

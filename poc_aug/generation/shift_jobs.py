@@ -7,12 +7,10 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from poc_aug import seeding
-from poc_aug.camera import find_camera
-from poc_aug.camera_model import Camera
-from poc_aug.errors import CalibrationError, SettingError
+from poc_aug.errors import SettingError
 from poc_aug.generation.job import Job
 from poc_aug.generation.rejected_pictures import AttemptStages, OnRejected, RejectedAttempt
-from poc_aug.generation.sample_checks import CheckedSample, no_pixels
+from poc_aug.generation.sample_checks import CheckedSample, no_pixels, sample_camera
 from poc_aug.generation.shift_stages import ShiftOutcome
 from poc_aug.generation.statistics import Statistics
 from poc_aug.items.image_digest import digest_of_sample
@@ -76,7 +74,7 @@ class ShiftJobs:
         key, domain, severity = split_key(sample.key)
         camera = checked.calibrated
         if camera is None:
-            camera = scene_camera(sample, self.recipe, self.schema)
+            camera = sample_camera(sample, self.recipe.camera, self.schema)
         frame = SceneFrame(sample.image, sample.labels, key, severity, 0, self.schema, camera, sample.depth_m)
         return Job(self._steps(sample, index, domain, frame, statistics), sample.key, index)
 
@@ -136,21 +134,8 @@ def check_scene_sample(
         raise no_pixels(sample.key, sample.size_hw)
     if schema is not None and not labels_checked:
         schema.check(sample.labels, sample.key)
-    calibrated = None if recipe.camera.calibration is None else scene_camera(sample, recipe, schema)
+    calibrated = None if recipe.camera.calibration is None else sample_camera(sample, recipe.camera, schema)
     return CheckedSample(sample, calibrated)
-
-
-def scene_camera(sample: Sample, recipe: SceneRecipe, schema: LabelSchema | None) -> Camera | None:
-    """The camera of a sample, see `poc_aug.camera`; ``None`` if nothing gives its horizon.
-
-    Raises:
-        CalibrationError: as in `check_scene_sample`, with the sample's key.
-    """
-    try:
-        return find_camera(recipe.camera, sample.labels, schema, sample.calibration)
-    except CalibrationError as error:
-        problem = f"sample {sample.key!r}: {error.problem}"
-        raise CalibrationError(problem, expected=error.expected, hint=error.hint, command=error.command) from error
 
 
 def _rejection(outcome: ShiftOutcome, domain: str, attempt: int) -> Rejection | None:
