@@ -224,6 +224,22 @@ class OutputError(PocAugError):
     """A file or folder of results cannot be written; the message names it."""
 
 
+class ExportError(PocAugError):
+    """Frames cannot be exported as asked: the layout lacks something, or the folder holds another export."""
+
+
+class ImportFilesError(PocAugError):
+    """Files that are to be imported are missing, do not fit together, or are not of the layout that is expected."""
+
+
+class StoreError(PocAugError):
+    """An object store cannot be reached or used, or what it holds is not what its cache says."""
+
+
+class ClusterError(PocAugError):
+    """Processes or machines that fill a cache together cannot: no cluster, a wrong job number, a lost driver."""
+
+
 class MissingDependencyError(PocAugError, ImportError):
     """An optional package is not installed; the message holds its exact install line."""
 
