@@ -15,6 +15,7 @@ from poc_aug.cache import registry
 from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
+from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
@@ -79,6 +80,7 @@ class Cache:
         """
         absolute = absolute_path(path)
         manifest, shards = check_opening(absolute, fingerprint)
+        warn_on_network_files(absolute, writes=False)
         return cls(absolute, manifest, shards)
 
     def get(self, key: str, variant: int) -> Variant | None:

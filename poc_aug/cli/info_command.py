@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from poc_aug.cache import Cache
+from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.console import console
-from poc_aug.cli.shared_options import CachePath
 from poc_aug.inspection.empty_variants import without_object_text
 from poc_aug.inspection.frame_summary import ShiftSummary, class_agreements, summaries_of
 from poc_aug.scenes.scene_recipe import split_key
@@ -22,11 +22,11 @@ _MAX_CHARS = 10_000
 
 
 def info_command(
-    cache: CachePath,
+    cache: CacheToRead,
     recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipe that made it, as YAML.")] = False,
 ) -> None:
     """Show what a cache holds."""
-    with Cache.open(cache) as opened:
+    with Cache.open(cache_to_read(cache)) as opened:
         if recipe:
             text = yaml.safe_dump(dict(opened.manifest.recipe), sort_keys=False, allow_unicode=True)
             typer.echo(text, nl=False)

@@ -21,6 +21,8 @@ from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.models_command import models_command
 from poc_aug.cli.preview_command import preview_command
+from poc_aug.cli.pull_command import pull_command
+from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
 from poc_aug.cli.try_command import try_command
@@ -45,6 +47,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "info": info_command,
     "verify": verify_command,
     "preview": preview_command,
+    "push": push_command,
+    "pull": pull_command,
     "demo": demo_command,
     "bench": bench_command,
 }

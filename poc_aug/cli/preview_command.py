@@ -10,9 +10,10 @@ from PIL import Image
 
 from poc_aug.cache import Cache
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
+from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
-from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
+from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
@@ -22,7 +23,7 @@ from poc_aug.inspection.rejected_sheet import rejected_of, rejected_sheet
 
 
 def preview_command(
-    cache: CachePath,
+    cache: CacheToRead,
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     keys: KeysName = None,
@@ -47,7 +48,7 @@ def preview_command(
     _check_picture_name(out)
     if rejected:
         check_outputs(out.parent, out.name)
-        with Cache.open(cache) as opened:
+        with Cache.open(cache_to_read(cache)) as opened:
             pictures = rejected_of(opened, count)
         with writing(out):
             rejected_sheet(pictures, width_px=width).save(out)
@@ -56,7 +57,7 @@ def preview_command(
     name = given_dataset(dataset)  # these two first: loading a dataset can take long
     check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
-    with Cache.open(cache) as opened:
+    with Cache.open(cache_to_read(cache)) as opened:
         frames = opened.manifest.kind == "frames"
         if frames:
             if sigma is not None:

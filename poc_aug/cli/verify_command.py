@@ -8,16 +8,16 @@ from typing import Any
 import typer
 
 from poc_aug.cache import Cache
+from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.cli.shared_options import CachePath
 
 
 @with_report("verify")
-def verify_command(*, cache: CachePath, reported: dict[str, Any]) -> None:
+def verify_command(*, cache: CacheToRead, reported: dict[str, Any]) -> None:
     """Read every record of a cache and check its hash."""
-    with Cache.open(cache) as opened, progress(console, "records") as show:
+    with Cache.open(cache_to_read(cache)) as opened, progress(console, "records") as show:
         report = opened.verify(show)
     reported.update(asdict(report), ok=report.ok)
     for problem in report.problems:
