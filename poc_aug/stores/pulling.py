@@ -183,7 +183,7 @@ def _fetch_missing(
     # What is left out is known before the records that it is about; the manifests make it a cache.
     for group in (_journals, _others):
         run_transfers(
-            [partial(fetch, file) for file in missing if group(file)], attempts.settings.parallel, attempts.stop
+            [partial(fetch, file) for file in missing if group(file)], attempts.settings.parallel, attempts.stop, count
         )
     if refused:
         first = min(refused, key=lambda error: error.problem)

@@ -121,7 +121,7 @@ class _Push:
         missing = [file for file in new if not self._is_sent(file)]
         count = ByteCount(ours.nbytes, progress)
         count.add(ours.nbytes - sum(file.nbytes for file in missing))
-        run_transfers([partial(self._send, file, count) for file in missing], self._parallel, self._stop)
+        run_transfers([partial(self._send, file, count) for file in missing], self._parallel, self._stop, count)
         listed = [file for file in new if file.name not in self._left_out]
         after = self._write_list(listed, before)
         sent = tuple(file.name for file in missing if file.name not in self._left_out)

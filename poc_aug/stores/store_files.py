@@ -143,7 +143,9 @@ def _file_system(address: StoreAddress, options: Mapping[str, Any]) -> tuple[Any
         require(_PACKAGES[protocol], extra="stores", purpose=f"{protocol}://")
     known = dict(conf.get(protocol, {}))
     try:
-        fs, root = fsspec.core.url_to_fs(address.base, **_defaults(protocol, {**known, **options}), **options)
+        # A file system of its own: one that fsspec keeps would not know credentials that were set since.
+        given = {**_defaults(protocol, {**known, **options}), **options, "skip_instance_cache": True}
+        fs, root = fsspec.core.url_to_fs(address.base, **given)
     except ImportError as error:
         package = _OTHER_PACKAGES.get(protocol)
         raise MissingDependencyError(
