@@ -11,6 +11,7 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
+      recipes/             further recipes, see `poc_aug.cache.members`
       rejected/            pictures of rejected attempts, if they were asked for
 """
 
@@ -21,6 +22,7 @@ from poc_aug.cache.codec import CODECS, Codec
 from poc_aug.cache.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
+from poc_aug.cache.united_caches import UnitedCaches, open_members
 from poc_aug.cache.verify import Problem, VerifyReport
 from poc_aug.cache.writer import CacheWriter
 
@@ -33,9 +35,11 @@ __all__ = [
     "Codec",
     "Manifest",
     "Problem",
+    "UnitedCaches",
     "VerifyReport",
     "decode_record",
     "encode_record",
     "has_manifest",
+    "open_members",
     "same_variant",
 ]

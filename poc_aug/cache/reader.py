@@ -12,9 +12,10 @@ from typing import Any, SupportsIndex, TypeVar
 import lmdb
 
 from poc_aug.cache import registry
-from poc_aug.cache.cache_path import absolute_path
+from poc_aug.cache.cache_path import absolute_path, has_manifest
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
+from poc_aug.cache.members import member_path
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
@@ -68,7 +69,8 @@ class Cache:
 
         Args:
             path: the ``NAME.cache`` directory.
-            fingerprint: the fingerprint that the cache must have; ``None`` takes any.
+            fingerprint: the fingerprint that the cache must have, or one of its members (`poc_aug.cache.members`),
+                which is opened then; ``None`` takes any, and opens the recipe that the cache was begun with.
 
         Raises:
             CacheError: a path that no file can have.
@@ -78,6 +80,8 @@ class Cache:
             CacheDiskError: it cannot be read.
         """
         absolute = absolute_path(path)
+        if fingerprint is not None and has_manifest(member_path(absolute, fingerprint)):
+            absolute = member_path(absolute, fingerprint)
         manifest, shards = check_opening(absolute, fingerprint)
         return cls(absolute, manifest, shards)
 
@@ -127,6 +131,10 @@ class Cache:
     def keys(self) -> list[str]:
         """Keys of all samples with a record, sorted."""
         return sorted(self._listing())
+
+    def indices(self) -> frozenset[int]:
+        """All indices that variants have, of any sample."""
+        return frozenset(index for found in self._listing().values() for index in found)
 
     def items(self) -> Iterator[tuple[str, int]]:
         """All ``(key, variant index)``, sorted."""
