@@ -13,6 +13,9 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
         <writer>.lock      held while that process lives
       recipes/             further recipes, see `poc_aug.cache.members`
       rejected/            pictures of rejected attempts, if they were asked for
+      journal/             decisions about what is left out, see `poc_aug.cache.journal`
+      recipes/             other recipes, each laid out like a cache, see `poc_aug.cache.members`
+      set-aside/           what `poc-aug repair` took out
 """
 
 from __future__ import annotations
