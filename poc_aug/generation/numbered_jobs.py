@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 from poc_aug.errors import ClusterError
 
@@ -53,13 +53,24 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
+    @property
+    def job_name(self) -> str:
+        """For names of files, such as "0of8"."""
+        return f"{self.number}of{self.count}"
+
+    @overload
     @classmethod
-    def of(cls, value: ShardLike, environ: Mapping[str, str] | None = None) -> Shard:
+    def of(cls, value: None, environ: Mapping[str, str] | None = None) -> None: ...
+    @overload
+    @classmethod
+    def of(cls, value: ShardLike, environ: Mapping[str, str] | None = None) -> Shard: ...
+    @classmethod
+    def of(cls, value: ShardLike | None, environ: Mapping[str, str] | None = None) -> Shard | None:
         """The job that an argument means.
 
         Args:
             value: ``(0, 2)``, "0/2", or "auto": what the variables of SLURM or torchrun say, see
-                `shard_of_environment`.
+                `shard_of_environment`; ``None``: no such job, and so ``None``.
             environ: the environment's variables; ``None``: those of this process.
 
         Raises:
@@ -70,7 +81,7 @@ class Shard:
             >>> Shard.of((1, 4)), Shard.of("auto", {"RANK": "3", "WORLD_SIZE": "8"})
             (Shard(number=1, count=4), Shard(number=3, count=8))
         """
-        if isinstance(value, Shard):
+        if value is None or isinstance(value, Shard):
             return value
         if isinstance(value, str):
             if value.strip().lower() == AUTO:

@@ -45,7 +45,6 @@ def test_forms_of_one_job(value: Any) -> None:
         ("0/" + "9" * 5000, "counted from 0"),
         ((0,), "counted from 0"),
         (3, "counted from 0"),
-        (None, "counted from 0"),
         ((0.0, 2), "0/2 to 1/2"),
         ((False, 2), "0/2 to 1/2"),
         (("0", "2"), "at least one job"),
@@ -139,4 +138,5 @@ def test_the_parts_are_all_samples_once(count: int, in_a_row: int) -> None:
 
 
 def test_without_a_job_all_samples_are_its_own() -> None:
+    assert Shard.of(None) is None
     assert part_of([5, 2], None) == [5, 2]
