@@ -20,7 +20,7 @@ REJECTED = "rejected"
 """Folder of a cache with the pictures of rejected attempts, see `poc_aug.generation.rejected_pictures`."""
 
 CLAIMS = "claims"
-"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.live.variant_locks`."""
+"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.cache.variant_locks`."""
 
 _OURS = (SUFFIX, ".lock", f"{SUFFIX}-lock")
 _FOLDERS = (SHARDS, REJECTED)
