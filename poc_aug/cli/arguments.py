@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
+from poc_aug.cli.cache_argument import cache_to_read
 from poc_aug.errors import DatasetError, DeviceError, MissingDependencyError, PocAugError, SettingError, in_one_line
 from poc_aug.files.yaml_files import parse_yaml
 
@@ -99,6 +101,32 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
             raise SettingError(f"argument {name!r} is given twice", expected="each argument once")
         arguments[name] = parse_value(value)
     return arguments
+
+
+def split_caches(cache: str | Path, given: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Further caches among the arguments of a dataset: names that end in ``.cache``, addresses, and existing folders.
+
+    Of an address on a store, a local copy is made or updated, see `poc_aug.cli.cache_argument`.
+
+    Args:
+        cache: the first cache.
+        given: what follows it on the command line.
+
+    Returns:
+        The local paths of all caches, and the ``key=value`` arguments.
+
+    Example:
+        >>> split_caches(Path("a.cache"), ["b.cache", "root=data"])
+        ([PosixPath('a.cache'), PosixPath('b.cache')], ['root=data'])
+    """
+    caches = [value for value in given if _is_cache(value)]
+    return [cache_to_read(each) for each in (cache, *caches)], [value for value in given if value not in caches]
+
+
+def _is_cache(value: str) -> bool:
+    if "=" in value and value.partition("=")[0].isidentifier():
+        return False
+    return value.rstrip("/").endswith(".cache") or "://" in value or os.path.isdir(value)
 
 
 def load_callable(name: str, what: str = "dataset") -> Any:

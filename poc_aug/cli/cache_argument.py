@@ -20,16 +20,16 @@ CacheToRead = Annotated[
 ]
 
 
-def cache_to_read(cache: str) -> Path:
+def cache_to_read(cache: str | Path) -> Path:
     """The local path of a cache that a command was given; of an address, what is missing is fetched first.
 
     Raises:
         PocAugError: as `poc_aug.stores.local_copy`.
     """
-    if not is_store_url(cache):
-        return Path(cache)
-    with byte_progress() as show:
-        return local_copy(cache, progress=show, on_wait=print_waiting)
+    if isinstance(cache, str) and is_store_url(cache):
+        with byte_progress() as show:
+            return local_copy(cache, progress=show, on_wait=print_waiting)
+    return Path(cache)
 
 
 @contextmanager

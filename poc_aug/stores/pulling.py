@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cache.cache_path import absolute_path, has_manifest
@@ -29,7 +29,7 @@ from poc_aug.stores.transfer_pool import ByteCount, run_transfers
 from poc_aug.stores.transfer_settings import Progress, TransferReport, TransferSettings
 
 _logger = logging.getLogger("poc_aug")
-_Path = TypeVar("_Path")
+_Caches = TypeVar("_Caches")
 
 
 def pull(
@@ -112,17 +112,25 @@ def local_copy(
     return folder
 
 
-def local_cache(path: _Path) -> _Path | Path:
-    """What reading code takes as a cache: the local copy of an address on a store, anything else as it is.
+def local_cache(cache: _Caches) -> _Caches:
+    """What is read as a cache: the path of the local copy in place of an address on a store, anything else as it is.
+
+    Args:
+        cache: a path, an address, an opened cache, ``None``, or a list of these.
 
     Raises:
         MissingDependencyError, StoreError, CacheDiskError, CacheError: as `local_copy`.
 
     Example:
-        >>> local_cache("runs/street.cache")
-        'runs/street.cache'
+        >>> local_cache("runs/street.cache"), local_cache([None])
+        ('runs/street.cache', [None])
     """
-    return local_copy(path) if isinstance(path, str) and is_store_url(path) else path
+    found: Any = cache
+    if isinstance(cache, str):
+        found = str(local_copy(cache)) if is_store_url(cache) else cache
+    elif isinstance(cache, list | tuple):
+        found = [local_cache(each) for each in cache]
+    return cast("_Caches", found)
 
 
 def _pull(
