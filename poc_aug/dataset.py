@@ -56,9 +56,9 @@ class POCAugmentedDataset(AugmentedDataset):
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
         cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. Of an address on a store
-            (``"s3://bucket/name.cache"``) a local copy is read, see `poc_aug.stores.local_copy`. With ``pipeline`` it is
-            one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds several
-            recipes, all of them are read.
+            (``"s3://bucket/name.cache"``) a local copy is read, see `poc_aug.stores.local_copy`. With ``pipeline`` it
+            is one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds
+            several recipes, all of them are read.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         shares: how often a variant of each cache is drawn, as weights: ``[0.7, 0.3]``; among the caches that hold the

@@ -12,7 +12,7 @@ import typer
 from poc_aug.cli.console import console, errors
 from poc_aug.cli.progress_lines import progress
 from poc_aug.stores import is_store_url, local_copy
-from poc_aug.stores.transfer_settings import Progress
+from poc_aug.stores.transfer_settings import ByteProgress
 
 CacheToRead = Annotated[
     str,
@@ -33,8 +33,8 @@ def cache_to_read(cache: str | Path) -> Path:
 
 
 @contextmanager
-def byte_progress() -> Iterator[Progress]:
-    """Progress of a transfer in MB, with its rate."""
+def byte_progress() -> Iterator[ByteProgress]:
+    """ByteProgress of a transfer in MB, with its rate."""
     with progress(console, "MB") as show:
         first: list[int] = []
 

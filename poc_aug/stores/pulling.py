@@ -26,7 +26,7 @@ from poc_aug.stores.store_errors import UnreachableStoreError
 from poc_aug.stores.store_files import StoreFiles
 from poc_aug.stores.transfer_attempts import Attempts
 from poc_aug.stores.transfer_pool import ByteCount, run_transfers
-from poc_aug.stores.transfer_settings import Progress, TransferReport, TransferSettings
+from poc_aug.stores.transfer_settings import ByteProgress, TransferReport, TransferSettings
 
 _logger = logging.getLogger("poc_aug")
 _Caches = TypeVar("_Caches")
@@ -37,7 +37,7 @@ def pull(
     path: str | os.PathLike[str],
     *,
     settings: TransferSettings | None = None,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> TransferReport:
     """Fetch a cache from a store, or what an earlier copy lacks of it.
@@ -76,7 +76,7 @@ def local_copy(
     url: str,
     *,
     settings: TransferSettings | None = None,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> Path:
     """The path of a local copy of a cache on a store; what it lacks is fetched first, as `pull` does.
@@ -137,7 +137,7 @@ def _pull(
     address: StoreAddress,
     path: Path,
     settings: TransferSettings,
-    progress: Progress | None,
+    progress: ByteProgress | None,
     on_wait: Callable[[str], None],
     offline: Callable[[str], None] | None = None,
 ) -> TransferReport:
@@ -169,7 +169,7 @@ def _fetch_missing(
     former: StoreContents | None,
     folder: CopyFolder,
     attempts: Attempts,
-    progress: Progress | None,
+    progress: ByteProgress | None,
 ) -> list[StoredFile]:
     for member in contents.members():
         _check_manifest(store, contents.files[f"{member}{MANIFEST}"], folder.path / member, attempts)

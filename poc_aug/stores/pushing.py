@@ -23,7 +23,7 @@ from poc_aug.stores.store_contents import CONTENTS, MAX_CONTENTS_NBYTES, StoreCo
 from poc_aug.stores.store_files import StoreFiles
 from poc_aug.stores.transfer_attempts import Attempts
 from poc_aug.stores.transfer_pool import ByteCount, run_transfers
-from poc_aug.stores.transfer_settings import Progress, TransferReport, TransferSettings
+from poc_aug.stores.transfer_settings import ByteProgress, TransferReport, TransferSettings
 
 _SENT = "push-in-work.json"
 """What an interrupted push has sent, which the next one does not send again; below the address, not read by `pull`."""
@@ -39,7 +39,7 @@ def push(
     rejected: bool = False,
     replace: bool = False,
     settings: TransferSettings | None = None,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
 ) -> TransferReport:
     """Send a cache to a store, or what the store lacks of it; several machines may send their shards to one address.
 
@@ -107,7 +107,7 @@ class _Push:
         self._sent: dict[str, StoredFile] = {}  # by this push and an interrupted one
         self._notes = address.protocol not in _HASHES_ITSELF
 
-    def run(self, progress: Progress | None) -> TransferReport:
+    def run(self, progress: ByteProgress | None) -> TransferReport:
         before = self._contents()
         self._check_recipes(before)
         self._hashed = self._hash_all()

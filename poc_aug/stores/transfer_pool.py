@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from poc_aug.stores.transfer_attempts import TransferStopped
-from poc_aug.stores.transfer_settings import Progress
+from poc_aug.stores.transfer_settings import ByteProgress
 
 _REPORT_EVERY_S = 0.1
 
@@ -22,7 +22,7 @@ class ByteCount:
         4 10
     """
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
+    def __init__(self, total: int, progress: ByteProgress | None) -> None:
         self._total = total
         self._done = 0
         self._reported = -1

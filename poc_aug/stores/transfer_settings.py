@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from poc_aug.errors import SettingError
 
-Progress: TypeAlias = Callable[[int, int], None]
+ByteProgress: TypeAlias = Callable[[int, int], None]
 """Called with bytes that are done and their total."""
 
 
