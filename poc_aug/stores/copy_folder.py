@@ -26,7 +26,7 @@ from poc_aug.cache.entries import check_entries
 from poc_aug.cache.manifest import MANIFEST, fsync_directory
 from poc_aug.cache.regular_files import kind_of, open_regular
 from poc_aug.errors import CacheFormatError, StoreError
-from poc_aug.files.outputs import check_outside_cache
+from poc_aug.files.outputs import check_outside_cache, obstacle
 from poc_aug.stores.store_contents import CONTENTS, MAX_CONTENTS_NBYTES, StoreContents, StoredFile
 from poc_aug.stores.store_errors import disk_error
 
@@ -58,6 +58,13 @@ class CopyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.transfer = path / TRANSFER
+        if in_the_way := obstacle(path):
+            raise CacheFormatError(
+                f"cannot pull to {str(path)!r}: {in_the_way}",
+                expected="a path for a new copy, or an earlier one",
+                hint="pull to another path",
+                command="pull to another path: --out",
+            )
         try:
             check_outside_cache(path.parent)
             path.mkdir(parents=True, exist_ok=True)

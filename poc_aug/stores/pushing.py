@@ -137,7 +137,12 @@ class _Push:
 
     def _contents(self) -> StoreContents:
         text = read_whole(self._store, CONTENTS, MAX_CONTENTS_NBYTES, self._attempts)
-        return StoreContents([]) if text is None else StoreContents.parse(text, self._address.shown)
+        try:
+            return StoreContents([]) if text is None else StoreContents.parse(text, self._address.shown)
+        except StoreError as error:
+            raise error.with_hint(
+                f"push to another address; or delete that {CONTENTS} first, if it is damaged"
+            ) from None
 
     def _check_recipes(self, before: StoreContents) -> None:
         """Check that what is at the address, whole or half-sent, is of the same recipes."""
