@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_where_a_path_is(path: str, kind: str | None) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    "nfs nfs4 cifs smb3 lustre gpfs beegfs ceph 9p afs fuse.s3fs fuse.rclone fuse.ceph-fuse fuse.juicefs glusterfs".split(),
+    "nfs nfs4 cifs smb3 lustre gpfs beegfs ceph 9p afs fuse.s3fs fuse.rclone fuse.ceph-fuse fuse.juicefs".split(),
 )
 def test_network_file_systems(kind: str) -> None:
     assert network_file_system(Path("/data/a.cache"), f"1 0 0:1 / /data rw - {kind} x rw") == kind
@@ -84,11 +83,11 @@ def test_no_mount_table_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def on_nfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def on_nfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the mount table has on NFS."""
     table = f"1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / {tmp_path.resolve()} rw - nfs4 x rw"
     monkeypatch.setattr(network_files, "_mount_table", lambda: table)
-    yield tmp_path
+    return tmp_path
 
 
 def test_each_path_is_named_once(on_nfs: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,10 +59,9 @@ def test_a_full_disk_in_the_middle(shared_cache: Path, tmp_path: Path) -> None:
             pull(URL, copy, settings=TransferSettings(parallel=1, chunk_nbytes=1 << 16))
         return str(caught.value)
 
-    assert "the same command continues" in in_child(work).replace("the same call", "the same command")
+    assert "the same command continues" in in_child(work)
     assert max(path.stat().st_size for path in copy.glob(".transfer/*.part")) == limit
-    done: list[int] = []
-    pull(URL, copy, progress=lambda now, total: done.append(now))
+    pull(URL, copy)
     assert content(copy) == content(shared_cache)
 
 
@@ -93,11 +92,11 @@ def test_attempts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     install(2, TimeoutError("slow"))
     assert pull(URL, tmp_path / "b.cache", settings=settings).files == 6
     calls = install(9, OSError(errno.EBUSY, "Slow Down"))
-    with pytest.raises(StoreError, match="tried 3 times without getting further: OSError: .*Slow Down"):
+    with pytest.raises(StoreError, match=r"tried 3 times without getting further: OSError: .*Slow Down"):
         pull(URL, tmp_path / "b.cache", settings=settings)
     assert len(calls) == 3
     calls = install(9, OSError(errno.EINVAL, "no such algorithm"))
-    with pytest.raises(StoreError, match="could not read .*no such algorithm"):
+    with pytest.raises(StoreError, match=r"could not read .*no such algorithm"):
         pull(URL, tmp_path / "b.cache", settings=settings)
     assert len(calls) == 1
 
@@ -130,7 +129,7 @@ def test_settings_out_of_range(settings: dict[str, Any]) -> None:
 
 
 def test_storage_options_that_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"\['colour'\] do not fit s3://") as caught:
+    with pytest.raises(StoreError, match="unexpected keyword argument 'colour'") as caught:
         pull("s3://b/a.cache", tmp_path / "b.cache", settings=TransferSettings(storage_options={"colour": "s3cret"}))
     assert "s3cret" not in str(caught.value)
 
@@ -153,7 +152,7 @@ def test_a_dataset_reads_an_address(tmp_path: Path) -> None:
     local = POCAugmentedDataset(Frames(3), tmp_path / "a.cache", p=1.0)
     copied = POCAugmentedDataset(Frames(3), url, p=1.0)
     assert copied.cache.path == local_copy(url)
-    assert all((copied[index][0] == local[index][0]).all() for index in range(3))
+    assert all(copied[index][0] == local[index][0] for index in range(3))
     make_cache(tmp_path / "other.cache")
     assert len(POCAugmentedDataset(Frames(3), [url], p=1.0)) == 3
 

@@ -68,7 +68,7 @@ def test_a_part_that_is_there(ranges: bool, is_right: bool, folder: Path, shared
 
 def test_what_is_no_cache(folder: Path, tmp_path: Path) -> None:
     with web_server(folder, ranges=True) as endpoint:
-        with pytest.raises(StoreError, match="no cache at .*; a web server does not say what is there"):
+        with pytest.raises(StoreError, match=r"no cache at .*; a web server does not say what is there"):
             pull(f"{endpoint}/other.cache", tmp_path / "a.cache")
         with pytest.raises(StoreError, match=r"contents\.json of .* is not JSON .*begins with b'<html>"):
             pull(f"{endpoint}/login.cache", tmp_path / "a.cache")
