@@ -175,8 +175,12 @@ class Journal:
         if not dropped:
             return variant
         insertions = (one for number, one in enumerate(variant.insertions) if number not in dropped)
-        reasons = tuple(_rejection(variant, number, entry) for number, entry in dropped.items())
-        return replace(variant, insertions=tuple(insertions), rejections=variant.rejections + reasons, frame=None)
+        if (frame := variant.frame) is not None:
+            reasons = [rejection_of(frame.domain, frame.provenance, dropped[0])]
+        else:
+            gone = ((variant.insertions[number], entry) for number, entry in dropped.items())
+            reasons = [rejection_of(one.object_name, one.provenance, entry) for one, entry in gone]
+        return replace(variant, insertions=tuple(insertions), rejections=(*variant.rejections, *reasons), frame=None)
 
     @classmethod
     def read(cls, cache: Path, fingerprint: str | None = None) -> Journal:
@@ -281,11 +285,18 @@ def _wrong_reviewer(by: object) -> NoReturn:
     raise ValueError(f"its name is {str(by)[:60]!a}, not one line of at most {MAX_NAME_CHARS} printable characters")
 
 
-def _rejection(variant: Variant, number: int, entry: JournalEntry) -> Rejection:
-    if variant.frame is not None:
-        name, provenance = variant.frame.domain, variant.frame.provenance
-    else:
-        name, provenance = variant.insertions[number].object_name, variant.insertions[number].provenance
+def rejection_of(name: str, provenance: Mapping[str, Any], entry: JournalEntry) -> Rejection:
+    """What is left of an insertion, or a frame, that was dropped.
+
+    Args:
+        name: name of its object, or its domain.
+        provenance: how it was made.
+        entry: the decision.
+
+    Example:
+        >>> rejection_of("cow", {"attempt": 2}, JournalEntry("drop", Selection(), time_ms=0, by="anna"))
+        Rejection(reason='dropped', object_name='cow', attempt=2, detail='by anna')
+    """
     attempt = provenance.get("attempt")
     known = attempt if type(attempt) is int and 0 <= attempt < 1 << 63 else 0
     return Rejection("dropped", name, known, f"by {entry.by}" if entry.by else "")
