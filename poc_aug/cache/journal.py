@@ -250,8 +250,45 @@ def read_journal_file(path: Path, cache: Path) -> Iterator[tuple[int, JournalEnt
             ) from error
 
 
+def journal_problems(cache: Path) -> list[tuple[str, str]]:
+    """What is wrong with a cache's journal: paths within the cache, and problems.
+
+    Raises:
+        CacheError: it cannot be read.
+
+    Example:
+        >>> journal_problems(Path("no such folder"))
+        []
+    """
+    problems = []
+    for path in journal_paths(cache):
+        name = f"{JOURNAL}/{path.name}"
+        try:
+            lines = journal_lines(path)
+        except CacheFormatError as error:
+            problems.append((name, error.problem))
+            continue
+        for number, line in enumerate(lines, start=1):
+            try:
+                JournalEntry.parse(line)
+            except LookupError as error:
+                problems.append((name, f"line {number} is of a newer version: {error.args[0]}"))
+            except ValueError as error:
+                problems.append((name, f"line {number} is damaged: {error}"))
+    return problems
+
+
 def journal_lines(path: Path) -> list[bytes]:
     """Finished lines of a file of a journal.
+
+    Raises:
+        CacheFormatError, CacheDiskError: as `journal_bytes`.
+    """
+    return journal_bytes(path).split(b"\n")[:-1]
+
+
+def journal_bytes(path: Path) -> bytes:
+    """A file of a journal.
 
     Raises:
         CacheFormatError: no regular file, or larger than any journal.
@@ -268,7 +305,7 @@ def journal_lines(path: Path) -> list[bytes]:
             expected="one file of a journal, of at most a million decisions",
             hint="delete it, or copy the cache again from its source",
         )
-    return data.split(b"\n")[:-1]
+    return data
 
 
 def check_reviewer(by: object) -> None:

@@ -52,5 +52,6 @@ def cut_record(data: bytes, journal: Journal) -> bytes:
 
 def _nbytes(item: dict[str, Any]) -> int:
     """Bytes of the blobs of an insertion."""
-    maps = (blob[1] for blob in (item["patch"], item["alpha"], item["shade"]) if blob is not None)
-    return sum(maps) + sum(part[3] for part in item["parts"])
+    maps = [blob[1] for blob in (item["patch"], item["alpha"], item["shade"]) if blob is not None]
+    masks = [part[3] for part in item["parts"]]
+    return sum(int(nbytes) for nbytes in maps + masks)

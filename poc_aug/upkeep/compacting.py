@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 from poc_aug.cache import Cache
 from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import REJECTED, check_entries
+from poc_aug.cache.index_building import update_index
 from poc_aug.cache.journal import Journal
-from poc_aug.cache.lock import FileLock, is_locked
+from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import Manifest, fsync_directory
 from poc_aug.cache.members import member_path, member_paths
 from poc_aug.cache.record import split_record
@@ -35,6 +35,7 @@ from poc_aug.upkeep.shard_records import (
     same_content,
     stored_record,
 )
+from poc_aug.upkeep.unfinished import unfinished_folder
 
 _RECORDS_PER_SHARD = 200_000
 
@@ -119,7 +120,7 @@ def compact(
             expected="something to keep",
             hint=f"take one in again with `poc-aug drop {source} --recipe ... --restore`, or delete the cache",
         )
-    with _unfinished(target) as folder:
+    with unfinished_folder(target) as folder:
         counted = _Counting(on_progress, sum(_length(member) for member in kept))
         for number, member in enumerate(kept):
             # The first one is the new cache itself, also if its own first recipe was dropped.
@@ -128,6 +129,7 @@ def compact(
         with disk_errors(target):
             os.rename(folder, target)
             fsync_directory(target.parent)
+    update_index(target)
     return report
 
 
@@ -182,44 +184,6 @@ def _is_dropped(journal: Journal) -> bool:
 def _length(member: Path) -> int:
     with Cache.open(member, journal=False) as cache:
         return len(cache)
-
-
-@contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
-    """A folder next to a new cache in which it is written; what a killed run left there is removed first."""
-    folder = target.with_name(f".{target.name}.unfinished")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(target)
-    try:
-        with disk_errors(target):
-            if os.path.lexists(folder):
-                shutil.rmtree(folder)
-            folder.mkdir()
-        try:
-            yield folder
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    finally:
-        target.with_name(f".{target.name}.lock").unlink(missing_ok=True)
-        lock.release()
-
-
-def _lock(target: Path) -> FileLock:
-    path = target.with_name(f".{target.name}.lock")
-    try:
-        while True:
-            lock = FileLock(path)
-            if path.exists():  # otherwise another run has just ended, and removed it
-                return lock
-            lock.release()
-    except CacheBusyError as error:
-        raise CacheBusyError(
-            f"another process writes {str(target)!r} now",
-            expected="one process that writes a new cache",
-            hint="wait for it, or give another path",
-        ) from error
 
 
 def _compact_member(member: Path, inside: Path, report: CompactReport, counted: _Counting) -> None:
