@@ -99,10 +99,9 @@ def unknown_entries(cache: Path) -> list[tuple[str, str]]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if not is_stray(name))
-    except (FileNotFoundError, NotADirectoryError):  # `wrong_entries` names a file in the place of a folder
+    if folder.is_symlink() or not folder.is_dir():  # `wrong_entries` names what is in the place of a folder
         return []
+    return sorted(name for name in os.listdir(folder) if not is_stray(name))
 
 
 def wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:

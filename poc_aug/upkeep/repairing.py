@@ -143,6 +143,7 @@ class _Repair:
         self.cache, self.prefix, self.aside = cache, prefix, cache / folder
         self.dry_run, self.report, self.on_progress = dry_run, report, on_progress
         self.manifest = Manifest.read(cache)
+        self.gone: set[str] = set()  # what was set aside; in a dry run it is still there
         self.held: set[bytes] = set()  # names that undamaged shards hold, and new ones
 
     def run(self) -> None:
@@ -151,15 +152,15 @@ class _Repair:
         with nullcontext() if self.dry_run else directory_lock(self.cache):
             check_not_written(self.cache, "repaired")
             self._entries()
-            if (self.cache / SHARDS).is_symlink() or not (self.cache / SHARDS).is_dir():
-                return  # a dry run, with something else in its place
-            self._left_overs()
-            self._shards()
+            if not self._is_gone(SHARDS):
+                self._left_overs()
+                self._shards()
             self._journal()
 
     def move(self, name: str, reason: str, kept: int = 0, lost: int | None = None) -> None:
         """Set one entry aside."""
         self.report.set_aside.append(SetAside(self.prefix + name, reason, kept, lost))
+        self.gone.add(name)
         if self.dry_run:
             return
         source, target = self.cache / name, self.aside / name
@@ -179,10 +180,15 @@ class _Repair:
             self.move(name, kind)
         if not self.dry_run:
             (self.cache / SHARDS).mkdir(exist_ok=True)
-        known = {name for name, _ in wrong}
+        if self._is_gone(SHARDS):
+            return
         for name, kind in unknown_entries(self.cache):
-            if name not in known and name != SHARDS:
+            if name != SHARDS and not self._is_gone(name):
                 self.move(name, kind)
+
+    def _is_gone(self, name: str) -> bool:
+        """Whether an entry, or the folder that it is in, is set aside in a dry run, and so still there."""
+        return self.dry_run and (name in self.gone or name.partition("/")[0] in self.gone)
 
     def _left_overs(self) -> None:
         for path in sorted(self.cache.glob(f"{TEMPORARY_MANIFEST}*")):
@@ -191,7 +197,7 @@ class _Repair:
             self.move(f"{SHARDS}/{path.name}", "a shard that was not completed")
 
     def _shards(self) -> None:
-        paths = shard_paths(self.cache)
+        paths = [path for path in shard_paths(self.cache) if not self._is_gone(f"{SHARDS}/{path.name}")]
         bad: list[tuple[Path, str, dict[bytes, bytes], int | None]] = []
         seen: dict[bytes, bytes] = {}  # the hash of what the first shard holds under a name
         for number, path in enumerate(paths, start=1):
@@ -270,8 +276,10 @@ class _Repair:
             yield name, data
 
     def _journal(self) -> None:
-        for path in journal_paths(self.cache):
+        for path in [] if self._is_gone(JOURNAL) else journal_paths(self.cache):
             name = f"{JOURNAL}/{path.name}"
+            if self._is_gone(name):
+                continue
             try:
                 lines = journal_lines(path)
             except CacheFormatError as error:

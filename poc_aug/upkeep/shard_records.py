@@ -52,8 +52,8 @@ def names_by_shard(shards: Sequence[Environment]) -> Iterator[tuple[bytes, list[
     Raises:
         CacheCorruptError: a shard cannot be listed.
     """
-    numbered = (((name, number) for name in _names(shard)) for number, shard in enumerate(shards))
-    for name, found in groupby(merge(*numbered), key=itemgetter(0)):
+    numbered = merge(*(_numbered_names(shard, number) for number, shard in enumerate(shards)))
+    for name, found in groupby(numbered, key=itemgetter(0)):
         yield name, [shards[number] for _, number in found]
 
 
@@ -150,9 +150,10 @@ def disk_error(path: Path, error: OSError | lmdb.Error) -> CacheError:
     )
 
 
-def _names(shard: Environment) -> Iterator[bytes]:
+def _numbered_names(shard: Environment, number: int) -> Iterator[tuple[bytes, int]]:
     try:
-        yield from lmdb_keys(shard)
+        for name in lmdb_keys(shard):
+            yield name, number
     except (RecordError, lmdb.Error) as error:
         raise damaged(shard.path, f"cannot be listed: {error}") from error
 

@@ -6,10 +6,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
@@ -60,15 +62,14 @@ def read_all(path: Path, *, journal: bool = True) -> dict[tuple[str, int], Varia
         return {name: cache.get(*name) for name in cache}
 
 
-def damage_record(cache: Path, name: tuple[str, int]) -> None:
-    """Change a byte of a record, in every copy that its shard has of it."""
-    record = contents(cache)[name]
-    assert record is not None
-    damaged = bytearray(record)
-    damaged[-1] ^= 0xFF
-    for shard in (cache / "shards").glob("*.lmdb"):
-        # A large record lies in one piece on pages of its own, a small one in a leaf.
-        shard.write_bytes(shard.read_bytes().replace(record, bytes(damaged)))
+def damage_record(cache: Path, *names: tuple[str, int]) -> None:
+    """Change a byte of records, in every copy that their shard has of them."""
+    records = contents(cache)
+    for record in (records[name] for name in names):
+        assert record is not None
+        for shard in (cache / "shards").glob("*.lmdb"):
+            # A large record lies in one piece on pages of its own, a small one in a leaf.
+            shard.write_bytes(shard.read_bytes().replace(record, record[:-1] + bytes([record[-1] ^ 0xFF])))
 
 
 def only_shard(cache: Path) -> Path:
@@ -80,6 +81,14 @@ def only_shard(cache: Path) -> Path:
 def changed(variant: Variant, **changes: Any) -> Variant:
     """A variant with other fields."""
     return replace(variant, **changes)
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A temporary folder, in memory where there is one: what is killed at each step writes to disk at each of them."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None, prefix="poc-aug-") as folder:
+        yield Path(folder)
 
 
 def killed_at_each_step(begin: Path, folder: Path, command: Callable[[Path], object]) -> list[Path]:
