@@ -269,7 +269,7 @@ def _nothing(cache: Path, where: Selection, found: _Found, frames: bool) -> Cach
             return _unknown(problem, "domain" if frames else "class", where.class_name, names, names)
     return CacheMissError(
         problem,
-        expected=f"a {what} that fits all of it at once",
+        expected=f"{'a frame' if frames else 'an insertion'} that fits all of it at once",
         hint=f"leave a part of it out; `poc-aug info {cache}` says what there is",
     )
 

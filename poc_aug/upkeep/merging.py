@@ -11,6 +11,7 @@ from pathlib import Path
 import lmdb
 
 from poc_aug.cache import Cache, CacheWriter
+from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.cache_path import absolute_path, has_manifest
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.lock import directory_lock, is_locked
@@ -142,6 +143,7 @@ def merge_caches(
         return report
     for group in groups:
         CacheWriter.create(group.target, group.manifest)
+        remove_left_overs(group.target)
     for number, copy in enumerate(copies, start=1):
         _add(copy)
         report.shards += 1
