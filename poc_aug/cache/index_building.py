@@ -175,7 +175,11 @@ def _read_new(
         tell = counted(shards, progress)
         for shard in shards:
             try:
-                found[shard.path.name] = read_shard(shard, kind, tell)
+                contents = read_shard(shard, kind, tell)
+                if _state_of(shard.path) == (contents.state, contents.mark):  # no writer has begun meanwhile
+                    found[shard.path.name] = contents
+                else:
+                    is_whole = False
             except (RecordError, lmdb.Error, CacheError) as error:
                 is_whole = False
                 _logger.warning("shard %s is left out of the index: %s", shard.path, error)
@@ -208,23 +212,28 @@ def counted(shards: Sequence[Environment], progress: Progress | None) -> Callabl
 
 
 def read_shard(shard: Environment, kind: str, tell: Callable[[int], None]) -> ShardContents:
-    """Read the names and headers of a shard's records.
+    """Read the names and headers of a shard's records; a writer may add some meanwhile.
 
     Raises:
         RecordError: its names are none, or not in order.
-        CacheError: it was changed meanwhile, or cannot be read.
+        CacheError: it cannot be read.
         lmdb.Error: damaged pages.
     """
     state, mark = _state_of(shard.path)
-    hashes, variants, summary = [], [], RecordSummary()
+    hashes: list[int] = []
+    variants: list[int] = []
+    summary, last = RecordSummary(), b""
     for names, counts in _batches(shard, kind):
-        for name in names:
-            hashes.append(name_hash(name))
-            variants.append(decode_key(name)[1])
+        if last and names[0] <= last:
+            raise RecordError(f"its names are not in order: {names[0][:40]!r} comes after {last[:40]!r}")
+        last = names[-1]
+        try:
+            variants += [decode_key(name)[1] for name in names]
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+        hashes += map(name_hash, names)
         summary.merge(counts)
         tell(len(names))
-    if _state_of(shard.path) != (state, mark):
-        raise CacheError(f"shard {str(shard.path)!r} was changed while it was read", expected="a sealed shard")
     return ShardContents(state, mark, np.array(hashes, np.uint64), np.array(variants, np.uint32), summary)
 
 
@@ -239,31 +248,26 @@ def _batches(shard: Environment, kind: str) -> Iterator[tuple[list[bytes], Recor
                 has_next = cursor.next()
             for key, view in islice(cursor.iternext(), _RECORDS_PER_TRANSACTION if has_next else 0):
                 names.append(bytes(key))
-                add_record(counts, view, kind)
+                _add_record(counts, view, kind)
         if not names:
             return
-        _check_names(names, last)
         yield names, counts
         last = names[-1]
 
 
-def add_record(counts: RecordSummary, data: bytes | memoryview, kind: str) -> None:
-    """Count one record; one whose header is damaged as unreadable."""
+def record_counts(data: bytes | memoryview, kind: str) -> RecordSummary:
+    """The counts of one record; one whose header is damaged counts as unreadable."""
+    counts = RecordSummary()
+    _add_record(counts, data, kind)
+    return counts
+
+
+def _add_record(counts: RecordSummary, data: bytes | memoryview, kind: str) -> None:
     try:
         header = header_of_record(data)
         counts.add(header, split_key(header["key"])[1:] if kind == "frames" else None)
     except PocAugError:
         counts.unreadable += 1
-
-
-def _check_names(names: list[bytes], last: bytes | None) -> None:
-    if last is not None and names[0] <= last:
-        raise RecordError(f"its names are not in order: {names[0][:40]!r} comes after {last[:40]!r}")
-    for name in (names[0], names[-1]):
-        try:
-            decode_key(name)
-        except ValueError as error:
-            raise RecordError(str(error)) from error
 
 
 def _state_of(path: Path) -> tuple[ShardState, int]:

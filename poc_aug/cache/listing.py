@@ -1,4 +1,4 @@
-"""Which records a cache holds, and in which shard: from its index, and, for shards that it does not cover, as listed."""
+"""Which records a cache holds, and in which shard: from its index, and for other shards as listed."""
 
 from __future__ import annotations
 
