@@ -100,6 +100,11 @@ class Listing:
         indexed = int(self._arrays.variants.max()) if len(self._arrays.variants) else -1
         return max(indexed, max(map(max, self._listed.values()), default=-1))
 
+    def indices(self) -> frozenset[int]:
+        """All variants that some sample has."""
+        listed = {variant for variants in self._listed.values() for variant in variants}
+        return frozenset(np.unique(self._arrays.variants).tolist()) | listed
+
     def keys(self) -> list[str]:
         """Keys of all samples with a record, sorted; reads the shards."""
         return sorted({key for key, _ in self._all()})

@@ -152,7 +152,8 @@ def warm_cache(
     listed = sealed_shards(path) if has_manifest(path) else frozenset()
     names, present = _stored_variants(dataset, names, Path(cache), path, manifest, adapt, label_schema)
     first = first_of_each(names)
-    wanted = part_of([number for number in first.values() if limit is None or number < limit], part)
+    wanted = [number for number in first.values() if limit is None or number < limit]
+    wanted = part_of(wanted, part, in_a_row=job.per_sample)
     missing = {
         names[number]: [index for index in range(num_variants) if (names[number], index) not in present]
         for number in wanted
