@@ -29,6 +29,7 @@ _META = struct.Struct("=16xII8x8xI92xQQ")
 _MAIN = struct.Struct("=QQ")  # of the second MDB_db, which holds the records: entries and root page
 _MAIN_AT = 16 + 24 + 48 + 32
 _NO_PAGE = 2**64 - 1
+_SETTLED_S = 2.0
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 
@@ -53,6 +54,10 @@ class ShardState:
 
     nbytes: int
     mtime_ns: int
+
+    def is_settled(self, seen_at: float) -> bool:
+        """Whether it was last changed long before it was seen, so that another change would show: times are coarse."""
+        return seen_at - self.mtime_ns / 1e9 > _SETTLED_S
 
 
 def scan_shards(cache: Path) -> dict[str, ShardState]:
@@ -81,6 +86,16 @@ def scan_shards(cache: Path) -> dict[str, ShardState]:
 def shard_paths(cache: Path) -> list[Path]:
     """Paths of the shards that `scan_shards` finds."""
     return [cache / SHARDS / name for name in scan_shards(cache)]
+
+
+def used_nbytes(cache: Path) -> int:
+    """Bytes of a cache's shards that are in use.
+
+    Raises:
+        CacheFormatError: as `read_meta`.
+        OSError: one cannot be read.
+    """
+    return sum(read_meta(path).nbytes for path in shard_paths(cache))
 
 
 def read_meta(path: Path) -> Meta:

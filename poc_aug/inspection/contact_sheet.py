@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.cache import Cache
-from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.errors import SettingError
 from poc_aug.inspection.rejected_sheet import nothing_accepted
 from poc_aug.items.image_digest import check_match, digest_of
@@ -132,7 +132,7 @@ def tiles_of(
         CacheError: no variant has an object; says how many attempts were rejected, and why.
     """
     own_keys = dataset_keys(dataset, keys)
-    names = stored_keys(own_keys, set(cache.keys()), dataset)
+    names = stored_keys(own_keys, HeldKeys(cache), dataset)
     check_held(names, own_keys, cache, dataset, misses_allowed=True)  # samples that are not in the cache are not shown
     advice = key_advice(dataset)
     tiles: list[Tile] = []
