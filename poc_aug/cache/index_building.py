@@ -79,60 +79,70 @@ def update_index(path: Path, progress: Progress | None = None) -> bool:
 
 def _update(path: Path, progress: Progress | None) -> bool:
     states = scan_shards(path)
-    known = _known(path, states)
+    index = _FormerIndex.read(path)
+    known = {} if index is None else index.shards.unchanged(path, states)
     added, is_whole = _read_new(path, states, known, progress)
-    if not added and len(known) == _indexed(path):
-        return is_whole and bool(known)
+    if not added and index is not None and len(known) == len(index.shards.names):
+        return is_whole
     with directory_lock(path):
-        states = scan_shards(path)  # another process may have written the index, or sealed a shard, in the meantime
+        # Another process may have written the index, or sealed a shard, in the meantime.
+        return _write(path, _FormerIndex.read(path), added) and is_whole
+
+
+@dataclass(frozen=True)
+class _FormerIndex:
+    """The whole of an index, checked."""
+
+    shards: IndexedShards
+    arrays: RecordArrays
+    counts: Sequence[Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _FormerIndex | None:
         index = open_index(path)
         if index is None:
-            return _write(path, {}, None, [], added) and is_whole
+            return None
         with index:
-            unchanged = index.shards.unchanged(path, states)
             try:
-                return _write(path, unchanged, index.arrays(), index.counts(), added, index.shards) and is_whole
+                read = cls(index.shards, index.arrays(), index.counts())
+                for counts in read.counts:
+                    RecordSummary.from_json(counts)
             except ValueError as error:
                 ignore_index(path, error)
-                return False
+                return None
+        return read
 
 
-def _write(
-    path: Path,
-    unchanged: dict[str, int],
-    arrays: RecordArrays | None,
-    counts: Sequence[Any],
-    added: dict[str, ShardContents],
-    old: IndexedShards | None = None,
-) -> bool:
-    """Write what an index had of the shards in ``unchanged``, and what was read of others."""
+def _write(path: Path, former: _FormerIndex | None, added: dict[str, ShardContents]) -> bool:
+    """Write what the former index knew of the shards that are as they were, and what was read of others."""
+    unchanged = {} if former is None else former.shards.unchanged(path, scan_shards(path))
     added = {name: contents for name, contents in added.items() if name not in unchanged}
     names = sorted({*unchanged, *added})
     numbers = {name: number for number, name in enumerate(names)}
     columns: list[list[int]] = [[], [], [], []]
-    new_counts = []
+    counts = []
     for name in names:
         if name in added:
             one = added[name]
             values = one.state.nbytes, one.state.mtime_ns, one.mark, len(one.hashes)
-            new_counts.append(one.summary.to_json())
+            counts.append(one.summary.to_json())
         else:
-            assert old is not None
-            at = unchanged[name]
-            values = tuple(int(column[at]) for column in (old.nbytes, old.mtimes, old.marks, old.records))
-            new_counts.append(counts[at])
+            assert former is not None
+            at, old = unchanged[name], former.shards
+            values = int(old.nbytes[at]), int(old.mtimes[at]), int(old.marks[at]), int(old.records[at])
+            counts.append(former.counts[at])
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     parts = [
         (one.hashes, one.variants, np.full(len(one.hashes), numbers[name], np.uint32)) for name, one in added.items()
     ]
-    if arrays is not None and old is not None:
-        renumbered = np.full(len(old.names), len(names), np.uint32)
+    if former is not None:
+        renumbered = np.full(len(former.shards.names), len(names), np.uint32)
         for name, at in unchanged.items():
             renumbered[at] = numbers[name]
-        shards = renumbered[arrays.shards]
+        shards = renumbered[former.arrays.shards]
         kept = shards < len(names)
-        parts.append((arrays.hashes[kept], arrays.variants[kept], shards[kept]))
+        parts.append((former.arrays.hashes[kept], former.arrays.variants[kept], shards[kept]))
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [[], [], []]
     if len(joined[0]) < MIN_RECORDS:
         (path / INDEX).unlink(missing_ok=True)
@@ -144,24 +154,8 @@ def _write(
         np.array(columns[2], np.uint64),
         np.array(columns[3], np.uint64),
     )
-    write_index(path, shards_now, RecordArrays.sorted_by_key(*joined), new_counts)
+    write_index(path, shards_now, RecordArrays.sorted_by_key(*joined), counts)
     return True
-
-
-def _known(path: Path, states: dict[str, ShardState]) -> dict[str, int]:
-    index = open_index(path)
-    if index is None:
-        return {}
-    with index:
-        return index.shards.unchanged(path, states)
-
-
-def _indexed(path: Path) -> int:
-    index = open_index(path)
-    if index is None:
-        return 0
-    with index:
-        return len(index.shards.names)
 
 
 def _read_new(

@@ -122,9 +122,7 @@ def _tail(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
     """What there is to say of few caches."""
     rows = []
     if decisions := len(cache.journal.entries):
-        rows.append(
-            ("journal", f"{decisions} decision{'' if decisions == 1 else 's'}; what they drop counts above")
-        )
+        rows.append(("journal", f"{decisions} decision{'' if decisions == 1 else 's'}; what they drop counts above"))
     if summary.unreadable:
         damaged = f"{summary.unreadable} record{'' if summary.unreadable == 1 else 's'}, not counted above"
         rows.append(("damaged", f"{damaged}: `poc-aug verify {cache.path}` names them"))

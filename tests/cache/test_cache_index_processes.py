@@ -42,7 +42,7 @@ def test_a_shard_that_is_being_written_is_not_indexed(tmp_path: Path) -> None:
 def test_a_shard_that_a_writer_goes_on_with_while_it_is_indexed_is_left_out(tmp_path: Path) -> None:
     path = begin(tmp_path / "a.cache")
     file = add_shard(path, "local-0", [("a", number) for number in range(3)])
-    assert not update_index(path, lambda done, total: add_shard(path, "local-0", [("late", 0)]) and None)
+    assert not update_index(path, lambda done, total: add_late(path))
     with Cache.open(path) as cache:
         assert indexed_shards(cache) == []
         assert cache.variants("late") == (0,)
@@ -52,6 +52,10 @@ def test_a_shard_that_a_writer_goes_on_with_while_it_is_indexed_is_left_out(tmp_
         assert indexed_shards(cache) == []
     lock.release()
     assert update_index(path)
+
+
+def add_late(path: Path) -> None:
+    in_child(lambda: add_shard(path, "local-0", [("late", 0)]) and None)
 
 
 def test_writers_that_end_at_once_are_all_in_it(tmp_path: Path) -> None:

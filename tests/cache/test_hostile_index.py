@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures(index_always.__name__)
 __all__ = ["index_always"]
 
 COUNT = 12
+ARRAYS = ("hashes", "variants", "shards")
 
 
 @pytest.fixture
@@ -49,6 +50,12 @@ def check_right(path: Path) -> None:
         assert cache.keys() == plain.keys()
         assert list(cache) == list(plain)
     assert summarize_cache(path) is not None
+
+
+def read_all(path: Path) -> None:
+    with IndexFile(path / INDEX) as index:
+        index.arrays()
+        index.counts()
 
 
 @given(data=st.data())
@@ -73,9 +80,9 @@ def test_damage_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.Da
             problems = cache.verify().problems
             assert [problem.shard for problem in problems] == [INDEX]
             assert len(cache) == COUNT
-        with pytest.raises(ValueError, match="."), IndexFile(path / INDEX) as index:
-            index.arrays()
-            index.counts()
+        with pytest.raises(ValueError, match=r".") as raised:
+            read_all(path)
+        assert problems[0].problem.startswith(f"it is of no use: {raised.value}")
         check_right(path)  # `summarize_cache` puts a sound one in its place
         with Cache.open(path) as cache:
             assert cache.verify().ok
@@ -99,7 +106,7 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     with open_index(path) as index:  # type: ignore[union-attr]
         arrays, shards = index.arrays(), index.shards
         parts: dict[str, Any] = {"counts": index.counts(), "names": shards.names}
-        parts |= {name: np.array(getattr(arrays, name)) for name in ("hashes", "variants", "shards")}
+        parts |= {name: np.array(getattr(arrays, name)) for name in ARRAYS}
         parts |= {name: np.array(getattr(shards, name)) for name in ("nbytes", "mtimes", "marks", "records")}
     change(parts)
     lied = IndexedShards(parts["names"], *(parts[name] for name in ("nbytes", "mtimes", "marks", "records")))
@@ -111,10 +118,12 @@ def swap_shards(parts: dict[str, Any]) -> None:
 
 
 def invent_records(parts: dict[str, Any]) -> None:
-    parts["hashes"] = np.sort(np.append(parts["hashes"], np.uint64(key_hash("street/0002"))))
-    order = np.append(parts["variants"], np.uint32(9))
-    parts["variants"] = order
-    parts["shards"] = np.append(parts["shards"], np.uint32(0))
+    added = np.uint64(key_hash("street/0002")), np.uint32(9), np.uint32(0)
+    columns = [
+        np.append(parts[name], value) for name, value in zip(("hashes", "variants", "shards"), added, strict=True)
+    ]
+    arrays = RecordArrays.sorted_by_key(*columns)
+    parts |= {"hashes": arrays.hashes, "variants": arrays.variants, "shards": arrays.shards}
     parts["records"] = parts["records"] + np.array([1, 0], np.uint64)
 
 
@@ -147,6 +156,23 @@ def test_a_record_that_is_not_where_it_says_is_found_all_the_same(path: Path, ca
         assert "delete it" in problems[0].problem
 
 
+def test_verify_finds_what_it_hides(path: Path) -> None:
+    def hide(parts: dict[str, Any]) -> None:
+        kept = np.arange(len(parts["hashes"])) != 3
+        shard = parts["shards"][3]
+        parts |= {name: parts[name][kept] for name in ARRAYS}
+        parts["records"][shard] -= np.uint64(1)
+
+    rewritten(path, hide)
+    with Cache.open(path) as cache:
+        assert len(cache) == COUNT - 1
+        (problem,) = cache.verify().problems
+        assert problem.shard == INDEX
+        assert "may miss some; delete it" in problem.problem
+    (path / INDEX).unlink()
+    check_right(path)
+
+
 def shard_out_of_range(parts: dict[str, Any]) -> None:
     parts["shards"][-1] = 2
 
@@ -172,13 +198,20 @@ def too_few_counts(parts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", [shard_out_of_range, out_of_order, wrong_sums, path_as_name, name_twice, too_few_counts]
+    ("lie", "problem"),
+    [
+        (shard_out_of_range, "shards that it does not name"),
+        (out_of_order, "not in order"),
+        (wrong_sums, "do not add up"),
+        (path_as_name, "not those of shards"),
+        (name_twice, "a shard twice"),
+        (too_few_counts, "not those of its shards"),
+    ],
 )
-def test_what_no_index_says_is_refused(path: Path, lie: Callable[[dict[str, Any]], None]) -> None:
+def test_what_no_index_says_is_refused(path: Path, lie: Callable[[dict[str, Any]], None], problem: str) -> None:
     rewritten(path, lie)
-    with pytest.raises(ValueError, match="."), IndexFile(path / INDEX) as index:
-        index.arrays()
-        index.counts()
+    with pytest.raises(ValueError, match=problem):
+        read_all(path)
     check_right(path)
 
 
@@ -238,7 +271,7 @@ def test_what_is_no_file_is_refused(path: Path, tmp_path: Path, kind: str) -> No
         os.mkfifo(index)
     with pytest.raises(CacheFormatError, match=INDEX):
         Cache.open(path)
-    assert update_index(path) is False
+    assert update_index(path) == (kind != "folder")  # a file of its own takes its place
 
 
 def test_an_index_that_cannot_be_written_ends_no_run(
