@@ -266,10 +266,12 @@ class Cache:
                 f"cache {str(self.path)!r} was closed", expected="an open cache", hint="open it with Cache.open(path)"
             )
 
-    def _check_again(self) -> None:
+    def _check_again(self) -> dict[str, ShardState]:
         """Repeat the checks of opening."""
-        self._had |= check_still_there(self.path, self.manifest, self._had)
+        states = check_still_there(self.path, self.manifest, self._had)
+        self._had |= frozenset(states)
         self._forks = registry.forks()
+        return states
 
     def _listing(self) -> Listing:
         self._check_open()
@@ -277,22 +279,17 @@ class Cache:
             return self._index
         with registry.exclusive():
             # A forked child has the listing, but has to open the files again: they may have been replaced.
-            self._check_again()
+            seen_at, states = time.time(), self._check_again()
             if self._index is None:
                 try:
-                    self._index = self._list_records()
+                    self._index = self._list_records(states, seen_at)
                 except BaseException:
                     self._forget()
                     raise
             return self._index
 
-    def _list_records(self) -> Listing:
-        self._listed_at = time.time()
-        try:
-            self._states = scan_shards(self.path)
-        except OSError as error:
-            raise read_error(self.path, error) from error
-        self._names = list(self._states)
+    def _list_records(self, states: dict[str, ShardState], seen_at: float) -> Listing:
+        self._names, self._states, self._listed_at = list(states), states, seen_at
         indexed = indexed_records(self.path, self._states) if self._trusts_index else None
         listing = Listing(*(indexed or (None, ())), self._read_names)
         for number in range(len(self._names)):

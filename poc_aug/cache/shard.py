@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import lmdb.verify
 import xxhash
 
 from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
-from poc_aug.files.stray_files import is_stray
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"
@@ -73,11 +71,15 @@ def scan_shards(cache: Path) -> dict[str, ShardState]:
     try:
         with os.scandir(cache / SHARDS) as entries:
             for entry in entries:
-                if entry.name.endswith(SUFFIX) and not is_stray(entry.name) and entry.is_file():
-                    with suppress(FileNotFoundError):  # a writer has removed what it had only just created
-                        stat = entry.stat()
-                        if stat.st_size:
-                            found[entry.name] = ShardState(stat.st_size, stat.st_mtime_ns)
+                name = entry.name
+                if not name.endswith(SUFFIX) or name.startswith(".") or not entry.is_file():
+                    continue
+                try:
+                    stat = entry.stat()
+                except FileNotFoundError:  # a writer has removed what it had only just created
+                    continue
+                if stat.st_size:
+                    found[name] = ShardState(stat.st_size, stat.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return dict(sorted(found.items()))
