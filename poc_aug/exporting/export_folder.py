@@ -75,7 +75,8 @@ class ExportFolder:
         line = self.lines.get((split, name))
         if line is None or "skipped" in line:
             return line is not None and not keep_empty
-        return sizes_of(self.path, line["files"]) == line["files"]
+        sizes: dict[str, int] = line["files"]
+        return sizes_of(self.path, sizes) == sizes
 
     def record(self, line: str) -> Line:
         """Record a frame whose files are there."""

@@ -174,7 +174,7 @@ def export_identity(
     frames_only = all(manifest.kind == "frames" for manifest in manifests)
     return {
         "layout": layout.name,
-        "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},  # type: ignore[call-overload]
+        "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},
         "labels": repr(policy),
         "label_ids": dict(sorted(ids.items())),
         "schema": None if schema is None else schema.name,
