@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from poc_aug.cache.lock import FileLock
 from poc_aug.errors import CacheBusyError, ExportError
+from poc_aug.exporting.export_report import NO_INSERTION
 from poc_aug.exporting.whole_files import PARTIAL, place_files, remove_partial, sizes_of
 from poc_aug.files.outputs import check_outputs, writing
 
@@ -70,11 +71,13 @@ class ExportFolder:
         with writing(self.path / EXPORT_FRAMES):
             self._journal = (self.path / EXPORT_FRAMES).open("ab")
 
-    def is_done(self, split: str, name: str, *, keep_empty: bool) -> bool:
-        """Whether a frame was written whole and is still there, or is left out."""
+    def is_done(self, split: str, name: str, origin: str, *, keep_empty: bool) -> bool:
+        """Whether a frame was written whole from the same variant and is still there, or is left out."""
         line = self.lines.get((split, name))
-        if line is None or "skipped" in line:
-            return line is not None and not keep_empty
+        if line is None or line["origin"] != origin:
+            return False
+        if "skipped" in line:
+            return not (keep_empty and line["skipped"] == NO_INSERTION)
         sizes: dict[str, int] = line["files"]
         return sizes_of(self.path, sizes) == sizes
 
@@ -153,6 +156,7 @@ class ExportFolder:
                     break  # the run was killed while it wrote this line
                 try:
                     line = json.loads(content)
+                    _ = line["origin"], line.get("skipped") or line["files"]
                     lines[line["split"], line["name"]] = line
                 except (ValueError, KeyError, TypeError):
                     break
