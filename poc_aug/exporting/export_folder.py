@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, TypeAlias
 from poc_aug.cache.lock import FileLock
 from poc_aug.errors import CacheBusyError, ExportError
 from poc_aug.exporting.export_report import NO_INSERTION
-from poc_aug.exporting.whole_files import PARTIAL, place_files, remove_partial, sizes_of
-from poc_aug.files.outputs import check_outputs, writing
+from poc_aug.exporting.whole_files import PARTIAL, place_files, placing, remove_partial, sizes_of
+from poc_aug.files.outputs import check_outputs
 
 EXPORT_MANIFEST = "export.json"
 """Says what an export is: its recipe, labels, layout and counts."""
@@ -68,7 +68,7 @@ class ExportFolder:
         """Record that frames are being written."""
         self._write_manifest({**manifest, "complete": False})
         self.complete = False
-        with writing(self.path / EXPORT_FRAMES):
+        with placing(self.path / EXPORT_FRAMES):
             self._journal = (self.path / EXPORT_FRAMES).open("ab")
 
     def is_done(self, split: str, name: str, origin: str, *, keep_empty: bool) -> bool:
@@ -84,7 +84,7 @@ class ExportFolder:
     def record(self, line: str) -> Line:
         """Record a frame whose files are there."""
         assert self._journal is not None
-        with writing(self.path / EXPORT_FRAMES):
+        with placing(self.path / EXPORT_FRAMES):
             self._journal.write(line.encode() + b"\n")
             self._journal.flush()
         read: Line = json.loads(line)
@@ -150,7 +150,7 @@ class ExportFolder:
         if not path.exists():
             return lines
         whole = 0
-        with writing(path), path.open("r+b") as file:
+        with placing(path), path.open("r+b") as file:
             for content in file:
                 if not content.endswith(b"\n"):
                     break  # the run was killed while it wrote this line
@@ -166,7 +166,7 @@ class ExportFolder:
 
 
 def _locked(folder: Path) -> FileLock:
-    with writing(folder / _LOCK):
+    with placing(folder / _LOCK):
         try:
             return FileLock(folder / _LOCK)
         except CacheBusyError as error:
