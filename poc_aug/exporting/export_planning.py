@@ -18,7 +18,7 @@ from poc_aug.cache.several_caches import match_united
 from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.export_report import NO_VARIANT, NOT_STORED
-from poc_aug.exporting.frame_names import frame_name, frame_places, told_apart
+from poc_aug.exporting.frame_names import FramePlace, frame_name, frame_places, told_apart
 from poc_aug.exporting.frame_writing import PlannedFrame
 from poc_aug.exporting.id_conversion import IdConversion
 from poc_aug.exporting.layout_protocol import ExportLayout, NumbersFrames, WantsIds
@@ -72,6 +72,8 @@ def plan_frames(
     origin = _Origins(cache)
     skipped: Counter[str] = Counter()
     work: list[tuple[int, list[PlannedFrame]]] = []
+    # Of the keys in order: some datasets list their files in any order.
+    ranks = {name: rank for rank, name in enumerate(sorted(set(matched)))}
     for name, number in first_of_each(matched).items():
         chosen: list[tuple[str, int | None]] = [(name, None)] if base_frames else []
         for key in stored.get(name, ()):
@@ -83,7 +85,7 @@ def plan_frames(
         place = places[number]
         frames = []
         for key, index in chosen:
-            file = _name(place, number, key, index, layout, shifted=key != name)
+            file = _name(place, ranks[name], key, index, layout, shifted=key != name)
             made_of = "" if index is None else origin(key, index)
             frames.append(PlannedFrame(place.split, place.group, file, key, index, made_of))
         if frames:
@@ -250,7 +252,7 @@ def manifests_of(cache: Cache | UnitedCaches) -> list[Manifest]:
     return [each.manifest for each in cache.caches] if isinstance(cache, UnitedCaches) else [cache.manifest]
 
 
-def _name(place: Any, number: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:
+def _name(place: FramePlace, rank: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:
     if isinstance(layout, NumbersFrames):
         if shifted:
             raise ExportError(
@@ -258,7 +260,7 @@ def _name(place: Any, number: int, key: str, variant: int | None, layout: Export
                 expected="a cache of insertions: its frames are pictures of objects",
                 hint="choose another layout",
             )
-        return layout.number_name(number, variant)
+        return layout.number_name(rank, variant)
     _, domain, severity = split_key(key) if shifted else ("", "", 0)
     return frame_name(place, variant, f"{domain}-{severity}" if shifted else "")
 
