@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,8 @@ def _label_ids(labels: np.ndarray) -> np.ndarray:
     table = np.zeros(256, dtype=np.uint8)
     for train_id, label_id in _LABEL_IDS.items():
         table[train_id] = label_id
-    return table[labels]
+    found: np.ndarray = table[labels]
+    return found
 
 
 def cityscapes_tree(
@@ -90,6 +91,5 @@ def acdc_tree(root: Path, split: str = "val", frames: int = 2, size_hw: tuple[in
     return root
 
 
-def tree_of(dataset: str, root: Path, **options: int) -> Path:
-    """The tree of a dataset by its name."""
-    return {"cityscapes": cityscapes_tree, "idd": idd_tree, "acdc": acdc_tree}[dataset](root, **options)  # type: ignore[operator]
+TREES: dict[str, Callable[[Path], Path]] = {"cityscapes": cityscapes_tree, "idd": idd_tree, "acdc": acdc_tree}
+"""The tree of each dataset by its name."""

@@ -203,3 +203,23 @@ def test_a_cache_of_stand_ins_does_not_claim_to_be_the_set(city: Path, tmp_path:
     assert f"{out} is not poc-alt" in told
     assert "recipe: attempts, " in told
     assert "--cache without the name" in run("sets", "--cache", out, fails=True)
+
+
+@pytest.mark.parametrize(
+    "root", ["", "\0", "gone", "loop", "file", "/dev/null", "a" * 300, "~nobody/x", "1,2", "[a", "empty"]
+)
+def test_hostile_folders_of_data_are_named(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    message = run("warm-cache", "--set", "cs-poc", "--data", root, "--out", "a.cache", fails=True)
+    assert "Next step" in message
+    assert root[:40] in message or repr(root)[1:-1] in message
+    assert not (tmp_path / "a.cache").exists()
+
+
+def test_a_folder_whose_name_looks_like_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cityscapes_tree(tmp_path / "1,2", ("val",), frames=1)
+    assert "1 (500 in" in run("warm-cache", "--set", "cs-poc", "--data", "1,2", "--dry-run")

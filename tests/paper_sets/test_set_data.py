@@ -12,13 +12,13 @@ from poc_aug.errors import DatasetError
 from poc_aug.keys import dataset_keys
 from poc_aug.labels.detect import schema_of
 from poc_aug.paper_sets import load_set, set_dataset, set_names
-from tests.helpers.set_trees import acdc_tree, cityscapes_tree, idd_tree, tree_of
+from tests.helpers.set_trees import TREES, acdc_tree, cityscapes_tree, idd_tree
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("roots")
-    return {name: tree_of(name, folder / name) for name in ("cityscapes", "idd", "acdc")}
+    return {name: make(folder / name) for name, make in TREES.items()}
 
 
 @pytest.mark.parametrize("name", set_names())

@@ -121,7 +121,7 @@ def test_other_datasets_on_made_up_trees(name: str, tmp_path: Path) -> None:
     assert "made: 0" not in run(*common, "--out", cache, "--workers", 0)
     dataset = paper_set.dataset(root)
     with Cache.open(cache) as opened:
-        assert len(opened) == 3 * len(dataset)
+        assert len(opened) == 3 * len(dataset_keys(dataset))
         assert opened.manifest.dataset["schema"] == paper_set.label_schema.name
     labels = read(paper_set, dataset, cache)
     assert {int(value) for one in labels for value in np.unique(one)} == {0, 1, 255}
