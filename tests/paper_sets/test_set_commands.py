@@ -206,7 +206,7 @@ def test_a_cache_of_stand_ins_does_not_claim_to_be_the_set(city: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "root", ["", "\0", "gone", "loop", "file", "/dev/null", "a" * 300, "~nobody/x", "1,2", "[a", "empty"]
+    "root", ["", "gone", "loop", "file", "/dev/null", "a" * 300, "~no_such_user/x", "1,2", "[a", "empty"]
 )
 def test_hostile_folders_of_data_are_named(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
