@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cli.object_sources import ObjectChoice, load_objects
 from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.exporting.exporter import export
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.keys import dataset_keys
 from poc_aug.labels.detect import schema_of
@@ -81,6 +83,9 @@ def test_sets_on_the_given_frames(name: str, objects: str, streets: Path, real_d
     with Cache.open(cache) as opened:
         assert opened.keys() == dataset_keys(dataset)
         assert paper_set.differences(opened.manifest)
+    exported = export_labels(paper_set, dataset, cache, tmp_path / "out", variants=[0])
+    assert exported == [int((labels == 254).sum()) for labels in ood[:: paper_set.variants]]
+    assert sum(exported) > 0
 
 
 @pytest.mark.parametrize("name", ["poc-a", "poc-cs-a"])
@@ -106,6 +111,21 @@ def test_new_classes_on_the_given_frames(name: str, streets: Path, real_data: Pa
     assert len(read(paper_set, train, cache)) == 4
 
 
+def export_labels(paper_set: PaperSet, dataset: Any, cache: Path, out: Path, **options: Any) -> list[int]:
+    """Pixels that POC's forks would take for OOD in an export of a set, by frame: every id above 18 but 255."""
+    policy = paper_set.label_policy(paper_set.export.labels)
+    report = export(dataset, cache, paper_set.export.layout, out, labels=policy, workers=0, **options)
+    files = sorted((out / "gtFine").rglob("*.png"))
+    assert len(files) == report.written > 0
+    assert all((out / "leftImg8bit" / path.relative_to(out / "gtFine")).is_file() for path in files)
+    return [int(((values > 18) & (values != 255)).sum()) for values in map(read_png, files)]
+
+
+def read_png(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def stored(cache: Cache, key: str, index: int) -> Any:
     variant = cache.get(key, index)
     assert variant is not None
@@ -125,6 +145,8 @@ def test_other_datasets_on_made_up_trees(name: str, tmp_path: Path) -> None:
         assert opened.manifest.dataset["schema"] == paper_set.label_schema.name
     labels = read(paper_set, dataset, cache)
     assert {int(value) for one in labels for value in np.unique(one)} == {0, 1, 255}
+    exported = export_labels(paper_set, dataset, cache, tmp_path / "out")
+    assert exported == [int((one == 1).sum()) for one in labels]
     # What the dataset ignores stays ignored, except where an object stands on it.
     assert all((one[-6:] != 0).all() for one in labels)
 
