@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from poc_aug.cache import Cache
+from poc_aug.cache import Cache, CacheWriter, Manifest
+from poc_aug.cache.members import member_path
 from poc_aug.cli.set_options import name_of_set, with_paper_set
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.errors import SettingError
@@ -223,3 +224,28 @@ def test_a_folder_whose_name_looks_like_numbers(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     cityscapes_tree(tmp_path / "1,2", ("val",), frames=1)
     assert "1 (500 in" in run("warm-cache", "--set", "cs-poc", "--data", "1,2", "--dry-run")
+
+
+def test_each_recipe_of_a_cache_is_compared(tmp_path: Path) -> None:
+    paper_set, out = load_set("cs-poc"), tmp_path / "cs.cache"
+    models, recipe = paper_set.models, paper_set.recipe()
+    finder = {
+        "detector": {"model": models.detector, **models.annotator_args},
+        "segmenter": {"model": models.segmenter},
+    }
+    backends = {
+        "inserter": {"inserter": models.backend, "model": models.model, **models.backend_args},
+        "annotator": {"annotator": "prompt", "finder": finder},
+    }
+    written = [recipe, recipe.with_changes(attempts=9)]
+    manifests = [Manifest.create(one.to_dict(), backends, {"schema": "cityscapes-trainIds"}) for one in written]
+    for manifest, path in zip(manifests, (out, member_path(out, manifests[1].fingerprint)), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        CacheWriter(path, manifest).close()
+    shown = run("sets", "cs-poc", "--cache", out)
+    assert f"recipe {manifests[0].fingerprint}: made as cs-poc, 0 variants of 1500" in shown
+    assert f"recipe {manifests[1].fingerprint} is not cs-poc, these differ:" in shown
+    assert "recipe: attempts" in shown
+    alone = run("sets", "cs-poc", "--cache", member_path(out, manifests[1].fingerprint), fails=True)
+    assert "made as" not in alone
+    assert "recipe: locate_by" in run("sets", "acdc-poc", "--cache", out, fails=True)
