@@ -15,6 +15,7 @@ from poc_aug.cache import Cache, Manifest
 from poc_aug.cli.object_sources import ObjectChoice, load_objects
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.exporting.exporter import export
+from poc_aug.exporting.layouts.cityscapes import CityscapesLayout
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.keys import dataset_keys
 from poc_aug.labels.detect import schema_of
@@ -105,6 +106,8 @@ def test_new_classes_on_the_given_frames(name: str, streets: Path, real_data: Pa
     assert placed <= set(ANIMALS)
     seen = {int(value) for labels in read(paper_set, dataset, cache) for value in np.unique(labels)}
     assert seen - {*paper_set.label_schema.known_ids, 255} == {paper_set.new_classes[name] for name in placed}
+    if name == "poc-a":
+        check_cityscapes_export(paper_set, dataset, cache, tmp_path / "out")
     # A training that reads one split alone finds its variants in the same cache.
     train = load_set("poc-alt").dataset(streets)
     assert [key for key in dataset_keys(train) if key not in dataset_keys(dataset)] == []
@@ -119,6 +122,18 @@ def export_labels(paper_set: PaperSet, dataset: Any, cache: Path, out: Path, **o
     assert len(files) == report.written > 0
     assert all((out / "leftImg8bit" / path.relative_to(out / "gtFine")).is_file() for path in files)
     return [int(((values > 18) & (values != 255)).sum()) for values in map(read_png, files)]
+
+
+def check_cityscapes_export(paper_set: PaperSet, dataset: Any, cache: Path, out: Path) -> None:
+    """Both splits are in one tree, with the labels that are read."""
+    policy = paper_set.label_policy(paper_set.export.labels)
+    layout = CityscapesLayout("none")
+    assert layout.name == paper_set.export.layout
+    export(dataset, cache, layout, out, labels=policy, workers=0, variants=[0])
+    exported = sorted((out / "gtFine").rglob("*_gtFine_labelTrainIds.png"))
+    assert {path.parts[-3] for path in exported} == {"train", "val"}
+    first = read(paper_set, dataset, cache)[::2]
+    assert sorted(one.tobytes() for one in map(read_png, exported)) == sorted(one.tobytes() for one in first)
 
 
 def read_png(path: Path) -> np.ndarray:
