@@ -32,11 +32,11 @@ ANIMALS = ("cow", "dog")  # those of the given cut-outs
 
 @pytest.fixture(scope="module")
 def streets(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The given Cityscapes frames, two as training and two as validation frames."""
+    """Two of the given Cityscapes frames, one as a training and one as a validation frame."""
     root, source = tmp_path_factory.mktemp("streets"), real_data / "scenes" / "cityscapes"
     images = sorted((source / "leftImg8bit" / "train").glob("*/*_leftImg8bit.png"))
     assert len(images) == 4
-    for number, image in enumerate(images):
+    for number, image in enumerate(images[::2]):
         folder = f"{('train', 'val')[number % 2]}/{image.parent.name}"
         name = image.name.removesuffix("_leftImg8bit.png")
         labels = source / "gtFine" / "train" / image.parent.name / f"{name}_gtFine_labelTrainIds.png"
@@ -71,7 +71,7 @@ def test_sets_on_the_given_frames(name: str, objects: str, streets: Path, real_d
     report = paper_set.warm(
         streets, cache, stand_in(paper_set, dataset, source, per_variant=(1, 1), camera="cityscapes"), workers=0
     )
-    assert (report.total, report.made) == (2 * paper_set.variants, 2 * paper_set.variants)
+    assert (report.total, report.made) == (paper_set.variants, paper_set.variants)
     assert report.objects >= report.made / 2
     anomaly, ood = (read(paper_set, dataset, cache, form) for form in ("anomaly", "ood"))
     known = paper_set.label_schema.known_ids
@@ -111,7 +111,7 @@ def test_new_classes_on_the_given_frames(name: str, streets: Path, real_data: Pa
     # A training that reads one split alone finds its variants in the same cache.
     train = load_set("poc-alt").dataset(streets)
     assert [key for key in dataset_keys(train) if key not in dataset_keys(dataset)] == []
-    assert len(read(paper_set, train, cache)) == 4
+    assert len(read(paper_set, train, cache)) == 2
 
 
 def export_labels(paper_set: PaperSet, dataset: Any, cache: Path, out: Path, **options: Any) -> list[int]:
