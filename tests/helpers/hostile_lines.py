@@ -166,6 +166,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "tried",
         ],
         "models": [],
+        "sets": ["cs-poc"],
         "doctor": ["picture.png"],
         "evaluate": ["--model", model, "--dataset", streets, "--limit", "2"],
         "reliability": [str(results), "--resamples", "20", "--out", "agreement"],
