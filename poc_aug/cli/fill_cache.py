@@ -10,6 +10,7 @@ import typer
 
 from poc_aug.cli.arguments import check_device, load_dataset, parse_arguments
 from poc_aug.cli.console import console, errors
+from poc_aug.cli.machine_options import engine_of
 from poc_aug.cli.progress import nothing_accepted_text, print_report, warm_progress
 from poc_aug.cli.run_report import run_report
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
@@ -71,6 +72,7 @@ def fill_cache(
     assert job.dataset is not None
     assert job.out is not None
     with run_report(job.report, command, job.out) as result:
+        engine = engine_of(job)
         check_device(job.device)
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(list(arguments or []))})
         pipeline = make_pipeline(dataset)
@@ -92,6 +94,8 @@ def fill_cache(
                     keep_rejected=job.keep_rejected,
                     on_progress=show,
                     report=report,
+                    shard=job.shard,
+                    engine=engine,
                 )
         except BaseException:
             # What was accepted before this run is only looked up at its end.
