@@ -45,7 +45,7 @@ class RayEngine:
         if self.actors is not None and not 1 <= self.actors <= _MOST_ACTORS:
             raise SettingError(f"actors={self.actors}", expected=f"1 to {_MOST_ACTORS}, or None for one per GPU")
         gpus = self.gpus_per_actor
-        if gpus is not None and not (0 <= gpus < 1 or (math.isfinite(gpus) and gpus == int(gpus))):
+        if gpus is not None and not (0 <= gpus < 1 or (1 <= gpus < math.inf and gpus == int(gpus))):
             raise SettingError(
                 f"gpus_per_actor={gpus}", expected="a whole number of GPUs, 0 for none, or a part of one such as 0.5"
             )

@@ -236,11 +236,7 @@ class _Driver:
             actor.report = WarmReport()
             add_up(self._done, value.report)
             if value.error is not None:
-                if value.trace and not isinstance(value.error, PocAugError):
-                    value.error.add_note(
-                        f"In an actor on {actor.introduction and actor.introduction.host}:\n{value.trace}"
-                    )
-                raise value.error
+                raise value.error from ActorTraceback(value.trace)
 
     def _bury(self, actor: _Actor, error: Exception) -> None:
         """An actor died: what it had in work is tried again, and what ended it twice is recorded."""
@@ -281,7 +277,8 @@ class _Driver:
         host = actor.introduction.host if actor.introduction else "a machine"
         reason = f"its process on {host} was killed, ran out of memory or crashed: {detail.strip()}"
         trace = self._crash_text(actor)
-        return f"{reason}\n{trace[-_LONGEST_TRACE:]}" if trace else reason
+        trace = trace.partition("\n\nThread ")[0].partition("\n\nExtension modules")[0]  # the thread that crashed
+        return f"{reason}\n{trace[:_LONGEST_TRACE]}" if trace else reason
 
     def _crash_text(self, actor: _Actor) -> str:
         if actor.introduction is None:
