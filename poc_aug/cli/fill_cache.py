@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +19,7 @@ from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
 from poc_aug.errors import SettingError
 from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.ray_cluster import RayEngine
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
@@ -57,6 +60,7 @@ def fill_cache(
     job: WarmCacheOptions | WarmScenesOptions,
     arguments: Sequence[str] | None,
     make_pipeline: Callable[[Any], GenerationPipeline],
+    rebuild: Callable[[Any], GenerationPipeline] | None = None,
 ) -> None:
     """Fill the cache that a command's options name, with progress and report.
 
@@ -65,6 +69,7 @@ def fill_cache(
         job: its options; dataset and cache are named.
         arguments: arguments of the dataset, as ``key=value``.
         make_pipeline: makes the pipeline for the dataset.
+        rebuild: makes it again in each Ray actor, so that models are loaded there; ``None``: it is sent as it is.
 
     Raises:
         typer.Exit: with code 3: no object was accepted and no frame was made.
@@ -76,6 +81,8 @@ def fill_cache(
         check_device(job.device)
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(list(arguments or []))})
         pipeline = make_pipeline(dataset)
+        if isinstance(engine, RayEngine) and rebuild is not None:
+            engine = replace(engine, make_pipeline=partial(rebuild, dataset))
         frames = isinstance(pipeline, ShiftPipeline)
         report = WarmReport()
         try:

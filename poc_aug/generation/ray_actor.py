@@ -14,25 +14,69 @@ import tempfile
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from poc_aug.cache.manifest import MANIFEST
-from poc_aug.errors import GenerationError, in_one_line
+from poc_aug.errors import ClusterError, GenerationError, in_one_line
+from poc_aug.generation.base_pipeline import GenerationPipeline, built_pipeline
 from poc_aug.generation.filling import Filling, frames_of
 from poc_aug.generation.filling_plan import FillingPlan
 from poc_aug.generation.frame_loading import load_frames
 from poc_aug.generation.ray_cluster import require_ray
 from poc_aug.generation.report_sums import copied
 from poc_aug.generation.warm_report import WarmReport
+from poc_aug.labels.schema import LabelSchema
 
 Unit: TypeAlias = tuple[str, tuple[int, ...]]
 """What is handed over: a key and the numbers of the variants that are missing."""
 
 _TOLD_S = 0.5
+
+
+@dataclass(frozen=True)
+class SentPlan:
+    """A plan as it is sent: with its pipeline, or with the function that builds it where it arrives.
+
+    Attributes:
+        plan: the plan.
+        make_pipeline: builds the pipeline in the place of the plan's, which is not sent.
+        schema: label schema of that pipeline.
+        fingerprint: of the driver's pipeline, for which the cache was begun.
+    """
+
+    plan: FillingPlan
+    make_pipeline: Callable[[], GenerationPipeline] | None
+    schema: LabelSchema | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, plan: FillingPlan, make_pipeline: Callable[[], GenerationPipeline] | None) -> SentPlan:
+        """The plan of the driver."""
+        pipeline = plan.pipeline
+        nothing = cast(GenerationPipeline, None)
+        sent = plan if make_pipeline is None else replace(plan, pipeline=nothing)
+        return cls(sent, make_pipeline, pipeline.schema, pipeline.fingerprint)
+
+    def built(self) -> GenerationPipeline:
+        """The pipeline that the function builds.
+
+        Raises:
+            ClusterError: another one than the driver's.
+        """
+        assert self.make_pipeline is not None
+        pipeline = built_pipeline(self.make_pipeline).with_schema(self.schema)
+        if pipeline.fingerprint != self.fingerprint:
+            raise ClusterError(
+                f"the pipeline that an actor on {socket.gethostname()} has built differs from the driver's",
+                expected="equal recipes, models and settings everywhere; a device decides the dtype if none is given",
+                hint="give the dtype, and run the driver on a machine with the same devices",
+                command="give --dtype, and run the command on a machine with the same devices",
+            )
+        return pipeline
 
 
 @dataclass(frozen=True)
@@ -130,7 +174,8 @@ class FillingActor:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # newer versions of Ray show all of them to such an actor
         handle, self._crash_file = tempfile.mkstemp(prefix="poc-aug-crash-", suffix=".txt")
         faulthandler.enable(os.fdopen(handle, "w"))
-        plan: FillingPlan = pickle.loads(ray.get(data[0]))  # only now: its modules may look for GPUs
+        sent: SentPlan = pickle.loads(ray.get(data[0]))  # only now: its modules may look for GPUs
+        plan = sent.plan if sent.make_pipeline is None else replace(sent.plan, pipeline=sent.built())
         self._plan = replace(plan, job=job)
         sees = False
         with suppress(OSError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from poc_aug.errors import ClusterError, SettingError, in_one_line
+from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.optional_imports import require
 
 _MOST_ACTORS = 100_000
@@ -28,6 +29,8 @@ class RayEngine:
         actors: how many; ``None``: one per GPU, and without GPUs one per ``1 + workers`` processors.
         gpus_per_actor: GPUs of each; a part of one lets several actors share it, 0 hides them. ``None``: 1 if the
             cluster has any.
+        make_pipeline: builds the pipeline in each actor, so that models are loaded there and not sent. ``None``: the
+            pipeline is sent as it is, or, if `poc_aug.warm_cache` got a function in its place, that function.
 
     Raises:
         SettingError: a number out of its range.
@@ -40,6 +43,7 @@ class RayEngine:
     address: str | None = None
     actors: int | None = None
     gpus_per_actor: float | None = None
+    make_pipeline: Callable[[], GenerationPipeline] | None = None
 
     def __post_init__(self) -> None:
         if self.actors is not None and not 1 <= self.actors <= _MOST_ACTORS:

@@ -17,7 +17,7 @@ from typing import Any
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.errors import ClusterError, PocAugError, in_one_line
 from poc_aug.generation.filling_plan import FillingPlan
-from poc_aug.generation.ray_actor import Ended, FillingActor, Introduction, Told, Unit, crash_text
+from poc_aug.generation.ray_actor import Ended, FillingActor, Introduction, SentPlan, Told, Unit, crash_text
 from poc_aug.generation.ray_cluster import ActorResources, RayEngine, connected, require_ray, resources_of
 from poc_aug.generation.report_sums import add_up, summed
 from poc_aug.generation.warm_report import WarmReport
@@ -43,14 +43,14 @@ def fill_with_ray(plan: FillingPlan, engine: RayEngine, report: WarmReport, on_p
         ClusterError: no cluster, or actors that cannot begin.
         PocAugError: what an actor raised; see `poc_aug.warm_cache`.
     """
-    data = _packed(plan)
+    data = _packed(SentPlan.of(plan, engine.make_pipeline))
     with connected(engine, len(data)) as ray:
         fixed = engine.address is None and len(ray.nodes()) == 1
         resources = resources_of(engine, ray.cluster_resources(), plan.workers, fixed=fixed)
         _Driver(ray, plan, data, resources, report, on_progress).run()
 
 
-def _packed(plan: FillingPlan) -> bytes:
+def _packed(sent: SentPlan) -> bytes:
     """The plan as it is sent to the actors.
 
     Raises:
@@ -58,19 +58,20 @@ def _packed(plan: FillingPlan) -> bytes:
     """
     cloudpickle = require_ray().cloudpickle
     try:
-        return bytes(cloudpickle.dumps(plan))
+        return bytes(cloudpickle.dumps(sent))
     except Exception as error:  # of other code: whatever its __reduce__ or __getstate__ raise
+        parts = {name: getattr(sent.plan, name) for name in ("dataset", "pipeline", "adapt")}
         culprit = "the plan"
-        for name in ("dataset", "pipeline", "adapt"):
+        for name, part in {**parts, "function that builds the pipeline": sent.make_pipeline}.items():
             try:
-                cloudpickle.dumps(getattr(plan, name))
+                cloudpickle.dumps(part)
             except Exception:
-                culprit = f"the {name} ({type(getattr(plan, name)).__name__})"
+                culprit = f"the {name} ({type(part).__name__})"
                 break
         raise ClusterError(
             f"{culprit} cannot be sent to Ray's actors: {in_one_line(error)}",
             expected="a dataset and a pipeline that can be pickled: no open files, locks or connections",
-            hint="open them when the first item is read; or fill in this process: engine='local'",
+            hint="open them when the first item is read; a pipeline can be a function at module level that builds it",
             command="open them when the first item is read; or leave out --engine ray",
         ) from error
 

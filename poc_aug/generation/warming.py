@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,7 +25,7 @@ from poc_aug.errors import (
     SettingError,
 )
 from poc_aug.files.outputs import make_folder
-from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.base_pipeline import GenerationPipeline, built_pipeline
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.filling import fill
 from poc_aug.generation.filling_job import filling_job_of
@@ -50,7 +51,7 @@ MOST_VARIANTS = 1_000_000
 def warm_cache(
     dataset: Dataset[Any],
     cache: str | Path,
-    pipeline: GenerationPipeline | None = None,
+    pipeline: GenerationPipeline | Callable[[], GenerationPipeline] | None = None,
     *,
     num_variants: int | None = None,
     limit: int | None = None,
@@ -79,7 +80,8 @@ def warm_cache(
         dataset: map-style dataset, see `POCAugmentedDataset`.
         cache: path of the cache, made if it is not there.
         pipeline: generates the insertions. ``None`` for a `SceneShiftDataset`: its frames are generated and stored;
-            with a pipeline, insertions are, for its frames.
+            with a pipeline, insertions are, for its frames. A function at module level that builds the pipeline is
+            called here, and again in each actor of ``engine="ray"``, which loads its own models.
         num_variants: variants per sample; default 3 (POC §3.2), and as many as it shows of a `SceneShiftDataset`.
         limit: only the first ``limit`` samples, in all domains and severities; ``None``: all.
         schema: label schema of the dataset, its name, or a YAML file; ``None``: that of a known dataset, otherwise the
@@ -140,9 +142,13 @@ def warm_cache(
         (3, 3)
     """
     started = time.perf_counter()
+    part, ray_engine = Shard.of(shard), _ray_engine(engine)
+    if pipeline is not None and not isinstance(pipeline, GenerationPipeline | type) and callable(pipeline):
+        make, pipeline = pipeline, built_pipeline(pipeline)
+        if ray_engine is not None and ray_engine.make_pipeline is None:
+            ray_engine = replace(ray_engine, make_pipeline=make)
     job = filling_job_of(dataset, pipeline, num_variants, schema, keys, adapt)
     dataset, keys, adapt, num_variants = job.dataset, job.keys, job.adapt, job.num_variants
-    part, ray_engine = Shard.of(shard), _ray_engine(engine)
     limit = _check_settings(num_variants, limit, workers, on_error, keep_rejected, job.per_sample)
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)

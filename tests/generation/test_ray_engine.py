@@ -13,11 +13,12 @@ import pytest
 import ray
 
 from poc_aug.errors import ClusterError, GenerationError, MissingDependencyError, SettingError
+from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.ray_cluster import RayEngine, resources_of
 from poc_aug.generation.ray_engine import ActorTraceback
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
-from tests.helpers.fakes import Frames
+from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import INSERTIONS, KINDS, Kind, insertion_pipeline
 from tests.helpers.ray_cases import doubles, fatal_pipeline, records_by_shard, take_a_moment
 from tests.helpers.waiting import wait_until
@@ -46,7 +47,7 @@ def length(kind: Kind) -> int:
 def test_two_actors_fill_what_one_process_would(kind: Kind, tmp_path: Path) -> None:
     expected = kind.warm(tmp_path / "one.cache", length(kind))
     path, seen = tmp_path / "two.cache", []
-    pipeline = kind.pipeline(on_each=take_a_moment)
+    pipeline = kind.pipeline(on_each=Meet(tmp_path))
     kind.warm(path, length(kind), num_variants=1, limit=1)  # a part is there
     report = kind.warm(
         path, length(kind), engine=TWO, pipeline=pipeline, on_progress=lambda report: seen.append(report.made)
@@ -88,13 +89,15 @@ def test_what_always_crashes_is_recorded_and_the_rest_is_made(tmp_path: Path) ->
     assert not doubles(path)
 
 
+def raising_pipeline() -> InsertionPipeline:
+    return fatal_pipeline(crashes=False)
+
+
 @pytest.mark.usefixtures("cluster")
 def test_an_exception_ends_the_run_with_what_is_finished(tmp_path: Path) -> None:
     report = WarmReport()
-    with pytest.raises(GenerationError, match="kernel is too large") as caught:
-        warm_cache(
-            Frames(30), tmp_path / "a.cache", fatal_pipeline(crashes=False), workers=0, report=report, engine="ray"
-        )
+    with pytest.raises(GenerationError, match="kernel is too large") as caught:  # of a pipeline that is built there
+        warm_cache(Frames(30), tmp_path / "a.cache", raising_pipeline, workers=0, report=report, engine="ray")
     assert isinstance(caught.value.__cause__, ActorTraceback)
     assert "in _one" in str(caught.value.__cause__)
     assert report.made == report.stored == len(content(tmp_path / "a.cache"))
@@ -146,12 +149,18 @@ class Elsewhere(Frames):
         self.__dict__.update(state)
 
 
+def pipeline_of_this_process() -> InsertionPipeline:
+    return InsertionPipeline(make_recipe(seed=os.getpid()), EllipseInserter())
+
+
 @pytest.mark.usefixtures("cluster")
-def test_a_dataset_that_cannot_be_sent(tmp_path: Path) -> None:
+def test_what_cannot_be_sent_or_differs_where_it_arrives(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"the dataset \(LocksFrames\) cannot be sent"):
         fill_from(LocksFrames(2), tmp_path)
     with pytest.raises(ClusterError, match="cannot begin: ModuleNotFoundError: No module named 'streets'"):
         fill_from(Elsewhere(2, os.getpid()), tmp_path)
+    with pytest.raises(ClusterError, match="has built differs from the driver's"):
+        warm_cache(Frames(2), tmp_path / "a.cache", pipeline_of_this_process, engine=RayEngine(actors=1))
     assert wait_until(lambda: ray.available_resources().get("CPU") == 2)  # no actor is left
 
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import lmdb
 
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, make_recipe
+from tests.helpers.waiting import wait_until
 
 FATAL = 6  # a crop is fatal if its seed is a multiple
 
 
 def take_a_moment() -> None:
     time.sleep(0.01)
+
+
+class Meet:
+    """Waits, when it is called first, until a second process is there, so that one alone does not do all the work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self) -> None:
+        (self.folder / f"{os.getpid()}.met").touch()
+        assert wait_until(lambda: len(list(self.folder.glob("*.met"))) >= 2)
 
 
 class FatalInserter(EllipseInserter):
@@ -56,12 +68,3 @@ def doubles(path: Path) -> Counter[bytes]:
     """Records that are in more than one shard."""
     counts = Counter(name for names in records_by_shard(path).values() for name in names)
     return Counter({name: count for name, count in counts.items() if count > 1})
-
-
-def outcome(report: Any) -> dict[str, Any]:
-    """What a report says of what was made, whoever made it."""
-    values = report.to_dict()
-    for name in ("seconds", "statistics", "elsewhere"):
-        del values[name]
-    classes = report.to_dict()["statistics"]["classes"]
-    return {**values, "classes": classes, "unreadable": sorted(map(str, values["unreadable"]))}
