@@ -20,7 +20,7 @@ from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import INSERTIONS, KINDS, Kind, insertion_pipeline
-from tests.helpers.ray_cases import doubles, fatal_pipeline, records_by_shard, take_a_moment
+from tests.helpers.ray_cases import Meet, doubles, fatal_pipeline, records_by_shard, take_a_moment
 from tests.helpers.waiting import wait_until
 from tests.helpers.warming_cases import content
 
