@@ -25,6 +25,8 @@ from poc_aug.cli.info_command import info_command
 from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
 from poc_aug.cli.preview_command import preview_command
+from poc_aug.cli.pull_command import pull_command
+from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.repair_command import repair_command
 from poc_aug.cli.sets_command import sets_command
@@ -57,6 +59,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge_command,
     "preview": preview_command,
     "export": export_command,
+    "push": push_command,
+    "pull": pull_command,
     "demo": demo_command,
     "bench": bench_command,
 }
