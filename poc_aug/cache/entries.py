@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from poc_aug.cache.index_file import INDEX
+from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX
 from poc_aug.cache.manifest import MANIFEST
+from poc_aug.cache.members import RECIPES
 from poc_aug.cache.regular_files import kind_of
 from poc_aug.cache.shard import SHARDS, SUFFIX
 from poc_aug.errors import CacheFormatError
@@ -20,10 +23,14 @@ REJECTED = "rejected"
 """Folder of a cache with the pictures of rejected attempts, see `poc_aug.generation.rejected_pictures`."""
 
 CLAIMS = "claims"
-"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.live.variant_locks`."""
+"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.cache.variant_locks`."""
+
+SET_ASIDE = "set-aside"
+"""Folder of a cache with what `poc_aug.upkeep.repair` took out of it; nothing reads it."""
 
 _OURS = (SUFFIX, ".lock", f"{SUFFIX}-lock")
-_FOLDERS = (SHARDS, REJECTED)
+_FOLDERS = (SHARDS, REJECTED, JOURNAL, RECIPES, SET_ASIDE)
+_LISTED = (SHARDS, JOURNAL, RECIPES)
 _WRITERS_NAME = re.compile(r".+-[0-9]+(\.lmdb|\.lock|\.lmdb-lock)", re.ASCII)  # such as local-0.lmdb
 
 
@@ -50,7 +57,7 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
         Expected: regular files and folders: a cache holds no links
         Next step: delete it, or copy the cache again from its source (with `cp -rL` if it consists of links)
     """
-    if wrong := list(_wrong_entries(cache, rejected)):
+    if wrong := sorted(_wrong_entries(cache, rejected)):
         listed = ", ".join(f"{name!r}, {kind}" for name, kind in wrong[:10])
         if len(wrong) > 10:
             listed += f", and {len(wrong) - 10} more"
@@ -87,7 +94,7 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
     while folders:
         folder = folders.pop()
         with os.scandir(cache / folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
+            entries = list(scanned)
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -96,9 +103,13 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
                     yield name, kind
             elif name in _FOLDERS and not is_folder:
                 yield name, "a file, not a folder"
-            elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_writers_name(entry.name))):
+            elif is_folder and (name in (MANIFEST, INDEX) or (folder == SHARDS and _is_writers_name(entry.name))):
                 yield name, "a folder, not a file"
-            elif is_folder and (name == SHARDS or (rejected and REJECTED in (name, folder))):
+            elif folder == RECIPES and not is_folder and not is_stray(entry.name):
+                yield name, "a file, not a folder"
+            elif folder == JOURNAL and is_folder and entry.name.endswith(JOURNAL_SUFFIX):
+                yield name, "a folder, not a file"
+            elif is_folder and (name in _LISTED or (rejected and REJECTED in (name, folder))):
                 folders.append(name)
 
 
