@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -64,3 +65,18 @@ def visible_instances(frame: ExportedFrame) -> list[FrameInstance]:
         for part in insertion.parts:
             covered[window(insertion.box_yxhw)] |= part.mask
     return found[::-1]
+
+
+def instance_values(frame: ExportedFrame) -> list[dict[str, Any]]:
+    """The visible parts of a frame's insertions, without their masks, as JSON values; boxes are x, y, width, height."""
+    return [
+        {
+            "object": one.object_name,
+            "class": one.class_name,
+            "label_id": one.label_id,
+            "insertion": one.insertion,
+            "bbox": [one.box_yxhw[1], one.box_yxhw[0], one.box_yxhw[3], one.box_yxhw[2]],
+            "area": one.area,
+        }
+        for one in visible_instances(frame)
+    ]
