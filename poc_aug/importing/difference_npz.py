@@ -58,6 +58,7 @@ def read_difference(path: Path, size_hw: tuple[int, int]) -> npt.NDArray[np.uint
     # Damaged archives raise nearly anything: BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError.
     except Exception as error:
         reason = why_unreadable(path, error) if isinstance(error, OSError) else in_one_line(error)
+        reason = "it is empty" if path.is_file() and not path.stat().st_size else reason
         raise ImportFilesError(
             f"cannot read {str(path)!r}: {reason}", expected="a .npz file as numpy.savez writes it", hint=_HINT
         ) from error
@@ -78,7 +79,7 @@ def _array(file: IO[bytes], declared: int, path: Path, size_hw: tuple[int, int])
     data = file.read(nbytes)
     if len(data) != nbytes or file.read(1):
         raise _wrong(path, "has another number of pixels than it says", wanted)
-    return np.frombuffer(data, np.uint8).reshape(wanted, order="F" if by_column else "C")
+    return np.frombuffer(bytearray(data), np.uint8).reshape(wanted, order="F" if by_column else "C")
 
 
 def _wrong(path: Path, what: str, wanted: tuple[int, ...] | None = None) -> ImportFilesError:

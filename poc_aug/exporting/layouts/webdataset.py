@@ -130,4 +130,3 @@ def _paths(split: str, key: str, pictures: PictureForm) -> list[str]:
 def _pattern(split: str, count: int) -> str:
     """The names of the shards as the `webdataset` package takes them."""
     return f"{split}-{{000000..{count - 1:06d}}}.tar"
-
