@@ -21,6 +21,7 @@ from poc_aug.cli.evaluate_command import evaluate_command
 from poc_aug.cli.export_command import export_command
 from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
+from poc_aug.cli.import_command import import_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
@@ -51,6 +52,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_command,
     "reliability": reliability_command,
     "finetune-scenes": finetune_scenes_command,
+    "import": import_command,
     "info": info_command,
     "verify": verify_command,
     "drop": drop_command,
