@@ -96,24 +96,7 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             "image": add(encode_frame(variant.frame.image.cpu(), codec)),
             "provenance": dict(variant.frame.provenance),
         }
-    try:
-        text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise CacheError(
-            f"variant {variant.index} of {variant.key!r} holds a value that is not JSON: {error}",
-            expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
-        ) from error
-    encoded = text.encode("ascii")
-    try:
-        _check_written(encoded, header, blobs)
-    except ValueError as error:
-        raise CacheError(
-            f"variant {variant.index} of {variant.key[:200]!r} would make a record that is refused on reading: {error}",
-            expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
-        ) from error
-    packed = zstandard.compress(encoded, 9)
-    body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
-    return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
+    return _packed(header, blobs)
 
 
 def decode_record(data: bytes, key: str, index: int, names: Collection[str] | None = None) -> Variant:
@@ -211,6 +194,46 @@ def record_objects(data: bytes) -> int:
     return len(header["insertions"]) + ("frame" in header)
 
 
+def record_parts(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """A record's header, and the bytes of each insertion and of the frame, in the header's order, not decoded.
+
+    Raises:
+        RecordError: as in `decode_record`, for the header.
+
+    Example:
+        >>> header, blobs = record_parts(encode_record(Variant("a.png", 0, digest=b"", insertions=()), "raw"))
+        >>> header["key"], blobs
+        ('a.png', [])
+    """
+    header, offset = _read_header(data)
+    check_header(header, len(data) - offset, None)
+    sizes = []
+    for item in header["insertions"]:
+        named = (item["patch"], *item["parts"], item["alpha"], item["shade"])
+        sizes.append(sum(blob[-1] for blob in named if blob is not None))
+    if "frame" in header:
+        sizes.append(header["frame"]["image"][-1])
+    blobs = []
+    for nbytes in sizes:
+        blobs.append(data[offset : offset + nbytes])
+        offset += nbytes
+    return header, blobs
+
+
+def record_of_parts(header: dict[str, Any], blobs: list[bytes]) -> bytes:
+    """The record of a header and blobs as `record_parts` gives them: pixels keep their bytes, also with lossy codecs.
+
+    Raises:
+        CacheError: values that no record holds.
+
+    Example:
+        >>> data = encode_record(Variant("a.png", 0, digest=b"", insertions=()), "raw")
+        >>> record_of_parts(*record_parts(data)) == data
+        True
+    """
+    return _packed(header, blobs)
+
+
 def check_canonical(data: bytes) -> None:
     """Check that no name occurs twice in a record's header, of which decoding takes the last.
 
@@ -291,6 +314,27 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
         raise RecordError(f"the record's header cannot be decoded: {error}") from error
     check_name(header)
     return header, end
+
+
+def _packed(header: dict[str, Any], blobs: list[bytes]) -> bytes:
+    try:
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CacheError(
+            f"variant {header['index']} of {header['key']!r} holds a value that is not JSON: {error}",
+            expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
+        ) from error
+    encoded = text.encode("ascii")
+    try:
+        _check_written(encoded, header, blobs)
+    except ValueError as error:
+        raise CacheError(
+            f"variant {header['index']} of {header['key'][:200]!r} would make a record that is refused on reading: {error}",
+            expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
+        ) from error
+    packed = zstandard.compress(encoded, 9)
+    body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
+    return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
 
 
 def _check_written(text: bytes, header: dict[str, Any], blobs: list[bytes]) -> None:
