@@ -173,6 +173,7 @@ RejectionReason: TypeAlias = Literal[
     "not drawable",
     "unreadable cut-out",
     "labels do not hold",
+    "dropped",
 ]
 
 

@@ -1,7 +1,7 @@
 """The cache: generated insertions, in LMDB shards next to a manifest.
 
 In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
-May import: errors, files, items, keys, labels, masks, recipe, types.
+May import: errors, files, items, keys, labels, masks, recipe, seeding, types.
 Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
 ::
@@ -12,6 +12,9 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
       rejected/            pictures of rejected attempts, if they were asked for
+      journal/             decisions about what is left out, see `poc_aug.cache.journal`
+      recipes/             other recipes, each laid out like a cache, see `poc_aug.cache.members`
+      set-aside/           what `poc-aug repair` took out
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX
 from poc_aug.cache.manifest import MANIFEST
+from poc_aug.cache.members import RECIPES
 from poc_aug.cache.regular_files import kind_of
 from poc_aug.cache.shard import SHARDS, SUFFIX
 from poc_aug.errors import CacheFormatError
@@ -20,10 +22,14 @@ REJECTED = "rejected"
 """Folder of a cache with the pictures of rejected attempts, see `poc_aug.generation.rejected_pictures`."""
 
 CLAIMS = "claims"
-"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.live.variant_locks`."""
+"""File next to the shards on whose bytes several processes lock variants, see `poc_aug.cache.variant_locks`."""
+
+SET_ASIDE = "set-aside"
+"""Folder of a cache with what `poc_aug.upkeep.repair` took out of it; nothing reads it."""
 
 _OURS = (SUFFIX, ".lock", f"{SUFFIX}-lock")
-_FOLDERS = (SHARDS, REJECTED)
+_FOLDERS = (SHARDS, REJECTED, JOURNAL, RECIPES, SET_ASIDE)
+_LISTED = (SHARDS, JOURNAL, RECIPES)
 _WRITERS_NAME = re.compile(r".+-[0-9]+(\.lmdb|\.lock|\.lmdb-lock)", re.ASCII)  # such as local-0.lmdb
 
 
@@ -98,7 +104,11 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
                 yield name, "a file, not a folder"
             elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_writers_name(entry.name))):
                 yield name, "a folder, not a file"
-            elif is_folder and (name == SHARDS or (rejected and REJECTED in (name, folder))):
+            elif folder == RECIPES and not is_folder and not is_stray(entry.name):
+                yield name, "a file, not a folder"
+            elif folder == JOURNAL and is_folder and entry.name.endswith(JOURNAL_SUFFIX):
+                yield name, "a folder, not a file"
+            elif is_folder and (name in _LISTED or (rejected and REJECTED in (name, folder))):
                 folders.append(name)
 
 

@@ -221,9 +221,21 @@ class Manifest:
                 f"{self.fingerprint}; these fields differ:\n{_listed(fields, made)}",
                 expected="the recipe, backends and codec that the cache was made with",
                 hint=older
-                or "correct these fields, or write to another path; `poc-aug info --recipe` prints the cache's",
-                command=f"{older}: --out" if older else "",
+                or "correct these fields, write to another path, or store both in this cache: add_recipe=True; "
+                "`poc-aug info --recipe` prints the cache's",
+                command=f"{older}: --out"
+                if older
+                else "correct these fields, write to another path, or store both in this cache: --add-recipe; "
+                "`poc-aug info --recipe` prints the cache's",
             )
+        self.check_same_dataset(stored, cache)
+
+    def check_same_dataset(self, stored: Manifest, cache: Path) -> None:
+        """Check that a cache with the manifest ``stored`` is of the dataset that this one is of.
+
+        Raises:
+            CacheDatasetMismatchError: another dataset; names each field that differs.
+        """
         if other := list(_differences(dict(stored.dataset), dict(self.dataset), "dataset")):
             listed = _listed(other, {"dataset": stored.dataset})
             raise CacheDatasetMismatchError(

@@ -183,15 +183,20 @@ def record_name(data: bytes) -> tuple[str, int]:
     return header["key"], header["index"]
 
 
-def record_objects(data: bytes) -> int:
-    """How many objects or shifted frames a record holds, from its header alone.
+def checked_header(data: bytes) -> dict[str, Any]:
+    """The header of a record, checked, without anything of the tensors being decoded.
 
     Raises:
         RecordError: as in `decode_record`, for the header.
+
+    Example:
+        >>> data = encode_record(Variant("a.png", 0, digest=b"", insertions=()), "delta-zstd")
+        >>> checked_header(data)["key"]
+        'a.png'
     """
     header, offset = _read_header(data)
     check_header(header, len(data) - offset, None)
-    return len(header["insertions"]) + ("frame" in header)
+    return header
 
 
 def record_parts(data: bytes) -> tuple[dict[str, Any], list[bytes]]:

@@ -17,18 +17,20 @@ import lmdb
 from poc_aug.cache import registry
 from poc_aug.cache.beginning import begun_cache
 from poc_aug.cache.cache_path import absolute_path, has_manifest
-from poc_aug.cache.lock import FileLock
+from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.cache.manifest import Manifest, fsync_directory
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, SUFFIX, is_blank
+from poc_aug.cache.shard_names import is_unique
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError, CacheNotFoundError
 from poc_aug.files.outputs import unwritable
 from poc_aug.types import Variant
 
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MOST_BLANK_NBYTES = 1 << 17  # two pages of the largest size
 _SEAL_ABOVE_FREE = 1 / 8  # share of unused pages from which closing is worth a copy of the shard
 
 
@@ -176,6 +178,9 @@ class CacheWriter:
                 self._file.with_name(self._file.name + "-lock").unlink(missing_ok=True)
         finally:
             self._finalizer()
+            if is_unique(self.writer):  # nobody will ever lock this file again
+                with suppress(OSError):
+                    self._file.with_suffix(".lock").unlink(missing_ok=True)
 
     def __enter__(self) -> CacheWriter:
         return self
@@ -225,6 +230,9 @@ class CacheWriter:
         self._compact_file.unlink(missing_ok=True)
         if self._file.exists() and is_blank(self._file):
             self._file.unlink()
+        for shard in self._file.parent.glob(f"*{SUFFIX}"):
+            with suppress(FileNotFoundError):
+                _remove_if_blank(shard)
 
     @property
     def _compact_file(self) -> Path:
@@ -273,6 +281,16 @@ def _release(lock: FileLock, shards: list[registry.Environment], pid: int) -> No
             shard.stop_writing(lambda env: None)
         registry.release(shard)
     lock.release()
+
+
+def _remove_if_blank(shard: Path) -> None:
+    """Remove the files of a run that was killed before it stored anything: no other run takes its name."""
+    lock = shard.with_suffix(".lock")
+    if not is_unique(shard.stem) or shard.stat().st_size > _MOST_BLANK_NBYTES or is_locked(lock):
+        return
+    if is_blank(shard):
+        for path in (shard, shard.with_name(f"{shard.name}-lock"), lock):
+            path.unlink(missing_ok=True)
 
 
 def _gone(file: Path) -> CacheNotFoundError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,24 +13,23 @@ from torch.utils.data import Dataset
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, has_manifest
 from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.key_matching import continued_keys
+from poc_aug.cache.members import member_to_fill
+from poc_aug.cache.other_writers import sealed_shards
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import (
     CacheDatasetMismatchError,
     CacheError,
     CacheMismatchError,
-    DatasetError,
-    GenerationError,
-    ObjectBankError,
     SettingError,
 )
+from poc_aug.files.outputs import make_folder
 from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
-from poc_aug.generation.engine import Failure
+from poc_aug.generation.filling import fill
 from poc_aug.generation.filling_job import filling_job_of
-from poc_aug.generation.frame_loading import FrameDataset, load_frames
-from poc_aug.generation.rejected_pictures import OnRejected, RejectedPictures, check_rejected
-from poc_aug.generation.sample_checks import CheckedSample
-from poc_aug.generation.unreadable import UnreadableSample, or_skip
+from poc_aug.generation.filling_plan import FillingPlan
+from poc_aug.generation.numbered_jobs import Shard, part_of
+from poc_aug.generation.rejected_pictures import check_rejected
 from poc_aug.generation.warm_report import OnError, WarmReport
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
@@ -40,11 +38,8 @@ from poc_aug.keys import Keys, check_repeats, dataset_keys, first_of_each, key_a
 from poc_aug.labels.detect import unknown_schema_explained
 from poc_aug.labels.label_digest import check_labels
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.types import Sample, Variant
+from poc_aug.types import Variant
 
-# A commit is a full sync, a few ms. A kill costs at most this much work, and nothing that was committed.
-_COMMIT_EVERY = 16
-_COMMIT_SECONDS = 2.0
 MOST_VARIANTS = 1_000_000
 """More variants per sample than that are a slip of the keyboard: listing them would fill the memory."""
 
@@ -65,11 +60,14 @@ def warm_cache(
     keep_rejected: int = 0,
     on_progress: Callable[[WarmReport], None] | None = None,
     report: WarmReport | None = None,
+    shard: tuple[int, int] | str | None = None,
+    add_recipe: bool = False,
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
 
-    Running it twice does nothing the second time. It can be interrupted or killed at any moment: what was committed
-    stays, and the next run continues; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
+    Running it twice does nothing the second time, and several processes may run it at once: each writes a shard of its
+    own, and none makes what another one makes. It can be interrupted or killed at any moment: what was committed stays,
+    and the next run continues; the content is the same as that of one uninterrupted run. On errors and on Ctrl-C
     everything that is finished is committed, and the batch that runs is waited for; a cache in which nothing is stored
     then can be begun anew with another recipe. A cache that holds all variants is only read.
 
@@ -95,6 +93,11 @@ def warm_cache(
             first, in the cache's folder ``rejected``; the variants are the same with and without them.
         on_progress: called after each variant with the report so far.
         report: an empty one that is filled as the run goes, and still says what was done if an error ends it.
+        shard: ``(i, n)`` or "i/n": this is job i of n, from 0, that fill the cache together, and makes every n-th
+            sample from the i-th on; "auto": as SLURM or torchrun have numbered the job. The jobs need not know of each
+            other, and may fail and run again, with another n too. ``None``: all samples.
+        add_recipe: a cache that was made with another recipe takes this one's variants in addition, as a member
+            (`poc_aug.cache.members`), instead of raising `CacheMismatchError`.
 
     Returns:
         What was done: ``report``, if it was given. ``nothing_accepted`` says that no variant has an object,
@@ -133,6 +136,7 @@ def warm_cache(
     started = time.perf_counter()
     job = filling_job_of(dataset, pipeline, num_variants, schema, keys, adapt)
     dataset, keys, adapt, num_variants = job.dataset, job.keys, job.adapt, job.num_variants
+    part = Shard.of(shard)
     limit = _check_settings(num_variants, limit, workers, on_error, keep_rejected, job.per_sample)
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
@@ -143,13 +147,17 @@ def warm_cache(
         pipeline.check()
     check_repeats(dataset, names, adapt, keys)
     manifest = manifest_of(pipeline, type_name(dataset), label_schema, codec, len(set(names)))
-    names, present = _stored_variants(dataset, names, Path(cache), manifest, adapt, label_schema)
-    wanted = [number for number in first_of_each(names).values() if limit is None or number < limit]
+    path = member_to_fill(Path(cache), manifest, add_recipe=add_recipe)
+    # Before it is looked up what is missing.
+    listed = sealed_shards(path) if has_manifest(path) else frozenset()
+    names, present = _stored_variants(dataset, names, Path(cache), path, manifest, adapt, label_schema)
+    first = first_of_each(names)
+    wanted = part_of([number for number in first.values() if limit is None or number < limit], part)
     missing = {
         names[number]: [index for index in range(num_variants) if (names[number], index) not in present]
         for number in wanted
     }
-    numbers = [number for number in wanted if missing[names[number]]]
+    missing = {key: indices for key, indices in missing.items() if indices}
     report = WarmReport() if report is None else report
     report.total = len(wanted) * num_variants
 
@@ -162,80 +170,40 @@ def warm_cache(
     report.left_out = dict(pipeline.left_out())
     before = [(names[number], index) for number in wanted for index in range(num_variants)]
     before = [name for name in before if name in present]
-    if before and not numbers:
-        remove_left_overs(Path(cache))
-        report.count_before(_read(cache, before))
+    if before and not missing:
+        remove_left_overs(path)
+        report.count_before(_read(path, before))
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only
+    numbers = [first[key] for key in missing]
     calibrations = _calibrations(dataset, pipeline, numbers, on_error)
     # Paths that cannot be written are noticed before any frame is read.
-    CacheWriter.create(cache, manifest)
+    if path != Path(cache):
+        make_folder(path)
+    CacheWriter.create(path, manifest)
     if keep_rejected:
-        check_rejected(Path(cache))
-    # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
-    read = FrameDataset(dataset, names, numbers, adapt, label_schema, calibrations, job.depths)
-    frames = load_frames(read, workers)
-    with frames.deaths_explained(), CacheWriter(cache, manifest) as writer:
-        requests = _jobs(frames, missing, report, on_error, pipeline)
-        pictures = RejectedPictures(writer.path, keep_rejected).add if keep_rejected else None
-        _generate(writer, requests, pipeline, report, on_error, progress, pictures)
-    report.count_before(_read(cache, before))
+        check_rejected(path)
+    plan = FillingPlan(
+        dataset=dataset,
+        names=names,
+        missing=missing,
+        numbers={key: first[key] for key in missing},
+        pipeline=pipeline,
+        manifest=manifest,
+        cache=path,
+        adapt=adapt,
+        calibrations=calibrations,
+        depths=job.depths,
+        workers=workers,
+        on_error=on_error,
+        keep_rejected=keep_rejected,
+        job="all" if part is None else part.job_name,
+        listed=listed,
+    )
+    fill(plan, report, progress)
+    report.count_before(_read(path, before))
     report.seconds = time.perf_counter() - started
     return report
-
-
-def _generate(
-    writer: CacheWriter,
-    jobs: Iterator[tuple[CheckedSample, int]],
-    pipeline: GenerationPipeline,
-    report: WarmReport,
-    on_error: OnError,
-    on_progress: Callable[[], None],
-    on_rejected: OnRejected | None,
-) -> None:
-    """Generate and store variants; whatever is raised, all that is finished is stored."""
-    pending: list[Variant] = []
-    failures: list[Failure] = []
-    committed = time.perf_counter()
-    results = pipeline.run(
-        jobs,
-        ordered=False,  # a slow one keeps no others from being stored
-        statistics=report.statistics,
-        failures=failures if on_error == "skip" else None,
-        on_rejected=on_rejected,
-    )
-    try:
-        for variant in results:
-            _count_cutouts(variant, pipeline, report, on_error)
-            pending.append(variant)
-            report.count_failed(failures)
-            report.count(variant)
-            if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
-                _store(writer, pending, report)
-                pending, committed = [], time.perf_counter()
-            on_progress()
-    except GenerationError as error:
-        if error.__cause__ is None:  # the backend broke its contract, which skipping does not mend
-            raise
-        step = or_skip("or continue without what it fails on", error.hint, error.command)
-        raise error.with_hint(*step) from error.__cause__
-    finally:
-        # Also on Ctrl-C and on errors, including those of `on_progress`: nothing that was generated is lost.
-        try:
-            rest = _rest(results)
-            if on_error == "raise":
-                rest = [variant for variant in rest if not _unreadable_cutouts(variant)]
-            for variant in rest:
-                report.count(variant)
-            pending += rest
-        finally:
-            report.count_failed(failures)
-            _store(writer, pending, report)
-
-
-def _store(writer: CacheWriter, variants: Sequence[Variant], report: WarmReport) -> None:
-    writer.put_many(variants)
-    report.stored += len(variants)
 
 
 def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Variant]:
@@ -249,30 +217,35 @@ def _stored_variants(
     dataset: Dataset[Any],
     names: list[str],
     cache: Path,
+    path: Path,
     manifest: Manifest,
     adapt: Adapt | None,
     schema: LabelSchema | None,
 ) -> tuple[list[str], set[tuple[str, int]]]:
-    """The keys under which a cache is filled, and the variants that it holds already.
+    """The keys under which a cache, or its member at ``path``, is filled, and the variants that it holds already.
 
     Raises:
         CacheMismatchError, CacheDatasetMismatchError, SchemaError: it was made with another recipe, from another
             dataset or by another schema.
     """
+    if path != cache:  # a member has the keys of its cache, and is of the same dataset
+        with Cache.open(cache) as opened:
+            names = continued_keys(dataset, names, opened, adapt)
+            _check_same_dataset(dataset, names, opened, adapt, schema)
     # A run that was killed before it wrote its manifest leaves a bare folder, which the writer continues.
-    if not has_manifest(cache):
+    if not has_manifest(path):
         return names, set()
-    with Cache.open(cache) as opened:
+    with Cache.open(path) as opened:
         if not opened.keys():  # nothing that could be continued, or would be lost: the writer decides
             return names, set()
         try:
-            manifest.check_continues(opened.manifest, cache)
+            manifest.check_continues(opened.manifest, path)
         except (CacheMismatchError, CacheDatasetMismatchError) as error:
             if not _holds_no_object(opened):
                 raise
             step = "this cache holds no object: delete it (rm -r {}) or give another {}"
-            path = shlex.quote(str(cache))
-            raise error.with_hint(step.format(path, "path"), step.format(path, "--out")) from None
+            quoted = shlex.quote(str(path))
+            raise error.with_hint(step.format(quoted, "path"), step.format(quoted, "--out")) from None
         present = set(opened)
         names = continued_keys(dataset, names, opened, adapt)
         _check_same_dataset(dataset, names, opened, adapt, schema)
@@ -315,62 +288,6 @@ def _calibrations(
     if on_error == "raise":  # otherwise a frame without one is skipped and counted, as any that cannot be read
         calibrations.check(numbers)
     return calibrations
-
-
-def _jobs(
-    frames: Iterator[Sample | UnreadableSample],
-    missing: dict[str, list[int]],
-    report: WarmReport,
-    on_error: OnError,
-    pipeline: GenerationPipeline,
-) -> Iterator[tuple[CheckedSample, int]]:
-    """The missing variants of the frames that can be read."""
-    for frame in frames:
-        if isinstance(frame, UnreadableSample):
-            if on_error == "raise":
-                raise frame.to_error()
-            report.unreadable.append((frame.key, frame.error))
-            continue
-        try:
-            sample = pipeline.check_sample(frame, labels_checked=True)
-        except DatasetError as error:
-            if on_error == "raise":
-                raise
-            report.unreadable.append((frame.key, error.problem))
-            continue
-        for index in missing[frame.key]:
-            yield sample, index
-
-
-def _unreadable_cutouts(variant: Variant) -> list[str]:
-    """Names of the cut-outs that were drawn and could not be read."""
-    return [rejection.detail for rejection in variant.rejections if rejection.reason == "unreadable cut-out"]
-
-
-def _count_cutouts(variant: Variant, pipeline: GenerationPipeline, report: WarmReport, on_error: OnError) -> None:
-    """Count the cut-outs of a new variant that could not be read, or raise."""
-    reasons = pipeline.unreadable()
-    for name in _unreadable_cutouts(variant):
-        problem = reasons.get(name, "it cannot be read")
-        if on_error == "raise":
-            restore = "restore the file (without it, it is another bank, for a new cache)"
-            step = or_skip("or reject what draws it", restore)
-            problem = f"cut-out {name!r}: {problem}"
-            raise ObjectBankError(problem, expected="cut-outs that can be read", hint=step.hint, command=step.command)
-        report.cutouts[f"{name}: {problem}"] += 1
-
-
-class _Stopped(Exception):
-    """Thrown into the engine's generator: no more results are taken."""
-
-
-def _rest(results: Generator[Variant, None, None]) -> list[Variant]:
-    """What the engine has finished and not handed out, if the loop over it was left early; otherwise nothing."""
-    rest = []
-    with suppress(_Stopped):
-        rest.append(results.throw(_Stopped()))
-        rest.extend(results)
-    return rest
 
 
 def _check_settings(

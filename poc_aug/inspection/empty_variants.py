@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from poc_aug.cache import Cache
-from poc_aug.cache.record import record_objects
+from poc_aug.cache.record import checked_header
 from poc_aug.cache.record_header import RecordError
+from poc_aug.cache.selection import things_in_header
 from poc_aug.errors import CacheCorruptError
 
 
 def count_without_object(cache: Cache) -> int:
-    """How many of a cache's variants hold no object; reads the heads of the records. A damaged one is not counted.
+    """How many of a cache's variants hold no object, or only dropped ones; reads the heads of the records.
+
+    A damaged one is not counted.
 
     Example:
         >>> import tempfile
@@ -26,7 +29,9 @@ def count_without_object(cache: Cache) -> int:
     for key, index in cache:
         try:
             data = cache.raw(key, index)
-            empty += data is not None and record_objects(data) == 0
+            if data is not None:
+                things = things_in_header(checked_header(data))
+                empty += len(things.names) == len(cache.journal.dropped(things))
         except (CacheCorruptError, RecordError):  # `poc-aug verify` names it; whether it held an object is not known
             continue
     return empty

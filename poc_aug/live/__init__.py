@@ -1,7 +1,7 @@
 """Live generation: one process alongside the training makes insertions for all of its workers.
 
 In it: the process and its owner, the connections of workers, requests, messages, statistics in shared memory.
-May import: cache, camera_model, errors, generation, labels, reading, seeding, types.
+May import: cache, camera_model, errors, generation, labels, reading, types.
 Gives: `LiveGenerator`.
 
 ::

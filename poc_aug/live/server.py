@@ -21,7 +21,9 @@ import numpy as np
 import torch
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manifest
-from poc_aug.errors import CacheBusyError, GenerationError, PocAugError
+from poc_aug.cache.shard_names import unique_name
+from poc_aug.cache.variant_locks import VariantLocks
+from poc_aug.errors import GenerationError, PocAugError
 from poc_aug.generation.base_pipeline import GenerationPipeline
 from poc_aug.generation.dataset_manifest import manifest_of
 from poc_aug.generation.sample_checks import CheckedSample
@@ -32,7 +34,6 @@ from poc_aug.live.messages import Failed, Made, Message, Stored
 from poc_aug.live.request_queue import QueuedVariant, RequestQueue, Stopped
 from poc_aug.live.request_sockets import RequestSockets
 from poc_aug.live.socket_address import remove_address
-from poc_aug.live.variant_locks import VariantLocks
 from poc_aug.reading.live_settings import ServerSettings
 from poc_aug.types import Variant
 
@@ -158,7 +159,9 @@ class _Server:
         self._pipeline = setup.build()
         self._pipeline.check()
         self._stack = ExitStack()
-        self._writer = self._stack.enter_context(_own_shard(setup.cache, setup.manifest(self._pipeline)))
+        self._writer = self._stack.enter_context(
+            CacheWriter(setup.cache, setup.manifest(self._pipeline), writer=unique_name(setup.cache, "live"))
+        )
         self._cache = self._stack.enter_context(Cache.open(setup.cache))
         self._locks = VariantLocks(setup.cache)
         self._stack.callback(self._locks.close)
@@ -267,13 +270,3 @@ class _Server:
         counters["batches"] = sum(batches.values())
         counters["crops"] = sum(size * count for size, count in batches.items())
         counters["insert_s"] = statistics.seconds["insert"]
-
-
-def _own_shard(cache: Path, manifest: Manifest) -> CacheWriter:
-    """A writer on the first shard that no other process writes to: several processes may fill one cache."""
-    number = 0
-    while True:
-        try:
-            return CacheWriter(cache, manifest, writer=f"live-{number}")
-        except CacheBusyError:
-            number += 1

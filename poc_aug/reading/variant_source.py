@@ -87,6 +87,10 @@ class StoredVariants(Protocol):
         """As `get`, also if it was stored after opening."""
         ...
 
+    def kept(self, variant: Variant) -> Variant:
+        """A variant that was generated, without what the journal of the cache leaves out."""
+        ...
+
 
 class VariantGenerator(Protocol):
     """Generates what the cache does not hold; see `poc_aug.live.LiveGenerator`."""
@@ -160,6 +164,7 @@ class VariantSource:
             for (reading, _), variant in zip(missing, variants, strict=True):
                 reading.wait_s += waited_s
                 reading.missing = None
+                variant = None if variant is None else self.cache.kept(variant)
                 if variant is not None and not variant.is_empty:
                     reading.show(variant, Outcome.GENERATED)
                 elif variant is not None:

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from poc_aug.live.variant_locks import VariantLocks
+from poc_aug.cache.variant_locks import VariantLocks
 from tests.helpers.live_cases import is_alive, kill
 
 
