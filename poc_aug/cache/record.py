@@ -333,8 +333,9 @@ def _packed(header: dict[str, Any], blobs: list[bytes]) -> bytes:
     try:
         _check_written(encoded, header, blobs)
     except ValueError as error:
+        named = f"variant {header['index']} of {header['key'][:200]!r}"
         raise CacheError(
-            f"variant {header['index']} of {header['key'][:200]!r} would make a record that is refused on reading: {error}",
+            f"{named} would make a record that is refused on reading: {error}",
             expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
         ) from error
     packed = zstandard.compress(encoded, 9)

@@ -20,10 +20,12 @@ from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.models_command import models_command
+from poc_aug.cli.pack_command import pack_command
 from poc_aug.cli.preview_command import preview_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
 from poc_aug.cli.try_command import try_command
+from poc_aug.cli.unpack_command import unpack_command
 from poc_aug.cli.verify_command import verify_command
 from poc_aug.cli.warm_cache_command import warm_cache_command
 from poc_aug.cli.warm_scenes_command import warm_scenes_command
@@ -45,6 +47,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "info": info_command,
     "verify": verify_command,
     "preview": preview_command,
+    "pack": pack_command,
+    "unpack": unpack_command,
     "demo": demo_command,
     "bench": bench_command,
 }

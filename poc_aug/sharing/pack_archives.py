@@ -7,9 +7,11 @@ import os
 import shutil
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from poc_aug.cache.shard import SHARDS
 from poc_aug.errors import SettingError
 from poc_aug.sharing.pack_members import SUMS, sums_text
 
@@ -48,6 +50,8 @@ class _Container(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class PackWriter:
     """Takes the files of a packed cache one by one, and ends with the list of their hashes.
@@ -63,7 +67,7 @@ class PackWriter:
     """
 
     def __init__(self, place: Path, form: ArchiveForm, scratch: Path) -> None:
-        self._container: _Container = {"tar": _Tar, "zip": _Zip, "folder": _Folder}[form](place)
+        self._container: _Container = _Tar(place) if form == "tar" else _Zip(place) if form == "zip" else _Folder(place)
         self._scratch = scratch
         self.sums: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
@@ -92,14 +96,15 @@ class PackWriter:
         self._container.close()
 
     def abandon(self) -> None:
-        """Close the archive as it is."""
-        self._container.close()
+        """Close the archive as it is: it is about to be removed. After `finish`, this does nothing."""
+        with suppress(OSError):  # the disk may be full, also for what is still buffered
+            self._container.abandon()
 
 
 class _Tar:
     def __init__(self, place: Path) -> None:
         self._file = place.open("wb")
-        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=_CHUNK)
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)
 
     def add(self, name: str, path: Path) -> None:
         info = tarfile.TarInfo(name)  # no owner, no time
@@ -112,6 +117,9 @@ class _Tar:
             self._tar.close()
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    def abandon(self) -> None:
+        self._file.close()
 
 
 class _Zip:
@@ -132,6 +140,10 @@ class _Zip:
             self._file.flush()
             os.fsync(self._file.fileno())
 
+    def abandon(self) -> None:
+        self._zip.fp = None  # else its list of files is written when it is collected
+        self._file.close()
+
 
 class _Folder:
     def __init__(self, place: Path) -> None:
@@ -148,4 +160,7 @@ class _Folder:
         target.chmod(_MODE)
 
     def close(self) -> None:
-        (self._place / "shards").mkdir(exist_ok=True)
+        (self._place / SHARDS).mkdir(exist_ok=True)
+
+    def abandon(self) -> None:
+        pass

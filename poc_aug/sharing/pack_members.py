@@ -7,13 +7,15 @@ from collections.abc import Mapping
 
 from poc_aug.errors import CacheFormatError
 
-SUMS, FACTS, README = "SHA256SUMS", "pack.json", "README.md"
+SUMS, FACTS, README, ATTRIBUTIONS = "SHA256SUMS", "pack.json", "README.md", "attributions.csv"
 PICTURES = "pictures"
 """Folder of the datasheet's pictures."""
 
 _FILE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}"
 _CACHE_FILE = rf"manifest\.json|shards/{_FILE}\.lmdb|rejected/[a-z0-9-]{{1,80}}/{_FILE}\.png"
-_NAMES = re.compile(rf"{SUMS}|pack\.json|README\.md|{PICTURES}/{_FILE}\.png|(?:recipes/{_FILE}/)?(?:{_CACHE_FILE})")
+_NAMES = re.compile(
+    rf"{SUMS}|pack\.json|README\.md|attributions\.csv|{PICTURES}/{_FILE}\.png|(?:recipes/{_FILE}/)?(?:{_CACHE_FILE})"
+)
 _FOLDERS = re.compile(
     rf"{PICTURES}|(?:recipes/{_FILE}/)?(?:shards|rejected(?:/[a-z0-9-]{{1,80}})?)|recipes(?:/{_FILE})?"
 )
@@ -37,10 +39,10 @@ def is_member_folder(name: str) -> bool:
 
 
 def sums_text(sums: Mapping[str, str]) -> str:
-    """The list of hashes, as ``sha256sum -c`` reads it.
+    r"""The list of hashes, as ``sha256sum -c`` reads it.
 
     Example:
-        >>> sums_text({"manifest.json": "ab" * 32}) == "ab" * 32 + "  manifest.json\\n"
+        >>> sums_text({"manifest.json": "ab" * 32}) == "ab" * 32 + "  manifest.json\n"
         True
     """
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))

@@ -1,8 +1,8 @@
 """What is left out of a packed cache: prompts, provenance, absolute paths. Pixels, masks, classes and digests stay.
 
-What reads records uses few fields of their provenance: `KEPT_PROVENANCE` lists them, and stays when provenance is left
-out. Prompts are also in the manifest, in the recipe and in what backends say of themselves. They are replaced there, and
-with them the fingerprint: a cache without its prompts cannot be continued by the recipe that made it.
+What reads records uses few fields of their provenance: `KEPT_PROVENANCE` lists them; they stay when provenance is left
+out. Prompts are also in the manifest, in the recipe and in what backends say of themselves. They are replaced there,
+and with them the fingerprint: a cache without its prompts cannot be continued by the recipe that made it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from poc_aug.cache.manifest import Manifest
 from poc_aug.errors import SettingError
 from poc_aug.recipe import fingerprint
 
-LeftOut: TypeAlias = Literal["prompts", "provenance"]
+Leavable: TypeAlias = Literal["prompts", "provenance"]
 
 KEPT_PROVENANCE = ("horizon_from", "agreement", "agreement_by_class", "licence", "attribution")
-"""Fields that stay: ``horizon_from`` and the agreements are counted by ``poc-aug info``, and licences ask for the rest."""
+"""Fields that stay: ``poc-aug info`` counts ``horizon_from`` and the agreements, and licences ask for the rest."""
 
 LEFT_OUT = "(left out)"
 """What stands in a recipe where a prompt was."""
@@ -28,7 +28,7 @@ LEFT_OUT = "(left out)"
 _PROMPTS = ("prompt", "prompts", "object_prompt", "negative_prompt", "caption", "detect", "instruction", "phrase")
 _TEMPLATES = ("prompt_template",)
 _NONE_INSTEAD = ("negative_prompt",)
-_POSIX_PATH = re.compile(r"(?:file://)?(?<![\w.:/~)\]}-])~?/(?:[^/\s'\":;,()<>]+/)+[^/\s'\":;,()<>]*")
+_POSIX_PATH = re.compile(r"(?:file://|(?<![\w.:/~)\]}-]))~?/(?:[^/\s'\":;,()<>]+/)+[^/\s'\":;,()<>]*")
 _WINDOWS_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)(?:[^\\/\s'\":;,()<>]+[\\/])+[^\\/\s'\":;,()<>]*")
 
 
@@ -56,7 +56,7 @@ class Redaction:
         Raises:
             SettingError: an unknown name.
         """
-        known = get_args(LeftOut)
+        known = get_args(Leavable)
         if isinstance(left_out, str) or (unknown := [name for name in left_out if name not in known]):
             wrong = left_out if isinstance(left_out, str) else unknown[0]
             raise SettingError(
@@ -107,10 +107,10 @@ class Redaction:
 
 
 def without_paths(value: Any) -> Any:
-    """JSON values with the last part of each absolute path in their texts; names of fields stay.
+    r"""JSON values with the last part of each absolute path in their texts; names of fields stay.
 
     Example:
-        >>> without_paths({"file": "/home/ada/objects/cow.png", "why": "cannot read 'C:\\\\data\\\\cow.png': empty"})
+        >>> without_paths({"file": "/home/ada/objects/cow.png", "why": "cannot read 'C:\\data\\cow.png': empty"})
         {'file': 'cow.png', 'why': "cannot read 'cow.png': empty"}
         >>> without_paths("a cup and/or a mug, 3/4 full: https://example.org/a/b")
         'a cup and/or a mug, 3/4 full: https://example.org/a/b'

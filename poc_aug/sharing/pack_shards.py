@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def _write_shard(
         return compact.replace(path)
     except lmdb.Error as error:
         raise CacheDiskError(
-            f"cannot write a shard in {str(folder)!r}: {error}",
+            f"cannot write a shard: {error}; {shutil.disk_usage(folder).free} bytes are free there",
             expected="room for two shards, or for all of a packed folder",
             hint="make room, or choose another disk for the archive",
             command="make room, or choose another disk: --out",

@@ -33,7 +33,7 @@ from poc_aug.backends.paste.bank_coco_rows import (
     parse_bbox,
 )
 from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, printable
-from poc_aug.backends.paste.bank_licences import ObjectLicence, coco_licences
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence, coco_licences
 from poc_aug.backends.paste.bank_pictures import read_photo
 from poc_aug.backends.paste.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError, SettingError
@@ -60,7 +60,7 @@ class CocoSource:
     name: str
     category: str
     segmentation: Any
-    licence: ObjectLicence = field(default=ObjectLicence(), compare=False)
+    licence: ObjectLicence = field(default=NO_LICENCE, compare=False)
 
     def identity(self) -> Json:
         """Image file, its size in bytes, class and outline; and how the image is rotated, if it is."""
@@ -211,7 +211,7 @@ class _Annotations:
             raise Unusable(f"smaller than {choice.min_area_px} px of area")
         if max(right - left, bottom - top) < choice.min_size_px:
             raise Unusable(f"smaller than {choice.min_size_px} px")
-        licence = self._licences.get(image_row.file_name, ObjectLicence())
+        licence = self._licences.get(image_row.file_name, NO_LICENCE)
         return CocoSource(image, name, printable(category), outline.segmentation, licence)
 
     def _file(self, row: ImageRow) -> ImageFile:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from poc_aug.backends.paste.bank_licences import ObjectLicence
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence
 from poc_aug.types import Json
 
 _RESOURCE_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -32,7 +32,7 @@ class Cutout:
     soft: bool
     category: str
     source: str
-    licence: ObjectLicence = ObjectLicence()
+    licence: ObjectLicence = NO_LICENCE
 
 
 class CutoutSource(Protocol):

@@ -13,7 +13,7 @@ import torch
 import xxhash
 
 from poc_aug.backends.paste.bank_left_out import LeftOut, Unusable, printable
-from poc_aug.backends.paste.bank_licences import ObjectLicence, licence_of_path, licence_of_row
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence, licence_of_path, licence_of_row
 from poc_aug.backends.paste.bank_pictures import read_cutout, read_header
 from poc_aug.errors import ObjectBankError
 from poc_aug.files.stray_files import is_stray
@@ -31,7 +31,7 @@ class FileSource:
     root: Path
     file: str
     category: str
-    licence: ObjectLicence = ObjectLicence()
+    licence: ObjectLicence = NO_LICENCE
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ def folder_sources(
     listed = _read_index(root) if category is None else None
     if listed is None:
         files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES)
-        listed = [(path.as_posix(), (category or category_of)(path), ObjectLicence()) for path in files]
+        listed = [(path.as_posix(), (category or category_of)(path), NO_LICENCE) for path in files]
     left_out = LeftOut()
     sources = []
     for file, name, licence in listed:

@@ -41,6 +41,10 @@ class ObjectLicence:
         return {name: value for name, value in fields.items() if value}
 
 
+NO_LICENCE = ObjectLicence()
+"""Nothing is known."""
+
+
 def licence_id(name: str, url: str = "") -> str:
     """A short name of a licence: its SPDX id if the address is that of a Creative Commons licence, else its name.
 
