@@ -319,7 +319,7 @@ def test_full_disk_while_unpacking(tmp_path: Path, telling: Path) -> None:
 
 def test_no_room_is_noticed_first(tmp_path: Path, telling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack_cache(telling, tmp_path / "a.tar")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(PocAugError, match="5 are free"):
         unpack_cache(tmp_path / "a.tar", tmp_path / "b.cache")
     assert not (tmp_path / "b.cache").exists()
