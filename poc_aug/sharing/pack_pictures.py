@@ -28,11 +28,12 @@ _SMALLEST_PX = 24
 
 @dataclass(frozen=True, slots=True, order=True)
 class PictureChoice:
-    """An insertion to show: its variant, and its number among those that are kept."""
+    """An insertion to show: its variant, its number among those that are kept, and its object."""
 
     key: str
     index: int
     number: int
+    name: str
 
 
 class PictureDraw:
@@ -42,7 +43,7 @@ class PictureDraw:
         >>> draw = PictureDraw()
         >>> draw.add({"key": "a.png", "index": 0, "insertions": [{"name": "cow", "box": [0, 0, 40, 60]}]})
         >>> draw.chosen(4)
-        [PictureChoice(key='a.png', index=0, number=0)]
+        [PictureChoice(key='a.png', index=0, number=0, name='cow')]
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class PictureDraw:
     def add(self, header: Mapping[str, Any]) -> None:
         """Take a record's insertions into the draw."""
         for number, item in enumerate(header["insertions"]):
-            choice = PictureChoice(header["key"], header["index"], number)
+            choice = PictureChoice(header["key"], header["index"], number, item["name"])
             digest = xxhash.xxh3_64_intdigest(repr(choice).encode("utf-8", "surrogatepass"))
             large = min(item["box"][2:]) >= _SMALLEST_PX
             drawn = self._drawn[item["name"]]

@@ -233,11 +233,13 @@ class _Packing:
 
     def pictures(self, caches: list[Cache], frames: FramesToShow | None) -> None:
         for number, (cache, draw) in enumerate(zip(caches, self._draws, strict=True)):
-            picture = objects_picture(cache, draw.chosen(_OBJECTS_SHOWN))
+            chosen = draw.chosen(_OBJECTS_SHOWN)
+            picture = objects_picture(cache, chosen)
             if picture is not None:
-                self._add_picture(picture, f"objects-{number}.png", "Objects as they are stored, on grey ground")
+                names = ", ".join(choice.name for choice in chosen)
+                self._add_picture(picture, f"objects-{number}.png", f"As they are stored, row by row: {names}")
             if frames is not None and len(cache):
-                self._add_picture(_frames_picture(cache, frames), f"frames-{number}.png", "Frames of the base dataset")
+                self._add_picture(_frames_picture(cache, frames), f"frames-{number}.png", "Before, after, labels, in frames of the base dataset")
 
     def _add_picture(self, picture: Image.Image, name: str, caption: str) -> None:
         path = self._scratch / name
