@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch.utils.data import Dataset, Subset
 
-from poc_aug.cache import Cache
+from poc_aug.cache import Cache, UnitedCaches
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import SettingError
 from poc_aug.items.frame_depth import FrameDepths
@@ -57,7 +57,7 @@ class AugmentedDataset(Dataset[Any]):
     on_miss: OnMiss
     seed: int
     adapt: Adapt | None
-    cache: Cache | None
+    cache: Cache | UnitedCaches | None
     check_transforms: bool
     redraw: Redraw
     _sample_keys: list[str]  # keys of the base's samples
@@ -221,7 +221,8 @@ class AugmentedDataset(Dataset[Any]):
         """Compose what was drawn into the item, record what became of it, and transform it."""
         item, variant = reading.item, reading.variant
         if variant is not None and self.cache is not None:
-            self._checks.check_match(item, variant, self.cache)
+            cache = self.cache.cache_of(variant.index) if isinstance(self.cache, UnitedCaches) else self.cache
+            self._checks.check_match(item, variant, cache)
         if self._labels is not None:
             self._labels.write(item.labels, () if variant is None else variant.insertions)
         if variant is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch.utils.data import Dataset
 
 from poc_aug.augmented_dataset import AugmentedDataset
-from poc_aug.cache import Cache
+from poc_aug.cache import Cache, UnitedCaches, has_manifest
 from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.cache.members import member_of
+from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import CacheMismatchError, SettingError
 from poc_aug.items.open_item import Adapt, OpenItem
@@ -52,13 +54,18 @@ class POCAugmentedDataset(AugmentedDataset):
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one. With ``pipeline`` it need not exist yet, and ``None`` stands for one
-            in a temporary folder.
+        cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. With ``pipeline`` it is
+            one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds several
+            recipes, all of them are read.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
+        shares: how often a variant of each cache is drawn, as weights: ``[0.7, 0.3]``; among the caches that hold the
+            sample. ``None``: all variants of a sample are equally likely.
+        recipes: fingerprints (or their first characters) of the recipes that are read of each cache; ``None``: all.
         variants: ``"random"``: one of a sample's cached variants, drawn anew each epoch; ``"all"``: the dataset has
             ``len(base) * n`` items, item ``i`` being variant ``i % n`` of sample ``i // n``.
-        variant: number of the variant that every item shows, from 0, instead of ``variants``.
+        variant: number of the variant that every item shows, from 0, instead of ``variants``. The variants of a second
+            cache or recipe are numbered after those of the first one.
         redraw: when an item's augmentation is drawn anew. ``"epoch"``: when `set_epoch` announces another epoch.
             ``"read"``: each time that the item is read, in any worker, for loops that never call `set_epoch`
             (Lightning, mmengine, detectron2): the n-th read shows what epoch n would show. ``None`` (default):
@@ -129,15 +136,17 @@ class POCAugmentedDataset(AugmentedDataset):
     """
 
     _shows = "insertions"
-    cache: Cache
+    cache: Cache | UnitedCaches
     _labels: LabelWriter
 
     def __init__(
         self,
         base: Dataset[Any],
-        cache: str | Path | Cache | None = None,
+        cache: str | Path | Cache | Sequence[str | Path | Cache] | None = None,
         label_policy: LabelPolicy | None = None,
         *,
+        shares: Sequence[float] | None = None,
+        recipes: Sequence[str] | None = None,
         redraw: Redraw | None = None,
         pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None = None,
         p: float | None = None,
@@ -169,7 +178,9 @@ class POCAugmentedDataset(AugmentedDataset):
             sigma_px=sigma_px,
             seed=seed,
             transforms=transforms,
+            takes_several=True,
         )
+        check_several(cache, shares, recipes, generates=pipeline is not None)
         check_redraw(redraw)
         check_base_transforms(base)
         self.base = base
@@ -188,36 +199,30 @@ class POCAugmentedDataset(AugmentedDataset):
         own_keys = dataset_keys(base, keys)  # raises a clear error if it is not a map-style dataset
         self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
         live = live or LiveSettings()
-        self._open_cache(cache, pipeline, live, len(set(own_keys)))
+        self._open_cache(cache, pipeline, live, len(set(own_keys)), shares, recipes)
         generates = self._live is not None
-        self.recipe = Recipe.from_dict(dict(self.cache.manifest.recipe))
+        caches = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
+        self.recipes = tuple(Recipe.from_dict(dict(each.manifest.recipe)) for each in caches)
+        self.recipe = self.recipes[0]
         self._calibrations: FrameCalibrations | None = None
         if generates and self.recipe.camera.calibration == "file":
             self._calibrations = FrameCalibrations(base)
         check_against_cache(
-            self.cache,
+            self.cache.indices(),
             variant=self.variant,
             generates=generates,
             sigma_px=sigma_px,
-            most_px=self.recipe.max_sigma_px,
+            most_px=min(recipe.max_sigma_px for recipe in self.recipes),
         )
-        if generates:
-            self.keys = continued_keys(base, own_keys, self.cache, adapt)
-        else:
-            # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
-            self.keys = stored_keys(own_keys, set(self.cache.keys()), base)
-        self._stored = 0
-        if not generates or len(self.cache):
-            misses_allowed = misses_allowed or generates
-            self._stored = check_held(self.keys, own_keys, self.cache, base, misses_allowed=misses_allowed)
+        self._match_samples(own_keys, misses_allowed)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
         self._source = VariantSource(self.cache, self._live, schedule, self._shown, on_miss, self.seed)
         self._sample_keys = self.keys
         self._per_sample = 1
         if variants == "all":
-            highest = max((index for _, index in self.cache), default=0)
+            highest = max(self.cache.indices(), default=0)
             self._per_sample = schedule.variants if generates else 1 + highest
-        names = {part for spec in self.recipe.objects for part in spec.parts}
+        names = {part for recipe in self.recipes for spec in recipe.objects for part in spec.parts}
         with unknown_schema_explained(base, self.base_schema):
             self._labels = LabelWriter(self.label_policy, self.base_schema, names)
         self.check_transforms = check_transforms
@@ -228,31 +233,54 @@ class POCAugmentedDataset(AugmentedDataset):
 
     def _open_cache(
         self,
-        cache: str | Path | Cache | None,
+        cache: str | Path | Cache | Sequence[str | Path | Cache] | None,
         pipeline: InsertionPipeline | Callable[[], InsertionPipeline] | None,
         live: LiveSettings,
         samples: int,
+        shares: Sequence[float] | None,
+        recipes: Sequence[str] | None,
     ) -> None:
-        """Open the cache that is read; with a pipeline, what generates the variants that it does not hold."""
+        """Open what is read; with a pipeline, what generates the variants that it does not hold."""
         self._live: LiveGenerator | None = None
-        path = cache.path if isinstance(cache, Cache) else cache
         if pipeline is not None:
             from poc_aug.live import LiveGenerator  # here, since reading a cache needs nothing of it
 
+            assert not isinstance(cache, Sequence) or isinstance(cache, str)  # see `check_several`
+            path = cache.path if isinstance(cache, Cache) else cache
+            if path is not None and isinstance(fingerprint := getattr(pipeline, "fingerprint", None), str):
+                path = member_of(Path(path), fingerprint) or path if has_manifest(Path(path)) else path
             background = self.on_miss == "background"
             self._live = LiveGenerator(
                 pipeline, path, self.base, self.base_schema, live, background=background, samples=samples
             )
-            path = self._live.cache_path
-        if path is None:
+            self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
+        elif cache is None:
             raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
-        self.cache = cache if isinstance(cache, Cache) else Cache.open(path)
-        if self.cache.manifest.kind != "insertions":
+        else:
+            self.cache = open_caches(cache, shares=shares, recipes=recipes)
+        opened = self.cache.caches[0] if isinstance(self.cache, UnitedCaches) else self.cache
+        if opened.manifest.kind != "insertions":
             raise CacheMismatchError(
-                f"the cache {str(self.cache.path)!r} holds shifted frames",
+                f"the cache {str(opened.path)!r} holds shifted frames",
                 expected="a cache of insertions",
                 hint="read it with SceneShiftDataset(base, shift, cache)",
             )
+
+    def _match_samples(self, own_keys: list[str], misses_allowed: bool) -> None:
+        """Find the keys under which the samples are stored, and check that they are."""
+        self._stored = 0
+        if isinstance(self.cache, UnitedCaches):
+            self.keys, self._stored = match_united(self.cache, own_keys, self.base, misses_allowed=misses_allowed)
+            return
+        generates = self._live is not None
+        if generates:
+            self.keys = continued_keys(self.base, own_keys, self.cache, self.adapt)
+        else:
+            # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
+            self.keys = stored_keys(own_keys, set(self.cache.keys()), self.base)
+        if not generates or len(self.cache):
+            allowed = misses_allowed or generates
+            self._stored = check_held(self.keys, own_keys, self.cache, self.base, misses_allowed=allowed)
 
     @property
     def schema(self) -> LabelSchema | None:
@@ -273,7 +301,7 @@ class POCAugmentedDataset(AugmentedDataset):
         item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
 
     def __repr__(self) -> str:
-        objects = [spec.name for spec in self.recipe.objects]
+        objects = list(dict.fromkeys(spec.name for recipe in self.recipes for spec in recipe.objects))
         ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._labels.ids.items()][:6])
         ids += ", ..." if len(self._labels.ids) > 6 else ""
         shows = f"variants={self.variants!r}" if self.variant is None else f"variant={self.variant}"
@@ -283,7 +311,7 @@ class POCAugmentedDataset(AugmentedDataset):
                 f"{type(self).__name__}: {len(self)} items",
                 f"  base: {type(self.base).__name__}, {len(self.keys)} samples, "
                 f"schema {self.base_schema.name if self.base_schema else 'unknown'}",
-                f"  cache: {self.cache.path}, {len(self.cache)} variants of {self._stored} of these samples",
+                f"  cache: {described(self.cache)}, {len(self.cache)} variants of {self._stored} of these samples",
                 f"  objects: {len(objects)} ({shown})",
                 f"  labels: {self.label_policy!r}: {ids}",
                 f"  p={self.p}, {shows}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "

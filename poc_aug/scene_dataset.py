@@ -14,6 +14,7 @@ from poc_aug import seeding
 from poc_aug.augmented_dataset import AugmentedDataset, drawn_base
 from poc_aug.cache import Cache, has_manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.members import member_of
 from poc_aug.camera import FrameCalibrations
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
@@ -103,6 +104,7 @@ class SceneShiftDataset(AugmentedDataset):
         ((128, 64), ['street-000000@fog-4', 'street-000001@fog-4'])
     """
 
+    cache: Cache | None
     _shows = "frames"
 
     def __init__(
@@ -182,7 +184,7 @@ class SceneShiftDataset(AugmentedDataset):
         self._source = VariantSource(stored, self._generator, self._schedule, self._shown, on_miss, self.seed)
         each = self._schedule.variants
         if self.cache is not None and self._generator is None:
-            each = 1 + max((index for _, index in self.cache), default=0)
+            each = 1 + max(self.cache.indices(), default=0)
             check_as_it_is(self.cache, self.recipe, self._pipeline, camera, depth, num_variants, each)
         self._variants_each = each if variants == "all" else 1
         self._per_sample = len(self.shifts) * self._variants_each if variants == "all" else 1
@@ -209,6 +211,8 @@ class SceneShiftDataset(AugmentedDataset):
         self._pipeline: ShiftPipeline | None = None
         if isinstance(made, ShiftPipeline):
             self._pipeline = made.for_dataset(self.base_schema)
+            if isinstance(cache, str | Path) and has_manifest(Path(cache)):  # a cache may hold several recipes
+                path = member_of(Path(cache), self._pipeline.fingerprint) or path
         generates = self.on_miss in ("generate", "background")
         if path is None and not generates:
             raise SettingError(
@@ -240,7 +244,9 @@ class SceneShiftDataset(AugmentedDataset):
         if self.cache is not None:
             self._check_base_is_stored()
             self.recipe = recipe_of_frames(self.cache)
-            check_against_cache(self.cache, variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0)
+            check_against_cache(
+                self.cache.indices(), variant=self.variant, generates=generates, sigma_px=0.0, most_px=0.0
+            )
         else:
             assert self._pipeline is not None  # otherwise the generation process has a cache
             self.recipe = self._pipeline.recipe

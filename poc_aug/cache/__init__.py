@@ -1,7 +1,7 @@
 """The cache: generated insertions, in LMDB shards next to a manifest.
 
 In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
-May import: errors, files, items, keys, labels, masks, recipe, seeding, types.
+May import: errors, files, items, keys, labels, masks, recipe, scenes, seeding, types.
 Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
 ::
@@ -11,6 +11,7 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
+      recipes/             further recipes, see `poc_aug.cache.members`
       rejected/            pictures of rejected attempts, if they were asked for
       journal/             decisions about what is left out, see `poc_aug.cache.journal`
       recipes/             other recipes, each laid out like a cache, see `poc_aug.cache.members`
@@ -24,6 +25,7 @@ from poc_aug.cache.codec import CODECS, Codec
 from poc_aug.cache.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
+from poc_aug.cache.united_caches import UnitedCaches, open_members
 from poc_aug.cache.verify import Problem, VerifyReport
 from poc_aug.cache.writer import CacheWriter
 
@@ -36,9 +38,11 @@ __all__ = [
     "Codec",
     "Manifest",
     "Problem",
+    "UnitedCaches",
     "VerifyReport",
     "decode_record",
     "encode_record",
     "has_manifest",
+    "open_members",
     "same_variant",
 ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from poc_aug.cache.index_file import INDEX
 from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.cache.members import RECIPES
@@ -56,7 +57,7 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
         Expected: regular files and folders: a cache holds no links
         Next step: delete it, or copy the cache again from its source (with `cp -rL` if it consists of links)
     """
-    if wrong := list(_wrong_entries(cache, rejected)):
+    if wrong := sorted(_wrong_entries(cache, rejected)):
         listed = ", ".join(f"{name!r}, {kind}" for name, kind in wrong[:10])
         if len(wrong) > 10:
             listed += f", and {len(wrong) - 10} more"
@@ -93,7 +94,7 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
     while folders:
         folder = folders.pop()
         with os.scandir(cache / folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
+            entries = list(scanned)
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -102,7 +103,7 @@ def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
                     yield name, kind
             elif name in _FOLDERS and not is_folder:
                 yield name, "a file, not a folder"
-            elif is_folder and (name == MANIFEST or (folder == SHARDS and _is_writers_name(entry.name))):
+            elif is_folder and (name in (MANIFEST, INDEX) or (folder == SHARDS and _is_writers_name(entry.name))):
                 yield name, "a folder, not a file"
             elif folder == RECIPES and not is_folder and not is_stray(entry.name):
                 yield name, "a file, not a folder"

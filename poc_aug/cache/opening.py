@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Set
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 
 from poc_aug.cache.entries import check_entries
+from poc_aug.cache.index_file import open_index
 from poc_aug.cache.manifest import MANIFEST, Manifest
-from poc_aug.cache.shard import SHARDS, check_shard, read_error, shard_paths
+from poc_aug.cache.shard import SHARDS, ShardState, check_shard, read_error, scan_shards
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
 from poc_aug.files.outputs import obstacle
 
@@ -101,8 +102,20 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
             expected="the recipe and backends that the cache was made with",
             hint=f"compare with `poc-aug info {path}`, or make a cache of this recipe at another path",
         )
+    states = scan_shards(path)
+    known = _unchanged(path, states)
     # A writer that was killed while it created its shard leaves one without records, which the next one removes.
-    return manifest, frozenset(shard.name for shard in shard_paths(path) if check_shard(shard).transaction)
+    shards = [name for name in states if name in known or check_shard(path / SHARDS / name).transaction]
+    return manifest, frozenset(shards)
+
+
+def _unchanged(path: Path, states: Mapping[str, ShardState]) -> Collection[str]:
+    """Shards that are as long as when the index was made, and as old; they are checked again before they are mapped."""
+    index = open_index(path)
+    if index is None:
+        return ()
+    with index:
+        return index.shards.unchanged(path, states)
 
 
 def _not_found(path: Path) -> CacheNotFoundError:

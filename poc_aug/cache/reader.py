@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex, TypeVar
 
 import lmdb
+import numpy as np
 
 from poc_aug.cache import registry
-from poc_aug.cache.cache_path import absolute_path
+from poc_aug.cache.cache_path import absolute_path, has_manifest
+from poc_aug.cache.index_file import ignore_index
 from poc_aug.cache.journal import Journal
+from poc_aug.cache.listing import Listing, indexed_records
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
+from poc_aug.cache.members import member_path
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
-from poc_aug.cache.shard import read_error, read_meta, shard_paths
+from poc_aug.cache.shard import SHARDS, ShardState, read_error, read_meta, scan_shards, shard_paths
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
 from poc_aug.errors import CacheCorruptError, CacheError, SettingError
 from poc_aug.types import Variant
 
 _Decoded = TypeVar("_Decoded")
+_SETTLED_S = 2.0
 
 
 class Cache:
@@ -57,8 +63,12 @@ class Cache:
         names = recipe_names(manifest.recipe)
         self._classes = None if names is None else names[1]
         self._forks = registry.forks()
-        self._shards: list[registry.Environment] = []
-        self._index: dict[str, dict[int, int]] | None = None
+        self._names: list[str] = []  # of the shards, by number
+        self._states: dict[str, ShardState] = {}  # when they were listed
+        self._listed_at = 0.0
+        self._shards: dict[int, registry.Environment] = {}  # those that were used
+        self._index: Listing | None = None
+        self._trusts_index = True
         self._closed = False
         self._journal: Journal | None = None if journal else Journal([])
         self._reads_journal = journal
@@ -71,7 +81,8 @@ class Cache:
 
         Args:
             path: the ``NAME.cache`` directory.
-            fingerprint: the fingerprint that the cache must have; ``None`` takes any.
+            fingerprint: the fingerprint that the cache must have, or one of its members (`poc_aug.cache.members`),
+                which is opened then; ``None`` takes any, and opens the recipe that the cache was begun with.
             journal: leave out what its journal says; ``False`` reads everything that is stored.
 
         Raises:
@@ -83,6 +94,8 @@ class Cache:
             CacheDiskError: it cannot be read.
         """
         absolute = absolute_path(path)
+        if fingerprint is not None and has_manifest(member_path(absolute, fingerprint)):
+            absolute = member_path(absolute, fingerprint)
         manifest, shards = check_opening(absolute, fingerprint)
         cache = cls(absolute, manifest, shards, journal)
         _ = cache.journal  # a damaged one is noticed now, not in a worker
@@ -118,7 +131,7 @@ class Cache:
             SettingError, CacheCorruptError: as `get`.
         """
         _check_name(key, variant)
-        if variant not in self._listing().get(key, {}):
+        if variant not in self._listing().variants(key):
             with registry.exclusive():
                 self._find(key, variant)
         return self.get(key, variant)
@@ -143,18 +156,36 @@ class Cache:
             SettingError: a key that is not a string.
         """
         _check_name(key)
-        return tuple(sorted(self._listing().get(key, ())))
+        return tuple(sorted(self._listing().variants(key)))
 
     def keys(self) -> list[str]:
-        """Keys of all samples with a record, sorted."""
-        return sorted(self._listing())
+        """Keys of all samples with a record, sorted; `held` asks for some, `samples` counts them, and both are faster.
+
+        A large cache has an index, which knows no names: they are read from every shard.
+        """
+        return self._listing().keys()
+
+    def held(self, keys: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which samples have a record, for many keys at once: an array of bool."""
+        return self._listing().held(keys)
+
+    @property
+    def samples(self) -> int:
+        """How many samples have a record."""
+        return self._listing().samples
+
+    @property
+    def highest(self) -> int:
+        """The highest variant index of any sample; -1 if there is no record."""
+        return self._listing().highest
+
+    def indices(self) -> frozenset[int]:
+        """All indices that variants have, of any sample."""
+        return self._listing().indices()
 
     def items(self) -> Iterator[tuple[str, int]]:
-        """All ``(key, variant index)``, sorted."""
-        listing = self._listing()
-        for key in sorted(listing):
-            for index in sorted(listing[key]):
-                yield key, index
+        """All ``(key, variant index)``, sorted; reads the names in every shard, as `keys`."""
+        yield from self._listing().items()
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return self.items()
@@ -162,10 +193,10 @@ class Cache:
     def __contains__(self, item: object) -> bool:
         if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
             return False
-        return item[1] in self._listing().get(item[0], ())
+        return item[1] in self._listing().variants(item[0])
 
     def __len__(self) -> int:
-        return sum(map(len, self._listing().values()))
+        return len(self._listing())
 
     def __bool__(self) -> bool:
         return True  # an empty cache is still a cache: ``if cache`` must not depend on its length
@@ -190,10 +221,9 @@ class Cache:
         with registry.exclusive():
             self._check_open()
             self._check_again()
-            for shard in self._shards:
+            for shard in self._shards.values():
                 shard.reopen_if_replaced()
-            _release_all(self._shards)
-            self._index = None
+            self._forget()
             self._journal = None if self._reads_journal else self._journal
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
@@ -212,7 +242,8 @@ class Cache:
         try:
             return verify_shards(shards, progress, self.manifest, self.path)
         finally:
-            _release_all(shards)
+            for shard in shards:
+                registry.release(shard)
 
     def close(self) -> None:
         """Close the files; a second call does nothing. Reading afterwards is an error."""
@@ -247,7 +278,7 @@ class Cache:
         self._had |= check_still_there(self.path, self.manifest, self._had)
         self._forks = registry.forks()
 
-    def _listing(self) -> dict[str, dict[int, int]]:
+    def _listing(self) -> Listing:
         self._check_open()
         if self._index is not None and self._forks == registry.forks():
             return self._index
@@ -255,36 +286,59 @@ class Cache:
             # A forked child has the listing, but has to open the files again: they may have been replaced.
             self._check_again()
             if self._index is None:
-                self._shards += [registry.acquire(path) for path in shard_paths(self.path)]
                 try:
                     self._index = self._list_records()
                 except BaseException:
-                    _release_all(self._shards)
+                    self._forget()
                     raise
             return self._index
 
-    def _list_records(self) -> dict[str, dict[int, int]]:
-        index: dict[str, dict[int, int]] = {}
-        for number, shard in enumerate(self._shards):
-            try:
-                for name in lmdb_keys(shard):
-                    key, variant = listed_name(shard, name)
-                    # If two writers stored the same record, the first shard's is read: they are equal.
-                    index.setdefault(key, {}).setdefault(variant, number)
-            except (RecordError, lmdb.Error) as error:
-                raise self._corrupt(f"shard {shard.path.name!r} cannot be listed: {error}") from error
-        return index
+    def _list_records(self) -> Listing:
+        self._listed_at = time.time()
+        try:
+            self._states = scan_shards(self.path)
+        except OSError as error:
+            raise read_error(self.path, error) from error
+        self._names = list(self._states)
+        indexed = indexed_records(self.path, self._states) if self._trusts_index else None
+        listing = Listing(*(indexed or (None, ())), self._read_names)
+        for number in range(len(self._names)):
+            # If two writers stored the same record, the first shard's is read: they are equal.
+            if number not in listing.indexed:
+                listing.add_shard(number, self._read_names(number))
+        return listing
+
+    def _read_names(self, number: int) -> Iterator[tuple[str, int]]:
+        """Keys and variants of a shard."""
+        shard = self._shard(number)
+        try:
+            for name in lmdb_keys(shard):
+                yield listed_name(shard, name)
+        except (RecordError, lmdb.Error) as error:
+            raise self._corrupt(f"shard {shard.path.name!r} cannot be listed: {error}") from error
+
+    def _shard(self, number: int) -> registry.Environment:
+        with registry.exclusive():
+            shard = self._shards.get(number)
+            if shard is None:
+                shard = self._shards[number] = registry.acquire(self.path / SHARDS / self._names[number])
+            return shard
 
     def _find(self, key: str, variant: int) -> None:
         """Add a record to the listing if a shard holds it by now."""
         listing = self._listing()
-        known = {shard.path for shard in self._shards}
-        paths = shard_paths(self.path)
-        if not self._had.issubset(path.name for path in paths):
+        try:
+            states = scan_shards(self.path)
+        except OSError as error:
+            raise read_error(self.path, error) from error
+        if not self._had.issubset(states):
             self._check_again()  # raises an error that says what is missing
-        self._shards += [registry.acquire(path) for path in paths if path.resolve() not in known]
+        self._names += sorted(states.keys() - set(self._names))
         name = encode_key(key, variant)
-        for number, shard in enumerate(self._shards):
+        for number, shard_name in enumerate(self._names):
+            if shard_name not in states or self._is_unchanged(shard_name, states[shard_name]):
+                continue
+            shard = self._shard(number)
             shard.reopen_if_replaced()
             try:
                 with shard.read() as transaction:
@@ -293,19 +347,29 @@ class Cache:
                 raise self._corrupt(f"shard {shard.path.name!r} cannot be read: {error}") from error
             if is_stored:
                 self._had |= {shard.path.name}
-                listing.setdefault(key, {})[variant] = number
+                listing.add(key, variant, number)
                 return
+
+    def _is_unchanged(self, name: str, state: ShardState) -> bool:
+        """Whether a shard is as it was listed; not if it was written shortly before, as times of files are coarse."""
+        return self._states.get(name) == state and self._listed_at - state.mtime_ns / 1e9 > _SETTLED_S
+
+    def _forget(self) -> None:
+        self._index = None
+        _release_all(self._shards)
 
     def _read(self, key: str, variant: int, decode: Callable[[bytes], _Decoded]) -> _Decoded | None:
         _check_name(key, variant)
-        number = self._listing().get(key, {}).get(variant)
+        number = self._listing().variants(key).get(variant)
         if number is None:
             return None
-        shard = self._shards[number]
+        shard = self._shard(number)
         # Twice: a process that was stopped for long while a writer runs may read a page that was reused.
         for last_try in (False, True):
             try:
                 data = shard.record(encode_key(key, variant))
+                if data is None and number in self._listing().indexed:
+                    return self._read_without_index(key, variant, decode)
                 if data is None:
                     raise RecordError("the record no longer exists")
                 return decode(data)
@@ -314,6 +378,14 @@ class Cache:
                     place = f"variant {variant} of {key!r} in shard {shard.path.name!r}"
                     raise self._corrupt(f"{place} is damaged: {error}") from error
         raise AssertionError("unreachable")
+
+    def _read_without_index(self, key: str, variant: int, decode: Callable[[bytes], _Decoded]) -> _Decoded | None:
+        """Read a record that is not where the index says: list the shards, and believe them."""
+        ignore_index(self.path, f"variant {variant} of {key[:200]!r} is not where it says")
+        with registry.exclusive():
+            self._trusts_index = False
+            self._forget()
+        return self._read(key, variant, decode)
 
     def _corrupt(self, problem: str) -> CacheCorruptError:
         return CacheCorruptError(
@@ -333,6 +405,6 @@ def _check_name(key: object, variant: object = 0) -> None:
         raise SettingError(f"variant={variant!r}", expected="the number of a variant, from 0")
 
 
-def _release_all(shards: list[registry.Environment]) -> None:
+def _release_all(shards: dict[int, registry.Environment]) -> None:
     while shards:
-        registry.release(shards.pop())
+        registry.release(shards.popitem()[1])

@@ -43,3 +43,18 @@ def decode_key(data: bytes) -> tuple[str | None, int]:
         raise ValueError(f"not a record's name: {data[:40]!r}")
     index = int(_INDEX.unpack(number)[0])
     return (text.decode("utf-8", "surrogatepass") if tag == _TEXT else None), index
+
+
+def name_hash(name: bytes) -> int:
+    """The hash of a sample's key, from the LMDB key of any of its records: what an index finds them by."""
+    return xxhash.xxh3_64_intdigest(name[: -_INDEX.size])
+
+
+def key_hash(key: str) -> int:
+    """As `name_hash`, from the sample's key.
+
+    Example:
+        >>> key_hash("a.png") == name_hash(encode_key("a.png", 3))
+        True
+    """
+    return name_hash(encode_key(key, 0))

@@ -13,14 +13,18 @@ in place for at least that long; its transactions take microseconds (one record,
 a process that is stopped for `PIN_S` during one lookup while a writer runs, or while a writer is killed and started
 again: the record's hash and one retry catch all of this except a torn page tree. Sealing replaces a shard by renaming,
 and open readers keep their old file.
+
+**A thousand shards** are not kept open all at once: see `most_open`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,10 +39,13 @@ PIN_S = 10.0
 INITIAL_MAP_NBYTES = 64 << 20
 """Size of a writer's first map: address space, not disk; doubled when it is full."""
 
+_LEAST_OPEN, _MOST_OPEN = 8, 1024
+
 # One lock for all shards: transactions are short, finalizers may run in any thread, and a fork (which takes the lock)
 # must not happen during a transaction. With a lock per shard, those three could wait for each other.
 _lock = threading.RLock()
 _environments: dict[str, Environment] = {}
+_used: OrderedDict[Environment, None] = OrderedDict()  # those that are open for reading, the last used one last
 _forks = 0  # number of forks between the first process and this one
 _forking: list[Environment] = []
 
@@ -75,6 +82,8 @@ class Environment:
         """
         with _lock:
             env = self._env or self._open_for_reading()
+            _used[self] = None  # now the last one
+            _used.move_to_end(self)
             transaction: lmdb.Transaction[Any]
             try:
                 transaction = env.begin(buffers=True) if buffers else env.begin()
@@ -173,6 +182,7 @@ class Environment:
             raise read_error(self.path, error) from error
 
     def _open_for_reading(self) -> lmdb.Environment:
+        _make_room()
         check_shard(self.path)
         # Map size 0 means as large as the writer's, so that added records are seen without mapping the file again.
         self._env = self._open(readonly=True, lock=False, create=False, map_size=0)
@@ -201,6 +211,7 @@ class Environment:
         return env
 
     def _close(self) -> None:
+        _used.pop(self, None)
         self._unpin()
         self.writing = False
         if self._env is not None:
@@ -243,6 +254,24 @@ def release(environment: Environment) -> None:
 def _close_idle() -> None:
     """Close every environment that neither writes nor is being read; it is opened again on its next use."""
     for environment in _environments.values():
+        if not environment.writing and not environment._reading:
+            environment._close()
+
+
+def most_open() -> int:
+    """How many shards a process keeps open for reading: a quarter of the files that it may open, 1024 at most.
+
+    Those that were used least recently are closed for others, and opened again on their next use.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_OPEN if soft == resource.RLIM_INFINITY else max(_LEAST_OPEN, min(_MOST_OPEN, soft // 4))
+
+
+def _make_room() -> None:
+    most = most_open()
+    for environment in list(_used):
+        if len(_used) < most:
+            return
         if not environment.writing and not environment._reading:
             environment._close()
 

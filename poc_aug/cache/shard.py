@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb.verify
+import xxhash
 
 from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
 from poc_aug.files.stray_files import is_stray
@@ -24,6 +26,9 @@ COMPACT_SUFFIX = ".compact"
 # mdb.c (LMDB 0.9, 64 bit): a 16 byte page header, then MDB_meta: magic, version, address, map size, two MDB_db of
 # 48 bytes (the first one's md_pad is the page size), last page, transaction.
 _META = struct.Struct("=16xII8x8xI92xQQ")
+_MAIN = struct.Struct("=QQ")  # of the second MDB_db, which holds the records: entries and root page
+_MAIN_AT = 16 + 24 + 48 + 32
+_NO_PAGE = 2**64 - 1
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 
@@ -42,14 +47,40 @@ class Meta:
         return (self.last_page + 1) * self.page_nbytes
 
 
-def shard_paths(cache: Path) -> list[Path]:
-    """Shards of a cache, sorted by name.
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """What a folder says of a shard: bytes of the file, and when it was last changed, in nanoseconds."""
+
+    nbytes: int
+    mtime_ns: int
+
+
+def scan_shards(cache: Path) -> dict[str, ShardState]:
+    """Shards of a cache, sorted by name; one look at the folder, and one at each file, without opening it.
 
     Files that a writer has only just created (0 bytes), and files that operating systems and tools leave behind
     (``._a.lmdb``, ``.ipynb_checkpoints``), are not among them.
+
+    Raises:
+        OSError: the folder cannot be read.
     """
-    files = (path for path in (cache / SHARDS).glob(f"*{SUFFIX}") if not is_stray(path.name) and path.is_file())
-    return sorted(path for path in files if path.stat().st_size)
+    found: dict[str, ShardState] = {}
+    try:
+        with os.scandir(cache / SHARDS) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX) and not is_stray(entry.name) and entry.is_file():
+                    with suppress(FileNotFoundError):  # a writer has removed what it had only just created
+                        stat = entry.stat()
+                        if stat.st_size:
+                            found[entry.name] = ShardState(stat.st_size, stat.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return dict(sorted(found.items()))
+
+
+def shard_paths(cache: Path) -> list[Path]:
+    """Paths of the shards that `scan_shards` finds."""
+    return [cache / SHARDS / name for name in scan_shards(cache)]
 
 
 def read_meta(path: Path) -> Meta:
@@ -58,15 +89,39 @@ def read_meta(path: Path) -> Meta:
     Raises:
         CacheFormatError: not an LMDB file of the format that poc_aug writes, or its meta pages are cut off.
     """
-    with path.open("rb") as file:
-        first = _meta(file.read(_META.size))
-        if first is None:
-            raise _unusable(path, "is not a shard: no LMDB 0.9 meta page at its beginning")
-        file.seek(first.page_nbytes)
-        second = _meta(file.read(_META.size))
+    with path.open("rb", buffering=0) as file:
+        return _newest_meta(file.fileno(), path)[0]
+
+
+def shard_mark(path: Path) -> int:
+    """A number that changes whenever records are added to a shard, and differs between shards with other names in them.
+
+    It is made of the newest meta page and the root of the page tree, so that reading it takes as long for any shard. It
+    stays the same if the file is copied.
+
+    Raises:
+        CacheFormatError: as `read_meta`.
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        meta, data = _newest_meta(file.fileno(), path)
+        entries, root = _MAIN.unpack_from(data, _MAIN_AT)
+        at = min(root * meta.page_nbytes, 2**62)  # the root that somebody may have written there
+        page = b"" if root == _NO_PAGE else os.pread(file.fileno(), meta.page_nbytes, at)
+    own = struct.pack("<5Q", meta.page_nbytes, meta.last_page, meta.transaction, entries, root)
+    return xxhash.xxh3_64_intdigest(own + page)
+
+
+def _newest_meta(fd: int, path: Path) -> tuple[Meta, bytes]:
+    data = os.pread(fd, _META.size, 0)
+    first = _meta(data)
+    if first is None:
+        raise _unusable(path, "is not a shard: no LMDB 0.9 meta page at its beginning")
+    other = os.pread(fd, _META.size, first.page_nbytes)
+    second = _meta(other)
     if second is None:
-        raise _unusable(path, f"is cut off: {path.stat().st_size} bytes do not hold its two meta pages")
-    return max(first, second, key=lambda meta: meta.transaction)
+        raise _unusable(path, f"is cut off: {os.fstat(fd).st_size} bytes do not hold its two meta pages")
+    return max(((first, data), (second, other)), key=lambda found: found[0].transaction)
 
 
 def check_shard(path: Path) -> Meta:

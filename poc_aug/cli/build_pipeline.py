@@ -45,11 +45,15 @@ def build_pipeline(
 
         assert isinstance(inserter, TextToImageInserter)
         recipe = text_to_image_recipe(recipe, size_px=inserter.size_px)
-    if options.locator == "labels":
-        recipe = recipe.with_changes(locate_by="labels")
-    elif options.locator != "auto":
-        recipe = recipe.with_changes(locate_by="locator")
+    recipe = with_locator(recipe, options.locator)
     return InsertionPipeline(recipe, inserter, annotator, locator, batch_size=batch_size)
+
+
+def with_locator(recipe: Recipe, locator: str) -> Recipe:
+    """The recipe, with places from where ``--locator`` says."""
+    if locator == "auto":
+        return recipe
+    return recipe.with_changes(locate_by="labels" if locator == "labels" else "locator")
 
 
 def plain_pipeline(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,15 +26,26 @@ NOTHING_ACCEPTED = 3
 _Job = TypeVar("_Job", WarmCacheOptions, WarmScenesOptions)
 
 
-def read_job(options: type[_Job], config: Path | None, given: dict[str, Any]) -> _Job:
+def read_job(
+    options: type[_Job],
+    config: Path | None,
+    given: dict[str, Any],
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+) -> _Job:
     """The options of a YAML file and of the command line, which wins.
+
+    Args:
+        options: the options' class.
+        config: the YAML file.
+        given: what the command line gives.
+        complete: adds options that follow from those that are given.
 
     Raises:
         SettingError: an option that cannot be read, or no dataset is named.
     """
     values = {} if config is None else options.from_yaml(config)
     # A dataset of the command line replaces the configuration's as a whole, arguments too.
-    job = options.from_values({**values, **options.given_values(given)}, "options")
+    job = options.from_values(complete({**values, **options.given_values(given)}), "options")
     if job.dataset is None:
         raise SettingError("--dataset is missing", expected="--dataset poc_aug:SyntheticStreet size=256,512")
     return job
@@ -79,6 +90,7 @@ def fill_cache(
                     codec=job.codec,
                     on_error=job.on_error,
                     keep_rejected=job.keep_rejected,
+                    add_recipe=job.add_recipe,
                     on_progress=show,
                     report=report,
                 )

@@ -34,7 +34,7 @@ class GenerationOptions(CommandOptions):
         dict[str, Any],
         Field(alias="set"),
         CliOption(
-            help="Change a field of the recipe: attempts=5, repeatable.",
+            help="Change a field of the recipe: attempts=5, repeatable. For warm-cache also a set's name: cs-poc.",
             takes="fields of the recipe: {attempts: 5}",
             metavar="KEY=VALUE",
         ),

@@ -23,6 +23,7 @@ from poc_aug.cli.models_command import models_command
 from poc_aug.cli.pack_command import pack_command
 from poc_aug.cli.preview_command import preview_command
 from poc_aug.cli.reliability_command import reliability_command
+from poc_aug.cli.sets_command import sets_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
 from poc_aug.cli.try_command import try_command
 from poc_aug.cli.unpack_command import unpack_command
@@ -40,6 +41,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "warm-scenes": warm_scenes_command,
     "try": try_command,
     "models": models_command,
+    "sets": sets_command,
     "doctor": doctor_command,
     "evaluate": evaluate_command,
     "reliability": reliability_command,

@@ -12,6 +12,7 @@ from pydantic import Field
 from poc_aug.cache import Codec
 from poc_aug.cli.command_options import CliOption
 from poc_aug.cli.filling_fields import (
+    AddRecipeField,
     DatasetField,
     KeepRejectedField,
     LimitField,
@@ -19,8 +20,9 @@ from poc_aug.cli.filling_fields import (
     OutField,
     WorkersField,
 )
-from poc_aug.cli.generation_options import LENIENT, GenerationOptions
+from poc_aug.cli.generation_options import LENIENT
 from poc_aug.cli.object_choice import ObjectChoice
+from poc_aug.cli.set_options import SetOptions
 from poc_aug.cli.shared_options import KEYS
 from poc_aug.errors import SettingError
 from poc_aug.presets.object_sizes import RealSizes
@@ -31,7 +33,7 @@ _IS_COUNT = re.compile("[0-9]{1,9}")
 _CLASS_NAMES = "class names: 'dog,cat' or a list"
 
 
-class WarmCacheOptions(GenerationOptions):
+class WarmCacheOptions(SetOptions):
     """What ``warm-cache`` is to do."""
 
     dataset: DatasetField = None
@@ -96,6 +98,7 @@ class WarmCacheOptions(GenerationOptions):
         ),
     ] = "delta-zstd"
     on_error: OnErrorField = "raise"
+    add_recipe: AddRecipeField = False
     keep_rejected: KeepRejectedField = 0
     paper_sizes: Annotated[
         bool,

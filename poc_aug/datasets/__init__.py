@@ -4,8 +4,8 @@ In it: a general reader, pairing of files, datasets by name; synthetic streets i
 May import: errors, files, joint_transforms, labels.
 Gives: `PairedFolder` and the datasets of the papers.
 
-torchvision's own `Cityscapes` and `VOCSegmentation` are used as they are. The readers are loaded on first use, because
-they load torchvision, which `poc_aug.datasets.synthetic` does not need.
+torchvision's own `Cityscapes` and `VOCSegmentation` can be used as they are. The readers are loaded on first use,
+because they load torchvision, which `poc_aug.datasets.synthetic` does not need.
 """
 
 from __future__ import annotations
@@ -14,13 +14,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poc_aug.datasets.named_datasets import acdc, camvid, fishyscapes, idd, road_anomaly, segment_me_if_you_can
+    from poc_aug.datasets.named_datasets import (
+        acdc,
+        camvid,
+        cityscapes,
+        fishyscapes,
+        idd,
+        road_anomaly,
+        segment_me_if_you_can,
+    )
     from poc_aug.datasets.paired_folder import PairedFolder
 
 __all__ = [
     "PairedFolder",
     "acdc",
     "camvid",
+    "cityscapes",
     "fishyscapes",
     "idd",
     "road_anomaly",

@@ -17,7 +17,7 @@ from poc_aug.errors import DatasetError
 
 _ANY = "{png,jpg,jpeg,webp}"
 _CONDITIONS = ("fog", "night", "rain", "snow")
-_ACDC_SCHEMAS = {"trainIds": "cityscapes-trainIds", "labelIds": "cityscapes-labelIds"}
+_CITYSCAPES_SCHEMAS = {"trainIds": "cityscapes-trainIds", "labelIds": "cityscapes-labelIds"}
 _IDD_SCHEMAS = {
     "csTrainIds": "cityscapes-trainIds",
     "level1Ids": "idd-lite",
@@ -71,6 +71,61 @@ def camvid(root: str | Path, split: str = "train", **options: Unpack[PairedFolde
     return open_layout("CamVid", "the SegNet tutorial's data", root, layouts, "camvid", options)
 
 
+def cityscapes(
+    root: str | Path,
+    split: str | Sequence[str] = "train",
+    ids: Literal["trainIds", "labelIds"] = "trainIds",
+    **options: Unpack[PairedFolderOptions],
+) -> PairedFolder:
+    """Cityscapes: 2048×1024 frames of European cities.
+
+    Images ``leftImg8bit/<split>/<city>/*_leftImg8bit.png``, labels
+    ``gtFine/<split>/<city>/*_gtFine_labelTrainIds.png``, mode "L", in trainIds (0 to 18 and 255), which its own
+    ``csCreateTrainIdLabelImgs`` makes, or in labelIds, which are in the download. The test labels are not public.
+
+    Source: Cordts et al., "The Cityscapes Dataset" (CVPR 2016).
+
+    Args:
+        root: folder that holds ``leftImg8bit`` and ``gtFine``.
+        split: "train" or "val", or both: ("train", "val"). Keys hold the split, so they are the same either way.
+        ids: ids of the labels, which decide the label files: "trainIds" or "labelIds".
+        options: as in `PairedFolder`: transforms, exif.
+
+    Raises:
+        DatasetError: an unknown split or ids, or missing files.
+
+    Example:
+        Empty files in the dataset's layout, to show which are read:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from poc_aug.datasets import cityscapes
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("leftImg8bit/val/ulm/1_leftImg8bit.png", "gtFine/val/ulm/1_gtFine_labelTrainIds.png"):
+        ...         Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+        ...         Path(root, name).touch()
+        ...     dataset = cityscapes(root, "val")
+        >>> dataset.keys()
+        ['leftImg8bit/val/ulm/1_leftImg8bit.png']
+        >>> dataset.schema.name
+        'cityscapes-trainIds'
+    """
+    splits = (split,) if isinstance(split, str) else tuple(split)
+    for name in splits or ("",):
+        check_choice("split", name, ("train", "val"))
+    check_choice("ids", ids, tuple(_CITYSCAPES_SCHEMAS))
+    label_file = {"trainIds": "labelTrainIds", "labelIds": "labelIds"}[ids]
+
+    def layout(folder: str) -> Layout:
+        return f"leftImg8bit/{folder}/*/*_leftImg8bit.png", f"gtFine/{folder}/*/*_gtFine_{label_file}.png"
+
+    # Of several splits, each has to be there; the first that is not is the one that the error names.
+    missing = [name for name in splits if not holds_layout(folder_at(root), layout(name))]
+    named = missing[0] if missing else splits[0] if len(splits) == 1 else f"{{{','.join(splits)}}}"
+    source = "www.cityscapes-dataset.com, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip"
+    return open_layout("Cityscapes", source, root, [layout(named)], _CITYSCAPES_SCHEMAS[ids], options)
+
+
 def acdc(
     root: str | Path,
     split: str = "train",
@@ -116,14 +171,14 @@ def acdc(
         'cityscapes-trainIds'
     """
     check_choice("split", split, ("train", "val"))
-    check_choice("ids", ids, tuple(_ACDC_SCHEMAS))
+    check_choice("ids", ids, tuple(_CITYSCAPES_SCHEMAS))
     chosen = _CONDITIONS if condition is None else (condition,) if isinstance(condition, str) else condition
     for name in chosen:
         check_choice("condition", name, _CONDITIONS)
     sequences = f"{{{','.join(chosen)}}}/{split}/*"
     label_file = {"trainIds": "labelTrainIds", "labelIds": "labelIds"}[ids]
     layouts = [(f"rgb_anon/{sequences}/*_rgb_anon.png", f"gt/{sequences}/*_gt_{label_file}.png")]
-    return open_layout("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _ACDC_SCHEMAS[ids], options)
+    return open_layout("ACDC", "acdc.vision.ee.ethz.ch", root, layouts, _CITYSCAPES_SCHEMAS[ids], options)
 
 
 def idd(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.types import Insertion, Sample
 
 
@@ -24,6 +26,11 @@ class ExportedFrame:
         labels: integer ``[H, W]``, as the label policy rewrites them.
         insertions: what was composed, far to near.
         ids: label id of each class name that the insertions' parts have.
+        schema: schema of ``base.labels``, if it is known.
+        instances: instance ids of the base in Cityscapes' convention (label id * 1000 + number), int32 ``[H, W]``,
+            without the insertions; ``None`` if the dataset has none.
+        polygons: the base's ``_polygons.json``, if the dataset has one.
+        ood_ids: ids in ``labels`` that mean "none of the base's classes".
     """
 
     split: str
@@ -35,3 +42,7 @@ class ExportedFrame:
     labels: torch.Tensor
     insertions: tuple[Insertion, ...]
     ids: Mapping[str, int]
+    schema: LabelSchema | None = None
+    instances: torch.Tensor | None = None
+    polygons: Path | None = None
+    ood_ids: frozenset[int] = frozenset()

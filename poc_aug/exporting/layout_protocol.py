@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.labels.policy_protocol import LabelPolicy
@@ -17,13 +17,15 @@ class ExportPlan:
     """What is known before the first frame is read.
 
     Attributes:
-        schema: schema of the base's labels, if it is known.
+        schema: schema of the labels that the policy rewrites: the base's, or the layout's own (`WantsIds`); ``None`` if
+            it is not known.
         policy: how labels are rewritten.
         ids: label id of each class name of the objects.
         frames: how many frames are written.
         splits: the splits that they are of.
-        has_instances: whether the base gives instance ids.
+        has_instances: whether the base gives instance ids of every frame.
         provenance: recipes, models, licences and counts, as JSON values, for the export's manifest.
+        has_polygons: whether the base has a ``_polygons.json`` of every frame.
     """
 
     schema: LabelSchema | None
@@ -33,6 +35,7 @@ class ExportPlan:
     splits: tuple[str, ...]
     has_instances: bool
     provenance: Mapping[str, Any]
+    has_polygons: bool = False
 
 
 class ExportLayout(Protocol):
@@ -67,4 +70,27 @@ class ExportLayout(Protocol):
 
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the files that describe all frames, from what `write` returned, in the order of the frames."""
+        ...
+
+
+@runtime_checkable
+class WantsIds(Protocol):
+    """A layout whose readers expect the ids of one schema: the base's labels are converted to it, by class name."""
+
+    @property
+    def label_schema(self) -> str:
+        """Name of the schema, such as "cityscapes-trainIds"."""
+        ...
+
+
+@runtime_checkable
+class NumbersFrames(Protocol):
+    """A layout whose frames have numbers for names."""
+
+    def number_name(self, sample: int, variant: int | None) -> str:
+        """The name of a frame, from the number of its sample in the dataset and that of its variant.
+
+        Raises:
+            ExportError: a number that the layout has no room for.
+        """
         ...

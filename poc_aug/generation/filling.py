@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from types import TracebackType
 
 from poc_aug.cache import CacheWriter
 from poc_aug.cache.shard_names import unique_name
@@ -40,36 +41,86 @@ def fill(plan: FillingPlan, report: WarmReport, on_progress: Callable[[], None])
     Raises:
         PocAugError: see `poc_aug.warm_cache`.
     """
-    name = unique_name(plan.cache, plan.job)
     # The loader's workers start before the writer opens its file: a forked child must not inherit it (lmdb).
-    frames = load_frames(_read_by(plan, plan.missing), plan.workers)
-    with (
-        frames.deaths_explained(),
-        CacheWriter(plan.cache, plan.manifest, writer=name) as writer,
-        closing(OpenVariants(plan.cache, name, plan.listed)) as claims,
-    ):
-        pictures = RejectedPictures(writer.path, plan.keep_rejected).add if plan.keep_rejected else None
-
-        def progress() -> None:
-            report.elsewhere = claims.elsewhere
-            on_progress()
-
-        jobs = _jobs(frames, claims, plan.missing, report, plan)
-        _generate(writer, claims, jobs, plan, report, progress, pictures)
-        while missing := claims.wait():
-            again = load_frames(_read_by(plan, missing), 0)
-            _generate(writer, claims, _jobs(again, claims, missing, report, plan), plan, report, progress, pictures)
-        report.elsewhere = claims.elsewhere
+    frames = load_frames(frames_of(plan, plan.missing), plan.workers)
+    with frames.deaths_explained(), Filling(plan, report, on_progress) as filling:
+        filling.generate(frames, plan.missing)
+        filling.make_what_others_left()
 
 
-def _read_by(plan: FillingPlan, missing: Mapping[str, Sequence[int]]) -> FrameDataset:
+class Filling:
+    """A new shard of this process, while it is filled by a plan; a context manager, which closes it.
+
+    Args:
+        plan: what makes the variants, and where they go.
+        report: counts what is done.
+        on_progress: called after each variant.
+        on_stored: called with key and index of each variant that is on disk.
+    """
+
+    def __init__(
+        self,
+        plan: FillingPlan,
+        report: WarmReport,
+        on_progress: Callable[[], None],
+        on_stored: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self._plan, self._report, self._on_progress, self._on_stored = plan, report, on_progress, on_stored
+        name = unique_name(plan.cache, plan.job)
+        with ExitStack() as stack:
+            self._writer = stack.enter_context(CacheWriter(plan.cache, plan.manifest, writer=name))
+            self._claims = stack.enter_context(closing(OpenVariants(plan.cache, name, plan.listed)))
+            keep = plan.keep_rejected
+            self._pictures = RejectedPictures(self._writer.path, keep).add if keep else None
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Filling:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._report.elsewhere = self._claims.elsewhere
+        self._open.close()
+
+    def generate(self, frames: Iterator[Sample | UnreadableSample], missing: Mapping[str, Sequence[int]]) -> None:
+        """Generate and store the missing variants of some frames; whatever is raised, all that is finished is stored.
+
+        Args:
+            frames: of the plan's dataset.
+            missing: what is missing of each.
+        """
+        plan, report = self._plan, self._report
+        jobs = _jobs(frames, self._claims, missing, report, plan)
+        _generate(self._store, self._claims, jobs, plan, report, self._progress, self._pictures)
+
+    def make_what_others_left(self) -> None:
+        """Wait for the variants that other processes were generating, and make those that they did not store."""
+        while missing := self._claims.wait():
+            self.generate(load_frames(frames_of(self._plan, missing), 0), missing)
+
+    def _progress(self) -> None:
+        self._report.elsewhere = self._claims.elsewhere
+        self._on_progress()
+
+    def _store(self, variants: Sequence[Variant]) -> None:
+        self._writer.put_many(variants)
+        self._report.stored += len(variants)
+        for variant in variants:
+            self._claims.release(variant.key, variant.index)
+            if self._on_stored is not None:
+                self._on_stored(variant.key, variant.index)
+
+
+def frames_of(plan: FillingPlan, missing: Iterable[str]) -> FrameDataset:
+    """The frames of some keys of a plan, by their place among these keys."""
     numbers = [plan.numbers[key] for key in missing]
     schema, calibrations = plan.pipeline.schema, plan.calibrations
     return FrameDataset(plan.dataset, plan.names, numbers, plan.adapt, schema, calibrations, plan.depths)
 
 
 def _generate(
-    writer: CacheWriter,
+    store: Callable[[Sequence[Variant]], None],
     claims: OpenVariants,
     jobs: Iterator[tuple[CheckedSample, int]],
     plan: FillingPlan,
@@ -103,7 +154,7 @@ def _generate(
             count_failed()
             report.count(variant)
             if len(pending) >= _COMMIT_EVERY or time.perf_counter() - committed > _COMMIT_SECONDS:
-                _store(writer, claims, pending, report)
+                store(pending)
                 pending, committed = [], time.perf_counter()
             on_progress()
     except GenerationError as error:
@@ -122,14 +173,7 @@ def _generate(
             pending += rest
         finally:
             count_failed()
-            _store(writer, claims, pending, report)
-
-
-def _store(writer: CacheWriter, claims: OpenVariants, variants: Sequence[Variant], report: WarmReport) -> None:
-    writer.put_many(variants)
-    report.stored += len(variants)
-    for variant in variants:
-        claims.release(variant.key, variant.index)
+            store(pending)
 
 
 def _jobs(

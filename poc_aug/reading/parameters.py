@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, SupportsIndex, get_args
 
 from poc_aug.cache import Cache
@@ -33,6 +34,7 @@ def check_parameters(
     seed: object,
     transforms: object,
     wrapper: str = "POCAugmentedDataset(base, ",
+    takes_several: bool = False,
 ) -> None:
     """Check what can be checked before anything is opened; ``wrapper`` is how the call begins, for messages.
 
@@ -45,10 +47,12 @@ def check_parameters(
             expected="a dataset",
             hint=f"the dataset comes first, then the cache: {wrapper}'frames.cache')",
         )
-    if not isinstance(cache, str | os.PathLike | Cache | None):
+    is_several = takes_several and isinstance(cache, Sequence) and not isinstance(cache, str | bytes)
+    several: Sequence[object] = cache if is_several else (cache,)  # type: ignore[assignment]
+    if not several or not all(isinstance(each, str | os.PathLike | Cache | None) for each in several):
         raise SettingError(
             f"cache={type(cache).__name__}(...)",
-            expected="the path of a cache, an opened one, or None",
+            expected=f"the path of a cache, an opened one,{' a list of them,' if takes_several else ''} or None",
             hint=f"{wrapper}'frames.cache')",
         )
     if pipeline is not None and not (callable(pipeline) or callable(getattr(pipeline, "for_dataset", None))):
@@ -115,11 +119,13 @@ def _is_number(value: Any, least: float, most: float) -> bool:
         return False
 
 
-def check_against_cache(cache: Cache, *, variant: int | None, generates: bool, sigma_px: float, most_px: float) -> None:
+def check_against_cache(
+    indices: Collection[int], *, variant: int | None, generates: bool, sigma_px: float, most_px: float
+) -> None:
     """Check what depends on what the cache holds.
 
     Args:
-        cache: the cache.
+        indices: the indices that variants have in the cache, of any sample.
         variant: number of the variant that every item shows, if it is one.
         generates: whether variants that the cache does not hold are generated.
         sigma_px: feather of the objects' edges.
@@ -128,9 +134,8 @@ def check_against_cache(cache: Cache, *, variant: int | None, generates: bool, s
     Raises:
         SettingError: it holds no such variant of any sample, or not enough pixels around the objects.
     """
-    if variant is not None and not generates and all(index != variant for _, index in cache):
-        held = sorted({index for _, index in cache})
-        raise SettingError(f"variant={variant}", expected=f"a variant that the cache holds: {held}")
+    if variant is not None and not generates and variant not in indices:
+        raise SettingError(f"variant={variant}", expected=f"a variant that the cache holds: {sorted(indices)}")
     if not 0 <= sigma_px <= most_px:
         raise SettingError(
             f"sigma_px={sigma_px}",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -89,6 +89,15 @@ class StoredVariants(Protocol):
 
     def kept(self, variant: Variant) -> Variant:
         """A variant that was generated, without what the journal of the cache leaves out."""
+        ...
+
+
+@runtime_checkable
+class OrdersVariants(Protocol):
+    """What holds variants of several caches, and draws among them by their shares."""
+
+    def ordered(self, key: str, rng: torch.Generator) -> list[int]:
+        """A sample's variants in the order in which they are tried."""
         ...
 
 
@@ -179,6 +188,8 @@ class VariantSource:
             if not slots:
                 self._miss(key, "a variant")
             rng = seeding.generator(self.seed, "variant", epoch, key, reading.index)
+            if self.live is None and isinstance(self.cache, OrdersVariants):
+                return self.cache.ordered(key, rng)
             wanted = [slots[choice] for choice in torch.randperm(len(slots), generator=rng).tolist()]
         else:
             wanted = [reading.place if isinstance(self.variants, str) else self.variants]

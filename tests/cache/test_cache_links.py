@@ -17,9 +17,9 @@ from poc_aug.cache.beginning import remove_left_overs
 from poc_aug.cache.entries import check_entries, unknown_entries
 from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.cache.regular_files import open_regular
+from poc_aug.cache.variant_locks import VariantLocks
 from poc_aug.errors import CacheFormatError
 from poc_aug.inspection.rejected_sheet import rejected_of
-from poc_aug.cache.variant_locks import VariantLocks
 from tests.helpers.cache_cases import make_cache, make_manifest, make_variant
 
 PLACES = (

@@ -1,0 +1,178 @@
+"""`ExportFolder`: the folder that frames are exported to: whose it is, what is in it, and what is recorded of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, TypeAlias
+
+from poc_aug.cache.lock import FileLock
+from poc_aug.errors import CacheBusyError, ExportError
+from poc_aug.exporting.whole_files import PARTIAL, place_files, remove_partial, sizes_of
+from poc_aug.files.outputs import check_outputs, writing
+
+EXPORT_MANIFEST = "export.json"
+"""Says what an export is: its recipe, labels, layout and counts."""
+EXPORT_FRAMES = "export.frames.jsonl"
+"""One line for each frame: where it came from, its files, what was inserted."""
+_LOCK = ".export.lock"
+_FORMAT = "poc_aug-export"
+_OWN = frozenset((EXPORT_MANIFEST, EXPORT_FRAMES, _LOCK, PARTIAL))
+
+Line: TypeAlias = dict[str, Any]
+"""What is recorded of a frame."""
+
+
+class ExportFolder:
+    """An export's folder while frames are written to it; nobody else may write meanwhile.
+
+    Args:
+        path: the folder, which need not exist.
+        identity: what has to be equal for frames to belong together, as JSON values.
+
+    Attributes:
+        lines: what is recorded of each frame, by split and name.
+        complete: whether the last export into it came to its end.
+
+    Raises:
+        ExportError: it holds another export, or files that are none; another process exports into it.
+        OutputError: it cannot be written, or is inside a cache.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = check_outputs(path)
+        self._identity = dict(identity)
+        self._journal: BinaryIO | None = None
+        held = sorted(set(os.listdir(self.path)) - _OWN)
+        if held and not (self.path / EXPORT_MANIFEST).exists():
+            raise ExportError(
+                f"{str(path)!r} holds {', '.join(held[:4])}{', ...' * (len(held) > 4)}, and no export",
+                expected="an empty folder, or one that an export was begun in",
+                hint="give another folder",
+            )
+        self._lock = _locked(self.path)
+        try:
+            self.manifest = self._read_manifest()
+            remove_partial(self.path)
+            self.lines = self._read_lines()
+            self.complete = bool(self.manifest.get("complete"))
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Record that frames are being written."""
+        self._write_manifest({**manifest, "complete": False})
+        self.complete = False
+        with writing(self.path / EXPORT_FRAMES):
+            self._journal = (self.path / EXPORT_FRAMES).open("ab")
+
+    def is_done(self, split: str, name: str, *, keep_empty: bool) -> bool:
+        """Whether a frame was written whole and is still there, or is left out."""
+        line = self.lines.get((split, name))
+        if line is None or "skipped" in line:
+            return line is not None and not keep_empty
+        return sizes_of(self.path, line["files"]) == line["files"]
+
+    def record(self, line: str) -> Line:
+        """Record a frame whose files are there."""
+        assert self._journal is not None
+        with writing(self.path / EXPORT_FRAMES):
+            self._journal.write(line.encode() + b"\n")
+            self._journal.flush()
+        read: Line = json.loads(line)
+        self.lines[read["split"], read["name"]] = read
+        return read
+
+    def finish(self, manifest: Mapping[str, Any], lines: Iterable[Line]) -> None:
+        """Record that all frames are there, in order."""
+        content = "".join(f"{json.dumps(line)}\n" for line in lines)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        place_files(self.path, {EXPORT_FRAMES: content.encode()})
+        self._write_manifest({**manifest, "complete": True})
+        self.complete = True
+
+    def __enter__(self) -> ExportFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        remove_partial(self.path)
+        self._lock.release()
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        self.manifest = {"format": _FORMAT, "version": 1, **manifest, "identity": self._identity}
+        text = json.dumps(self.manifest, indent=1, allow_nan=False)
+        place_files(self.path, {EXPORT_MANIFEST: text.encode() + b"\n"})
+
+    def _read_manifest(self) -> dict[str, Any]:
+        path = self.path / EXPORT_MANIFEST
+        if not path.exists():
+            return {}
+        try:
+            manifest = json.loads(path.read_bytes())
+            stored = manifest["identity"]
+            if manifest["format"] != _FORMAT or not isinstance(stored, dict):
+                raise ValueError(f"format {manifest['format']!r}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ExportError(
+                f"{str(path)!r} is not the manifest of an export: {error}",
+                expected="a file that an export wrote",
+                hint="give another folder",
+            ) from error
+        names = [name for name in {**stored, **self._identity} if stored.get(name) != self._identity.get(name)]
+        if names:
+            shown = "; ".join(
+                f"{name}: there {_short(stored.get(name))}, now {_short(self._identity.get(name))}" for name in names
+            )
+            raise ExportError(
+                f"{str(self.path)!r} holds another export: {shown}",
+                expected="the recipe, labels, layout and feather of what is there, or an empty folder",
+                hint="give another folder",
+            )
+        return dict(manifest)
+
+    def _read_lines(self) -> dict[tuple[str, str], Line]:
+        path = self.path / EXPORT_FRAMES
+        lines: dict[tuple[str, str], Line] = {}
+        if not path.exists():
+            return lines
+        whole = 0
+        with writing(path), path.open("r+b") as file:
+            for content in file:
+                if not content.endswith(b"\n"):
+                    break  # the run was killed while it wrote this line
+                try:
+                    line = json.loads(content)
+                    lines[line["split"], line["name"]] = line
+                except (ValueError, KeyError, TypeError):
+                    break
+                whole += len(content)
+            file.truncate(whole)
+        return lines
+
+
+def _locked(folder: Path) -> FileLock:
+    with writing(folder / _LOCK):
+        try:
+            return FileLock(folder / _LOCK)
+        except CacheBusyError as error:
+            holder = error.problem.rpartition(" by ")[2]
+            raise ExportError(
+                f"{holder} is exporting into {str(folder)!r}",
+                expected="one export into a folder at a time",
+                hint="wait for it, or give another folder",
+            ) from None
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,229 @@
+"""Planning of an export: which frames are written, under which names, and what belongs to an export."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsIndex
+
+from poc_aug.cache import Cache, Manifest
+from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.errors import ExportError, SettingError
+from poc_aug.exporting.export_report import NO_VARIANT, NOT_STORED
+from poc_aug.exporting.frame_names import frame_name, frame_places, told_apart
+from poc_aug.exporting.frame_writing import PlannedFrame
+from poc_aug.exporting.id_conversion import IdConversion
+from poc_aug.exporting.layout_protocol import ExportLayout, NumbersFrames, WantsIds
+from poc_aug.keys import Keys, dataset_keys, first_of_each
+from poc_aug.labels.policy_protocol import LabelPolicy
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
+from poc_aug.recipe import Recipe
+from poc_aug.scenes.scene_recipe import split_key
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePlan:
+    """The frames of an export.
+
+    Attributes:
+        keys: the key that each sample is stored under.
+        work: number of each sample, and its frames.
+        skipped: what is left out, by reason.
+    """
+
+    keys: list[str]
+    work: list[tuple[int, list[PlannedFrame]]]
+    skipped: Counter[str]
+
+    @property
+    def frames(self) -> list[PlannedFrame]:
+        """All frames, in order."""
+        return [frame for _, frames in self.work for frame in frames]
+
+
+def plan_frames(
+    dataset: Any,
+    cache: Cache,
+    layout: ExportLayout,
+    *,
+    keys: Keys | None,
+    variants: str | int | Sequence[int],
+    split: str | None,
+    base_frames: bool,
+) -> FramePlan:
+    """Find the frames that a dataset and a cache give; see `export`.
+
+    Raises:
+        CacheDatasetMismatchError: the cache holds none of the samples.
+        ExportError: the split of a sample is not known.
+        SettingError: ``variants`` or ``split`` are out of their range.
+    """
+    numbers = chosen_variants(variants)
+    own_keys = dataset_keys(dataset, keys)
+    stored = _stored_by_sample(cache)
+    matched = stored_keys(own_keys, set(stored), dataset)
+    shown = [key for name in dict.fromkeys(matched) for key in stored.get(name, (name,))]
+    check_held(shown, own_keys, cache, dataset, misses_allowed=True)
+    places = frame_places(matched, dataset, split)
+    skipped: Counter[str] = Counter()
+    work: list[tuple[int, list[PlannedFrame]]] = []
+    for name, number in first_of_each(matched).items():
+        chosen: list[tuple[str, int | None]] = [(name, None)] if base_frames else []
+        for key in stored.get(name, ()):
+            held = cache.variants(key)
+            wanted = held if numbers is None else [index for index in numbers if index in held]
+            skipped[NOT_STORED] += 0 if numbers is None else len(numbers) - len(wanted)
+            chosen += [(key, index) for index in wanted]
+        skipped[NO_VARIANT] += name not in stored
+        place = places[number]
+        frames = [
+            PlannedFrame(
+                place.split, place.group, _name(place, number, key, index, layout, shifted=key != name), key, index
+            )
+            for key, index in chosen
+        ]
+        if frames:
+            work.append((number, frames))
+    return FramePlan(matched, _named_apart(work), +skipped)
+
+
+def chosen_variants(variants: object) -> list[int] | None:
+    """The numbers of the variants that are exported; ``None``: all.
+
+    Raises:
+        SettingError: neither "all" nor numbers from 0.
+
+    Example:
+        >>> chosen_variants("all"), chosen_variants(0), chosen_variants([2, 0])
+        (None, [0], [0, 2])
+    """
+    if isinstance(variants, str) and variants == "all":
+        return None
+    given = [variants] if isinstance(variants, SupportsIndex) else variants
+    if isinstance(given, list | tuple) and given and all(isinstance(index, SupportsIndex) for index in given):
+        numbers = sorted({operator.index(index) for index in given})
+        if numbers[0] >= 0:
+            return numbers
+    raise SettingError(
+        f"variants={variants!r}",
+        expected='"all", or numbers of variants, from 0',
+        hint='variants="all", or variants=[0, 1]',
+        command="--variants all, or --variants 0,1",
+    )
+
+
+def converted_schema(
+    layout: ExportLayout, policy: LabelPolicy, schema: LabelSchema | None, *, keep_ids: bool
+) -> tuple[LabelSchema | None, IdConversion | None]:
+    """The schema of the labels that the policy rewrites, and how the base's become those.
+
+    Raises:
+        ExportError: the layout's readers expect ids that the base's labels cannot be converted to.
+    """
+    if keep_ids or policy.rewrites_base or not isinstance(layout, WantsIds):
+        return schema, None
+    target = SCHEMAS[layout.label_schema]
+    if schema is None:
+        raise ExportError(
+            f"layout {layout.name!r} holds {target.name}, and the dataset's label schema is not known",
+            expected=f"a schema: one of {', '.join(SCHEMAS)}, or a YAML file",
+            hint='pass schema="cityscapes-labelIds", say; or write the ids as they are: keep_ids=True',
+            command="--schema cityscapes-labelIds, say; or write the ids as they are: --keep-ids",
+        )
+    conversion = IdConversion(schema, target)
+    return (schema, None) if conversion.changes_nothing else (target, conversion)
+
+
+def object_names(manifests: Sequence[Manifest]) -> list[str]:
+    """Class names of everything that recipes insert, in their order."""
+    insertions = [manifest for manifest in manifests if manifest.kind == "insertions"]
+    recipes = [Recipe.from_dict(dict(manifest.recipe)) for manifest in insertions]
+    return list(dict.fromkeys(part for recipe in recipes for spec in recipe.objects for part in spec.parts))
+
+
+def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
+    """Check a feather against the largest one that the caches have pixels for.
+
+    Raises:
+        SettingError: it is no number, negative, or too large.
+    """
+    largest = min((most for manifest in manifests if (most := manifest.max_sigma_px) is not None), default=math.inf)
+    number = isinstance(sigma_px, int | float) and not isinstance(sigma_px, bool)
+    if not number or not 0 <= sigma_px <= largest:
+        raise SettingError(
+            f"sigma_px={sigma_px!r}",
+            expected=f"0 to {largest:g}: the cache holds no pixels beyond that feather",
+            hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
+        )
+    return float(sigma_px)
+
+
+def export_identity(
+    layout: ExportLayout,
+    policy: LabelPolicy,
+    ids: Mapping[str, int],
+    schema: LabelSchema | None,
+    manifests: Sequence[Manifest],
+    sigma_px: float,
+) -> dict[str, Any]:
+    """What has to be equal for frames to belong into one folder, as JSON values."""
+    frames_only = all(manifest.kind == "frames" for manifest in manifests)
+    return {
+        "layout": layout.name,
+        "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},  # type: ignore[call-overload]
+        "labels": repr(policy),
+        "label_ids": dict(sorted(ids.items())),
+        "schema": None if schema is None else schema.name,
+        "sigma_px": None if frames_only else sigma_px,
+        "recipes": sorted({manifest.fingerprint for manifest in manifests}),
+    }
+
+
+def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    """What frames were made from, for the manifest: recipes, backends with their models, datasets, versions."""
+    return {
+        "caches": [
+            {
+                "fingerprint": manifest.fingerprint,
+                "kind": manifest.kind,
+                "recipe": dict(manifest.recipe),
+                "backends": dict(manifest.backends),
+                "dataset": dict(manifest.dataset),
+                "created_by": manifest.created_by,
+            }
+            for manifest in manifests
+        ],
+        "versions": {name: importlib.metadata.version(name) for name in ("poc_aug", "torch", "numpy", "pillow")},
+    }
+
+
+def _stored_by_sample(cache: Cache) -> dict[str, list[str]]:
+    """The keys that are stored for each sample: its own, or one per shift of a shifted frame."""
+    stored: dict[str, list[str]] = defaultdict(list)
+    frames = cache.manifest.kind == "frames"
+    for key in cache.keys():
+        stored[split_key(key)[0] if frames else key].append(key)
+    return dict(stored)
+
+
+def _name(place: Any, number: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:
+    if isinstance(layout, NumbersFrames):
+        if shifted:
+            raise ExportError(
+                f"layout {layout.name!r} with shifted frames",
+                expected="a cache of insertions: its frames are pictures of objects",
+                hint="choose another layout",
+            )
+        return layout.number_name(number, variant)
+    _, domain, severity = split_key(key) if shifted else ("", "", 0)
+    return frame_name(place, variant, f"{domain}-{severity}" if shifted else "")
+
+
+def _named_apart(work: list[tuple[int, list[PlannedFrame]]]) -> list[tuple[int, list[PlannedFrame]]]:
+    frames = [frame for _, planned in work for frame in planned]
+    names = iter(told_apart([(frame.split, frame.name) for frame in frames], [frame.key for frame in frames]))
+    return [(number, [dataclasses.replace(frame, name=next(names)) for frame in planned]) for number, planned in work]
