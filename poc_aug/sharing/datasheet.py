@@ -224,7 +224,8 @@ def _reading(facts: DatasheetFacts) -> str:
     one = next((one for one in facts.recipes if one.manifest.kind == "frames"), None)
     domain = f"{sorted(one.shifts)[0][0]!r}, " if one is not None and one.shifts else ""
     severity = f", severity={sorted(one.shifts)[0][1]}" if one is not None and one.shifts else ""
-    what = "variant.frame is not None" if facts.holds_frames else "[insertion.object_name for insertion in variant.insertions]"
+    objects = "[insertion.object_name for insertion in variant.insertions]"
+    what = "variant.frame is not None" if facts.holds_frames else objects
     return f"""```bash
 poc-aug unpack {facts.title}.tar --out {name}    # or the .zip, or the folder
 ```

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from poc_aug.cache.manifest import fsync_directory
 from poc_aug.errors import OutputError
-from poc_aug.files.outputs import check_outside_cache, make_folder, writing
+from poc_aug.files.outputs import check_outside_cache, writing
 
 
 @contextmanager
@@ -39,7 +39,8 @@ def work_folder(out: Path, what: str) -> Iterator[Path]:
     """
     check_outside_cache(out)
     check_absent(out)
-    make_folder(out.parent)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     work = out.with_name(f".{out.name}.partial")
     with writing(out):
         fd = _hold(work, out, what)

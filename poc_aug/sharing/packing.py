@@ -239,7 +239,8 @@ class _Packing:
                 names = ", ".join(choice.name for choice in chosen)
                 self._add_picture(picture, f"objects-{number}.png", f"As they are stored, row by row: {names}")
             if frames is not None and len(cache):
-                self._add_picture(_frames_picture(cache, frames), f"frames-{number}.png", "Before, after, labels, in frames of the base dataset")
+                caption = "Frames of the base dataset, before and after"
+                self._add_picture(_frames_picture(cache, frames), f"frames-{number}.png", caption)
 
     def _add_picture(self, picture: Image.Image, name: str, caption: str) -> None:
         path = self._scratch / name

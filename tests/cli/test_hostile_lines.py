@@ -22,8 +22,10 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
+_OUTPUTS += ("packed.tar", "unpacked.cache")
 _COMMANDS = (
-    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench"
+    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench "
+    "pack unpack"
 ).split()
 
 
