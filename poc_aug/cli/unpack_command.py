@@ -20,7 +20,7 @@ def unpack_command(
     archive: Annotated[Path, typer.Argument(help="What `poc-aug pack` made: a .tar, a .zip, or a folder.")],
     out: Annotated[Path, typer.Option("--out", help="Path of the cache to make.")],
     sha256: Annotated[
-        str | None, typer.Option("--sha256", help="SHA-256 of the archive, as its source published it.")
+        str | None, typer.Option("--checksum", help="SHA-256 of the archive, as its source published it.")
     ] = None,
     reported: dict[str, Any],
 ) -> None:

@@ -101,12 +101,14 @@ def _check_archive(archive: Path, sha256: str) -> None:
             f"sha256={sha256[:100]!r}",
             expected="64 hexadecimal digits",
             hint="`sha256sum` prints them",
+            command="`sha256sum` prints them: --checksum",
         )
     if archive.is_dir():
         raise SettingError(
             f"sha256 with {str(archive)!r}, which is a folder",
             expected="an archive, a single file",
             hint="leave it out: the files of a folder are compared with its SHA256SUMS",
+            command="leave --checksum out: the files of a folder are compared with its SHA256SUMS",
         )
     with writing(archive), archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

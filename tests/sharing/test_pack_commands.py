@@ -21,7 +21,7 @@ def test_pack_and_unpack(tmp_path: Path) -> None:
     assert "licence unknown: 3 of 9 insertions" in text
     sha256 = text.partition("sha256 ")[2].split()[0]
     report = tmp_path / "run.json"
-    text = run("unpack", tmp_path / "a.tar", "--out", tmp_path / "b.cache", "--sha256", sha256, "--report", report)
+    text = run("unpack", tmp_path / "a.tar", "--out", tmp_path / "b.cache", "--checksum", sha256, "--report", report)
     assert "12 records of 2 recipes verified" in text
     assert json.loads(report.read_text())["records"] == 12
     assert len(records_of(tmp_path / "b.cache")) == 9
