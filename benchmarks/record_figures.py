@@ -35,7 +35,7 @@ from poc_aug.cache.index_building import update_index
 from poc_aug.cache.index_file import INDEX
 from poc_aug.cache.journal import JOURNAL, Journal, JournalEntry
 from poc_aug.cache.manifest import MANIFEST
-from poc_aug.cache.record import record_parts
+from poc_aug.cache.record import split_record
 from poc_aug.cache.selection import Selection
 from poc_aug.cache.shard import shard_paths
 from poc_aug.cli.object_sources import ObjectChoice, load_objects
@@ -79,7 +79,7 @@ def manifest_of(variants: Sequence[Variant], codec: Codec = "delta-zstd") -> Man
 def record_row(name: str, codec: Codec, variants: Sequence[Variant], folder: Path, repeats: int) -> dict[str, Any]:
     """Bytes and times of one kind of record, per record."""
     records = [encode_record(variant, codec) for variant in variants]
-    blobs = [sum(map(len, record_parts(record)[1])) for record in records]
+    blobs = [len(split_record(record)[1]) for record in records]
     objects = [one for variant in variants for one in variant.insertions]
     named = list(zip(variants, records, strict=True))
 

@@ -73,11 +73,7 @@ class Redaction:
         changed["insertions"] = [self._item(item) for item in header["insertions"]]
         if "frame" in header:
             changed["frame"] = self._item(header["frame"])
-        if self.provenance:
-            changed["rejections"] = [[reason, name, attempt, ""] for reason, name, attempt, _ in header["rejections"]]
-        else:
-            rejections = [[*head, without_paths(detail)] for *head, detail in header["rejections"]]
-            changed["rejections"] = rejections
+        changed["rejections"] = [[*head, self._detail(head[0], detail)] for *head, detail in header["rejections"]]
         return changed
 
     def manifest(self, manifest: Manifest) -> Manifest:
@@ -93,6 +89,10 @@ class Redaction:
         if manifest.fingerprint != fingerprint({"recipe": manifest.recipe, **manifest.backends}):
             made = fingerprint({"recipe": recipe, "backends": backends})
         return replace(changed, fingerprint=made)
+
+    def _detail(self, reason: str, detail: str) -> str:
+        # That of what was dropped is the name of whoever dropped it.
+        return "" if self.provenance or reason == "dropped" else str(without_paths(detail))
 
     def _item(self, item: Mapping[str, Any]) -> dict[str, Any]:
         provenance = item["provenance"]

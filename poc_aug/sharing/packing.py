@@ -21,9 +21,9 @@ from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import REJECTED, check_entries
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.members import RECIPES, member_paths
-from poc_aug.cache.record import record_of_parts, record_parts
+from poc_aug.cache.record import pack_record, split_record
+from poc_aug.cache.record_cutting import cut_record
 from poc_aug.cache.record_keys import encode_key
-from poc_aug.cache.selection import things_in_header
 from poc_aug.cache.shard import SHARDS, shard_paths
 from poc_aug.errors import CacheBusyError, CacheFormatError, SettingError
 from poc_aug.files.outputs import writing
@@ -214,12 +214,12 @@ class _Packing:
                 )
             data = cache.raw(key, index)
             assert data is not None  # just listed
-            header, blobs = record_parts(data)
-            kept_header, kept_blobs = _without_dropped(cache, header, blobs)
-            changed = self._redaction.record(kept_header)
+            data = cut_record(data, cache.journal)
+            header, blobs = split_record(data)
+            changed = self._redaction.record(header)
             counts.add(changed)
             draw.add(changed)
-            yield name, data if changed == header else record_of_parts(changed, kept_blobs)
+            yield name, data if changed == header else pack_record(changed, [blobs])
             advance()
 
     def rejected(self, paths: list[Path]) -> None:
@@ -309,29 +309,6 @@ def _check_sealed(paths: list[Path]) -> None:
                     expected="a cache that nobody writes to: an archive would hold a part of it",
                     hint="wait until it is filled, or stop the process that fills it",
                 )
-
-
-def _without_dropped(cache: Cache, header: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """A record as it is read: without what the journal leaves out, and with a rejection for each."""
-    if not cache.journal:
-        return header, blobs
-    things = things_in_header(header)
-    dropped = cache.journal.dropped(things)
-    if not dropped:
-        return header, blobs
-    changed = {name: value for name, value in header.items() if name != "frame"}
-    kept = [number for number in range(len(blobs)) if number not in dropped]
-    items = header["insertions"] or [{**header["frame"], "name": header["frame"]["domain"]}]
-    changed["insertions"] = [header["insertions"][number] for number in kept]
-    # Without the name of whoever decided.
-    reasons = [["dropped", items[number]["name"], _attempt(items[number]), ""] for number in dropped]
-    changed["rejections"] = [*header["rejections"], *reasons]
-    return changed, [blobs[number] for number in kept]
-
-
-def _attempt(item: dict[str, Any]) -> int:
-    attempt = item["provenance"].get("attempt")
-    return attempt if type(attempt) is int and 0 <= attempt < 1 << 63 else 0
 
 
 def _frames_picture(cache: Cache, frames: FramesToShow) -> Image.Image:
