@@ -25,6 +25,7 @@ from poc_aug.cli.import_command import import_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
+from poc_aug.cli.pack_command import pack_command
 from poc_aug.cli.preview_command import preview_command
 from poc_aug.cli.pull_command import pull_command
 from poc_aug.cli.push_command import push_command
@@ -33,6 +34,7 @@ from poc_aug.cli.repair_command import repair_command
 from poc_aug.cli.sets_command import sets_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
 from poc_aug.cli.try_command import try_command
+from poc_aug.cli.unpack_command import unpack_command
 from poc_aug.cli.verify_command import verify_command
 from poc_aug.cli.warm_cache_command import warm_cache_command
 from poc_aug.cli.warm_scenes_command import warm_scenes_command
@@ -63,6 +65,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "export": export_command,
     "push": push_command,
     "pull": pull_command,
+    "pack": pack_command,
+    "unpack": unpack_command,
     "demo": demo_command,
     "bench": bench_command,
 }
