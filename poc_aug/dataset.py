@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.augmented_dataset import AugmentedDataset
 from poc_aug.cache import Cache, UnitedCaches, has_manifest
-from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, continued_keys, stored_keys
 from poc_aug.cache.members import member_of
 from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
@@ -229,7 +229,7 @@ class POCAugmentedDataset(AugmentedDataset):
             self._labels = LabelWriter(self.label_policy, self.base_schema, names)
         self.check_transforms = check_transforms
         self.transforms = transforms
-        several = schedule.variants > 1 if generates else len(self.cache) > len(self.cache.keys())
+        several = schedule.variants > 1 if generates else len(self.cache) > self.cache.samples
         drawn = 0 < self.p < 1 or (self.p > 0 and (bool(schedule.refresh) or (self._shown == "random" and several)))
         self._prepare(redraw, drawn=drawn)
 
@@ -279,7 +279,7 @@ class POCAugmentedDataset(AugmentedDataset):
             self.keys = continued_keys(self.base, own_keys, self.cache, self.adapt)
         else:
             # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
-            self.keys = stored_keys(own_keys, set(self.cache.keys()), self.base)
+            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base)
         if not generates or len(self.cache):
             allowed = misses_allowed or generates
             self._stored = check_held(self.keys, own_keys, self.cache, self.base, misses_allowed=allowed)

@@ -19,6 +19,10 @@ CacheToRead = Annotated[
     typer.Argument(metavar="CACHE", help="Path of the cache, or its address on a store: s3://bucket/name.cache"),
 ]
 
+CachesToRead = Annotated[
+    list[str], typer.Argument(metavar="CACHE...", help="Paths of the caches, or their addresses on a store.")
+]
+
 
 def cache_to_read(cache: str | Path) -> Path:
     """The local path of a cache that a command was given; of an address, what is missing is fetched first.
