@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
+from poc_aug.cli.cache_argument import cache_to_read
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
@@ -90,7 +91,7 @@ def export_command(
     policy = parse_label_form(labels, ids=ids, ring_px=ring)  # before anything is loaded
     numbers = parse_variants(variants)
     base = load_dataset(name, parse_arguments(values))
-    with open_caches(caches) as opened:
+    with open_caches([cache_to_read(each) for each in caches]) as opened:
         if labels == "ids" and ids is None:
             classes = object_names(manifests_of(opened))
             target = None if keep_ids else getattr(made, "label_schema", None)

@@ -8,7 +8,7 @@
       .transfer/
         lock               held while a process pulls
         <hash>.part        a file on its way, continued by the next pull
-        refused/           files that were changed here; the store's were fetched in their place
+        refused/           files that were changed here, or are no longer on the store's list
 """
 
 from __future__ import annotations
@@ -172,6 +172,15 @@ class CopyFolder:
             fsync_directory(target.parent)
         except OSError as error:
             raise disk_error(target, error) from error
+
+    def retire(self, contents: StoreContents, former: StoreContents | None) -> None:
+        """Set aside what was pulled before and is no longer listed: a cache that replaced the one there lacks it."""
+        try:
+            for file in former or ():
+                if contents.get(file.name) is None and self._size(file.name) is not None:
+                    self._set_aside(file)
+        except OSError as error:
+            raise disk_error(self.path, error) from error
 
     def finish(self, contents: StoreContents) -> None:
         """Note what is there, and remove parts that no list names any longer."""

@@ -18,6 +18,7 @@ from typer.models import OptionInfo
 
 from poc_aug.cli.main import cli
 from poc_aug.sharing.packing import pack_cache
+from poc_aug.stores import push
 from tests.helpers import hostile_callables
 from tests.helpers.hostile_edits import save_edits
 from tests.helpers.tiny_diffusion import build_sd_text_to_image
@@ -153,6 +154,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     model = "tests.helpers.evaluation_cases:Brightness"
     if (cache / "manifest.json").is_file():
         pack_cache(cache, folder / "shared.tar")
+        push(cache, "memory://hostile-lines/given.cache")
     tuned = ["--prompt", "a street", "--condition", "one-hot", "--device", "cpu", "--workers", "0", "--out", "tuned"]
     return {
         "warm-cache": warm,
@@ -204,6 +206,8 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "demo": ["--out", "demo", "--size", "32,64", "--length", "1"],
         "pack": [str(cache), "--out", "packed.tar"],
         "unpack": ["shared.tar", "--out", "unpacked.cache"],
+        "push": [str(cache), "memory://hostile-lines/pushed.cache"],
+        "pull": ["memory://hostile-lines/given.cache", "--out", "pulled.cache"],
         "bench": [*made, "--items", "1", "--repeats", "1", "--workers", "0", "--out", "bench.json"],
     }
 
@@ -231,11 +235,14 @@ def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[HostileLine
     callables += ["exiting:x", "syntax:x", "looping:x", "poc_aug.datasets:CamVid", "..:x", "json.x:y", "poc_aug:a.b.c"]
     texts = [*_TEXTS, *files, *callables]
     for command, given in works.items():
+        positions = [option for option, _ in declared(command) if not option.startswith("-")]
         for option, kind in declared(command):
             if not option.startswith("-"):
-                first = given and not given[0].startswith("-") and option != "arguments"
+                place = positions.index(option)
+                given_there = len(given) > place and not any(part.startswith("-") for part in given[: place + 1])
+                replaced = given_there and option != "arguments"
                 for value in [*_TEXTS, *files, *(f"root={text}" for text in _TEXTS)]:
-                    after = [value, *given[1:]] if first else [*given, value]
+                    after = [*given[:place], value, *given[place + 1 :]] if replaced else [*given, value]
                     yield HostileLine([command, *after], option, value)
                 continue
             if kind is bool:
