@@ -99,6 +99,7 @@ class CopyFolder:
             os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             yield
         finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
             os.close(fd)
 
     def former(self) -> StoreContents | None:

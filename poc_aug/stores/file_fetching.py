@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,13 @@ from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import PocAugError, StoreError
 from poc_aug.stores.copy_folder import file_sha256
 from poc_aug.stores.store_contents import StoredFile
-from poc_aug.stores.store_errors import disk_error, failure_kind
+from poc_aug.stores.store_errors import disk_error, failure_kind, plain
 from poc_aug.stores.store_files import StoreFiles
 from poc_aug.stores.transfer_attempts import Attempts, TransferStopped
 from poc_aug.stores.transfer_pool import ByteCount
+
+
+_logger = logging.getLogger("poc_aug")
 
 
 class RefusedFileError(StoreError):
@@ -141,7 +145,7 @@ def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Excepti
     if kind == "missing":
         problem = "is not there"
     elif kind == "range" or isinstance(error, _EndedEarly):
-        nbytes = store.nbytes(file.path)
+        nbytes = _nbytes(store, file)
         if kind != "range" and (nbytes is None or nbytes >= file.nbytes):
             return
         problem = f"is truncated: {'fewer than its' if nbytes is None else f'{nbytes} of its'} {file.nbytes} bytes"
@@ -153,6 +157,15 @@ def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Excepti
         expected="every file of the list, whole",
         hint="push the cache again from its source, or tell whoever published it",
     ) from None
+
+
+def _nbytes(store: StoreFiles, file: StoredFile) -> int | None:
+    """Size of a file on a store; ``None`` if it cannot be asked, which is no fault of the file."""
+    try:
+        return store.nbytes(file.path)
+    except Exception as error:
+        _logger.debug("The size of %s cannot be asked: %s", file.name, plain(error))
+        return None
 
 
 def _hash(part: Path) -> str:
