@@ -28,7 +28,7 @@ from poc_aug.cache.regular_files import kind_of, open_regular
 from poc_aug.errors import CacheFormatError, StoreError
 from poc_aug.files.outputs import check_outside_cache, obstacle
 from poc_aug.stores.store_contents import CONTENTS, MAX_CONTENTS_NBYTES, StoreContents, StoredFile
-from poc_aug.stores.store_errors import disk_error
+from poc_aug.stores.store_errors import transfer_disk_error
 
 TRANSFER = ".transfer"
 """Folder of a pulled cache with its lock and what is on its way."""
@@ -79,7 +79,7 @@ class CopyFolder:
             self._make(self.transfer)
             check_entries(path)
         except OSError as error:
-            raise disk_error(path, error) from error
+            raise transfer_disk_error(path, error) from error
 
     @contextlib.contextmanager
     def locked(self, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -87,7 +87,7 @@ class CopyFolder:
         try:
             fd = open_regular(self.transfer / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise transfer_disk_error(self.path, error) from error
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,7 +162,7 @@ class CopyFolder:
         if needed > (free := shutil.disk_usage(self.path).free):
             error = OSError(None, f"{needed / 1e6:.1f} MB are to come, {free / 1e6:.1f} MB are free")
             error.strerror = str(error.args[1])
-            raise disk_error(self.path, error)
+            raise transfer_disk_error(self.path, error)
 
     def place(self, file: StoredFile) -> None:
         """Put a file that has come whole, and was checked, in its place."""
@@ -172,7 +172,7 @@ class CopyFolder:
             self.part(file).replace(target)
             fsync_directory(target.parent)
         except OSError as error:
-            raise disk_error(target, error) from error
+            raise transfer_disk_error(target, error) from error
 
     def retire(self, contents: StoreContents, former: StoreContents | None) -> None:
         """Set aside what was pulled before and is no longer listed: a cache that replaced the one there lacks it."""
@@ -181,7 +181,7 @@ class CopyFolder:
                 if contents.get(file.name) is None and self._size(file.name) is not None:
                     self._set_aside(file)
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise transfer_disk_error(self.path, error) from error
 
     def finish(self, contents: StoreContents) -> None:
         """Note what is there, and remove parts that no list names any longer."""
@@ -195,7 +195,7 @@ class CopyFolder:
             for part in self.transfer.glob("*.part"):
                 part.unlink()
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise transfer_disk_error(self.path, error) from error
 
     def _set_aside(self, file: StoredFile) -> None:
         folder = self.transfer / "refused"
@@ -210,7 +210,7 @@ class CopyFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise disk_error(self.path / name, error) from error
+            raise transfer_disk_error(self.path / name, error) from error
         try:
             return os.fstat(fd).st_size
         finally:

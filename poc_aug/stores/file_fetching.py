@@ -11,11 +11,10 @@ from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import PocAugError, StoreError
 from poc_aug.stores.copy_folder import file_sha256
 from poc_aug.stores.store_contents import StoredFile
-from poc_aug.stores.store_errors import disk_error, failure_kind, plain
+from poc_aug.stores.store_errors import failure_kind, plain, transfer_disk_error
 from poc_aug.stores.store_files import StoreFiles
 from poc_aug.stores.transfer_attempts import Attempts, TransferStopped
 from poc_aug.stores.transfer_pool import ByteCount
-
 
 _logger = logging.getLogger("poc_aug")
 
@@ -81,7 +80,7 @@ def _fetch(store: StoreFiles, file: StoredFile, part: Path, attempts: Attempts, 
     try:
         fd = open_regular(part, os.O_WRONLY | os.O_CREAT)
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
     failures, furthest, requests = 0, -1, 0
     try:
         offset = os.fstat(fd).st_size
@@ -113,7 +112,7 @@ def _fetch(store: StoreFiles, file: StoredFile, part: Path, attempts: Attempts, 
                 attempts.after_failure(f"read {file.what} of", error, failures)
         os.fsync(fd)
     except OSError as error:  # of the local disk: the store's are dealt with above
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
     finally:
         os.close(fd)
     return requests > 1
@@ -136,7 +135,7 @@ def _write(fd: int, piece: bytes, offset: int, part: Path) -> None:
             offset += written
             view = view[written:]
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
 
 
 def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Exception) -> None:
@@ -172,4 +171,4 @@ def _hash(part: Path) -> str:
     try:
         return file_sha256(part)
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error

@@ -92,7 +92,7 @@ def failed(address: StoreAddress, doing: str, error: BaseException) -> StoreErro
     )
 
 
-def disk_error(path: object, error: OSError) -> CacheDiskError:
+def transfer_disk_error(path: object, error: OSError) -> CacheDiskError:
     """The error of a local disk that takes no more."""
     return CacheDiskError(
         f"{str(path)!r} cannot be written: {error.strerror or error}",

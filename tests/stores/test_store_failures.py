@@ -14,13 +14,14 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import CacheDiskError, CacheError, MissingDependencyError, SettingError, StoreError
+from poc_aug.evaluation.shift_request import parse_shift
 from poc_aug.stores import TransferSettings, local_copy, pull, push
 from poc_aug.stores.store_address import StoreAddress
 from poc_aug.stores.store_errors import failure_kind
 from poc_aug.stores.store_files import StoreFiles
 from tests.helpers.cache_cases import in_child
 from tests.helpers.fakes import Frames
-from tests.helpers.kinds import INSERTIONS
+from tests.helpers.kinds import FRAMES, INSERTIONS
 from tests.helpers.store_cases import QUICK, content, make_cache
 
 URL = "memory://failures/a.cache"
@@ -155,6 +156,13 @@ def test_a_dataset_reads_an_address(tmp_path: Path) -> None:
     assert all(copied[index][0] == local[index][0] for index in range(3))
     make_cache(tmp_path / "other.cache")
     assert len(POCAugmentedDataset(Frames(3), [url], p=1.0)) == 3
+
+
+def test_an_evaluation_reads_an_address(tmp_path: Path) -> None:
+    FRAMES.warm(tmp_path / "a.cache", 1)
+    push(tmp_path / "a.cache", "memory://failures/shifted.cache")
+    requests = parse_shift("memory://failures/shifted.cache")
+    assert {request.cache for request in requests} == {local_copy("memory://failures/shifted.cache").resolve()}
 
 
 def test_a_hostile_note_of_a_push_is_no_obstacle(tmp_path: Path) -> None:
