@@ -129,6 +129,12 @@ def test_settings_out_of_range(settings: dict[str, Any]) -> None:
         TransferSettings(**settings)
 
 
+def test_a_store_that_refuses_to_connect(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"could not open ftp://127\.0\.0\.1:9/a\.cache, tried once") as caught:
+        pull("ftp://anna:secret@127.0.0.1:9/a.cache", tmp_path / "b.cache")
+    assert "secret" not in str(caught.value)
+
+
 def test_storage_options_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="unexpected keyword argument 'colour'") as caught:
         pull("s3://b/a.cache", tmp_path / "b.cache", settings=TransferSettings(storage_options={"colour": "s3cret"}))
