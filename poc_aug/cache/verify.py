@@ -1,4 +1,4 @@
-"""Verification of a cache: the page tree of every shard, every record, and whether the manifest fits them.
+"""Verification of a cache: the page tree of every shard, every record, and whether manifest and index fit them.
 
 It is what to run before the first reading of a cache from elsewhere: it maps no shard whose page tree is damaged, and
 finds whatever reading would refuse, or would take without a word.
@@ -14,6 +14,8 @@ from pathlib import Path
 import lmdb
 
 from poc_aug.cache.entries import unknown_entries
+from poc_aug.cache.index_check import IndexCheck
+from poc_aug.cache.index_file import INDEX
 from poc_aug.cache.journal import journal_problems
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import MANIFEST, Manifest
@@ -123,9 +125,12 @@ def verify_shards(
     total = sum(counts.values())
     hashes: dict[tuple[str, int], tuple[str, bytes]] = {}
     done = 0
+    index = IndexCheck(cache)
     for shard in counts:
+        names: list[bytes] = []
         try:
             for name in lmdb_keys(shard):
+                names.append(name)
                 problem, record = _check(shard, name, manifest)
                 done += 1
                 if problem is not None:
@@ -137,8 +142,11 @@ def verify_shards(
                         problems.append(Problem(shard.path.name, *record[0], text))
                 if progress is not None:
                     progress(done, max(done, total))
+            if shard.path.name not in being_written:
+                index.compare(shard.path.name, names)
         except (RecordError, lmdb.Error) as error:
             problems.append(Problem(shard.path.name, None, None, f"cannot be listed: {error}"))
+    problems += [Problem(INDEX, None, None, problem) for problem in index.problems]
     nbytes = sum(read_meta(shard.path).nbytes for shard in shards)
     return VerifyReport(len(shards), done, nbytes, tuple(problems), tuple(being_written))
 

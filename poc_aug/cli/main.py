@@ -18,12 +18,15 @@ from poc_aug.cli.demo_command import demo_command
 from poc_aug.cli.doctor_command import doctor_command
 from poc_aug.cli.drop_command import drop_command
 from poc_aug.cli.evaluate_command import evaluate_command
+from poc_aug.cli.export_command import export_command
 from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
 from poc_aug.cli.preview_command import preview_command
+from poc_aug.cli.pull_command import pull_command
+from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.repair_command import repair_command
 from poc_aug.cli.sets_command import sets_command
@@ -55,6 +58,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "repair": repair_command,
     "merge": merge_command,
     "preview": preview_command,
+    "export": export_command,
+    "push": push_command,
+    "pull": pull_command,
     "demo": demo_command,
     "bench": bench_command,
 }

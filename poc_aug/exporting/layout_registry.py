@@ -12,6 +12,7 @@ from poc_aug.exporting.layout_protocol import ExportLayout
 
 LAYOUTS: dict[str, str] = {
     "cs-synth": "poc_aug.exporting.layouts.cs_synth:CsSynthLayout",
+    "cityscapes": "poc_aug.exporting.layouts.cityscapes:CityscapesLayout",
     "pebal": "poc_aug.exporting.layouts.pebal:PebalLayout",
     "ood-seg": "poc_aug.exporting.layouts.ood_seg:OodSegLayout",
 }

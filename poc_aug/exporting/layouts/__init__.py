@@ -3,5 +3,5 @@
 In it: the layouts of OOD fine-tuning code, Cityscapes' own, and those of data set libraries.
 May import: augmented_dataset, cache, errors, files, generation, items, joint_transforms, keys, labels, reading,
     recipe, scenes, types.
-Gives: `CsSynthLayout`, `OodSegLayout`, `PebalLayout`.
+Gives: `CityscapesLayout`, `CsSynthLayout`, `OodSegLayout`, `PebalLayout`.
 """
