@@ -109,7 +109,8 @@ def compact_cache(
     kept: list[Path] = []
     for member in member_paths(source):
         check_not_written(member, "compacted")
-        manifest = Manifest.read(member)
+        with Cache.open(member) as opened:
+            manifest = opened.manifest
         if _is_dropped(Journal.read(member, manifest.fingerprint)):
             report.dropped_recipes += (manifest.fingerprint,)
         else:
