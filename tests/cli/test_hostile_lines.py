@@ -22,10 +22,10 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json", "exported")
-_OUTPUTS += ("compacted.cache", "merged.cache")
+_OUTPUTS += ("packed.tar", "unpacked.cache", "compacted.cache", "merged.cache")
 _COMMANDS = (
-    "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability info verify preview export "
-    "demo bench drop compact repair merge"
+    "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview "
+    "export pack unpack demo bench drop compact repair merge"
 ).split()
 
 
