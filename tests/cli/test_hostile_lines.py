@@ -22,13 +22,11 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json", "exported")
-_OUTPUTS += ("packed.tar", "unpacked.cache", "compacted.cache", "merged.cache")
-_OUTPUTS += ("pulled.cache",)
+_OUTPUTS += ("packed.tar", "unpacked.cache", "compacted.cache", "merged.cache", "pulled.cache")
 _COMMANDS = (
     "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview "
-    "export pack unpack demo bench drop compact repair merge"
+    "export pack unpack demo bench drop compact repair merge push pull"
 ).split()
-_COMMANDS += ["push", "pull"]
 
 
 @pytest.fixture(scope="module")

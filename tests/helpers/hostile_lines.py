@@ -190,6 +190,10 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         ],
         "info": [str(cache)],
         "verify": [str(cache)],
+        "drop": [str(cache), "--variant", "0", "--dry-run"],
+        "compact": [str(cache), "--out", "compacted.cache"],
+        "repair": [str(cache), "--dry-run"],
+        "merge": [str(cache), "--out", "merged.cache"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
         "export": [
             *made,
