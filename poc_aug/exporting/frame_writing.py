@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -246,7 +246,7 @@ class FrameWriting(Dataset[Any]):
         return self._labels
 
 
-def write_frames(task: FrameWriting, workers: int) -> Iterator[list[str]]:
+def write_frames(task: FrameWriting, workers: int) -> Generator[list[str], None, None]:
     """Write all frames; gives what is recorded of each sample's, in order.
 
     Args:
@@ -258,9 +258,12 @@ def write_frames(task: FrameWriting, workers: int) -> Iterator[list[str]]:
         SampleReadError: a loader process ended.
     """
     loaded = load_frames(cast(FrameDataset, task), workers)
-    with loaded.deaths_explained():
-        for result in loaded:
-            lines = cast("list[str] | _Failure", result)
-            if isinstance(lines, _Failure):
-                raise lines.error()
-            yield lines
+    try:
+        with loaded.deaths_explained():
+            for result in loaded:
+                lines = cast("list[str] | _Failure", result)
+                if isinstance(lines, _Failure):
+                    raise lines.error()
+                yield lines
+    finally:
+        del loaded  # ends the loader processes
