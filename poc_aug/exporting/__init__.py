@@ -1,8 +1,8 @@
 """Export: composed frames as files in the layouts that other programs read.
 
 In it: frames on their way to files, what a layout is, the layouts, and the job that writes them.
-May import: augmented_dataset, cache, errors, files, generation, items, joint_transforms, keys, labels, reading,
-    recipe, scenes, types.
+May import: augmented_dataset, cache, errors, files, generation, items, joint_transforms, keys, labels, masks,
+    reading, recipe, scenes, types.
 Gives: `export`, `ExportedFrame`, `ExportLayout`, `ExportPlan`.
 """
 

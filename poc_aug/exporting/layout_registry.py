@@ -15,6 +15,10 @@ LAYOUTS: dict[str, str] = {
     "cityscapes": "poc_aug.exporting.layouts.cityscapes:CityscapesLayout",
     "pebal": "poc_aug.exporting.layouts.pebal:PebalLayout",
     "ood-seg": "poc_aug.exporting.layouts.ood_seg:OodSegLayout",
+    "coco": "poc_aug.exporting.layouts.coco:CocoLayout",
+    "webdataset": "poc_aug.exporting.layouts.webdataset:WebDatasetLayout",
+    "huggingface": "poc_aug.exporting.layouts.huggingface:HuggingFaceLayout",
+    "fiftyone": "poc_aug.exporting.layouts.fiftyone:FiftyOneLayout",
 }
 """Module and class of each layout, by its name."""
 
