@@ -127,6 +127,13 @@ def converted_schema(
 
     Raises:
         ExportError: the layout's readers expect ids that the base's labels cannot be converted to.
+
+    Example:
+        >>> from poc_aug.exporting.layouts.pebal import PebalLayout
+        >>> from poc_aug.labels.policies import OodLabels
+        >>> schema, conversion = converted_schema(PebalLayout(), OodLabels(), SCHEMAS["camvid"], keep_ids=False)
+        >>> schema.name, conversion.source.name
+        ('cityscapes-trainIds', 'camvid')
     """
     if keep_ids or policy.rewrites_base or not isinstance(layout, WantsIds):
         return schema, None
@@ -160,6 +167,10 @@ def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
 
     Raises:
         SettingError: it is no number, negative, or too large.
+
+    Example:
+        >>> check_sigma(1, [Manifest.create({"max_sigma_px": 3.0}, {}, {})])
+        1.0
     """
     largest = min((most for manifest in manifests if (most := manifest.max_sigma_px) is not None), default=math.inf)
     number = isinstance(sigma_px, numbers.Real) and not isinstance(sigma_px, bool)

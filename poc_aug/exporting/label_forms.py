@@ -87,6 +87,14 @@ def check_eight_bits(plan: ExportPlan) -> None:
 
     Raises:
         ExportError: one does not.
+
+    Example:
+        >>> plan = ExportPlan(None, NewClassLabels({"cat": 300}), {"cat": 300}, 1, ("train",), False, {})
+        >>> check_eight_bits(plan)
+        Traceback (most recent call last):
+        poc_aug.errors.ExportError: class 'cat' has label id 300
+        Expected: ids of 0 to 255: the labels are PNGs of 8 bits
+        Next step: choose other ids for the new classes: NewClassLabels({'cat': 19})
     """
     written = {f"class {name!r}": label_id for name, label_id in plan.ids.items()}
     if plan.policy.ring_px:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,18 @@ def test_what_loader_processes_are_sent_can_be_pickled(
     monkeypatch.setattr(exporter, "write_frames", write)
     export(Frames(LENGTH), [halos, other], "cs-synth", tmp_path / "b", workers=0, **SPLIT)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+class OneStrangeId(Frames):
+    def __getitem__(self, index: int) -> Any:
+        image, labels = super().__getitem__(index)
+        labels.putpixel((3, 3), 77)
+        return image, labels
+
+
+def test_an_id_that_the_schema_does_not_know_is_refused_as_reading_does(halos: Path, tmp_path: Path) -> None:
+    for keep_ids in (True, False):
+        with pytest.raises(SchemaError, match=r"labels of 'frame-000' hold ids \[77\]"):
+            export(OneStrangeId(LENGTH), halos, "pebal", tmp_path, keep_ids=keep_ids, workers=0, **SPLIT)
+        assert not list(tmp_path.rglob("*.png"))
+        shutil.rmtree(tmp_path)
