@@ -28,6 +28,7 @@ from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import Recipe
 from poc_aug.scenes.scene_recipe import split_key
+from poc_aug.sharing.licences import model_licences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +228,7 @@ def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
                 "kind": manifest.kind,
                 "recipe": dict(manifest.recipe),
                 "backends": dict(manifest.backends),
+                "models": [dataclasses.asdict(model) for model in model_licences(manifest.backends)],
                 "dataset": dict(manifest.dataset),
                 "created_by": manifest.created_by,
             }
