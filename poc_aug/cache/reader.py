@@ -291,7 +291,8 @@ class Cache:
     def _list_records(self, states: dict[str, ShardState], seen_at: float) -> Listing:
         self._names, self._states, self._listed_at = list(states), states, seen_at
         indexed = indexed_records(self.path, self._states) if self._trusts_index else None
-        listing = Listing(*(indexed or (None, ())), self._read_names)
+        arrays, numbers = indexed or (None, [])
+        listing = Listing(arrays, numbers, self._read_names)
         for number in range(len(self._names)):
             # If two writers stored the same record, the first shard's is read: they are equal.
             if number not in listing.indexed:
