@@ -129,7 +129,8 @@ def compact(
         with disk_errors(target):
             os.rename(folder, target)
             fsync_directory(target.parent)
-    update_index(target)
+    for member in member_paths(target):
+        update_index(member)
     return report
 
 
