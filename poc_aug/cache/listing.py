@@ -89,8 +89,11 @@ class Listing:
         return found
 
     def _known(self, asked: np.ndarray[Any, np.dtype[np.uint64]]) -> Any:
-        hashes = self._arrays.hashes
-        return hashes[np.minimum(hashes.searchsorted(asked), len(hashes) - 1)] == asked
+        hashes, found = self._arrays.hashes, np.empty(len(asked), np.bool_)
+        order = asked.argsort()  # so that neighbours are looked up one after the other, in memory that is at hand
+        sought = asked[order]
+        found[order] = hashes[np.minimum(hashes.searchsorted(sought), len(hashes) - 1)] == sought
+        return found
 
     def __len__(self) -> int:
         return self._counted()[0]
