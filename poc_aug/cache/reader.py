@@ -209,7 +209,6 @@ class Cache:
 
         Raises:
             CacheNotFoundError, CacheFormatError, CacheMismatchError, CacheDiskError: the cache has changed otherwise.
-                Records that were listed before can still be read in this process.
         """
         with registry.exclusive():
             self._check_open()
@@ -290,8 +289,10 @@ class Cache:
 
     def _list_records(self, states: dict[str, ShardState], seen_at: float) -> Listing:
         self._names, self._states, self._listed_at = list(states), states, seen_at
+        self._folder = os.path.realpath(self.path / SHARDS)
         indexed = indexed_records(self.path, self._states) if self._trusts_index else None
-        listing = Listing(*(indexed or (None, ())), self._read_names)
+        arrays, numbers = indexed or (None, [])
+        listing = Listing(arrays, numbers, self._read_names)
         for number in range(len(self._names)):
             # If two writers stored the same record, the first shard's is read: they are equal.
             if number not in listing.indexed:
@@ -311,7 +312,7 @@ class Cache:
         with registry.exclusive():
             shard = self._shards.get(number)
             if shard is None:
-                shard = self._shards[number] = registry.acquire(self.path / SHARDS / self._names[number])
+                shard = self._shards[number] = registry.acquire_resolved(f"{self._folder}/{self._names[number]}")
             return shard
 
     def _find(self, key: str, variant: int) -> None:

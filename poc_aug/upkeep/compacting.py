@@ -130,7 +130,8 @@ def compact_cache(
         with disk_errors(target):
             os.rename(folder, target)
             fsync_directory(target.parent)
-    update_index(target)
+    for member in member_paths(target):
+        update_index(member)
     return report
 
 
