@@ -341,7 +341,3 @@ def _sendable(error: BaseException) -> BaseException:
     except Exception:  # of other code: a class within a function, a file that it holds
         return GenerationError(in_one_line(error), expected="a dataset and backends that do not raise")
     return error
-
-
-Handle: TypeAlias = Any
-"""A Ray actor of `FillingActor`."""
