@@ -20,7 +20,7 @@ SegmentationForm: TypeAlias = Literal["auto", "rle"]
 """How masks are written: as polygons if they have no hole, otherwise as run lengths; or all as run lengths."""
 
 
-def check_classes(plan: ExportPlan, layout: str) -> None:
+def check_inserted_classes(plan: ExportPlan, layout: str) -> None:
     """Check that there are classes of inserted objects.
 
     Raises:

@@ -23,7 +23,8 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 _PER_OPTION = 4
 _OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
 _COMMANDS = (
-    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability import info verify preview demo bench"
+    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench "
+    "import"
 ).split()
 
 

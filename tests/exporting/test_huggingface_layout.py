@@ -16,7 +16,7 @@ from tests.helpers.layout_frames import OOD, make_frame, write_all
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Loads a folder without a network, its cache in the test's folder."""
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     datasets.disable_progress_bars()

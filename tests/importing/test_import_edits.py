@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.dataset import POCAugmentedDataset
@@ -25,7 +26,7 @@ ALT = classes_of_preset("poc-alt")
 KEYS = [f"leftImg8bit/train/aachen/aachen_{number:06d}_000019_leftImg8bit.png" for number in range(3)]
 
 
-class Streets:
+class Streets(Dataset[Any]):
     """Three frames that the edits are of."""
 
     schema = TRAIN_IDS
@@ -240,5 +241,5 @@ def test_wrong_arguments(release: Path, tmp_path: Path) -> None:
     with pytest.raises(ImportFilesError, match="no sample of the dataset"):
         import_pairs(Streets(), found, tmp_path / "a.cache", ALT, keys=["a", "b", "c"], workers=0)
     with pytest.raises(SchemaError, match="schema"):
-        import_pairs([Streets()[0]], found, tmp_path / "a.cache", ALT, keys=KEYS[:1], workers=0)
+        import_pairs(cast(Any, [Streets()[0]]), found, tmp_path / "a.cache", ALT, keys=KEYS[:1], workers=0)
     assert not (tmp_path / "a.cache").exists()

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from poc_aug.errors import ExportError
-from poc_aug.exporting.coco_json import SegmentationForm, check_classes, coco_categories, coco_part, write_instances
+from poc_aug.exporting.coco_json import (
+    SegmentationForm,
+    check_inserted_classes,
+    coco_categories,
+    coco_part,
+    write_instances,
+)
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.layout_protocol import ExportPlan
@@ -43,7 +49,7 @@ class CocoLayout:
         """See `ExportLayout.check`."""
         if self.segmentation not in get_args(SegmentationForm):
             raise ExportError(f"segmentation={self.segmentation!r}", expected=f"one of {get_args(SegmentationForm)}")
-        check_classes(plan, self.name)
+        check_inserted_classes(plan, self.name)
         check_eight_bits(plan)
 
     def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
