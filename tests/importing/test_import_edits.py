@@ -237,7 +237,7 @@ def test_wrong_arguments(release: Path, tmp_path: Path) -> None:
     found = listed(release)
     for wrong in ({"beyond": "all"}, {"codec": "png"}, {"limit": 0}, {"workers": -1}, {"on_error": "pass"}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
-            import_pairs(Streets(), found, tmp_path / "a.cache", ALT, **wrong)  # type: ignore[arg-type]
+            import_pairs(Streets(), found, tmp_path / "a.cache", ALT, **wrong)
     with pytest.raises(ImportFilesError, match="no sample of the dataset"):
         import_pairs(Streets(), found, tmp_path / "a.cache", ALT, keys=["a", "b", "c"], workers=0)
     with pytest.raises(SchemaError, match="schema"):
