@@ -55,17 +55,25 @@ def open_caches(
     """
     several = not isinstance(caches, str | os.PathLike | Cache)
     listed: Sequence[str | Path | Cache] = caches if several else (caches,)  # type: ignore[assignment]
-    groups = [[each] if isinstance(each, Cache) else open_members(each, recipes) for each in listed]
-    opened = [cache for group in groups for cache in group]
-    paths = [os.path.realpath(cache.path) for cache in opened]
-    twice = sorted({path for path in paths if paths.count(path) > 1})
-    if twice:
-        raise SettingError(
-            f"the cache {twice[0]!r} is given twice",
-            expected="each cache once",
-            hint="shares= say how often each is drawn",
-        )
-    return opened[0] if len(opened) == 1 and shares is None else UnitedCaches(groups, shares)
+    groups: list[list[Cache]] = []
+    try:
+        for each in listed:
+            groups.append([each] if isinstance(each, Cache) else open_members(each, recipes))
+        opened = [cache for group in groups for cache in group]
+        paths = [os.path.realpath(cache.path) for cache in opened]
+        if twice := sorted({path for path in paths if paths.count(path) > 1}):
+            raise SettingError(
+                f"the cache {twice[0]!r} is given twice",
+                expected="each cache once",
+                hint="shares= say how often each is drawn",
+            )
+        return opened[0] if len(opened) == 1 and shares is None else UnitedCaches(groups, shares)
+    except BaseException:
+        for each, group in zip(listed, groups, strict=False):
+            for cache in group:
+                if cache is not each:  # opened here
+                    cache.close()
+        raise
 
 
 def match_united(

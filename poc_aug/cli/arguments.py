@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 from poc_aug.errors import DatasetError, DeviceError, MissingDependencyError, PocAugError, SettingError, in_one_line
@@ -99,6 +100,30 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
             raise SettingError(f"argument {name!r} is given twice", expected="each argument once")
         arguments[name] = parse_value(value)
     return arguments
+
+
+def split_caches(cache: Path, given: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Further caches among the arguments of a dataset: names that end in ``.cache``, addresses, and existing folders.
+
+    Args:
+        cache: the first cache.
+        given: what follows it on the command line.
+
+    Returns:
+        All caches, and the ``key=value`` arguments.
+
+    Example:
+        >>> split_caches(Path("a.cache"), ["b.cache", "root=data"])
+        ([PosixPath('a.cache'), PosixPath('b.cache')], ['root=data'])
+    """
+    caches = [value for value in given if _is_cache(value)]
+    return [cache, *map(Path, caches)], [value for value in given if value not in caches]
+
+
+def _is_cache(value: str) -> bool:
+    if "=" in value and value.partition("=")[0].isidentifier():
+        return False
+    return value.rstrip("/").endswith(".cache") or "://" in value or os.path.isdir(value)
 
 
 def load_callable(name: str, what: str = "dataset") -> Any:

@@ -90,6 +90,7 @@ def fill_cache(
                     codec=job.codec,
                     on_error=job.on_error,
                     keep_rejected=job.keep_rejected,
+                    add_recipe=job.add_recipe,
                     on_progress=show,
                     report=report,
                 )

@@ -61,6 +61,12 @@ KeepRejectedField: TypeAlias = Annotated[
         takes="a whole number, 0 or more",
     ),
 ]
+AddRecipeField: TypeAlias = Annotated[
+    bool,
+    CliOption(
+        help="A cache of another recipe takes this one in addition, instead of refusing it.", takes="true or false"
+    ),
+]
 ConfigFile: TypeAlias = Annotated[
     Path | None, typer.Option("--config", help="A YAML file of these options; those given here win.")
 ]

@@ -16,6 +16,7 @@ from poc_aug.cli.console import errors
 from poc_aug.cli.demo_command import demo_command
 from poc_aug.cli.doctor_command import doctor_command
 from poc_aug.cli.evaluate_command import evaluate_command
+from poc_aug.cli.export_command import export_command
 from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.import_command import import_command
@@ -49,6 +50,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "info": info_command,
     "verify": verify_command,
     "preview": preview_command,
+    "export": export_command,
     "demo": demo_command,
     "bench": bench_command,
 }

@@ -50,7 +50,8 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
     one, first = ("frame", "domain") if frames else ("variant", "object")
     if report.made == 0 and not report.unreadable and not report.failed:
         stored = f"the only {one} is" if report.total == 1 else f"all {report.total} {one}s are"
-        console.print(f"nothing to do: {stored} in {path}", markup=False)
+        what = f"{stored} in {path}" if report.total else "there are more jobs than samples, and none is for this one"
+        console.print(f"nothing to do: {what}", markup=False)
         if report.nothing_accepted:
             console.print(_rejected_table(report, first))
         return
@@ -59,9 +60,10 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
     made += "" if report.objects == 1 else "s"
     if frames:
         made = f"{report.objects} frame{'' if report.objects == 1 else 's'}"
+    others = f", {report.elsewhere} were made by other processes meanwhile" if report.elsewhere else ""
     console.print(
         f"{made} in {report.seconds:.1f} s ({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
-        f"{report.present} were there before"
+        f"{report.present} were there before" + others
     )
     if report.nothing_accepted:
         console.print(_rejected_table(report, first))

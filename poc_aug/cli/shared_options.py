@@ -30,6 +30,12 @@ DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Arguments of the dataset: root=data split=train size=96,160"),
 ]
+RecipeNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe", metavar="FINGERPRINT", help="Only this recipe of a cache of several; its first characters will do."
+    ),
+]
 DatasetName = Annotated[str | None, typer.Option("--dataset", help=DATASET.help)]
 KeysName = Annotated[str | None, typer.Option("--keys", help=KEYS.help_text())]
 SchemaName = Annotated[str | None, typer.Option("--schema", help=SCHEMA.help_text())]

@@ -12,6 +12,7 @@ from pydantic import Field
 from poc_aug.cache import Codec
 from poc_aug.cli.command_options import CliOption
 from poc_aug.cli.filling_fields import (
+    AddRecipeField,
     DatasetField,
     KeepRejectedField,
     LimitField,
@@ -97,6 +98,7 @@ class WarmCacheOptions(SetOptions):
         ),
     ] = "delta-zstd"
     on_error: OnErrorField = "raise"
+    add_recipe: AddRecipeField = False
     keep_rejected: KeepRejectedField = 0
     paper_sizes: Annotated[
         bool,

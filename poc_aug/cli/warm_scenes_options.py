@@ -12,6 +12,7 @@ from poc_aug.cache import Codec
 from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption, CommandOptions
 from poc_aug.cli.filling_fields import (
+    AddRecipeField,
     DatasetField,
     KeepRejectedField,
     LimitField,
@@ -97,6 +98,7 @@ class WarmScenesOptions(CommandOptions):
         ),
     ] = None
     on_error: OnErrorField = "raise"
+    add_recipe: AddRecipeField = False
     keep_rejected: KeepRejectedField = 0
     report: Annotated[Path | None, LENIENT, REPORT] = None
     shifter: Annotated[

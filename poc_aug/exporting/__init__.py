@@ -5,3 +5,7 @@ May import: augmented_dataset, cache, errors, files, generation, items, joint_tr
     reading, recipe, scenes, types.
 Gives: `export`, `ExportedFrame`, `ExportLayout`, `ExportPlan`.
 """
+
+from poc_aug.exporting.exporter import export as export
+
+__all__ = ["export"]

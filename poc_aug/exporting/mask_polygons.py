@@ -29,7 +29,7 @@ def pixel_outlines(mask: torch.Tensor) -> list[list[Corner]]:
 
     Example:
         >>> pixel_outlines(torch.tensor([[True, True, False], [True, True, False], [False, False, False]]))
-        [[(0, 0), (1, 0), (1, 1), (0, 1)]]
+        [[(1, 0), (1, 1), (0, 1), (0, 0)]]
     """
     found = []
     for loop in _loops(mask.numpy(force=True)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -150,15 +151,14 @@ def warm_cache(
     path = member_to_fill(Path(cache), manifest, add_recipe=add_recipe)
     # Before it is looked up what is missing.
     listed = sealed_shards(path) if has_manifest(path) else frozenset()
-    names, present = _stored_variants(dataset, names, Path(cache), path, manifest, adapt, label_schema)
-    first = first_of_each(names)
-    wanted = [number for number in first.values() if limit is None or number < limit]
-    wanted = part_of(wanted, part, in_a_row=job.per_sample)
-    missing = {
-        names[number]: [index for index in range(num_variants) if (names[number], index) not in present]
-        for number in wanted
-    }
-    missing = {key: indices for key, indices in missing.items() if indices}
+    with _continued(dataset, names, Path(cache), path, manifest, adapt, label_schema) as (names, stored):
+        first = first_of_each(names)
+        numbers = [number for number in first.values() if limit is None or number < limit]
+        wanted = [names[number] for number in part_of(numbers, part, in_a_row=job.per_sample)]
+        before = [(key, index) for key in wanted for index in stored(key) if index < num_variants]
+        held = set(before)
+        missing = {key: [index for index in range(num_variants) if (key, index) not in held] for key in wanted}
+        missing = {key: indices for key, indices in missing.items() if indices}
     report = WarmReport() if report is None else report
     report.total = len(wanted) * num_variants
 
@@ -167,17 +167,14 @@ def warm_cache(
         if on_progress is not None:
             on_progress(report)
 
-    report.present = report.stored = report.total - sum(len(indices) for indices in missing.values())
+    report.present = report.stored = len(before)
     report.left_out = dict(pipeline.left_out())
-    before = [(names[number], index) for number in wanted for index in range(num_variants)]
-    before = [name for name in before if name in present]
     if before and not missing:
         remove_left_overs(path)
         report.count_before(_read(path, before))
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only
-    numbers = [first[key] for key in missing]
-    calibrations = _calibrations(dataset, pipeline, numbers, on_error)
+    calibrations = _calibrations(dataset, pipeline, [first[key] for key in missing], on_error)
     # Paths that cannot be written are noticed before any frame is read.
     if path != Path(cache):
         make_folder(path)
@@ -214,7 +211,8 @@ def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Varia
             yield from (variant for name in names if (variant := opened.get(*name)) is not None)
 
 
-def _stored_variants(
+@contextmanager
+def _continued(
     dataset: Dataset[Any],
     names: list[str],
     cache: Path,
@@ -222,8 +220,8 @@ def _stored_variants(
     manifest: Manifest,
     adapt: Adapt | None,
     schema: LabelSchema | None,
-) -> tuple[list[str], set[tuple[str, int]]]:
-    """The keys under which a cache, or its member at ``path``, is filled, and the variants that it holds already.
+) -> Iterator[tuple[list[str], Callable[[str], Iterable[int]]]]:
+    """The keys under which a cache, or its member at ``path``, is filled, and what gives the variants that it holds.
 
     Raises:
         CacheMismatchError, CacheDatasetMismatchError, SchemaError: it was made with another recipe, from another
@@ -235,10 +233,12 @@ def _stored_variants(
             _check_same_dataset(dataset, names, opened, adapt, schema)
     # A run that was killed before it wrote its manifest leaves a bare folder, which the writer continues.
     if not has_manifest(path):
-        return names, set()
+        yield names, lambda key: ()
+        return
     with Cache.open(path) as opened:
-        if not opened.keys():  # nothing that could be continued, or would be lost: the writer decides
-            return names, set()
+        if not opened.samples:  # nothing that could be continued, or would be lost: the writer decides
+            yield names, lambda key: ()
+            return
         try:
             manifest.check_continues(opened.manifest, path)
         except (CacheMismatchError, CacheDatasetMismatchError) as error:
@@ -247,10 +247,9 @@ def _stored_variants(
             step = "this cache holds no object: delete it (rm -r {}) or give another {}"
             quoted = shlex.quote(str(path))
             raise error.with_hint(step.format(quoted, "path"), step.format(quoted, "--out")) from None
-        present = set(opened)
         names = continued_keys(dataset, names, opened, adapt)
         _check_same_dataset(dataset, names, opened, adapt, schema)
-    return names, present
+        yield names, opened.variants
 
 
 def _holds_no_object(cache: Cache) -> bool:

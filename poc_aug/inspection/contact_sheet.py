@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from poc_aug.cache import Cache
+from poc_aug.cache import Cache, UnitedCaches
 from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.several_caches import match_united
 from poc_aug.errors import SettingError
 from poc_aug.inspection.rejected_sheet import nothing_accepted
 from poc_aug.items.image_digest import check_match, digest_of
@@ -116,13 +117,13 @@ def row_title(tile: Tile) -> str:
 
 
 def tiles_of(
-    dataset: Any, cache: Cache, count: int, *, keys: Keys | None = None, adapt: Adapt | None = None
+    dataset: Any, cache: Cache | UnitedCaches, count: int, *, keys: Keys | None = None, adapt: Adapt | None = None
 ) -> list[Tile]:
     """The first ``count`` variants with objects, of as many different samples as possible.
 
     Args:
         dataset: the dataset that the cache was made from.
-        cache: an opened cache.
+        cache: an opened cache, or several.
         count: how many variants at most.
         keys: see `POCAugmentedDataset`.
         adapt: see `POCAugmentedDataset`.
@@ -132,8 +133,12 @@ def tiles_of(
         CacheError: no variant has an object; says how many attempts were rejected, and why.
     """
     own_keys = dataset_keys(dataset, keys)
-    names = stored_keys(own_keys, set(cache.keys()), dataset)
-    check_held(names, own_keys, cache, dataset, misses_allowed=True)  # samples that are not in the cache are not shown
+    # Samples that are not in the cache are not shown.
+    if isinstance(cache, UnitedCaches):
+        names, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
+    else:
+        names = stored_keys(own_keys, set(cache.keys()), dataset)
+        check_held(names, own_keys, cache, dataset, misses_allowed=True)
     advice = key_advice(dataset)
     tiles: list[Tile] = []
     stored = [(number, key, cache.variants(key)) for key, number in first_of_each(names).items()]
@@ -146,7 +151,8 @@ def tiles_of(
             if variant is not None and variant.insertions:
                 with naming_sample(key):
                     item = open_item(dataset[number], adapt, key=key)
-                check_match(variant.digest, digest_of(item.image), key, cache.path, cache.manifest.dataset, advice)
+                source = cache.cache_of(variant.index) if isinstance(cache, UnitedCaches) else cache
+                check_match(variant.digest, digest_of(item.image), key, source.path, source.manifest.dataset, advice)
                 tiles.append(Tile(item.sample(key), variant))
     if count and not tiles:
         empty = (cache.get(key, index) for _, key, indices in stored for index in indices)

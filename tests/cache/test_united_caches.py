@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,13 @@ from poc_aug.types import Variant
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import FRAMES
 from tests.helpers.warming_cases import content
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """What a test has opened is closed when it ends, also what the traceback of an error holds."""
+    yield
+    gc.collect()
 
 
 def pipeline(seed: int = 0, **changes: Any) -> InsertionPipeline:

@@ -21,10 +21,10 @@ from tests.helpers.command_line import cache_path  # noqa: F401
 from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
-_OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
+_OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json", "exported")
 _COMMANDS = (
-    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench "
-    "import"
+    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview export demo "
+    "bench import"
 ).split()
 
 

@@ -185,6 +185,18 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "info": [str(cache)],
         "verify": [str(cache)],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
+        "export": [
+            *made,
+            "--layout",
+            "cs-synth",
+            "--split",
+            "train",
+            "--keep-ids",
+            "--workers",
+            "0",
+            "--out",
+            "exported",
+        ],
         "demo": ["--out", "demo", "--size", "32,64", "--length", "1"],
         "bench": [*made, "--items", "1", "--repeats", "1", "--workers", "0", "--out", "bench.json"],
     }
