@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from poc_aug.augmented_dataset import AugmentedDataset
 from poc_aug.cache import Cache, UnitedCaches, has_manifest
-from poc_aug.cache.key_matching import check_held, continued_keys, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, continued_keys, stored_keys
 from poc_aug.cache.members import member_of
 from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
@@ -35,6 +35,7 @@ from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import VariantSource
 from poc_aug.recipe import Recipe
+from poc_aug.stores.pulling import local_cache
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class POCAugmentedDataset(AugmentedDataset):
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. With ``pipeline`` it is
-            one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds several
-            recipes, all of them are read.
+        cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. Of an address on a store
+            (``"s3://bucket/name.cache"``) a local copy is read, see `poc_aug.stores.local_copy`. With ``pipeline`` it
+            is one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds
+            several recipes, all of them are read.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         shares: how often a variant of each cache is drawn, as weights: ``[0.7, 0.3]``; among the caches that hold the
@@ -199,7 +201,7 @@ class POCAugmentedDataset(AugmentedDataset):
         own_keys = dataset_keys(base, keys)  # raises a clear error if it is not a map-style dataset
         self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
         live = live or LiveSettings()
-        self._open_cache(cache, pipeline, live, len(set(own_keys)), shares, recipes)
+        self._open_cache(local_cache(cache), pipeline, live, len(set(own_keys)), shares, recipes)
         generates = self._live is not None
         caches = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
         self.recipes = tuple(Recipe.from_dict(dict(each.manifest.recipe)) for each in caches)
@@ -227,7 +229,7 @@ class POCAugmentedDataset(AugmentedDataset):
             self._labels = LabelWriter(self.label_policy, self.base_schema, names)
         self.check_transforms = check_transforms
         self.transforms = transforms
-        several = schedule.variants > 1 if generates else len(self.cache) > len(self.cache.keys())
+        several = schedule.variants > 1 if generates else len(self.cache) > self.cache.samples
         drawn = 0 < self.p < 1 or (self.p > 0 and (bool(schedule.refresh) or (self._shown == "random" and several)))
         self._prepare(redraw, drawn=drawn)
 
@@ -277,7 +279,7 @@ class POCAugmentedDataset(AugmentedDataset):
             self.keys = continued_keys(self.base, own_keys, self.cache, self.adapt)
         else:
             # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
-            self.keys = stored_keys(own_keys, set(self.cache.keys()), self.base)
+            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base)
         if not generates or len(self.cache):
             allowed = misses_allowed or generates
             self._stored = check_held(self.keys, own_keys, self.cache, self.base, misses_allowed=allowed)

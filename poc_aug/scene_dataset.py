@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from poc_aug import seeding
 from poc_aug.augmented_dataset import AugmentedDataset, drawn_base
 from poc_aug.cache import Cache, has_manifest
-from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.members import member_of
 from poc_aug.camera import FrameCalibrations
 from poc_aug.camera_spec import CameraSpec
@@ -38,8 +38,9 @@ from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parame
 from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
-from poc_aug.scenes.scene_recipe import shifted_key, split_key
+from poc_aug.scenes.scene_recipe import shifted_key
 from poc_aug.scenes.shifter_protocol import DepthEstimator
+from poc_aug.stores.pulling import local_cache
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class SceneShiftDataset(AugmentedDataset):
         self._checks = BaseChecks(self.base_schema, label_policy or OodLabels(), check_labels, key_advice(base))
         live = _live_settings(live, num_variants, self.variant)
         with unknown_schema_explained(base, self.base_schema):
-            self._open_source(cache, made, live, len(set(own_keys)))
+            self._open_source(local_cache(cache), made, live, len(set(own_keys)))
         self._sample_keys = own_keys
         self._calibrations: FrameCalibrations | None = None
         if self._generator is not None and self.recipe.camera.calibration == "file":
@@ -206,8 +207,7 @@ class SceneShiftDataset(AugmentedDataset):
         """Open the cache that is read, and what generates the frames that it does not hold."""
         self._live: LiveGenerator | None = None
         self._generator: VariantGenerator | None = None
-        self.cache = cache if isinstance(cache, Cache) else None
-        path = cache.path if isinstance(cache, Cache) else cache
+        self.cache, path = (cache, cache.path) if isinstance(cache, Cache) else (None, cache)
         self._pipeline: ShiftPipeline | None = None
         if isinstance(made, ShiftPipeline):
             self._pipeline = made.for_dataset(self.base_schema)
@@ -264,11 +264,10 @@ class SceneShiftDataset(AugmentedDataset):
     def _match_keys(self, own_keys: list[str], misses_allowed: bool) -> None:
         """Find the keys under which the cache holds the samples, and check that it does."""
         assert self.cache is not None
-        held = self.cache.keys()
-        samples = {split_key(key)[0] for key in held}
+        samples = HeldKeys(self.cache, self.recipe.shifts)
         self._sample_keys = stored_keys(own_keys, samples, self.base)
         generates = self._generator is not None
-        if not generates or held:
+        if not generates or samples:
             wanted = [shifted_key(key, *shift) for key in self._sample_keys for shift in self.shifts]
             own = [shifted_key(key, *shift) for key in own_keys for shift in self.shifts]
             if not (misses_allowed or generates):
@@ -289,7 +288,7 @@ class SceneShiftDataset(AugmentedDataset):
         if self._generator is not None:
             several = several or self._schedule.variants > 1
         elif self.cache is not None:
-            several = several or len(self.cache) > len(self.cache.keys())
+            several = several or len(self.cache) > self.cache.samples
         refreshed = self._generator is not None and bool(live.refresh)
         return 0 < self.p < 1 or (self.p > 0 and (refreshed or (self._shown == "random" and several)))
 

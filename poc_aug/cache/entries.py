@@ -57,7 +57,7 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
         Expected: regular files and folders: a cache holds no links
         Next step: delete it, or copy the cache again from its source (with `cp -rL` if it consists of links)
     """
-    if wrong := sorted(_wrong_entries(cache, rejected)):
+    if wrong := sorted(wrong_entries(cache, rejected)):
         listed = ", ".join(f"{name!r}, {kind}" for name, kind in wrong[:10])
         if len(wrong) > 10:
             listed += f", and {len(wrong) - 10} more"
@@ -71,9 +71,10 @@ def check_entries(cache: Path, *, rejected: bool = False) -> None:
 
 
 def unknown_entries(cache: Path) -> list[tuple[str, str]]:
-    """Entries of ``shards`` that no writer makes, and what they are; ``shards`` itself if it is missing.
+    """Entries that nothing of this package makes, and what they are; ``shards`` itself if it is missing.
 
-    Files that operating systems and tools leave, and the left-overs of killed writers, are not among them.
+    Those of the folders of shards, of the journal and of other recipes are looked at. Files that operating systems and
+    tools leave, and the left-overs of killed writers, are not among them.
 
     Example:
         >>> unknown_entries(Path("no such folder"))
@@ -84,12 +85,35 @@ def unknown_entries(cache: Path) -> list[tuple[str, str]]:
         return [(SHARDS, "the folder is missing, and with it every record")]
     with os.scandir(folder) as entries:
         unknown = {entry.name: _kind(entry) for entry in entries if not _is_ours(entry) and not _is_stray(entry)}
-    return [
+    found = [
         (f"{SHARDS}/{name}", f"{kind}, which is no shard of a cache") for name, kind in sorted(unknown.items()) if kind
     ]
+    for name in _names_in(cache / JOURNAL):
+        if not name.endswith(JOURNAL_SUFFIX):
+            found.append((f"{JOURNAL}/{name}", "no file of a journal"))
+    for name in _names_in(cache / RECIPES):
+        member = cache / RECIPES / name
+        if not (member / MANIFEST).exists() and any(True for _ in member.rglob("*.*")):
+            found.append((f"{RECIPES}/{name}", f"no recipe of a cache: it has no {MANIFEST}"))
+    return found
 
 
-def _wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
+def _names_in(folder: Path) -> list[str]:
+    if folder.is_symlink() or not folder.is_dir():  # `wrong_entries` names what is in the place of a folder
+        return []
+    return sorted(name for name in os.listdir(folder) if not is_stray(name))
+
+
+def wrong_entries(cache: Path, rejected: bool) -> Iterator[tuple[str, str]]:
+    """Paths within a cache, and what is there in place of a regular file or a folder; see `check_entries`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "journal").touch()
+        ...     list(wrong_entries(Path(folder), rejected=False))
+        [('journal', 'a file, not a folder')]
+    """
     folders = [""]
     while folders:
         folder = folders.pop()

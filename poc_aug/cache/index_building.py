@@ -79,60 +79,70 @@ def update_index(path: Path, progress: Progress | None = None) -> bool:
 
 def _update(path: Path, progress: Progress | None) -> bool:
     states = scan_shards(path)
-    known = _known(path, states)
+    index = _FormerIndex.read(path)
+    known = {} if index is None else index.shards.unchanged(path, states)
     added, is_whole = _read_new(path, states, known, progress)
-    if not added and len(known) == _indexed(path):
-        return is_whole and bool(known)
+    if not added and index is not None and len(known) == len(index.shards.names):
+        return is_whole
     with directory_lock(path):
-        states = scan_shards(path)  # another process may have written the index, or sealed a shard, in the meantime
+        # Another process may have written the index, or sealed a shard, in the meantime.
+        return _write(path, _FormerIndex.read(path), added) and is_whole
+
+
+@dataclass(frozen=True)
+class _FormerIndex:
+    """The whole of an index, checked."""
+
+    shards: IndexedShards
+    arrays: RecordArrays
+    counts: Sequence[Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _FormerIndex | None:
         index = open_index(path)
         if index is None:
-            return _write(path, {}, None, [], added) and is_whole
+            return None
         with index:
-            unchanged = index.shards.unchanged(path, states)
             try:
-                return _write(path, unchanged, index.arrays(), index.counts(), added, index.shards) and is_whole
+                read = cls(index.shards, index.arrays(), index.counts())
+                for counts in read.counts:
+                    RecordSummary.from_json(counts)
             except ValueError as error:
                 ignore_index(path, error)
-                return False
+                return None
+        return read
 
 
-def _write(
-    path: Path,
-    unchanged: dict[str, int],
-    arrays: RecordArrays | None,
-    counts: Sequence[Any],
-    added: dict[str, ShardContents],
-    old: IndexedShards | None = None,
-) -> bool:
-    """Write what an index had of the shards in ``unchanged``, and what was read of others."""
+def _write(path: Path, former: _FormerIndex | None, added: dict[str, ShardContents]) -> bool:
+    """Write what the former index knew of the shards that are as they were, and what was read of others."""
+    unchanged = {} if former is None else former.shards.unchanged(path, scan_shards(path))
     added = {name: contents for name, contents in added.items() if name not in unchanged}
     names = sorted({*unchanged, *added})
     numbers = {name: number for number, name in enumerate(names)}
     columns: list[list[int]] = [[], [], [], []]
-    new_counts = []
+    counts = []
     for name in names:
         if name in added:
             one = added[name]
             values = one.state.nbytes, one.state.mtime_ns, one.mark, len(one.hashes)
-            new_counts.append(one.summary.to_json())
+            counts.append(one.summary.to_json())
         else:
-            assert old is not None
-            at = unchanged[name]
-            values = tuple(int(column[at]) for column in (old.nbytes, old.mtimes, old.marks, old.records))
-            new_counts.append(counts[at])
+            assert former is not None
+            at, old = unchanged[name], former.shards
+            values = int(old.nbytes[at]), int(old.mtimes[at]), int(old.marks[at]), int(old.records[at])
+            counts.append(former.counts[at])
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     parts = [
         (one.hashes, one.variants, np.full(len(one.hashes), numbers[name], np.uint32)) for name, one in added.items()
     ]
-    if arrays is not None and old is not None:
-        renumbered = np.full(len(old.names), len(names), np.uint32)
+    if former is not None:
+        renumbered = np.full(len(former.shards.names), len(names), np.uint32)
         for name, at in unchanged.items():
             renumbered[at] = numbers[name]
-        shards = renumbered[arrays.shards]
+        shards = renumbered[former.arrays.shards]
         kept = shards < len(names)
-        parts.append((arrays.hashes[kept], arrays.variants[kept], shards[kept]))
+        parts.append((former.arrays.hashes[kept], former.arrays.variants[kept], shards[kept]))
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [[], [], []]
     if len(joined[0]) < MIN_RECORDS:
         (path / INDEX).unlink(missing_ok=True)
@@ -144,24 +154,8 @@ def _write(
         np.array(columns[2], np.uint64),
         np.array(columns[3], np.uint64),
     )
-    write_index(path, shards_now, RecordArrays.sorted_by_key(*joined), new_counts)
+    write_index(path, shards_now, RecordArrays.sorted_by_key(*joined), counts)
     return True
-
-
-def _known(path: Path, states: dict[str, ShardState]) -> dict[str, int]:
-    index = open_index(path)
-    if index is None:
-        return {}
-    with index:
-        return index.shards.unchanged(path, states)
-
-
-def _indexed(path: Path) -> int:
-    index = open_index(path)
-    if index is None:
-        return 0
-    with index:
-        return len(index.shards.names)
 
 
 def _read_new(
@@ -175,7 +169,11 @@ def _read_new(
         tell = counted(shards, progress)
         for shard in shards:
             try:
-                found[shard.path.name] = read_shard(shard, kind, tell)
+                contents = read_shard(shard, kind, tell)
+                if _state_of(shard.path) == (contents.state, contents.mark):  # no writer has begun meanwhile
+                    found[shard.path.name] = contents
+                else:
+                    is_whole = False
             except (RecordError, lmdb.Error, CacheError) as error:
                 is_whole = False
                 _logger.warning("shard %s is left out of the index: %s", shard.path, error)
@@ -208,23 +206,28 @@ def counted(shards: Sequence[Environment], progress: Progress | None) -> Callabl
 
 
 def read_shard(shard: Environment, kind: str, tell: Callable[[int], None]) -> ShardContents:
-    """Read the names and headers of a shard's records.
+    """Read the names and headers of a shard's records; a writer may add some meanwhile.
 
     Raises:
         RecordError: its names are none, or not in order.
-        CacheError: it was changed meanwhile, or cannot be read.
+        CacheError: it cannot be read.
         lmdb.Error: damaged pages.
     """
     state, mark = _state_of(shard.path)
-    hashes, variants, summary = [], [], RecordSummary()
+    hashes: list[int] = []
+    variants: list[int] = []
+    summary, last = RecordSummary(), b""
     for names, counts in _batches(shard, kind):
-        for name in names:
-            hashes.append(name_hash(name))
-            variants.append(decode_key(name)[1])
+        if last and names[0] <= last:
+            raise RecordError(f"its names are not in order: {names[0][:40]!r} comes after {last[:40]!r}")
+        last = names[-1]
+        try:
+            variants += [decode_key(name)[1] for name in names]
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+        hashes += map(name_hash, names)
         summary.merge(counts)
         tell(len(names))
-    if _state_of(shard.path) != (state, mark):
-        raise CacheError(f"shard {str(shard.path)!r} was changed while it was read", expected="a sealed shard")
     return ShardContents(state, mark, np.array(hashes, np.uint64), np.array(variants, np.uint32), summary)
 
 
@@ -239,31 +242,26 @@ def _batches(shard: Environment, kind: str) -> Iterator[tuple[list[bytes], Recor
                 has_next = cursor.next()
             for key, view in islice(cursor.iternext(), _RECORDS_PER_TRANSACTION if has_next else 0):
                 names.append(bytes(key))
-                add_record(counts, view, kind)
+                _add_record(counts, view, kind)
         if not names:
             return
-        _check_names(names, last)
         yield names, counts
         last = names[-1]
 
 
-def add_record(counts: RecordSummary, data: bytes | memoryview, kind: str) -> None:
-    """Count one record; one whose header is damaged as unreadable."""
+def record_counts(data: bytes | memoryview, kind: str) -> RecordSummary:
+    """The counts of one record; one whose header is damaged counts as unreadable."""
+    counts = RecordSummary()
+    _add_record(counts, data, kind)
+    return counts
+
+
+def _add_record(counts: RecordSummary, data: bytes | memoryview, kind: str) -> None:
     try:
         header = header_of_record(data)
         counts.add(header, split_key(header["key"])[1:] if kind == "frames" else None)
     except PocAugError:
         counts.unreadable += 1
-
-
-def _check_names(names: list[bytes], last: bytes | None) -> None:
-    if last is not None and names[0] <= last:
-        raise RecordError(f"its names are not in order: {names[0][:40]!r} comes after {last[:40]!r}")
-    for name in (names[0], names[-1]):
-        try:
-            decode_key(name)
-        except ValueError as error:
-            raise RecordError(str(error)) from error
 
 
 def _state_of(path: Path) -> tuple[ShardState, int]:

@@ -175,8 +175,12 @@ class Journal:
         if not dropped:
             return variant
         insertions = (one for number, one in enumerate(variant.insertions) if number not in dropped)
-        reasons = tuple(_rejection(variant, number, entry) for number, entry in dropped.items())
-        return replace(variant, insertions=tuple(insertions), rejections=variant.rejections + reasons, frame=None)
+        if (frame := variant.frame) is not None:
+            reasons = [rejection_of(frame.domain, frame.provenance, dropped[0])]
+        else:
+            gone = ((variant.insertions[number], entry) for number, entry in dropped.items())
+            reasons = [rejection_of(one.object_name, one.provenance, entry) for one, entry in gone]
+        return replace(variant, insertions=tuple(insertions), rejections=(*variant.rejections, *reasons), frame=None)
 
     @classmethod
     def read(cls, cache: Path, fingerprint: str | None = None) -> Journal:
@@ -246,8 +250,45 @@ def read_journal_file(path: Path, cache: Path) -> Iterator[tuple[int, JournalEnt
             ) from error
 
 
+def journal_problems(cache: Path) -> list[tuple[str, str]]:
+    """What is wrong with a cache's journal: paths within the cache, and problems.
+
+    Raises:
+        CacheError: it cannot be read.
+
+    Example:
+        >>> journal_problems(Path("no such folder"))
+        []
+    """
+    problems = []
+    for path in journal_paths(cache):
+        name = f"{JOURNAL}/{path.name}"
+        try:
+            lines = journal_lines(path)
+        except CacheFormatError as error:
+            problems.append((name, error.problem))
+            continue
+        for number, line in enumerate(lines, start=1):
+            try:
+                JournalEntry.parse(line)
+            except LookupError as error:
+                problems.append((name, f"line {number} is of a newer version: {error.args[0]}"))
+            except ValueError as error:
+                problems.append((name, f"line {number} is damaged: {error}"))
+    return problems
+
+
 def journal_lines(path: Path) -> list[bytes]:
     """Finished lines of a file of a journal.
+
+    Raises:
+        CacheFormatError, CacheDiskError: as `journal_bytes`.
+    """
+    return journal_bytes(path).split(b"\n")[:-1]
+
+
+def journal_bytes(path: Path) -> bytes:
+    """A file of a journal.
 
     Raises:
         CacheFormatError: no regular file, or larger than any journal.
@@ -264,7 +305,7 @@ def journal_lines(path: Path) -> list[bytes]:
             expected="one file of a journal, of at most a million decisions",
             hint="delete it, or copy the cache again from its source",
         )
-    return data.split(b"\n")[:-1]
+    return data
 
 
 def check_reviewer(by: object) -> None:
@@ -281,11 +322,18 @@ def _wrong_reviewer(by: object) -> NoReturn:
     raise ValueError(f"its name is {str(by)[:60]!a}, not one line of at most {MAX_NAME_CHARS} printable characters")
 
 
-def _rejection(variant: Variant, number: int, entry: JournalEntry) -> Rejection:
-    if variant.frame is not None:
-        name, provenance = variant.frame.domain, variant.frame.provenance
-    else:
-        name, provenance = variant.insertions[number].object_name, variant.insertions[number].provenance
+def rejection_of(name: str, provenance: Mapping[str, Any], entry: JournalEntry) -> Rejection:
+    """What is left of an insertion, or a frame, that was dropped.
+
+    Args:
+        name: name of its object, or its domain.
+        provenance: how it was made.
+        entry: the decision.
+
+    Example:
+        >>> rejection_of("cow", {"attempt": 2}, JournalEntry("drop", Selection(), time_ms=0, by="anna"))
+        Rejection(reason='dropped', object_name='cow', attempt=2, detail='by anna')
+    """
     attempt = provenance.get("attempt")
     known = attempt if type(attempt) is int and 0 <= attempt < 1 << 63 else 0
     return Rejection("dropped", name, known, f"by {entry.by}" if entry.by else "")

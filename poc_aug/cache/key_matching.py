@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from poc_aug.cache import Cache
 from poc_aug.errors import CacheDatasetMismatchError, NextStep
 from poc_aug.items.image_digest import digest_of, matches
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import first_of_each, key_advice, number_keys
+from poc_aug.scenes.scene_recipe import shifted_key, split_key
 
 _logger = logging.getLogger("poc_aug")
 _FILL_OR_ALLOW = NextStep(
@@ -26,6 +29,53 @@ _OTHER_CACHE = NextStep(
 _BY_INDEX = re.compile(r"(?:\d+/)*\d{8}")
 # Of a shifted frame: another domain or severity is another picture, whatever the file's extension.
 _SHIFTS = re.compile(r"(?s)(.*?)((?:@[A-Za-z0-9][A-Za-z0-9_.:+-]*-[1-5])*)")
+
+
+class HeldKeys(Collection[str]):
+    """The keys of a cache, which lists them only if it has to: whether it holds one is looked up.
+
+    Args:
+        cache: the cache.
+        shifts: of a cache of frames: the domains and severities that its samples are looked up with. Keys are then
+            those of samples, without domain and severity.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from poc_aug.cache import CacheWriter, Manifest
+        >>> from poc_aug.types import Variant
+        >>> with TemporaryDirectory() as folder:
+        ...     with CacheWriter(f"{folder}/a.cache", Manifest.create({}, {}, {})) as writer:
+        ...         _ = writer.put(Variant("a.png", 0, digest=b"", insertions=()))
+        ...     held = HeldKeys(Cache.open(f"{folder}/a.cache"))
+        ...     "a.png" in held, "b.png" in held, len(held), list(held)
+        (True, False, 1, ['a.png'])
+    """
+
+    def __init__(self, cache: Cache, shifts: Sequence[tuple[str, int]] | None = None) -> None:
+        self._cache = cache
+        self._shifts = shifts
+        self._names: list[str] | None = None
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        names = [key] if self._shifts is None else [shifted_key(key, *shift) for shift in self._shifts]
+        return any(self._cache.variants(name) for name in names)
+
+    def __bool__(self) -> bool:
+        return self._cache.samples > 0
+
+    def __len__(self) -> int:
+        return self._cache.samples if self._shifts is None else len(self._listed())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed())
+
+    def _listed(self) -> list[str]:
+        if self._names is None:
+            names = self._cache.keys()
+            self._names = names if self._shifts is None else sorted({split_key(name)[0] for name in names})
+        return self._names
 
 
 def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = None) -> list[str]:
@@ -62,14 +112,14 @@ def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt
         CacheDatasetMismatchError: it holds some of the samples under other names, but not all.
         Exception: the dataset fails on the one sample that is compared.
     """
-    held = set(cache.keys())
+    held = HeldKeys(cache)
     matched = stored_keys(keys, held, dataset)
     numbers = [number for number, key in enumerate(matched) if key in held and key != keys[number]]
     if not numbers or not _is_same(dataset, numbers[0], matched[numbers[0]], cache, adapt):
         return list(keys)  # other frames whose files have the same names
     missing = [key for key in first_of_each(matched) if key not in held]
     if missing:
-        raise _partial(matched, missing, held, cache, dataset, _OTHER_CACHE)
+        raise _partial(matched, missing, cache, dataset, _OTHER_CACHE)
     return matched
 
 
@@ -94,22 +144,22 @@ def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: A
         CacheDatasetMismatchError: it holds none, or, unless ``misses_allowed``, only some; the message has examples of
             both sides.
     """
-    held = set(cache.keys())
-    distinct = dict.fromkeys(keys)
-    missing = [key for key in distinct if key not in held]
+    distinct = list(dict.fromkeys(keys))
+    found = cache.held(distinct)
+    missing = [distinct[number] for number in np.flatnonzero(~found)]
     if not missing:
         return len(distinct)
     if len(missing) == len(distinct):
-        raise _none(own, held, cache, dataset)
+        raise _none(own, set(cache.keys()), cache, dataset)
     if misses_allowed:
         return len(distinct) - len(missing)
-    others = held - distinct.keys()
+    others = cache.samples > len(distinct) - len(missing)
     made_from = cache.manifest.samples
     by_index = any(_BY_INDEX.fullmatch(key) for key in missing)
     # Older caches do not hold the number of samples; keys by index are then no evidence.
     whole = made_from == len(distinct) if made_from is not None else not by_index
     if others or not whole or list(keys) != list(own):
-        raise _partial(keys, missing, held, cache, dataset, _FILL_OR_ALLOW)
+        raise _partial(keys, missing, cache, dataset, _FILL_OR_ALLOW)
     _logger.warning(
         "The cache %s holds %d of this dataset's %d samples: the others stay without insertions. "
         'If that is intended, pass on_miss="original"; otherwise fill it with warm_cache.',
@@ -190,10 +240,10 @@ def _none(own: Sequence[str], held: set[str], cache: Cache, dataset: Any) -> Cac
 
 
 def _partial(
-    keys: Sequence[str], missing: Sequence[str], held: set[str], cache: Cache, dataset: Any, otherwise: NextStep
+    keys: Sequence[str], missing: Sequence[str], cache: Cache, dataset: Any, otherwise: NextStep
 ) -> CacheDatasetMismatchError:
     distinct = dict.fromkeys(keys)
-    others = sorted(held - distinct.keys())
+    others = sorted(set(cache.keys()) - distinct.keys())
     made_from = cache.manifest.samples
     also = f"; it holds {len(others)} others, such as {_some(others)}" if others else ""
     advice, same = key_advice(dataset), "if they are the same samples, "

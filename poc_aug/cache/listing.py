@@ -1,4 +1,4 @@
-"""Which records a cache holds, and in which shard: from its index, and, for shards that it does not cover, as listed."""
+"""Which records a cache holds, and in which shard: from its index, and for other shards as listed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from poc_aug.cache.index_file import RecordArrays, ignore_index, open_index
 from poc_aug.cache.record_keys import key_hash
 from poc_aug.cache.shard import ShardState
 
+_FEW = 1 << 20
 ReadNames = Callable[[int], Iterable[tuple[str, int]]]
 """Reads keys and variants of a shard by its number."""
 
@@ -30,8 +31,8 @@ class Listing:
         >>> names = [("a.png", 0), ("b.png", 2)]
         >>> listing = Listing(None, (), lambda number: names)
         >>> listing.add_shard(0, names)
-        >>> listing.variants("b.png"), listing.samples, listing.highest, listing.held(["b.png", "c.png"]).tolist()
-        ({2: 0}, 2, 2, [True, False])
+        >>> listing.variants("b.png"), listing.samples, listing.held(["b.png", "c.png"]).tolist()
+        ({2: 0}, 2, [True, False])
     """
 
     def __init__(self, arrays: RecordArrays | None, numbers: Sequence[int], read_names: ReadNames) -> None:
@@ -45,6 +46,7 @@ class Listing:
             arrays = RecordArrays(arrays.hashes[kept], arrays.variants[kept], arrays.shards[kept])
         self._arrays = arrays
         self._totals: tuple[int, int] | None = None
+        self._indexed: frozenset[int] | None = None  # variants
         self.indexed = frozenset(self._numbers[self._numbers >= 0].tolist())
 
     def add_shard(self, number: int, names: Iterable[tuple[str, int]]) -> None:
@@ -94,16 +96,13 @@ class Listing:
         """How many samples have a record."""
         return self._counted()[1]
 
-    @property
-    def highest(self) -> int:
-        """The highest variant; -1 if there is no record."""
-        indexed = int(self._arrays.variants.max()) if len(self._arrays.variants) else -1
-        return max(indexed, max(map(max, self._listed.values()), default=-1))
-
     def indices(self) -> frozenset[int]:
         """All variants that some sample has."""
-        listed = {variant for variants in self._listed.values() for variant in variants}
-        return frozenset(np.unique(self._arrays.variants).tolist()) | listed
+        if self._indexed is None:
+            variants = self._arrays.variants
+            few = not len(variants) or variants.max() < _FEW
+            self._indexed = frozenset((np.flatnonzero(np.bincount(variants)) if few else np.unique(variants)).tolist())
+        return self._indexed.union(*self._listed.values())
 
     def keys(self) -> list[str]:
         """Keys of all samples with a record, sorted; reads the shards."""

@@ -15,7 +15,7 @@ from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundEr
 from poc_aug.files.outputs import obstacle
 
 
-def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
+def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, dict[str, ShardState]]:
     """Check that there is a cache that can be read.
 
     Args:
@@ -23,7 +23,7 @@ def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozen
         fingerprint: the fingerprint that the cache must have; ``None`` takes any.
 
     Returns:
-        Its manifest, and the names of the shards that hold records.
+        Its manifest, and the shards that hold records.
 
     Raises:
         CacheNotFoundError: there is none; the message lists the caches in the same folder.
@@ -37,7 +37,7 @@ def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, frozen
         raise read_error(path, error) from error
 
 
-def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozenset[str]:
+def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> dict[str, ShardState]:
     """Check that a cache is still at its path, with all of the shards that it had.
 
     Args:
@@ -46,7 +46,7 @@ def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozens
         shards: names of the shards that it had. There may be more by now; sealing keeps the name.
 
     Returns:
-        The names of all shards that hold records now.
+        All shards that hold records now.
 
     Raises:
         CacheNotFoundError: the cache, or one of its shards, is gone.
@@ -73,7 +73,7 @@ def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozens
             expected="a cache that stays at its path for as long as it is read",
             hint="put the first one back, or create the dataset again to read this one",
         )
-    if gone := sorted(shards - current):
+    if gone := sorted(shards - current.keys()):
         raise CacheNotFoundError(
             f"{len(gone)} of the {len(shards)} shards that the cache {str(path)!r} had when it was opened are gone: "
             f"{', '.join(gone[:5])}",
@@ -84,7 +84,7 @@ def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> frozens
     return current
 
 
-def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[str]]:
+def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, dict[str, ShardState]]:
     if not path.exists():
         raise _not_found(path)
     if not path.is_dir():
@@ -105,8 +105,8 @@ def _checked(path: Path, fingerprint: str | None) -> tuple[Manifest, frozenset[s
     states = scan_shards(path)
     known = _unchanged(path, states)
     # A writer that was killed while it created its shard leaves one without records, which the next one removes.
-    shards = [name for name in states if name in known or check_shard(path / SHARDS / name).transaction]
-    return manifest, frozenset(shards)
+    is_used = {name: name in known or check_shard(path / SHARDS / name).transaction > 0 for name in states}
+    return manifest, {name: state for name, state in states.items() if is_used[name]}
 
 
 def _unchanged(path: Path, states: Mapping[str, ShardState]) -> Collection[str]:

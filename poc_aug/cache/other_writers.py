@@ -83,7 +83,7 @@ class OtherWriters:
 def _shard_files(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(SUFFIX)]
+            names = [entry.name for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file()]
     except FileNotFoundError:
         return []
     return sorted(name for name in names if not is_stray(name))

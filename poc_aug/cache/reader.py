@@ -21,17 +21,17 @@ from poc_aug.cache.listing import Listing, indexed_records
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.members import member_path
+from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import encode_key
-from poc_aug.cache.shard import SHARDS, ShardState, read_error, read_meta, scan_shards, shard_paths
+from poc_aug.cache.shard import SHARDS, ShardState, read_error, scan_shards, shard_paths, used_nbytes
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
 from poc_aug.errors import CacheCorruptError, CacheError, SettingError
 from poc_aug.types import Variant
 
 _Decoded = TypeVar("_Decoded")
-_SETTLED_S = 2.0
 
 
 class Cache:
@@ -97,6 +97,7 @@ class Cache:
         if fingerprint is not None and has_manifest(member_path(absolute, fingerprint)):
             absolute = member_path(absolute, fingerprint)
         manifest, shards = check_opening(absolute, fingerprint)
+        warn_on_network_files(absolute, writes=False)
         cache = cls(absolute, manifest, shards, journal)
         _ = cache.journal  # a damaged one is noticed now, not in a worker
         return cache
@@ -174,11 +175,6 @@ class Cache:
         """How many samples have a record."""
         return self._listing().samples
 
-    @property
-    def highest(self) -> int:
-        """The highest variant index of any sample; -1 if there is no record."""
-        return self._listing().highest
-
     def indices(self) -> frozenset[int]:
         """All indices that variants have, of any sample."""
         return self._listing().indices()
@@ -206,8 +202,7 @@ class Cache:
         """Bytes that the cache holds on disk: pages in use and the manifest, not the size of the maps."""
         self._check_again()
         try:
-            shards = sum(read_meta(path).nbytes for path in shard_paths(self.path))
-            return shards + (self.path / MANIFEST).stat().st_size
+            return used_nbytes(self.path) + (self.path / MANIFEST).stat().st_size
         except OSError as error:
             raise read_error(self.path, error) from error
 
@@ -273,10 +268,12 @@ class Cache:
                 f"cache {str(self.path)!r} was closed", expected="an open cache", hint="open it with Cache.open(path)"
             )
 
-    def _check_again(self) -> None:
+    def _check_again(self) -> dict[str, ShardState]:
         """Repeat the checks of opening."""
-        self._had |= check_still_there(self.path, self.manifest, self._had)
+        states = check_still_there(self.path, self.manifest, self._had)
+        self._had |= frozenset(states)
         self._forks = registry.forks()
+        return states
 
     def _listing(self) -> Listing:
         self._check_open()
@@ -284,22 +281,17 @@ class Cache:
             return self._index
         with registry.exclusive():
             # A forked child has the listing, but has to open the files again: they may have been replaced.
-            self._check_again()
+            seen_at, states = time.time(), self._check_again()
             if self._index is None:
                 try:
-                    self._index = self._list_records()
+                    self._index = self._list_records(states, seen_at)
                 except BaseException:
                     self._forget()
                     raise
             return self._index
 
-    def _list_records(self) -> Listing:
-        self._listed_at = time.time()
-        try:
-            self._states = scan_shards(self.path)
-        except OSError as error:
-            raise read_error(self.path, error) from error
-        self._names = list(self._states)
+    def _list_records(self, states: dict[str, ShardState], seen_at: float) -> Listing:
+        self._names, self._states, self._listed_at = list(states), states, seen_at
         indexed = indexed_records(self.path, self._states) if self._trusts_index else None
         listing = Listing(*(indexed or (None, ())), self._read_names)
         for number in range(len(self._names)):
@@ -336,7 +328,8 @@ class Cache:
         self._names += sorted(states.keys() - set(self._names))
         name = encode_key(key, variant)
         for number, shard_name in enumerate(self._names):
-            if shard_name not in states or self._is_unchanged(shard_name, states[shard_name]):
+            state = states.get(shard_name)
+            if state is None or (state == self._states.get(shard_name) and state.is_settled(self._listed_at)):
                 continue
             shard = self._shard(number)
             shard.reopen_if_replaced()
@@ -349,10 +342,6 @@ class Cache:
                 self._had |= {shard.path.name}
                 listing.add(key, variant, number)
                 return
-
-    def _is_unchanged(self, name: str, state: ShardState) -> bool:
-        """Whether a shard is as it was listed; not if it was written shortly before, as times of files are coarse."""
-        return self._states.get(name) == state and self._listed_at - state.mtime_ns / 1e9 > _SETTLED_S
 
     def _forget(self) -> None:
         self._index = None

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -96,11 +96,21 @@ def encode_record(variant: Variant, codec: str) -> bytes:
             "image": add(encode_frame(variant.frame.image.cpu(), codec)),
             "provenance": dict(variant.frame.provenance),
         }
+    return pack_record(header, blobs)
+
+
+def pack_record(header: dict[str, Any], blobs: Sequence[bytes | memoryview]) -> bytes:
+    """A record of a header, as `encode_record` and `split_record` make it, and the blobs that it declares.
+
+    Raises:
+        CacheError: a value that is not JSON, or a header that would be refused on reading.
+    """
+    key, index = header["key"], header["index"]
     try:
         text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CacheError(
-            f"variant {variant.index} of {variant.key!r} holds a value that is not JSON: {error}",
+            f"variant {index} of {key!r} holds a value that is not JSON: {error}",
             expected="provenance of None, bool, int, finite float, str, lists and dicts with str keys",
         ) from error
     encoded = text.encode("ascii")
@@ -108,12 +118,29 @@ def encode_record(variant: Variant, codec: str) -> bytes:
         _check_written(encoded, header, blobs)
     except ValueError as error:
         raise CacheError(
-            f"variant {variant.index} of {variant.key[:200]!r} would make a record that is refused on reading: {error}",
+            f"variant {index} of {key[:200]!r} would make a record that is refused on reading: {error}",
             expected=f"a header of at most {MAX_HEADER_NBYTES} bytes, and values as poc_aug.types describes them",
         ) from error
     packed = zstandard.compress(encoded, 9)
     body = b"".join([struct.pack("<I", len(packed)), packed, *blobs])
     return _MAGIC + bytes([RECORD_VERSION]) + xxhash.xxh3_128_digest(body) + body
+
+
+def split_record(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    """The checked header of a record, and the bytes of its blobs; the counterpart of `pack_record`.
+
+    Raises:
+        RecordError: as in `decode_record`, for the header.
+
+    Example:
+        >>> data = encode_record(Variant("a.png", 0, digest=b"", insertions=()), "delta-zstd")
+        >>> header, blobs = split_record(data)
+        >>> header["key"], pack_record(header, [blobs]) == data
+        ('a.png', True)
+    """
+    header, offset = _read_header(data)
+    check_header(header, len(data) - offset, None)
+    return header, memoryview(data)[offset:]
 
 
 def decode_record(data: bytes, key: str, index: int, names: Collection[str] | None = None) -> Variant:
@@ -198,22 +225,6 @@ def record_name(data: bytes) -> tuple[str, int]:
     """
     header, _ = _read_header(data)
     return header["key"], header["index"]
-
-
-def checked_header(data: bytes) -> dict[str, Any]:
-    """The header of a record, checked, without anything of the tensors being decoded.
-
-    Raises:
-        RecordError: as in `decode_record`, for the header.
-
-    Example:
-        >>> data = encode_record(Variant("a.png", 0, digest=b"", insertions=()), "delta-zstd")
-        >>> checked_header(data)["key"]
-        'a.png'
-    """
-    header, offset = _read_header(data)
-    check_header(header, len(data) - offset, None)
-    return header
 
 
 def header_of_record(data: bytes | memoryview) -> dict[str, Any]:
@@ -316,7 +327,7 @@ def _read_header(data: bytes | memoryview, *, check_hash: bool = True) -> tuple[
     return header, end
 
 
-def _check_written(text: bytes, header: dict[str, Any], blobs: list[bytes]) -> None:
+def _check_written(text: bytes, header: dict[str, Any], blobs: Sequence[bytes | memoryview]) -> None:
     """Hold a header that was made here to what `decode_record` demands."""
     if len(text) > MAX_HEADER_NBYTES:
         raise ValueError(f"its header has {len(text)} bytes")

@@ -1,4 +1,4 @@
-"""What the records of a shard hold, counted: the figures that an index keeps, so that nobody reads the records again."""
+"""What the records of a shard hold, counted: figures that an index keeps, so that nobody reads the records again."""
 
 from __future__ import annotations
 

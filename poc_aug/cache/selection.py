@@ -116,7 +116,7 @@ def things_of(variant: Variant) -> StoredThings:
 
 
 def things_in_header(header: Mapping[str, Any]) -> StoredThings:
-    """As `things_of`, from the checked header of a record; see `poc_aug.cache.record.checked_header`."""
+    """As `things_of`, from the checked header of a record; see `poc_aug.cache.record.split_record`."""
     key, index = header["key"], header["index"]
     if "frame" in header:
         return StoredThings(_keys_of_frame(key), index, (frozenset({header["frame"]["domain"]}),))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.united_caches import UnitedCaches, open_members
 from poc_aug.errors import SettingError
@@ -93,8 +93,8 @@ def match_united(
     Raises:
         CacheDatasetMismatchError: a cache holds none of the samples; or none holds some of them, unless allowed.
     """
-    names = [stored_keys(own_keys, set(cache.keys()), dataset) for cache in caches.caches]
-    held_by = [set(cache.keys()) for cache in caches.caches]
+    held_by = [HeldKeys(cache) for cache in caches.caches]
+    names = [stored_keys(own_keys, held, dataset) for held in held_by]
     for number, (cache, theirs, held) in enumerate(zip(caches.caches, names, held_by, strict=True)):
         group = [other for other, of in enumerate(caches.group_of) if of == caches.group_of[number]]
         # Of a cache with several recipes, one that was only begun disturbs nobody.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import lmdb.verify
 import xxhash
 
 from poc_aug.errors import CacheDiskError, CacheError, CacheFormatError, CacheNotFoundError
-from poc_aug.files.stray_files import is_stray
 
 SHARDS = "shards"
 SUFFIX = ".lmdb"
@@ -29,6 +27,7 @@ _META = struct.Struct("=16xII8x8xI92xQQ")
 _MAIN = struct.Struct("=QQ")  # of the second MDB_db, which holds the records: entries and root page
 _MAIN_AT = 16 + 24 + 48 + 32
 _NO_PAGE = 2**64 - 1
+_SETTLED_S = 2.0
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 
@@ -54,6 +53,10 @@ class ShardState:
     nbytes: int
     mtime_ns: int
 
+    def is_settled(self, seen_at: float) -> bool:
+        """Whether it was last changed long before it was seen, so that another change would show: times are coarse."""
+        return seen_at - self.mtime_ns / 1e9 > _SETTLED_S
+
 
 def scan_shards(cache: Path) -> dict[str, ShardState]:
     """Shards of a cache, sorted by name; one look at the folder, and one at each file, without opening it.
@@ -68,11 +71,15 @@ def scan_shards(cache: Path) -> dict[str, ShardState]:
     try:
         with os.scandir(cache / SHARDS) as entries:
             for entry in entries:
-                if entry.name.endswith(SUFFIX) and not is_stray(entry.name) and entry.is_file():
-                    with suppress(FileNotFoundError):  # a writer has removed what it had only just created
-                        stat = entry.stat()
-                        if stat.st_size:
-                            found[entry.name] = ShardState(stat.st_size, stat.st_mtime_ns)
+                name = entry.name
+                if not name.endswith(SUFFIX) or name.startswith(".") or not entry.is_file():
+                    continue
+                try:
+                    stat = entry.stat()
+                except FileNotFoundError:  # a writer has removed what it had only just created
+                    continue
+                if stat.st_size:
+                    found[name] = ShardState(stat.st_size, stat.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return dict(sorted(found.items()))
@@ -81,6 +88,16 @@ def scan_shards(cache: Path) -> dict[str, ShardState]:
 def shard_paths(cache: Path) -> list[Path]:
     """Paths of the shards that `scan_shards` finds."""
     return [cache / SHARDS / name for name in scan_shards(cache)]
+
+
+def used_nbytes(cache: Path) -> int:
+    """Bytes of a cache's shards that are in use.
+
+    Raises:
+        CacheFormatError: as `read_meta`.
+        OSError: one cannot be read.
+    """
+    return sum(read_meta(path).nbytes for path in shard_paths(cache))
 
 
 def read_meta(path: Path) -> Meta:

@@ -157,6 +157,11 @@ class UnitedCaches:
             found.update(here.get(key, key) for key in cache.keys())
         return sorted(found)
 
+    @property
+    def samples(self) -> int:
+        """How many samples a cache holds."""
+        return len(self.keys()) if len(self.caches) > 1 else self.caches[0].samples
+
     def items(self) -> Iterator[tuple[str, int]]:
         """All ``(key, number)``, sorted."""
         for key in self.keys():

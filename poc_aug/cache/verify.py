@@ -1,4 +1,4 @@
-"""Verification of a cache: the page tree of every shard, every record, and whether the manifest fits them.
+"""Verification of a cache: the page tree of every shard, every record, and whether manifest and index fit them.
 
 It is what to run before the first reading of a cache from elsewhere: it maps no shard whose page tree is damaged, and
 finds whatever reading would refuse, or would take without a word.
@@ -14,6 +14,9 @@ from pathlib import Path
 import lmdb
 
 from poc_aug.cache.entries import unknown_entries
+from poc_aug.cache.index_check import IndexCheck
+from poc_aug.cache.index_file import INDEX
+from poc_aug.cache.journal import journal_problems
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
@@ -86,8 +89,9 @@ def verify_shards(
 ) -> VerifyReport:
     """Check first the page trees (without mapping the files, since a damaged tree can crash LMDB), then each record.
 
-    A record is sound if `decode_record` takes it, and if its objects and classes are those of the recipe, every
-    insertion has parts and pixels for every feather that the recipe allows, and its digests are some.
+    The journal's lines are checked too. A record is sound if `decode_record` takes it, and if its objects and classes
+    are those of the recipe, every insertion has parts and pixels for every feather that the recipe allows, and its
+    digests are some.
 
     Args:
         shards: the shards of one cache.
@@ -95,7 +99,8 @@ def verify_shards(
         manifest: of that cache.
         cache: its ``NAME.cache`` directory.
     """
-    problems = [Problem(name, None, None, fault) for name, fault in unknown_entries(cache)]
+    foreign = [*unknown_entries(cache), *journal_problems(cache)]
+    problems = [Problem(name, None, None, fault) for name, fault in foreign]
     if not manifest.has_own_fingerprint():
         text = f"fingerprint {manifest.fingerprint!r} is not the hash of the recipe and backends in it"
         problems.insert(0, Problem(MANIFEST, None, None, text))
@@ -120,9 +125,12 @@ def verify_shards(
     total = sum(counts.values())
     hashes: dict[tuple[str, int], tuple[str, bytes]] = {}
     done = 0
+    index = IndexCheck(cache)
     for shard in counts:
+        names: list[bytes] = []
         try:
             for name in lmdb_keys(shard):
+                names.append(name)
                 problem, record = _check(shard, name, manifest)
                 done += 1
                 if problem is not None:
@@ -134,8 +142,11 @@ def verify_shards(
                         problems.append(Problem(shard.path.name, *record[0], text))
                 if progress is not None:
                     progress(done, max(done, total))
+            if shard.path.name not in being_written:
+                index.compare(shard.path.name, names)
         except (RecordError, lmdb.Error) as error:
             problems.append(Problem(shard.path.name, None, None, f"cannot be listed: {error}"))
+    problems += [Problem(INDEX, None, None, problem) for problem in index.problems]
     nbytes = sum(read_meta(shard.path).nbytes for shard in shards)
     return VerifyReport(len(shards), done, nbytes, tuple(problems), tuple(being_written))
 
@@ -222,6 +233,21 @@ def _frame_problem(variant: Variant, manifest: Manifest) -> str | None:
     return None
 
 
+def check_stored(name: bytes, key: str, index: int, data: bytes, manifest: Manifest) -> None:
+    """Check that a record is sound, that of a sample's variant, and stored under its name; see `verify_shards`.
+
+    Raises:
+        RecordError: it is not.
+    """
+    names = recipe_names(manifest.recipe)
+    variant = decode_record(data, key, index, None if names is None else names[1])
+    check_canonical(data)
+    if content := _content_problem(variant, manifest):
+        raise RecordError(content)
+    if encode_key(key, index) != name:
+        raise RecordError(f"stored under the name {name[:40]!r}")
+
+
 def _check(
     shard: Environment, name: bytes, manifest: Manifest
 ) -> tuple[Problem | None, tuple[tuple[str, int], bytes] | None]:
@@ -232,13 +258,7 @@ def _check(
         data = shard.record(name)
         if data is None:
             raise RecordError("the record is listed but not found: a damaged page tree")
-        names = recipe_names(manifest.recipe)
-        variant = decode_record(data, key, index, None if names is None else names[1])
-        check_canonical(data)
-        if content := _content_problem(variant, manifest):
-            raise RecordError(content)
-        if encode_key(key, index) != name:
-            raise RecordError(f"stored under the name {name[:40]!r}")
+        check_stored(name, key, index, data, manifest)
     except (RecordError, lmdb.Error) as error:
         return Problem(shard.path.name, key, index, str(error)), None
     return None, ((key, index), record_hash(data))

@@ -17,8 +17,10 @@ import lmdb
 from poc_aug.cache import registry
 from poc_aug.cache.beginning import begun_cache
 from poc_aug.cache.cache_path import absolute_path, has_manifest
+from poc_aug.cache.index_building import update_index
 from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.cache.manifest import Manifest, fsync_directory
+from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.record_header import RecordError
@@ -69,6 +71,7 @@ class CacheWriter:
                 f"writer name {writer!r}", expected="up to 100 letters, digits, '.', '_' or '-', such as 'local-0'"
             )
         self.path = absolute_path(path)
+        warn_on_network_files(self.path, writes=True)
         self.writer = writer
         self._pid = os.getpid()
         self._shards: list[registry.Environment] = []  # this writer's one, once something is put
@@ -166,12 +169,13 @@ class CacheWriter:
             return set(cache.items())
 
     def close(self) -> None:
-        """Seal the shard and release its lock; a second call does nothing."""
+        """Seal the shard, release its lock, and bring the cache's index up to date; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
         if os.getpid() != self._pid:  # a forked child: the fork hooks have already closed everything
             return
+        has_written = bool(self._shards)
         try:
             for shard in self._shards:
                 shard.stop_writing(self._seal)
@@ -181,6 +185,8 @@ class CacheWriter:
             if is_unique(self.writer):  # nobody will ever lock this file again
                 with suppress(OSError):
                     self._file.with_suffix(".lock").unlink(missing_ok=True)
+        if has_written:
+            update_index(self.path)
 
     def __enter__(self) -> CacheWriter:
         return self

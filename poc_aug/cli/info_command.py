@@ -12,8 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from poc_aug.cache import Cache
+from poc_aug.cache.cache_summary import summarize_cache
+from poc_aug.cache.members import member_paths
+from poc_aug.cache.record_summary import RecordSummary
+from poc_aug.cli.cache_argument import CachesToRead, cache_to_read
 from poc_aug.cli.console import console
-from poc_aug.cli.shared_options import CachePath
+from poc_aug.cli.progress_lines import progress
 from poc_aug.inspection.empty_variants import without_object_text
 from poc_aug.inspection.frame_summary import ShiftSummary, class_agreements, summaries_of
 from poc_aug.scenes.scene_recipe import split_key
@@ -22,68 +26,67 @@ _MAX_CHARS = 10_000
 
 
 def info_command(
-    cache: CachePath,
-    recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipe that made it, as YAML.")] = False,
+    caches: CachesToRead,
+    recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipes that made them, as YAML.")] = False,
 ) -> None:
-    """Show what a cache holds."""
-    with Cache.open(cache) as opened:
-        if recipe:
-            text = yaml.safe_dump(dict(opened.manifest.recipe), sort_keys=False, allow_unicode=True)
-            typer.echo(text, nl=False)
-            return
-        if opened.manifest.kind == "frames":
-            summaries = summaries_of(opened)
-            console.print(_frames_table(opened, summaries))
-            console.print(_shifts_table(summaries))
-        else:
-            console.print(_table(opened))
+    """Show what caches hold, with a table per recipe."""
+    texts = []
+    for path in map(cache_to_read, caches):
+        with Cache.open(path) as opened:
+            paths = member_paths(opened.path)
+        for number, member in enumerate(paths):
+            with Cache.open(member) as opened:
+                if recipe:
+                    texts.append(yaml.safe_dump(dict(opened.manifest.recipe), sort_keys=False, allow_unicode=True))
+                else:
+                    _show(opened, f"{number + 1} of {len(paths)}" if len(paths) > 1 else "")
+    if recipe:
+        typer.echo("---\n".join(texts), nl=False)
 
 
-def _table(cache: Cache) -> Table:
-    rejections: Counter[str] = Counter()
-    horizons: Counter[str] = Counter()
-    objects: Counter[str] = Counter()
-    empty = 0
-    for key, index in cache:
-        variant = cache.get(key, index)
-        assert variant is not None  # just listed
-        empty += not variant.insertions
-        for insertion in variant.insertions:
-            objects[insertion.object_name] += 1
-            source = insertion.provenance.get("horizon_from")
-            if isinstance(source, str):
-                horizons[source] += 1
-        rejections.update(rejection.reason for rejection in variant.rejections)
-    samples = len(cache.keys())
-    return _two_columns(
-        *_head(cache, samples, "variants"),
+def _show(cache: Cache, place: str) -> None:
+    with progress(console, "records") as show:
+        summary = summarize_cache(cache.path, show)
+    rows = [("recipe", place)] if place else []
+    if cache.manifest.kind == "frames":
+        summaries = summaries_of(cache, summary)
+        console.print(_two_columns(*rows, *_frames_rows(cache, summary, summaries)))
+        console.print(_shifts_table(summaries))
+    else:
+        console.print(_two_columns(*rows, *_insertions_rows(cache, summary)))
+
+
+def _insertions_rows(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
+    horizons = (f"{source} ({n} object{'' if n == 1 else 's'})" for source, n in summary.horizons.items())
+    return [
+        *_head(cache, cache.samples, "variants"),
         ("inserter", str(cache.manifest.backends.get("inserter", {}).get("inserter", "?"))),
         ("fingerprint", cache.manifest.fingerprint),
-        ("objects", ", ".join(f"{count} {object_}" for object_, count in objects.most_common()) or "none"),
-        ("without object", without_object_text(empty, len(cache)) or "none"),
-        (
-            "horizon from",
-            ", ".join(f"{source} ({n} object{'' if n == 1 else 's'})" for source, n in horizons.items()) or "none",
-        ),
-        ("rejections", _counted(rejections)),
-    )
+        ("objects", ", ".join(f"{count} {object_}" for object_, count in summary.objects.most_common()) or "none"),
+        ("without object", without_object_text(summary.empty, len(cache)) or "none"),
+        ("horizon from", ", ".join(horizons) or "none"),
+        ("rejections", _counted(summary.rejections)),
+        *_tail(cache, summary),
+    ]
 
 
-def _frames_table(cache: Cache, summaries: Sequence[ShiftSummary]) -> Table:
+def _frames_rows(cache: Cache, summary: RecordSummary, summaries: Sequence[ShiftSummary]) -> list[tuple[str, str]]:
     """What all shifts of a cache of frames have in common."""
     samples = len({split_key(key)[0] for key in cache.keys()})
-    by_class = class_agreements(list(summaries))
+    by_class = class_agreements(summaries)
     rejections: Counter[str] = Counter()
     for one in summaries:
-        rejections.update(one.rejections)
-    return _two_columns(
+        rejections.update(one.counts.rejections)
+    rejected = sum(one.counts.rejected for one in summaries)
+    return [
         *_head(cache, samples, "frames"),
         ("codec", cache.manifest.codec),
         ("fingerprint", cache.manifest.fingerprint),
         ("agreement", ", ".join(f"{name} {value:.2f}" for name, value in by_class.items()) or "not checked"),
-        ("rejected", without_object_text(sum(one.rejected for one in summaries), len(cache), frames=True) or "none"),
+        ("rejected", without_object_text(rejected, len(cache), frames=True) or "none"),
         ("rejections", _counted(rejections)),
-    )
+        *_tail(cache, summary),
+    ]
 
 
 def _shifts_table(summaries: Sequence[ShiftSummary]) -> Table:
@@ -94,13 +97,13 @@ def _shifts_table(summaries: Sequence[ShiftSummary]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("rejected attempts", overflow="fold")
     for one in summaries:
-        agreement = "" if one.agreement is None else f"{one.agreement:.2f}"
+        agreement = one.counts.agreement.value
         table.add_row(
             Text(_plain(one.domain)),
             str(one.severity),
-            str(one.frames),
-            agreement,
-            Text(_plain(_counted(one.rejections, ""))),
+            str(one.counts.frames),
+            "" if agreement is None else f"{agreement:.2f}",
+            Text(_plain(_counted(one.counts.rejections, ""))),
         )
     return table
 
@@ -113,6 +116,17 @@ def _head(cache: Cache, samples: int, unit: str) -> tuple[tuple[str, str], ...]:
         ("size", f"{cache.nbytes / 1e6:.2f} MB, {cache.nbytes / 1e3 / max(samples, 1):.1f} kB per sample"),
         ("dataset", str(cache.manifest.dataset)),
     )
+
+
+def _tail(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
+    """What there is to say of few caches."""
+    rows = []
+    if decisions := len(cache.journal.entries):
+        rows.append(("journal", f"{decisions} decision{'' if decisions == 1 else 's'}; what they drop counts above"))
+    if summary.unreadable:
+        damaged = f"{summary.unreadable} record{'' if summary.unreadable == 1 else 's'}, not counted above"
+        rows.append(("damaged", f"{damaged}: `poc-aug verify {cache.path}` names them"))
+    return rows
 
 
 def _two_columns(*rows: tuple[str, str]) -> Table:

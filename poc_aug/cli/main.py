@@ -12,21 +12,29 @@ from typing import Annotated, Any
 import typer
 
 from poc_aug.cli.bench_command import bench_command
+from poc_aug.cli.compact_command import compact_command
 from poc_aug.cli.console import errors
 from poc_aug.cli.demo_command import demo_command
 from poc_aug.cli.doctor_command import doctor_command
+from poc_aug.cli.drop_command import drop_command
 from poc_aug.cli.evaluate_command import evaluate_command
 from poc_aug.cli.export_command import export_command
 from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
 from poc_aug.cli.import_command import import_command
 from poc_aug.cli.info_command import info_command
+from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
+from poc_aug.cli.pack_command import pack_command
 from poc_aug.cli.preview_command import preview_command
+from poc_aug.cli.pull_command import pull_command
+from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
+from poc_aug.cli.repair_command import repair_command
 from poc_aug.cli.sets_command import sets_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
 from poc_aug.cli.try_command import try_command
+from poc_aug.cli.unpack_command import unpack_command
 from poc_aug.cli.verify_command import verify_command
 from poc_aug.cli.warm_cache_command import warm_cache_command
 from poc_aug.cli.warm_scenes_command import warm_scenes_command
@@ -49,8 +57,16 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_command,
     "info": info_command,
     "verify": verify_command,
+    "drop": drop_command,
+    "compact": compact_command,
+    "repair": repair_command,
+    "merge": merge_command,
     "preview": preview_command,
     "export": export_command,
+    "push": push_command,
+    "pull": pull_command,
+    "pack": pack_command,
+    "unpack": unpack_command,
     "demo": demo_command,
     "bench": bench_command,
 }

@@ -26,6 +26,7 @@ MOST_WORKERS = 512
 """More loader processes than that are a slip of the keyboard, and would take the machine down."""
 
 CachePath = Annotated[Path, typer.Argument(help="Path of the cache.")]
+CachePaths = Annotated[list[Path], typer.Argument(metavar="CACHE...", help="Paths of the caches.")]
 DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Arguments of the dataset: root=data split=train size=96,160"),

@@ -41,8 +41,8 @@ def check_all_held(keys: Sequence[str], cache: Cache, advice: NextStep) -> None:
     Raises:
         CacheDatasetMismatchError: it holds some of them, but not all.
     """
-    held, wanted = set(cache.keys()), dict.fromkeys(keys)
-    missing = [key for key in wanted if key not in held]
+    wanted = list(dict.fromkeys(keys))
+    missing = [key for key, is_held in zip(wanted, cache.held(wanted), strict=True) if not is_held]
     if 0 < len(missing) < len(wanted):
         raise CacheDatasetMismatchError(
             f"the cache {str(cache.path)!r} holds {len(wanted) - len(missing)} of the {len(wanted)} frames that are to "

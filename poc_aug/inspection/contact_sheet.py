@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.cache import Cache, UnitedCaches
-from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.several_caches import match_united
 from poc_aug.errors import SettingError
 from poc_aug.inspection.rejected_sheet import nothing_accepted
@@ -137,7 +137,7 @@ def tiles_of(
     if isinstance(cache, UnitedCaches):
         names, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
     else:
-        names = stored_keys(own_keys, set(cache.keys()), dataset)
+        names = stored_keys(own_keys, HeldKeys(cache), dataset)
         check_held(names, own_keys, cache, dataset, misses_allowed=True)
     advice = key_advice(dataset)
     tiles: list[Tile] = []

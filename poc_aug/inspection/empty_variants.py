@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poc_aug.cache import Cache
-from poc_aug.cache.record import checked_header
+from poc_aug.cache.record import split_record
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.selection import things_in_header
 from poc_aug.errors import CacheCorruptError
@@ -30,7 +30,7 @@ def count_without_object(cache: Cache) -> int:
         try:
             data = cache.raw(key, index)
             if data is not None:
-                things = things_in_header(checked_header(data))
+                things = things_in_header(split_record(data)[0])
                 empty += len(things.names) == len(cache.journal.dropped(things))
         except (CacheCorruptError, RecordError):  # `poc-aug verify` names it; whether it held an object is not known
             continue

@@ -2,92 +2,56 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from statistics import fmean
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from poc_aug.cache import Cache
-from poc_aug.scenes.scene_recipe import split_key
-from poc_aug.types import Json, Variant
+from poc_aug.cache.cache_summary import summarize_cache
+from poc_aug.cache.record_summary import MeanOf, RecordSummary, ShiftCounts
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShiftSummary:
     """The frames of one domain at one severity.
 
     Attributes:
         domain: the domain.
         severity: 1 to 5.
-        frames: frames that were accepted.
-        rejected: samples and variants without a frame, since all attempts were rejected.
-        rejections: rejected attempts by reason.
-        agreements: agreement of the labels of each frame, if it was checked.
-        by_class: agreements by class name.
+        counts: what there is of it.
     """
 
     domain: str
     severity: int
-    frames: int = 0
-    rejected: int = 0
-    rejections: Counter[str] = field(default_factory=Counter)
-    agreements: list[float] = field(default_factory=list)
-    by_class: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    @property
-    def agreement(self) -> float | None:
-        """Mean agreement of its frames; ``None`` if it was not checked."""
-        return fmean(self.agreements) if self.agreements else None
-
-    def add(self, variant: Variant) -> None:
-        """Count a stored variant."""
-        self.rejections.update(rejection.reason for rejection in variant.rejections)
-        if variant.frame is None:
-            self.rejected += 1
-            return
-        self.frames += 1
-        value, by_class = (variant.frame.provenance.get(name) for name in ("agreement", "agreement_by_class"))
-        if _is_number(value):
-            self.agreements.append(float(value))  # type: ignore[arg-type]
-        for name, own in by_class.items() if isinstance(by_class, Mapping) else ():
-            if _is_number(own):
-                self.by_class[name].append(float(own))  # type: ignore[arg-type]
+    counts: ShiftCounts
 
 
-def summaries_of(cache: Cache) -> list[ShiftSummary]:
+def summaries_of(cache: Cache, summary: RecordSummary | None = None) -> list[ShiftSummary]:
     """What a cache of frames holds, by domain and severity, in the order of its recipe.
 
     Args:
         cache: an opened cache of frames.
+        summary: what was counted in it before, if it was.
     """
-    found: dict[tuple[str, int], ShiftSummary] = {}
-    for key, index in cache:
-        variant = cache.get(key, index)
-        assert variant is not None  # just listed
-        _, domain, severity = split_key(key)
-        found.setdefault((domain, severity), ShiftSummary(domain, severity)).add(variant)
+    counted = summarize_cache(cache.path) if summary is None else summary
+    found = [ShiftSummary(*shift, counts) for shift, counts in counted.shifts.items()]
     domains = cache.manifest.recipe.get("domains", ())
     order = {str(domain): number for number, domain in enumerate(domains)}
-    return sorted(found.values(), key=lambda one: (order.get(one.domain, len(order)), one.domain, one.severity))
+    return sorted(found, key=lambda one: (order.get(one.domain, len(order)), one.domain, one.severity))
 
 
-def class_agreements(summaries: list[ShiftSummary]) -> dict[str, float]:
+def class_agreements(summaries: Sequence[ShiftSummary]) -> dict[str, float]:
     """Mean agreement of each class over all frames in which it was found, the lowest first.
 
     Example:
-        >>> one, other = ShiftSummary("fog", 1), ShiftSummary("fog", 5)
-        >>> one.by_class["pole"] += [0.75, 0.5]
-        >>> other.by_class["pole"].append(0.25)
-        >>> other.by_class["car"].append(0.125)
+        >>> one, other = ShiftSummary("fog", 1, ShiftCounts()), ShiftSummary("fog", 5, ShiftCounts())
+        >>> one.counts.by_class["pole"] = MeanOf(1.25, 2)
+        >>> other.counts.by_class |= {"pole": MeanOf(0.25, 1), "car": MeanOf(0.125, 1)}
         >>> class_agreements([one, other])
         {'car': 0.125, 'pole': 0.5}
     """
-    values: dict[str, list[float]] = defaultdict(list)
+    means: dict[str, MeanOf] = {}
     for one in summaries:
-        for name, own in one.by_class.items():
-            values[name] += own
-    return dict(sorted(((name, fmean(own)) for name, own in values.items()), key=lambda item: (item[1], item[0])))
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        for name, own in one.counts.by_class.items():
+            means.setdefault(name, MeanOf()).add(own)
+    values = {name: mean.value for name, mean in means.items() if mean.value is not None}
+    return dict(sorted(values.items(), key=lambda item: (item[1], item[0])))

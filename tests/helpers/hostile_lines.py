@@ -17,6 +17,7 @@ from PIL import Image
 from typer.models import OptionInfo
 
 from poc_aug.cli.main import cli
+from poc_aug.sharing.packing import pack_cache
 from tests.helpers import hostile_callables
 from tests.helpers.hostile_edits import save_edits
 from tests.helpers.tiny_diffusion import build_sd_text_to_image
@@ -150,6 +151,8 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     warm = [*frames, "--objects", "rendered", "--num-variants", "1", "--workers", "0", "--out", "new.cache"]
     made = [str(cache), "--dataset", "tests.helpers.fakes:Frames", "length=3", "size_hw=60,81"]
     model = "tests.helpers.evaluation_cases:Brightness"
+    if (cache / "manifest.json").is_file():
+        pack_cache(cache, folder / "shared.tar")
     tuned = ["--prompt", "a street", "--condition", "one-hot", "--device", "cpu", "--workers", "0", "--out", "tuned"]
     return {
         "warm-cache": warm,
@@ -168,6 +171,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "tried",
         ],
         "models": [],
+        "sets": ["cs-poc"],
         "doctor": ["picture.png"],
         "evaluate": ["--model", model, "--dataset", streets, "--limit", "2"],
         "reliability": [str(results), "--resamples", "20", "--out", "agreement"],
@@ -198,6 +202,8 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "exported",
         ],
         "demo": ["--out", "demo", "--size", "32,64", "--length", "1"],
+        "pack": [str(cache), "--out", "packed.tar"],
+        "unpack": ["shared.tar", "--out", "unpacked.cache"],
         "bench": [*made, "--items", "1", "--repeats", "1", "--workers", "0", "--out", "bench.json"],
     }
 

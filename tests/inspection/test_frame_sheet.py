@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from poc_aug.cache import Cache
+from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.errors import CacheDatasetMismatchError, SettingError
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.generation.warming import warm_cache
@@ -91,21 +91,25 @@ def test_the_summary_counts_frames_and_rejections(path: Path) -> None:
         assert [(one.domain, one.severity) for one in summaries] == [(d, s) for d in DOMAINS for s in SEVERITIES]
         for one in summaries:
             variants = [cache.get(*name) for name in cache if name[0].endswith(f"@{one.domain}-{one.severity}")]
-            assert len(variants) == 6 == one.frames + one.rejected
-            assert one.frames == sum(variant is not None and variant.frame is not None for variant in variants)
-            assert one.agreement is None
-        assert summaries[0].rejected == 0
-        assert 0 < sum(one.rejections["black"] for one in summaries) == sum(one.rejected for one in summaries)
+            counts = one.counts
+            assert len(variants) == 6 == counts.frames + counts.rejected
+            assert counts.frames == sum(variant is not None and variant.frame is not None for variant in variants)
+            assert counts.agreement.value is None
+        every = [one.counts for one in summaries]
+        assert every[0].rejected == 0
+        assert 0 < sum(counts.rejections["black"] for counts in every) == sum(counts.rejected for counts in every)
 
 
 def test_agreement_is_the_mean_over_frames() -> None:
-    from poc_aug.inspection.frame_summary import ShiftSummary
-
-    one = ShiftSummary("dusk", 3)
-    frame = ShiftedFrame(flat(0), "dusk", 3, {"agreement": 0.5, "agreement_by_class": {"car": 0.25, "road": 0.75}})
-    one.add(Variant("a", 0, b"", (), frame=frame))
-    other = replace(frame, provenance={"agreement": 1.0, "agreement_by_class": {"car": 1.0}})
-    one.add(Variant("a", 1, b"", (), frame=other))
-    one.add(Variant("a", 2, b"", (), frame=replace(frame, provenance={"agreement": "?", "agreement_by_class": 3})))
-    assert (one.frames, one.agreement) == (3, 0.75)
-    assert one.by_class == {"car": [0.25, 1.0], "road": [0.75]}
+    checked = {"agreement": 0.5, "agreement_by_class": {"car": 0.25, "road": 0.75}}
+    other = {"agreement": 1.0, "agreement_by_class": {"car": 1.0}}
+    summary = RecordSummary()
+    for provenance in (checked, other, {"agreement": "?", "agreement_by_class": 3}):
+        frame = {"domain": "dusk", "severity": 3, "provenance": provenance}
+        summary.add({"insertions": [], "rejections": [], "frame": frame}, ("dusk", 3))
+    (counts,) = summary.shifts.values()
+    assert (counts.frames, counts.agreement.value) == (3, 0.75)
+    assert {name: (mean.total, mean.count) for name, mean in counts.by_class.items()} == {
+        "car": (1.25, 2),
+        "road": (0.75, 1),
+    }

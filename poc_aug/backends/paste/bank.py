@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from poc_aug.backends.paste.bank_cutouts import Cutout, CutoutSource, is_resource_error
 from poc_aug.backends.paste.bank_left_out import counts_text, next_step
+from poc_aug.backends.paste.bank_licences import ObjectLicence
 from poc_aug.backends.paste.matte import clean_cutout
 from poc_aug.errors import ObjectBankError, RecipeError
 from poc_aug.recipe import fingerprint
@@ -334,7 +335,10 @@ class ObjectBank:
                 expected="an alpha channel that shows the object",
                 hint="delete the file, or leave its class out (exclude=...)",
             )
-        return Cutout(*cleaned, category=source.category, source=source.name)
+        licence = getattr(source, "licence", ObjectLicence())
+        if not isinstance(licence, ObjectLicence):  # a source that somebody else wrote
+            licence = ObjectLicence(str(licence))
+        return Cutout(*cleaned, source.category, source.name, licence)
 
     def describe(self) -> dict[str, Any]:
         """JSON values: what the bank holds, with a fingerprint of its content (not of its path)."""

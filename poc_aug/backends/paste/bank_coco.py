@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +33,7 @@ from poc_aug.backends.paste.bank_coco_rows import (
     parse_bbox,
 )
 from poc_aug.backends.paste.bank_left_out import LARGER, LeftOut, Unusable, printable
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence, coco_licences
 from poc_aug.backends.paste.bank_pictures import read_photo
 from poc_aug.backends.paste.rle import decode_segmentation
 from poc_aug.errors import ObjectBankError, SettingError
@@ -52,12 +53,14 @@ class CocoSource:
         name: the image's name in the COCO file, and the annotation's id.
         category: class name.
         segmentation: its outline, cleaned.
+        licence: of its image, if the file says so.
     """
 
     image: ImageFile
     name: str
     category: str
     segmentation: Any
+    licence: ObjectLicence = field(default=NO_LICENCE, compare=False)
 
     def identity(self) -> Json:
         """Image file, its size in bytes, class and outline; and how the image is rotated, if it is."""
@@ -116,7 +119,7 @@ def coco_sources(
     """
     if choice.exif not in get_args(Exif):
         raise SettingError(f"exif={choice.exif!r}", expected=f"one of {', '.join(get_args(Exif))}")
-    image_list, category_list, annotations = read_coco(instances_json)
+    image_list, category_list, annotations, licence_list = read_coco(instances_json)
     images, categories = image_rows(image_list), category_rows(category_list)
     known = sorted(set(categories.rows()) - {""})
     unknown = sorted(set(choice.named) - set(known))
@@ -127,7 +130,8 @@ def coco_sources(
     if images_dir is None:
         images_dir = find_image_folder(instances_json, rows, tails)
     check_image_folder(instances_json, images_dir, rows)
-    reader = _Annotations(images, categories, ImageFolder(images_dir, tails), choice)
+    licences = coco_licences(image_list, licence_list)
+    reader = _Annotations(images, categories, ImageFolder(images_dir, tails), choice, licences)
     sources = reader.sources(annotations)
     if not sources and not reader.images_found and reader.left_out.counts[NO_FILE]:
         raise images_missing(instances_json, [images_dir], rows)
@@ -138,8 +142,14 @@ class _Annotations:
     """Turns annotations into sources, or into counted reasons."""
 
     def __init__(
-        self, images: RowsById[ImageRow], categories: RowsById[str], folder: ImageFolder, choice: CocoFilter
+        self,
+        images: RowsById[ImageRow],
+        categories: RowsById[str],
+        folder: ImageFolder,
+        choice: CocoFilter,
+        licences: Mapping[str, ObjectLicence],
     ) -> None:
+        self._licences = licences
         self._images, self._categories, self._folder, self._choice = images, categories, folder, choice
         self._files: dict[ImageRow, ImageFile | Unusable] = {}
         self._doubtful: set[ImageFile] = set()
@@ -163,7 +173,7 @@ class _Annotations:
                 if first is not source:
                     if first == source:
                         raise Unusable("given twice", source.name)
-                    source = CocoSource(source.image, f"{source.name}@{number}", source.category, source.segmentation)
+                    source = replace(source, name=f"{source.name}@{number}")
             except Unusable as error:
                 self.left_out.add(error.reason, error.name)
                 continue
@@ -201,7 +211,8 @@ class _Annotations:
             raise Unusable(f"smaller than {choice.min_area_px} px of area")
         if max(right - left, bottom - top) < choice.min_size_px:
             raise Unusable(f"smaller than {choice.min_size_px} px")
-        return CocoSource(image, name, printable(category), outline.segmentation)
+        licence = self._licences.get(image_row.file_name, NO_LICENCE)
+        return CocoSource(image, name, printable(category), outline.segmentation, licence)
 
     def _file(self, row: ImageRow) -> ImageFile:
         """The file of an image; its header is read once."""

@@ -13,8 +13,8 @@ from poc_aug.errors import ObjectBankError
 _EXPECTED = "a COCO instances file: an object with the lists images, categories and annotations"
 
 
-def read_coco(path: Path) -> tuple[list[Any], list[Any], list[Any]]:
-    """The rows of images, categories and annotations, as they are in the file.
+def read_coco(path: Path) -> tuple[list[Any], list[Any], list[Any], Any]:
+    """The rows of images, categories and annotations, as they are in the file, and its licences, if it lists any.
 
     UTF-8 with and without a BOM, UTF-16 and UTF-32 are read; bytes that are not UTF-8 (file names in another
     encoding) become Python's surrogate escapes, which name the same file.
@@ -29,7 +29,7 @@ def read_coco(path: Path) -> tuple[list[Any], list[Any], list[Any]]:
     other_format = _other_annotations(rows)
     if other_format is not None:
         raise _not_coco(path, other_format)
-    return data["images"], data["categories"], data["annotations"]
+    return data["images"], data["categories"], data["annotations"], data.get("licenses")
 
 
 _LISTS = ("images", "categories", "annotations")

@@ -88,7 +88,7 @@ def image_rows(rows: Iterable[Any]) -> RowsById[ImageRow]:
         if isinstance(row, Mapping):
             width, height = finite_number(row.get("width")), finite_number(row.get("height"))
             size = (width, height) if width and height and width > 0 and height > 0 else None
-            by_id.add(row.get("id"), ImageRow(_file_name(row), size))
+            by_id.add(row.get("id"), ImageRow(image_file_name(row), size))
     return by_id
 
 
@@ -150,7 +150,7 @@ def _by_value(row_id: Id) -> Id:
     return row_id
 
 
-def _file_name(row: Mapping[str, Any]) -> str:
+def image_file_name(row: Mapping[str, Any]) -> str:
     """``file_name``, or the URL that LVIS gives instead; "" if there is neither."""
     for field in ("file_name", "coco_url"):
         name = row.get(field)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence
 from poc_aug.types import Json
 
 _RESOURCE_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -23,6 +24,7 @@ class Cutout:
         soft: whether ``alpha`` is a soft matte.
         category: class name.
         source: where it comes from, relative to the bank.
+        licence: of its picture, if the bank's files say so.
     """
 
     image: torch.Tensor
@@ -30,10 +32,14 @@ class Cutout:
     soft: bool
     category: str
     source: str
+    licence: ObjectLicence = NO_LICENCE
 
 
 class CutoutSource(Protocol):
-    """Where one cut-out can be read; holds a few values and no pixels."""
+    """Where one cut-out can be read; holds a few values and no pixels.
+
+    A source that knows the licence of its picture has it as an attribute ``licence``.
+    """
 
     @property
     def category(self) -> str:

@@ -6,13 +6,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 import torch
 import xxhash
 
 from poc_aug.backends.paste.bank_left_out import LeftOut, Unusable, printable
+from poc_aug.backends.paste.bank_licences import NO_LICENCE, ObjectLicence, licence_of_path, licence_of_row
 from poc_aug.backends.paste.bank_pictures import read_cutout, read_header
 from poc_aug.errors import ObjectBankError
 from poc_aug.files.stray_files import is_stray
@@ -30,6 +31,7 @@ class FileSource:
     root: Path
     file: str
     category: str
+    licence: ObjectLicence = NO_LICENCE
 
     @property
     def name(self) -> str:
@@ -61,12 +63,14 @@ def folder_sources(
     listed = _read_index(root) if category is None else None
     if listed is None:
         files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES)
-        listed = [(path.as_posix(), (category or category_of)(path)) for path in files]
+        listed = [(path.as_posix(), (category or category_of)(path), NO_LICENCE) for path in files]
     left_out = LeftOut()
     sources = []
-    for file, name in listed:
+    for file, name, licence in listed:
         try:
-            sources.append(_source(root, file, name, min_size_px, wanted))
+            source = _source(root, file, name, min_size_px, wanted)
+            known = licence if licence.name else replace(licence, name=licence_of_path(PurePath(file)).name)
+            sources.append(replace(source, licence=known))
         except Unusable as error:
             left_out.add(error.reason, error.name)
     return sources, left_out
@@ -113,12 +117,13 @@ def _not_listed(error: OSError) -> None:
     ) from error
 
 
-def _read_index(root: Path) -> list[tuple[str, str]] | None:
+def _read_index(root: Path) -> list[tuple[str, str, ObjectLicence]] | None:
     path = root / INDEX_FILE
     if not os.path.isfile(path):
         return None
     try:
-        return sorted((str(row["file"]), str(row["category"])) for row in json.loads(path.read_bytes()))
+        rows = [(str(row["file"]), str(row["category"]), row) for row in json.loads(path.read_bytes())]
+        return [(file, name, licence_of_row(row)) for file, name, row in sorted(rows, key=lambda row: row[:2])]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ObjectBankError(
             f"{str(path)!r} is not an index of cut-outs: {type(error).__name__} {error}",

@@ -178,6 +178,7 @@ class PasteInserter:
             "inserter": "paste",
             "category": cutout.category,
             "source": cutout.source,
+            **cutout.licence.provenance(),
             "scale": round(scale, 4),
             "flip": drawn.flip,
             "rotate_deg": round(drawn.rotate_deg, 2),

@@ -1,0 +1,34 @@
+"""``poc-aug compact``: write a cache without what was dropped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from poc_aug.cli.console import console
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.run_report import with_report
+from poc_aug.cli.shared_options import CachePath
+from poc_aug.upkeep import compact
+
+
+@with_report("compact")
+def compact_command(
+    *,
+    cache: CachePath,
+    out: Annotated[Path, typer.Option("--out", help="Path of the new cache.")],
+    reported: dict[str, Any],
+) -> None:
+    """Write a cache without what was dropped, and without records that are stored twice."""
+    with progress(console, "records") as show:
+        report = compact(cache, out, on_progress=show)
+    reported.update(asdict(report))
+    left_out = f"; recipes left out: {', '.join(report.dropped_recipes)}" if report.dropped_recipes else ""
+    console.print(
+        f"{out}: {report.records} records in {report.shards} shards, {report.nbytes_before / 1e6:.2f} MB -> "
+        f"{report.nbytes / 1e6:.2f} MB; left out of {report.cut} variants: {report.dropped} insertions; doubles: {report.doubles}"
+        + left_out
+    )

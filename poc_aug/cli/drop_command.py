@@ -1,0 +1,94 @@
+"""``poc-aug drop``: leave insertions of a cache out, or take them in again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from poc_aug.cli.console import console
+from poc_aug.cli.progress_lines import progress
+from poc_aug.cli.shared_options import CachePath
+from poc_aug.errors import SettingError
+from poc_aug.upkeep import DropReport, decisions, drop
+
+_SHORT_FINGERPRINT = 12
+
+
+def drop_command(
+    cache: CachePath,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class of the object or of one of its parts; of frames, the domain.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Key of the sample, or a pattern such as 'aachen/*'.")
+    ] = None,
+    variant: Annotated[int | None, typer.Option("--variant", min=0, help="Number of the variant.")] = None,
+    insertion: Annotated[
+        int | None, typer.Option("--insertion", min=0, help="Number of the insertion in its variant, from 0.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Fingerprint of the recipe, or its first characters.")
+    ] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Take in again what was dropped.")] = False,
+    by: Annotated[str, typer.Option("--by", help="Name of whoever decides; it is stored in the journal.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    list_decisions: Annotated[
+        bool, typer.Option("--list", help="Print the journal: who dropped what, and when.")
+    ] = False,
+) -> None:
+    """Leave out insertions that fit all options, or take them in again; no record is changed."""
+    given = (class_name, key, variant, insertion, recipe)
+    if list_decisions:
+        if restore or dry_run or by or any(value is not None for value in given):
+            raise SettingError(
+                "--list with other options", expected="--list alone: it prints the whole journal", hint="leave them out"
+            )
+        _print_journal(cache)
+        return
+    with progress(console, "records") as show:
+        report = drop(
+            cache,
+            class_name=class_name,
+            key=key,
+            variant=variant,
+            insertion=insertion,
+            recipe=recipe,
+            restore=restore,
+            by=by,
+            dry_run=dry_run,
+            on_progress=show,
+        )
+    console.print(_text(report, restore, dry_run))
+
+
+def _text(report: DropReport, restore: bool, dry_run: bool) -> str:
+    unit = "frame" if report.frames else "insertion"
+    verb = "restored" if restore else "dropped"
+    done = ("would be " if dry_run else "") + verb
+    left = f"; without {'a frame' if report.frames else 'an insertion'}: {report.empty_before} -> {report.empty_after}"
+    return (
+        f"{_counted(report.changed, unit)} of {report.insertions} that fit, in {_counted(report.variants, 'variant')}, "
+        f"{done}; kept: {report.kept_before} -> {report.kept_after}{left} of these variants"
+    )
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def _print_journal(cache: CachePath) -> None:
+    made = decisions(cache)
+    if not made:
+        console.print("the journal is empty: nothing was dropped")
+        return
+    table = Table(box=None)
+    for name in ("time", "by", "decision", "what", "recipe"):
+        table.add_column(name, overflow="fold")
+    for fingerprint, entry in made:
+        where = {name: value for name, value in entry.where.to_dict().items() if name != "recipe"}
+        what = ", ".join(f"{name} {value!a}" for name, value in where.items()) or "everything"
+        table.add_row(*map(Text, (entry.time, entry.by, entry.op, what, fingerprint[:_SHORT_FINGERPRINT])))
+    console.print(table)

@@ -1,0 +1,28 @@
+"""Upkeep: what is done to a cache after it was filled, without changing a record.
+
+In it: dropping and restoring, compacting, repairing, merging, and verifying all recipes of a cache.
+May import: cache, errors, files, items.
+Gives: `drop`, `decisions`, `compact`, `repair`, `merge_caches`, `verify_cache`.
+"""
+
+from __future__ import annotations
+
+from poc_aug.upkeep.compacting import CompactReport, compact
+from poc_aug.upkeep.dropping import DropReport, decisions, drop
+from poc_aug.upkeep.merging import MergeReport, merge_caches
+from poc_aug.upkeep.repairing import RepairReport, SetAside, repair
+from poc_aug.upkeep.verifying import verify_cache
+
+__all__ = [
+    "CompactReport",
+    "DropReport",
+    "MergeReport",
+    "RepairReport",
+    "SetAside",
+    "compact",
+    "decisions",
+    "drop",
+    "merge_caches",
+    "repair",
+    "verify_cache",
+]

@@ -1,0 +1,288 @@
+"""Leaving insertions out of a cache, and taking them in again: decisions in its journal (`poc_aug.cache.journal`)."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from poc_aug.cache import Cache
+from poc_aug.cache.cache_path import absolute_path
+from poc_aug.cache.journal import JournalEntry, JournalOp
+from poc_aug.cache.journal_writing import JournalWriter
+from poc_aug.cache.manifest import Manifest
+from poc_aug.cache.members import member_of, member_paths
+from poc_aug.cache.record import split_record
+from poc_aug.cache.record_header import RecordError
+from poc_aug.cache.selection import Selection, StoredThings, things_in_header
+from poc_aug.errors import CacheCorruptError, CacheMissError, SettingError
+
+_MOST_NAMES = 20
+
+
+@dataclass
+class DropReport:
+    """What a decision changes, within what it selects.
+
+    Attributes:
+        recipes: number of recipes in which something is selected.
+        insertions: insertions, or frames, that are selected.
+        variants: variants that they are in.
+        kept_before: how many of the insertions were kept before.
+        kept_after: how many are kept from now on.
+        empty_before: how many of the variants had nothing left before.
+        empty_after: how many have nothing left from now on.
+        frames: the cache holds frames.
+    """
+
+    recipes: int = 0
+    insertions: int = 0
+    variants: int = 0
+    kept_before: int = 0
+    kept_after: int = 0
+    empty_before: int = 0
+    empty_after: int = 0
+    frames: bool = False
+
+    @property
+    def changed(self) -> int:
+        """Insertions that this decision leaves out, or takes in again."""
+        return abs(self.kept_after - self.kept_before)
+
+
+def drop(
+    cache: str | os.PathLike[str],
+    *,
+    class_name: str | None = None,
+    key: str | None = None,
+    variant: int | None = None,
+    insertion: int | None = None,
+    recipe: str | None = None,
+    restore: bool = False,
+    by: str = "",
+    dry_run: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> DropReport:
+    """Leave out insertions that fit everything given, or take them in again; no record is changed.
+
+    Insertions that are stored later are left out too if they fit. A decision that would change nothing is not
+    written.
+
+    Args:
+        cache: the ``NAME.cache`` directory.
+        class_name: name of the object or of one of its parts; in a cache of frames, the domain.
+        key: key of the sample, or a pattern: ``*`` is any text, ``?`` any character, ``[ab]`` one of them. A key that
+            the cache holds is never taken as a pattern.
+        variant: number of the variant.
+        insertion: number of the insertion in its stored variant, from 0.
+        recipe: fingerprint of the recipe, or its first characters; ``None``: all recipes of the cache.
+        restore: take in again instead.
+        by: name of whoever decides.
+        dry_run: only count.
+        on_progress: called with the number of records looked at and their total.
+
+    Returns:
+        What changes.
+
+    Raises:
+        SettingError: nothing is given, or a value out of its range.
+        CacheMissError: nothing fits; lists what there is.
+        CacheError: the cache cannot be read.
+        CacheDiskError: its journal cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from poc_aug import InsertionPipeline, Recipe, RenderedInserter, SyntheticStreet, warm_cache
+        >>> pipeline = InsertionPipeline(Recipe(objects=("barrel",)), RenderedInserter())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = warm_cache(SyntheticStreet(size=(64, 128), length=2), f"{folder}/a.cache", pipeline, workers=0)
+        ...     report = drop(f"{folder}/a.cache", class_name="barrel")
+        ...     report.kept_before == report.insertions, report.kept_after
+        (True, 0)
+    """
+    path = absolute_path(cache)
+    if all(value is None for value in (class_name, key, variant, insertion, recipe)):
+        raise SettingError(
+            "nothing says what to drop",
+            expected="a class, a key, a variant, an insertion or a recipe",
+            hint="pass class_name=, key=, variant=, insertion= or recipe=",
+            command="--class, --key, --variant, --insertion or --recipe",
+        )
+    where = Selection(class_name=class_name, key=key, variant=variant, insertion=insertion)
+    try:
+        Selection.from_dict(where.to_dict())
+    except ValueError as error:
+        raise SettingError(f"no insertion can be selected so: {error}", expected="values that a cache holds") from error
+    Cache.open(path).close()  # whatever is wrong with it
+    members = member_paths(path) if recipe is None else [_member(path, recipe)]
+    op: JournalOp = "restore" if restore else "drop"
+    found = _Found()
+    report = DropReport()
+    chosen: list[tuple[Path, Selection]] = []
+    for member in members:
+        with Cache.open(member) as opened:
+            own = _exact_or_pattern(replace(where, recipe=opened.manifest.fingerprint), opened)
+            report.frames = opened.manifest.kind == "frames"
+            if _count(opened, own, op, report, found, on_progress):
+                chosen.append((member, own))
+    if not chosen:
+        raise _nothing(path, where, found, report.frames)
+    report.recipes = len(chosen)
+    if report.changed and not dry_run:
+        for member, own in chosen:
+            with JournalWriter(member, by=by) as writer:
+                writer.append(op, own)
+    return report
+
+
+def decisions(cache: str | os.PathLike[str]) -> list[tuple[str, JournalEntry]]:
+    """The journal of a cache, with those of its members: fingerprints and decisions, from first to last.
+
+    Raises:
+        CacheError: it cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from poc_aug.cache import CacheWriter
+        >>> with TemporaryDirectory() as folder:
+        ...     with CacheWriter(Path(folder) / "a.cache", Manifest.create({}, {}, {})) as writer:
+        ...         decisions(writer.path)
+        []
+    """
+    path = absolute_path(cache)
+    Cache.open(path).close()
+    made = []
+    for member in member_paths(path):
+        with Cache.open(member) as opened:
+            made += [(opened.manifest.fingerprint, entry) for entry in opened.journal.entries]
+    return sorted(made, key=lambda decision: decision[1].time_ms)
+
+
+class _Found:
+    """What a cache holds, for the message if nothing fits."""
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self.keys: set[str] = set()
+        self.variants: set[int] = set()
+
+
+def _member(cache: Path, recipe: str) -> Path:
+    found = member_of(cache, recipe)
+    if found is None:
+        known = [Manifest.read(path).fingerprint for path in member_paths(cache)]
+        raise CacheMissError(
+            f"cache {str(cache)!r} holds no recipe {recipe[:80]!a}",
+            expected=f"one of its fingerprints, or the first characters of one: {_listed(known)}",
+            hint=f"`poc-aug info {cache}` lists its recipes",
+        )
+    return found
+
+
+def _exact_or_pattern(where: Selection, cache: Cache) -> Selection:
+    if where.key is None or not set("*?[") & set(where.key):
+        return where
+    keys = set(cache.keys())
+    if where.key in keys or where.key in {key.rpartition("@")[0] for key in keys}:
+        return where
+    pattern = replace(where, key=None, keys=where.key)
+    try:
+        return Selection.from_dict(pattern.to_dict())
+    except ValueError as error:
+        raise SettingError(f"pattern {where.key[:80]!a}: {error}", expected="a shorter one") from error
+
+
+def _count(
+    cache: Cache,
+    where: Selection,
+    op: JournalOp,
+    report: DropReport,
+    found: _Found,
+    on_progress: Callable[[int, int], None] | None,
+) -> int:
+    """Count what a decision changes in one member; returns how many insertions it selects."""
+    before, total = report.insertions, len(cache)
+    for number, (key, index) in enumerate(cache.items(), start=1):
+        found.keys.add(key)
+        found.variants.add(index)
+        if _may_hold(where, key, index, cache.manifest.kind == "frames"):
+            things = _things(cache, key, index)
+            for names in things.names:
+                found.names.update(names)
+            if selected := where.of(things):
+                dropped = set(cache.journal.dropped(things))
+                after = dropped - {*selected} if op == "restore" else dropped | {*selected}
+                report.variants += 1
+                report.insertions += len(selected)
+                report.kept_before += len({*selected} - dropped)
+                report.kept_after += len({*selected} - after)
+                report.empty_before += len(dropped) == len(things.names)
+                report.empty_after += len(after) == len(things.names)
+        if on_progress is not None:
+            on_progress(number, total)
+    return report.insertions - before
+
+
+def _may_hold(where: Selection, key: str, index: int, frames: bool) -> bool:
+    """Whether a variant can hold what is selected, as far as its name says: others are not read."""
+    if where.variant not in (None, index):
+        return False
+    keys = (key, key.rpartition("@")[0]) if frames else (key,)
+    pattern = where.keys
+    return (where.key is None or where.key in keys) and (
+        pattern is None or any(fnmatchcase(one, pattern) for one in keys)
+    )
+
+
+def _things(cache: Cache, key: str, index: int) -> StoredThings:
+    data = cache.raw(key, index)
+    assert data is not None  # just listed
+    try:
+        return things_in_header(split_record(data)[0])
+    except RecordError as error:
+        raise CacheCorruptError(
+            f"variant {index} of {key!r} in cache {str(cache.path)!r} is damaged: {error}",
+            expected="a sound cache",
+            hint=f"set damaged records aside with `poc-aug repair {cache.path}`",
+        ) from error
+
+
+def _nothing(cache: Path, where: Selection, found: _Found, frames: bool) -> CacheMissError:
+    """The error if nothing fits: the first field that alone fits nothing, and what there is of it."""
+    what = "frame" if frames else "insertion"
+    problem = f"no {what} of cache {str(cache)!r} fits {where}"
+    samples = found.keys | ({key.rpartition("@")[0] for key in found.keys} if frames else set())
+    if not found.keys:
+        return CacheMissError(problem, expected="a cache that holds something", hint="fill it with warm_cache first")
+    if where.key is not None and not any(where.key == key or fnmatchcase(key, where.key) for key in samples):
+        return _unknown(problem, "key", where.key, sorted(found.keys), samples)
+    if where.variant is not None and where.variant not in found.variants:
+        known = [str(number) for number in sorted(found.variants)]
+        return CacheMissError(problem, expected=f"one of the variants {_listed(known)}", hint="correct the number")
+    if where.class_name is not None and where.class_name not in found.names:
+        names = [name for name, _ in found.names.most_common()]
+        if names:
+            return _unknown(problem, "domain" if frames else "class", where.class_name, names, names)
+    return CacheMissError(
+        problem,
+        expected=f"{'a frame' if frames else 'an insertion'} that fits all of it at once",
+        hint=f"leave a part of it out; `poc-aug info {cache}` says what there is",
+    )
+
+
+def _unknown(problem: str, what: str, given: str, known: list[str], similar: Iterable[str]) -> CacheMissError:
+    close = get_close_matches(given, sorted(similar), n=3)
+    return CacheMissError(
+        problem,
+        expected=f"a {what} of the cache: {_listed(known)}",
+        hint=f"did you mean {' or '.join(map(repr, close))}?" if close else f"correct the {what}",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_MOST_NAMES])
+    return shown + (f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
