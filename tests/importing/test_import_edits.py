@@ -116,7 +116,7 @@ def test_the_cache_is_a_whole_one(imported: tuple[Path, ImportReport], release: 
     assert manifest.has_own_fingerprint()
     assert manifest.samples == 3
     backend = manifest.backends["inserter"]
-    assert (backend["name"], backend["layout"], backend["source"]) == ("import", "poc", "poc_alt")
+    assert (backend["inserter"], backend["layout"], backend["source"]) == ("import", "poc", "poc_alt")
     assert "bicycle" in [spec["name"] for spec in manifest.recipe["objects"]]
 
 
@@ -238,6 +238,10 @@ def test_wrong_arguments(release: Path, tmp_path: Path) -> None:
     for wrong in ({"beyond": "all"}, {"codec": "png"}, {"limit": 0}, {"workers": -1}, {"on_error": "pass"}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             import_pairs(Streets(), found, tmp_path / "a.cache", ALT, **wrong)
+    with pytest.raises(SettingError, match="edited is of type str"):
+        import_pairs(Streets(), cast(Any, str(release)), tmp_path / "a.cache", ALT)
+    with pytest.raises(SettingError, match="classes is of type dict"):
+        import_pairs(Streets(), found, tmp_path / "a.cache", cast(Any, {"dog": 19}))
     with pytest.raises(ImportFilesError, match="no sample of the dataset"):
         import_pairs(Streets(), found, tmp_path / "a.cache", ALT, keys=["a", "b", "c"], workers=0)
     with pytest.raises(SchemaError, match="schema"):

@@ -59,8 +59,8 @@ class WebDatasetLayout:
         if self.pictures not in get_args(PictureForm):
             raise SettingError(f"pictures={self.pictures!r}", expected=f"one of {get_args(PictureForm)}")
         for name, value in (("shard_frames", self.shard_frames), ("shard_mb", self.shard_mb)):
-            if value < 1:
-                raise SettingError(f"{name}={value}", expected="1 or more")
+            if type(value) is not int or value < 1:
+                raise SettingError(f"{name}={value!r}", expected="a whole number, 1 or more")
         check_eight_bits(plan)
 
     def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
