@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from poc_aug.exporting.exported_frame import ExportedFrame
@@ -99,7 +100,7 @@ def base_instances(frame: ExportedFrame) -> list[FrameInstance]:
 
 def _written_id(frame: ExportedFrame, mask: torch.Tensor) -> int:
     """The id that the labels have for most of a mask."""
-    values, counts = frame.labels[mask].unique(return_counts=True)
+    values, counts = np.unique(frame.labels.numpy()[mask.numpy()], return_counts=True)
     return int(values[counts.argmax()])
 
 
