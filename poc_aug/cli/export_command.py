@@ -72,6 +72,14 @@ def export_command(
         str | None,
         typer.Option("--instance-ids", help="Layout cityscapes: all, objects or none. " + shown_default("all")),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the layout: segmentation=rle of coco; pictures=jpg, shard_frames=500 of webdataset.",
+        ),
+    ] = None,
     keys: KeysName = None,
     workers: Workers = 2,
     reported: dict[str, Any],
@@ -86,7 +94,8 @@ def export_command(
 
     name = given_dataset(dataset)
     folder, kind = _given("--out", out, "the folder to write to"), _given("--layout", layout, "a layout")
-    made = layout_named(kind, **({} if instance_ids is None else {"instance_ids": instance_ids}))
+    given = parse_arguments(settings or [])
+    made = layout_named(kind, **given, **({} if instance_ids is None else {"instance_ids": instance_ids}))
     caches, values = split_positionals(arguments)
     policy = parse_label_form(labels, ids=ids, ring_px=ring)  # before anything is loaded
     numbers = parse_variants(variants)

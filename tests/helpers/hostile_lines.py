@@ -185,7 +185,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "*_v?.png",
             "--labels",
             "*_v?_labels.png",
-            *["--classes", "dog=19", "--dataset", "tests.helpers.hostile_edits:Streets", "length=2"],
+            *["--preset", "poc-animals", "--dataset", "tests.helpers.hostile_edits:Streets", "length=2"],
             *["--workers", "0", "--out", "new.cache"],
         ],
         "info": [str(cache)],
