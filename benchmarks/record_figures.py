@@ -4,8 +4,8 @@ It is encoded, stored, looked up, decoded, listed, verified and packed. Also wha
 manifests cost per record, shard, decision and object.
 
 Records are made on the real Cityscapes frames, if they are available, else on frames made by code: cut-outs or rendered
-objects at their real sizes, and discs of a fixed size. All times are processor time, which other programs change little,
-but those of storing a record durably: there the disk counts, too.
+objects at their real sizes, and discs of a fixed size. All times are processor time, which other programs change
+little, but those of storing a record durably: there the disk counts, too.
 
 Run: python benchmarks/record_figures.py [--smoke] [--out benchmarks/results/record_figures.json]
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 from cache_read import large_variants, samples_of
-from cache_scale import Size, write_cache
+from cache_scale import Blank, Size, write_cache
 from frame_stores import PngPairs
 from harness import Frames, cityscapes_frames, console, data_root, options, publish, show, synthetic_frames
 
@@ -40,6 +40,7 @@ from poc_aug.cache.record import split_record
 from poc_aug.cache.selection import Selection
 from poc_aug.cache.shard import shard_paths
 from poc_aug.cli.object_sources import ObjectChoice, load_objects
+from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.recipe import IGNORED, Recipe
@@ -195,6 +196,28 @@ def index(folder: Path, records: int) -> dict[str, Any]:
     }
 
 
+def dataset(folder: Path, samples: int) -> dict[str, Any]:
+    """What a dataset over a cache takes per sample in each process: its keys, and where their records are."""
+    base = Blank(samples)
+    gc.collect()
+    before = _rss()
+    made: list[POCAugmentedDataset] = []
+
+    def make() -> None:
+        made.append(
+            POCAugmentedDataset(
+                base, folder / "index.cache", schema="cityscapes-trainIds", keys="keys", p=1.0, on_miss="original"
+            )
+        )
+
+    taken = _seconds(make)
+    return {
+        "samples": samples,
+        "make_us_per_sample": significant(1e6 * taken / samples),
+        "rss_bytes_per_sample": significant(max(_rss() - before, 0) / samples),
+    }
+
+
 def journal(folder: Path, decisions: int) -> dict[str, Any]:
     """Bytes and seconds per decision."""
     path = folder / "journal.cache"
@@ -288,6 +311,7 @@ def main() -> None:
             "storing": storing(typical, folder, repeats),
             "shards": shards(folder, 20 if chosen.smoke else 300),
             "index": index(folder, 5000 if chosen.smoke else 30_000),
+            "dataset": dataset(folder, 3000 if chosen.smoke else 300_000),
             "journal": journal(folder, 200 if chosen.smoke else 50_000),
             "manifest": manifest(folder),
         }
