@@ -172,6 +172,9 @@ def index(folder: Path, records: int) -> dict[str, Any]:
     path = folder / "index.cache"
     number = 50
     write_cache(path, Size("index", number, records))
+    with Cache.open(path) as cache:
+        listed = _seconds(lambda: list(cache))
+    assert not (path / INDEX).exists()
     last = shard_paths(path)[-1]
     aside = last.rename(folder / last.name)
     built = _seconds(lambda: update_index(path))
@@ -190,6 +193,7 @@ def index(folder: Path, records: int) -> dict[str, Any]:
         "build_us_per_record": significant(1e6 * built / (records * (number - 1) / number)),
         "one_more_shard_s": significant(updated),
         "open_s": significant(opened),
+        "list_us_per_record": significant(1e6 * listed / records),
         "verify_us_per_record": significant(1e6 * verified / records),
         "pack_us_per_record": significant(1e6 * packed / records),
         "record_bytes": significant(sum(file.stat().st_size for file in shard_paths(path)) / records),
