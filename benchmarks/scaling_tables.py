@@ -36,6 +36,8 @@ def scaling_tables(result: dict[str, Any]) -> Iterator[str]:
     yield from _times(figures)
     yield "\n**What one process does, or holds**, computed\n"
     yield from _one_process(figures)
+    yield "\n**Where it becomes a burden**, computed\n"
+    yield from _limits(figures)
 
 
 def _records(figures: dict[str, Any]) -> Iterator[str]:
@@ -133,6 +135,74 @@ def _one_process(figures: dict[str, Any]) -> Iterator[str]:
     yield _line(f"read a journal of {dropped:,} decisions", _journal_cost(journal, dropped))
     typical = next((row for row in figures["records"] if row["what"] == _TYPICAL), figures["records"][0])
     yield _line("read every record once", _time(typical["read_ms"]["median"] / 1e3 * RECORDS))
+
+
+def _limits(figures: dict[str, Any]) -> Iterator[str]:
+    """Where each part becomes a burden, and how far 100 million insertions are beyond that, the farthest first."""
+    index, shards, journal = (figures[name] for name in ("index", "shards", "journal"))
+    memory, _ = _dataset(figures)
+    rewrites = 2 * 600 * index["records"] / (index["one_more_shard_s"] * GPUS)
+    rows = [
+        (
+            f"writing the index again when each of {GPUS:,} jobs ends takes 10 min",
+            rewrites,
+            "records",
+            RECORDS,
+            "jobs write to disks of their own, and the index is made once, when their shards are in one folder",
+        ),
+        (
+            "making the index takes 1 h in one process",
+            3600e6 / index["build_us_per_record"],
+            "records",
+            RECORDS,
+            "make it per shard, where the shard is written, and merge those",
+        ),
+        (
+            "verifying takes 1 h in one process",
+            3600e6 / index["verify_us_per_record"],
+            "records",
+            RECORDS,
+            "verify each shard by itself, in as many processes as there are",
+        ),
+        (
+            "packing takes 1 h in one process",
+            3600e6 / index["pack_us_per_record"],
+            "records",
+            RECORDS,
+            "one archive per recipe or per part of the dataset; or `push`, which copies shards",
+        ),
+        (
+            "a dataset takes 4 GB in each process, beyond its own list of files",
+            4e9 / memory,
+            "samples",
+            SAMPLES,
+            "a dataset per part, each over a part of the samples; workers that are forked share it",
+        ),
+        (
+            "a journal takes 10 s to read in each process",
+            10e6 / journal["read_us_per_decision"],
+            "decisions",
+            int(SHARE_DROPPED * INSERTIONS),
+            "`compact` writes what is left; drop by class or pattern, which is one decision for many insertions",
+        ),
+        (
+            "seeing the folder of shards takes 1 s on a local disk",
+            1e6 / shards["scan_us_per_entry"],
+            "shards",
+            GPUS,
+            "`compact` makes few shards of many; a network folder is slower by the time of its answers",
+        ),
+    ]
+    yield "| what | from | 100 million insertions | what one would do |"
+    yield "|---|--:|--:|---|"
+    for what, limit, unit, count, remedy in sorted(rows, key=lambda row: row[1] / row[3]):
+        yield _line(what, f"{_round(limit):,} {unit}", f"{_round(count / limit, 2):,g} times that", remedy)
+
+
+def _round(value: float, digits: int = 2) -> Any:
+    """To some significant digits."""
+    rounded = float(f"{value:.{digits}g}")
+    return int(rounded) if rounded >= 10 else rounded
 
 
 def _dataset(figures: dict[str, Any]) -> tuple[float, float]:

@@ -110,7 +110,7 @@ def compact(
     for member in member_paths(source):
         check_not_written(member, "compacted")
         manifest = Manifest.read(member)
-        if _is_dropped(Journal.read(member, manifest.fingerprint)):
+        if is_recipe_dropped(Journal.read(member, manifest.fingerprint)):
             report.dropped_recipes += (manifest.fingerprint,)
         else:
             kept.append(member)
@@ -172,8 +172,13 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _is_dropped(journal: Journal) -> bool:
-    """Whether a recipe was dropped as a whole, and nothing of it taken in again."""
+def is_recipe_dropped(journal: Journal) -> bool:
+    """Whether a recipe was dropped as a whole, and nothing of it taken in again.
+
+    Example:
+        >>> is_recipe_dropped(Journal([]))
+        False
+    """
     dropped = False
     for entry in journal.entries:
         whole = entry.where.to_dict().keys() <= {"recipe"}

@@ -24,6 +24,7 @@ from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.cache.journal import JOURNAL, JournalEntry
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.selection import Selection
+from poc_aug.errors import CacheMissError
 from poc_aug.generation.warming import warm_cache
 from poc_aug.sharing.datasheet import DatasheetFacts, datasheet
 from poc_aug.sharing.datasheet_counts import RecipeCounts
@@ -205,6 +206,21 @@ def test_what_the_journal_drops_is_left_out_and_counted(tmp_path: Path) -> None:
         assert not opened.journal
     rows = dict(row[:2] for row in table((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"), "reason"))
     assert rows["dropped"] == "3"
+
+
+def test_recipes_that_were_dropped_are_left_out(tmp_path: Path) -> None:
+    cache = telling_cache(tmp_path / "a.cache", count=3, writers=1)
+    top, member = member_paths(cache)
+    for number, path in enumerate((top, member)):
+        drop = JournalEntry("drop", Selection(recipe=Manifest.read(path).fingerprint), time_ms=0)
+        (path / JOURNAL).mkdir()
+        (path / JOURNAL / "a.jsonl").write_bytes(drop.line() + b"\n")
+        if number == 0:
+            report = pack_cache(cache, tmp_path / "packed")
+            assert (report.recipes, report.records) == (1, 3)
+            assert Manifest.read(tmp_path / "packed").fingerprint == Manifest.read(member).fingerprint
+    with pytest.raises(CacheMissError, match="every recipe"):
+        pack_cache(cache, tmp_path / "nothing")
 
 
 def test_a_dropped_frame_is_left_out(tmp_path: Path) -> None:
