@@ -35,6 +35,7 @@ from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import VariantSource
 from poc_aug.recipe import Recipe
+from poc_aug.stores.pulling import local_cache
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class POCAugmentedDataset(AugmentedDataset):
     Args:
         base: map-style dataset of ``(image, labels)`` or dict items; see `poc_aug.items.open_item`. It must return the
             same item each time: random transforms go to ``transforms``.
-        cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. With ``pipeline`` it is
-            one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds several
-            recipes, all of them are read.
+        cache: path of a cache, or an opened one; or a list of them, whose recipes may differ. Of an address on a store
+            (``"s3://bucket/name.cache"``) a local copy is read, see `poc_aug.stores.local_copy`. With ``pipeline`` it
+            is one, which need not exist yet, and ``None`` stands for one in a temporary folder. If a cache holds
+            several recipes, all of them are read.
         label_policy: turns class names into label ids; default ``OodLabels(254)``.
         p: share of the items that are augmented; default 0.5, and 1 with ``variants="all"``.
         shares: how often a variant of each cache is drawn, as weights: ``[0.7, 0.3]``; among the caches that hold the
@@ -199,7 +201,7 @@ class POCAugmentedDataset(AugmentedDataset):
         own_keys = dataset_keys(base, keys)  # raises a clear error if it is not a map-style dataset
         self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
         live = live or LiveSettings()
-        self._open_cache(cache, pipeline, live, len(set(own_keys)), shares, recipes)
+        self._open_cache(local_cache(cache), pipeline, live, len(set(own_keys)), shares, recipes)
         generates = self._live is not None
         caches = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
         self.recipes = tuple(Recipe.from_dict(dict(each.manifest.recipe)) for each in caches)

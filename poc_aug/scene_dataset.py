@@ -40,6 +40,7 @@ from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import StoredVariants, VariantGenerator, VariantSource
 from poc_aug.scenes.scene_recipe import shifted_key
 from poc_aug.scenes.shifter_protocol import DepthEstimator
+from poc_aug.stores.pulling import local_cache
 from poc_aug.types import Variant
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class SceneShiftDataset(AugmentedDataset):
         self._checks = BaseChecks(self.base_schema, label_policy or OodLabels(), check_labels, key_advice(base))
         live = _live_settings(live, num_variants, self.variant)
         with unknown_schema_explained(base, self.base_schema):
-            self._open_source(cache, made, live, len(set(own_keys)))
+            self._open_source(local_cache(cache), made, live, len(set(own_keys)))
         self._sample_keys = own_keys
         self._calibrations: FrameCalibrations | None = None
         if self._generator is not None and self.recipe.camera.calibration == "file":
@@ -206,8 +207,7 @@ class SceneShiftDataset(AugmentedDataset):
         """Open the cache that is read, and what generates the frames that it does not hold."""
         self._live: LiveGenerator | None = None
         self._generator: VariantGenerator | None = None
-        self.cache = cache if isinstance(cache, Cache) else None
-        path = cache.path if isinstance(cache, Cache) else cache
+        self.cache, path = (cache, cache.path) if isinstance(cache, Cache) else (None, cache)
         self._pipeline: ShiftPipeline | None = None
         if isinstance(made, ShiftPipeline):
             self._pipeline = made.for_dataset(self.base_schema)

@@ -20,6 +20,7 @@ from poc_aug.cache.cache_path import absolute_path, has_manifest
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.lock import FileLock, is_locked
 from poc_aug.cache.manifest import Manifest, fsync_directory
+from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import decode_record, encode_record, same_variant
 from poc_aug.cache.record_header import RecordError
@@ -70,6 +71,7 @@ class CacheWriter:
                 f"writer name {writer!r}", expected="up to 100 letters, digits, '.', '_' or '-', such as 'local-0'"
             )
         self.path = absolute_path(path)
+        warn_on_network_files(self.path, writes=True)
         self.writer = writer
         self._pid = os.getpid()
         self._shards: list[registry.Environment] = []  # this writer's one, once something is put

@@ -3,8 +3,8 @@
 In it: one file per command, and the options that they share.
 May import: backends, backends.common, backends.diffusion, backends.finders, backends.paste, backends.rendered,
     backends.scene_models, benchmarking, cache, camera, camera_spec, dataset, datasets.synthetic, environment, errors,
-    evaluation, files, finetuning, generation, inspection, items, keys, labels, paper_sets, presets, protocols,
-    recipe, scenes, sharing, types, upkeep.
+    evaluation, exporting, files, finetuning, generation, importing, inspection, items, keys, labels, paper_sets,
+    presets, protocols, recipe, scenes, sharing, stores, types, upkeep.
 Gives: `app`, `warm_cache_app`.
 """
 

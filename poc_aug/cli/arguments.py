@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from poc_aug.cli.cache_argument import cache_to_read
 from poc_aug.errors import DatasetError, DeviceError, MissingDependencyError, PocAugError, SettingError, in_one_line
 from poc_aug.files.yaml_files import parse_yaml
 
@@ -102,22 +103,24 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     return arguments
 
 
-def split_caches(cache: Path, given: Sequence[str]) -> tuple[list[Path], list[str]]:
+def split_caches(cache: str | Path, given: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Further caches among the arguments of a dataset: names that end in ``.cache``, addresses, and existing folders.
+
+    Of an address on a store, a local copy is made or updated, see `poc_aug.cli.cache_argument`.
 
     Args:
         cache: the first cache.
         given: what follows it on the command line.
 
     Returns:
-        All caches, and the ``key=value`` arguments.
+        The local paths of all caches, and the ``key=value`` arguments.
 
     Example:
         >>> split_caches(Path("a.cache"), ["b.cache", "root=data"])
         ([PosixPath('a.cache'), PosixPath('b.cache')], ['root=data'])
     """
     caches = [value for value in given if _is_cache(value)]
-    return [cache, *map(Path, caches)], [value for value in given if value not in caches]
+    return [cache_to_read(each) for each in (cache, *caches)], [value for value in given if value not in caches]
 
 
 def _is_cache(value: str) -> bool:

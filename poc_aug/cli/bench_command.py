@@ -10,10 +10,11 @@ import typer
 from poc_aug.benchmarking.wrapper_cost import bench_reading, print_result
 from poc_aug.cache import Cache
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
+from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, SchemaName, Workers
+from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, SchemaName, Workers
 from poc_aug.files.outputs import check_outputs
 from poc_aug.labels.detect import find_schema, require_schema
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
@@ -22,7 +23,7 @@ from poc_aug.labels.schema import SCHEMAS, LabelSchema
 @with_report("bench")
 def bench_command(
     *,
-    cache: CachePath,
+    cache: CacheToRead,
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     schema: SchemaName = None,
@@ -40,10 +41,11 @@ def bench_command(
     if out is not None:
         check_outputs(out.parent, out.name)
     base = load_dataset(name, parse_arguments(arguments or []))
-    known = _schema(base, schema, cache)
+    path = cache_to_read(cache)
+    known = _schema(base, schema, path)
     settings: dict[str, Any] = {"workers": workers, "items": items, "repeats": repeats}
     with progress(console, "measurements") as show:
-        result = bench_reading(base, cache, schema=known, keys=keys, **settings, on_progress=show)
+        result = bench_reading(base, path, schema=known, keys=keys, **settings, on_progress=show)
     reported.update(result.to_dict())
     print_result(console, result)
     if out is not None:

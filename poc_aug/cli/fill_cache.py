@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,12 +12,14 @@ import typer
 
 from poc_aug.cli.arguments import check_device, load_dataset, parse_arguments
 from poc_aug.cli.console import console, errors
+from poc_aug.cli.machine_options import engine_of
 from poc_aug.cli.progress import nothing_accepted_text, print_report, warm_progress
 from poc_aug.cli.run_report import run_report
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
 from poc_aug.errors import SettingError
 from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.ray_cluster import RayEngine
 from poc_aug.generation.shift_pipeline import ShiftPipeline
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.generation.warming import warm_cache
@@ -56,6 +60,7 @@ def fill_cache(
     job: WarmCacheOptions | WarmScenesOptions,
     arguments: Sequence[str] | None,
     make_pipeline: Callable[[Any], GenerationPipeline],
+    rebuild: Callable[[Any], GenerationPipeline] | None = None,
 ) -> None:
     """Fill the cache that a command's options name, with progress and report.
 
@@ -64,6 +69,7 @@ def fill_cache(
         job: its options; dataset and cache are named.
         arguments: arguments of the dataset, as ``key=value``.
         make_pipeline: makes the pipeline for the dataset.
+        rebuild: makes it again in each Ray actor, so that models are loaded there; ``None``: it is sent as it is.
 
     Raises:
         typer.Exit: with code 3: no object was accepted and no frame was made.
@@ -71,9 +77,12 @@ def fill_cache(
     assert job.dataset is not None
     assert job.out is not None
     with run_report(job.report, command, job.out) as result:
+        engine = engine_of(job)
         check_device(job.device)
         dataset = load_dataset(job.dataset.type, {**job.dataset.args, **parse_arguments(list(arguments or []))})
         pipeline = make_pipeline(dataset)
+        if isinstance(engine, RayEngine) and rebuild is not None:
+            engine = replace(engine, make_pipeline=partial(rebuild, dataset))
         frames = isinstance(pipeline, ShiftPipeline)
         report = WarmReport()
         try:
@@ -93,6 +102,8 @@ def fill_cache(
                     add_recipe=job.add_recipe,
                     on_progress=show,
                     report=report,
+                    shard=job.shard,
+                    engine=engine,
                 )
         except BaseException:
             # What was accepted before this run is only looked up at its end.

@@ -15,9 +15,9 @@ from poc_aug.cache import Cache
 from poc_aug.cache.cache_summary import summarize_cache
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.record_summary import RecordSummary
+from poc_aug.cli.cache_argument import CachesToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
-from poc_aug.cli.shared_options import CachePaths
 from poc_aug.inspection.empty_variants import without_object_text
 from poc_aug.inspection.frame_summary import ShiftSummary, class_agreements, summaries_of
 from poc_aug.scenes.scene_recipe import split_key
@@ -26,12 +26,12 @@ _MAX_CHARS = 10_000
 
 
 def info_command(
-    caches: CachePaths,
+    caches: CachesToRead,
     recipe: Annotated[bool, typer.Option("--recipe", help="Print the recipes that made them, as YAML.")] = False,
 ) -> None:
     """Show what caches hold, with a table per recipe."""
     texts = []
-    for path in caches:
+    for path in map(cache_to_read, caches):
         with Cache.open(path) as opened:
             paths = member_paths(opened.path)
         for number, member in enumerate(paths):

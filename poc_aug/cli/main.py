@@ -18,13 +18,17 @@ from poc_aug.cli.demo_command import demo_command
 from poc_aug.cli.doctor_command import doctor_command
 from poc_aug.cli.drop_command import drop_command
 from poc_aug.cli.evaluate_command import evaluate_command
+from poc_aug.cli.export_command import export_command
 from poc_aug.cli.failures import explained
 from poc_aug.cli.finetune_scenes_command import finetune_scenes_command
+from poc_aug.cli.import_command import import_command
 from poc_aug.cli.info_command import info_command
 from poc_aug.cli.merge_command import merge_command
 from poc_aug.cli.models_command import models_command
 from poc_aug.cli.pack_command import pack_command
 from poc_aug.cli.preview_command import preview_command
+from poc_aug.cli.pull_command import pull_command
+from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.repair_command import repair_command
 from poc_aug.cli.sets_command import sets_command
@@ -50,6 +54,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_command,
     "reliability": reliability_command,
     "finetune-scenes": finetune_scenes_command,
+    "import": import_command,
     "info": info_command,
     "verify": verify_command,
     "drop": drop_command,
@@ -57,6 +62,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "repair": repair_command,
     "merge": merge_command,
     "preview": preview_command,
+    "export": export_command,
+    "push": push_command,
+    "pull": pull_command,
     "pack": pack_command,
     "unpack": unpack_command,
     "demo": demo_command,

@@ -11,9 +11,10 @@ from PIL import Image
 from poc_aug.cache import Cache, UnitedCaches, open_members
 from poc_aug.cache.several_caches import open_caches
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments, split_caches
+from poc_aug.cli.cache_argument import CacheToRead
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
-from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName, RecipeNames
+from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames
 from poc_aug.errors import SettingError
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
@@ -23,7 +24,7 @@ from poc_aug.inspection.rejected_sheet import rejected_of, rejected_sheet
 
 
 def preview_command(
-    cache: CachePath,
+    cache: CacheToRead,
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     keys: KeysName = None,

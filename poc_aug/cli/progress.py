@@ -27,7 +27,8 @@ def warm_progress(console: Console, unit: str = "variants") -> Iterator[Callable
             note = f"{report.acceptance:.0%} accepted"
             note += f", {len(report.unreadable)} unreadable" if report.unreadable else ""
             note += f", {len(report.failed)} failed" if report.failed else ""
-            show(report.present + report.made, report.total, note, before=report.present)
+            others = report.present + report.elsewhere  # what this run did not make
+            show(others + report.made, report.total, note, before=others)
 
         yield show_report
 

@@ -94,9 +94,11 @@ def run_report(path: Path | None, command: str, cache: Path | None = None) -> It
 
 
 def _cache_of(name: str, arguments: Mapping[str, Any]) -> Path | None:
-    """The cache that a command reads, or that ``demo`` makes."""
+    """The cache that a command reads, or that ``demo`` or ``pull`` makes."""
     if "cache" in arguments:
         return Path(arguments["cache"])
+    if name == "pull":
+        return Path(arguments["out"])
     return Path(arguments["out"]) / "street.cache" if name == "demo" else None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from poc_aug.cli.arguments import config_value
 from poc_aug.cli.command_options import CliOption
 from poc_aug.cli.generation_options import INSERTERS, LENIENT, GenerationOptions
 from poc_aug.errors import SettingError
@@ -101,10 +102,10 @@ def with_paper_set(values: Mapping[str, Any], arguments: Sequence[str] | None) -
         return dict(values)
     paper_set = load_set(own["paper_set"])
     _check_data(paper_set, own, arguments)
-    dataset = {
-        "type": "poc_aug.paper_sets:set_dataset",
-        "args": {"name": paper_set.name, "root": str(own["data"])},
-    }
+    root = str(own["data"])
+    if not isinstance(config_value(root), str):  # a folder called "1,2", which would be read as numbers
+        root = f"./{root}"
+    dataset = {"type": "poc_aug.paper_sets:set_dataset", "args": {"name": paper_set.name, "root": root}}
     common = {"dataset": dataset, "num_variants": paper_set.variants, "seed": paper_set.seed}
     if "objects" in own:
         _check_stand_ins(paper_set, own)

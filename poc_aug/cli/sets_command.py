@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poc_aug.cache import Cache
+from poc_aug.cache.members import member_paths
 from poc_aug.cli.console import console
 from poc_aug.errors import SettingError
 from poc_aug.paper_sets import PaperSet, load_set, set_names
@@ -30,16 +31,29 @@ def sets_command(
     paper_set = load_set(name)
     if cache is None:
         _show(paper_set)
-        return
-    with Cache.open(cache) as opened:
-        differences = paper_set.differences(opened.manifest)
-    if not differences:
-        console.print(f"{cache} is made as {name}")
-        return
-    console.print(f"{cache} is not {name}, these differ:")
-    for line in differences:
-        console.print(f"  {line}")
-    raise typer.Exit(_NOT_THE_SET)
+    elif not _check(paper_set, cache):
+        raise typer.Exit(_NOT_THE_SET)
+
+
+def _check(paper_set: PaperSet, cache: Path) -> bool:
+    """Say of each recipe of a cache whether it is a set, and if not, why; whether one of them is."""
+    with Cache.open(cache) as opened:  # with the messages for what is no cache
+        paths = member_paths(opened.path)
+    found = False
+    for path in paths:
+        with Cache.open(path) as member:
+            manifest, count = member.manifest, len(member)
+        differences = paper_set.differences(manifest)
+        found = found or not differences
+        which = str(cache) if len(paths) == 1 else f"{cache}, recipe {manifest.fingerprint}"
+        if not differences:
+            total = paper_set.data.used * paper_set.variants
+            console.print(f"{which}: made as {paper_set.name}, {count} variants of {total}")
+            continue
+        console.print(f"{which} is not {paper_set.name}, these differ:")
+        for line in differences:
+            console.print(f"  {line}")
+    return found
 
 
 def _list() -> None:

@@ -8,18 +8,18 @@ from typing import Any
 
 import typer
 
+from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
-from poc_aug.cli.shared_options import CachePath
 from poc_aug.upkeep import verify_cache
 
 
 @with_report("verify")
-def verify_command(*, cache: CachePath, reported: dict[str, Any]) -> None:
+def verify_command(*, cache: CacheToRead, reported: dict[str, Any]) -> None:
     """Read every record of a cache, of all its recipes, and check its hash."""
     with progress(console, "records") as show:
-        report = verify_cache(cache, show)
+        report = verify_cache(cache_to_read(cache), show)
     reported.update(asdict(report), ok=report.ok)
     for problem in report.problems:
         console.print(f"corrupt: {problem}", style="red")

@@ -59,7 +59,8 @@ def warm_cache_command(*, arguments: DatasetArguments = None, config: ConfigFile
             _say_what_differs(paper_set, job, pipeline, dataset)
         return pipeline
 
-    fill_cache("warm-cache", job, arguments, make_pipeline)
+    rebuild = None if job.backend is None else partial(_pipeline, job)
+    fill_cache("warm-cache", job, arguments, make_pipeline, rebuild)
 
 
 def _pipeline(job: WarmCacheOptions, dataset: Any) -> InsertionPipeline:

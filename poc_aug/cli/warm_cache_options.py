@@ -21,6 +21,13 @@ from poc_aug.cli.filling_fields import (
     WorkersField,
 )
 from poc_aug.cli.generation_options import LENIENT
+from poc_aug.cli.machine_options import (
+    ActorsField,
+    AddressField,
+    EngineField,
+    GpusPerActorField,
+    ShardField,
+)
 from poc_aug.cli.object_choice import ObjectChoice
 from poc_aug.cli.set_options import SetOptions
 from poc_aug.cli.shared_options import KEYS
@@ -100,6 +107,11 @@ class WarmCacheOptions(SetOptions):
     on_error: OnErrorField = "raise"
     add_recipe: AddRecipeField = False
     keep_rejected: KeepRejectedField = 0
+    shard: ShardField = None
+    engine: EngineField = "local"
+    address: AddressField = None
+    actors: ActorsField = None
+    gpus_per_actor: GpusPerActorField = None
     paper_sizes: Annotated[
         bool,
         CliOption(help="A preset's sizes in pixels, as in its paper, not in metres.", takes="true or false"),

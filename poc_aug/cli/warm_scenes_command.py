@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from poc_aug.cli.command_options import with_options
@@ -27,7 +28,10 @@ def warm_scenes_command(*, arguments: DatasetArguments = None, config: ConfigFil
         raise SettingError("--out is missing", expected="--out fog.cache")
     check_scene_options(job)
 
-    def make_pipeline(dataset: Any) -> ShiftPipeline:
-        return scene_pipeline(job, find_schema(dataset, job.label_schema))
+    make_pipeline = partial(_pipeline, job)
+    fill_cache("warm-scenes", job, arguments, make_pipeline, make_pipeline)
 
-    fill_cache("warm-scenes", job, arguments, make_pipeline)
+
+def _pipeline(job: WarmScenesOptions, dataset: Any) -> ShiftPipeline:
+    """The pipeline that the options ask for."""
+    return scene_pipeline(job, find_schema(dataset, job.label_schema))

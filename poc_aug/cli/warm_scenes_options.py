@@ -21,6 +21,13 @@ from poc_aug.cli.filling_fields import (
     WorkersField,
 )
 from poc_aug.cli.generation_options import LENIENT, USER_DEFINED
+from poc_aug.cli.machine_options import (
+    ActorsField,
+    AddressField,
+    EngineField,
+    GpusPerActorField,
+    ShardField,
+)
 from poc_aug.cli.run_report import REPORT
 from poc_aug.cli.shared_options import KEYS, SCHEMA
 from poc_aug.scenes.shift_names import parse_severities
@@ -100,6 +107,11 @@ class WarmScenesOptions(CommandOptions):
     on_error: OnErrorField = "raise"
     add_recipe: AddRecipeField = False
     keep_rejected: KeepRejectedField = 0
+    shard: ShardField = None
+    engine: EngineField = "local"
+    address: AddressField = None
+    actors: ActorsField = None
+    gpus_per_actor: GpusPerActorField = None
     report: Annotated[Path | None, LENIENT, REPORT] = None
     shifter: Annotated[
         list[str],

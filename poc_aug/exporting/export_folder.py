@@ -11,8 +11,9 @@ from typing import Any, BinaryIO, TypeAlias
 
 from poc_aug.cache.lock import FileLock
 from poc_aug.errors import CacheBusyError, ExportError
-from poc_aug.exporting.whole_files import PARTIAL, place_files, remove_partial, sizes_of
-from poc_aug.files.outputs import check_outputs, writing
+from poc_aug.exporting.export_report import NO_INSERTION
+from poc_aug.exporting.whole_files import PARTIAL, place_files, placing, remove_partial, sizes_of
+from poc_aug.files.outputs import check_outputs
 
 EXPORT_MANIFEST = "export.json"
 """Says what an export is: its recipe, labels, layout and counts."""
@@ -67,20 +68,23 @@ class ExportFolder:
         """Record that frames are being written."""
         self._write_manifest({**manifest, "complete": False})
         self.complete = False
-        with writing(self.path / EXPORT_FRAMES):
+        with placing(self.path / EXPORT_FRAMES):
             self._journal = (self.path / EXPORT_FRAMES).open("ab")
 
-    def is_done(self, split: str, name: str, *, keep_empty: bool) -> bool:
-        """Whether a frame was written whole and is still there, or is left out."""
+    def is_done(self, split: str, name: str, origin: str, *, keep_empty: bool) -> bool:
+        """Whether a frame was written whole from the same variant and is still there, or is left out."""
         line = self.lines.get((split, name))
-        if line is None or "skipped" in line:
-            return line is not None and not keep_empty
-        return sizes_of(self.path, line["files"]) == line["files"]
+        if line is None or line["origin"] != origin:
+            return False
+        if "skipped" in line:
+            return not (keep_empty and line["skipped"] == NO_INSERTION)
+        sizes: dict[str, int] = line["files"]
+        return sizes_of(self.path, sizes) == sizes
 
     def record(self, line: str) -> Line:
         """Record a frame whose files are there."""
         assert self._journal is not None
-        with writing(self.path / EXPORT_FRAMES):
+        with placing(self.path / EXPORT_FRAMES):
             self._journal.write(line.encode() + b"\n")
             self._journal.flush()
         read: Line = json.loads(line)
@@ -146,12 +150,13 @@ class ExportFolder:
         if not path.exists():
             return lines
         whole = 0
-        with writing(path), path.open("r+b") as file:
+        with placing(path), path.open("r+b") as file:
             for content in file:
                 if not content.endswith(b"\n"):
                     break  # the run was killed while it wrote this line
                 try:
                     line = json.loads(content)
+                    _ = line["origin"], line.get("skipped") or line["files"]
                     lines[line["split"], line["name"]] = line
                 except (ValueError, KeyError, TypeError):
                     break
@@ -161,7 +166,7 @@ class ExportFolder:
 
 
 def _locked(folder: Path) -> FileLock:
-    with writing(folder / _LOCK):
+    with placing(folder / _LOCK):
         try:
             return FileLock(folder / _LOCK)
         except CacheBusyError as error:

@@ -10,11 +10,15 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex
 
+import xxhash
+
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.several_caches import match_united
+from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.export_report import NO_VARIANT, NOT_STORED
-from poc_aug.exporting.frame_names import frame_name, frame_places, told_apart
+from poc_aug.exporting.frame_names import FramePlace, frame_name, frame_places, told_apart
 from poc_aug.exporting.frame_writing import PlannedFrame
 from poc_aug.exporting.id_conversion import IdConversion
 from poc_aug.exporting.layout_protocol import ExportLayout, NumbersFrames, WantsIds
@@ -47,7 +51,7 @@ class FramePlan:
 
 def plan_frames(
     dataset: Any,
-    cache: Cache,
+    cache: Cache | UnitedCaches,
     layout: ExportLayout,
     *,
     keys: Keys | None,
@@ -63,14 +67,13 @@ def plan_frames(
         SettingError: ``variants`` or ``split`` are out of their range.
     """
     numbers = chosen_variants(variants)
-    own_keys = dataset_keys(dataset, keys)
-    stored = _stored_by_sample(cache)
-    matched = stored_keys(own_keys, set(stored), dataset)
-    shown = [key for name in dict.fromkeys(matched) for key in stored.get(name, (name,))]
-    check_held(shown, own_keys, cache, dataset, misses_allowed=True)
+    matched, stored = _matched(dataset, cache, dataset_keys(dataset, keys))
     places = frame_places(matched, dataset, split)
+    origin = _Origins(cache)
     skipped: Counter[str] = Counter()
     work: list[tuple[int, list[PlannedFrame]]] = []
+    # Of the keys in order: some datasets list their files in any order.
+    ranks = {name: rank for rank, name in enumerate(sorted(set(matched)))}
     for name, number in first_of_each(matched).items():
         chosen: list[tuple[str, int | None]] = [(name, None)] if base_frames else []
         for key in stored.get(name, ()):
@@ -80,12 +83,11 @@ def plan_frames(
             chosen += [(key, index) for index in wanted]
         skipped[NO_VARIANT] += name not in stored
         place = places[number]
-        frames = [
-            PlannedFrame(
-                place.split, place.group, _name(place, number, key, index, layout, shifted=key != name), key, index
-            )
-            for key, index in chosen
-        ]
+        frames = []
+        for key, index in chosen:
+            file = _name(place, ranks[name], key, index, layout, shifted=key != name)
+            made_of = "" if index is None else origin(key, index)
+            frames.append(PlannedFrame(place.split, place.group, file, key, index, made_of))
         if frames:
             work.append((number, frames))
     return FramePlan(matched, _named_apart(work), +skipped)
@@ -139,10 +141,16 @@ def converted_schema(
 
 
 def object_names(manifests: Sequence[Manifest]) -> list[str]:
-    """Class names of everything that recipes insert, in their order."""
+    """Class names of everything that recipes insert: that of each object as a whole, in their order, then other parts.
+
+    Example:
+        >>> recipe = {"objects": [{"name": "cyclist", "prompts": ["a"], "parts": ["rider", "bicycle"]}]}
+        >>> object_names([Manifest.create(recipe, {}, {})])
+        ['bicycle', 'rider']
+    """
     insertions = [manifest for manifest in manifests if manifest.kind == "insertions"]
-    recipes = [Recipe.from_dict(dict(manifest.recipe)) for manifest in insertions]
-    return list(dict.fromkeys(part for recipe in recipes for spec in recipe.objects for part in spec.parts))
+    specs = [spec for manifest in insertions for spec in Recipe.from_dict(dict(manifest.recipe)).objects]
+    return list(dict.fromkeys([spec.parts[-1] for spec in specs] + [part for spec in specs for part in spec.parts]))
 
 
 def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
@@ -174,7 +182,7 @@ def export_identity(
     frames_only = all(manifest.kind == "frames" for manifest in manifests)
     return {
         "layout": layout.name,
-        "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},  # type: ignore[call-overload]
+        "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},
         "labels": repr(policy),
         "label_ids": dict(sorted(ids.items())),
         "schema": None if schema is None else schema.name,
@@ -201,16 +209,50 @@ def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
     }
 
 
-def _stored_by_sample(cache: Cache) -> dict[str, list[str]]:
-    """The keys that are stored for each sample: its own, or one per shift of a shifted frame."""
+def _matched(dataset: Any, cache: Cache | UnitedCaches, own_keys: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The key that each sample is stored under, and the keys that its variants have, by this key."""
+    frames = manifests_of(cache)[0].kind == "frames"
+    if isinstance(cache, UnitedCaches) and not frames:
+        matched, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
+        return matched, {key: [key] for key in cache.keys()}
     stored: dict[str, list[str]] = defaultdict(list)
-    frames = cache.manifest.kind == "frames"
     for key in cache.keys():
         stored[split_key(key)[0] if frames else key].append(key)
-    return dict(stored)
+    matched = stored_keys(own_keys, set(stored), dataset)
+    shown = [key for name in dict.fromkeys(matched) for key in stored.get(name, (name,))]
+    first = cache.caches[0] if isinstance(cache, UnitedCaches) else cache
+    if not any(name in stored for name in matched):
+        check_held(shown, own_keys, first, dataset, misses_allowed=True)  # raises an error that says why
+    return matched, dict(stored)
 
 
-def _name(place: Any, number: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:
+class _Origins:
+    """Names what a frame is composed from: the recipe, the variant's number there, and what the journal leaves out."""
+
+    def __init__(self, cache: Cache | UnitedCaches) -> None:
+        self._cache = cache
+        caches = cache.caches if isinstance(cache, UnitedCaches) else (cache,)
+        self._made = {id(each): self._name(each) for each in caches}
+
+    def __call__(self, key: str, index: int) -> str:
+        if isinstance(self._cache, UnitedCaches):
+            cache, key, index = self._cache.place_of(key, index)
+        else:
+            cache = self._cache
+        return f"{self._made[id(cache)]}/{index}"
+
+    @staticmethod
+    def _name(cache: Cache) -> str:
+        lines = b"\n".join(entry.line() for entry in cache.journal.entries)
+        return cache.manifest.fingerprint + (f"-{xxhash.xxh3_64_hexdigest(lines)}" if lines else "")
+
+
+def manifests_of(cache: Cache | UnitedCaches) -> list[Manifest]:
+    """The manifests of a cache, or of all caches that are read as one."""
+    return [each.manifest for each in cache.caches] if isinstance(cache, UnitedCaches) else [cache.manifest]
+
+
+def _name(place: FramePlace, rank: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:
     if isinstance(layout, NumbersFrames):
         if shifted:
             raise ExportError(
@@ -218,7 +260,7 @@ def _name(place: Any, number: int, key: str, variant: int | None, layout: Export
                 expected="a cache of insertions: its frames are pictures of objects",
                 hint="choose another layout",
             )
-        return layout.number_name(number, variant)
+        return layout.number_name(rank, variant)
     _, domain, severity = split_key(key) if shifted else ("", "", 0)
     return frame_name(place, variant, f"{domain}-{severity}" if shifted else "")
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.augmented_dataset import drawn_base
-from poc_aug.cache import Cache, Manifest
+from poc_aug.cache import Cache
+from poc_aug.cache.several_caches import Caches, open_caches
+from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.export_folder import ExportFolder, Line
 from poc_aug.exporting.export_planning import (
@@ -19,6 +21,7 @@ from poc_aug.exporting.export_planning import (
     converted_schema,
     export_identity,
     export_provenance,
+    manifests_of,
     object_names,
     plan_frames,
 )
@@ -40,7 +43,7 @@ from poc_aug.reading.label_writer import LabelWriter
 
 def export(
     dataset: Any,
-    cache: str | Path | Cache | Sequence[str | Path | Cache],
+    cache: Caches | UnitedCaches,
     layout: str | ExportLayout,
     out: str | Path,
     *,
@@ -118,8 +121,8 @@ def export(
     _check_not_drawn(dataset)
     made = layout_named(layout) if isinstance(layout, str) else layout
     policy = labels if labels is not None else OodLabels()
-    opened = _opened(cache)
-    manifests = cache_manifests(opened)
+    opened = cache if isinstance(cache, UnitedCaches) else open_caches(cache)
+    manifests = manifests_of(opened)
     sigma_px = check_sigma(sigma_px, manifests)
     base_schema = find_schema(dataset, schema)
     checks = BaseChecks(base_schema, policy, check_labels, key_advice(dataset))
@@ -189,7 +192,9 @@ class _Export:
         work = []
         for number, frames in self.frames.work:
             missing = [
-                frame for frame in frames if not self.folder.is_done(frame.split, frame.name, keep_empty=keep_empty)
+                frame
+                for frame in frames
+                if not self.folder.is_done(frame.split, frame.name, frame.origin, keep_empty=keep_empty)
             ]
             for frame in frames:
                 if frame not in missing:
@@ -252,22 +257,6 @@ class _Export:
             "keep_empty": self.settings.keep_empty,
             **provenance,
         }
-
-
-def cache_manifests(cache: Any) -> list[Manifest]:
-    """The manifests of a cache, or of all caches that are read as one."""
-    several = getattr(cache, "manifests", None)
-    return [cache.manifest] if several is None else list(several() if callable(several) else several)
-
-
-def _opened(cache: Any) -> Any:
-    if isinstance(cache, str | os.PathLike):
-        return Cache.open(cache)
-    if isinstance(cache, list | tuple):
-        if len(cache) != 1:
-            raise ExportError(f"{len(cache)} caches", expected="one")
-        return _opened(cache[0])
-    return cache
 
 
 def _check_not_drawn(dataset: Any) -> None:

@@ -143,10 +143,11 @@ def _parsed(key: str) -> FramePlace:
         split, below = "", [folder for folder in folders if folder.casefold() not in _PICTURE_FOLDERS]
     else:
         split, below = _SPLITS[folders[at].casefold()], folders[at + 1 :]
-    group = file_name(_plain("_".join(below))) if below else ""
+    group = _plain("_".join(below))
     file, shifts = _SHIFTS.fullmatch(last).groups()  # type: ignore[union-attr]  # it matches anything
     stem = _plain(_KIND.sub("", _ENDING.sub("", file)) + shifts.replace("@", "_")) or "frame"
-    return FramePlace(split, group, stem if not group or f"{stem}_".startswith(f"{group}_") else f"{group}_{stem}")
+    name = stem if not group or f"{stem}_".startswith(f"{group}_") else f"{group}_{stem}"
+    return FramePlace(split, file_name(group) if group else "", name)
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache
+from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, NextStep, PocAugError
 from poc_aug.exporting.export_report import NO_FRAME, NO_INSERTION
 from poc_aug.exporting.exported_frame import ExportedFrame
@@ -42,6 +43,7 @@ class PlannedFrame:
         name: its name, unique in the split.
         key: the key that its variant is stored under.
         variant: number of the variant; ``None``: the base frame.
+        origin: what the variant is: a frame that was written from another one is written again.
     """
 
     split: str
@@ -49,6 +51,7 @@ class PlannedFrame:
     name: str
     key: str
     variant: int | None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class FrameSettings:
         polygons: polygon files of the base, if all frames have them.
     """
 
-    cache: Cache
+    cache: Cache | UnitedCaches
     layout: ExportLayout
     folder: Path
     policy: LabelPolicy
@@ -152,6 +155,7 @@ class FrameWriting(Dataset[Any]):
                 "name": frame.name,
                 "key": frame.key,
                 "variant": frame.variant,
+                "origin": frame.origin,
             }
             if skipped:
                 yield json.dumps({**line, "skipped": skipped})
@@ -197,7 +201,7 @@ class FrameWriting(Dataset[Any]):
             "group": frame.group,
             "files": sizes,
             "objects": dict(Counter(insertion.object_name for insertion in frame.insertions)),
-            "ood_px": int(is_any(frame.labels, frame.ood_ids).sum()),
+            "ood_px": int(torch.count_nonzero(is_any(frame.labels, frame.ood_ids))),
             "licences": dict(Counter(licences)),
             "record": record,
         }
@@ -214,10 +218,11 @@ class FrameWriting(Dataset[Any]):
                 expected="a cache that nobody takes records out of meanwhile",
                 hint="run the same export again",
             )
-        made.checks.check_match(item, variant, made.cache)
+        cache = made.cache.cache_of(frame.variant) if isinstance(made.cache, UnitedCaches) else made.cache
+        made.checks.check_match(item, variant, cache)
         if not variant.is_empty:
             return variant, ""
-        if made.cache.manifest.kind == "frames":
+        if cache.manifest.kind == "frames":
             return None, NO_FRAME
         return variant, "" if made.keep_empty else NO_INSERTION
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def parse_label_form(
         >>> parse_label_form("ood:254")
         OodLabels(ring_px=0, ignore_id=None, ood_id=254, known=None, void=False)
         >>> parse_label_form("ids", classes=["cat", "car", "dog"], schema=SCHEMAS["cityscapes-trainIds"]).ids
-        {'cat': 19, 'dog': 20}
+        {'cat': 19, 'dog': 21}
     """
     form, colon, value = text.partition(":")
     if form != "ids" and ids is not None:
@@ -104,13 +105,12 @@ def check_eight_bits(plan: ExportPlan) -> None:
 
 
 def _new_ids(classes: Sequence[str], schema: LabelSchema | None) -> dict[str, int]:
+    """Ids of new classes, as `preset_ids` numbers them: a class of the schema uses up a number, and keeps its id."""
     known = schema.known_ids - set(schema.ignore) if schema is not None else frozenset()
-    new = [name for name in dict.fromkeys(classes) if schema is None or schema.known_id(name) is None]
-    first = max(known, default=-1) + 1
-    free = (
-        label_id for label_id in range(first, first + len(new) + 256) if schema is None or label_id not in schema.ignore
-    )
-    return dict(zip(new, free, strict=False))
+    ignored = set(schema.ignore) if schema is not None else {255}
+    free = (label_id for label_id in itertools.count(max(known, default=-1) + 1) if label_id not in ignored)
+    numbered = dict(zip(dict.fromkeys(classes), free, strict=False))
+    return {name: label_id for name, label_id in numbered.items() if schema is None or schema.known_id(name) is None}
 
 
 def _given_ids(text: str) -> dict[str, int]:

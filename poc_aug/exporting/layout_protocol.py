@@ -88,7 +88,7 @@ class NumbersFrames(Protocol):
     """A layout whose frames have numbers for names."""
 
     def number_name(self, sample: int, variant: int | None) -> str:
-        """The name of a frame, from the number of its sample in the dataset and that of its variant.
+        """The name of a frame, from the rank of its sample's key among the dataset's and the number of its variant.
 
         Raises:
             ExportError: a number that the layout has no room for.

@@ -12,8 +12,13 @@ from poc_aug.exporting.layout_protocol import ExportLayout
 
 LAYOUTS: dict[str, str] = {
     "cs-synth": "poc_aug.exporting.layouts.cs_synth:CsSynthLayout",
+    "cityscapes": "poc_aug.exporting.layouts.cityscapes:CityscapesLayout",
     "pebal": "poc_aug.exporting.layouts.pebal:PebalLayout",
     "ood-seg": "poc_aug.exporting.layouts.ood_seg:OodSegLayout",
+    "coco": "poc_aug.exporting.layouts.coco:CocoLayout",
+    "webdataset": "poc_aug.exporting.layouts.webdataset:WebDatasetLayout",
+    "huggingface": "poc_aug.exporting.layouts.huggingface:HuggingFaceLayout",
+    "fiftyone": "poc_aug.exporting.layouts.fiftyone:FiftyOneLayout",
 }
 """Module and class of each layout, by its name."""
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from poc_aug.errors import ExportError
+from poc_aug.errors import ExportError, OutputError
 from poc_aug.files.outputs import writing
 
 PARTIAL = ".partial"
@@ -99,17 +101,38 @@ def place_files(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, content in files.items():
             target, temporary = folder / name, folder / PARTIAL / f"{unique}-{next(_counter)}"
-            with writing(target):
+            with placing(target):
                 temporary.parent.mkdir(exist_ok=True)
                 started.append((temporary, target))
                 temporary.write_bytes(content)
         for temporary, target in started:
-            with writing(target):
+            with placing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary.replace(target)
     finally:
         for temporary, _ in started:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def placing(path: Path) -> Iterator[None]:
+    """Context of code that writes a file of an export; see `poc_aug.files.outputs.writing`.
+
+    Raises:
+        OutputError: instead of any ``OSError``; on a full disk it says how to continue.
+    """
+    try:
+        with writing(path):
+            yield
+    except OutputError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutputError(
+            error.problem,
+            expected="a disk with room",
+            hint="free some space and run the same export again: it continues, what was written is kept",
+        ) from cause
 
 
 def sizes_of(folder: Path, names: Iterable[str]) -> dict[str, int] | None:

@@ -2,6 +2,6 @@
 
 In it: regions, jobs and the engine that batches their work items, acceptance, shadows, statistics, and warming.
 May import: cache, camera, camera_model, camera_spec, errors, files, gaussian, items, joint_transforms, keys, labels,
-    luma, masks, protocols, recipe, scenes, seeding, types.
+    luma, masks, optional_imports, protocols, recipe, scenes, seeding, types.
 Gives: `InsertionPipeline`, `warm_cache`, `Statistics`.
 """

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from poc_aug.errors import SettingError
+from poc_aug.errors import GenerationError, SettingError
 from poc_aug.generation.engine import Failure
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
@@ -113,3 +113,18 @@ class GenerationPipeline(ABC):
         on_rejected: OnRejected | None = None,
     ) -> Generator[Variant, None, None]:
         """Generate the variants of many samples, batched across them; see `InsertionPipeline.run`."""
+
+
+def built_pipeline(make: Callable[[], GenerationPipeline]) -> GenerationPipeline:
+    """The pipeline that a function without arguments builds.
+
+    Raises:
+        GenerationError: it returned something else.
+    """
+    pipeline = make()
+    if not isinstance(pipeline, GenerationPipeline):
+        raise GenerationError(
+            f"pipeline={make!r} returned a {type(pipeline).__name__}",
+            expected="a function without arguments that returns an InsertionPipeline or a ShiftPipeline",
+        )
+    return pipeline

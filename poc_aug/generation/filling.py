@@ -96,7 +96,7 @@ class Filling:
 
     def make_what_others_left(self) -> None:
         """Wait for the variants that other processes were generating, and make those that they did not store."""
-        while missing := self._claims.wait():
+        while missing := self._claims.wait(self._progress):
             self.generate(load_frames(frames_of(self._plan, missing), 0), missing)
 
     def _progress(self) -> None:

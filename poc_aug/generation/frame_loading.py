@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -139,10 +139,11 @@ class LoadedFrames(Iterator[Sample | UnreadableSample]):
         loaded: the iterator of a loader.
         frames: what is read.
         workers: number of loader processes.
+        taken: places in ``frames`` that were given to the loader processes so far.
     """
 
-    def __init__(self, loaded: Any, frames: FrameDataset, workers: int) -> None:
-        self._loaded, self._frames, self._workers = loaded, frames, workers
+    def __init__(self, loaded: Any, frames: FrameDataset, workers: int, taken: Sequence[int]) -> None:
+        self._loaded, self._frames, self._workers, self._taken = loaded, frames, workers, taken
         self._received = 0
 
     def __next__(self) -> Sample | UnreadableSample:
@@ -190,10 +191,9 @@ class LoadedFrames(Iterator[Sample | UnreadableSample]):
             return None
         endings = ", ".join(dict.fromkeys(map(_ending, dead.values())))
         # The loader hands samples out in turn, so many ahead to each process.
-        in_work = range(self._received, min(self._received + _AHEAD * self._workers, len(self._frames)))
-        keys = [
-            repr(self._frames.keys[self._frames.numbers[index]]) for index in in_work if index % self._workers in dead
-        ]
+        in_work = range(self._received, min(self._received + _AHEAD * self._workers, len(self._taken)))
+        places = [self._taken[turn] for turn in in_work if turn % self._workers in dead]
+        keys = [repr(self._frames.keys[self._frames.numbers[place]]) for place in places]
         return SampleReadError(
             f"a loader process ended ({endings}) with samples in work: {', '.join(keys) or 'none'}",
             expected="a dataset that returns items or raises, and memory for all loader processes: the system kills "
@@ -211,12 +211,26 @@ def _ending(exit_code: int) -> str:
     return f"exit code {exit_code}" if exit_code >= 0 else f"killed by {signal.Signals(-exit_code).name}"
 
 
-def load_frames(frames: FrameDataset, workers: int) -> LoadedFrames:
+class _Recorded(list[int]):
+    """Gives what an iterable gives, once, and holds what it has given."""
+
+    def __init__(self, source: Iterable[int]) -> None:
+        super().__init__()
+        self._source = source
+
+    def __iter__(self) -> Iterator[int]:
+        for value in self._source:
+            self.append(value)
+            yield value
+
+
+def load_frames(frames: FrameDataset, workers: int, order: Iterable[int] | None = None) -> LoadedFrames:
     """Start to read frames, ahead of time if there are loader processes.
 
     Args:
         frames: what is read.
         workers: loader processes; 0 reads in this process.
+        order: which of them, and in which order; it may become known while others are read. ``None``: all of them.
 
     Raises:
         DatasetError: the dataset cannot be sent to loader processes.
@@ -225,9 +239,11 @@ def load_frames(frames: FrameDataset, workers: int) -> LoadedFrames:
         workers = 0
     # A fork server is the parent of its processes itself, and ends them.
     parent = None if multiprocessing.get_start_method() == "forkserver" else os.getpid()
+    taken = range(len(frames)) if order is None else _Recorded(order)
     loader = DataLoader(
         frames,
         batch_size=None,
+        sampler=None if order is None else taken,
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         worker_init_fn=partial(_begin_worker, parent) if workers else None,
@@ -236,7 +252,7 @@ def load_frames(frames: FrameDataset, workers: int) -> LoadedFrames:
     )
     try:
         with _interrupts_later() if workers else nullcontext():
-            return LoadedFrames(iter(loader), frames, workers)
+            return LoadedFrames(iter(loader), frames, workers, taken)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if workers == 0:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from poc_aug.cache.other_writers import OtherWriters
@@ -48,8 +48,11 @@ class OpenVariants:
         """Give a claim back: the variant is stored, or was not made."""
         self._locks.release(key, index)
 
-    def wait(self) -> dict[str, list[int]]:
+    def wait(self, on_wait: Callable[[], None]) -> dict[str, list[int]]:
         """Wait until one of the variants that others are generating is stored, or its process has ended without it.
+
+        Args:
+            on_wait: called again and again while it waits.
 
         Returns:
             What can be claimed now, by key; empty if everything is stored.
@@ -64,6 +67,7 @@ class OpenVariants:
             if free:
                 return free
             if self.waiting:
+                on_wait()
                 time.sleep(_POLL_S)
         return {}
 

@@ -6,8 +6,9 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from torch.utils.data import Dataset
 
@@ -24,12 +25,14 @@ from poc_aug.errors import (
     SettingError,
 )
 from poc_aug.files.outputs import make_folder
-from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.base_pipeline import GenerationPipeline, built_pipeline
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
 from poc_aug.generation.filling import fill
 from poc_aug.generation.filling_job import filling_job_of
 from poc_aug.generation.filling_plan import FillingPlan
 from poc_aug.generation.numbered_jobs import Shard, part_of
+from poc_aug.generation.ray_cluster import RayEngine, require_ray
+from poc_aug.generation.ray_engine import fill_with_ray
 from poc_aug.generation.rejected_pictures import check_rejected
 from poc_aug.generation.warm_report import OnError, WarmReport
 from poc_aug.items.image_digest import check_match, digest_of
@@ -48,7 +51,7 @@ MOST_VARIANTS = 1_000_000
 def warm_cache(
     dataset: Dataset[Any],
     cache: str | Path,
-    pipeline: GenerationPipeline | None = None,
+    pipeline: GenerationPipeline | Callable[[], GenerationPipeline] | None = None,
     *,
     num_variants: int | None = None,
     limit: int | None = None,
@@ -63,6 +66,7 @@ def warm_cache(
     report: WarmReport | None = None,
     shard: tuple[int, int] | str | None = None,
     add_recipe: bool = False,
+    engine: Literal["local", "ray"] | RayEngine = "local",
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
 
@@ -76,7 +80,8 @@ def warm_cache(
         dataset: map-style dataset, see `POCAugmentedDataset`.
         cache: path of the cache, made if it is not there.
         pipeline: generates the insertions. ``None`` for a `SceneShiftDataset`: its frames are generated and stored;
-            with a pipeline, insertions are, for its frames.
+            with a pipeline, insertions are, for its frames. A function at module level that builds the pipeline is
+            called here, and again in each actor of ``engine="ray"``, which loads its own models.
         num_variants: variants per sample; default 3 (POC §3.2), and as many as it shows of a `SceneShiftDataset`.
         limit: only the first ``limit`` samples, in all domains and severities; ``None``: all.
         schema: label schema of the dataset, its name, or a YAML file; ``None``: that of a known dataset, otherwise the
@@ -99,6 +104,8 @@ def warm_cache(
             other, and may fail and run again, with another n too. ``None``: all samples.
         add_recipe: a cache that was made with another recipe takes this one's variants in addition, as a member
             (`poc_aug.cache.members`), instead of raising `CacheMismatchError`.
+        engine: "local": this process. "ray", or a `RayEngine`: Ray actors, each with ``workers`` loader processes. A
+            sample whose actors always die is among ``WarmReport.failed``, whatever ``on_error`` is.
 
     Returns:
         What was done: ``report``, if it was given. ``nothing_accepted`` says that no variant has an object,
@@ -135,9 +142,13 @@ def warm_cache(
         (3, 3)
     """
     started = time.perf_counter()
+    part, ray_engine = Shard.of(shard), _ray_engine(engine)
+    if pipeline is not None and not isinstance(pipeline, GenerationPipeline | type) and callable(pipeline):
+        make, pipeline = pipeline, built_pipeline(pipeline)
+        if ray_engine is not None and ray_engine.make_pipeline is None:
+            ray_engine = replace(ray_engine, make_pipeline=make)
     job = filling_job_of(dataset, pipeline, num_variants, schema, keys, adapt)
     dataset, keys, adapt, num_variants = job.dataset, job.keys, job.adapt, job.num_variants
-    part = Shard.of(shard)
     limit = _check_settings(num_variants, limit, workers, on_error, keep_rejected, job.per_sample)
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
@@ -198,7 +209,10 @@ def warm_cache(
         job="all" if part is None else part.job_name,
         listed=listed,
     )
-    fill(plan, report, progress)
+    if ray_engine is None:
+        fill(plan, report, progress)
+    else:
+        fill_with_ray(plan, ray_engine, report, progress)
     report.count_before(_read(path, before))
     report.seconds = time.perf_counter() - started
     return report
@@ -288,6 +302,16 @@ def _calibrations(
     if on_error == "raise":  # otherwise a frame without one is skipped and counted, as any that cannot be read
         calibrations.check(numbers)
     return calibrations
+
+
+def _ray_engine(engine: object) -> RayEngine | None:
+    """What fills the cache, if not this process."""
+    if engine == "local":
+        return None
+    if engine != "ray" and not isinstance(engine, RayEngine):
+        raise SettingError(f"engine={engine!r}", expected='"local", "ray", or a RayEngine')
+    require_ray()
+    return engine if isinstance(engine, RayEngine) else RayEngine()
 
 
 def _check_settings(

@@ -24,7 +24,7 @@ from poc_aug.cache import Cache, CacheWriter, Manifest, encode_record, has_manif
 from poc_aug.cache.shard_names import unique_name
 from poc_aug.cache.variant_locks import VariantLocks
 from poc_aug.errors import GenerationError, PocAugError
-from poc_aug.generation.base_pipeline import GenerationPipeline
+from poc_aug.generation.base_pipeline import GenerationPipeline, built_pipeline
 from poc_aug.generation.dataset_manifest import manifest_of
 from poc_aug.generation.sample_checks import CheckedSample
 from poc_aug.generation.statistics import Statistics
@@ -68,12 +68,7 @@ class GenerationSetup:
         Raises:
             GenerationError: the function returned something else.
         """
-        pipeline = self.pipeline if isinstance(self.pipeline, GenerationPipeline) else self.pipeline()
-        if not isinstance(pipeline, GenerationPipeline):
-            raise GenerationError(
-                f"pipeline={self.pipeline!r} returned a {type(pipeline).__name__}",
-                expected="a function without arguments that returns an InsertionPipeline or a ShiftPipeline",
-            )
+        pipeline = self.pipeline if isinstance(self.pipeline, GenerationPipeline) else built_pipeline(self.pipeline)
         return pipeline.for_dataset(self.schema)
 
     def manifest(self, pipeline: GenerationPipeline) -> Manifest:

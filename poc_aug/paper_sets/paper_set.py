@@ -25,9 +25,6 @@ from poc_aug.recipe import Recipe
 LabelForm = Literal["anomaly", "ood", "ids"]
 """How a set's labels are written: 0 / 1 / 255, one id for all new objects, or an id for each class."""
 
-OOD_ID = 254
-"""Label id of new objects in the form "ood": what the fine-tuning code of anomaly segmentation reads."""
-
 _Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -222,7 +219,7 @@ class PaperSet(_Part):
         chosen = self.labels if form is None else form
         policies: dict[str, Callable[[], LabelPolicy]] = {
             "anomaly": AnomalyLabels,
-            "ood": lambda: OodLabels(OOD_ID),
+            "ood": OodLabels,  # 254, which fine-tuning code of anomaly segmentation reads
             "ids": lambda: NewClassLabels(self.new_classes),
         }
         if chosen not in policies:

@@ -21,11 +21,8 @@ from tests.helpers.command_line import cache_path  # noqa: F401
 from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
-_OUTPUTS = ("new.cache", "tuned", "tried", "report", "agreement", "demo", "sheet.png", "bench.json")
-_OUTPUTS += ("packed.tar", "unpacked.cache")
-_COMMANDS = (
-    "warm-cache warm-scenes finetune-scenes try models doctor evaluate reliability info verify preview demo bench "
-    "pack unpack"
+    "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview export "
+    "pack unpack demo bench"
 ).split()
 
 

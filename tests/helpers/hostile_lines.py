@@ -19,6 +19,7 @@ from typer.models import OptionInfo
 from poc_aug.cli.main import cli
 from poc_aug.sharing.packing import pack_cache
 from tests.helpers import hostile_callables
+from tests.helpers.hostile_edits import save_edits
 from tests.helpers.tiny_diffusion import build_sd_text_to_image
 
 OWN = hostile_callables.__name__
@@ -145,6 +146,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     painter = ["--backend", "tests.helpers.fakes:EllipseInserter"]
     results = folder / "results.csv"
     results.write_text("model,synthetic,real\na,1,2\nb,2,4\nc,3,5\nd,5,3\n")
+    save_edits(folder / "edits")
     frames = ["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=48,65"]
     warm = [*frames, "--objects", "rendered", "--num-variants", "1", "--workers", "0", "--out", "new.cache"]
     made = [str(cache), "--dataset", "tests.helpers.fakes:Frames", "length=3", "size_hw=60,81"]
@@ -169,12 +171,36 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "tried",
         ],
         "models": [],
+        "sets": ["cs-poc"],
         "doctor": ["picture.png"],
         "evaluate": ["--model", model, "--dataset", streets, "--limit", "2"],
         "reliability": [str(results), "--resamples", "20", "--out", "agreement"],
+        "import": [
+            "edits",
+            "--layout",
+            "pairs",
+            "--images",
+            "*_v?.png",
+            "--labels",
+            "*_v?_labels.png",
+            *["--classes", "dog=19", "--dataset", "tests.helpers.hostile_edits:Streets", "length=2"],
+            *["--workers", "0", "--out", "new.cache"],
+        ],
         "info": [str(cache)],
         "verify": [str(cache)],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
+        "export": [
+            *made,
+            "--layout",
+            "cs-synth",
+            "--split",
+            "train",
+            "--keep-ids",
+            "--workers",
+            "0",
+            "--out",
+            "exported",
+        ],
         "demo": ["--out", "demo", "--size", "32,64", "--length", "1"],
         "pack": [str(cache), "--out", "packed.tar"],
         "unpack": ["shared.tar", "--out", "unpacked.cache"],

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ import torch
 import yaml
 
 from poc_aug.cache import has_manifest
-from poc_aug.cli.main import app, warm_cache_app
+from poc_aug.cli.main import app
 from poc_aug.scenes.shifter_protocol import SceneFrame, Shifted
 from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, make_recipe
@@ -61,8 +62,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS) -
     Raises:
         AssertionError: something was lost, damaged, different or left behind.
     """
-    recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(make_recipe().to_dict()), encoding="utf-8")
+    recipe = write_recipe(folder)
     length = LENGTH // kind.per_sample  # as many records of each kind
     whole = folder / "whole.cache"
     began = time.monotonic()
@@ -87,11 +87,11 @@ def kill_warm(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS) -
             if moments.random() < 0.5:
                 _end_workers(process)
             groups.append(process.pid)
-            stored = _check(path, stored, expected, counts)
+            stored = check_stored(path, stored, expected, counts)
             if counts["kills"] >= kills or len(stored) == len(expected):
                 break
         assert _finished(_start(kind, recipe, path, workers=2)) == 0
-        _check(path, stored, expected, counts)
+        check_stored(path, stored, expected, counts)
         assert content(path) == expected
         assert _files(path) == files, f"left behind: {_files(path) ^ files}"
         assert all(equal(a, b) for a, b in zip(_items(kind, path), items, strict=True))
@@ -101,7 +101,7 @@ def kill_warm(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS) -
     return counts
 
 
-def _check(
+def check_stored(
     path: Path, before: dict[tuple[str, int], bytes], expected: dict[tuple[str, int], bytes], counts: Counter[str]
 ) -> dict[tuple[str, int], bytes]:
     """What is stored: sound, part of what is expected, and nothing less than before."""
@@ -128,17 +128,27 @@ def _run(kind: Kind, recipe: Path, path: Path, workers: int) -> None:
     with path.with_suffix(".log").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    sys.argv = ["poc-aug", *command_line(kind, recipe.parent, path, workers=workers)]
+    app()
+
+
+def write_recipe(folder: Path) -> Path:
+    """The recipe that `command_line` names."""
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(make_recipe().to_dict()), encoding="utf-8")
+    return recipe
+
+
+def command_line(kind: Kind, folder: Path, path: Path, *, workers: int) -> list[str]:
+    """The arguments of the command that fills a cache; its recipe is in ``folder``."""
     length, filled = LENGTH // kind.per_sample, ("--num-variants", str(NUM_VARIANTS), "--workers", str(workers))
     dataset = ("--dataset", "tests.helpers.fakes:Frames", f"length={length}", *filled, "--out", str(path))
     if kind is FRAMES:
         severities = ("--severity", ",".join(map(str, SEVERITIES)))
         shifters = [text for domain in DOMAINS for text in ("--shifter", f"tests.kills.warm_kills:slow_{domain}")]
-        sys.argv = ["poc-aug", "warm-scenes", *dataset, *severities, *shifters]
-        app()
-        return
+        return ["warm-scenes", *dataset, *severities, *shifters]
     backend = ("--backend", "tests.kills.warm_kills:SlowInserter", "--backend-arg", "reject=0.3", "--annotator", "none")
-    sys.argv = ["warm_cache", *dataset, "--objects", str(recipe), *backend]
-    warm_cache_app()
+    return ["warm-cache", *dataset, "--objects", str(folder / "recipe.yaml"), *backend]
 
 
 def _finished(process: Any) -> int:
@@ -171,8 +181,9 @@ def _alive_of(groups: list[int]) -> list[str]:
 
 
 def _files(path: Path) -> set[str]:
-    # A run killed between its last commit and its end leaves the file of LMDB's locks, which nobody holds.
-    return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix != ".lmdb-lock"}
+    """What lies in a cache, shards as one: each run has its own. A killed one leaves its locks, which nobody holds."""
+    files = (file.relative_to(path).as_posix() for file in path.rglob("*"))
+    return {re.sub("[^/]+[.]lmdb$", "*.lmdb", name) for name in files if not name.endswith((".lock", ".lmdb-lock"))}
 
 
 def _items(kind: Kind, path: Path) -> list[Any]:

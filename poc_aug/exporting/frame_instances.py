@@ -1,0 +1,82 @@
+"""The inserted objects of a frame that are visible, part by part, as its labels show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from poc_aug.exporting.exported_frame import ExportedFrame
+from poc_aug.masks import bounds, window
+from poc_aug.recipe import IGNORED
+from poc_aug.types import Box
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInstance:
+    """A visible part of an inserted object.
+
+    Attributes:
+        insertion: number of the insertion, far to near.
+        object_name: name of its object.
+        class_name: class of the part.
+        label_id: its id in the labels.
+        score: confidence of the annotator.
+        box_yxhw: bounding box of the visible pixels.
+        mask: bool ``[h, w]``, the visible pixels in that box.
+    """
+
+    insertion: int
+    object_name: str
+    class_name: str
+    label_id: int
+    score: float
+    box_yxhw: Box
+    mask: torch.Tensor
+
+    @property
+    def area(self) -> int:
+        """Number of visible pixels."""
+        return int(self.mask.sum())
+
+
+def visible_instances(frame: ExportedFrame) -> list[FrameInstance]:
+    """The parts of a frame's insertions, far to near, without what a nearer insertion covers in the labels.
+
+    Parts that are wholly covered are left out, so each pixel of the labels that an insertion wrote is of one part.
+    """
+    covered = torch.zeros(frame.labels.shape[-2:], dtype=torch.bool)
+    found: list[FrameInstance] = []
+    for number in range(len(frame.insertions) - 1, -1, -1):
+        insertion = frame.insertions[number]
+        y, x, _, _ = insertion.box_yxhw
+        free = ~covered[window(insertion.box_yxhw)]
+        for part in reversed(insertion.parts):  # of one insertion they are disjoint
+            mask = part.mask & free
+            top, left, height, width = bounds(mask)
+            if height and part.name != IGNORED:
+                box_yxhw = (y + top, x + left, height, width)
+                shown = mask[window((top, left, height, width))]
+                label_id = frame.ids[part.name]
+                found.append(
+                    FrameInstance(number, insertion.object_name, part.name, label_id, part.score, box_yxhw, shown)
+                )
+        for part in insertion.parts:
+            covered[window(insertion.box_yxhw)] |= part.mask
+    return found[::-1]
+
+
+def instance_values(frame: ExportedFrame) -> list[dict[str, Any]]:
+    """The visible parts of a frame's insertions, without their masks, as JSON values; boxes are x, y, width, height."""
+    return [
+        {
+            "object": one.object_name,
+            "class": one.class_name,
+            "label_id": one.label_id,
+            "insertion": one.insertion,
+            "bbox": [one.box_yxhw[1], one.box_yxhw[0], one.box_yxhw[3], one.box_yxhw[2]],
+            "area": one.area,
+        }
+        for one in visible_instances(frame)
+    ]

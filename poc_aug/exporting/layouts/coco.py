@@ -1,0 +1,73 @@
+"""``coco``: images and COCO's instance annotations of the inserted objects, with label maps alongside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from poc_aug.errors import ExportError
+from poc_aug.exporting.coco_json import SegmentationForm, check_classes, coco_categories, coco_part, write_instances
+from poc_aug.exporting.exported_frame import ExportedFrame
+from poc_aug.exporting.label_forms import check_eight_bits
+from poc_aug.exporting.layout_protocol import ExportPlan
+from poc_aug.exporting.streamed_files import json_file, records_by_split
+from poc_aug.exporting.whole_files import label_png, picture_png, place_files
+
+
+@dataclass(frozen=True)
+class CocoLayout:
+    """``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``annotations/instances_SPLIT.json``.
+
+    Each part of an object that is visible is one annotation: an object that a nearer one covers lacks those pixels, as
+    in the label maps. Masks come back to the pixel: polygons run along the edges of pixels, and masks with holes are
+    run lengths. Objects of the base have no annotations, but are in the label maps.
+
+    Args:
+        segmentation: ``"auto"``: polygons, run lengths for masks with holes; ``"rle"``: run lengths for all.
+
+    Example:
+        >>> CocoLayout().files("ulm_000004_000019_v0", "train", "ulm")[:2]
+        ('images/train/ulm_000004_000019_v0.png', 'labels/train/ulm_000004_000019_v0.png')
+    """
+
+    segmentation: SegmentationForm = "auto"
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        return "coco"
+
+    def check(self, plan: ExportPlan) -> None:
+        """See `ExportLayout.check`."""
+        if self.segmentation not in get_args(SegmentationForm):
+            raise ExportError(f"segmentation={self.segmentation!r}", expected=f"one of {get_args(SegmentationForm)}")
+        check_classes(plan, self.name)
+        check_eight_bits(plan)
+
+    def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
+        """See `ExportLayout.files`."""
+        picture, labels = f"images/{split}/{frame_name}.png", f"labels/{split}/{frame_name}.png"
+        return picture, labels, _part(split, frame_name)
+
+    def write(self, frame: ExportedFrame, folder: Path) -> dict[str, Any]:
+        """See `ExportLayout.write`."""
+        picture, labels, part = self.files(frame.name, frame.split, frame.group)
+        annotations = json_file(coco_part(frame, f"{frame.name}.png", self.segmentation))
+        place_files(
+            folder,
+            {picture: picture_png(frame.image), labels: label_png(frame.labels, frame.name), part: annotations},
+        )
+        return {"split": frame.split, "name": frame.name}
+
+    def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write the annotations of each split."""
+        for split, own in records_by_split(records).items():
+            parts = [folder / _part(split, record["name"]) for record in own]
+            name = f"annotations/instances_{split}.json"
+            write_instances(folder, name, parts, coco_categories(plan), f"poc_aug export, {split}: inserted objects")
+
+
+def _part(split: str, name: str) -> str:
+    return f"annotations/frames/{split}/{name}.json"
