@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md and docs/camera.md from benchmarks/results/*.json, between their markers.
+"""Write the tables of pages in docs/ from benchmarks/results/*.json, between their markers.
 
 Run: python benchmarks/tables.py
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import RESULTS
+from scaling_tables import scaling_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 _KINDS = ("list", "array", "lazy")
@@ -242,6 +243,7 @@ def main() -> None:
         ("benchmarks.md", "blending", blending_table),
         ("benchmarks.md", "weather", weather_table),
         ("camera.md", "horizon", horizon_table),
+        ("scaling.md", "record_figures", scaling_tables),
     ):
         text = (DOCS / page).read_text(encoding="utf-8")
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))

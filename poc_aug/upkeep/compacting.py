@@ -109,9 +109,14 @@ def compact_cache(
     kept: list[Path] = []
     for member in member_paths(source):
         check_not_written(member, "compacted")
+<<<<<<< HEAD
         with Cache.open(member) as opened:
             manifest = opened.manifest
         if _is_dropped(Journal.read(member, manifest.fingerprint)):
+=======
+        manifest = Manifest.read(member)
+        if is_recipe_dropped(Journal.read(member, manifest.fingerprint)):
+>>>>>>> share
             report.dropped_recipes += (manifest.fingerprint,)
         else:
             kept.append(member)
@@ -174,8 +179,13 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _is_dropped(journal: Journal) -> bool:
-    """Whether a recipe was dropped as a whole, and nothing of it taken in again."""
+def is_recipe_dropped(journal: Journal) -> bool:
+    """Whether a recipe was dropped as a whole, and nothing of it taken in again.
+
+    Example:
+        >>> is_recipe_dropped(Journal([]))
+        False
+    """
     dropped = False
     for entry in journal.entries:
         whole = entry.where.to_dict().keys() <= {"recipe"}
