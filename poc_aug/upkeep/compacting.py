@@ -109,14 +109,9 @@ def compact_cache(
     kept: list[Path] = []
     for member in member_paths(source):
         check_not_written(member, "compacted")
-<<<<<<< HEAD
         with Cache.open(member) as opened:
             manifest = opened.manifest
-        if _is_dropped(Journal.read(member, manifest.fingerprint)):
-=======
-        manifest = Manifest.read(member)
         if is_recipe_dropped(Journal.read(member, manifest.fingerprint)):
->>>>>>> share
             report.dropped_recipes += (manifest.fingerprint,)
         else:
             kept.append(member)
