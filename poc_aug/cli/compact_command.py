@@ -29,6 +29,6 @@ def compact_command(
     left_out = f"; recipes left out: {', '.join(report.dropped_recipes)}" if report.dropped_recipes else ""
     console.print(
         f"{out}: {report.records} records in {report.shards} shards, {report.nbytes_before / 1e6:.2f} MB -> "
-        f"{report.nbytes / 1e6:.2f} MB; left out of {report.cut} variants: {report.dropped} insertions; "
-        f"doubles: {report.doubles}" + left_out
+        f"{report.nbytes / 1e6:.2f} MB; left out: {report.dropped} insertions or frames, of {report.cut} "
+        f"variants; stored twice before: {report.doubles}" + left_out
     )
