@@ -67,7 +67,7 @@ def table(sheet: str, first: str) -> list[list[str]]:
 
 def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
     text = (packed / "README.md").read_text(encoding="utf-8")
-    card = DatasetCard(text)
+    card: Any = DatasetCard(text)
     assert card.data.license == "cc-by-nc-4.0"
     assert card.data.task_categories == ["image-segmentation"]
     assert card.data.size_categories == ["n<1K"]
@@ -81,7 +81,7 @@ def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
 def test_without_a_licence_none_is_claimed(tmp_path: Path) -> None:
     cache = RECORDS[0].cache(tmp_path / "a.cache")
     pack_cache(cache, tmp_path / "packed")
-    card = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"))
+    card: Any = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"))
     assert card.data.license == "other"
     assert card.data.license_name == "see-licences"
 
