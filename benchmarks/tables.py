@@ -190,8 +190,8 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
         f"{result['samples']:,} samples | one item of it | `info` | memory | of its own |"
     )
     yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
-    names = ("open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms")
-    names += ("memory_mb", "own_memory_mb")
+    times = ["open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms"]
+    names = [*times, "memory_mb", "own_memory_mb"]
     for row in result["results"]:
         cells = [row["cache"], "yes" if row["index"] else "no"]
         for name in names:
@@ -202,14 +202,14 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
         yield _line(cells)
     for name, title in (("over_listed", "today, without an index"), ("over_indexed", "with one")):
         ratios = result["ratios"][name]
-        yield _line([f"the large one over the small one {title}", "", *(_ratio(ratios.get(one)) for one in names)])
+        yield _line([f"the large one over the small one {title}", "", *(_bold(ratios.get(one)) for one in names)])
     built = [row for row in result["results"] if row["index"]]
     yield "\nThe index of the large cache has {:.0f} MB, and takes {:.0f} s to make from nothing.".format(
         built[-1]["index_mb"], built[-1]["make_index_s"]
     )
 
 
-def _ratio(value: float | None) -> str:
+def _bold(value: float | None) -> str:
     return "" if value is None else f"**{value:.2f}**"
 
 
