@@ -187,7 +187,8 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
     """Both caches with and without an index, then the large one over the small one."""
     yield (
         f"| | index | open | open, first variants | one of the first {result['reads']:,} reads | one read | dataset of "
-        f"{result['samples']:,} samples | one item of it | `info` | memory, once open | after the reads, of its own | with mapped files |"
+        f"{result['samples']:,} samples | one item of it | `info` | memory, once open | after the reads, of its own | "
+        "with mapped files |"
     )
     yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     times = ["open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms"]
@@ -200,9 +201,9 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
             shown = "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
             cells.append(f"{shown} {dict(ms='ms', us='µs', mb='MB')[unit]}" if shown else "")
         yield _line(cells)
-    for name, title in (("over_listed", "today, without an index"), ("over_indexed", "with one")):
+    for name, title in (("over_listed", "without an index"), ("over_indexed", "with its index")):
         ratios = result["ratios"][name]
-        yield _line([f"the large one over the small one {title}", "", *(_bold(ratios.get(one)) for one in names)])
+        yield _line([f"the large one, with its index, over the small one {title}", "", *(_bold(ratios.get(one)) for one in names)])
     built = [row for row in result["results"] if row["index"]]
     yield "\nThe index of the large cache has {:.0f} MB, and takes {:.0f} s to make from nothing.".format(
         built[-1]["index_mb"], built[-1]["make_index_s"]
