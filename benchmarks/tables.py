@@ -184,6 +184,36 @@ def _time(seconds: float) -> str:
     return f"{seconds:,.1f} s" if seconds >= 1 else f"{1e3 * seconds:,.1f} ms"
 
 
+def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
+    """Both caches with and without an index, then the large one over the small one."""
+    yield (
+        f"| | index | open | open, first variants | one of the first {result['reads']:,} reads | one read | dataset of "
+        f"{result['samples']:,} samples | one item of it | `info` | memory | of its own |"
+    )
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    names = ("open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms")
+    names += ("memory_mb", "own_memory_mb")
+    for row in result["results"]:
+        cells = [row["cache"], "yes" if row["index"] else "no"]
+        for name in names:
+            unit = name.rpartition("_")[2]
+            value = row.get(name)
+            shown = "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+            cells.append(f"{shown} {dict(ms='ms', us='µs', mb='MB')[unit]}" if shown else "")
+        yield _line(cells)
+    for name, title in (("over_listed", "today, without an index"), ("over_indexed", "with one")):
+        ratios = result["ratios"][name]
+        yield _line([f"the large one over the small one {title}", "", *(_ratio(ratios.get(one)) for one in names)])
+    built = [row for row in result["results"] if row["index"]]
+    yield "\nThe index of the large cache has {:.0f} MB, and takes {:.0f} s to make from nothing.".format(
+        built[-1]["index_mb"], built[-1]["make_index_s"]
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"**{value:.2f}**"
+
+
 def _times(ratio: float) -> str:
     return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.2g}x"
 
@@ -206,6 +236,7 @@ def main() -> None:
     for page, name, table in (
         ("benchmarks.md", "regions", regions_table),
         ("benchmarks.md", "cache_read", cache_read_table),
+        ("benchmarks.md", "cache_scale", cache_scale_table),
         ("benchmarks.md", "live", live_table),
         ("benchmarks.md", "live_background", live_table),
         ("benchmarks.md", "metrics", metrics_table),

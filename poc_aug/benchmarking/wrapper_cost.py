@@ -259,7 +259,7 @@ def bench_reading(
         stages_s=stages,
         objects=objects,
         cache_nbytes=wrapped.cache.nbytes,
-        samples=len(wrapped.cache.keys()),
+        samples=wrapped.cache.samples,
         variants=len(wrapped.cache),
         environment=environment(),
     )

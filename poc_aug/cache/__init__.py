@@ -1,6 +1,6 @@
 """The cache: generated insertions, in LMDB shards next to a manifest.
 
-In it: records, shards, manifest, locks; reading, writing and verifying; how a dataset's samples are matched.
+In it: records, shards, manifest, index, locks; reading, writing and verifying; how a dataset's samples are matched.
 May import: errors, files, items, keys, labels, masks, recipe, scenes, seeding, types.
 Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
@@ -11,7 +11,7 @@ Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
       shards/
         <writer>.lmdb      one file per writing process, united on reading
         <writer>.lock      held while that process lives
-      recipes/             further recipes, see `poc_aug.cache.members`
+      index.bin            where the records of sealed shards are, see `poc_aug.cache.index_file`; derived, large caches
       rejected/            pictures of rejected attempts, if they were asked for
       journal/             decisions about what is left out, see `poc_aug.cache.journal`
       recipes/             other recipes, each laid out like a cache, see `poc_aug.cache.members`

@@ -60,8 +60,9 @@ def summarize_cache(path: Path, progress: Progress | None = None) -> RecordSumma
         for shard in shards.values():
             registry.release(shard)
     if parts:
-        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        _remove_doubles(path, names, RecordArrays.sorted_by_key(*joined), kind, summary)
+        joined: Any = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        arrays = RecordArrays(*joined) if not shards else RecordArrays.sorted_by_key(*joined)  # the index is sorted
+        _remove_doubles(path, names, arrays, kind, summary)
     return summary
 
 

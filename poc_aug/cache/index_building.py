@@ -143,7 +143,7 @@ def _write(path: Path, former: _FormerIndex | None, added: dict[str, ShardConten
         shards = renumbered[former.arrays.shards]
         kept = shards < len(names)
         parts.append((former.arrays.hashes[kept], former.arrays.variants[kept], shards[kept]))
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [[], [], []]
+    joined: Any = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [[], [], []]
     if len(joined[0]) < MIN_RECORDS:
         (path / INDEX).unlink(missing_ok=True)
         return False

@@ -47,6 +47,11 @@ class IndexCheck:
         self._arrays = RecordArrays(arrays.hashes[by_shard], arrays.variants[by_shard], arrays.shards[by_shard])
         self._first = self._arrays.shards.searchsorted(np.arange(shards + 1)).tolist()
 
+    @property
+    def shards(self) -> list[str]:
+        """The shards that the index covers."""
+        return list(self._numbers)
+
     def compare(self, shard: str, names: Sequence[bytes]) -> None:
         """Compare what the index has of a shard with all names in it; nothing if the index does not cover it."""
         number = self._numbers.get(shard)

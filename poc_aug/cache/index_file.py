@@ -83,7 +83,7 @@ class IndexedShards:
 
     def _has_mark(self, path: Path, number: int) -> bool:
         try:
-            return shard_mark(path) == self.marks[number]
+            return bool(shard_mark(path) == self.marks[number])
         except (OSError, CacheError):
             return False  # whoever lists it raises the error
 
@@ -171,7 +171,7 @@ class IndexFile:
                 size = np.dtype(dtype).itemsize
                 data = os.pread(self._fd, size * min(_CHUNK, count - first), start + size * first)
                 digest.update(data)
-                values = np.frombuffer(data, dtype)
+                values: Any = np.frombuffer(data, dtype)
                 if not len(values):
                     raise ValueError("it ends too early")
                 if dtype is np.uint64:
@@ -255,7 +255,7 @@ def write_index(cache: Path, shards: IndexedShards, arrays: RecordArrays, counts
     numbers = (shards.nbytes, shards.mtimes, shards.marks, shards.records)
     rest = b"".join([names, *(np.ascontiguousarray(array).tobytes() for array in numbers)])
     digest = xxhash.xxh3_128()
-    records = [np.ascontiguousarray(array) for array in (arrays.hashes, arrays.variants, arrays.shards)]
+    records: list[Any] = [np.ascontiguousarray(array) for array in (arrays.hashes, arrays.variants, arrays.shards)]
     for array in records:
         digest.update(array.data if len(array) else b"")
     sizes = len(names), len(shards.names), len(arrays.hashes), len(packed), len(plain)

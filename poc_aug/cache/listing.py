@@ -83,9 +83,16 @@ class Listing:
         if not len(hashes):
             return np.fromiter((key in self._listed for key in keys), np.bool_, len(keys))
         asked = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
-        found = hashes[np.minimum(hashes.searchsorted(asked), len(hashes) - 1)] == asked
+        found: np.ndarray[Any, np.dtype[np.bool_]] = self._known(asked)
         if self._listed:
             found |= np.fromiter((key in self._listed for key in keys), np.bool_, len(keys))
+        return found
+
+    def _known(self, asked: np.ndarray[Any, np.dtype[np.uint64]]) -> Any:
+        hashes, found = self._arrays.hashes, np.empty(len(asked), np.bool_)
+        order = asked.argsort()  # so that neighbours are looked up one after the other, in memory that is at hand
+        sought = asked[order]
+        found[order] = hashes[np.minimum(hashes.searchsorted(sought), len(hashes) - 1)] == sought
         return found
 
     def __len__(self) -> int:
@@ -131,7 +138,7 @@ class Listing:
             known = np.zeros(len(keys), np.bool_)
             if len(hashes) and keys:
                 asked = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
-                known = hashes[np.minimum(hashes.searchsorted(asked), len(hashes) - 1)] == asked
+                known = self._known(asked)
             for key, is_known in zip(keys, known.tolist(), strict=True):
                 samples += not is_known
                 records += len(self.variants(key)) - (self._indexed_variants(key) if is_known else 0)

@@ -21,7 +21,6 @@ from poc_aug.cache.listing import Listing, indexed_records
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.members import member_path
-from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
@@ -97,7 +96,6 @@ class Cache:
         if fingerprint is not None and has_manifest(member_path(absolute, fingerprint)):
             absolute = member_path(absolute, fingerprint)
         manifest, shards = check_opening(absolute, fingerprint)
-        warn_on_network_files(absolute, writes=False)
         cache = cls(absolute, manifest, shards, journal)
         _ = cache.journal  # a damaged one is noticed now, not in a worker
         return cache
@@ -211,7 +209,6 @@ class Cache:
 
         Raises:
             CacheNotFoundError, CacheFormatError, CacheMismatchError, CacheDiskError: the cache has changed otherwise.
-                Records that were listed before can still be read in this process.
         """
         with registry.exclusive():
             self._check_open()
@@ -292,8 +289,10 @@ class Cache:
 
     def _list_records(self, states: dict[str, ShardState], seen_at: float) -> Listing:
         self._names, self._states, self._listed_at = list(states), states, seen_at
+        self._folder = os.path.realpath(self.path / SHARDS)
         indexed = indexed_records(self.path, self._states) if self._trusts_index else None
-        listing = Listing(*(indexed or (None, ())), self._read_names)
+        arrays, numbers = indexed or (None, [])
+        listing = Listing(arrays, numbers, self._read_names)
         for number in range(len(self._names)):
             # If two writers stored the same record, the first shard's is read: they are equal.
             if number not in listing.indexed:
@@ -313,7 +312,7 @@ class Cache:
         with registry.exclusive():
             shard = self._shards.get(number)
             if shard is None:
-                shard = self._shards[number] = registry.acquire(self.path / SHARDS / self._names[number])
+                shard = self._shards[number] = registry.acquire_resolved(f"{self._folder}/{self._names[number]}")
             return shard
 
     def _find(self, key: str, variant: int) -> None:

@@ -233,7 +233,11 @@ class Environment:
 
 def acquire(path: Path) -> Environment:
     """The process's one environment of a shard file, to be returned with `release`; opens nothing yet."""
-    name = os.path.realpath(path)
+    return acquire_resolved(os.path.realpath(path))
+
+
+def acquire_resolved(name: str) -> Environment:
+    """As `acquire`, of a path that is absolute and holds no link."""
     with _lock:
         environment = _environments.get(name)
         if environment is None:

@@ -23,8 +23,8 @@ from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.record import check_canonical, decode_record, record_hash, record_name
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
-from poc_aug.cache.registry import Environment
-from poc_aug.cache.shard import SUFFIX, read_meta, structure_problems
+from poc_aug.cache.registry import Environment, acquire, release
+from poc_aug.cache.shard import SHARDS, SUFFIX, read_meta, structure_problems
 from poc_aug.errors import CacheFormatError
 from poc_aug.items.image_digest import DIGEST_BYTES
 from poc_aug.labels.label_digest import check_label_digest
@@ -149,6 +149,26 @@ def verify_shards(
     problems += [Problem(INDEX, None, None, problem) for problem in index.problems]
     nbytes = sum(read_meta(shard.path).nbytes for shard in shards)
     return VerifyReport(len(shards), done, nbytes, tuple(problems), tuple(being_written))
+
+
+def index_problems(cache: Path) -> list[str]:
+    """What is wrong with the index of a cache whose shards can be listed; reads their names, and no record.
+
+    Raises:
+        RecordError, lmdb.Error: a shard cannot be listed.
+
+    Example:
+        >>> index_problems(Path("no such folder"))
+        []
+    """
+    check = IndexCheck(cache)
+    for name in check.shards:
+        shard = acquire(cache / SHARDS / name)
+        try:
+            check.compare(name, list(lmdb_keys(shard)))
+        finally:
+            release(shard)
+    return check.problems
 
 
 def lmdb_keys(shard: Environment) -> Iterator[bytes]:

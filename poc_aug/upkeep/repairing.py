@@ -13,16 +13,18 @@ import lmdb
 
 from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import SET_ASIDE, unknown_entries, wrong_entries
+from poc_aug.cache.index_building import update_index
+from poc_aug.cache.index_file import INDEX
 from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX, JournalEntry, journal_lines, journal_paths
 from poc_aug.cache.lock import directory_lock
 from poc_aug.cache.manifest import MANIFEST, TEMPORARY_MANIFEST, Manifest, fsync_directory
-from poc_aug.cache.members import RECIPES
+from poc_aug.cache.members import RECIPES, member_paths
 from poc_aug.cache.opening import check_opening
 from poc_aug.cache.record import record_hash, record_name
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key
 from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, check_shard, shard_paths, structure_problems
-from poc_aug.cache.verify import check_stored, listed_name, lmdb_keys
+from poc_aug.cache.verify import check_stored, index_problems, listed_name, lmdb_keys
 from poc_aug.errors import CacheFormatError, CacheNotFoundError
 from poc_aug.files.stray_files import is_stray
 from poc_aug.upkeep.compacting import check_not_written
@@ -124,6 +126,9 @@ def repair(
                 _Repair(path, "", folder, dry_run, report, None).move(f"{RECIPES}/{name}", error.problem)
                 continue
             _Repair(member, f"{RECIPES}/{name}/", folder, dry_run, report, on_progress).run()
+    if not dry_run:
+        for member in member_paths(path):
+            update_index(member)
     report.folder = folder if report.set_aside else ""
     return report
 
@@ -155,7 +160,13 @@ class _Repair:
             if not self._is_gone(SHARDS):
                 self._left_overs()
                 self._shards()
+                self._index()
             self._journal()
+
+    def _index(self) -> None:
+        """Set the index aside if it does not say what the shards hold; it is made again from them."""
+        if problems := index_problems(self.cache):
+            self.move(INDEX, problems[0])
 
     def move(self, name: str, reason: str, kept: int = 0, lost: int | None = None) -> None:
         """Set one entry aside."""

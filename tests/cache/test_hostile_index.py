@@ -23,6 +23,7 @@ from poc_aug.cache.index_file import INDEX, IndexedShards, IndexFile, RecordArra
 from poc_aug.cache.record_keys import key_hash
 from poc_aug.cache.shard import SHARDS
 from poc_aug.errors import CacheFormatError
+from poc_aug.upkeep.repairing import repair
 from tests.helpers.cache_cases import make_cache, make_manifest, make_variant
 from tests.helpers.index_cases import index_always, indexed_shards, without_index
 
@@ -296,3 +297,12 @@ def test_an_index_that_cannot_be_written_ends_no_run(
     (path / f"{index_file.TEMPORARY_INDEX}4711").write_bytes(b"of a process that was killed")
     assert update_index(path)
     assert sorted(entry.name for entry in path.iterdir()) == [INDEX, "manifest.json", SHARDS]
+
+
+def test_repair_makes_another_one_in_the_place_of_one_that_lies(path: Path) -> None:
+    assert not repair(path).set_aside
+    rewritten(path, swap_shards)
+    assert [one.path for one in repair(path).set_aside] == [INDEX]
+    with Cache.open(path) as cache:
+        assert len(indexed_shards(cache)) == 2
+        assert cache.verify().ok

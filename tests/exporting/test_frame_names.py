@@ -74,8 +74,8 @@ def test_names_that_would_be_equal_are_told_apart_by_their_keys() -> None:
         [("train", "x_v0"), ("train", "X_v0"), ("val", "x_v0"), ("train", "y_v0")], ["a/x", "b/X", "x", "y"]
     )
     assert names[2:] == ["x_v0", "y_v0"]
-    assert re.fullmatch(r"x~[0-9a-f]{8}_v0", names[0])
-    assert re.fullmatch(r"X~[0-9a-f]{8}_v0", names[1])
+    assert re.fullmatch(r"x~[0-9a-f]{16}_v0", names[0])
+    assert re.fullmatch(r"X~[0-9a-f]{16}_v0", names[1])
     assert names[0].casefold() != names[1].casefold()
 
 

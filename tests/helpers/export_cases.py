@@ -36,6 +36,19 @@ class HaloInserter(EllipseInserter):
         return replace(filled, alpha=alpha, shade=shade, unlabelled=True)
 
 
+class LicensedInserter(EllipseInserter):
+    """Records a licence with every other object; its model is a known one."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"inserter": "ellipse", "model": "IDEA-Research/grounding-dino-tiny"}
+
+    def _one(self, crop: Crop) -> Filled | Rejection:
+        filled = super()._one(crop)
+        if isinstance(filled, Rejection):
+            return filled
+        return replace(filled, provenance={"licence": "CC-BY-2.0"} if crop.seed % 2 else {})
+
+
 def halo_pipeline(seed: int = 0, reject: float = 0.3) -> InsertionPipeline:
     return InsertionPipeline(make_recipe(seed=seed, attempts=2), HaloInserter(reject=reject), batch_size=4)
 
