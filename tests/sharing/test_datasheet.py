@@ -29,7 +29,7 @@ from poc_aug.generation.warming import warm_cache
 from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.sharing.datasheet import DatasheetFacts, datasheet
 from poc_aug.sharing.datasheet_counts import RecipeCounts
-from poc_aug.sharing.licences import licence_terms, model_licences
+from poc_aug.sharing.licences import licence_of_object, licence_terms, model_licences
 from poc_aug.sharing.pack_pictures import PictureDraw, object_picture
 from poc_aug.sharing.pack_unpacking import unpack_cache
 from poc_aug.sharing.packing import FramesToShow, pack_cache
@@ -343,6 +343,22 @@ def test_licences_of_models() -> None:
         "annotator finder detector checkpoint",
         "locator",
     }
+
+
+@pytest.mark.parametrize(
+    ("provenance", "inserter", "licence"),
+    [
+        ({"licence": "CC-BY-2.0"}, {"inserter": "rendered"}, "CC-BY-2.0"),
+        ({}, {"inserter": "rendered"}, "none needed: drawn by poc_aug itself"),
+        ({}, {"inserter": "diffusion"}, "that of the model"),
+        ({}, {"inserter": "paste", "bank": {"kind": "dataset"}}, "that of the dataset they were cut from"),
+        ({}, {"inserter": "paste", "bank": {"kind": "coco"}}, "unknown"),
+        ({"licence": 5}, {"inserter": ["rendered"]}, "unknown"),
+        ({}, {"inserter": "import"}, "unknown"),
+    ],
+)
+def test_licences_of_objects(provenance: dict[str, Any], inserter: dict[str, Any], licence: str) -> None:
+    assert licence_of_object(provenance, inserter) == licence
 
 
 def test_terms_of_licences() -> None:
