@@ -1,4 +1,4 @@
-"""Write the tables of pages in docs/ from benchmarks/results/*.json, between their markers.
+"""Write the tables of docs/benchmarks.md and docs/camera.md from benchmarks/results/*.json, between their markers.
 
 Run: python benchmarks/tables.py
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import RESULTS
-from scaling_tables import scaling_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 _KINDS = ("list", "array", "lazy")
@@ -188,11 +187,12 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
     """Both caches with and without an index, then the large one over the small one."""
     yield (
         f"| | index | open | open, first variants | one of the first {result['reads']:,} reads | one read | dataset of "
-        f"{result['samples']:,} samples | one item of it | `info` | memory | of its own |"
+        f"{result['samples']:,} samples | one item of it | `info` | memory, once open | after the reads, of its own | "
+        "with mapped files |"
     )
-    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
-    names = ("open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms")
-    names += ("memory_mb", "own_memory_mb")
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    times = ["open_ms", "first_ms", "first_reads_us", "read_us", "dataset_ms", "item_ms", "info_ms"]
+    names = [*times, "memory_mb", "own_mb", "mapped_mb"]
     for row in result["results"]:
         cells = [row["cache"], "yes" if row["index"] else "no"]
         for name in names:
@@ -201,16 +201,16 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
             shown = "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
             cells.append(f"{shown} {dict(ms='ms', us='µs', mb='MB')[unit]}" if shown else "")
         yield _line(cells)
-    for name, title in (("over_listed", "today, without an index"), ("over_indexed", "with one")):
+    for name, title in (("over_listed", "without an index"), ("over_indexed", "with its index")):
         ratios = result["ratios"][name]
-        yield _line([f"the large one over the small one {title}", "", *(_ratio(ratios.get(one)) for one in names)])
+        yield _line([f"the large one, with its index, over the small one {title}", "", *(_bold(ratios.get(one)) for one in names)])
     built = [row for row in result["results"] if row["index"]]
     yield "\nThe index of the large cache has {:.0f} MB, and takes {:.0f} s to make from nothing.".format(
         built[-1]["index_mb"], built[-1]["make_index_s"]
     )
 
 
-def _ratio(value: float | None) -> str:
+def _bold(value: float | None) -> str:
     return "" if value is None else f"**{value:.2f}**"
 
 
@@ -243,7 +243,6 @@ def main() -> None:
         ("benchmarks.md", "blending", blending_table),
         ("benchmarks.md", "weather", weather_table),
         ("camera.md", "horizon", horizon_table),
-        ("scaling.md", "record_figures", scaling_tables),
     ):
         text = (DOCS / page).read_text(encoding="utf-8")
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))

@@ -130,7 +130,7 @@ class Cache:
             SettingError, CacheCorruptError: as `get`.
         """
         _check_name(key, variant)
-        if variant not in self._listing().variants(key):
+        if self._listing().number_of(key, variant) is None:
             with registry.exclusive():
                 self._find(key, variant)
         return self.get(key, variant)
@@ -187,7 +187,7 @@ class Cache:
     def __contains__(self, item: object) -> bool:
         if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
             return False
-        return item[1] in self._listing().variants(item[0])
+        return self._listing().number_of(*item) is not None
 
     def __len__(self) -> int:
         return len(self._listing())
@@ -348,7 +348,7 @@ class Cache:
 
     def _read(self, key: str, variant: int, decode: Callable[[bytes], _Decoded]) -> _Decoded | None:
         _check_name(key, variant)
-        number = self._listing().variants(key).get(variant)
+        number = self._listing().number_of(key, variant)
         if number is None:
             return None
         shard = self._shard(number)

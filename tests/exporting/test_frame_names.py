@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch.utils.data import ConcatDataset, Subset
@@ -51,7 +52,7 @@ def test_a_key_without_a_split_takes_that_of_its_dataset() -> None:
 
     val, train = Val(2), Frames(3)
     train.split = "train"  # type: ignore[attr-defined]
-    both = ConcatDataset([val, Subset(train, [2, 0])])
+    both: Any = ConcatDataset([val, Subset(train, [2, 0])])
     keys = ["ulm/a.png", "b.png", "images/c.png", "train/d.png"]
     assert [place.split for place in frame_places(keys, both, None)] == ["val", "val", "train", "train"]
     assert frame_places(["ulm/a.png", "x"], Wrapper(val), None)[0] == FramePlace("val", "ulm", "ulm_a")

@@ -15,7 +15,7 @@ from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import INSERTIONS
 
-SPLIT = {"split": "train"}
+SPLIT: dict[str, Any] = {"split": "train"}
 LENGTH = 4
 
 
