@@ -117,7 +117,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     repeats = chosen.repeats or (1 if chosen.smoke else 3)
-    variants = 32 if chosen.smoke else 240
+    variants = 16 if chosen.smoke else 240
     arms: dict[str, RayEngine | Literal["local"]] = {"one process": "local", "two Ray actors": RayEngine(actors=2)}
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     with tempfile.TemporaryDirectory() as scratch:
