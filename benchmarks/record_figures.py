@@ -4,7 +4,8 @@ It is encoded, stored, looked up, decoded, listed, verified and packed. Also wha
 manifests cost per record, shard, decision and object.
 
 Records are made on the real Cityscapes frames, if they are available, else on frames made by code: cut-outs or rendered
-objects at their real sizes, and discs of a fixed size. Processor time where the disk has no part in it, else seconds.
+objects at their real sizes, and discs of a fixed size. All times are processor time, which other programs change
+little, but those of storing a record durably: there the disk counts, too.
 
 Run: python benchmarks/record_figures.py [--smoke] [--out benchmarks/results/record_figures.json]
 """
@@ -25,11 +26,11 @@ from typing import Any
 
 import torch
 from cache_read import large_variants, samples_of
-from cache_scale import Size, write_cache
+from cache_scale import Blank, Size, write_cache
 from frame_stores import PngPairs
 from harness import Frames, cityscapes_frames, console, data_root, options, publish, show, synthetic_frames
 
-from poc_aug.benchmarking.timing import Spread, seconds, significant
+from poc_aug.benchmarking.timing import Spread, significant
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, decode_record, encode_record
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.index_file import INDEX
@@ -39,6 +40,7 @@ from poc_aug.cache.record import split_record
 from poc_aug.cache.selection import Selection
 from poc_aug.cache.shard import shard_paths
 from poc_aug.cli.object_sources import ObjectChoice, load_objects
+from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.recipe import IGNORED, Recipe
@@ -131,7 +133,8 @@ def storing(variants: Sequence[Variant], folder: Path, repeats: int) -> dict[str
                 writer.put_records([(one, encode_record(one, "delta-zstd")) for one in records])
 
             put()
-            rows.append({"records": batch, "put_ms": _spread(put, batch, 3 * repeats, time.perf_counter)})
+            waited = _spread(put, batch, 3 * repeats, time.perf_counter)
+            rows.append({"records": batch, "put_ms": waited, "cpu_ms": _spread(put, batch, repeats, time.process_time)})
     return {"by_batch": rows}
 
 
@@ -142,9 +145,9 @@ def shards(folder: Path, number: int) -> dict[str, Any]:
     files = shard_paths(path)
     with Cache.open(path) as cache:
         gc.collect()
-        before, started = _rss(), time.perf_counter()
+        before, started = _rss(), time.process_time()
         names = list(cache)
-        listed = time.perf_counter() - started
+        listed = time.process_time() - started
         cache.get(*names[0])
         grown = _rss() - before
     empty = folder / "entries"
@@ -152,7 +155,7 @@ def shards(folder: Path, number: int) -> dict[str, Any]:
     most = 20 * number
     for one in range(most):
         (empty / f"node-{one}of{most}-20260101T000000000-{one}.lmdb").touch()
-    scanned = seconds(lambda: [entry.stat().st_size for entry in os.scandir(empty)])
+    scanned = _seconds(lambda: [entry.stat().st_size for entry in os.scandir(empty)])
     shutil.rmtree(empty)
     return {
         "shards": number,
@@ -169,17 +172,20 @@ def index(folder: Path, records: int) -> dict[str, Any]:
     path = folder / "index.cache"
     number = 50
     write_cache(path, Size("index", number, records))
+    with Cache.open(path) as cache:
+        listed = _seconds(lambda: list(cache))
+    assert not (path / INDEX).exists()
     last = shard_paths(path)[-1]
     aside = last.rename(folder / last.name)
-    built = seconds(lambda: update_index(path))
+    built = _seconds(lambda: update_index(path))
     aside.rename(last)
-    updated = seconds(lambda: update_index(path))
+    updated = _seconds(lambda: update_index(path))
     nbytes = (path / INDEX).stat().st_size
     with Cache.open(path) as cache:
-        opened = seconds(lambda: cache.variants("train/city_00/frame_0000000.png"))
+        opened = _seconds(lambda: cache.variants("train/city_00/frame_0000000.png"))
         assert len(cache) == records
-        verified = seconds(lambda: cache.verify())
-    packed = seconds(lambda: pack_cache(path, folder / "index.tar"))
+        verified = _seconds(lambda: cache.verify())
+    packed = _seconds(lambda: pack_cache(path, folder / "index.tar"))
     return {
         "records": records,
         "shards": number,
@@ -187,9 +193,32 @@ def index(folder: Path, records: int) -> dict[str, Any]:
         "build_us_per_record": significant(1e6 * built / (records * (number - 1) / number)),
         "one_more_shard_s": significant(updated),
         "open_s": significant(opened),
+        "list_us_per_record": significant(1e6 * listed / records),
         "verify_us_per_record": significant(1e6 * verified / records),
         "pack_us_per_record": significant(1e6 * packed / records),
         "record_bytes": significant(sum(file.stat().st_size for file in shard_paths(path)) / records),
+    }
+
+
+def dataset(folder: Path, samples: int) -> dict[str, Any]:
+    """What a dataset over a cache takes per sample in each process: its keys, and where their records are."""
+    base = Blank(samples)
+    gc.collect()
+    before = _rss()
+    made: list[POCAugmentedDataset] = []
+
+    def make() -> None:
+        made.append(
+            POCAugmentedDataset(
+                base, folder / "index.cache", schema="cityscapes-trainIds", keys="keys", p=1.0, on_miss="original"
+            )
+        )
+
+    taken = _seconds(make)
+    return {
+        "samples": samples,
+        "make_us_per_sample": significant(1e6 * taken / samples),
+        "rss_bytes_per_sample": significant(max(_rss() - before, 0) / samples),
     }
 
 
@@ -205,9 +234,9 @@ def journal(folder: Path, decisions: int) -> dict[str, Any]:
     ]
     (path / JOURNAL / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     gc.collect()
-    before, started = _rss(), time.perf_counter()
+    before, started = _rss(), time.process_time()
     read = Journal.read(path)
-    taken, grown = time.perf_counter() - started, _rss() - before
+    taken, grown = time.process_time() - started, _rss() - before
     assert len(read.entries) == decisions
     return {
         "decisions": decisions,
@@ -247,6 +276,13 @@ def _spread(work: Callable[[], object], number: int, repeats: int, clock: Callab
     return Spread.of(taken).to_dict()
 
 
+def _seconds(work: Callable[[], object]) -> float:
+    """Processor time of this process."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
 def _rss() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -257,7 +293,7 @@ def main() -> None:
     parser = options("What one record costs.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    repeats = chosen.repeats or (2 if chosen.smoke else 7)
+    repeats = chosen.repeats or (2 if chosen.smoke else 5)
     size_hw = (128, 256) if chosen.smoke else (1024, 2048)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -277,9 +313,10 @@ def main() -> None:
         results = {
             "records": rows,
             "storing": storing(typical, folder, repeats),
-            "shards": shards(folder, 20 if chosen.smoke else 1000),
-            "index": index(folder, 5000 if chosen.smoke else 200_000),
-            "journal": journal(folder, 200 if chosen.smoke else 100_000),
+            "shards": shards(folder, 20 if chosen.smoke else 300),
+            "index": index(folder, 5000 if chosen.smoke else 30_000),
+            "dataset": dataset(folder, 3000 if chosen.smoke else 300_000),
+            "journal": journal(folder, 200 if chosen.smoke else 50_000),
             "manifest": manifest(folder),
         }
     _show(rows, results)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from poc_aug.datasets import PairedFolder
     from poc_aug.datasets.synthetic import SyntheticStreet
     from poc_aug.generation.pipeline import InsertionPipeline
+    from poc_aug.generation.ray_cluster import RayEngine
     from poc_aug.generation.shift_pipeline import ShiftPipeline
     from poc_aug.generation.warming import warm_cache
     from poc_aug.items.open_item import Adapt
@@ -56,6 +57,7 @@ _HOMES = {
     "PairedFolder": "poc_aug.datasets",
     "PasteInserter": "poc_aug.backends.paste.paste_inserter",
     "PromptLocator": "poc_aug.backends.finders.prompt_locator",
+    "RayEngine": "poc_aug.generation.ray_cluster",
     "Recipe": "poc_aug.recipe",
     "RenderedInserter": "poc_aug.backends.rendered.rendered_inserter",
     "Sam3Annotator": "poc_aug.backends.finders.sam3",
@@ -87,6 +89,7 @@ __all__ = [
     "PairedFolder",
     "PasteInserter",
     "PromptLocator",
+    "RayEngine",
     "Recipe",
     "RenderedInserter",
     "Sam3Annotator",

@@ -100,6 +100,7 @@ def remove_left_overs(path: Path) -> None:
         with suppress(OSError, CacheBusyError):  # read-only, or its writer makes it at this moment
             lock = FileLock(copy.with_name(copy.name[1 : -len(COMPACT_SUFFIX)] + ".lock"))
             copy.unlink(missing_ok=True)
+            copy.with_name(f"{copy.name}-lock").unlink(missing_ok=True)  # LMDB's, of one that was being built
             lock.release()
 
 

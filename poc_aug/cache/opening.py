@@ -10,6 +10,7 @@ from pathlib import Path
 from poc_aug.cache.entries import check_entries
 from poc_aug.cache.index_file import open_index
 from poc_aug.cache.manifest import MANIFEST, Manifest
+from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.shard import SHARDS, ShardState, check_shard, read_error, scan_shards
 from poc_aug.errors import CacheFormatError, CacheMismatchError, CacheNotFoundError
 from poc_aug.files.outputs import obstacle
@@ -32,9 +33,11 @@ def check_opening(path: Path, fingerprint: str | None) -> tuple[Manifest, dict[s
         CacheDiskError: it cannot be read.
     """
     try:
-        return _checked(path, fingerprint)
+        checked = _checked(path, fingerprint)
     except OSError as error:
         raise read_error(path, error) from error
+    warn_on_network_files(path, writes=False)
+    return checked
 
 
 def check_still_there(path: Path, opened: Manifest, shards: Set[str]) -> dict[str, ShardState]:

@@ -21,7 +21,6 @@ from poc_aug.cache.listing import Listing, indexed_records
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.members import member_path
-from poc_aug.cache.network_files import warn_on_network_files
 from poc_aug.cache.opening import check_opening, check_still_there
 from poc_aug.cache.record import decode_record, record_name
 from poc_aug.cache.record_header import RecordError
@@ -97,7 +96,6 @@ class Cache:
         if fingerprint is not None and has_manifest(member_path(absolute, fingerprint)):
             absolute = member_path(absolute, fingerprint)
         manifest, shards = check_opening(absolute, fingerprint)
-        warn_on_network_files(absolute, writes=False)
         cache = cls(absolute, manifest, shards, journal)
         _ = cache.journal  # a damaged one is noticed now, not in a worker
         return cache

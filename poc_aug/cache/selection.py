@@ -90,16 +90,19 @@ class Selection:
         """
         if not isinstance(data, Mapping):
             raise ValueError(f"it selects by {type(data).__name__}, not by named fields")
-        known = {_STORED_NAMES.get(field.name, field.name): field.name for field in fields(cls)}
-        if unknown := sorted(set(data) - set(known)):
-            raise LookupError(f"it selects by {unknown[0][:60]!a}")
-        values = {known[name]: value for name, value in data.items()}
+        try:
+            values = {_FIELDS_BY_NAME[name]: value for name, value in data.items()}
+        except KeyError as error:
+            raise LookupError(f"it selects by {str(error.args[0])[:60]!a}") from None
         for name, value in values.items():
             _check_field(name, value)
         return cls(**values)
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value!r}" for name, value in self.to_dict().items()) or "everything"
+
+
+_FIELDS_BY_NAME = {_STORED_NAMES.get(field.name, field.name): field.name for field in fields(Selection)}
 
 
 def things_of(variant: Variant) -> StoredThings:

@@ -116,7 +116,8 @@ def described(cache: Cache | UnitedCaches) -> str:
     """Paths of what is read, for people.
 
     Example:
-        >>> described(Cache(Path("street.cache"), None))
+        >>> from poc_aug.cache import Manifest
+        >>> described(Cache(Path("street.cache"), Manifest.create({}, {}, {})))
         'street.cache'
     """
     if isinstance(cache, Cache):

@@ -12,7 +12,7 @@ from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath
-from poc_aug.upkeep import compact
+from poc_aug.upkeep import compact_cache
 
 
 @with_report("compact")
@@ -24,11 +24,11 @@ def compact_command(
 ) -> None:
     """Write a cache without what was dropped, and without records that are stored twice."""
     with progress(console, "records") as show:
-        report = compact(cache, out, on_progress=show)
+        report = compact_cache(cache, out, on_progress=show)
     reported.update(asdict(report))
     left_out = f"; recipes left out: {', '.join(report.dropped_recipes)}" if report.dropped_recipes else ""
     console.print(
         f"{out}: {report.records} records in {report.shards} shards, {report.nbytes_before / 1e6:.2f} MB -> "
-        f"{report.nbytes / 1e6:.2f} MB; left out of {report.cut} variants: {report.dropped} insertions; doubles: {report.doubles}"
-        + left_out
+        f"{report.nbytes / 1e6:.2f} MB; left out: {report.dropped} insertions or frames, of {report.cut} "
+        f"variants; stored twice before: {report.doubles}" + left_out
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
@@ -84,11 +82,8 @@ def _print_journal(cache: CachePath) -> None:
     if not made:
         console.print("the journal is empty: nothing was dropped")
         return
-    table = Table(box=None)
-    for name in ("time", "by", "decision", "what", "recipe"):
-        table.add_column(name, overflow="fold")
     for fingerprint, entry in made:
         where = {name: value for name, value in entry.where.to_dict().items() if name != "recipe"}
         what = ", ".join(f"{name} {value!a}" for name, value in where.items()) or "everything"
-        table.add_row(*map(Text, (entry.time, entry.by, entry.op, what, fingerprint[:_SHORT_FINGERPRINT])))
-    console.print(table)
+        by = f", by {entry.by}" if entry.by else ""
+        console.print(f"{entry.time} {entry.op}: {what} (recipe {fingerprint[:_SHORT_FINGERPRINT]}{by})")

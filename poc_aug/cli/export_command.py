@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from poc_aug.cli.arguments import given_dataset, load_dataset, parse_arguments
+from poc_aug.cli.cache_argument import cache_to_read
 from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
@@ -71,6 +72,14 @@ def export_command(
         str | None,
         typer.Option("--instance-ids", help="Layout cityscapes: all, objects or none. " + shown_default("all")),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the layout: segmentation=rle of coco; pictures=jpg, shard_frames=500 of webdataset.",
+        ),
+    ] = None,
     keys: KeysName = None,
     workers: Workers = 2,
     reported: dict[str, Any],
@@ -85,12 +94,13 @@ def export_command(
 
     name = given_dataset(dataset)
     folder, kind = _given("--out", out, "the folder to write to"), _given("--layout", layout, "a layout")
-    made = layout_named(kind, **({} if instance_ids is None else {"instance_ids": instance_ids}))
+    given = parse_arguments(settings or [])
+    made = layout_named(kind, **given, **({} if instance_ids is None else {"instance_ids": instance_ids}))
     caches, values = split_positionals(arguments)
     policy = parse_label_form(labels, ids=ids, ring_px=ring)  # before anything is loaded
     numbers = parse_variants(variants)
     base = load_dataset(name, parse_arguments(values))
-    with open_caches(caches) as opened:
+    with open_caches([cache_to_read(each) for each in caches]) as opened:
         if labels == "ids" and ids is None:
             classes = object_names(manifests_of(opened))
             target = None if keep_ids else getattr(made, "label_schema", None)

@@ -186,7 +186,7 @@ def _new_ids(classes: str | None) -> dict[str, int]:
         plain = label_id if type(label_id) is int else int(label_id) if _is_number(label_id) else None
         if not isinstance(name, str) or not name or plain is None:
             raise SettingError(
-                f"--classes {classes[:80]!r}: {name!r}: {label_id!r}"[:200],
+                f"--classes {classes[:80]!r} gives {str(name)[:40]!r} the id {str(label_id)[:40]!r}",
                 expected="a label id of 0 to 65535 per class: dog=19,cat=20, or a YAML file {dog: 19}",
             )
         found[name] = plain

@@ -25,7 +25,7 @@ def push_command(
     url: Annotated[str, typer.Argument(metavar="URL", help="Address for it: s3://bucket/name.cache")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Send the pictures of rejected attempts, too.")] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace shards of the same names with other content: a repaired cache.")
+        bool, typer.Option("--replace", help="Take what this cache does not hold off the list there: a repaired cache.")
     ] = False,
     transfers: Transfers = 4,
     reported: dict[str, Any],

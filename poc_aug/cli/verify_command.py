@@ -18,12 +18,13 @@ from poc_aug.upkeep import verify_cache
 @with_report("verify")
 def verify_command(*, cache: CacheToRead, reported: dict[str, Any]) -> None:
     """Read every record of a cache, of all its recipes, and check its hash."""
+    path = cache_to_read(cache)
     with progress(console, "records") as show:
-        report = verify_cache(cache_to_read(cache), show)
+        report = verify_cache(path, show)
     reported.update(asdict(report), ok=report.ok)
     for problem in report.problems:
         console.print(f"corrupt: {problem}", style="red")
     console.print(f"{report.records} records in {report.shards} shards checked, {len(report.problems)} corrupt")
     if report.problems:
-        console.print(f"set what is damaged aside with: poc-aug repair {shlex.quote(str(cache))}")
+        console.print(f"set what is damaged aside with: poc-aug repair {shlex.quote(str(path))}")
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from poc_aug.cli.console import console, errors
 from poc_aug.cli.dry_run import dry_run
 from poc_aug.cli.fill_cache import fill_cache, read_job
 from poc_aug.cli.filling_fields import ConfigFile
+from poc_aug.cli.machine_options import engine_of
 from poc_aug.cli.object_sources import load_objects, load_recipe
 from poc_aug.cli.progress import print_objects
 from poc_aug.cli.set_options import name_of_set, with_paper_set
@@ -42,6 +43,7 @@ def warm_cache_command(*, arguments: DatasetArguments = None, config: ConfigFile
         raise SettingError("--out is missing", expected="--out street.cache")
     check_backend_options(job)
     check_given_once(job)
+    engine_of(job)
     job.source()  # sizes, names and numbers are checked before the dataset is loaded
     paper_set = None if job.paper_set is None else load_set(job.paper_set)
     if job.dry_run:

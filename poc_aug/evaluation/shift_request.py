@@ -11,6 +11,7 @@ from poc_aug.errors import CacheMismatchError, SettingError
 from poc_aug.scenes.scene_recipe import SceneRecipe
 from poc_aug.scenes.shift_names import check_domain, known_domains, parse_severities
 from poc_aug.scenes.shifter_protocol import Shifter
+from poc_aug.stores.pulling import local_cache
 from poc_aug.types import MAX_SEVERITY
 
 ALL_SEVERITIES = tuple(range(1, MAX_SEVERITY + 1))
@@ -68,6 +69,7 @@ def parse_shift(text: str) -> list[ShiftRequest]:
     """
     if not isinstance(text, str):
         raise SettingError(f"shift {text!r}", expected="text such as 'fog:1-5', a shifter, or a ShiftRequest")
+    text = local_cache(text)  # a cache may be on a store
     if text not in known_domains() and has_manifest(Path(text)):
         return _of_cache(Path(text))
     domain, colon, severities = text.rpartition(":")

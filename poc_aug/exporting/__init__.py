@@ -2,7 +2,7 @@
 
 In it: frames on their way to files, what a layout is, the layouts, and the job that writes them.
 May import: augmented_dataset, cache, errors, files, generation, items, joint_transforms, keys, labels, masks,
-    reading, recipe, scenes, types.
+    reading, recipe, scenes, sharing, types.
 Gives: `export`, `ExportedFrame`, `ExportLayout`, `ExportPlan`.
 """
 

@@ -11,7 +11,7 @@ from poc_aug.errors import ExportError
 from poc_aug.exporting.coco_outlines import coco_polygons
 from poc_aug.exporting.coco_rle import coco_rle
 from poc_aug.exporting.exported_frame import ExportedFrame
-from poc_aug.exporting.frame_instances import FrameInstance, visible_instances
+from poc_aug.exporting.frame_instances import LABEL_IDS, FrameInstance, base_instances, visible_instances
 from poc_aug.exporting.layout_protocol import ExportPlan
 from poc_aug.exporting.streamed_files import read_part, streamed_file, write_list
 from poc_aug.recipe import IGNORED
@@ -19,8 +19,11 @@ from poc_aug.recipe import IGNORED
 SegmentationForm: TypeAlias = Literal["auto", "rle"]
 """How masks are written: as polygons if they have no hole, otherwise as run lengths; or all as run lengths."""
 
+_FIRST_THING = 24
+"""Cityscapes' labelIds from "person" on are things, which have instances."""
 
-def check_classes(plan: ExportPlan, layout: str) -> None:
+
+def check_inserted_classes(plan: ExportPlan, layout: str) -> None:
     """Check that there are classes of inserted objects.
 
     Raises:
@@ -35,37 +38,46 @@ def check_classes(plan: ExportPlan, layout: str) -> None:
         )
 
 
-def coco_categories(plan: ExportPlan) -> list[dict[str, Any]]:
+def coco_categories(plan: ExportPlan, *, with_base: bool = False) -> list[dict[str, Any]]:
     """COCO's ``categories``: one per class of the objects, numbered from 1 by name.
 
-    ``label_id`` is the id of the class in the label maps, which several classes may share.
+    ``label_id`` is the id of the class in the label maps, which several classes may share; ``None`` if they ignore it.
 
     Args:
         plan: what is exported.
+        with_base: the base's objects have annotations too.
     """
     known = plan.schema
+    ids: dict[str, int | None] = dict(plan.ids)
+    if with_base:
+        for name, label_id in LABEL_IDS.ids.items():
+            if label_id >= _FIRST_THING and name not in ids:
+                ids[name] = None if known is None else known.known_id(name)
     return [
         {
             "id": number,
             "name": name,
             "supercategory": "known" if known is not None and known.known_id(name) is not None else "new",
-            "label_id": plan.ids[name],
+            "label_id": ids[name],
         }
-        for number, name in enumerate(sorted(set(plan.ids) - {IGNORED}), 1)
+        for number, name in enumerate(sorted(set(ids) - {IGNORED}), 1)
     ]
 
 
-def coco_part(frame: ExportedFrame, file_name: str, segmentation: SegmentationForm) -> dict[str, Any]:
+def coco_part(
+    frame: ExportedFrame, file_name: str, segmentation: SegmentationForm, *, with_base: bool = False
+) -> dict[str, Any]:
     """What is kept of a frame until all are written: its ``images`` entry, and its annotations by class name.
 
     Args:
         frame: the frame.
         file_name: its image, as readers look it up.
         segmentation: how masks are written.
+        with_base: the base's objects have annotations too, before those of the insertions.
     """
     height, width = frame.image.shape[-2:]
     image = {"file_name": file_name, "width": width, "height": height, "key": frame.base.key, "variant": frame.variant}
-    instances = visible_instances(frame)
+    instances = [*(base_instances(frame) if with_base else ()), *visible_instances(frame)]
     return {"image": image, "annotations": [_annotation(one, (height, width), segmentation) for one in instances]}
 
 

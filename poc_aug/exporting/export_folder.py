@@ -41,6 +41,17 @@ class ExportFolder:
     Raises:
         ExportError: it holds another export, or files that are none; another process exports into it.
         OutputError: it cannot be written, or is inside a cache.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with ExportFolder(Path(folder), {"layout": "pebal"}) as export:
+        ...         export.begin({"layout": "pebal"})
+        ...     ExportFolder(Path(folder), {"layout": "coco"})
+        Traceback (most recent call last):
+        poc_aug.errors.ExportError: ... holds another export: layout: there "pebal", now "coco"
+        Expected: the recipe, labels, layout and feather of what is there, or an empty folder
+        Next step: give another folder
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import numbers
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from poc_aug.cache.several_caches import match_united
 from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.export_report import NO_VARIANT, NOT_STORED
-from poc_aug.exporting.frame_names import FramePlace, frame_name, frame_places, told_apart
+from poc_aug.exporting.frame_names import FramePlace, frame_name, frame_places, telling_key, told_apart
 from poc_aug.exporting.frame_writing import PlannedFrame
 from poc_aug.exporting.id_conversion import IdConversion
 from poc_aug.exporting.layout_protocol import ExportLayout, NumbersFrames, WantsIds
@@ -27,6 +28,7 @@ from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import Recipe
 from poc_aug.scenes.scene_recipe import split_key
+from poc_aug.sharing.licences import model_licences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +68,10 @@ def plan_frames(
         ExportError: the split of a sample is not known.
         SettingError: ``variants`` or ``split`` are out of their range.
     """
-    numbers = chosen_variants(variants)
-    matched, stored = _matched(dataset, cache, dataset_keys(dataset, keys))
-    places = frame_places(matched, dataset, split)
+    wanted_variants = chosen_variants(variants)
+    own_keys = dataset_keys(dataset, keys)
+    matched, stored = _matched(dataset, cache, own_keys)
+    places = frame_places([telling_key(*pair) for pair in zip(matched, own_keys, strict=True)], dataset, split)
     origin = _Origins(cache)
     skipped: Counter[str] = Counter()
     work: list[tuple[int, list[PlannedFrame]]] = []
@@ -78,8 +81,8 @@ def plan_frames(
         chosen: list[tuple[str, int | None]] = [(name, None)] if base_frames else []
         for key in stored.get(name, ()):
             held = cache.variants(key)
-            wanted = held if numbers is None else [index for index in numbers if index in held]
-            skipped[NOT_STORED] += 0 if numbers is None else len(numbers) - len(wanted)
+            wanted = held if wanted_variants is None else [index for index in wanted_variants if index in held]
+            skipped[NOT_STORED] += 0 if wanted_variants is None else len(wanted_variants) - len(wanted)
             chosen += [(key, index) for index in wanted]
         skipped[NO_VARIANT] += name not in stored
         place = places[number]
@@ -107,9 +110,9 @@ def chosen_variants(variants: object) -> list[int] | None:
         return None
     given = [variants] if isinstance(variants, SupportsIndex) else variants
     if isinstance(given, list | tuple) and given and all(isinstance(index, SupportsIndex) for index in given):
-        numbers = sorted({operator.index(index) for index in given})
-        if numbers[0] >= 0:
-            return numbers
+        chosen = sorted({operator.index(index) for index in given})
+        if chosen[0] >= 0:
+            return chosen
     raise SettingError(
         f"variants={variants!r}",
         expected='"all", or numbers of variants, from 0',
@@ -125,6 +128,13 @@ def converted_schema(
 
     Raises:
         ExportError: the layout's readers expect ids that the base's labels cannot be converted to.
+
+    Example:
+        >>> from poc_aug.exporting.layouts.pebal import PebalLayout
+        >>> from poc_aug.labels.policies import OodLabels
+        >>> schema, conversion = converted_schema(PebalLayout(), OodLabels(), SCHEMAS["camvid"], keep_ids=False)
+        >>> schema.name, conversion.source.name
+        ('cityscapes-trainIds', 'camvid')
     """
     if keep_ids or policy.rewrites_base or not isinstance(layout, WantsIds):
         return schema, None
@@ -158,9 +168,13 @@ def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
 
     Raises:
         SettingError: it is no number, negative, or too large.
+
+    Example:
+        >>> check_sigma(1, [Manifest.create({"max_sigma_px": 3.0}, {}, {})])
+        1.0
     """
     largest = min((most for manifest in manifests if (most := manifest.max_sigma_px) is not None), default=math.inf)
-    number = isinstance(sigma_px, int | float) and not isinstance(sigma_px, bool)
+    number = isinstance(sigma_px, numbers.Real) and not isinstance(sigma_px, bool)
     if not number or not 0 <= sigma_px <= largest:
         raise SettingError(
             f"sigma_px={sigma_px!r}",
@@ -183,12 +197,26 @@ def export_identity(
     return {
         "layout": layout.name,
         "layout_settings": dataclasses.asdict(layout) if dataclasses.is_dataclass(layout) else {},
-        "labels": repr(policy),
+        "labels": policy_text(policy),
         "label_ids": dict(sorted(ids.items())),
         "schema": None if schema is None else schema.name,
         "sigma_px": None if frames_only else sigma_px,
         "recipes": sorted({manifest.fingerprint for manifest in manifests}),
     }
+
+
+def policy_text(policy: LabelPolicy) -> str:
+    """A label policy with its settings, the same in each process.
+
+    Example:
+        >>> from poc_aug.labels.policies import AnomalyLabels
+        >>> policy_text(AnomalyLabels(ring_px=2))
+        'AnomalyLabels(known=None, ring_px=2)'
+    """
+    kind = type(policy)
+    if kind.__repr__ is not object.__repr__:
+        return repr(policy)
+    return f"{kind.__module__}.{kind.__qualname__}({vars(policy) if hasattr(policy, '__dict__') else ''})"
 
 
 def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
@@ -200,6 +228,7 @@ def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
                 "kind": manifest.kind,
                 "recipe": dict(manifest.recipe),
                 "backends": dict(manifest.backends),
+                "models": [dataclasses.asdict(model) for model in model_licences(manifest.backends)],
                 "dataset": dict(manifest.dataset),
                 "created_by": manifest.created_by,
             }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from poc_aug.exporting.export_planning import (
     manifests_of,
     object_names,
     plan_frames,
+    policy_text,
 )
 from poc_aug.exporting.export_report import ExportReport, export_counts
 from poc_aug.exporting.frame_writing import FrameSettings, FrameWriting, write_frames
@@ -121,58 +123,58 @@ def export(
     _check_not_drawn(dataset)
     made = layout_named(layout) if isinstance(layout, str) else layout
     policy = labels if labels is not None else OodLabels()
-    opened = cache if isinstance(cache, UnitedCaches) else open_caches(cache)
-    manifests = manifests_of(opened)
-    sigma_px = check_sigma(sigma_px, manifests)
-    base_schema = find_schema(dataset, schema)
-    checks = BaseChecks(base_schema, policy, check_labels, key_advice(dataset))
-    with unknown_schema_explained(dataset, base_schema):
-        written_schema, conversion = converted_schema(made, policy, base_schema, keep_ids=keep_ids)
-        names = object_names(manifests)
-        ids = LabelWriter(policy, written_schema, names).ids
-    frames = plan_frames(dataset, opened, made, keys=keys, variants=variants, split=split, base_frames=base_frames)
-    maps = InstanceMaps(dataset, instances)
-    numbers = [number for number, _ in frames.work]
-    has_instances, has_polygons = maps.missing(numbers) is None, maps.missing_polygons(numbers) is None
-    plan = ExportPlan(
-        schema=written_schema,
-        policy=policy,
-        ids=ids,
-        frames=len(frames.frames),
-        splits=tuple(dict.fromkeys(frame.split for frame in frames.frames)),
-        has_instances=has_instances,
-        provenance=export_provenance(manifests),
-        has_polygons=has_polygons,
-    )
-    if not plan.frames:
-        raise ExportError(
-            f"no frame to export: {_reasons(frames)}",
-            expected="at least one variant",
-            hint="choose other variants, or another cache",
+    with _opened(cache) as opened:
+        manifests = manifests_of(opened)
+        sigma_px = check_sigma(sigma_px, manifests)
+        base_schema = find_schema(dataset, schema)
+        checks = BaseChecks(base_schema, policy, check_labels, key_advice(dataset))
+        with unknown_schema_explained(dataset, base_schema):
+            written_schema, conversion = converted_schema(made, policy, base_schema, keep_ids=keep_ids)
+            names = object_names(manifests)
+            ids = LabelWriter(policy, written_schema, names).ids
+        frames = plan_frames(dataset, opened, made, keys=keys, variants=variants, split=split, base_frames=base_frames)
+        maps = InstanceMaps(dataset, instances)
+        numbers = [number for number, _ in frames.work]
+        has_instances, has_polygons = maps.missing(numbers) is None, maps.missing_polygons(numbers) is None
+        plan = ExportPlan(
+            schema=written_schema,
+            policy=policy,
+            ids=ids,
+            frames=len(frames.frames),
+            splits=tuple(dict.fromkeys(frame.split for frame in frames.frames)),
+            has_instances=has_instances,
+            provenance=export_provenance(manifests),
+            has_polygons=has_polygons,
         )
-    made.check(plan)
-    settings = FrameSettings(
-        cache=opened,
-        layout=made,
-        folder=Path(out),
-        policy=policy,
-        base_schema=base_schema,
-        schema=written_schema,
-        conversion=conversion,
-        names=frozenset(names),
-        checks=checks,
-        sigma_px=sigma_px,
-        keep_empty=keep_empty,
-        adapt=adapt,
-        instances=maps if has_instances else None,
-        polygons=maps if has_polygons else None,
-    )
-    report = ExportReport(Path(out), made.name, total=plan.frames, skipped=frames.skipped)
-    identity = export_identity(made, policy, ids, written_schema, manifests, sigma_px)
-    with ExportFolder(Path(out), identity) as folder:
-        _check_all_planned(folder, frames, plan)
-        job = _Export(folder, frames, plan, settings, report, started)
-        job.run(dataset, workers, on_progress)
+        if not plan.frames:
+            raise ExportError(
+                f"no frame to export: {_reasons(frames)}",
+                expected="at least one variant",
+                hint="choose other variants, or another cache",
+            )
+        made.check(plan)
+        settings = FrameSettings(
+            cache=opened,
+            layout=made,
+            folder=Path(out),
+            policy=policy,
+            base_schema=base_schema,
+            schema=written_schema,
+            conversion=conversion,
+            names=frozenset(names),
+            checks=checks,
+            sigma_px=sigma_px,
+            keep_empty=keep_empty,
+            adapt=adapt,
+            instances=maps if has_instances else None,
+            polygons=maps if has_polygons else None,
+        )
+        report = ExportReport(Path(out), made.name, total=plan.frames, skipped=frames.skipped)
+        identity = export_identity(made, policy, ids, written_schema, manifests, sigma_px)
+        with ExportFolder(Path(out), identity) as folder:
+            _check_all_planned(folder, frames, plan)
+            job = _Export(folder, frames, plan, settings, report, started)
+            job.run(dataset, workers, on_progress)
     return report
 
 
@@ -202,12 +204,13 @@ class _Export:
             if missing:
                 work.append((number, missing))
         if work or not self.folder.complete:
-            self.folder.begin(self._manifest([]))
+            self.folder.begin(self._manifest())
             task = FrameWriting(dataset, self.frames.keys, work, self.settings)
-            for lines in write_frames(task, workers):
-                for line in lines:
-                    self._count(self.folder.record(line))
-                self._progress(on_progress)
+            with contextlib.closing(write_frames(task, workers)) as written:  # ends loader processes before the lock
+                for lines in written:
+                    for line in lines:
+                        self._count(self.folder.record(line))
+                    self._progress(on_progress)
         self._finish()
         self._progress(on_progress)
 
@@ -238,25 +241,35 @@ class _Export:
             return
         plan = dataclasses.replace(self.plan, frames=len(written), splits=tuple(counts["splits"]))
         self.settings.layout.finish(self.folder.path, plan, [line["record"] for line in written])
-        self.folder.finish({**self._manifest(others), **counts, "skipped": dict(self.report.skipped)}, lines)
+        self.folder.finish({**self._manifest(), **counts, "skipped": dict(self.report.skipped)}, lines)
 
-    def _manifest(self, others: Sequence[Line]) -> dict[str, Any]:
+    def _manifest(self) -> dict[str, Any]:
         policy, schema = self.settings.policy, self.settings.schema
-        provenance = dict(self.plan.provenance)
-        earlier = self.folder.manifest.get("caches", [])
-        provenance["caches"] += [cache for cache in earlier if cache not in provenance["caches"]]
+        caches = self.plan.provenance["caches"]
+        earlier = [cache for cache in self.folder.manifest.get("caches", []) if cache not in caches]
         return {
             "layout": self.settings.layout.name,
             "labels": {
-                "policy": repr(policy),
+                "policy": policy_text(policy),
                 "ids": dict(self.plan.ids),
                 "base_schema": None if self.settings.base_schema is None else self.settings.base_schema.name,
                 "schema": None if schema is None else schema.name,
             },
             "sigma_px": self.settings.sigma_px,
             "keep_empty": self.settings.keep_empty,
-            **provenance,
+            **self.plan.provenance,
+            "caches": [*caches, *earlier],
         }
+
+
+@contextlib.contextmanager
+def _opened(cache: Caches | UnitedCaches) -> Iterator[Cache | UnitedCaches]:
+    """The caches, opened; those that were given as paths are closed afterwards."""
+    if isinstance(cache, Cache | UnitedCaches):
+        yield cache
+    else:
+        with open_caches(cache) as opened:
+            yield opened
 
 
 def _check_not_drawn(dataset: Any) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from poc_aug.exporting.exported_frame import ExportedFrame
+from poc_aug.items.label_ids import distinct_ids
+from poc_aug.labels.schema import SCHEMAS
 from poc_aug.masks import bounds, window
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Box
+
+LABEL_IDS = SCHEMAS["cityscapes-labelIds"]
+"""The ids that Cityscapes' instance ids are made of: id * 1000 + number."""
+_PER_CLASS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +25,7 @@ class FrameInstance:
     """A visible part of an inserted object.
 
     Attributes:
-        insertion: number of the insertion, far to near.
+        insertion: number of the insertion, far to near; ``None`` for an object of the base.
         object_name: name of its object.
         class_name: class of the part.
         label_id: its id in the labels.
@@ -27,7 +34,7 @@ class FrameInstance:
         mask: bool ``[h, w]``, the visible pixels in that box.
     """
 
-    insertion: int
+    insertion: int | None
     object_name: str
     class_name: str
     label_id: int
@@ -65,6 +72,36 @@ def visible_instances(frame: ExportedFrame) -> list[FrameInstance]:
         for part in insertion.parts:
             covered[window(insertion.box_yxhw)] |= part.mask
     return found[::-1]
+
+
+def base_instances(frame: ExportedFrame) -> list[FrameInstance]:
+    """The objects of a frame's base that have instance ids, without what an insertion covers; none if it has no ids.
+
+    Their classes are those of Cityscapes' labelIds, by whose convention instances are numbered.
+    """
+    if frame.instances is None:
+        return []
+    numbers = frame.instances.clone()
+    for insertion in frame.insertions:
+        for part in insertion.parts:
+            numbers[window(insertion.box_yxhw)][part.mask] = 0
+    found: list[FrameInstance] = []
+    for number in sorted(distinct_ids(numbers.numpy())):
+        name = LABEL_IDS.class_of(number // _PER_CLASS) if number >= _PER_CLASS else None
+        if name is None:
+            continue
+        whole = numbers == number
+        box_yxhw = bounds(whole)
+        mask = whole[window(box_yxhw)].clone()
+        label_id = _written_id(frame, whole)
+        found.append(FrameInstance(None, name, name, label_id, 1.0, box_yxhw, mask))
+    return found
+
+
+def _written_id(frame: ExportedFrame, mask: torch.Tensor) -> int:
+    """The id that the labels have for most of a mask."""
+    values, counts = np.unique(frame.labels.numpy()[mask.numpy()], return_counts=True)
+    return int(values[counts.argmax()])
 
 
 def instance_values(frame: ExportedFrame) -> list[dict[str, Any]]:

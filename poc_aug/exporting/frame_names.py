@@ -96,6 +96,16 @@ def frame_places(keys: Sequence[str], dataset: Any, split: str | None) -> list[F
     return [replace(place, split=split) for place in places]
 
 
+def telling_key(stored: str, own: str) -> str:
+    """Of two keys of one sample, the one in a cache and the dataset's own, the one that names its split.
+
+    Example:
+        >>> telling_key("00000004", "train/ulm/a.png"), telling_key("train/ulm/a.png", "ulm/a.png")
+        ('train/ulm/a.png', 'train/ulm/a.png')
+    """
+    return stored if _parsed(stored).split or not _parsed(own).split else own
+
+
 def frame_name(place: FramePlace, variant: int | None, shift: str = "") -> str:
     """The name of one frame's files.
 
@@ -123,13 +133,13 @@ def told_apart(names: Sequence[tuple[str, str]], keys: Sequence[str]) -> list[st
         >>> told_apart([("train", "a_v0"), ("train", "b_v0"), ("val", "a_v0")], ["a", "b", "a"])
         ['a_v0', 'b_v0', 'a_v0']
         >>> told_apart([("train", "a_v0"), ("train", "A_v0")], ["x/a", "y/A"])
-        ['a~97be6f32_v0', 'A~8d2822b7_v0']
+        ['a~97be6f32bcdaab8c_v0', 'A~8d2822b7f03b3430_v0']
     """
     counts = Counter((split, name.casefold()) for split, name in names)
     apart = []
     for (split, name), key in zip(names, keys, strict=True):
         if counts[split, name.casefold()] > 1:
-            digest = xxhash.xxh3_64_hexdigest(key.encode("utf-8", "surrogatepass"))[:8]
+            digest = xxhash.xxh3_64_hexdigest(key.encode("utf-8", "surrogatepass"))
             stem, variant = re.fullmatch(r"(?s)(.*?)((?:_v\d+)?)", name).groups()  # type: ignore[union-attr]
             name = f"{stem}~{digest}{variant}"
         apart.append(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from poc_aug.labels.schema import LabelSchema, is_any
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.compose import compose_image
 from poc_aug.reading.label_writer import LabelWriter
+from poc_aug.sharing.licences import licence_of_object
 from poc_aug.types import Insertion, Sample, Variant
 
 
@@ -191,12 +192,8 @@ class FrameWriting(Dataset[Any]):
                 f"layout {made.layout.name!r} did not write all of {', '.join(names)}",
                 expected="all files of the frame",
             )
-        licences = (
-            str(value)
-            for insertion in frame.insertions
-            for name in ("licence", "license")
-            if (value := insertion.provenance.get(name))
-        )
+        inserter = self._cache_of(frame.variant).manifest.backends.get("inserter", {})
+        licences = (licence_of_object(insertion.provenance, inserter) for insertion in frame.insertions)
         return {
             "group": frame.group,
             "files": sizes,
@@ -218,13 +215,19 @@ class FrameWriting(Dataset[Any]):
                 expected="a cache that nobody takes records out of meanwhile",
                 hint="run the same export again",
             )
-        cache = made.cache.cache_of(frame.variant) if isinstance(made.cache, UnitedCaches) else made.cache
+        cache = self._cache_of(frame.variant)
         made.checks.check_match(item, variant, cache)
         if not variant.is_empty:
             return variant, ""
         if cache.manifest.kind == "frames":
             return None, NO_FRAME
         return variant, "" if made.keep_empty else NO_INSERTION
+
+    def _cache_of(self, variant: int | None) -> Cache:
+        cache = self.settings.cache
+        if isinstance(cache, Cache):
+            return cache
+        return cache.caches[0] if variant is None else cache.cache_of(variant)
 
     def _image(self, sample: Sample, variant: Variant | None) -> torch.Tensor:
         if variant is None or variant.is_empty:
@@ -246,7 +249,7 @@ class FrameWriting(Dataset[Any]):
         return self._labels
 
 
-def write_frames(task: FrameWriting, workers: int) -> Iterator[list[str]]:
+def write_frames(task: FrameWriting, workers: int) -> Generator[list[str], None, None]:
     """Write all frames; gives what is recorded of each sample's, in order.
 
     Args:
@@ -258,9 +261,12 @@ def write_frames(task: FrameWriting, workers: int) -> Iterator[list[str]]:
         SampleReadError: a loader process ended.
     """
     loaded = load_frames(cast(FrameDataset, task), workers)
-    with loaded.deaths_explained():
-        for result in loaded:
-            lines = cast("list[str] | _Failure", result)
-            if isinstance(lines, _Failure):
-                raise lines.error()
-            yield lines
+    try:
+        with loaded.deaths_explained():
+            for result in loaded:
+                lines = cast("list[str] | _Failure", result)
+                if isinstance(lines, _Failure):
+                    raise lines.error()
+                yield lines
+    finally:
+        del loaded  # ends the loader processes

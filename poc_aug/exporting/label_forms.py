@@ -87,20 +87,35 @@ def check_eight_bits(plan: ExportPlan) -> None:
 
     Raises:
         ExportError: one does not.
+
+    Example:
+        >>> plan = ExportPlan(None, NewClassLabels({"cat": 300}), {"cat": 300}, 1, ("train",), False, {})
+        >>> check_eight_bits(plan)
+        Traceback (most recent call last):
+        poc_aug.errors.ExportError: class 'cat' has label id 300
+        Expected: ids of 0 to 255: the labels are PNGs of 8 bits
+        Next step: choose other ids for the new classes: NewClassLabels({'cat': 19})
     """
     written = {f"class {name!r}": label_id for name, label_id in plan.ids.items()}
     if plan.policy.ring_px:
         written["the ring"] = plan.policy.ring_id(plan.schema)
+    base: dict[str, int] = {}
     if plan.schema is not None and not plan.policy.rewrites_base:
-        written |= {f"class {name!r} of the base": label_id for name, label_id in plan.schema.ids.items()}
-        written = {name: label_id for name, label_id in written.items() if label_id != -1}  # in files it never occurs
-    for name, label_id in written.items():
+        ids = plan.schema.ids.items()
+        # -1 ("license plate") is in the list of Cityscapes' classes and in none of its files.
+        base = {f"class {name!r} of schema {plan.schema.name!r}": label_id for name, label_id in ids if label_id != -1}
+    for name, label_id in {**base, **written}.items():
         if not 0 <= label_id <= 255:
+            new = name not in base
             raise ExportError(
                 f"{name} has label id {label_id}",
                 expected="ids of 0 to 255: the labels are PNGs of 8 bits",
-                hint="choose other ids for the new classes, such as NewClassLabels({'cat': 19})",
-                command="choose other ids for the new classes: --labels ids --ids cat=19,dog=20",
+                hint="choose other ids for the new classes: NewClassLabels({'cat': 19})"
+                if new
+                else "pass another schema=",
+                command="choose other ids: --labels ids --ids cat=19,dog=20"
+                if new
+                else "give another schema: --schema",
             )
 
 

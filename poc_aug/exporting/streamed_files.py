@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poc_aug.errors import ExportError
-from poc_aug.exporting.whole_files import PARTIAL
-from poc_aug.files.outputs import writing
+from poc_aug.exporting.whole_files import PARTIAL, placing
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def streamed_file(folder: Path, name: str) -> Iterator[BinaryIO]:
     """
     target = folder / name
     temporary = folder / PARTIAL / f"{os.getpid()}-{name.replace('/', '-')}"
-    with writing(target):
+    with placing(target):
         temporary.parent.mkdir(exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -29,12 +29,22 @@ _counter = itertools.count()
 
 
 def picture_png(image: torch.Tensor) -> bytes:
-    """An RGB picture, uint8 ``[3, H, W]``, as a PNG."""
+    """An RGB picture, uint8 ``[3, H, W]``, as a PNG.
+
+    Example:
+        >>> picture_png(torch.zeros(3, 4, 8, dtype=torch.uint8))[1:4]
+        b'PNG'
+    """
     return _png(Image.fromarray(_rows(image)), _FASTEST)
 
 
 def picture_jpg(image: torch.Tensor, quality: int = 95) -> bytes:
-    """An RGB picture, uint8 ``[3, H, W]``, as a JPEG without chroma subsampling; its pixels change a little."""
+    """An RGB picture, uint8 ``[3, H, W]``, as a JPEG without chroma subsampling; its pixels change a little.
+
+    Example:
+        >>> picture_jpg(torch.zeros(3, 4, 8, dtype=torch.uint8))[6:10]
+        b'JFIF'
+    """
     file = io.BytesIO()
     Image.fromarray(_rows(image)).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
@@ -75,7 +85,14 @@ def label_png(labels: torch.Tensor, name: str) -> bytes:
 
 
 def deep_png(values: torch.Tensor) -> bytes:
-    """Instance ids, integer ``[H, W]`` of 0 to 65535, as a 16-bit single-channel PNG."""
+    """Instance ids, integer ``[H, W]`` of 0 to 65535, as a 16-bit single-channel PNG.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> Image.open(io.BytesIO(deep_png(torch.tensor([[26001]])))).getpixel((0, 0))
+        26001
+    """
     return _png(Image.fromarray(values.numpy(force=True).astype(np.uint16)), _FASTEST)
 
 
@@ -136,7 +153,12 @@ def placing(path: Path) -> Iterator[None]:
 
 
 def sizes_of(folder: Path, names: Iterable[str]) -> dict[str, int] | None:
-    """Size in bytes of each file; ``None`` if one of them is missing."""
+    """Size in bytes of each file; ``None`` if one of them is missing.
+
+    Example:
+        >>> sizes_of(Path("."), ["no-such-file.png"]) is None
+        True
+    """
     try:
         return {name: (folder / name).stat().st_size for name in names}
     except OSError:

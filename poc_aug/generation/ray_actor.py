@@ -12,6 +12,7 @@ import pickle
 import socket
 import tempfile
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,8 @@ Unit: TypeAlias = tuple[str, tuple[int, ...]]
 """What is handed over: a key and the numbers of the variants that are missing."""
 
 _TOLD_S = 0.5
+_CRASH = "poc-aug-crash-"
+_CRASH_KEPT_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,8 @@ class FillingActor:
         ray = require_ray()
         if not uses_gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # newer versions of Ray show all of them to such an actor
-        handle, self._crash_file = tempfile.mkstemp(prefix="poc-aug-crash-", suffix=".txt")
+        _remove_old_crash_files()
+        handle, self._crash_file = tempfile.mkstemp(prefix=_CRASH, suffix=".txt")
         faulthandler.enable(os.fdopen(handle, "w"))
         sent: SentPlan = pickle.loads(ray.get(data[0]))  # only now: its modules may look for GPUs
         plan = sent.plan if sent.make_pipeline is None else replace(sent.plan, pipeline=sent.built())
@@ -334,6 +338,14 @@ def crash_text(path: str) -> str:
     return text.strip()
 
 
+def _remove_old_crash_files() -> None:
+    """Remove what actors left that were killed together with their driver."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_CRASH}*.txt"):
+        with suppress(OSError):  # another actor does the same, or it is another user's
+            if time.time() - path.stat().st_mtime > _CRASH_KEPT_S:
+                path.unlink()
+
+
 def _sendable(error: BaseException) -> BaseException:
     """An exception that the driver can receive: the one that was raised, or what it said."""
     try:
@@ -341,7 +353,3 @@ def _sendable(error: BaseException) -> BaseException:
     except Exception:  # of other code: a class within a function, a file that it holds
         return GenerationError(in_one_line(error), expected="a dataset and backends that do not raise")
     return error
-
-
-Handle: TypeAlias = Any
-"""A Ray actor of `FillingActor`."""

@@ -95,6 +95,7 @@ def connected(engine: RayEngine, plan_nbytes: int) -> Iterator[Any]:
     options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address == _LOCAL:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        os.environ.setdefault("RAY_worker_niceness", "0")  # by default actors yield to everything else that runs
         options |= {"include_dashboard": False, "object_store_memory": _STORE_NBYTES + 2 * plan_nbytes}
     try:
         ray.init(address=address, **options)

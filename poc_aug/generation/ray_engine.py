@@ -43,6 +43,8 @@ def fill_with_ray(plan: FillingPlan, engine: RayEngine, report: WarmReport, on_p
         ClusterError: no cluster, or actors that cannot begin.
         PocAugError: what an actor raised; see `poc_aug.warm_cache`.
     """
+    if not plan.missing:
+        return
     data = _packed(SentPlan.of(plan, engine.make_pipeline))
     with connected(engine, len(data)) as ray:
         fixed = engine.address is None and len(ray.nodes()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ class RejectedPictures:
     Which ones are kept depends on what is rejected, not on the order: those that come first in `most_different`; one
     that comes later takes the place of the last of them. So a run that continues another one ends with the pictures of
     an uninterrupted run. Each file is written at once or not at all and says itself what it shows. Neither records nor
-    fingerprint depend on them. Used by whoever holds the writer's lock.
+    fingerprint depend on them. Several processes may keep pictures in one folder.
 
     Args:
         cache: the ``NAME.cache`` directory.
@@ -114,11 +114,9 @@ class RejectedPictures:
         check_rejected(cache)
         with writing(self._folder / "*"):
             for left in self._folder.glob("*/.*.tmp"):  # by a run that was killed
-                left.unlink()
-        self._kept: dict[str, set[str]] = defaultdict(set)
-        for path in self._folder.glob("*/*.png"):
-            self._kept[path.parent.name].add(path.name)
-        self._most = {kind: max(keep, len(names)) for kind, names in self._kept.items()}
+                left.unlink(missing_ok=True)
+        kept = Counter(path.parent.name for path in self._folder.glob("*/*.png"))
+        self._most = {kind: max(keep, count) for kind, count in kept.items()}
 
     def add(self, rejected: RejectedAttempt) -> None:
         """Keep the picture of an attempt, if it is one of the ``keep`` most different ones of its reason so far.
@@ -127,27 +125,30 @@ class RejectedPictures:
             OutputError: it cannot be written.
         """
         kind = _folder_name(rejected.rejection.reason)
-        name, kept = _file_name(rejected), self._kept[kind]
+        name = _file_name(rejected)
+        kept = {path.name for path in (self._folder / kind).glob("*.png")}  # also those of processes alongside
         # A run that was killed may have kept it before the variant was stored.
         if name in kept:
             return
         path = self._folder / kind / name
-        if len(kept) >= self._most.get(kind, self._keep):
-            last = most_different({*kept, name})[-1]
-            if last == name:
-                return
-            # Removed first: a run that is killed in between makes the new one again, as its variant is not stored.
-            with writing(path):
+        surplus = most_different({*kept, name})[self._most.get(kind, self._keep) :]
+        # Removed first: a run that is killed in between makes the new one again, as its variant is not stored.
+        with writing(path):
+            for last in surplus:
                 (self._folder / kind / last).unlink(missing_ok=True)
-            kept.remove(last)
+        if name in surplus:
+            return
         make_folder(path.parent)
         text = PngInfo()
         text.add_itxt(DESCRIPTION, json.dumps(_description(rejected), ensure_ascii=False))
         temporary = path.with_name(f".{name}.tmp")
         with writing(path):
-            _picture(rejected).save(temporary, format="PNG", pnginfo=text)
-            temporary.replace(path)
-        kept.add(name)
+            picture = _picture(rejected)
+            picture.save(temporary, format="PNG", pnginfo=text)
+            try:
+                temporary.replace(path)
+            except FileNotFoundError:  # a process that has just begun took it for one of a killed run
+                picture.save(path, format="PNG", pnginfo=text)
 
 
 def most_different(names: Iterable[str]) -> list[str]:

@@ -143,11 +143,10 @@ def warm_cache(
     """
     started = time.perf_counter()
     part, ray_engine = Shard.of(shard), _ray_engine(engine)
-    if pipeline is not None and not isinstance(pipeline, GenerationPipeline | type) and callable(pipeline):
-        make, pipeline = pipeline, built_pipeline(pipeline)
-        if ray_engine is not None and ray_engine.make_pipeline is None:
-            ray_engine = replace(ray_engine, make_pipeline=make)
-    job = filling_job_of(dataset, pipeline, num_variants, schema, keys, adapt)
+    given, make = _built(pipeline)
+    if ray_engine is not None and make is not None:
+        ray_engine = replace(ray_engine, make_pipeline=ray_engine.make_pipeline or make)
+    job = filling_job_of(dataset, given, num_variants, schema, keys, adapt)
     dataset, keys, adapt, num_variants = job.dataset, job.keys, job.adapt, job.num_variants
     limit = _check_settings(num_variants, limit, workers, on_error, keep_rejected, job.per_sample)
     check_base_transforms(dataset)
@@ -302,6 +301,13 @@ def _calibrations(
     if on_error == "raise":  # otherwise a frame without one is skipped and counted, as any that cannot be read
         calibrations.check(numbers)
     return calibrations
+
+
+def _built(pipeline: Any) -> tuple[GenerationPipeline | None, Callable[[], GenerationPipeline] | None]:
+    """The pipeline, and the function that builds it, if one was given in its place."""
+    if isinstance(pipeline, GenerationPipeline | type) or not callable(pipeline):
+        return pipeline, None
+    return built_pipeline(pipeline), pipeline
 
 
 def _ray_engine(engine: object) -> RayEngine | None:

@@ -26,7 +26,7 @@ class BaseNames:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys: dict[str, list[str]] = {}
         for key in dict.fromkeys(keys):
-            self._keys.setdefault(frame_name(key), []).append(key)
+            self._keys.setdefault(base_name(key), []).append(key)
 
     def key_of(self, path: str, *, exact: bool = False) -> str:
         """The key of the base frame whose name a file's name is, or begins with; the longest one.
@@ -38,7 +38,7 @@ class BaseNames:
         Raises:
             ImportFilesError: no base frame has such a name, or several have.
         """
-        name = frame_name(path)
+        name = base_name(path)
         for end in [len(name)] if exact else range(len(name), 0, -1):
             # A name ends where a number does not go on: frame 1 is not the base of 10.
             if end < len(name) and name[end].isalnum() and name[end - 1].isalnum():
@@ -69,11 +69,11 @@ class BaseNames:
         return nearest[0]
 
 
-def frame_name(path: str) -> str:
+def base_name(path: str) -> str:
     """Name of a frame: of its file, without folders, suffix and what datasets append to all of their images.
 
     Example:
-        >>> frame_name("leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png")
+        >>> base_name("leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png")
         'aachen_000000_000019'
     """
     pure = PurePosixPath(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import torch
 
 from poc_aug.generation.shade import MAX_SHADE, recover_shade
 from poc_aug.importing.edit_labels import base_in_common, edited_in_common
-from poc_aug.importing.edit_objects import EditedObject, Mask, find_objects
+from poc_aug.importing.edit_objects import EditedObject, Levels, Mask, find_objects
 from poc_aug.importing.edit_pixels import exact_blend, exact_shade
 from poc_aug.importing.edit_reach import Beyond, EditReach
 from poc_aug.importing.imported_classes import ImportedClasses
@@ -27,6 +28,8 @@ FEATHER_PX = 9
 _NEAR_PX = 64
 """Changes farther than this from every object's box are stored with the largest object, so that one box grows."""
 _SHADOW_REACH = 0.75
+_NEAR_SHADE = 16
+"""An exact shade that differs more than this from the smooth one, of 255, is noise of single pixels."""
 
 _Frame = npt.NDArray[np.uint8]
 
@@ -93,8 +96,7 @@ def insertions_of_edit(
     was, now = _pixels(base.image), _pixels(edited)
     labels_was = base_in_common(base.labels.numpy(), schema, classes)
     labels_now = edited_in_common(edited_labels.numpy(), classes, name)
-    # Of uint8, so that the frame is not copied into a wider type.
-    difference = (np.maximum(was, now) - np.minimum(was, now)).max(axis=2)
+    difference = _difference(base.image, edited)
     found = find_objects(labels_was, labels_now, difference, classes, name, spec)
     objects = np.zeros(difference.shape, np.bool_)
     for one in found.objects:
@@ -114,21 +116,28 @@ def insertions_of_edit(
         return (), reach
     layers = _solved(was, now, objects, found.void & changed, edge, beside & ~edge if beyond == "keep" else None)
     if beyond == "shade":
-        _add_shadows(layers, base.image, edited, found.objects, beside & ~edge)
+        _add_shadows(layers, base.image, edited, found.objects, beside & ~edge & ~found.void)
     owners = _owners(found.objects, (layers.touched | found.void) & ~objects)
     facts: dict[str, Json] = {**(provenance or {}), "edit": reach.to_dict()}
     insertions = tuple(
         _insertion(one, layers, found.void, owners == number, facts) for number, one in enumerate(found.objects)
     )
-    shown = _pixels(compose(base, insertions, dict.fromkeys([*classes.ids, IGNORED], 0)).image)
-    lost = (shown != now).any(axis=2)
-    reach = replace(reach, lost=int(lost.sum()), lost_mean=_mean_difference(shown, now, lost))
+    shown = compose(base, insertions, dict.fromkeys([*classes.ids, IGNORED], 0)).image
+    lost = _difference(shown, edited) > 0
+    reach = replace(reach, lost=int(lost.sum()), lost_mean=_mean_difference(_pixels(shown), now, lost))
     facts["edit"] = reach.to_dict()
     return tuple(replace(insertion, provenance=facts) for insertion in insertions), reach
 
 
 def _pixels(image: torch.Tensor) -> _Frame:
     return np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> Levels:
+    """By how many levels pixels differ, in the channel that differs most: uint8 ``[H, W]``."""
+    # By channel: 45 ms on 2048x1024 pixels instead of 263 for a maximum over channels that lie next to each other.
+    by_channel = (np.maximum(x, y) - np.minimum(x, y) for x, y in zip(a.numpy(), b.numpy(), strict=True))
+    return functools.reduce(np.maximum, by_channel)
 
 
 def _mean_difference(a: _Frame, b: _Frame, where: Mask) -> float:
@@ -189,7 +198,7 @@ def _box_sum(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _add_shadows(
     layers: _Layers, base: torch.Tensor, edited: torch.Tensor, objects: Sequence[EditedObject], where: Mask
 ) -> None:
-    """Add the shadow of each object on its surroundings, as a smooth shade."""
+    """Add the shadow of each object on its surroundings: a smooth shade, and the exact one where that is nearly it."""
     frame_hw = where.shape[0], where.shape[1]
     for one in objects:
         margin_px = round(_SHADOW_REACH * max(one.box_yxhw[2:])) + FEATHER_PX
@@ -197,8 +206,11 @@ def _add_shadows(
         box_yxhw, mask = with_margin(one.box_yxhw, own, margin_px, frame_hw)
         inner = window(box_yxhw)
         shade = recover_shade(base[:, *inner], edited[:, *inner], mask, reach=_SHADOW_REACH).numpy()
-        free = where[inner] & (layers.alpha[inner] == 0) & (layers.shade[inner] == 0)
-        layers.shade[inner][free] = shade[free].clip(max=MAX_SHADE)
+        dark = where[inner] & (shade > 0) & (layers.alpha[inner] == 0) & (layers.shade[inner] == 0)
+        smooth = shade[dark].clip(max=MAX_SHADE)
+        exact = exact_shade(_pixels(base[:, *inner])[dark], _pixels(edited[:, *inner])[dark])
+        near = (exact > 0) & (np.abs(exact.astype(np.int16) - smooth) <= _NEAR_SHADE)
+        layers.shade[inner][dark] = np.where(near, exact, smooth)
 
 
 def _owners(objects: Sequence[EditedObject], where: Mask) -> npt.NDArray[np.int32]:

@@ -109,7 +109,7 @@ def import_pairs(
         (1, {'dog': 1})
     """
     started = time.perf_counter()
-    _check_settings(beyond, codec, limit, workers, on_error)
+    _check_settings(edited, classes, beyond, codec, limit, workers, on_error)
     report = ImportReport() if report is None else report
     check_base_transforms(dataset)
     names = dataset_keys(dataset, keys)
@@ -169,7 +169,7 @@ def import_manifest(
         samples: how many samples it has.
     """
     backend = {
-        "name": "import",
+        "inserter": "import",
         "layout": edited.layout,
         "source": edited.source,
         "files": edited.digest,
@@ -265,7 +265,21 @@ def _check_keys(pairs: tuple[EditedPair, ...], names: list[str]) -> None:
         )
 
 
-def _check_settings(beyond: str, codec: str, limit: int | None, workers: int, on_error: str) -> None:
+def _check_settings(
+    edited: object, classes: object, beyond: str, codec: str, limit: int | None, workers: int, on_error: str
+) -> None:
+    if not isinstance(edited, EditedPairs):
+        raise SettingError(
+            f"edited is of type {type(edited).__name__}",
+            expected="edited frames as matched_pairs or poc_release_pairs list them",
+            hint='matched_pairs("out", "images/*.png", "labels/*.png", dataset_keys(dataset))',
+        )
+    if not isinstance(classes, ImportedClasses):
+        raise SettingError(
+            f"classes is of type {type(classes).__name__}",
+            expected="an ImportedClasses",
+            hint='ImportedClasses(schema, {"dog": 19}), or classes_of_preset("poc-alt")',
+        )
     for name, value, known in (
         ("beyond", beyond, get_args(Beyond)),
         ("codec", codec, CODECS),

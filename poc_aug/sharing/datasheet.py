@@ -156,11 +156,12 @@ def _counts(facts: DatasheetFacts) -> str:
     header = ["recipe", "samples", "variants", "insertions or frames", "variants without", "attempts rejected"]
     text = [_table(header, rows)]
     objects, classes = (_total(getattr(one, name) for one in facts.recipes) for name in ("objects", "classes"))
-    rejected = _total(one.rejected_objects for one in facts.recipes)
+    rejected = _total(one.rejected_objects for one in facts.recipes if one.manifest.kind == "insertions")
+    objects.update(dict.fromkeys(rejected, 0))  # objects that were always rejected
     if objects:
         rows = [[_plain(name), count, rejected[name]] for name, count in _most(objects)]
         text.append(_table(["object", "insertions", "attempts rejected"], rows) + _more(objects, "objects"))
-    if classes != objects:
+    if classes != +objects:
         rows = [[_plain(name), count] for name, count in _most(classes)]
         text.append(_table(["class", "masks"], rows) + _more(classes, "classes"))
     shifts = _total(one.shifts for one in facts.recipes)

@@ -31,6 +31,10 @@ _NONE_INSTEAD = ("negative_prompt",)
 _POSIX_PATH = re.compile(r"(?:file://|(?<![\w.:/~)\]}-]))~?/(?:[^/\s'\":;,()<>]+/)+[^/\s'\":;,()<>]*")
 _WINDOWS_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)(?:[^\\/\s'\":;,()<>]+[\\/])+[^\\/\s'\":;,()<>]*")
 
+# In quotation marks, or as all of a text, a path may hold spaces.
+_QUOTED = re.compile(r"(['\"])((?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)[^'\"\n]*[\\/][^'\"\n]*)\1")
+_WHOLE = re.compile(r"(?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)[^\n]*[\\/][^\n:]*")
+
 
 @dataclass(frozen=True)
 class Redaction:
@@ -116,7 +120,10 @@ def without_paths(value: Any) -> Any:
         'a cup and/or a mug, 3/4 full: https://example.org/a/b'
     """
     if isinstance(value, str):
-        text = _WINDOWS_PATH.sub(lambda found: PureWindowsPath(found[0]).name, value)
+        if _WHOLE.fullmatch(value):
+            return PureWindowsPath(value).name  # takes both kinds of slashes
+        text = _QUOTED.sub(lambda found: found[1] + PureWindowsPath(found[2]).name + found[1], value)
+        text = _WINDOWS_PATH.sub(lambda found: PureWindowsPath(found[0]).name, text)
         return _POSIX_PATH.sub(lambda found: PurePosixPath(found[0]).name, text)
     if isinstance(value, Mapping):
         return {name: without_paths(inner) for name, inner in value.items()}
@@ -132,7 +139,7 @@ def holds_path(text: str) -> bool:
         >>> holds_path("/home/ada/frames/0001.png"), holds_path("aachen/0001.png")
         (True, False)
     """
-    return bool(_POSIX_PATH.search(text) or _WINDOWS_PATH.search(text))
+    return any(form.search(text) for form in (_POSIX_PATH, _WINDOWS_PATH, _QUOTED)) or bool(_WHOLE.fullmatch(text))
 
 
 def _without_prompts(value: Any) -> Any:

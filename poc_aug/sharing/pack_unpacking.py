@@ -12,6 +12,7 @@ from pathlib import Path
 
 from poc_aug.cache import Cache
 from poc_aug.cache.cache_path import absolute_path
+from poc_aug.cache.index_building import update_index
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.shard import SHARDS
@@ -187,4 +188,5 @@ def _verify(content: Path, archive: Path) -> tuple[int, int]:
                 expected="a cache that passes `poc-aug verify`",
                 hint="ask its source for another archive: its list of hashes fits, so this is what was packed",
             )
+        update_index(path)
     return records, len(paths)

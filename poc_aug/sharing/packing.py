@@ -25,7 +25,7 @@ from poc_aug.cache.record import pack_record, split_record
 from poc_aug.cache.record_cutting import cut_record
 from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import SHARDS, shard_paths
-from poc_aug.errors import CacheBusyError, CacheFormatError, SettingError
+from poc_aug.errors import CacheBusyError, CacheFormatError, CacheMissError, SettingError
 from poc_aug.files.outputs import writing
 from poc_aug.files.stray_files import is_stray
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
@@ -39,6 +39,7 @@ from poc_aug.sharing.pack_pictures import PictureDraw, objects_picture
 from poc_aug.sharing.pack_redaction import Redaction, holds_path
 from poc_aug.sharing.pack_shards import SHARD_NBYTES, write_shards
 from poc_aug.sharing.pack_work import put_in_place, work_folder
+from poc_aug.upkeep.compacting import is_recipe_dropped
 from poc_aug.version import __version__
 
 _OBJECTS_SHOWN = 18
@@ -136,11 +137,19 @@ def pack_cache(
     redaction, source, target = Redaction.of(leave_out), absolute_path(cache), absolute_path(out)
     _check_settings(licence, rejected, redaction, shard_nbytes)
     form = archive_form(target)
-    paths = member_paths(source)
     with ExitStack() as stack:
-        caches = [stack.enter_context(Cache.open(path)) for path in paths]
-        check_entries(source, rejected=rejected)
-        _check_sealed(paths)
+        caches = [stack.enter_context(Cache.open(path)) for path in member_paths(source)]
+        caches = [one for one in caches if not is_recipe_dropped(one.journal)]
+        if not caches:
+            raise CacheMissError(
+                f"every recipe of cache {str(source)!r} was dropped",
+                expected="one that is not",
+                hint="restore one of them first",
+                command=f"restore one of them first: poc-aug drop {source} --recipe FINGERPRINT --restore",
+            )
+        for one in caches:
+            check_entries(one.path, rejected=rejected)
+        _check_sealed([one.path for one in caches])
         work = stack.enter_context(work_folder(target, "an archive"))
         place, scratch = work / "content", work / "scratch"
         with writing(target):
@@ -150,7 +159,7 @@ def pack_cache(
             with ExitStack() as closing:
                 closing.callback(writer.abandon)
                 packing.records(caches, progress)
-                packing.rejected(paths if rejected else [])
+                packing.rejected(caches if rejected else [])
                 packing.pictures(caches, frames)
                 packing.texts(_title(source), sorted({*leave_out}), licence)
                 writer.finish()
@@ -222,9 +231,11 @@ class _Packing:
             yield name, data if changed == header else pack_record(changed, [blobs])
             advance()
 
-    def rejected(self, paths: list[Path]) -> None:
-        for counts, path in zip(self._recipes, paths, strict=False):
-            pictures = sorted(picture for picture in (path / REJECTED).glob("*/*.png") if not is_stray(picture.name))
+    def rejected(self, caches: list[Cache]) -> None:
+        for counts, cache in zip(self._recipes, caches, strict=False):
+            pictures = sorted(
+                picture for picture in (cache.path / REJECTED).glob("*/*.png") if not is_stray(picture.name)
+            )
             for picture in pictures:
                 name = f"{counts.folder}{REJECTED}/{picture.parent.name}/{picture.name}"
                 if is_member(name):

@@ -8,7 +8,7 @@
       .transfer/
         lock               held while a process pulls
         <hash>.part        a file on its way, continued by the next pull
-        refused/           files that were changed here; the store's were fetched in their place
+        refused/           files that were changed here, or are no longer on the store's list
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from poc_aug.cache.entries import check_entries
 from poc_aug.cache.manifest import MANIFEST, fsync_directory
 from poc_aug.cache.regular_files import kind_of, open_regular
 from poc_aug.errors import CacheFormatError, StoreError
-from poc_aug.files.outputs import check_outside_cache
+from poc_aug.files.outputs import check_outside_cache, obstacle
 from poc_aug.stores.store_contents import CONTENTS, MAX_CONTENTS_NBYTES, StoreContents, StoredFile
-from poc_aug.stores.store_errors import disk_error
+from poc_aug.stores.store_errors import transfer_disk_error
 
 TRANSFER = ".transfer"
 """Folder of a pulled cache with its lock and what is on its way."""
@@ -58,6 +58,13 @@ class CopyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.transfer = path / TRANSFER
+        if in_the_way := obstacle(path):
+            raise CacheFormatError(
+                f"cannot pull to {str(path)!r}: {in_the_way}",
+                expected="a path for a new copy, or an earlier one",
+                hint="pull to another path",
+                command="pull to another path: --out",
+            )
         try:
             check_outside_cache(path.parent)
             path.mkdir(parents=True, exist_ok=True)
@@ -72,7 +79,7 @@ class CopyFolder:
             self._make(self.transfer)
             check_entries(path)
         except OSError as error:
-            raise disk_error(path, error) from error
+            raise transfer_disk_error(path, error) from error
 
     @contextlib.contextmanager
     def locked(self, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -80,7 +87,7 @@ class CopyFolder:
         try:
             fd = open_regular(self.transfer / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise transfer_disk_error(self.path, error) from error
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,6 +99,7 @@ class CopyFolder:
             os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             yield
         finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
             os.close(fd)
 
     def former(self) -> StoreContents | None:
@@ -154,7 +162,7 @@ class CopyFolder:
         if needed > (free := shutil.disk_usage(self.path).free):
             error = OSError(None, f"{needed / 1e6:.1f} MB are to come, {free / 1e6:.1f} MB are free")
             error.strerror = str(error.args[1])
-            raise disk_error(self.path, error)
+            raise transfer_disk_error(self.path, error)
 
     def place(self, file: StoredFile) -> None:
         """Put a file that has come whole, and was checked, in its place."""
@@ -164,7 +172,16 @@ class CopyFolder:
             self.part(file).replace(target)
             fsync_directory(target.parent)
         except OSError as error:
-            raise disk_error(target, error) from error
+            raise transfer_disk_error(target, error) from error
+
+    def retire(self, contents: StoreContents, former: StoreContents | None) -> None:
+        """Set aside what was pulled before and is no longer listed: a cache that replaced the one there lacks it."""
+        try:
+            for file in former or ():
+                if contents.get(file.name) is None and self._size(file.name) is not None:
+                    self._set_aside(file)
+        except OSError as error:
+            raise transfer_disk_error(self.path, error) from error
 
     def finish(self, contents: StoreContents) -> None:
         """Note what is there, and remove parts that no list names any longer."""
@@ -178,7 +195,7 @@ class CopyFolder:
             for part in self.transfer.glob("*.part"):
                 part.unlink()
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise transfer_disk_error(self.path, error) from error
 
     def _set_aside(self, file: StoredFile) -> None:
         folder = self.transfer / "refused"
@@ -193,7 +210,7 @@ class CopyFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise disk_error(self.path / name, error) from error
+            raise transfer_disk_error(self.path / name, error) from error
         try:
             return os.fstat(fd).st_size
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,12 @@ from poc_aug.cache.regular_files import open_regular
 from poc_aug.errors import PocAugError, StoreError
 from poc_aug.stores.copy_folder import file_sha256
 from poc_aug.stores.store_contents import StoredFile
-from poc_aug.stores.store_errors import disk_error, failure_kind
+from poc_aug.stores.store_errors import failure_kind, plain, transfer_disk_error
 from poc_aug.stores.store_files import StoreFiles
 from poc_aug.stores.transfer_attempts import Attempts, TransferStopped
 from poc_aug.stores.transfer_pool import ByteCount
+
+_logger = logging.getLogger("poc_aug")
 
 
 class RefusedFileError(StoreError):
@@ -77,7 +80,7 @@ def _fetch(store: StoreFiles, file: StoredFile, part: Path, attempts: Attempts, 
     try:
         fd = open_regular(part, os.O_WRONLY | os.O_CREAT)
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
     failures, furthest, requests = 0, -1, 0
     try:
         offset = os.fstat(fd).st_size
@@ -109,7 +112,7 @@ def _fetch(store: StoreFiles, file: StoredFile, part: Path, attempts: Attempts, 
                 attempts.after_failure(f"read {file.what} of", error, failures)
         os.fsync(fd)
     except OSError as error:  # of the local disk: the store's are dealt with above
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
     finally:
         os.close(fd)
     return requests > 1
@@ -132,7 +135,7 @@ def _write(fd: int, piece: bytes, offset: int, part: Path) -> None:
             offset += written
             view = view[written:]
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error
 
 
 def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Exception) -> None:
@@ -141,7 +144,7 @@ def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Excepti
     if kind == "missing":
         problem = "is not there"
     elif kind == "range" or isinstance(error, _EndedEarly):
-        nbytes = store.nbytes(file.path)
+        nbytes = _nbytes(store, file)
         if kind != "range" and (nbytes is None or nbytes >= file.nbytes):
             return
         problem = f"is truncated: {'fewer than its' if nbytes is None else f'{nbytes} of its'} {file.nbytes} bytes"
@@ -155,8 +158,17 @@ def _check_there(store: StoreFiles, file: StoredFile, part: Path, error: Excepti
     ) from None
 
 
+def _nbytes(store: StoreFiles, file: StoredFile) -> int | None:
+    """Size of a file on a store; ``None`` if it cannot be asked, which is no fault of the file."""
+    try:
+        return store.nbytes(file.path)
+    except Exception as error:
+        _logger.debug("The size of %s cannot be asked: %s", file.name, plain(error))
+        return None
+
+
 def _hash(part: Path) -> str:
     try:
         return file_sha256(part)
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise transfer_disk_error(part, error) from error

@@ -200,6 +200,7 @@ def _fetch_missing(
     for file in sorted(missing, key=lambda file: file.name, reverse=True):  # recipes/... before manifest.json
         if file.is_manifest:
             folder.place(file)
+    folder.retire(contents, former)
     folder.finish(contents)
     return missing
 

@@ -50,8 +50,9 @@ def push(
         cache: the ``NAME.cache`` directory.
         url: address for it: ``"s3://bucket/name.cache"``.
         rejected: send the pictures of rejected attempts, too.
-        replace: shards that are at the address under the same names, with other content, are replaced in the list
-            (a repaired cache); by default they are an error.
+        replace: the address is to have this cache alone, such as a repaired or compacted one: what else is listed there
+            is taken off the list. By default it stays, and a shard there with the name of one of this cache, but other
+            content, is an error.
         settings: how files are transferred.
         progress: called with bytes that are there, and their total.
 
@@ -123,7 +124,8 @@ class _Push:
         count.add(ours.nbytes - sum(file.nbytes for file in missing))
         run_transfers([partial(self._send, file, count) for file in missing], self._parallel, self._stop, count)
         listed = [file for file in new if file.name not in self._left_out]
-        after = self._write_list(listed, before)
+        kept = [file for file in before if ours.get(file.name) is not None] if self._replace else before
+        after = self._write_list([*kept, *listed])
         sent = tuple(file.name for file in missing if file.name not in self._left_out)
         return TransferReport(
             self._address.shown,
@@ -137,7 +139,12 @@ class _Push:
 
     def _contents(self) -> StoreContents:
         text = read_whole(self._store, CONTENTS, MAX_CONTENTS_NBYTES, self._attempts)
-        return StoreContents([]) if text is None else StoreContents.parse(text, self._address.shown)
+        try:
+            return StoreContents([]) if text is None else StoreContents.parse(text, self._address.shown)
+        except StoreError as error:
+            raise error.with_hint(
+                f"push to another address; or delete that {CONTENTS} first, if it is damaged"
+            ) from None
 
     def _check_recipes(self, before: StoreContents) -> None:
         """Check that what is at the address, whole or half-sent, is of the same recipes."""
@@ -169,9 +176,9 @@ class _Push:
                 f"{self._address.shown} has {other[0]} with other content"
                 + (f", and {len(other) - 1} more" if len(other) > 1 else ""),
                 expected="shards with names of their own",
-                hint="replace=True if this cache has a newer version of it; otherwise unite the two with `poc-aug "
+                hint="replace=True if this cache is to take the place of that one; otherwise unite them with `poc-aug "
                 "merge`, or push to another address",
-                command="--replace if this cache has a newer version of it; otherwise unite the two with `poc-aug "
+                command="--replace if this cache is to take the place of that one; otherwise unite them with `poc-aug "
                 "merge`, or push to another address",
             )
 
@@ -223,10 +230,10 @@ class _Push:
         with self._lock:
             self._left_out.append(file.name)
 
-    def _write_list(self, new: list[StoredFile], before: StoreContents) -> StoreContents:
-        """Add files to the list; another push may have written it meanwhile."""
+    def _write_list(self, files: list[StoredFile]) -> StoreContents:
+        """Write the list, with what another push has added meanwhile."""
         now = self._contents()
-        after = StoreContents([*before.files.values(), *now.files.values(), *new])
+        after = StoreContents(files if self._replace else [*now, *files])
         if after != now:
             self._attempts.of(f"write {CONTENTS} to", lambda: self._store.write(CONTENTS, after.to_bytes()))
         if self._sent and self._notes:

@@ -74,12 +74,14 @@ def no_rights(address: StoreAddress, doing: str, error: BaseException) -> StoreE
 
 def unreachable(address: StoreAddress, doing: str, error: BaseException, attempts: int) -> UnreachableStoreError:
     """The error of a request that failed too often."""
+    endpoint = (
+        ", the address and the store's endpoint (AWS_ENDPOINT_URL)" if address.protocol == "s3" else " and the address"
+    )
     times = f"{attempts} times" if attempts > 1 else "once"
     return UnreachableStoreError(
         f"could not {doing} {address.shown}, tried {times} without getting further: {plain(error)}",
         expected="a store that can be reached",
-        hint="check the network, the address and the store's endpoint (AWS_ENDPOINT_URL), then run the same again: it "
-        "continues where it stopped",
+        hint=f"check the network{endpoint}, then run the same again: it continues where it stopped",
     )
 
 
@@ -92,7 +94,7 @@ def failed(address: StoreAddress, doing: str, error: BaseException) -> StoreErro
     )
 
 
-def disk_error(path: object, error: OSError) -> CacheDiskError:
+def transfer_disk_error(path: object, error: OSError) -> CacheDiskError:
     """The error of a local disk that takes no more."""
     return CacheDiskError(
         f"{str(path)!r} cannot be written: {error.strerror or error}",

@@ -9,6 +9,7 @@ from typing import Any
 from poc_aug.errors import MissingDependencyError, StoreError
 from poc_aug.optional_imports import require
 from poc_aug.stores.store_address import StoreAddress
+from poc_aug.stores.store_errors import cause_of, failure_kind, no_rights, plain, unreachable
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
 _OTHER_PACKAGES = {
@@ -149,22 +150,26 @@ def _file_system(address: StoreAddress, options: Mapping[str, Any]) -> tuple[Any
     except ImportError as error:
         package = _OTHER_PACKAGES.get(protocol)
         raise MissingDependencyError(
-            f"{protocol}:// needs a package that is not installed: {error}",
+            f"{protocol}:// needs a package that is not installed: {plain(error)}",
             expected=f"the package {package!r}" if package else "the package of fsspec for this protocol",
             hint=f"pip install {package}" if package else "install it with pip",
         ) from error
     except ValueError as error:
         raise StoreError(
-            f"{address.shown!r} cannot be used: {error}",
+            f"{address.shown!r} cannot be used: {plain(error)}",
             expected="a protocol that fsspec knows: s3, gs, az, hf, https, sftp, file, memory, ...",
             hint="correct the address",
         ) from error
     except TypeError as error:
         raise StoreError(
-            f"the storage options {sorted(options)} do not fit {protocol}://: {error}",
+            f"the storage options {sorted(options)} do not fit {protocol}://: {plain(error)}",
             expected=f"what the fsspec file system of {protocol!r} takes",
             hint="correct storage_options",
         ) from error
+    except Exception as error:  # some connect at once
+        if failure_kind(error) == "rights":
+            raise no_rights(address, "open", error) from cause_of(error)
+        raise unreachable(address, "open", error, 1) from cause_of(error)
     return fs, str(root).rstrip("/")
 
 

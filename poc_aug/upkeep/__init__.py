@@ -2,12 +2,12 @@
 
 In it: dropping and restoring, compacting, repairing, merging, and verifying all recipes of a cache.
 May import: cache, errors, files, items.
-Gives: `drop`, `decisions`, `compact`, `repair`, `merge_caches`, `verify_cache`.
+Gives: `drop`, `decisions`, `compact_cache`, `repair`, `merge_caches`, `verify_cache`.
 """
 
 from __future__ import annotations
 
-from poc_aug.upkeep.compacting import CompactReport, compact
+from poc_aug.upkeep.compacting import CompactReport, compact_cache
 from poc_aug.upkeep.dropping import DropReport, decisions, drop
 from poc_aug.upkeep.merging import MergeReport, merge_caches
 from poc_aug.upkeep.repairing import RepairReport, SetAside, repair
@@ -19,7 +19,7 @@ __all__ = [
     "MergeReport",
     "RepairReport",
     "SetAside",
-    "compact",
+    "compact_cache",
     "decisions",
     "drop",
     "merge_caches",

@@ -1,4 +1,4 @@
-"""A cache without what its journal leaves out, in few shards: see `compact`."""
+"""A cache without what its journal leaves out, in few shards: see `compact_cache`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RECORDS_PER_SHARD = 200_000
 
 @dataclass
 class CompactReport:
-    """What `compact` wrote.
+    """What `compact_cache` wrote.
 
     Attributes:
         records: records of the new cache.
@@ -67,7 +67,7 @@ class CompactReport:
     nbytes: int = 0
 
 
-def compact(
+def compact_cache(
     cache: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
@@ -99,7 +99,7 @@ def compact(
         >>> with TemporaryDirectory() as folder:
         ...     with CacheWriter(Path(folder) / "a.cache", Manifest.create({}, {}, {})) as writer:
         ...         _ = writer.put(Variant("a.png", 0, digest=b"", insertions=()))
-        ...     compact(f"{folder}/a.cache", f"{folder}/b.cache").records
+        ...     compact_cache(f"{folder}/a.cache", f"{folder}/b.cache").records
         1
     """
     source, target = absolute_path(cache), absolute_path(out)
@@ -109,8 +109,9 @@ def compact(
     kept: list[Path] = []
     for member in member_paths(source):
         check_not_written(member, "compacted")
-        manifest = Manifest.read(member)
-        if _is_dropped(Journal.read(member, manifest.fingerprint)):
+        with Cache.open(member) as opened:
+            manifest = opened.manifest
+        if is_recipe_dropped(Journal.read(member, manifest.fingerprint)):
             report.dropped_recipes += (manifest.fingerprint,)
         else:
             kept.append(member)
@@ -173,8 +174,13 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _is_dropped(journal: Journal) -> bool:
-    """Whether a recipe was dropped as a whole, and nothing of it taken in again."""
+def is_recipe_dropped(journal: Journal) -> bool:
+    """Whether a recipe was dropped as a whole, and nothing of it taken in again.
+
+    Example:
+        >>> is_recipe_dropped(Journal([]))
+        False
+    """
     dropped = False
     for entry in journal.entries:
         whole = entry.where.to_dict().keys() <= {"recipe"}

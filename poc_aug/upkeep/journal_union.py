@@ -47,7 +47,7 @@ def unite_journals(source: Path, target: Path) -> int:
 def _write(place: Path, data: bytes) -> None:
     with disk_errors(place):
         place.parent.mkdir(exist_ok=True)
-        hidden = place.with_name(f".{place.name}.{os.getpid()}")
+        hidden = place.with_name(f".{place.name}")
         try:
             with hidden.open("wb") as file:
                 file.write(data)

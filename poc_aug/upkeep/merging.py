@@ -133,8 +133,6 @@ def merge_caches(
     sources = [absolute_path(cache) for cache in caches]
     if not sources:
         raise SettingError("there is no cache to merge", expected="at least one", hint="name the caches")
-    for source in sources:
-        Cache.open(source, journal=False).close()
     groups = _groups(sources, target)
     report = MergeReport(recipes=len(groups))
     copies = _checked(groups, report, on_progress)
@@ -162,11 +160,11 @@ def _groups(sources: Sequence[Path], target: Path) -> list[_Group]:
     groups: dict[str, _Group] = {}
     first: tuple[Path, Manifest] | None = None
     found = [target] if has_manifest(target) else []
-    if found:
-        Cache.open(target, journal=False).close()
     for source in [*found, *(source for source in sources if not _same(source, target))]:
+        Cache.open(source, journal=False).close()  # before its recipes are looked for: it may be none, or hold links
         for path in member_paths(source):
-            manifest = Manifest.read(path)
+            with Cache.open(path, journal=False) as cache:
+                manifest = cache.manifest
             first = first or (path, manifest)
             _check_kin(*first, path, manifest)
             name = manifest.fingerprint

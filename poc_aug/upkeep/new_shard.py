@@ -12,6 +12,7 @@ from poc_aug.cache.lock import FileLock
 from poc_aug.cache.manifest import fsync_directory
 from poc_aug.cache.shard import COMPACT_SUFFIX, SHARDS, SUFFIX
 from poc_aug.cache.shard_names import unique_name
+from poc_aug.errors import CacheDiskError
 from poc_aug.upkeep.shard_records import build_shard, disk_errors
 
 
@@ -69,12 +70,17 @@ def new_shard(cache: Path, job: str, name: str | None = None) -> Iterator[NewSha
     name = unique_name(cache, job) if name is None else name
     folder = cache / SHARDS
     hidden = folder / f".{name}{COMPACT_SUFFIX}"
-    with disk_errors(folder):
-        lock = FileLock(folder / f"{name}.lock")
+    lock_file = folder / f"{name}.lock"
+    try:
+        with disk_errors(folder):
+            lock = FileLock(lock_file)
+    except CacheDiskError:
+        lock_file.unlink(missing_ok=True)  # it was created, and could not be filled
+        raise
     try:
         yield NewShard(hidden, folder / f"{name}{SUFFIX}")
     finally:
         with disk_errors(folder):
             hidden.unlink(missing_ok=True)
-            (folder / f"{name}.lock").unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
         lock.release()

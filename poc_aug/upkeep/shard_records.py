@@ -125,7 +125,7 @@ def build_shard(path: Path, records: Iterable[tuple[bytes, bytes]]) -> int:
         with suppress(OSError):
             for left_over in (path, lock_file):
                 left_over.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+        raise write_failure(path, error) from error
     return count
 
 
@@ -135,10 +135,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise disk_error(path, error) from error
+        raise write_failure(path, error) from error
 
 
-def disk_error(path: Path, error: OSError | lmdb.Error) -> CacheError:
+def write_failure(path: Path, error: OSError | lmdb.Error) -> CacheError:
     """The error for a file that cannot be written."""
     folder = next(parent for parent in (path, *path.parents) if os.path.isdir(parent))
     code = (error.errno or 0) if isinstance(error, OSError) else error.code

@@ -119,7 +119,7 @@ def swap_shards(parts: dict[str, Any]) -> None:
 
 
 def invent_records(parts: dict[str, Any]) -> None:
-    added = np.uint64(key_hash("street/0002")), np.uint32(9), np.uint32(0)
+    added: list[Any] = [np.uint64(key_hash("street/0002")), np.uint32(9), np.uint32(0)]
     columns = [
         np.append(parts[name], value) for name, value in zip(("hashes", "variants", "shards"), added, strict=True)
     ]
@@ -285,7 +285,7 @@ def test_an_index_that_cannot_be_written_ends_no_run(
 
     with caplog.at_level(logging.WARNING, "poc_aug"), CacheWriter(path, make_manifest(), writer="b-1") as writer:
         writer.put(make_variant(90))
-        monkeypatch.setattr(index_file.os, "fsync", full)
+        monkeypatch.setattr("poc_aug.cache.index_file.os.fsync", full)
     assert "No space left" in caplog.text
     assert (path / INDEX).read_bytes() == before
     assert sorted(entry.name for entry in path.iterdir()) == [INDEX, "manifest.json", SHARDS]

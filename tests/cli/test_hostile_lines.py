@@ -21,8 +21,13 @@ from tests.helpers.command_line import cache_path  # noqa: F401
 from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 
 _PER_OPTION = 4
-    "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview export "
-    "pack unpack demo bench"
+_OUTPUTS = tuple(
+    "new.cache tuned tried report agreement demo sheet.png bench.json exported packed.tar unpacked.cache "
+    "compacted.cache merged.cache pulled.cache".split()
+)
+_COMMANDS = (
+    "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview "
+    "export pack unpack demo bench drop compact repair merge push pull"
 ).split()
 
 

@@ -21,7 +21,8 @@ from poc_aug.exporting.layout_protocol import ExportPlan
 from poc_aug.exporting.layouts.cityscapes import CityscapesLayout
 from poc_aug.exporting.mask_polygons import pixel_outlines
 from poc_aug.generation.warming import warm_cache
-from poc_aug.labels.policies import AnomalyLabels, LabelPolicy, NewClassLabels, OodLabels
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.recipe import IGNORED
 from tests.helpers.export_cases import LENGTH, SPLIT, CityFrames, halo_pipeline, read_picture
@@ -33,7 +34,7 @@ LABEL = SCHEMAS["cityscapes-labelIds"]
 def base_instances(index: int) -> np.ndarray[Any, Any]:
     """Road and sky as they are, two cars in the sky, and void."""
     labels = np.asarray(Frames()[index][1])
-    ids = np.choose(np.minimum(labels, 3), [7, 23, 26, 0]).astype(np.uint16)
+    ids: np.ndarray[Any, Any] = np.choose(np.minimum(labels, 3), [7, 23, 26, 0]).astype(np.uint16)
     ids[2:6, 5:12], ids[2:6, 20:30] = 26000, 26001
     return ids
 
@@ -75,7 +76,7 @@ def drawn(polygons: dict[str, Any], ids: dict[str, int]) -> np.ndarray[Any, Any]
 
 
 def replaced(ids: np.ndarray[Any, Any], table: dict[int, int]) -> np.ndarray[Any, Any]:
-    return np.vectorize(lambda value: table.get(value, value))(ids)
+    return np.asarray(np.vectorize(lambda value: table.get(value, value))(ids))
 
 
 POLICIES: list[tuple[LabelPolicy, dict[str, int], dict[str, int]]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tracemalloc
 from pathlib import Path
@@ -163,9 +164,34 @@ def test_classes_that_share_an_id_stay_apart(tmp_path: Path) -> None:
     assert seen == int((frame.labels == 254).sum())
 
 
-def test_what_the_layout_needs(tmp_path: Path) -> None:
-    import dataclasses
+def test_objects_of_the_base_can_be_annotated_too(tmp_path: Path) -> None:
+    frame = make_frame(2)
+    numbers = torch.zeros(frame.labels.shape, dtype=torch.int32)
+    numbers[5:25, 3:20] = 26_001  # a car, which insertions cover in part
+    numbers[28:31, 40:44] = 26_002
+    numbers[0, :5] = 23  # sky: no instance
+    frame = dataclasses.replace(frame, instances=numbers)
+    layout = CocoLayout(objects="all")
+    plan = dataclasses.replace(plan_of([frame]), has_instances=True)
+    layout.check(plan)
+    layout.finish(tmp_path, plan, [layout.write(frame, tmp_path)])
+    coco = COCO(str(tmp_path / "annotations" / "instances_train.json"))
+    names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
+    assert set(names.values()) >= {"car", "dog", "person", "caravan", "bus"}
+    masks = [coco.annToMask(one).astype(bool) for one in coco.loadAnns(coco.getAnnIds())]
+    assert np.sum(masks, axis=0).max() == 1
+    cars = [one for one in coco.loadAnns(coco.getAnnIds()) if names[one["category_id"]] == "car"]
+    assert [one["insertion"] for one in cars] == [None, None]
+    inserted = [one["insertion"] is not None for one in coco.loadAnns(coco.getAnnIds())]
+    covered = np.any([mask for mask, inside in zip(masks, inserted, strict=True) if inside], axis=0)
+    assert (np.any([coco.annToMask(one) for one in cars], axis=0) == ((numbers >= 1000).numpy() & ~covered)).all()
+    with pytest.raises(ExportError, match="no instance ids"):
+        layout.check(plan_of([frame]))
+    with pytest.raises(ExportError, match="objects='base'"):
+        CocoLayout(objects="base").check(plan)  # type: ignore[arg-type]
 
+
+def test_what_the_layout_needs(tmp_path: Path) -> None:
     plan = plan_of([])
     with pytest.raises(ExportError, match="nothing is inserted"):
         CocoLayout().check(dataclasses.replace(plan, ids={}))

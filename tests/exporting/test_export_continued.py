@@ -113,6 +113,16 @@ def test_ctrl_c_leaves_what_was_written_and_no_half_file(halos: Path, whole: dic
     assert contents(tmp_path) == whole
 
 
+def test_ctrl_c_ends_the_loader_processes_before_the_folder_is_free(halos: Path, tmp_path: Path) -> None:
+    def interrupt(report: ExportReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(halos, tmp_path, workers=2, on_progress=interrupt)
+    assert multiprocessing.active_children() == []
+    assert not (tmp_path / ".partial").exists()
+
+
 def test_a_full_disk_is_an_error_that_says_so_and_the_export_continues(
     halos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

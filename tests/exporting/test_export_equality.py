@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from poc_aug.cache import Cache
 from poc_aug.cache.several_caches import open_caches
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import CacheDatasetMismatchError, SchemaError
+from poc_aug.exporting import exporter
 from poc_aug.exporting.exporter import export
+from poc_aug.exporting.frame_writing import write_frames
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.recipe import IGNORED
@@ -148,3 +152,34 @@ def test_only_what_is_stored_is_written_and_the_rest_is_counted(halos: Path, tmp
     report = export(Frames(LENGTH + 2), halos, "pebal", tmp_path, variants=[1, 7], workers=0, **SPLIT)
     assert report.written == LENGTH
     assert report.skipped == {"sample not in the cache": 2, "variant not in the cache": LENGTH}
+
+
+def test_what_loader_processes_are_sent_can_be_pickled(
+    halos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where processes are not forked, everything that they work with is."""
+
+    def write(task: Any, workers: int) -> Any:
+        copy = pickle.loads(pickle.dumps(task))
+        return write_frames(copy, workers)
+
+    other = warm_halos(tmp_path / "other.cache", num_variants=1, seed=5)
+    export(Frames(LENGTH), [halos, other], "cs-synth", tmp_path / "a", workers=0, **SPLIT)
+    monkeypatch.setattr(exporter, "write_frames", write)
+    export(Frames(LENGTH), [halos, other], "cs-synth", tmp_path / "b", workers=0, **SPLIT)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+class OneStrangeId(Frames):
+    def __getitem__(self, index: int) -> Any:
+        image, labels = super().__getitem__(index)
+        labels.putpixel((3, 3), 77)
+        return image, labels
+
+
+def test_an_id_that_the_schema_does_not_know_is_refused_as_reading_does(halos: Path, tmp_path: Path) -> None:
+    for keep_ids in (True, False):
+        with pytest.raises(SchemaError, match=r"labels of 'frame-000' hold ids \[77\]"):
+            export(OneStrangeId(LENGTH), halos, "pebal", tmp_path, keep_ids=keep_ids, workers=0, **SPLIT)
+        assert not list(tmp_path.rglob("*.png"))
+        shutil.rmtree(tmp_path)

@@ -13,9 +13,11 @@ from poc_aug.errors import ExportError, OutputError, PocAugError, SettingError
 from poc_aug.exporting.export_folder import ExportFolder
 from poc_aug.exporting.exporter import export
 from poc_aug.exporting.layouts.ood_seg import OodSegLayout
+from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
-from tests.helpers.export_cases import LENGTH, SPLIT, contents, warm_halos
-from tests.helpers.fakes import Frames
+from tests.helpers.export_cases import LENGTH, SPLIT, LicensedInserter, contents, warm_halos
+from tests.helpers.fakes import Frames, make_recipe
+from tests.helpers.kinds import INSERTIONS
 
 
 def run(halos: Path, out: Path, **changes: Any) -> Any:
@@ -118,6 +120,18 @@ def test_the_manifest_says_what_it_was_made_of(halos: Path, tmp_path: Path) -> N
     assert sum(line["ood_px"] for line in lines) == manifest["ood_px"]
     assert lines[1]["key"] == "frame-000"
     assert lines[1]["variant"] == 1
+
+
+def test_the_manifest_names_licences_of_objects_and_models(tmp_path: Path) -> None:
+    cache = tmp_path / "licensed.cache"
+    pipeline = InsertionPipeline(make_recipe(), LicensedInserter())
+    INSERTIONS.warm(cache, LENGTH, num_variants=3, pipeline=pipeline)
+    report = run(cache, tmp_path / "out", base_frames=True)
+    manifest = json.loads((tmp_path / "out" / "export.json").read_bytes())
+    assert set(manifest["licences"]) == {"CC-BY-2.0", "unknown"}
+    assert sum(manifest["licences"].values()) == sum(report.objects.values())
+    (model,) = manifest["caches"][0]["models"]
+    assert (model["model"], model["licence"]) == ("IDEA-Research/grounding-dino-tiny", "Apache-2.0")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch.utils.data import ConcatDataset, Subset
@@ -51,7 +52,7 @@ def test_a_key_without_a_split_takes_that_of_its_dataset() -> None:
 
     val, train = Val(2), Frames(3)
     train.split = "train"  # type: ignore[attr-defined]
-    both = ConcatDataset([val, Subset(train, [2, 0])])
+    both: Any = ConcatDataset([val, Subset(train, [2, 0])])
     keys = ["ulm/a.png", "b.png", "images/c.png", "train/d.png"]
     assert [place.split for place in frame_places(keys, both, None)] == ["val", "val", "train", "train"]
     assert frame_places(["ulm/a.png", "x"], Wrapper(val), None)[0] == FramePlace("val", "ulm", "ulm_a")
@@ -74,8 +75,8 @@ def test_names_that_would_be_equal_are_told_apart_by_their_keys() -> None:
         [("train", "x_v0"), ("train", "X_v0"), ("val", "x_v0"), ("train", "y_v0")], ["a/x", "b/X", "x", "y"]
     )
     assert names[2:] == ["x_v0", "y_v0"]
-    assert re.fullmatch(r"x~[0-9a-f]{8}_v0", names[0])
-    assert re.fullmatch(r"X~[0-9a-f]{8}_v0", names[1])
+    assert re.fullmatch(r"x~[0-9a-f]{16}_v0", names[0])
+    assert re.fullmatch(r"X~[0-9a-f]{16}_v0", names[1])
     assert names[0].casefold() != names[1].casefold()
 
 

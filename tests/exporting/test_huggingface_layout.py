@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.helpers.layout_frames import OOD, make_frame, write_all
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Loads a folder without a network, its cache in the test's folder."""
-    import datasets
+    datasets = importlib.import_module("datasets")  # it has no types
 
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     datasets.disable_progress_bars()

@@ -128,7 +128,7 @@ class DeepUndeclared(Deep):
 
 
 def test_ids_that_do_not_fit_into_8_bits(halos: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="class 'pole' of the base has label id 700"):
+    with pytest.raises(ExportError, match="class 'pole' of schema 'deep' has label id 700"):
         export(Deep(LENGTH), halos, "pebal", tmp_path / "a", keep_ids=True, check_labels=False, workers=0, **SPLIT)
     assert not (tmp_path / "a").exists()
     policy = OodLabels(254, known={"car": 2}, ignore_id=255)

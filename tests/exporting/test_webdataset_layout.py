@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -82,11 +83,14 @@ def test_shards_have_at_most_so_many_bytes(tmp_path: Path) -> None:
     frames = [make_frame(number) for number in range(4)]
     layout = WebDatasetLayout()
     records = [layout.write(frame, tmp_path) for frame in frames]
-    paths = [(record["key"], sorted((tmp_path / ".shards" / "train").glob(f"{record['key']}.*"))) for record in records]
-    sizes = [sum(512 + -(-path.stat().st_size // 512) * 512 for path in own) for _, own in paths]
-    tar_shards.write_shards(tmp_path, "train", paths, most_frames=100, most_nbytes=sizes[0] + sizes[1])
+    own = [
+        tar_shards.ShardFrame(one["key"], one["digest"], tuple((tmp_path / ".shards/train").glob(f"{one['key']}.*")))
+        for one in records
+    ]
+    sizes = [sum(512 + -(-path.stat().st_size // 512) * 512 for path in frame.paths) for frame in own]
+    tar_shards.agree_shards(tmp_path, "train", own, most_frames=100, most_nbytes=sizes[0] + sizes[1])
     shards = tar_shards.shards_of(tmp_path, "train")
-    counts = [len(tar_shards.keys_in(shard)) for shard in shards]
+    counts = [len(tar_shards.frames_in(shard)) for shard in shards]
     assert (counts[0], sum(counts)) == (2, 4)
     for shard in shards:
         assert shard.stat().st_size <= sizes[0] + sizes[1] + tarfile.RECORDSIZE
@@ -106,15 +110,15 @@ def test_an_export_that_broke_off_between_shards_is_continued(tmp_path: Path, mo
     broken = tmp_path / "broken"
     broken.mkdir()
     records = [layout.write(frame, broken) for frame in frames]
-    real, calls = tar_shards.remove_files, []
+    real, calls = tar_shards._remove_files, []
 
-    def killed(chunk: Any) -> None:  # the first shard is in place, its frames are not removed yet
+    def killed(chunk: Any) -> None:
         calls.append(chunk)
-        if len(calls) == 2:
+        if len(calls) == 2:  # the second shard is in place, its frames are not removed yet
             raise KeyboardInterrupt
         real(chunk)
 
-    monkeypatch.setattr(tar_shards, "remove_files", killed)
+    monkeypatch.setattr(tar_shards, "_remove_files", killed)
     with pytest.raises(KeyboardInterrupt):
         layout.finish(broken, plan_of(frames), records)
     monkeypatch.undo()
@@ -159,6 +163,24 @@ def test_frames_that_come_later_go_into_further_shards(tmp_path: Path) -> None:
     assert_holds(tmp_path, frames)
 
 
+def test_frames_that_changed_or_went_are_replaced(tmp_path: Path) -> None:
+    frames = [make_frame(number) for number in range(6)]
+    layout = WebDatasetLayout(shard_frames=2)
+    records = write_all(layout, frames, tmp_path)
+    before = files_of(tmp_path)
+    changed = dataclasses.replace(frames[2], image=255 - frames[2].image)
+    records[2] = layout.write(changed, tmp_path)
+    layout.finish(tmp_path, plan_of(frames), records)
+    assert_holds(tmp_path, [*frames[:2], changed, *frames[3:]])
+    after = files_of(tmp_path)
+    assert [name for name in after if after[name] != before[name]] == ["train-000001.tar"]
+    # A variant that was dropped is no longer exported; the first shard loses both of its frames.
+    layout.finish(tmp_path, plan_of(frames), records[2:5])
+    assert_holds(tmp_path, [changed, *frames[3:5]])
+    assert [path.name for path in tar_shards.shards_of(tmp_path, "train")] == ["train-000000.tar", "train-000001.tar"]
+    assert not list(tmp_path.rglob("*.seg.png"))
+
+
 def test_damage_is_an_error(tmp_path: Path) -> None:
     frames = [make_frame(number) for number in range(3)]
     layout = WebDatasetLayout()
@@ -168,8 +190,8 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
         layout.finish(tmp_path, plan_of(frames), records)
     records[1] = layout.write(frames[1], tmp_path)
     layout.finish(tmp_path, plan_of(frames), records)
-    with pytest.raises(ExportError, match="does not have"):
-        layout.finish(tmp_path, plan_of(frames), records[:2])
+    with pytest.raises(ExportError, match="is gone"):  # a frame that no shard holds
+        layout.finish(tmp_path, plan_of(frames), [*records, {**records[0], "key": "other"}])
     (tmp_path / "train-000000.tar").write_bytes(b"no tar" * 500)
     with pytest.raises(ExportError, match=r"train-000000\.tar.*cannot be read"):
         layout.finish(tmp_path, plan_of(frames), records)

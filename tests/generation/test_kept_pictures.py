@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from poc_aug import seeding
 from poc_aug.cache import Cache
@@ -53,6 +54,26 @@ def test_different_objects_then_samples_then_variants(tmp_path: Path, keep: int)
     assert len(shown(names, "object")) == min(keep, 4)
     assert len({name.rsplit("-", 3)[0] for name in names}) == min(keep, 4 * 3)  # object and sample
     assert len(shown(names, "place")) == min(keep, 4 * 3 * 2)
+
+
+@pytest.mark.parametrize("keep", [2, 13])
+def test_processes_that_keep_pictures_at_once_keep_those_of_one(tmp_path: Path, keep: int) -> None:
+    pictures = [RejectedPictures(tmp_path / "two", keep) for _ in range(2)]
+    for number, one in enumerate(ALL):
+        pictures[number % 2].add(one)
+    assert {path.name for path in tmp_path.glob("two/rejected/black/*")} == kept(tmp_path / "one", keep, ALL)
+
+
+def test_a_process_that_begins_takes_nothing_from_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, save = RejectedPictures(tmp_path, 3), Image.Image.save
+
+    def saved(picture: Image.Image, path: Path, **options: Any) -> None:
+        save(picture, path, **options)
+        RejectedPictures(tmp_path, 3)  # removes what killed runs have left
+
+    monkeypatch.setattr(Image.Image, "save", saved)
+    pictures.add(ALL[0])
+    assert len([path for path in tmp_path.glob("rejected/black/*") if path.suffix == ".png"]) == 1
 
 
 @pytest.mark.parametrize("keep", [2, 5, 13, 25])

@@ -212,7 +212,7 @@ def test_what_each_actor_is_given(
     engine: RayEngine, available: dict[str, float], workers: int, expected: tuple[float, ...]
 ) -> None:
     given = resources_of(engine, available, workers, fixed=True)
-    assert (given.actors, given.cpus, given.gpus) == expected
+    assert [given.actors, given.cpus, given.gpus] == list(expected)
     assert given.actors * given.cpus <= available["CPU"]
 
 

@@ -15,7 +15,7 @@ from poc_aug.types import Crop, Filled, Rejection
 from tests.helpers.fakes import EllipseInserter, Frames, make_recipe
 from tests.helpers.kinds import INSERTIONS
 
-SPLIT = {"split": "train"}
+SPLIT: dict[str, Any] = {"split": "train"}
 LENGTH = 4
 
 
@@ -34,6 +34,19 @@ class HaloInserter(EllipseInserter):
         shade = torch.zeros_like(alpha)
         shade[y + h // 2 : y + h, x : x + w] = 60
         return replace(filled, alpha=alpha, shade=shade, unlabelled=True)
+
+
+class LicensedInserter(EllipseInserter):
+    """Records a licence with every other object; its model is a known one."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"inserter": "ellipse", "model": "IDEA-Research/grounding-dino-tiny"}
+
+    def _one(self, crop: Crop) -> Filled | Rejection:
+        filled = super()._one(crop)
+        if isinstance(filled, Rejection):
+            return filled
+        return replace(filled, provenance={"licence": "CC-BY-2.0"} if crop.seed % 2 else {})
 
 
 def halo_pipeline(seed: int = 0, reject: float = 0.3) -> InsertionPipeline:

@@ -7,7 +7,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from poc_aug.importing import classes_of_preset
 from tests.helpers.edit_cases import TRAIN_IDS, base_sample, blob, edit_of
+
+ANIMALS = classes_of_preset("poc-animals")
 
 
 class Streets:
@@ -30,10 +33,10 @@ class Streets:
 
 
 def save_edits(folder: Path) -> None:
-    """Write an edited frame of each of two streets."""
+    """Write an edited frame of each of two streets, with a dog (id 22)."""
     folder.mkdir(exist_ok=True)
     for number in range(2):
-        edit = edit_of(base_sample(number), blob(number, ["dog"], (10, 20, 15, 15), alpha=True))
+        edit = edit_of(base_sample(number), blob(number, ["dog"], (10, 20, 15, 15), alpha=True), classes=ANIMALS)
         image = Image.fromarray(edit.edited.image.permute(1, 2, 0).contiguous().numpy())
         image.save(folder / f"street_{number}_v0.png")
         Image.fromarray(edit.edited.labels.numpy()).save(folder / f"street_{number}_v0_labels.png")

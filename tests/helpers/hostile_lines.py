@@ -18,6 +18,7 @@ from typer.models import OptionInfo
 
 from poc_aug.cli.main import cli
 from poc_aug.sharing.packing import pack_cache
+from poc_aug.stores import push
 from tests.helpers import hostile_callables
 from tests.helpers.hostile_edits import save_edits
 from tests.helpers.tiny_diffusion import build_sd_text_to_image
@@ -153,6 +154,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
     model = "tests.helpers.evaluation_cases:Brightness"
     if (cache / "manifest.json").is_file():
         pack_cache(cache, folder / "shared.tar")
+        push(cache, "memory://hostile-lines/given.cache")
     tuned = ["--prompt", "a street", "--condition", "one-hot", "--device", "cpu", "--workers", "0", "--out", "tuned"]
     return {
         "warm-cache": warm,
@@ -183,11 +185,15 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
             "*_v?.png",
             "--labels",
             "*_v?_labels.png",
-            *["--classes", "dog=19", "--dataset", "tests.helpers.hostile_edits:Streets", "length=2"],
+            *["--preset", "poc-animals", "--dataset", "tests.helpers.hostile_edits:Streets", "length=2"],
             *["--workers", "0", "--out", "new.cache"],
         ],
         "info": [str(cache)],
         "verify": [str(cache)],
+        "drop": [str(cache), "--variant", "0", "--dry-run"],
+        "compact": [str(cache), "--out", "compacted.cache"],
+        "repair": [str(cache), "--dry-run"],
+        "merge": [str(cache), "--out", "merged.cache"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
         "export": [
             *made,
@@ -204,6 +210,8 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "demo": ["--out", "demo", "--size", "32,64", "--length", "1"],
         "pack": [str(cache), "--out", "packed.tar"],
         "unpack": ["shared.tar", "--out", "unpacked.cache"],
+        "push": [str(cache), "memory://hostile-lines/pushed.cache"],
+        "pull": ["memory://hostile-lines/given.cache", "--out", "pulled.cache"],
         "bench": [*made, "--items", "1", "--repeats", "1", "--workers", "0", "--out", "bench.json"],
     }
 
@@ -231,11 +239,14 @@ def lines(works: dict[str, list[str]], files: list[str]) -> Iterator[HostileLine
     callables += ["exiting:x", "syntax:x", "looping:x", "poc_aug.datasets:CamVid", "..:x", "json.x:y", "poc_aug:a.b.c"]
     texts = [*_TEXTS, *files, *callables]
     for command, given in works.items():
+        positions = [option for option, _ in declared(command) if not option.startswith("-")]
         for option, kind in declared(command):
             if not option.startswith("-"):
-                first = given and not given[0].startswith("-") and option != "arguments"
+                place = positions.index(option)
+                given_there = len(given) > place and not any(part.startswith("-") for part in given[: place + 1])
+                replaced = given_there and option != "arguments"
                 for value in [*_TEXTS, *files, *(f"root={text}" for text in _TEXTS)]:
-                    after = [value, *given[1:]] if first else [*given, value]
+                    after = [*given[:place], value, *given[place + 1 :]] if replaced else [*given, value]
                     yield HostileLine([command, *after], option, value)
                 continue
             if kind is bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -30,7 +31,7 @@ def begin(path: Path) -> Path:
     return path
 
 
-def record_of(name: Name, reason: str = "dark") -> bytes:
+def record_of(name: Name, reason: Any = "dark") -> bytes:
     """A record without insertions."""
     return encode_record(Variant(*name, b"", (), (Rejection(reason, "gnu", 0, ""),)), "delta-zstd")
 

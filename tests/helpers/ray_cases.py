@@ -43,7 +43,7 @@ class FatalInserter(EllipseInserter):
     def _one(self, crop: Crop) -> Filled | Rejection:
         if crop.seed % FATAL == 0:
             if self.crashes:
-                faulthandler._sigsegv()
+                faulthandler._sigsegv()  # type: ignore[attr-defined]
             raise RuntimeError("the kernel is too large")
         return super()._one(crop)
 

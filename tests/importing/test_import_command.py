@@ -25,7 +25,7 @@ def edits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pairs_are_imported_and_reported(edits: Path, tmp_path: Path) -> None:
-    line = ["import", edits, *STREETS, *PAIRS, "--classes", "dog=19", "--workers", 0, "--out", tmp_path / "a.cache"]
+    line = ["import", edits, *STREETS, *PAIRS, "--classes", "dog=22", "--workers", 0, "--out", tmp_path / "a.cache"]
     text = run(*line, "--report", tmp_path / "run.json")
     assert "2 edited frames with 2 objects" in text
     report = json.loads((tmp_path / "run.json").read_text())
@@ -72,7 +72,7 @@ def test_nothing_that_can_be_imported_is_exit_code_3(tmp_path: Path) -> None:
 
 
 def test_classes_of_a_file_and_known_objects(edits: Path, tmp_path: Path) -> None:
-    (tmp_path / "classes.yaml").write_text("dog: 19\ngnu: 20\n")
+    (tmp_path / "classes.yaml").write_text("dog: 22\ngnu: 20\n")
     line = ["import", edits, *STREETS, *PAIRS, "--workers", 0, "--classes", tmp_path / "classes.yaml"]
     run(*line, "--objects", "dog,car", "--out", tmp_path / "a.cache")
     with Cache.open(tmp_path / "a.cache") as cache:
@@ -85,17 +85,17 @@ def test_classes_of_a_file_and_known_objects(edits: Path, tmp_path: Path) -> Non
     [
         ([], "--preset poc-alt, or --classes"),
         (["--preset", "poc"], "poc-alt"),
-        (["--preset", "poc-alt", "--classes", "dog=19"], "one of the two"),
-        (["--classes", "dog"], "dog=19"),
-        (["--classes", "dog=x"], "'x'"),
-        (["--classes", "dog=19,dog=20"], "twice"),
+        (["--preset", "poc-alt", "--classes", "dog=22"], "one of the two"),
+        (["--classes", "dog"], "gives 'dog' the id ''"),
+        (["--classes", "dog=x"], "the id 'x'"),
+        (["--classes", "dog=22,dog=20"], "twice"),
         (["--classes", "dog=0"], "id 0 of 'dog' is that of 'road'"),
-        (["--classes", "dog=19", "--objects", "gnu"], "'gnu'"),
-        (["--classes", "dog=19", "--beyond", "all"], "keep, shade, drop"),
-        (["--classes", "dog=19", "--layout", "zip"], "poc, pairs"),
-        (["--classes", "dog=19", "--layout", "poc"], "--images"),
-        (["--classes", "dog=19", "--images", ""], "--images is missing"),
-        (["--classes", "dog=19", "--labels-schema", "nothing"], "nothing"),
+        (["--classes", "dog=22", "--objects", "gnu"], "'gnu'"),
+        (["--classes", "dog=22", "--beyond", "all"], "keep, shade, drop"),
+        (["--classes", "dog=22", "--layout", "zip"], "poc, pairs"),
+        (["--classes", "dog=22", "--layout", "poc"], "--images"),
+        (["--classes", "dog=22", "--images", ""], "--images is missing"),
+        (["--classes", "dog=22", "--labels-schema", "nothing"], "nothing"),
     ],
 )
 def test_wrong_options(options: list[str], text: str, edits: Path, tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_wrong_options(options: list[str], text: str, edits: Path, tmp_path: Pat
 
 
 def test_what_is_missing_is_named(edits: Path) -> None:
-    assert "--out is missing" in run("import", edits, *STREETS, *PAIRS, "--classes", "dog=19", fails=True)
-    assert "--dataset is missing" in run("import", edits, *PAIRS, "--classes", "dog=19", "--out", "a", fails=True)
+    assert "--out is missing" in run("import", edits, *STREETS, *PAIRS, "--classes", "dog=22", fails=True)
+    assert "--dataset is missing" in run("import", edits, *PAIRS, "--classes", "dog=22", "--out", "a", fails=True)

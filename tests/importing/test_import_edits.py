@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.dataset import POCAugmentedDataset
@@ -25,7 +26,7 @@ ALT = classes_of_preset("poc-alt")
 KEYS = [f"leftImg8bit/train/aachen/aachen_{number:06d}_000019_leftImg8bit.png" for number in range(3)]
 
 
-class Streets:
+class Streets(Dataset[Any]):
     """Three frames that the edits are of."""
 
     schema = TRAIN_IDS
@@ -115,7 +116,7 @@ def test_the_cache_is_a_whole_one(imported: tuple[Path, ImportReport], release: 
     assert manifest.has_own_fingerprint()
     assert manifest.samples == 3
     backend = manifest.backends["inserter"]
-    assert (backend["name"], backend["layout"], backend["source"]) == ("import", "poc", "poc_alt")
+    assert (backend["inserter"], backend["layout"], backend["source"]) == ("import", "poc", "poc_alt")
     assert "bicycle" in [spec["name"] for spec in manifest.recipe["objects"]]
 
 
@@ -236,9 +237,13 @@ def test_wrong_arguments(release: Path, tmp_path: Path) -> None:
     found = listed(release)
     for wrong in ({"beyond": "all"}, {"codec": "png"}, {"limit": 0}, {"workers": -1}, {"on_error": "pass"}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
-            import_pairs(Streets(), found, tmp_path / "a.cache", ALT, **wrong)  # type: ignore[arg-type]
+            import_pairs(Streets(), found, tmp_path / "a.cache", ALT, **wrong)
+    with pytest.raises(SettingError, match="edited is of type str"):
+        import_pairs(Streets(), cast(Any, str(release)), tmp_path / "a.cache", ALT)
+    with pytest.raises(SettingError, match="classes is of type dict"):
+        import_pairs(Streets(), found, tmp_path / "a.cache", cast(Any, {"dog": 19}))
     with pytest.raises(ImportFilesError, match="no sample of the dataset"):
         import_pairs(Streets(), found, tmp_path / "a.cache", ALT, keys=["a", "b", "c"], workers=0)
     with pytest.raises(SchemaError, match="schema"):
-        import_pairs([Streets()[0]], found, tmp_path / "a.cache", ALT, keys=KEYS[:1], workers=0)
+        import_pairs(cast(Any, [Streets()[0]]), found, tmp_path / "a.cache", ALT, keys=KEYS[:1], workers=0)
     assert not (tmp_path / "a.cache").exists()

@@ -50,7 +50,7 @@ def made(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return base, path, new, [name for name in names if name in TRAIN_IDS]
 
 
-def shown(dataset: POCAugmentedDataset, number: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def shown(dataset: POCAugmentedDataset, number: int) -> tuple[np.ndarray, np.ndarray]:
     image, labels = dataset[number]
     return np.array(image), np.array(labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from tests.helpers.ray_cases import doubles, take_a_moment
 from tests.helpers.warming_cases import content
 from tests.kills.warm_kills import LENGTH, NUM_VARIANTS, check_stored
 
+DIED = 77
 _BOUND_S = 600.0
 
 
@@ -55,17 +57,32 @@ def kill_jobs(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS) -
     return counts
 
 
-def start_jobs(kind: Kind, path: Path, count: int) -> list[Any]:
-    """All jobs of so many, at once."""
+class Dying:
+    """Ends its process, without a word, at one of its attempts; takes a while for each."""
+
+    def __init__(self, after: int | None) -> None:
+        self.left = after
+
+    def __call__(self) -> None:
+        take_a_moment()
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                os._exit(DIED)
+
+
+def start_jobs(kind: Kind, path: Path, count: int, dying: int = 0, after: int | None = None) -> list[Any]:
+    """All jobs of so many, at once; the first ``dying`` of them die at one of their attempts."""
     context = multiprocessing.get_context("fork")  # starts in milliseconds: torch is imported already
-    jobs = [context.Process(target=_run, args=(kind, path, (number, count))) for number in range(count)]
+    deaths = [after if number < dying else None for number in range(count)]
+    jobs = [context.Process(target=_run, args=(kind, path, (number, count), deaths[number])) for number in range(count)]
     for job in jobs:
         job.start()
     return jobs
 
 
 def end(job: Any, code: int | None) -> None:
-    """Wait for a job's end, with that exit code."""
+    """Wait for a job's end, with that exit code; ``None``: any."""
     job.join(_BOUND_S)
     if job.is_alive():
         job.kill()
@@ -73,7 +90,7 @@ def end(job: Any, code: int | None) -> None:
     assert code is None or job.exitcode == code
 
 
-def _run(kind: Kind, path: Path, shard: tuple[int, int] | None) -> None:
+def _run(kind: Kind, path: Path, shard: tuple[int, int] | None, dies_after: int | None = None) -> None:
     torch.set_num_threads(1)
-    length, pipeline = LENGTH // kind.per_sample, kind.pipeline(on_each=take_a_moment)
+    length, pipeline = LENGTH // kind.per_sample, kind.pipeline(on_each=Dying(dies_after))
     kind.warm(path, length, num_variants=NUM_VARIANTS, pipeline=pipeline, shard=shard)

@@ -115,10 +115,10 @@ def test_labels_that_do_not_hold_are_refused_and_said(
 
 def _fill(tuned: SimpleNamespace, path: Path, kill_after: int | None) -> None:
     """Fill a cache in a forked process, which may kill itself."""
-    from poc_aug.generation import warming
+    from poc_aug.generation import filling
 
     torch.set_num_threads(1)
-    warming._COMMIT_EVERY = 1
+    filling._COMMIT_EVERY = 1
     # One frame at a time: sums of floats depend on what is in a batch, in the last bit.
     pipeline = ShiftPipeline(
         SceneRecipe(domains=("night",), severities=(1, 2, 3)), [shifter(tuned.base, tuned.model)], batch_size=1

@@ -24,7 +24,9 @@ from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.cache.journal import JOURNAL, JournalEntry
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.selection import Selection
+from poc_aug.errors import CacheMissError
 from poc_aug.generation.warming import warm_cache
+from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.sharing.datasheet import DatasheetFacts, datasheet
 from poc_aug.sharing.datasheet_counts import RecipeCounts
 from poc_aug.sharing.licences import licence_terms, model_licences
@@ -34,7 +36,7 @@ from poc_aug.sharing.packing import FramesToShow, pack_cache
 from poc_aug.types import Insertion, Part
 from tests.helpers.cache_cases import RECORDS, Records, make_insertion, make_variant
 from tests.helpers.fakes import Frames
-from tests.helpers.kinds import insertion_pipeline
+from tests.helpers.kinds import insertion_pipeline, shift_pipeline
 from tests.helpers.pack_cases import manifest_of, recipe_of, records_of, telling_cache
 
 
@@ -65,7 +67,7 @@ def table(sheet: str, first: str) -> list[list[str]]:
 
 def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
     text = (packed / "README.md").read_text(encoding="utf-8")
-    card = DatasetCard(text)
+    card: Any = DatasetCard(text)
     assert card.data.license == "cc-by-nc-4.0"
     assert card.data.task_categories == ["image-segmentation"]
     assert card.data.size_categories == ["n<1K"]
@@ -79,7 +81,7 @@ def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
 def test_without_a_licence_none_is_claimed(tmp_path: Path) -> None:
     cache = RECORDS[0].cache(tmp_path / "a.cache")
     pack_cache(cache, tmp_path / "packed")
-    card = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"))
+    card: Any = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"))
     assert card.data.license == "other"
     assert card.data.license_name == "see-licences"
 
@@ -205,6 +207,42 @@ def test_what_the_journal_drops_is_left_out_and_counted(tmp_path: Path) -> None:
         assert not opened.journal
     rows = dict(row[:2] for row in table((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"), "reason"))
     assert rows["dropped"] == "3"
+
+
+def test_objects_that_were_always_rejected_are_counted() -> None:
+    header = {
+        "key": "a.png",
+        "index": 0,
+        "insertions": [],
+        "rejections": [["no room", "yak", 0, ""], ["black", "yak", 1, ""]],
+    }
+    counts = RecipeCounts(manifest_of(recipe_of()), made_with="f")
+    counts.add(header)
+    sheet = datasheet(DatasheetFacts("street", [counts], sizes={}, sums={}))
+    assert table(sheet, "object") == [["yak", "0", "2"]]
+    assert table(sheet, "recipe")[0][-1] == "100.0%"
+
+
+def test_frames_of_a_shift_are_shown_if_they_are_asked_for(tmp_path: Path) -> None:
+    cache = tmp_path / "a.cache"
+    warm_cache(SceneShiftDataset(Frames(2), shift_pipeline(reject=0.0)), cache, workers=0)
+    pack_cache(cache, tmp_path / "packed", frames=FramesToShow(Frames(2)))
+    assert [path.name for path in (tmp_path / "packed" / "pictures").iterdir()] == ["frames-0.png"]
+
+
+def test_recipes_that_were_dropped_are_left_out(tmp_path: Path) -> None:
+    cache = telling_cache(tmp_path / "a.cache", count=3, writers=1)
+    top, member = member_paths(cache)
+    for number, path in enumerate((top, member)):
+        drop = JournalEntry("drop", Selection(recipe=Manifest.read(path).fingerprint), time_ms=0)
+        (path / JOURNAL).mkdir()
+        (path / JOURNAL / "a.jsonl").write_bytes(drop.line() + b"\n")
+        if number == 0:
+            report = pack_cache(cache, tmp_path / "packed")
+            assert (report.recipes, report.records) == (1, 3)
+            assert Manifest.read(tmp_path / "packed").fingerprint == Manifest.read(member).fingerprint
+    with pytest.raises(CacheMissError, match="every recipe"):
+        pack_cache(cache, tmp_path / "nothing")
 
 
 def test_a_dropped_frame_is_left_out(tmp_path: Path) -> None:

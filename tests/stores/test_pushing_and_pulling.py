@@ -10,7 +10,8 @@ import pytest
 from poc_aug.cache import Cache, CacheWriter, Manifest
 from poc_aug.errors import StoreError
 from poc_aug.stores import local_copy, pull, push
-from tests.helpers.kinds import KINDS, Kind
+from poc_aug.upkeep.dropping import drop
+from tests.helpers.kinds import INSERTIONS, KINDS, Kind
 from tests.helpers.store_cases import add_shard, content, copied, make_cache
 
 
@@ -89,7 +90,7 @@ def test_another_shard_of_the_same_name(url: str, tmp_path: Path) -> None:
         push(second, url)
     pull(url, tmp_path / "c.cache")
     assert content(tmp_path / "c.cache") == content(first)
-    push(second, url, replace=True)
+    assert push(second, url, replace=True).only_there == ()
     assert pull(url, tmp_path / "c.cache").sent == ("shards/node0-0of2-4711.lmdb",)
     assert content(tmp_path / "c.cache") == content(second)
     with pytest.raises(StoreError, match="is another file than shard"):
@@ -107,3 +108,46 @@ def test_threads_of_one_process_wait_too(url: str, shared_cache: Path, tmp_path:
     assert len(paths) == 3
     assert len(set(paths)) == 1
     assert content(paths[0]) == content(shared_cache)
+
+
+def test_a_repaired_cache_takes_the_place_of_the_damaged_one(url: str, tmp_path: Path) -> None:
+    cache = make_cache(tmp_path / "a.cache")
+    push(cache, url)
+    pull(url, tmp_path / "b.cache")
+    (cache / "shards" / "node0-0of2-4711.lmdb").rename(tmp_path / "set-aside.lmdb")
+    add_shard(cache, "repaired-1")
+    assert push(cache, url).only_there == ("shards/node0-0of2-4711.lmdb",)
+    report = push(cache, url, replace=True)
+    assert (report.sent, report.only_there, report.files) == ((), (), 3)
+    assert pull(url, tmp_path / "b.cache").sent == ("shards/repaired-1.lmdb",)
+    assert content(tmp_path / "b.cache") == content(cache)
+
+
+def test_journals_and_rejected_pictures(url: str, tmp_path: Path) -> None:
+    """What is left out is left out of the copy too; later decisions follow."""
+    cache = tmp_path / "a.cache"
+    INSERTIONS.warm(cache, 2, keep_rejected=2)
+    with Cache.open(cache) as opened:
+        key, index = next(name for name in opened if read(cache, name))
+    push(cache, url)
+    pull(url, tmp_path / "b.cache")
+    assert not (tmp_path / "b.cache" / "rejected").exists()
+    drop(cache, key=key, variant=index)
+    report = push(cache, url, rejected=True)
+    pictures = len(list(cache.glob("rejected/*/*.png")))
+    assert pictures
+    assert len(report.sent) == 1 + pictures
+    pull(url, tmp_path / "b.cache")
+    assert read(tmp_path / "b.cache", (key, index)) == read(cache, (key, index)) == ()
+    drop(tmp_path / "b.cache", key=key, variant=index, restore=True)  # a decision about the copy
+    assert read(tmp_path / "b.cache", (key, index))
+    pull(url, tmp_path / "b.cache")
+    assert read(tmp_path / "b.cache", (key, index))
+
+
+def read(cache: Path, name: tuple[str, int]) -> tuple[str, ...]:
+    """Names of the objects of a variant."""
+    with Cache.open(cache) as opened:
+        variant = opened.get(*name)
+        assert variant is not None
+        return tuple(insertion.object_name for insertion in variant.insertions)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cache import Cache, Manifest, same_variant
+from poc_aug.cache.codec import Codec
 from poc_aug.cache.journal import JOURNAL
 from poc_aug.cache.lock import FileLock
 from poc_aug.cache.members import RECIPES, member_path
 from poc_aug.cache.record import encode_record
 from poc_aug.errors import CacheBusyError, CacheCorruptError, CacheDiskError, CacheMissError, OutputError
-from poc_aug.upkeep import compact, drop, verify_cache
+from poc_aug.upkeep import compact_cache, drop, verify_cache
 from poc_aug.upkeep import compacting as compacting_module
 from poc_aug.upkeep.unfinished import unfinished_folder
 from tests.helpers.cache_cases import RECORDS, Records, contents, in_child, make_cache, make_variant, stored_variant
@@ -48,7 +49,7 @@ def test_it_reads_as_before_and_copies_what_is_whole(tmp_path: Path, records: Re
     if records.name == "insertions":
         drop(path, variant=2, insertion=0)
     before, files, read = contents(path), files_of(path), read_all(path)
-    report = compact(path, out)
+    report = compact_cache(path, out)
     assert files_of(path) == files
     after = contents(out)
     assert after.keys() == before.keys()
@@ -71,13 +72,13 @@ def test_it_reads_as_before_and_copies_what_is_whole(tmp_path: Path, records: Re
 
 
 @pytest.mark.parametrize("codec", ["webp-lossy", "webp", "raw", "zstd"])
-def test_lossy_patches_lose_nothing_more(tmp_path: Path, codec: str) -> None:
+def test_lossy_patches_lose_nothing_more(tmp_path: Path, codec: Codec) -> None:
     manifest = replace(RECORDS[0].manifest(), codec=codec)
     path = filled(tmp_path / "a.cache", RECORDS[0], range(COUNT), manifest)
     assert drop(path, insertion=0).kept_after == 0
     read = read_all(path)
     assert any(variant is not None and variant.insertions for variant in read.values())
-    compact(path, tmp_path / "b.cache")
+    compact_cache(path, tmp_path / "b.cache")
     now = read_all(tmp_path / "b.cache")
     assert all(same_variant(now[name], read[name]) for name in read)  # type: ignore[arg-type]
 
@@ -87,7 +88,7 @@ def test_the_same_command_makes_nothing_of_it_again(tmp_path: Path, kind: Kind) 
     path, out = tmp_path / "a.cache", tmp_path / "b.cache"
     kind.warm(path, 3)
     assert drop(path, variant=1).changed
-    compact(path, out)
+    compact_cache(path, out)
     assert kind.warm(out, 3).made == 0
     assert kind.warm(out, 4).made == 3 * kind.per_sample
     with kind.read(out, 3) as dataset:
@@ -98,25 +99,25 @@ def test_recipes_that_were_dropped_are_left_out(tmp_path: Path) -> None:
     path = with_two_recipes(tmp_path / "a.cache", RECORDS[0])
     first, second = RECORDS[0].manifest(), other_recipe(RECORDS[0])
     whole = all_contents(path)
-    assert compact(path, tmp_path / "both.cache").recipes == 2
+    assert compact_cache(path, tmp_path / "both.cache").recipes == 2
     assert all_contents(tmp_path / "both.cache") == whole
     drop(path, recipe=second.fingerprint)
-    report = compact(path, tmp_path / "one.cache")
+    report = compact_cache(path, tmp_path / "one.cache")
     assert report.dropped_recipes == (second.fingerprint,)
     assert all_contents(tmp_path / "one.cache") == {first.fingerprint: whole[first.fingerprint]}
     assert not (tmp_path / "one.cache" / RECIPES).exists()
     drop(path, recipe=first.fingerprint)
     with pytest.raises(CacheMissError, match="every recipe") as caught:
-        compact(path, tmp_path / "none.cache")
+        compact_cache(path, tmp_path / "none.cache")
     assert "--restore" in caught.value.hint
     # The member takes the place of the recipe that the cache was begun with.
     drop(path, recipe=second.fingerprint, restore=True)
-    compact(path, tmp_path / "other.cache")
+    compact_cache(path, tmp_path / "other.cache")
     assert Manifest.read(tmp_path / "other.cache").fingerprint == second.fingerprint
     assert all_contents(tmp_path / "other.cache") == {second.fingerprint: whole[second.fingerprint]}
     # One insertion that was taken in again is enough to keep a recipe.
     drop(path, recipe=first.fingerprint, key="street/0000", variant=1, restore=True)
-    assert compact(path, tmp_path / "again.cache").recipes == 2
+    assert compact_cache(path, tmp_path / "again.cache").recipes == 2
     with Cache.open(member_path(tmp_path / "again.cache", second.fingerprint)) as cache:
         assert len(cache) == 9
     with Cache.open(tmp_path / "again.cache") as cache:
@@ -127,7 +128,7 @@ def test_shards_of_many_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(compacting_module, "_RECORDS_PER_SHARD", 7)
     path = make_cache(tmp_path / "a.cache", COUNT, 3)
     shown: list[tuple[int, int]] = []
-    report = compact(path, tmp_path / "b.cache", on_progress=lambda done, total: shown.append((done, total)))
+    report = compact_cache(path, tmp_path / "b.cache", on_progress=lambda done, total: shown.append((done, total)))
     assert report.shards == 3
     assert shown == [(done, COUNT) for done in range(1, COUNT + 1)]
     assert contents(tmp_path / "b.cache") == contents(path)
@@ -137,7 +138,7 @@ def test_pictures_of_rejected_attempts_stay(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     (path / "rejected" / "black").mkdir(parents=True)
     (path / "rejected" / "black" / "a.png").write_bytes(b"picture")
-    compact(path, tmp_path / "b.cache")
+    compact_cache(path, tmp_path / "b.cache")
     assert (tmp_path / "b.cache" / "rejected" / "black" / "a.png").read_bytes() == b"picture"
 
 
@@ -149,20 +150,20 @@ def test_what_cannot_be_compacted(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     for out in ("file", "full", "link", "a.cache"):
         with pytest.raises(OutputError, match="cannot write"):
-            compact(path, tmp_path / out)
+            compact_cache(path, tmp_path / out)
     with pytest.raises(OutputError, match="is a cache"):
-        compact(path, path / "b.cache")
+        compact_cache(path, path / "b.cache")
     lock = FileLock(path / "shards" / "local-0.lock")
     with pytest.raises(CacheBusyError, match="cannot be compacted: a process writes its shard 'local-0'"):
-        compact(path, tmp_path / "b.cache")
+        compact_cache(path, tmp_path / "b.cache")
     lock.release()
     with unfinished_folder(tmp_path / "b.cache"), pytest.raises(CacheBusyError, match="another process writes"):
-        compact(path, tmp_path / "b.cache")
+        compact_cache(path, tmp_path / "b.cache")
     (tmp_path / "empty").mkdir()
-    assert compact(path, tmp_path / "empty").records == 7
+    assert compact_cache(path, tmp_path / "empty").records == 7
     damage_record(path, ("street/0000", 1))
     with pytest.raises(CacheCorruptError, match="holds a damaged record") as caught:
-        compact(path, tmp_path / "c.cache")
+        compact_cache(path, tmp_path / "c.cache")
     assert "poc-aug repair" in caught.value.hint
     assert not (tmp_path / "c.cache").exists()
 
@@ -172,7 +173,7 @@ def test_different_content_of_one_name(tmp_path: Path) -> None:
     other = Records("other", lambda n: changed(make_variant(n), rejections=()), RECORDS[0].manifest)
     filled(path, other, range(3))
     with pytest.raises(CacheCorruptError, match="holds other content than"):
-        compact(path, tmp_path / "b.cache")
+        compact_cache(path, tmp_path / "b.cache")
 
 
 def test_killed_at_each_step_it_leaves_no_half_cache() -> None:
@@ -180,16 +181,16 @@ def test_killed_at_each_step_it_leaves_no_half_cache() -> None:
         begin = memory / "begin"
         with_two_recipes(begin / "a.cache", RECORDS[0], 4)
         drop(begin / "a.cache", variant=1)
-        compact(begin / "a.cache", memory / "whole.cache")
+        compact_cache(begin / "a.cache", memory / "whole.cache")
         wanted = all_contents(memory / "whole.cache")
-        left = killed_at_each_step(begin, memory, lambda folder: compact(folder / "a.cache", folder / "b.cache"))
+        left = killed_at_each_step(begin, memory, lambda folder: compact_cache(folder / "a.cache", folder / "b.cache"))
         assert len(left) > 10
         complete = 0
         for folder in left:
             if (folder / "b.cache").exists():
                 complete += 1
             else:
-                compact(folder / "a.cache", folder / "b.cache")
+                compact_cache(folder / "a.cache", folder / "b.cache")
             assert all_contents(folder / "b.cache") == wanted
             assert verify_cache(folder / "b.cache").ok
             assert {path.name for path in folder.iterdir()} == {"a.cache", "b.cache"}
@@ -206,7 +207,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         try:
-            compact(path, tmp_path / "b.cache")
+            compact_cache(path, tmp_path / "b.cache")
         except CacheDiskError as error:
             return str(error)
         return ""
@@ -221,6 +222,6 @@ def test_the_command(tmp_path: Path) -> None:
     drop(path, variant=1)
     said = run("compact", path, "--out", tmp_path / "b.cache", "--report", tmp_path / "run.json")
     assert "7 records in 1 shards" in said
-    assert "left out of 1 variants: 1 insertions" in said
+    assert "left out: 1 insertions or frames, of 1 variants" in said
     assert '"dropped": 1' in (tmp_path / "run.json").read_text()
     assert "it exists" in run("compact", path, "--out", tmp_path / "run.json", fails=True)

@@ -264,8 +264,8 @@ def test_halves_that_were_made_apart_are_the_whole(tmp_path: Path, kind: Kind, h
         assert len([dataset[index] for index in range(len(dataset))]) == len(dataset)
 
 
-@BOTH
-def test_killed_at_each_step_it_continues(records: Records) -> None:
+def test_killed_at_each_step_it_continues() -> None:
+    records = RECORDS[0]
     with folder_in_memory() as memory:
         begin = memory / "begin"
         with_two_recipes(begin / "one.cache", records, 4)

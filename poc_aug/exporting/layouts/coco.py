@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from poc_aug.errors import ExportError
-from poc_aug.exporting.coco_json import SegmentationForm, check_classes, coco_categories, coco_part, write_instances
+from poc_aug.exporting.coco_json import (
+    SegmentationForm,
+    check_inserted_classes,
+    coco_categories,
+    coco_part,
+    write_instances,
+)
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.layout_protocol import ExportPlan
 from poc_aug.exporting.streamed_files import json_file, records_by_split
 from poc_aug.exporting.whole_files import label_png, picture_png, place_files
+
+AnnotatedObjects: TypeAlias = Literal["inserted", "all"]
+"""Which objects have annotations: those that were inserted, or those of the base too."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +31,12 @@ class CocoLayout:
 
     Each part of an object that is visible is one annotation: an object that a nearer one covers lacks those pixels, as
     in the label maps. Masks come back to the pixel: polygons run along the edges of pixels, and masks with holes are
-    run lengths. Objects of the base have no annotations, but are in the label maps.
+    run lengths.
 
     Args:
         segmentation: ``"auto"``: polygons, run lengths for masks with holes; ``"rle"``: run lengths for all.
+        objects: ``"inserted"``: objects of the base have no annotations, but are in the label maps; ``"all"``: those
+            that have instance ids are annotated too, which the base has to have.
 
     Example:
         >>> CocoLayout().files("ulm_000004_000019_v0", "train", "ulm")[:2]
@@ -33,6 +44,7 @@ class CocoLayout:
     """
 
     segmentation: SegmentationForm = "auto"
+    objects: AnnotatedObjects = "inserted"
 
     @property
     def name(self) -> str:
@@ -43,7 +55,16 @@ class CocoLayout:
         """See `ExportLayout.check`."""
         if self.segmentation not in get_args(SegmentationForm):
             raise ExportError(f"segmentation={self.segmentation!r}", expected=f"one of {get_args(SegmentationForm)}")
-        check_classes(plan, self.name)
+        if self.objects not in get_args(AnnotatedObjects):
+            raise ExportError(f"objects={self.objects!r}", expected=f"one of {get_args(AnnotatedObjects)}")
+        if self.objects == "all" and not plan.has_instances:
+            raise ExportError(
+                f"layout {self.name!r} with objects of the base, and the dataset has no instance ids of some frame",
+                expected="gtFine/SPLIT/CITY/X_gtFine_instanceIds.png alongside the labels, or instances=",
+                hint="annotate the inserted objects alone: CocoLayout(objects='inserted')",
+                command="annotate the inserted objects alone: --set objects=inserted",
+            )
+        check_inserted_classes(plan, self.name)
         check_eight_bits(plan)
 
     def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
@@ -54,7 +75,8 @@ class CocoLayout:
     def write(self, frame: ExportedFrame, folder: Path) -> dict[str, Any]:
         """See `ExportLayout.write`."""
         picture, labels, part = self.files(frame.name, frame.split, frame.group)
-        annotations = json_file(coco_part(frame, f"{frame.name}.png", self.segmentation))
+        with_base = self.objects == "all"
+        annotations = json_file(coco_part(frame, f"{frame.name}.png", self.segmentation, with_base=with_base))
         place_files(
             folder,
             {picture: picture_png(frame.image), labels: label_png(frame.labels, frame.name), part: annotations},
@@ -63,10 +85,11 @@ class CocoLayout:
 
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the annotations of each split."""
+        categories = coco_categories(plan, with_base=self.objects == "all")
         for split, own in records_by_split(records).items():
             parts = [folder / _part(split, record["name"]) for record in own]
             name = f"annotations/instances_{split}.json"
-            write_instances(folder, name, parts, coco_categories(plan), f"poc_aug export, {split}: inserted objects")
+            write_instances(folder, name, parts, categories, f"poc_aug export, {split}: {self.objects} objects")
 
 
 def _part(split: str, name: str) -> str:

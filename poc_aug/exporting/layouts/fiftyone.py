@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poc_aug.exporting.coco_json import check_classes, coco_categories, coco_part, write_instances
+from poc_aug.exporting.coco_json import check_inserted_classes, coco_categories, coco_part, write_instances
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.label_names import label_names
@@ -70,7 +70,7 @@ class FiftyOneLayout:
 
     def check(self, plan: ExportPlan) -> None:
         """See `ExportLayout.check`."""
-        check_classes(plan, self.name)
+        check_inserted_classes(plan, self.name)
         check_eight_bits(plan)
 
     def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from poc_aug.errors import ExportError, SettingError
+import xxhash
+
+from poc_aug.errors import SettingError
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.frame_instances import instance_values
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.label_names import label_names
 from poc_aug.exporting.layout_protocol import ExportPlan
 from poc_aug.exporting.streamed_files import json_file, records_by_split
-from poc_aug.exporting.tar_shards import keys_in, remove_files, shards_of, write_shards
+from poc_aug.exporting.tar_shards import DIGEST, ShardFrame, agree_shards, shards_of
 from poc_aug.exporting.whole_files import label_png, picture_jpg, picture_png, place_files
 
 PictureForm: TypeAlias = Literal["png", "jpg"]
@@ -30,7 +32,8 @@ class WebDatasetLayout:
     """``SPLIT-000000.tar`` and further shards; each sample has ``KEY.png``, ``KEY.seg.png`` and ``KEY.json``.
 
     ``dataset.json`` lists the shards with the pattern of their names, the number of frames, and the names of the ids.
-    Frames that are added later come into further shards; those that are there do not change.
+    Frames that are added later come into further shards; a shard is only written again if one of its frames has
+    changed.
 
     Args:
         pictures: ``"png"``, lossless, or ``"jpg"``, of quality 95, a fifth of its size; labels are always PNG.
@@ -56,8 +59,8 @@ class WebDatasetLayout:
         if self.pictures not in get_args(PictureForm):
             raise SettingError(f"pictures={self.pictures!r}", expected=f"one of {get_args(PictureForm)}")
         for name, value in (("shard_frames", self.shard_frames), ("shard_mb", self.shard_mb)):
-            if value < 1:
-                raise SettingError(f"{name}={value}", expected="1 or more")
+            if type(value) is not int or value < 1:
+                raise SettingError(f"{name}={value!r}", expected="a whole number, 1 or more")
         check_eight_bits(plan)
 
     def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
@@ -75,36 +78,22 @@ class WebDatasetLayout:
             "split": frame.split,
             "objects": instance_values(frame),
         }
-        contents = [picture, label_png(frame.labels, frame.name), json_file(values)]
-        names = [f"{_PARTS}/{path}" for path in _paths(frame.split, key, self.pictures)]
+        labels = label_png(frame.labels, frame.name)
+        digest = xxhash.xxh3_128_hexdigest(b"".join((picture, labels, json_file(values))))
+        contents = [picture, labels, json_file({**values, DIGEST: digest})]
+        names = [path.as_posix() for path in _paths(Path(), frame.split, key, self.pictures)]
         place_files(folder, dict(zip(names, contents, strict=True)))
-        return {"split": frame.split, "key": key}
+        return {"split": frame.split, "key": key, DIGEST: digest}
 
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Collect the frames into shards, and list these."""
         listed: dict[str, Any] = {}
         for split, own in records_by_split(records).items():
             frames = [
-                (record["key"], [folder / _PARTS / path for path in _paths(split, record["key"], self.pictures)])
+                ShardFrame(record["key"], record[DIGEST], _paths(folder, split, record["key"], self.pictures))
                 for record in own
             ]
-            held = set[str]().union(*(keys_in(shard) for shard in shards_of(folder, split)))
-            if unknown := held - {key for key, _ in frames}:
-                raise ExportError(
-                    f"the shards of {split!r} in {str(folder)!r} hold {len(unknown)} frames that this export does not "
-                    f"have, such as {min(unknown)!r}",
-                    expected="shards of this export",
-                    hint="give another folder",
-                )
-            # Of shards that were put in place before the process ended.
-            remove_files([frame for frame in frames if frame[0] in held])
-            write_shards(
-                folder,
-                split,
-                [frame for frame in frames if frame[0] not in held],
-                most_frames=self.shard_frames,
-                most_nbytes=self.shard_mb * 1_000_000,
-            )
+            agree_shards(folder, split, frames, most_frames=self.shard_frames, most_nbytes=self.shard_mb * 1_000_000)
             names = [path.name for path in shards_of(folder, split)]
             listed[split] = {"frames": len(frames), "shards": names, "urls": _pattern(split, len(names))}
         content = {"splits": listed, "labels": label_names(plan)}
@@ -122,9 +111,10 @@ def sample_key(name: str) -> str:
     return name.replace(".", "%2E")  # names have no % but those of such codes
 
 
-def _paths(split: str, key: str, pictures: PictureForm) -> list[str]:
-    """The files of a sample; the last one is written last."""
-    return [f"{split}/{key}.{pictures}", f"{split}/{key}.seg.png", f"{split}/{key}.json"]
+def _paths(folder: Path, split: str, key: str, pictures: PictureForm) -> tuple[Path, ...]:
+    """The files of a sample until a shard holds it; the last one is written last."""
+    inner = folder / _PARTS / split
+    return inner / f"{key}.{pictures}", inner / f"{key}.seg.png", inner / f"{key}.json"
 
 
 def _pattern(split: str, count: int) -> str:
