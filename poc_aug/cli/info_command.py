@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poc_aug.cache import Cache
-from poc_aug.cache.cache_summary import summarize_cache
+from poc_aug.cache.kept_summary import summarize_kept
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.cli.cache_argument import CachesToRead, cache_to_read
@@ -46,7 +46,7 @@ def info_command(
 
 def _show(cache: Cache, place: str) -> None:
     with progress(console, "records") as show:
-        summary = summarize_cache(cache.path, show)
+        summary = summarize_kept(cache, show)
     rows = [("recipe", place)] if place else []
     if cache.manifest.kind == "frames":
         summaries = summaries_of(cache, summary)
@@ -122,7 +122,8 @@ def _tail(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
     """What there is to say of few caches."""
     rows = []
     if decisions := len(cache.journal.entries):
-        rows.append(("journal", f"{decisions} decision{'' if decisions == 1 else 's'}; what they drop counts above"))
+        said = f"{decisions} decision{'' if decisions == 1 else 's'}"
+        rows.append(("journal", f"{said}; what they leave out is counted among the rejections"))
     if summary.unreadable:
         damaged = f"{summary.unreadable} record{'' if summary.unreadable == 1 else 's'}, not counted above"
         rows.append(("damaged", f"{damaged}: `poc-aug verify {cache.path}` names them"))

@@ -8,6 +8,8 @@ recorded as failed, and the others go on. What was committed stays in its shard,
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -284,8 +286,11 @@ class _Driver:
         return f"{reason}\n{trace[:_LONGEST_TRACE]}" if trace else reason
 
     def _crash_text(self, actor: _Actor) -> str:
+        """What its process wrote when it crashed, wherever that was."""
         if actor.introduction is None:
             return ""
+        if actor.introduction.host == socket.gethostname() and os.path.exists(actor.introduction.crash_file):
+            return crash_text(actor.introduction.crash_file)
         ray = self._ray
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(actor.introduction.node, soft=False)
         read = ray.remote(crash_text).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from poc_aug.errors import ImportFilesError
+from poc_aug.files.safe_names import file_name
 
-_ENDINGS = re.compile(r"_(leftImg8bit|rgb_anon|rgb)$")
+_ENDINGS = re.compile(r"_(leftImg8bit|rgb_anon|rgb|image)$")
+_MOST_FOLDERS = 3
 
 
 class BaseNames:
@@ -26,10 +28,13 @@ class BaseNames:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys: dict[str, list[str]] = {}
         for key in dict.fromkeys(keys):
-            self._keys.setdefault(base_name(key), []).append(key)
+            for name in _names_of(key):
+                self._keys.setdefault(name, []).append(key)
 
     def key_of(self, path: str, *, exact: bool = False) -> str:
         """The key of the base frame whose name a file's name is, or begins with; the longest one.
+
+        A base frame's name may have those of its folders in front, as in exports: ``city_frame_7`` of ``city/frame_7``.
 
         Args:
             path: path of the file, relative to its dataset.
@@ -67,6 +72,15 @@ class BaseNames:
                 hint="import them one dataset or split at a time",
             )
         return nearest[0]
+
+
+def _names_of(key: str) -> list[str]:
+    """The names that files of a base frame may have: its own, and with the names of its folders in front."""
+    name, folders = base_name(key), PurePosixPath(key).parts[:-1]
+    names = [name]
+    for folder in reversed(folders[-_MOST_FOLDERS:]):
+        names.append(f"{folder}_{names[-1]}")
+    return list(dict.fromkeys(one for plain in names for one in (plain, file_name(plain))))
 
 
 def base_name(path: str) -> str:

@@ -87,7 +87,7 @@ def licence_of_object(provenance: Mapping[str, Any], inserter: Mapping[str, Any]
         return stated
     kind, bank = inserter.get("inserter"), inserter.get("bank")
     if isinstance(bank, Mapping) and bank.get("kind") == "dataset":
-        return "that of the base dataset"
+        return "that of the dataset they were cut from"
     return _ORIGINS.get(kind, UNKNOWN) if isinstance(kind, str) else UNKNOWN
 
 

@@ -120,15 +120,15 @@ class _OfTar:
     def __init__(self, tar: tarfile.TarFile, path: Path) -> None:
         self._tar = tar
         found: list[PackedFile] = []
-        for info in tar:
+        for number, info in enumerate(tar):
+            if number > 2 * MOST_FILES:  # folders, too
+                raise _too_many(path)
             name = _plain(info.name)
             if info.isdir() and (not name or is_member_folder(name)):
                 continue
             if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
                 raise _foreign(path, info.name, _tar_kind(info))
             found.append(PackedFile(name, info.size, info))
-            if len(found) > MOST_FILES:
-                break
         self.files = _checked(found, path, path.stat().st_size)
 
     def open(self, file: PackedFile) -> IO[bytes]:
@@ -186,9 +186,7 @@ def _plain(name: str) -> str:
 
 def _checked(files: list[PackedFile], path: Path, most_nbytes: int | None) -> tuple[PackedFile, ...]:
     if len(files) > MOST_FILES:
-        raise CacheFormatError(
-            f"{str(path)!r} holds more than {MOST_FILES} files", expected="a packed cache", hint=_FROM_SOURCE
-        )
+        raise _too_many(path)
     seen: set[str] = set()
     for file in files:
         if not is_member(file.name):
@@ -205,6 +203,12 @@ def _checked(files: list[PackedFile], path: Path, most_nbytes: int | None) -> tu
             hint=_FROM_SOURCE,
         )
     return tuple(files)
+
+
+def _too_many(path: Path) -> CacheFormatError:
+    return CacheFormatError(
+        f"{str(path)!r} holds more than {MOST_FILES} files", expected="a packed cache", hint=_FROM_SOURCE
+    )
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:

@@ -75,7 +75,7 @@ def _write_shard(
         return compact.replace(path)
     except lmdb.Error as error:
         raise CacheDiskError(
-            f"cannot write a shard: {error}; {shutil.disk_usage(folder).free} bytes are free there",
+            f"cannot write a shard in {str(folder)!r}: {error}; {shutil.disk_usage(folder).free} bytes are free there",
             expected="room for two shards, or for all of a packed folder",
             hint="make room, or choose another disk for the archive",
             command="make room, or choose another disk: --out",

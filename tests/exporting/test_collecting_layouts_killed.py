@@ -16,14 +16,14 @@ from poc_aug.exporting.layouts.coco import CocoLayout
 from poc_aug.exporting.layouts.fiftyone import FiftyOneLayout
 from poc_aug.exporting.layouts.huggingface import HuggingFaceLayout
 from poc_aug.exporting.layouts.webdataset import WebDatasetLayout
-from tests.helpers.export_cases import LENGTH, SPLIT, contents
+from tests.helpers.export_cases import LENGTH, contents
 from tests.helpers.fakes import Frames
 
 LAYOUTS = (WebDatasetLayout(shard_frames=3), CocoLayout(), HuggingFaceLayout(), FiftyOneLayout())
 
 
 def run(halos: Path, out: Path, layout: ExportLayout) -> Any:
-    return export(Frames(LENGTH), halos, layout, out, workers=0, **SPLIT)
+    return export(Frames(LENGTH), halos, layout, out, split="train", workers=0)
 
 
 def appearing(halos: Path, out: Path, layout: ExportLayout, *, kill_at: int = 0) -> int:

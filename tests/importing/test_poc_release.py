@@ -111,6 +111,16 @@ def test_base_frames_are_found_by_the_longest_name() -> None:
         names.key_of("a/frame_1_v0.png", exact=True)
 
 
+def test_names_of_exported_frames() -> None:
+    names = BaseNames(
+        ["train/city/frame.0001.png", "train/town/frame.0001.png", "train/0/024541_image.jpg", "a b/1.png"]
+    )
+    assert names.key_of("gtFine/train/city/city_frame.0001_v0.png") == "train/city/frame.0001.png"
+    assert names.key_of("images/train/town_frame.0001_v0.png") == "train/town/frame.0001.png"
+    assert names.key_of("images/train/0_024541_v11.png") == "train/0/024541_image.jpg"
+    assert names.key_of("a%20b_1_v0.png") == "a b/1.png"
+
+
 def test_pairs_by_globs(tmp_path: Path) -> None:
     edit = edit_of(base_sample(), blob(1, ["dog"], (10, 20, 15, 15)))
     for number in (2, 10):

@@ -29,7 +29,7 @@ from poc_aug.generation.warming import warm_cache
 from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.sharing.datasheet import DatasheetFacts, datasheet
 from poc_aug.sharing.datasheet_counts import RecipeCounts
-from poc_aug.sharing.licences import licence_terms, model_licences
+from poc_aug.sharing.licences import licence_of_object, licence_terms, model_licences
 from poc_aug.sharing.pack_pictures import PictureDraw, object_picture
 from poc_aug.sharing.pack_unpacking import unpack_cache
 from poc_aug.sharing.packing import FramesToShow, pack_cache
@@ -67,13 +67,13 @@ def table(sheet: str, first: str) -> list[list[str]]:
 
 def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
     text = (packed / "README.md").read_text(encoding="utf-8")
-    card: Any = DatasetCard(text)
-    assert card.data.license == "cc-by-nc-4.0"
-    assert card.data.task_categories == ["image-segmentation"]
-    assert card.data.size_categories == ["n<1K"]
-    assert card.data.pretty_name == "street"
-    assert "poc_aug" in (card.data.tags or [])
-    head = yaml.safe_load(text.split("---\n")[1])
+    head = DatasetCard(text).data.to_dict()
+    assert head["license"] == "cc-by-nc-4.0"
+    assert head["task_categories"] == ["image-segmentation"]
+    assert head["size_categories"] == ["n<1K"]
+    assert head["pretty_name"] == "street"
+    assert "poc_aug" in head["tags"]
+    assert yaml.safe_load(text.split("---\n")[1]) == head
     assert head["viewer"] is False
     assert "license_name" not in head
 
@@ -81,9 +81,9 @@ def test_the_front_matter_is_that_of_a_dataset_card(packed: Path) -> None:
 def test_without_a_licence_none_is_claimed(tmp_path: Path) -> None:
     cache = RECORDS[0].cache(tmp_path / "a.cache")
     pack_cache(cache, tmp_path / "packed")
-    card: Any = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8"))
-    assert card.data.license == "other"
-    assert card.data.license_name == "see-licences"
+    head = DatasetCard((tmp_path / "packed" / "README.md").read_text(encoding="utf-8")).data.to_dict()
+    assert head["license"] == "other"
+    assert head["license_name"] == "see-licences"
 
 
 def test_figures_are_those_of_the_records(packed: Path) -> None:
@@ -343,6 +343,22 @@ def test_licences_of_models() -> None:
         "annotator finder detector checkpoint",
         "locator",
     }
+
+
+@pytest.mark.parametrize(
+    ("provenance", "inserter", "licence"),
+    [
+        ({"licence": "CC-BY-2.0"}, {"inserter": "rendered"}, "CC-BY-2.0"),
+        ({}, {"inserter": "rendered"}, "none needed: drawn by poc_aug itself"),
+        ({}, {"inserter": "diffusion"}, "that of the model"),
+        ({}, {"inserter": "paste", "bank": {"kind": "dataset"}}, "that of the dataset they were cut from"),
+        ({}, {"inserter": "paste", "bank": {"kind": "coco"}}, "unknown"),
+        ({"licence": 5}, {"inserter": ["rendered"]}, "unknown"),
+        ({}, {"inserter": "import"}, "unknown"),
+    ],
+)
+def test_licences_of_objects(provenance: dict[str, Any], inserter: dict[str, Any], licence: str) -> None:
+    assert licence_of_object(provenance, inserter) == licence
 
 
 def test_terms_of_licences() -> None:

@@ -188,6 +188,11 @@ def test_too_many_files(tmp_path: Path, packed: dict[str, Path], monkeypatch: py
     for form in ("tar", "zip", "folder"):
         with pytest.raises(CacheFormatError, match="more than 3 files"):
             unpack_cache(packed[form], tmp_path / "out.cache")
+    folders = [tarfile.TarInfo("shards") for _ in range(8)]
+    for info in folders:
+        info.type = tarfile.DIRTYPE
+    archive = make_tar(tmp_path / "a.tar", {}, *((info, b"") for info in folders))
+    assert_refused(archive, CacheFormatError, "more than 3 files")
 
 
 @pytest.mark.parametrize("make", [make_tar, make_zip, make_folder])

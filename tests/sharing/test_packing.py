@@ -162,7 +162,13 @@ def test_nothing_tells_of_the_machine(
     # Headers of records are compressed: what is in them is read.
     texts = [repr(variant) for path in member_paths(unpacked) for variant in records_of(path).values()]
     texts += [repr(Manifest.read(path)) for path in member_paths(unpacked)]
-    for secret in (*SECRETS, os.uname().nodename, str(telling), str(tmp_path)):
+    host = os.uname().nodename
+    for secret in (
+        *SECRETS,
+        *([host] if len(host) > 5 else []),
+        str(telling),
+        str(tmp_path),
+    ):  # "vm" comes up by chance
         assert secret.encode() not in data, secret
         assert all(secret not in text for text in texts), secret
     assert not [name for name in unpacked.rglob("*") if name.suffix == ".lock" or name.name == "claims"]
