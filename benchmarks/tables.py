@@ -203,14 +203,20 @@ def cache_scale_table(result: dict[str, Any]) -> Iterator[str]:
         yield _line(cells)
     for name, title in (("over_listed", "without an index"), ("over_indexed", "with its index")):
         ratios = result["ratios"][name]
-        yield _line([f"the large one, with its index, over the small one {title}", "", *(_bold(ratios.get(one)) for one in names)])
+        yield _line(
+            [
+                f"the large one, with its index, over the small one {title}",
+                "",
+                *(_bold_ratio(ratios.get(one)) for one in names),
+            ]
+        )
     built = [row for row in result["results"] if row["index"]]
     yield "\nThe index of the large cache has {:.0f} MB, and takes {:.0f} s to make from nothing.".format(
         built[-1]["index_mb"], built[-1]["make_index_s"]
     )
 
 
-def _bold(value: float | None) -> str:
+def _bold_ratio(value: float | None) -> str:
     return "" if value is None else f"**{value:.2f}**"
 
 

@@ -46,7 +46,8 @@ class Listing:
             kept = self._numbers[arrays.shards] >= 0
             arrays = RecordArrays(arrays.hashes[kept], arrays.variants[kept], arrays.shards[kept])
         self._arrays = arrays
-        self._views = memoryview(arrays.hashes), memoryview(arrays.variants), memoryview(arrays.shards)
+        views: list[Any] = [arrays.hashes, arrays.variants, arrays.shards]
+        self._views = [memoryview(view) for view in views]
         self._own_numbers: list[int] = self._numbers.tolist()
         self._totals: tuple[int, int] | None = None
         self._indexed: frozenset[int] | None = None  # variants

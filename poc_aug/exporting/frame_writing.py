@@ -21,7 +21,7 @@ from poc_aug.exporting.id_conversion import IdConversion
 from poc_aug.exporting.instance_maps import InstanceMaps
 from poc_aug.exporting.label_forms import anomaly_ids
 from poc_aug.exporting.layout_protocol import ExportLayout
-from poc_aug.exporting.whole_files import sizes_of
+from poc_aug.exporting.whole_files import remove_placed, sizes_of
 from poc_aug.generation.frame_loading import FrameDataset, load_frames
 from poc_aug.items.open_item import Adapt, OpenItem, image_canvas, label_canvas, open_item
 from poc_aug.items.sample_errors import naming_sample
@@ -159,6 +159,8 @@ class FrameWriting(Dataset[Any]):
                 "origin": frame.origin,
             }
             if skipped:
+                # It may have been written before its insertions were dropped: readers list what is there.
+                remove_placed(made.folder, made.layout.files(frame.name, frame.split, frame.group))
                 yield json.dumps({**line, "skipped": skipped})
                 continue
             insertions = () if variant is None else variant.insertions

@@ -64,6 +64,20 @@ def records_by_split(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Map
     return splits
 
 
+def remove_others(folder: Path, pattern: str, names: Iterable[str]) -> None:
+    """Remove what describes splits of which no frame is left.
+
+    Args:
+        folder: the export's folder.
+        pattern: glob of the files that describe splits.
+        names: those of splits that have frames.
+    """
+    kept = {folder / name for name in names}
+    for path in sorted(set(folder.glob(pattern)) - kept):
+        with placing(path):
+            path.unlink()
+
+
 def json_file(value: Any) -> bytes:
     """A JSON value as the content of a file."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -52,6 +52,12 @@ def shards_of(folder: Path, split: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
 
 
+def splits_with_shards(folder: Path) -> set[str]:
+    """The splits that a folder has shards of."""
+    matches = (re.fullmatch(r"(.+)-[0-9]{6}\.tar", path.name) for path in folder.iterdir())
+    return {match[1] for match in matches if match}
+
+
 def frames_in(shard: Path) -> dict[str, str]:
     """Key and digest of each frame of a shard.
 

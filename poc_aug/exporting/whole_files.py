@@ -165,6 +165,17 @@ def sizes_of(folder: Path, names: Iterable[str]) -> dict[str, int] | None:
         return None
 
 
+def remove_placed(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of an export's folder, those that are there.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    for name in names:
+        with placing(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what a run that was killed left half-written."""
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cache.cache_path import absolute_path, has_manifest
+from poc_aug.cache.index_building import update_index
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.cache.manifest_checks import MAX_MANIFEST_NBYTES
 from poc_aug.cache.strict_json import load_json
@@ -254,3 +255,4 @@ def check_same_recipe(ours: Manifest, our_place: str, theirs: Manifest, their_pl
 def _check(path: Path, contents: StoreContents) -> None:
     for member in contents.members():
         Cache.open(path / member).close()
+        update_index(path / member)

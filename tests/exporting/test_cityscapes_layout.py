@@ -198,7 +198,6 @@ def test_the_bases_own_files_are_found_and_its_polygons_kept(tmp_path: Path) -> 
         ({"instances": "instances"}, "has no field 'instances'"),
         ({"instances": 5}, "instances=5"),
     ],
-    ids=str,
 )
 def test_what_the_layout_cannot_hold(settings: dict[str, Any], named: str, cache: Path, tmp_path: Path) -> None:
     settings = {"instances": base_instances, "workers": 0, **SPLIT, **settings}

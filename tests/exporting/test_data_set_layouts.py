@@ -12,8 +12,9 @@ from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.exporter import export
 from poc_aug.exporting.layout_registry import layout_named
 from poc_aug.exporting.tar_shards import frames_in, shards_of
+from poc_aug.upkeep.dropping import drop
 from tests.helpers.command_line import run
-from tests.helpers.export_cases import LENGTH
+from tests.helpers.export_cases import LENGTH, contents, warm_halos
 from tests.helpers.fakes import Frames
 
 
@@ -53,6 +54,26 @@ def test_a_second_split_leaves_the_first_as_it_is(layout: str, halos: Path, tmp_
         assert set(json.loads((tmp_path / "dataset.json").read_text())["splits"]) == {"train", "val"}
     if layout == "fiftyone":
         assert "('train', 'val')" in (tmp_path / "load_fiftyone.py").read_text()
+
+
+@pytest.mark.parametrize("layout", ["pebal", "coco", "webdataset", "huggingface", "fiftyone"])
+def test_frames_whose_insertions_were_dropped_go(layout: str, tmp_path: Path) -> None:
+    cache = warm_halos(tmp_path / "a.cache")
+
+    def again(out: Path) -> dict[str, bytes]:
+        export(Frames(LENGTH), cache, layout, out, split="train", keep_empty=False, workers=0)
+        return {name: content for name, content in contents(out).items() if name != "export.json"}
+
+    before = again(tmp_path / "out")
+    for name in ("cat", "car"):
+        drop(cache, class_name=name)
+    fewer = again(tmp_path / "out")
+    assert len(fewer["export.frames.jsonl"]) < len(before["export.frames.jsonl"])
+    assert fewer == again(tmp_path / "anew")
+    drop(cache, class_name="dog")
+    none = again(tmp_path / "out")
+    assert not [name for name in none if name.endswith((".png", ".tar"))]
+    assert none == again(tmp_path / "none")
 
 
 def test_settings_of_layouts_on_the_command_line(halos: Path, tmp_path: Path) -> None:

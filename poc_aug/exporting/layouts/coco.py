@@ -18,7 +18,7 @@ from poc_aug.exporting.coco_json import (
 from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.layout_protocol import ExportPlan
-from poc_aug.exporting.streamed_files import json_file, records_by_split
+from poc_aug.exporting.streamed_files import json_file, records_by_split, remove_others
 from poc_aug.exporting.whole_files import label_png, picture_png, place_files
 
 AnnotatedObjects: TypeAlias = Literal["inserted", "all"]
@@ -86,10 +86,16 @@ class CocoLayout:
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the annotations of each split."""
         categories = coco_categories(plan, with_base=self.objects == "all")
-        for split, own in records_by_split(records).items():
+        splits = records_by_split(records)
+        remove_others(folder, _instances("*"), map(_instances, splits))
+        for split, own in splits.items():
             parts = [folder / _part(split, record["name"]) for record in own]
-            name = f"annotations/instances_{split}.json"
-            write_instances(folder, name, parts, categories, f"poc_aug export, {split}: {self.objects} objects")
+            description = f"poc_aug export, {split}: {self.objects} objects"
+            write_instances(folder, _instances(split), parts, categories, description)
+
+
+def _instances(split: str) -> str:
+    return f"annotations/instances_{split}.json"
 
 
 def _part(split: str, name: str) -> str:

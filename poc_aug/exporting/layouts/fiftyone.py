@@ -13,7 +13,7 @@ from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.label_names import label_names
 from poc_aug.exporting.layout_protocol import ExportPlan
-from poc_aug.exporting.streamed_files import json_file, records_by_split
+from poc_aug.exporting.streamed_files import json_file, records_by_split, remove_others
 from poc_aug.exporting.whole_files import label_png, picture_png, place_files
 
 _SCRIPT = '''"""Load this export into FiftyOne: python load_fiftyone.py"""
@@ -93,6 +93,7 @@ class FiftyOneLayout:
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the objects of each split, the names of the ids, and the script."""
         splits = records_by_split(records)
+        remove_others(folder, "*/labels.json", (f"{split}/labels.json" for split in splits))
         for split, own in splits.items():
             parts = [folder / _part(split, record["name"]) for record in own]
             write_instances(folder, f"{split}/labels.json", parts, coco_categories(plan), f"poc_aug export, {split}")

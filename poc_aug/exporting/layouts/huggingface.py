@@ -13,7 +13,7 @@ from poc_aug.exporting.frame_instances import instance_values
 from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.label_names import label_names
 from poc_aug.exporting.layout_protocol import ExportPlan
-from poc_aug.exporting.streamed_files import json_file, read_part, records_by_split, streamed_file
+from poc_aug.exporting.streamed_files import json_file, read_part, records_by_split, remove_others, streamed_file
 from poc_aug.exporting.whole_files import label_png, picture_png, place_files
 
 _SPLITS = {"val": "validation"}
@@ -70,12 +70,17 @@ class HuggingFaceLayout:
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the rows of each split, and the card."""
         splits = records_by_split(records)
+        remove_others(folder, _rows("*"), map(_rows, splits))
         for split, own in splits.items():
-            with streamed_file(folder, f"data/{_SPLITS.get(split, split)}/metadata.jsonl") as file:
+            with streamed_file(folder, _rows(split)) as file:
                 for record in own:
                     file.write(json_file(read_part(folder / record["row"])))
         counts = {_SPLITS.get(split, split): len(own) for split, own in splits.items()}
         place_files(folder, {"README.md": _card(counts, label_names(plan)).encode()})
+
+
+def _rows(split: str) -> str:
+    return f"data/{_SPLITS.get(split, split)}/metadata.jsonl"
 
 
 def _card(counts: Mapping[str, int], names: Mapping[int, str]) -> str:

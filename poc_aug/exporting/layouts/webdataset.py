@@ -18,7 +18,7 @@ from poc_aug.exporting.label_forms import check_eight_bits
 from poc_aug.exporting.label_names import label_names
 from poc_aug.exporting.layout_protocol import ExportPlan
 from poc_aug.exporting.streamed_files import json_file, records_by_split
-from poc_aug.exporting.tar_shards import DIGEST, ShardFrame, agree_shards, shards_of
+from poc_aug.exporting.tar_shards import DIGEST, ShardFrame, agree_shards, shards_of, splits_with_shards
 from poc_aug.exporting.whole_files import label_png, picture_jpg, picture_png, place_files
 
 PictureForm: TypeAlias = Literal["png", "jpg"]
@@ -88,7 +88,10 @@ class WebDatasetLayout:
     def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
         """Collect the frames into shards, and list these."""
         listed: dict[str, Any] = {}
-        for split, own in records_by_split(records).items():
+        splits = records_by_split(records)
+        for split in sorted(splits_with_shards(folder) - splits.keys()):  # all of its frames were dropped
+            agree_shards(folder, split, [], most_frames=self.shard_frames, most_nbytes=self.shard_mb * 1_000_000)
+        for split, own in splits.items():
             frames = [
                 ShardFrame(record["key"], record[DIGEST], _paths(folder, split, record["key"], self.pictures))
                 for record in own
