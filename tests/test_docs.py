@@ -165,5 +165,5 @@ def test_options_exist(page: Path) -> None:
     )
     known = set().union(*COMMANDS.values()) | set(_OPTION.findall(scripts)) | {"--fix", "--help"}
     for span in _SPAN.findall(prose(page)):
-        if not span.startswith(("git ", "pip ", "sbatch ")):
+        if not span.startswith(("git ", "pip ", "sbatch ", "srun ", "torchrun ", "ray ")):
             assert set(_OPTION.findall(span)) <= known, span

@@ -52,7 +52,7 @@ def appearing(halos: Path, out: Path, layout: ExportLayout, *, kill_at: int = 0)
         count: int = receiver.recv()
     except EOFError:
         count = -1
-    process.join(120)
+    process.join()
     assert process.exitcode == (-signal.SIGKILL if kill_at else 0)
     return count
 
