@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from poc_aug.augmented_dataset import AugmentedDataset
 from poc_aug.cache import Cache, UnitedCaches, has_manifest
 from poc_aug.cache.key_matching import HeldKeys, check_held, continued_keys, stored_keys
-from poc_aug.cache.members import member_of
+from poc_aug.cache.members import member_of, member_paths
 from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
 from poc_aug.errors import CacheMismatchError, SettingError
@@ -251,11 +251,20 @@ class POCAugmentedDataset(AugmentedDataset):
             path = cache.path if isinstance(cache, Cache) else cache
             if path is not None and isinstance(fingerprint := getattr(pipeline, "fingerprint", None), str):
                 path = member_of(Path(path), fingerprint) or path if has_manifest(Path(path)) else path
+            elif path is not None and has_manifest(Path(path)) and len(members := member_paths(Path(path))) > 1:
+                raise SettingError(
+                    f"pipeline={getattr(pipeline, '__name__', pipeline)!r}, a function, with a cache of {len(members)} "
+                    "recipes",
+                    expected="to know which of them it continues",
+                    hint=f"give the path of that recipe: one of {', '.join(map(str, members[1:3]))}, or a cache of one "
+                    "recipe; or a pipeline instead of a function",
+                )
             background = self.on_miss == "background"
             self._live = LiveGenerator(
                 pipeline, path, self.base, self.base_schema, live, background=background, samples=samples
             )
-            self.cache = cache if isinstance(cache, Cache) else Cache.open(self._live.cache_path)
+            is_filled = isinstance(cache, Cache) and cache.path == self._live.cache_path
+            self.cache = cache if is_filled else Cache.open(self._live.cache_path)  # type: ignore[assignment]
         elif cache is None:
             raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
         else:

@@ -23,9 +23,17 @@ def check_several(cache: object, shares: object, recipes: object, *, generates: 
         SettingError: shares for a single cache; or caches, shares or recipes together with a pipeline.
     """
     count = len(cache) if isinstance(cache, Sequence) and not isinstance(cache, str) else 1
-    if recipes is not None and (isinstance(recipes, str) or not isinstance(recipes, Sequence) or not recipes):
+    wrong = isinstance(recipes, str) or not isinstance(recipes, Sequence) or not recipes
+    if recipes is not None and (wrong or not all(isinstance(recipe, str) for recipe in recipes)):  # type: ignore[attr-defined]
         raise SettingError(
             f"recipes={recipes!r}", expected="a list of fingerprints", hint="recipes=['3f2a91c0']; None reads all"
+        )
+    opened = cache if isinstance(cache, Sequence) and not isinstance(cache, str) else [cache]
+    if recipes is not None and any(isinstance(each, Cache) for each in opened):
+        raise SettingError(
+            f"recipes={recipes!r} with an opened cache, which is read as it is",
+            expected="the path of the cache",
+            hint="pass cache.path, or Cache.open(path, fingerprint=...) without recipes=",
         )
     given = {"shares": shares, "recipes": recipes, "a list of caches": None if count == 1 else cache}
     names = [name for name, value in given.items() if value is not None]
@@ -95,11 +103,12 @@ def match_united(
     """
     held_by = [HeldKeys(cache) for cache in caches.caches]
     names = [stored_keys(own_keys, held, dataset) for held in held_by]
-    for number, (cache, theirs, held) in enumerate(zip(caches.caches, names, held_by, strict=True)):
-        group = [other for other, of in enumerate(caches.group_of) if of == caches.group_of[number]]
-        # Of a cache with several recipes, one that was only begun disturbs nobody.
-        if held or not any(held_by[other] for other in group):
-            check_held(theirs, own_keys, cache, dataset, misses_allowed=True)
+    for group in range(max(caches.group_of) + 1):
+        numbers = [number for number, of in enumerate(caches.group_of) if of == group]
+        if not any(name in held_by[number] for number in numbers for name in names[number]):
+            # None of its recipes has any of the samples: the first one that holds something says which it has.
+            first = next((number for number in numbers if held_by[number]), numbers[0])
+            check_held(names[first], own_keys, caches.caches[first], dataset, misses_allowed=True)
     keys = names[0]
     caches.name_samples(keys, names)
     found = [any(name in held for name, held in zip(row, held_by, strict=True)) for row in zip(*names, strict=True)]
@@ -122,7 +131,9 @@ def described(cache: Cache | UnitedCaches) -> str:
     """
     if isinstance(cache, Cache):
         return str(cache.path)
-    return ", ".join(
-        str(each.path) if cache.shares is None else f"{each.path} ({cache.shares[group]:.0%})"
-        for each, group in zip(cache.caches, cache.group_of, strict=True)
-    )
+    groups: dict[int, list[str]] = {}
+    for each, group in zip(cache.caches, cache.group_of, strict=True):
+        groups.setdefault(group, []).append(str(each.path))
+    shares = cache.shares or (None,) * len(groups)
+    pairs = zip(groups.values(), shares, strict=True)
+    return ", ".join(" + ".join(paths) + ("" if share is None else f" ({share:.0%})") for paths, share in pairs)

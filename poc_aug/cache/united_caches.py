@@ -201,8 +201,12 @@ class UnitedCaches:
         return bisect.bisect_right(self._offsets, index) - 1 if index < self._offsets[-1] else len(self.caches) - 1
 
     def _by_cache(self, key: str) -> list[list[int]]:
-        triples = zip(self._offsets, self.caches, self._names, strict=False)
-        return [[offset + index for index in cache.variants(names.get(key, key))] for offset, cache, names in triples]
+        # A copy in another process opens the caches anew: what they hold beyond these numbers was added meanwhile.
+        spans = zip(self._offsets[:-1], self._offsets[1:], self.caches, self._names, strict=True)
+        return [
+            [first + index for index in cache.variants(names.get(key, key)) if first + index < end]
+            for first, end, cache, names in spans
+        ]
 
     def _numbered(self, variant: Variant | None, key: str, index: int) -> Variant | None:
         return (
@@ -243,7 +247,7 @@ def open_members(path: str | os.PathLike[str], recipes: Sequence[str] | None = N
             raise CacheMismatchError(
                 f"cache {str(absolute)!r} holds no recipe {recipe!r}",
                 expected=f"one of: {', '.join(sorted(held))}",
-                hint=f"`poc-aug info {absolute}` lists its recipes",
+                hint=f"`poc-aug info {absolute}` lists its recipes; their first 4 characters or more will do",
             )
         paths += [found] * (found not in paths)
     return [Cache.open(found) for found in paths]

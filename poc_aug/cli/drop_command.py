@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from poc_aug.cache import Manifest, has_manifest
+from poc_aug.cache.members import member_paths
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.shared_options import CachePath
@@ -46,6 +48,14 @@ def drop_command(
             )
         _print_journal(cache)
         return
+    if variant is not None and recipe is None and has_manifest(cache):
+        held = [Manifest.read(member).fingerprint[:_SHORT_FINGERPRINT] for member in member_paths(cache)]
+        if len(held) > 1:  # the number that a person has seen may be that of another picture
+            raise SettingError(
+                f"--variant {variant} of a cache with {len(held)} recipes, each of which has one",
+                expected="--recipe, too, and its number there: previews and exports count the variants of all recipes",
+                hint=f"--recipe, one of {', '.join(held)}; `poc-aug info {cache}` shows them in order",
+            )
     with progress(console, "records") as show:
         report = drop(
             cache,

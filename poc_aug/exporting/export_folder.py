@@ -82,13 +82,15 @@ class ExportFolder:
         with placing(self.path / EXPORT_FRAMES):
             self._journal = (self.path / EXPORT_FRAMES).open("ab")
 
-    def is_done(self, split: str, name: str, origin: str, *, keep_empty: bool) -> bool:
+    def is_done(self, split: str, name: str, origin: str, *, keep_empty: bool, with_objects: bool = False) -> bool:
         """Whether a frame was written whole from the same variant and is still there, or is left out."""
         line = self.lines.get((split, name))
         if line is None or line["origin"] != origin:
             return False
         if "skipped" in line:
             return not (keep_empty and line["skipped"] == NO_INSERTION)
+        if with_objects and line["variant"] is not None and not line["objects"]:
+            return False  # it was kept, and is to be left out now
         sizes: dict[str, int] = line["files"]
         return sizes_of(self.path, sizes) == sizes
 

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex
 
-import xxhash
-
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.record import record_hash, split_record
+from poc_aug.cache.selection import things_in_header
 from poc_aug.cache.several_caches import match_united
 from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, SettingError
@@ -189,6 +189,7 @@ def export_identity(
     policy: LabelPolicy,
     ids: Mapping[str, int],
     schema: LabelSchema | None,
+    base_schema: LabelSchema | None,
     manifests: Sequence[Manifest],
     sigma_px: float,
 ) -> dict[str, Any]:
@@ -200,6 +201,7 @@ def export_identity(
         "labels": policy_text(policy),
         "label_ids": dict(sorted(ids.items())),
         "schema": None if schema is None else schema.name,
+        "base_schema": None if base_schema is None else base_schema.name,
         "sigma_px": None if frames_only else sigma_px,
         "recipes": sorted({manifest.fingerprint for manifest in manifests}),
     }
@@ -256,24 +258,23 @@ def _matched(dataset: Any, cache: Cache | UnitedCaches, own_keys: list[str]) -> 
 
 
 class _Origins:
-    """Names what a frame is composed from: the recipe, the variant's number there, and what the journal leaves out."""
+    """Names what a frame is composed from: the recipe, the variant's number there, its record, and what is left out."""
 
     def __init__(self, cache: Cache | UnitedCaches) -> None:
         self._cache = cache
-        caches = cache.caches if isinstance(cache, UnitedCaches) else (cache,)
-        self._made = {id(each): self._name(each) for each in caches}
 
     def __call__(self, key: str, index: int) -> str:
         if isinstance(self._cache, UnitedCaches):
             cache, key, index = self._cache.place_of(key, index)
         else:
             cache = self._cache
-        return f"{self._made[id(cache)]}/{index}"
-
-    @staticmethod
-    def _name(cache: Cache) -> str:
-        lines = b"\n".join(entry.line() for entry in cache.journal.entries)
-        return cache.manifest.fingerprint + (f"-{xxhash.xxh3_64_hexdigest(lines)}" if lines else "")
+        # A record may be another one under the same name: `compact` and `pack` cut what was dropped out of it.
+        data = cache.raw(key, index) or b""
+        made = f"{cache.manifest.fingerprint}/{index}/{record_hash(data).hex()}"
+        if data and cache.journal:
+            dropped = cache.journal.dropped(things_in_header(split_record(data)[0]))
+            made += "".join(f"-{number}" for number in sorted(dropped))
+        return made
 
 
 def manifests_of(cache: Cache | UnitedCaches) -> list[Manifest]:

@@ -170,7 +170,7 @@ def export(
             polygons=maps if has_polygons else None,
         )
         report = ExportReport(Path(out), made.name, total=plan.frames, skipped=frames.skipped)
-        identity = export_identity(made, policy, ids, written_schema, manifests, sigma_px)
+        identity = export_identity(made, policy, ids, written_schema, base_schema, manifests, sigma_px)
         with ExportFolder(Path(out), identity) as folder:
             _check_all_planned(folder, frames, plan)
             job = _Export(folder, frames, plan, settings, report, started)
@@ -191,12 +191,16 @@ class _Export:
 
     def run(self, dataset: Any, workers: int, on_progress: Callable[[ExportReport], None] | None) -> None:
         keep_empty = self.settings.keep_empty
+        kinds = {manifest.kind for manifest in manifests_of(self.settings.cache)}
+        with_objects = not keep_empty and kinds == {"insertions"}
         work = []
         for number, frames in self.frames.work:
             missing = [
                 frame
                 for frame in frames
-                if not self.folder.is_done(frame.split, frame.name, frame.origin, keep_empty=keep_empty)
+                if not self.folder.is_done(
+                    frame.split, frame.name, frame.origin, keep_empty=keep_empty, with_objects=with_objects
+                )
             ]
             for frame in frames:
                 if frame not in missing:
@@ -267,9 +271,15 @@ def _opened(cache: Caches | UnitedCaches) -> Iterator[Cache | UnitedCaches]:
     """The caches, opened; those that were given as paths are closed afterwards."""
     if isinstance(cache, Cache | UnitedCaches):
         yield cache
-    else:
-        with open_caches(cache) as opened:
-            yield opened
+        return
+    opened = open_caches(cache)
+    given = [cache] if isinstance(cache, str | Path) else [*cache]
+    try:
+        yield opened
+    finally:
+        for each in opened.caches if isinstance(opened, UnitedCaches) else (opened,):
+            if not any(each is one for one in given):
+                each.close()
 
 
 def _check_not_drawn(dataset: Any) -> None:

@@ -69,8 +69,9 @@ def drop(
 ) -> DropReport:
     """Leave out insertions that fit everything given, or take them in again; no record is changed.
 
-    Insertions that are stored later are left out too if they fit. A decision that would change nothing is not
-    written.
+    Insertions of these recipes that are stored later are left out too if they fit. A decision that would change nothing
+    is not written. If the cache holds several recipes, ``variant`` is its number in its own recipe, whereas datasets,
+    previews and exports count those of all recipes: give ``recipe``, too.
 
     Args:
         cache: the ``NAME.cache`` directory.
@@ -123,15 +124,20 @@ def drop(
     found = _Found()
     report = DropReport()
     chosen: list[tuple[Path, Selection]] = []
+    others: list[tuple[Path, Selection]] = []
     for member in members:
         with Cache.open(member) as opened:
             own = _exact_or_pattern(replace(where, recipe=opened.manifest.fingerprint), opened)
             report.frames = opened.manifest.kind == "frames"
             if _count(opened, own, op, report, found, on_progress):
                 chosen.append((member, own))
+            else:
+                others.append((member, own))
     if not chosen:
         raise _nothing(path, where, found, report.frames)
     report.recipes = len(chosen)
+    if class_name is not None and key is None:
+        chosen += others  # what they will hold of this class is left out, too
     if report.changed and not dry_run:
         for member, own in chosen:
             with JournalWriter(member, by=by) as writer:

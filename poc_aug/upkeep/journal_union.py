@@ -8,6 +8,7 @@ from pathlib import Path
 import xxhash
 
 from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX, journal_bytes, journal_paths
+from poc_aug.cache.lock import directory_lock
 from poc_aug.cache.manifest import fsync_directory
 from poc_aug.upkeep.shard_records import disk_errors
 
@@ -26,27 +27,36 @@ def unite_journals(source: Path, target: Path) -> int:
         >>> unite_journals(Path("no such folder"), Path("another"))
         0
     """
-    changed = 0
-    for path in journal_paths(source):
-        data = journal_bytes(path)
-        place = target / JOURNAL / path.name
-        if place.exists():
-            there = journal_bytes(place)
-            if there.startswith(data):
-                continue
-            if not data.startswith(there):  # another file of that name: merging again finds the same place
-                digest = xxhash.xxh3_64_hexdigest(data.partition(b"\n")[0])
-                place = place.with_name(f"{path.stem}-{digest}{JOURNAL_SUFFIX}")
-                if place.exists() and journal_bytes(place).startswith(data):
-                    continue
-        _write(place, data)
-        changed += 1
-    return changed
+    paths = journal_paths(source)
+    if not paths:
+        return 0
+    folder = target / JOURNAL
+    with disk_errors(folder):
+        folder.mkdir(exist_ok=True)
+        # Two merges at once may bring different files of one name.
+        with directory_lock(folder):
+            return sum(_unite(path, folder) for path in paths)
+
+
+def _unite(path: Path, folder: Path) -> bool:
+    """Copy one file; whether anything was added."""
+    data = journal_bytes(path)
+    place = folder / path.name
+    if place.exists():
+        there = journal_bytes(place)
+        if there.startswith(data):
+            return False
+        if not data.startswith(there):  # another file of that name: merging again finds the same place
+            digest = xxhash.xxh3_64_hexdigest(data.partition(b"\n")[0])
+            place = place.with_name(f"{path.stem}-{digest}{JOURNAL_SUFFIX}")
+            if place.exists() and journal_bytes(place).startswith(data):
+                return False
+    _write(place, data)
+    return True
 
 
 def _write(place: Path, data: bytes) -> None:
     with disk_errors(place):
-        place.parent.mkdir(exist_ok=True)
         hidden = place.with_name(f".{place.name}")
         try:
             with hidden.open("wb") as file:
