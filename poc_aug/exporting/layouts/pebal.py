@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from poc_aug.exporting.exported_frame import ExportedFrame
-from poc_aug.exporting.label_forms import check_eight_bits
-from poc_aug.exporting.layout_protocol import ExportPlan
-from poc_aug.exporting.whole_files import label_png, picture_png, place_files
+from poc_aug.exporting.layouts.picture_pairs_layout import PairsLayout
 
 
 @dataclass(frozen=True)
-class PebalLayout:
+class PebalLayout(PairsLayout):
     """``images/city_gt_fine/SPLIT/X_leftImg8bit.png`` and ``annotation/city_gt_fine/SPLIT/X_gtFine.png``.
 
     Example:
@@ -27,27 +21,9 @@ class PebalLayout:
         """Its name on the command line."""
         return "pebal"
 
-    @property
-    def label_schema(self) -> str:
-        """Cityscapes' trainIds."""
-        return "cityscapes-trainIds"
-
-    def check(self, plan: ExportPlan) -> None:
-        """See `ExportLayout.check`."""
-        check_eight_bits(plan)
-
-    def files(self, frame_name: str, split: str, group: str) -> tuple[str, ...]:
+    def files(self, frame_name: str, split: str, group: str) -> tuple[str, str]:
         """See `ExportLayout.files`."""
         return (
             f"images/city_gt_fine/{split}/{frame_name}_leftImg8bit.png",
             f"annotation/city_gt_fine/{split}/{frame_name}_gtFine.png",
         )
-
-    def write(self, frame: ExportedFrame, folder: Path) -> dict[str, Any]:
-        """See `ExportLayout.write`."""
-        picture, labels = self.files(frame.name, frame.split, frame.group)
-        place_files(folder, {picture: picture_png(frame.image), labels: label_png(frame.labels, frame.name)})
-        return {}
-
-    def finish(self, folder: Path, plan: ExportPlan, records: Sequence[Mapping[str, Any]]) -> None:
-        """Nothing: its readers list the files."""
