@@ -12,7 +12,7 @@ from pathlib import Path
 
 from poc_aug.cache import Cache
 from poc_aug.cache.cache_path import absolute_path
-from poc_aug.cache.journal import JournalEntry, JournalOp
+from poc_aug.cache.journal_entry import JournalEntry, JournalOp
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.manifest import Manifest
 from poc_aug.cache.members import member_of, member_paths

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
-from poc_aug.cache.journal import JOURNAL, journal_paths
+from poc_aug.cache.journal_files import JOURNAL, journal_paths
 from poc_aug.cache.members import member_paths
 from poc_aug.errors import CacheCorruptError, CacheMismatchError, CacheMissError, CacheNotFoundError, SettingError
 from poc_aug.upkeep import DropReport, decisions, drop
