@@ -90,6 +90,17 @@ class Journal:
         """Class names that parts were relabelled to; a label policy needs an id for each."""
         return frozenset(entry.to for entry in self.counting if entry.to is not None)
 
+    def may_concern(self, keys: Iterable[str], variant: int) -> bool:
+        """Whether a decision can be about a variant, as far as its names say: of others, nothing need be read.
+
+        Args:
+            keys: the variant's key; of a frame that of its sample, too.
+            variant: its number.
+        """
+        if self._general:
+            return True
+        return any(key in self._by_key or (key, variant) in self._by_variant for key in keys)
+
     def decisions(self, things: StoredThings) -> list[list[JournalEntry]]:
         """All decisions about each insertion of a variant that were not undone, from first to last."""
         made: list[list[JournalEntry]] = [[] for _ in things.names]
