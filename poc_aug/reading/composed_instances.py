@@ -33,8 +33,7 @@ class InstanceIds:
         divisor: objects' ids are class * divisor + number, all smaller ids are no objects: 1000 in Cityscapes; 0: each
             id is one object. ``None``: 1000 if ids and labels agree with Cityscapes' convention, otherwise 0.
         background: ids of no object. They are kept like all others; new ids need not come after them.
-        categories: ``category_id`` of inserted classes in ``segments_info``, if it is not their label id; ``None``: such
-            objects are void.
+        categories: ``category_id`` of inserted classes in ``segments_info`` if it is no label id; ``None``: void.
 
     Raises:
         SettingError: a field without name, or numbers that are none.
