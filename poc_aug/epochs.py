@@ -12,8 +12,8 @@ from poc_aug.reading.parameters import check_epoch
 def set_epoch(target: Any, epoch: int) -> None:
     """Set the epoch of every augmented dataset and `Composer` in a loader or dataset; before its iterator is made.
 
-    They are found through `DataLoader`, `Subset`, `ConcatDataset` and other wrappers, in lists and mappings of them, and
-    in the transforms of a dataset, also of Hugging Face's, WebDataset's and LitData's. Persistent workers see it too.
+    They are found through `DataLoader`, `Subset`, `ConcatDataset` and other wrappers, in lists and mappings of them,
+    and in the transforms of a dataset, also of Hugging Face's, WebDataset's and LitData's. Persistent workers see it.
 
     Args:
         target: a dataset, a loader, or several in a list or mapping.
