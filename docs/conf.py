@@ -29,11 +29,9 @@ exclude_patterns = ["_ext", "_build", "**.ipynb_checkpoints"]
 suppress_warnings = ["toc.empty_glob"]
 nitpicky = True
 # Types of other packages, of which no inventory is fetched, and what a signature names without being public.
+_OTHERS = "annotated_types|collections|lmdb|numpy|np|os|pathlib|PIL|pydantic|torch|torchmetrics|types|typing"
 nitpick_ignore_regex = [
-    (
-        r"py:.*",
-        r"(annotated_types|collections|lmdb|numpy|np|os|pathlib|PIL|pydantic|torch|torchmetrics|types|typing)(\..*)?",
-    ),
+    (r"py:.*", rf"({_OTHERS})(\..*)?"),
     (r"py:class", r"Exif"),
     (r"py:(class|exc)", r".*[\s\[].*"),  # prose before a colon in a docstring: "GenerationError and others"
 ]
@@ -74,8 +72,20 @@ html_theme_options = {
     "dark_logo": "wordmark-dark.svg",
     "sidebar_hide_name": True,
     "navigation_with_keys": True,
-    "light_css_variables": {"color-brand-primary": "#b4491f", "color-brand-content": "#a13f18"},
-    "dark_css_variables": {"color-brand-primary": "#f0956a", "color-brand-content": "#f4a582"},
+    "light_css_variables": {
+        "color-brand-primary": "#b4491f",
+        "color-brand-content": "#a13f18",
+        "color-brand-visited": "#8a3d1f",
+        "color-sidebar-link-text": "#3d3a36",
+        "color-sidebar-link-text--top-level": "#3d3a36",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#f0956a",
+        "color-brand-content": "#f4a582",
+        "color-brand-visited": "#d99a80",
+        "color-sidebar-link-text": "#cfcac3",
+        "color-sidebar-link-text--top-level": "#cfcac3",
+    },
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

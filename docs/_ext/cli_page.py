@@ -16,7 +16,7 @@ def cli_page() -> str:
     parts = [
         "# Command line\n",
         "`poc-aug COMMAND --help` shows the same. `warm_cache` is `poc-aug warm-cache` as a command of its own.\n",
-        "| command | |\n|---|---|\n"
+        "| command | what it does |\n|---|---|\n"
         + "".join(f"| [`{name}`](#{name}) | {_first(command)} |\n" for name, command in group.commands.items()),
     ]
     parts += [_section(name, command) for name, command in group.commands.items()]
@@ -38,17 +38,19 @@ def _section(name: str, command: Any) -> str:
             continue
         fallback = "Arguments" if parameter.param_type_name == "argument" else "Options"
         panels.setdefault(getattr(parameter, "rich_help_panel", None) or fallback, []).append(_row(*record))
-    parts += [f"**{panel}**\n\n| | |\n|---|---|\n{''.join(rows)}" for panel, rows in panels.items()]
+    parts += [f"**{panel}**\n\n| {'argument' if panel == 'Arguments' else 'option'} | meaning |\n|---|---|\n{''.join(rows)}" for panel, rows in panels.items()]
     return "\n".join(parts)
 
 
 def _row(names: str, text: str) -> str:
-    return f"| `{names}` | {_cell(text)} |\n"
+    options, _, value = names.partition(" <")  # --num-variants, --variants <int>
+    shown = ", ".join(f"`{option}`" for option in options.split(", "))
+    return f"| {shown}{f' `<{value}`' if value else ''} | {_cell(text)} |\n"
 
 
 def _prose(text: str) -> str:
     """Help as Markdown: backticks are the same in both, and what could be mistaken for markup is not."""
-    return re.sub(r"[<*\[]", lambda match: "\\" + match[0], text.strip().replace("\b\n", "")) + "\n"
+    return re.sub(r"[<*\[]", lambda match: "\\" + match[0], text.strip().replace("\b\n", "").replace("\\[", "[")) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -61,7 +61,8 @@ def resolve(
     if len(found) == 1 and (target[:1].isupper() or "." in target or node.get(_SOFT)):
         domain = environment.domains["py"]
         return domain.resolve_xref(environment, node["refdoc"], app.builder, "obj", found[0], node, contnode)
-    return contnode if node.get(_SOFT) or package and target.rpartition(".")[2] in _names_of_the_package() else None
+    named = package and target.rpartition(".")[2] in _names_of_the_package()
+    return contnode if named or node.get(_SOFT) else None
 
 
 def _names_of_the_package() -> set[str]:
@@ -78,7 +79,7 @@ def link_pages(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
 def keep_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Napoleon would take what is before a colon in the first line of a property for its type."""
     if what in ("property", "attribute", "data"):
-        lines.insert(0, "")
+        lines.insert(0, "\\ ")  # renders as nothing
 
 
 def plain_settings(

@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 from api_pages import write_api  # noqa: E402
 from cli_page import cli_page  # noqa: E402
+from glossary_page import glossary_page  # noqa: E402
 from outside_links import OutsideLinks, page_of_file, page_of_folder, staged_path  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
 
@@ -64,8 +65,9 @@ def stage(target: Path) -> None:
             else:
                 page(path, page_of_file(ROOT, path))
     write(target / "cli.md", cli_page())
+    write(target / "glossary.md", glossary_page((ROOT / "docs" / "design.md").read_text(encoding="utf-8")))
     write_api(ROOT, target / "api")
-    kept |= {target / "cli.md", *(target / "api").glob("*.rst")}
+    kept |= {target / "cli.md", target / "glossary.md", *(target / "api").glob("*.rst")}
     for stale in {file for file in target.rglob("*") if file.is_file()} - kept:
         stale.unlink()
 
