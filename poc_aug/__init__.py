@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from poc_aug.backends.paste.paste_inserter import PasteInserter
     from poc_aug.backends.rendered.rendered_inserter import RenderedInserter
     from poc_aug.cache import Cache
+    from poc_aug.composer import Composed, Composer
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
     from poc_aug.datasets.synthetic import SyntheticStreet
@@ -44,6 +45,8 @@ _HOMES = {
     "Adapt": "poc_aug.items.open_item",
     "AnomalyLabels": "poc_aug.labels.policies",
     "Cache": "poc_aug.cache",
+    "Composed": "poc_aug.composer",
+    "Composer": "poc_aug.composer",
     "DiffusionInserter": "poc_aug.backends.diffusion.diffusion_inserter",
     "GroundedSamAnnotator": "poc_aug.backends.finders.grounded_sam",
     "InsertionPipeline": "poc_aug.generation.pipeline",
@@ -76,6 +79,8 @@ __all__ = [
     "Adapt",
     "AnomalyLabels",
     "Cache",
+    "Composed",
+    "Composer",
     "DiffusionInserter",
     "GroundedSamAnnotator",
     "InsertionPipeline",

@@ -195,21 +195,28 @@ def _by_tail(
 ) -> dict[tuple[str, ...], list[str]]:
     by_tail: dict[tuple[str, ...], list[str]] = {}
     for key, parts in keys:
-        file, shifts = _without_shifts(parts[-1])
-        name = file if endings else _stem(file)
-        # "00000042" is a number, not the file "00000042.png" without its extension.
-        if name and (endings or not _BY_INDEX.fullmatch(file)):
-            name += shifts
+        name = (parts[-1] if _file_of(parts[-1])[0] else "") if endings else name_without_extension(parts[-1])
+        if name:
             by_tail.setdefault((*parts[-depth:-1], name), []).append(key)
     return by_tail
 
 
-def _stem(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and stem and ending else name
+def name_without_extension(name: str) -> str:
+    """A file name without its extension, by which it may be compared with another one; "" if it is only a number.
+
+    Example:
+        >>> name_without_extension("aachen.png"), name_without_extension("aachen.png@fog-3")
+        ('aachen', 'aachen@fog-3')
+    """
+    file, shifts = _file_of(name)
+    if not file or _BY_INDEX.fullmatch(file):  # "00000042" is a number, not the file "00000042.png"
+        return ""
+    stem, dot, ending = file.rpartition(".")
+    return (stem if dot and stem and ending else file) + shifts
 
 
-def _without_shifts(name: str) -> tuple[str, str]:
+def _file_of(name: str) -> tuple[str, str]:
+    """A name without the domains and severities of shifted frames, and these."""
     found = _SHIFTS.fullmatch(name)
     assert found is not None  # it matches anything
     return found[1], found[2]
