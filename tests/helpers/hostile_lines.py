@@ -195,6 +195,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "repair": [str(cache), "--dry-run"],
         "merge": [str(cache), "--out", "merged.cache"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
+        "report": [*made, "--samples", "1", "--out", "report.html"],
         "export": [
             *made,
             "--layout",
