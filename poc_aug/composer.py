@@ -22,7 +22,7 @@ from poc_aug.keys.path_keys import PATH_FIELDS
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.reading.composed_instances import ComposedInstances, InstanceIds
+from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap
 from poc_aug.reading.composed_panoptic import ComposedPanoptic
 from poc_aug.reading.instance_fields import InstanceFields
 from poc_aug.reading.item_composer import ItemComposer
@@ -154,7 +154,7 @@ class Composer(ItemComposer):
         sigma_px: float = 1.0,
         adapt: Adapt | None = None,
         check_labels: bool = True,
-        instances: bool | str | InstanceIds = False,
+        instances: bool | str | InstanceMap = False,
     ) -> None:
         if not callable(key) and not (isinstance(key, str) and key):
             raise SettingError(f"key={key!r}", expected="the name of a field, or a function of the item")

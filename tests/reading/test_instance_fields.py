@@ -22,7 +22,7 @@ from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.items import per_pixel_maps
 from poc_aug.labels.policies import AnomalyLabels
-from poc_aug.reading.composed_instances import InstanceIds
+from poc_aug.reading.composed_instances import InstanceMap
 from poc_aug.reading.instance_fields import MAP_FIELDS, OBJECT_FIELDS
 from poc_aug.reading.visible_parts import visible_parts, written_pixels
 from tests.helpers.fakes import SCHEMA, EllipseInserter, Frames, make_recipe
@@ -197,7 +197,7 @@ def test_instances_is_checked(cache_path: Path, instances: Any) -> None:
 
 
 def test_other_mappings_and_pickled_composers(cache_path: Path) -> None:
-    composer = pickle.loads(pickle.dumps(composer_of(cache_path, InstanceIds("inst", background=(0, 2)))))
+    composer = pickle.loads(pickle.dumps(composer_of(cache_path, InstanceMap("inst", background=(0, 2)))))
     new = composer(UserDict(item(inst=base_map())))
     assert isinstance(new, UserDict)
     assert 2 not in new["object_ids"]
@@ -241,7 +241,7 @@ def test_compose_gives_instances_and_segments(cache_path: Path) -> None:
 def test_segments_of_items_follow(cache_path: Path) -> None:
     pan_seg, infos = panoptic_of(base_map())
     categories = {"dog": 11, "cat": 12, "car": None}
-    composer = composer_of(cache_path, InstanceIds(categories=categories))
+    composer = composer_of(cache_path, InstanceMap(categories=categories))
     given = item(segments_info=infos)
     given["pan_seg"] = pan_seg
     new = composer(given)
