@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
     from poc_aug.datasets.synthetic import SyntheticStreet
+    from poc_aug.epochs import set_epoch
     from poc_aug.generation.pipeline import InsertionPipeline
     from poc_aug.generation.ray_cluster import RayEngine
     from poc_aug.generation.shift_pipeline import ShiftPipeline
@@ -72,6 +73,7 @@ _HOMES = {
     "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
     "compose_batch": "poc_aug.reading.compose_batch",
+    "set_epoch": "poc_aug.epochs",
     "warm_cache": "poc_aug.generation.warming",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "TextToImageInserter",
     "TransformersAnnotator",
     "compose_batch",
+    "set_epoch",
     "warm_cache",
 ]
 

@@ -21,6 +21,7 @@ from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms
 from poc_aug.keys.dataset_wrappers import parts, wrapped
+from poc_aug.keys.drawn_datasets import drawn_in
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.outcomes import Ledger
@@ -126,7 +127,8 @@ class AugmentedDataset(Dataset[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which depends what is drawn; takes effect in persistent workers too.
 
-        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
+        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch. Datasets in
+        ``base`` that are drawn anew themselves get the same epoch.
 
         With ``redraw="read"`` items continue at the draw of this number at least: call it when a training is resumed.
 
@@ -137,6 +139,8 @@ class AugmentedDataset(Dataset[Any]):
         if epoch != self.epoch:
             self._log_epoch()
         self._epoch.values[0] = epoch
+        for inner in drawn_in(self.base):
+            inner.set_epoch(epoch)
 
     @property
     def epoch(self) -> int:

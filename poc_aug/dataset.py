@@ -270,14 +270,16 @@ class POCAugmentedDataset(AugmentedDataset):
         """Find the keys under which the samples are stored, and check that they are."""
         self._stored = 0
         if isinstance(self.cache, UnitedCaches):
-            self.keys, self._stored = match_united(self.cache, own_keys, self.base, misses_allowed=misses_allowed)
+            self.keys, self._stored = match_united(
+                self.cache, own_keys, self.base, misses_allowed=misses_allowed, adapt=self.adapt
+            )
             return
         generates = self._live is not None
         if generates:
             self.keys = continued_keys(self.base, own_keys, self.cache, self.adapt)
         else:
             # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
-            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base)
+            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base, self.adapt)
         if not generates or len(self.cache):
             allowed = misses_allowed or generates
             self._stored = check_held(self.keys, own_keys, self.cache, self.base, misses_allowed=allowed)

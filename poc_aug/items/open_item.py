@@ -13,7 +13,7 @@ an image of more than three bands    ``adapt=Adapt(bands=...)``
 
 An image is a PIL image (RGB), a uint8 tensor ``[3, H, W]`` (tv_tensors too) or a uint8 array ``[H, W, 3]``;
 labels are a PIL image (L, P, I;16, I;16B, I), an integer tensor ``[H, W]`` or ``[1, H, W]``, or an integer array
-``[H, W]`` or ``[H, W, 1]``.
+``[H, W]`` or ``[H, W, 1]``. Floats that hold only whole numbers are composed exactly (`poc_aug.items.whole_floats`).
 
 Pixels are used as the dataset returns them, since a model is trained on these: an EXIF orientation that a PIL image
 still carries is neither applied nor lost. If it is then unclear whether the labels fit, one warning is logged.
@@ -221,7 +221,8 @@ def image_canvas(
             )
         return PilImageCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        image = TensorImageCanvas if value.device.type == "cpu" else DeviceImageCanvas
+        here = value.device.type == "cpu" or value.is_floating_point()  # floats are not blended where they lie
+        image = TensorImageCanvas if here else DeviceImageCanvas
         return image(value, key, where, bgr=bgr, more_bands=more_bands)
     if isinstance(value, np.ndarray):
         return ArrayImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
@@ -249,7 +250,8 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
     if isinstance(value, Image.Image):
         return PilLabelCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        labels = TensorLabelCanvas if value.device.type == "cpu" else DeviceLabelCanvas
+        here = value.device.type == "cpu" or value.is_floating_point()
+        labels = TensorLabelCanvas if here else DeviceLabelCanvas
         return labels(value, key, where)
     if isinstance(value, np.ndarray):
         return ArrayLabelCanvas(value, key, where)
