@@ -15,6 +15,7 @@ TOPICS: dict[str, list[str]] = {
         "compose_batch",
         "set_epoch",
         "Adapt",
+        "InstanceMap",
         "LiveSettings",
         "ServerSettings",
     ],
