@@ -1,6 +1,8 @@
 // Decisions on their way to the journal: one after another, sent again until the server has stored them.
 import { ask, Refused } from "./server.js";
 
+const MOST_IDS = 2000; // in one call
+
 export class Decisions extends EventTarget {
   constructor(things, link) {
     super();
@@ -12,23 +14,32 @@ export class Decisions extends EventTarget {
     this.isRunning = false;
   }
 
-  decide(ids, op, to = null, { force = false } = {}) {
-    const seen = Object.fromEntries(ids.map((id) => [id, this.things.get(id)?.seen ?? null]));
-    const job = { call: "decide", ids, op, to, seen, force };
-    this.done.push(job);
-    this.push(job);
+  decide(ids, op, { to = null, part = null, force = false } = {}) {
+    const group = Symbol("one key");
+    for (let at = 0; at < ids.length; at += MOST_IDS) {
+      const some = ids.slice(at, at + MOST_IDS);
+      const seen = Object.fromEntries(some.map((id) => [id, this.things.get(id)?.seen]).filter(([, mark]) => mark));
+      const job = { call: "decide", ids: some, op, to, part, seen, force, group };
+      this.done.push(job);
+      this.push(job);
+    }
   }
 
-  /** Undoes the last call; one that has not been sent yet is never sent. */
+  /** Undoes what the last key decided; what has not been sent yet is never sent. */
   undo() {
-    const last = this.done.pop();
-    if (last && this.jobs.includes(last) && !last.isSent) {
-      this.jobs.splice(this.jobs.indexOf(last), 1);
-      this.count();
-      this.tell("undone", { ids: last.ids });
+    const group = this.done.at(-1)?.group;
+    if (!group) {
+      this.push({ call: "undo", ids: [], of: null });
       return;
     }
-    this.push({ call: "undo", ids: last?.ids ?? [], of: last });
+    while (this.done.at(-1)?.group === group) {
+      const last = this.done.pop();
+      if (this.jobs.includes(last) && !last.isSent) {
+        this.jobs.splice(this.jobs.indexOf(last), 1);
+        this.count();
+        this.tell("undone", { ids: last.ids });
+      } else this.push({ call: "undo", ids: last.ids, of: last });
+    }
   }
 
   push(job) {
@@ -79,9 +90,11 @@ export class Decisions extends EventTarget {
   }
 
   send(job) {
-    if (job.call === "undo") return ask("api/undo", { body: { ids: job.ids, seen: job.of?.after ?? {} } });
+    // What is undone is named, so that a call that is sent again undoes nothing else.
+    if (job.call === "undo") return ask("api/undo", { body: job.of ? { seen: job.of.after } : {} });
     const body = { ids: job.ids, op: job.op, seen: job.seen };
     if (job.to !== null) body.to = job.to;
+    if (job.part !== null) body.part = job.part;
     if (job.force) body.force = true;
     return ask("api/decide", { body });
   }
@@ -89,8 +102,9 @@ export class Decisions extends EventTarget {
   stored(job, answer) {
     const conflicts = new Set(answer.conflicts ?? []);
     job.after = {};
+    const own = new Set(job.ids);
     for (const thing of answer.things) {
-      job.after[thing.id] = thing.seen;
+      if (own.has(thing.id) && !conflicts.has(thing.id)) job.after[thing.id] = thing.seen;
       if (conflicts.has(thing.id)) continue;
       // Later keys on the same thing were typed with this decision in mind.
       for (const later of this.jobs) if (later.seen && thing.id in later.seen) later.seen[thing.id] = thing.seen;

@@ -2,7 +2,7 @@
 import { $, clock, digits, make } from "./elements.js";
 import { isAttempt } from "./things.js";
 
-const WORDS = { accept: "accepted", reject: "rejected", relabel: "relabelled", skip: "skipped", undo: "undone" };
+const WORDS = { accept: "accepted", reject: "rejected", relabel: "relabelled", skip: "skipped", restore: "taken back in", undo: "undone" };
 
 export const said = ({ op, to }) => (op === "relabel" && to ? `relabelled as ${to}` : WORDS[op] ?? op);
 
@@ -25,6 +25,7 @@ export function showDetails(thing, index, things, decisions, onSettle) {
   $("thing-where").textContent = `${digits(index + 1)} of ${digits(things.length)}`;
   const facts = [];
   if (thing.label !== thing.class) facts.push(["Was", thing.class]);
+  if (thing.prompt) facts.push(["Prompt", thing.prompt]);
   if (thing.kind) facts.push(["Kind", thing.kind]);
   if (thing.reason) facts.push(["Reason", [thing.reason, thing.detail].filter(Boolean).join(": ")]);
   else if (thing.detail) facts.push(["Detail", thing.detail]);
@@ -41,7 +42,7 @@ export function showDetails(thing, index, things, decisions, onSettle) {
   for (const button of $("actions").querySelectorAll("[data-op]")) button.setAttribute("aria-pressed", String(button.dataset.op === thing.decision));
 }
 
-const historyRow = (decision) => make("li", {}, make("b", { text: decision.by ?? "somebody" }), ` ${said(decision)} `, make("time", { text: clock(decision.time) }));
+const historyRow = (decision) => make("li", {}, make("b", { text: decision.by || "somebody" }), ` ${said(decision)} `, make("time", { text: clock(decision.time) }));
 
 /** Two people said different things of it: say who, and ask. */
 function showConflict(thing, onSettle) {
@@ -49,9 +50,16 @@ function showConflict(thing, onSettle) {
   note.hidden = !thing.conflict;
   if (!thing.conflict) return;
   const last = new Map();
-  for (const decision of thing.decisions ?? []) last.set(decision.by, decision);
-  note.replaceChildren(make("strong", { text: "Conflict. " }), "Which one counts?", make("span", { class: "choices" }, ...[...last.values()].map((decision) =>
-    make("button", { type: "button", text: `${decision.by}: ${said(decision)}`, title: clock(decision.time), on: { click: () => onSettle(thing, decision) } }))));
+  for (const decision of thing.decisions) {
+    last.delete(decision.by);
+    last.set(decision.by, decision);
+  }
+  const newest = thing.decisions.at(-1);
+  const buttons = [...last.values()].map((decision) => make("button", {
+    type: "button", "aria-pressed": String(decision === newest), text: `${decision.by || "somebody"}: ${said(decision)}`, title: clock(decision.time),
+    on: { click: () => onSettle(thing, decision) },
+  }));
+  note.replaceChildren(make("strong", { text: "Reviewers disagree." }), " The last decision counts, unless you choose another:", make("span", { class: "choices" }, ...buttons));
 }
 
 /** The first nine classes, each with its key. */

@@ -27,9 +27,10 @@ export class RelabelDialog {
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
   }
 
-  open(names, count, onTake) {
+  /** Asks for one of `names`. */
+  open(title, names, onTake) {
     Object.assign(this, { names, onTake });
-    $("relabel-title").textContent = count > 1 ? `Relabel ${counted(count, "insertion")} as` : "Relabel as";
+    $("relabel-title").textContent = title;
     this.input.value = "";
     this.dialog.showModal();
     this.draw(0);
@@ -101,7 +102,7 @@ export class ConflictDialog {
     const last = thing.decisions?.at(-1) ?? { by: thing.by, op: thing.decision, time: thing.time, to: thing.label };
     const picture = make("img", { src: `picture/${encodeURIComponent(thing.id)}/thumb?width=128`, alt: "" });
     return make("li", {}, picture, make("div", {}, make("p", { class: "conflict-what", text: `${thing.class} in ${thing.key}` }),
-      make("p", {}, make("b", { text: last.by ?? "somebody" }), ` ${said(last)}, ${clock(last.time)}`),
+      make("p", {}, make("b", { text: last.by || "somebody" }), ` ${said(last)}, ${clock(last.time)}`),
       make("p", {}, make("b", { text: "you" }), ` ${said(job)}, not stored`)));
   }
 
@@ -109,5 +110,30 @@ export class ConflictDialog {
     const { job, ids } = this.shown;
     this.dialog.close();
     if (isMine) this.onForce(job, ids);
+  }
+}
+
+/** The name that this browser's decisions carry. */
+export class NameDialog {
+  constructor(onName) {
+    this.dialog = $("name-dialog");
+    this.input = $("name-input");
+    $("name-form").addEventListener("submit", async (event) => {
+      event.preventDefault();
+      try {
+        await onName(this.input.value);
+        this.dialog.close();
+      } catch (error) {
+        $("name-error").textContent = [error.message, error.hint].filter(Boolean).join(" – ");
+      }
+    });
+    $("name-leave").addEventListener("click", () => this.dialog.close());
+  }
+
+  open(name) {
+    this.input.value = name;
+    $("name-error").textContent = "";
+    this.dialog.showModal();
+    this.input.select();
   }
 }

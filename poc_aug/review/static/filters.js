@@ -65,7 +65,8 @@ export class Filters {
     for (const [name, rows] of Object.entries(offers)) {
       const field = this.form.elements[name];
       const chosen = field.value;
-      field.replaceChildren(make("option", { value: "", text: "All" }), ...rows.map(([value, text]) => make("option", { value, text })));
+      const all = name === "kind" ? "All that can be decided" : "All";
+      field.replaceChildren(make("option", { value: "", text: all }), ...rows.map(([value, text]) => make("option", { value, text })));
       if (chosen && !rows.some(([value]) => value === chosen)) field.append(make("option", { value: chosen, text: chosen }));
       field.value = chosen;
       field.closest("label").hidden = name !== "class" && rows.length < 2 && !chosen;

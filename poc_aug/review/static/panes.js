@@ -6,9 +6,12 @@ import { address } from "./pictures.js";
 const LARGEST = 40;
 const SHARP_FROM = 2; // screen pixels per pixel: from here on each is a square
 const VIEWS = {
-  scene: { after: "after", before: "before", mask: "mask" },
-  close: { after: "close", before: "close-before", mask: "close-mask" },
+  scene: { after: "after", before: "before", mask: "mask", shape: "shape" },
+  close: { after: "close", before: "close-before", mask: "close-mask", shape: "close-shape" },
 };
+
+/** Only insertions have a mask of their own; its picture in a frame is as large as its box. */
+const hasShape = (thing) => thing.kind === "insertions";
 
 /** Where panes of one kind look: the middle in pixels of the picture, and CSS pixels per pixel. */
 class Look {
@@ -50,14 +53,15 @@ export class Pane {
 
   draw() {
     if (!this.thing || this.element.offsetParent === null) return;
-    const url = this.url(this.current);
+    const isAttempt = this.thing.kind === "rejected attempts";
+    const url = this.url(isAttempt ? "after" : this.current);
     const image = this.pictures.ready(url);
     const name = { after: "After", before: "Before", mask: "Mask" }[this.current];
     this.caption.textContent = this.kind === "close" ? `Close-up · ${name.toLowerCase()}` : name;
     this.element.dataset.face = this.current;
     this.element.setAttribute("aria-label", `${this.caption.textContent} of ${this.thing.label} in ${this.thing.key}`);
     if (!image) {
-      const failed = this.pictures.failed(url);
+      const failed = this.thing.picture === false ? "No picture of this attempt was kept" : this.pictures.failed(url);
       // The picture of another thing must not stay under the new name.
       if (this.shownId !== this.thing.id || failed) this.images.replaceChildren();
       this.message.textContent = failed ?? "";
@@ -77,17 +81,20 @@ export class Pane {
     this.place();
   }
 
-  mask() {
-    return this.thing ? this.pictures.ready(this.url("mask")) : null;
+  shape() {
+    return this.thing && hasShape(this.thing) ? this.pictures.ready(this.url("shape")) : null;
   }
 
   outline() {
-    const mask = this.hasOutline && this.current !== "mask" && this.shown ? this.mask() : null;
-    this.border.classList.toggle("is-on", Boolean(mask));
-    if (!mask) return;
-    const { path, width, height } = outlineOf(mask);
-    this.border.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    for (const child of this.border.children) child.setAttribute("d", path);
+    const shape = this.hasOutline && this.current !== "mask" && this.shown ? this.shape() : null;
+    this.border.classList.toggle("is-on", Boolean(shape));
+    if (!shape) return;
+    const [top, left] = this.kind === "scene" ? this.thing.box : [0, 0];
+    this.border.setAttribute("viewBox", `0 0 ${this.size[0]} ${this.size[1]}`);
+    for (const child of this.border.children) {
+      child.setAttribute("d", outlineOf(shape).path);
+      child.setAttribute("transform", `translate(${left} ${top})`);
+    }
   }
 
   get room() {
@@ -122,18 +129,25 @@ export class Pane {
   }
 
   lookAtObject() {
-    const mask = this.mask();
-    const box = mask ? outlineOf(mask).box : null;
-    if (!box) {
-      this.scale = this.wholeScale();
-      this.middle = [this.size[0] / 2, this.size[1] / 2];
-      return;
-    }
-    const ratio = this.size[0] / mask.naturalWidth;
-    const size = [(box.right - box.left + 1) * ratio, (box.bottom - box.top + 1) * ratio];
+    const box = this.objectBox();
     const [width, height] = this.room;
-    this.scale = Math.min(16, Math.max(this.wholeScale(), Math.min((0.6 * width) / size[0], (0.6 * height) / size[1])));
-    this.middle = [((box.left + box.right + 1) / 2) * ratio, ((box.top + box.bottom + 1) / 2) * ratio];
+    this.scale = this.wholeScale();
+    this.middle = [this.size[0] / 2, this.size[1] / 2];
+    if (!box) return;
+    this.scale = Math.min(16, Math.max(this.scale, Math.min((0.6 * width) / box.width, (0.6 * height) / box.height)));
+    this.middle = [box.left + box.width / 2, box.top + box.height / 2];
+  }
+
+  /** Where the object is in the picture; null if that is not known. */
+  objectBox() {
+    if (!hasShape(this.thing)) return null;
+    if (this.kind === "scene") {
+      const [top, left, height, width] = this.thing.box;
+      return { left, top, width, height };
+    }
+    const shape = this.shape();
+    const box = shape ? outlineOf(shape).box : null;
+    return box && { left: box.left, top: box.top, width: box.right - box.left + 1, height: box.bottom - box.top + 1 };
   }
 
   /** Enlarges around a point of the pane; its middle unless told. */
@@ -212,6 +226,7 @@ export class Panes {
     this.face = "after";
     this.hasOutline = false;
     this.layout = "scene";
+    this.hasFrames = true;
     $("review").addEventListener("moved", (event) => {
       for (const pane of this.all) if (pane.kind === event.detail) pane.place();
     });
@@ -219,7 +234,7 @@ export class Panes {
   }
 
   get main() {
-    return this.layout === "close" ? this.close : this.scene;
+    return ["close", "alone"].includes(this.layout) ? this.close : this.scene;
   }
 
   show(thing) {
@@ -240,6 +255,7 @@ export class Panes {
   }
 
   setFace(face) {
+    if (face === "before" && !this.hasFrames) return;
     this.face = face;
     this.draw();
   }
@@ -249,8 +265,16 @@ export class Panes {
     this.draw();
   }
 
+  /** Without the dataset there are close-ups alone. */
+  withoutFrames() {
+    this.hasFrames = false;
+    this.setLayout("alone");
+    for (const id of ["tool-blink", "tool-layout"]) $(id).disabled = true;
+    document.querySelector("button[data-face=before]").disabled = true;
+  }
+
   nextLayout() {
-    this.setLayout(LAYOUTS[(LAYOUTS.indexOf(this.layout) + 1) % LAYOUTS.length]);
+    if (this.hasFrames) this.setLayout(LAYOUTS[(LAYOUTS.indexOf(this.layout) + 1) % LAYOUTS.length]);
   }
 
   setLayout(layout) {
@@ -284,7 +308,10 @@ export class Panes {
 
   /** Addresses of what a thing needs, most urgent first. */
   urls(thing) {
-    const faces = ["after", "before", "mask"];
+    if (thing.kind === "rejected attempts") return thing.picture === false ? [] : [this.main.url("after", thing)];
+    const faces = this.hasFrames ? ["after", "before", "mask"] : ["after", "mask"];
+    if (hasShape(thing)) faces.push("shape");
+    if (!this.hasFrames) return faces.map((face) => this.close.url(face, thing));
     return faces.flatMap((face) => [this.main.url(face, thing), (this.main === this.close ? this.scene : this.close).url(face, thing)]);
   }
 }

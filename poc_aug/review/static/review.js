@@ -1,7 +1,7 @@
 // The page: which thing is shown, what keys do, and what is told of the server's answers.
 import { Decisions } from "./decisions.js";
 import { said, showClasses, showDetails, stateOf } from "./details.js";
-import { ConflictDialog, RelabelDialog } from "./dialogs.js";
+import { ConflictDialog, NameDialog, RelabelDialog } from "./dialogs.js";
 import { $, counted, make, note } from "./elements.js";
 import { Filters, readHash, writeHash } from "./filters.js";
 import { Grid } from "./grid.js";
@@ -9,7 +9,7 @@ import { fillHelp, listen } from "./keyboard.js";
 import { Panes } from "./panes.js";
 import { Pictures } from "./pictures.js";
 import { Progress } from "./progress.js";
-import { ask, Link, Refused } from "./server.js";
+import { ask, askOnce, Link, onEnter, Refused } from "./server.js";
 import { isAttempt, Things } from "./things.js";
 
 const POLL_MS = 2000;
@@ -24,17 +24,20 @@ class Page {
     this.panes = new Panes(this.pictures);
     this.progress = new Progress();
     this.relabelDialog = new RelabelDialog();
-    this.conflictDialog = new ConflictDialog(this.things, (job, ids) => this.decisions.decide(ids, job.op, job.to, { force: true }));
+    this.nameDialog = new NameDialog((name) => this.rename(name));
+    this.conflictDialog = new ConflictDialog(this.things, ({ op, to, part }, ids) => this.decisions.decide(ids, op, { to, part, force: true }));
     this.grid = new Grid(this.things, {
       stateOf: (thing) => stateOf(thing, this.decisions),
       onOpen: (index) => { this.setView("one"); this.go(index); },
-      onMove: (index) => { this.index = index; this.remember(); },
+      onMove: (index) => { this.index = index; this.shownId = this.thing?.id; this.remember(); },
     });
     this.filters = new Filters((filter) => this.apply(filter));
     this.view = "one";
     this.index = 0;
     this.classes = [];
     this.listen();
+    // A server that was started again does not know what this browser's reviewer is called.
+    onEnter(() => this.rename(this.me));
     fillHelp();
   }
 
@@ -67,12 +70,15 @@ class Page {
   setState(state) {
     this.version ??= state.version;
     this.classes = state.relabel_classes;
-    this.me = state.reviewer;
+    this.me ??= state.reviewer;
+    if (!state.has_dataset && this.panes.hasFrames) this.panes.withoutFrames();
+    if (state.failure) note([state.failure.error, state.failure.hint].filter(Boolean).join(" – "), "bad", 20);
+    if (state.damaged) note(`${counted(state.damaged, "record")} cannot be read: poc-aug verify names them`, "bad", 10);
     document.title = `Review · ${state.cache}`;
     $("cache-name").textContent = state.cache;
-    $("reviewer").textContent = state.reviewer;
+    $("reviewer").textContent = this.me;
     this.filters.offer(state);
-    showClasses(this.classes, (name) => this.decide("relabel", name), () => this.openRelabel());
+    showClasses(this.classes, (name) => this.relabelAs(name), () => this.openRelabel());
     this.show();
   }
 
@@ -87,12 +93,20 @@ class Page {
     }
     if (asked !== this.asked) return;
     this.filter = filter;
+    this.shownId = undefined;
     this.grid.reset();
     const place = at === null ? -1 : this.things.place(at);
     this.index = Math.max(0, place);
     this.sought = place < 0 ? at : null;
     if (place < 0 && this.isDone(this.things.at(0))) this.index = this.next(-1, 1)[0] ?? 0;
     this.setView(view);
+  }
+
+  async rename(name) {
+    if (name === undefined) return;
+    const { reviewer } = await askOnce("api/reviewer", { body: { reviewer: name } });
+    this.me = reviewer;
+    $("reviewer").textContent = reviewer;
   }
 
   // ------------------------------------------------------------------- show
@@ -147,6 +161,7 @@ class Page {
       this.panes.show(thing);
     }
     if (!isEmpty && this.view === "grid") this.grid.draw();
+    this.shownId = thing?.id;
     this.showProgress();
     this.remember();
   }
@@ -188,12 +203,12 @@ class Page {
     return this.view === "grid" ? this.grid.targets() : this.thing ? [this.thing.id] : [];
   }
 
-  decide(op, to = null) {
+  decide(op, to = null, part = null) {
     const targets = this.targets();
     const ids = targets.filter((id) => !isAttempt(this.things.get(id)));
     if (ids.length < targets.length) note("Rejected attempts can only be looked at");
     if (!ids.length) return;
-    this.decisions.decide(ids, op, to);
+    this.decisions.decide(ids, op, { to, part });
     if (this.view === "grid") {
       const last = Math.max(...ids.map((id) => this.things.place(id)));
       if (ids.length > 1) note(`${counted(ids.length, "insertion")} ${said({ op, to })}: u takes it back`);
@@ -213,16 +228,29 @@ class Page {
   relabel(number) {
     const name = this.classes[number - 1];
     if (name === undefined) note(`There are ${counted(this.classes.length, "class", "classes")} to relabel as`);
-    else this.decide("relabel", name);
+    else this.relabelAs(name);
   }
 
   openRelabel() {
-    const ids = this.targets();
-    if (ids.length) this.relabelDialog.open(this.classes, ids.length, (name) => this.decide("relabel", name));
+    const count = this.targets().length;
+    if (count) this.relabelDialog.open(count > 1 ? `Relabel ${counted(count, "insertion")} as` : "Relabel as", this.classes, (name) => this.relabelAs(name));
+  }
+
+  /** Relabels; of an object with several parts, it has to be known which one. */
+  relabelAs(name) {
+    const things = this.targets().map((id) => this.things.get(id)).filter((thing) => !isAttempt(thing));
+    const parts = new Map(things.map((thing) => [JSON.stringify(thing.parts.map((part) => part.name)), thing.parts]));
+    if (things.some((thing) => thing.kind === "frames")) note("A shifted frame has no class: accept, reject or skip it");
+    else if (parts.size > 1 && [...parts.values()].some((some) => some.length > 1)) note("Objects with different parts: relabel them one by one");
+    else {
+      const [some] = parts.values();
+      if (some === undefined || some.length < 2) this.decide("relabel", name);
+      else this.relabelDialog.open(`Which part becomes ${name}?`, some.map((part) => part.name), (part) => this.decide("relabel", name, part));
+    }
   }
 
   settle(thing, decision) {
-    this.decisions.decide([thing.id], decision.op, decision.to ?? null, { force: true });
+    this.decisions.decide([thing.id], decision.op, { to: decision.to ?? null, part: decision.part ?? null, force: true });
     this.show();
   }
 
@@ -263,6 +291,7 @@ class Page {
     decisions.addEventListener("undone", ({ detail }) => this.undone(detail.ids));
     decisions.addEventListener("conflict", ({ detail }) => this.conflictDialog.add(detail.job, detail.ids));
     decisions.addEventListener("refused", ({ detail }) => this.refused(detail));
+    $("reviewer").addEventListener("click", () => this.nameDialog.open(this.me));
     addEventListener("hashchange", () => this.hashChanged());
     addEventListener("beforeunload", (event) => { if (decisions.pending) event.preventDefault(); });
   }
@@ -320,6 +349,9 @@ class Page {
   }
 
   changed() {
+    // The order may be another one now: what is shown stays.
+    const place = this.shownId === undefined ? -1 : this.things.place(this.shownId);
+    if (place >= 0) this.index = this.grid.focus = place;
     if (this.sought && this.things.place(this.sought) >= 0) {
       this.index = this.things.place(this.sought);
       this.sought = null;

@@ -14,7 +14,46 @@ export class NoAnswer extends Error {}
 
 const PATIENCE_MS = 60_000;
 
-export async function ask(path, { body, signal } = {}) {
+// The address that the page was opened with has the token; a server that was started again knows no cookie of before.
+const KEY = "poc-aug-review-token";
+const token = new URLSearchParams(location.search).get("token") ?? sessionStorage.getItem(KEY);
+if (token) sessionStorage.setItem(KEY, token);
+
+/** Asks the server; a server that was started again, with the same token, is asked for a new cookie first. */
+export async function ask(path, options = {}) {
+  try {
+    return await askOnce(path, options);
+  } catch (error) {
+    if (!(error instanceof Refused && error.status === 403 && token)) throw error;
+    await enter();
+    return askOnce(path, options);
+  }
+}
+
+let entering = null;
+
+function enter() {
+  entering ??= (async () => {
+    try {
+      const response = await fetch(`./?${new URLSearchParams({ token })}`, { credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (response.ok && entered) await entered();
+    } catch (error) {
+      throw new NoAnswer(error.message);
+    } finally {
+      entering = null;
+    }
+  })();
+  return entering;
+}
+
+let entered = null;
+
+/** What a new session has to be told before anything else is asked. */
+export function onEnter(tell) {
+  entered = tell;
+}
+
+export async function askOnce(path, { body, signal } = {}) {
   const options = { credentials: "same-origin", signal: signal ?? AbortSignal.timeout(PATIENCE_MS) };
   if (body !== undefined) {
     options.method = "POST";

@@ -16,6 +16,7 @@ export class Things extends EventTarget {
     this.places = new Map();
     this.total = 0;
     this.complete = false;
+    this.isListing = false;
   }
 
   get length() {
@@ -53,6 +54,32 @@ export class Things extends EventTarget {
   }
 
   async rest(filter, signal, offset) {
+    await this.pages(filter, signal, offset);
+    // A server that still lists its cache finds further things in between: once it is done, the order is read anew.
+    while (this.isListing) {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      if (signal.aborted) return;
+      const before = this.ids;
+      const found = [];
+      let page;
+      do {
+        page = await this.page(filter, found.length, PAGE, signal);
+        if (signal.aborted) return;
+        for (const thing of page.things) this.all.set(thing.id, thing);
+        found.push(...page.things.map((thing) => thing.id));
+      } while (page.things.length && found.length < page.total);
+      const there = new Set(found);
+      this.ids = [...before.filter((id) => !there.has(id)), ...there];
+      this.places = new Map(this.ids.map((id, index) => [id, index]));
+      this.total = this.ids.length;
+      this.isListing = page.indexing;
+      this.dispatchEvent(new CustomEvent("changed", { detail: null }));
+    }
+    this.complete = true;
+    this.dispatchEvent(new Event("changed"));
+  }
+
+  async pages(filter, signal, offset) {
     while (offset < this.total) {
       const page = await this.page(filter, offset, PAGE, signal);
       if (signal.aborted) return;
@@ -63,12 +90,11 @@ export class Things extends EventTarget {
       if (page.things.length === 0) break;
       offset = added === 0 ? offset + page.things.length : Math.min(next, offset + page.things.length);
     }
-    this.complete = true;
-    this.dispatchEvent(new Event("changed"));
   }
 
   add(page) {
     this.total = page.total;
+    this.isListing ||= page.indexing === true;
     let added = 0;
     for (const thing of page.things) {
       if (!this.places.has(thing.id)) {
@@ -78,7 +104,7 @@ export class Things extends EventTarget {
       }
       this.all.set(thing.id, thing);
     }
-    this.complete = this.ids.length >= page.total;
+    this.complete = this.ids.length >= page.total && !this.isListing;
     this.dispatchEvent(new Event("changed"));
     return added;
   }
