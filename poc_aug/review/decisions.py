@@ -112,7 +112,9 @@ class ReviewDecisions:
         with self._lock:
             changed = self.poll(index)
             conflicts = [] if force else [thing for thing in things if _is_news(thing, by, seen.get(thing.id, ""))]
-            left_out = {thing.id for thing in conflicts}
+            # A page whose server was killed before it could answer sends its decision again.
+            again = [thing for thing in things if _is_there(thing, OPS[op], by, to, part, seen.get(thing.id, ""))]
+            left_out = {thing.id for thing in (*conflicts, *again)}
             by_source: dict[int, list[JournalEntry]] = {}
             for thing in things:
                 if thing.id not in left_out:
@@ -146,6 +148,20 @@ class ReviewDecisions:
                 self._writer(source, by).undo(entries)
             return self.poll(index)
 
+    def undo_seen(self, index: ReviewIndex, things: Sequence[Thing], seen: Mapping[str, str], by: str) -> list[Thing]:
+        """Take back the last decisions about things, as far as they are those that were seen, and of this reviewer.
+
+        What was taken back before stays so: a page may ask again. Gives the things that changed.
+
+        Raises:
+            CacheError: it cannot be written.
+        """
+        with self._lock:
+            changed = self.poll(index)
+            lasts = [(thing.source, last) for thing in things if (last := thing.last) and last.id == seen[thing.id]]
+            changed += self.undo(index, [(source, last) for source, last in lasts if last.by == by], by)
+        return list(dict.fromkeys(changed))
+
     def close(self) -> None:
         """Close the journals' files."""
         with self._lock:
@@ -165,6 +181,14 @@ def _is_news(thing: Thing, by: str, seen: str) -> bool:
     """Whether the last decision is somebody else's, and not the one that was seen."""
     last = thing.last
     return last is not None and last.by != by and last.id != seen
+
+
+def _is_there(thing: Thing, op: JournalOp, by: str, to: str | None, part: str | None, seen: str) -> bool:
+    """Whether the last decision is this one, and was written after what was seen."""
+    last = thing.last
+    if last is None or last.id == seen:
+        return False
+    return (last.op, last.by, last.to, last.part) == (op, by, to, part)
 
 
 def _check(things: Sequence[Thing], op: str, to: str | None, part: str | None) -> None:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from PIL import Image
@@ -19,6 +19,7 @@ from poc_aug.errors import CacheMissError, SettingError
 from poc_aug.inspection.contact_sheet import PALETTE, overlay, to_pil
 from poc_aug.items.tensor_canvas import TensorImageCanvas
 from poc_aug.reading.compose import compose_image
+from poc_aug.recipe import IGNORED
 from poc_aug.review.base_frames import BaseFrames
 from poc_aug.review.rejected_attempts import AttemptPictures
 from poc_aug.review.review_index import ATTEMPTS
@@ -26,9 +27,11 @@ from poc_aug.review.review_things import Thing
 from poc_aug.review.shown_text import shown_key
 from poc_aug.types import Box, Insertion, Sample, Variant
 
-View: TypeAlias = Literal["before", "after", "mask", "close", "close-before", "close-mask", "thumb"]
-"""Pictures of a thing."""
-VIEWS: tuple[View, ...] = ("before", "after", "mask", "close", "close-before", "close-mask", "thumb")
+View: TypeAlias = Literal[
+    "before", "after", "mask", "shape", "close", "close-before", "close-mask", "close-shape", "thumb"
+]
+"""Pictures of a thing; "shape" is the mask alone, in its box, and "close-shape" in the close-up's pixels."""
+VIEWS: tuple[View, ...] = get_args(View)
 MIN_WIDTH, MAX_WIDTH = 16, 8192
 
 _THUMB_PX = 192
@@ -87,8 +90,11 @@ class ReviewPictures:
             if name in self._encoded:
                 self._encoded.move_to_end(name)
                 return self._encoded[name]
-        drawn = self._draw(thing, view)
-        encoded = _encode(drawn, _THUMB_PX if view == "thumb" and width is None else width, close="close" in view)
+        if view in ("shape", "close-shape"):
+            encoded = self._shape(thing, close=view == "close-shape")
+        else:
+            drawn = self._draw(thing, view)
+            encoded = _encode(drawn, _THUMB_PX if view == "thumb" and width is None else width, close="close" in view)
         with self._lock:
             self._encoded[name] = encoded
             while sum(len(each.data) for each in self._encoded.values()) > _MOST_ENCODED_NBYTES:
@@ -121,6 +127,29 @@ class ReviewPictures:
         window = close_window(insertion.box_yxhw, base.size_hw)
         cut = _crop(image, window)
         return overlay(cut, [_moved(insertion, window)]) if view == "close-mask" else to_pil(cut)
+
+    def _shape(self, thing: Thing, *, close: bool) -> EncodedPicture:
+        """The mask of an insertion, white on black, of its own pixels."""
+        if thing.kind != "insertions":
+            raise SettingError(f"no mask of one of the {thing.kind}", expected="an insertion: the others have none")
+        stored = self._stored(thing)
+        insertion = stored.insertions[thing.insertion]
+        mask = torch.zeros(insertion.box_yxhw[2:], dtype=torch.bool)
+        for part in insertion.parts:
+            if part.name != IGNORED:
+                mask |= part.mask
+        if close and self._frames is None:
+            mask = torch.nn.functional.pad(mask, [_grey_margin(insertion)] * 4)
+        elif close:
+            size_hw = self._frames.frame(thing.source, thing.key, stored.digest).size_hw
+            top, left, height, width = close_window(insertion.box_yxhw, size_hw)
+            y, x, h, w = insertion.box_yxhw
+            whole = torch.zeros(height, width, dtype=torch.bool)
+            whole[y - top : y - top + h, x - left : x - left + w] = mask
+            mask = whole
+        data = io.BytesIO()
+        Image.fromarray(mask.numpy()).save(data, "PNG", compress_level=1)
+        return EncodedPicture(data.getvalue(), "image/png")
 
     def _stored(self, thing: Thing) -> Variant:
         stored = self._caches[thing.source].get(thing.key, thing.variant)
@@ -189,7 +218,7 @@ def _on_grey(insertion: Insertion, view: View, sigma_px: float) -> Image.Image:
             hint="end the review and start it with --dataset",
         )
     h, w = insertion.box_yxhw[2:]
-    margin = math.ceil(_CLOSE_MARGIN * max(h, w))
+    margin = _grey_margin(insertion)
     window = 0, 0, h + 2 * margin, w + 2 * margin
     placed = replace(insertion, box_yxhw=(margin, margin, h, w))
     grey = Sample(torch.full((3, *window[2:]), _GREY, dtype=torch.uint8), torch.zeros(window[2:]), "grey")
@@ -207,6 +236,10 @@ def _frame_alone(stored: Variant, view: View) -> Image.Image:
         )
     image = stored.frame.image
     return to_pil(_crop(image, _middle((image.shape[1], image.shape[2]))) if view == "close" else image)
+
+
+def _grey_margin(insertion: Insertion) -> int:
+    return math.ceil(_CLOSE_MARGIN * max(insertion.box_yxhw[2:]))
 
 
 def _with_borders(image: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

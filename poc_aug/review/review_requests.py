@@ -163,13 +163,27 @@ class ReviewRequests:
         }
 
     def undo(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
-        """Take back what this browser's last call decided."""
-        _body(body, set())
+        """Take back what this browser's last call decided, or the decisions that it names."""
+        seen = _body(body, {"seen"}).get("seen")
+        if seen is not None:
+            return self._undo_seen(session, seen)
         if not session.undos:
             raise RequestRefused("there is nothing to undo", expected="a decision of this browser", status=409)
         changed = self.review.decisions.undo(self.review.index, session.undos[-1], session.reviewer)
         session.undos.pop()
         return {"things": [self.shown(thing) for thing in changed], "can_undo": bool(session.undos), **self._now()}
+
+    def _undo_seen(self, session: ReviewSession, seen: object) -> dict[str, Any]:
+        if not isinstance(seen, dict) or not all(isinstance(value, str) for value in seen.values()):
+            raise RequestRefused("'seen' of what is undone", expected="an object of text by id")
+        things = [self._thing(each) for each in seen]
+        changed = self.review.decisions.undo_seen(self.review.index, things, seen, session.reviewer)
+        named = set(seen.values())
+        session.undos = [
+            left for wrote in session.undos if (left := [each for each in wrote if each[1].id not in named])
+        ]
+        shown = dict.fromkeys([*things, *changed])
+        return {"things": [self.shown(thing) for thing in shown], "can_undo": bool(session.undos), **self._now()}
 
     def rename(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
         """Give this browser another reviewer's name."""

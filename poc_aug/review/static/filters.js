@@ -81,9 +81,9 @@ export class Filters {
   }
 }
 
-/** `{filter, view, at}` of the address; the token is never in it. */
+/** `{filter, view, at}` of the address; the token is never in it. A first filter may stand before the "#". */
 export function readHash() {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
   const filter = Object.fromEntries(FIELDS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
   return { filter, view: given.get("view") === "grid" ? "grid" : "one", at: given.get("at") };
 }
