@@ -203,11 +203,11 @@ def close_window(box_yxhw: Box, size_hw: tuple[int, int]) -> Box:
 
 
 def _composed(base: Sample, insertions: Sequence[Insertion], sigma_px: float) -> torch.Tensor:
-    image = base.image.clone()
+    canvas = TensorImageCanvas(base.image, base.key, "the image")
     # A patch holds pixels for so much feather, and no more.
     sigma_px = min([sigma_px, *(each.max_sigma_px for each in insertions)])
-    compose_image(TensorImageCanvas(image, base.key, "the image"), insertions, sigma_px)
-    return image
+    compose_image(canvas, insertions, sigma_px)
+    return canvas.value
 
 
 def _on_grey(insertion: Insertion, view: View, sigma_px: float) -> Image.Image:
