@@ -158,8 +158,13 @@ class ReviewDecisions:
         """
         with self._lock:
             changed = self.poll(index)
-            lasts = [(thing.source, last) for thing in things if (last := thing.last) and last.id == seen[thing.id]]
-            changed += self.undo(index, [(source, last) for source, last in lasts if last.by == by], by)
+            wrote = [
+                (thing.source, entry)
+                for thing in things
+                if (last := thing.last) is not None and last.id == seen[thing.id] and last.by == by
+                for entry in _written_with(thing, last)
+            ]
+            changed += self.undo(index, wrote, by)
         return list(dict.fromkeys(changed))
 
     def close(self) -> None:
@@ -181,6 +186,13 @@ def _is_news(thing: Thing, by: str, seen: str) -> bool:
     """Whether the last decision is somebody else's, and not the one that was seen."""
     last = thing.last
     return last is not None and last.by != by and last.id != seen
+
+
+def _written_with(thing: Thing, last: JournalEntry) -> list[JournalEntry]:
+    """A thing's last decision, with the "restore" that was written together with a new class for what was rejected."""
+    before = thing.state.decisions[-2:-1]
+    pair = [each for each in before if (each.op, each.by, each.time_ms) == ("restore", last.by, last.time_ms)]
+    return [*(pair if last.op == "relabel" else []), last]
 
 
 def _is_there(thing: Thing, op: JournalOp, by: str, to: str | None, part: str | None, seen: str) -> bool:
