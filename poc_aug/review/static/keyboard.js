@@ -21,7 +21,12 @@ const isTyping = (target) => target instanceof Element && target.closest("input:
 export function listen(does, released) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (document.querySelector("dialog[open]")) return;
+    const dialog = document.querySelector("dialog[open]");
+    if (dialog) {
+      // At once: the browser itself may take a moment, in which further keys would still go to the dialog.
+      if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
+      return;
+    }
     if (isTyping(event.target)) {
       if (event.key === "Escape") { event.target.blur(); $("main").focus(); }
       return;

@@ -176,6 +176,8 @@ class Page {
   showProgress() {
     const { left, all } = this.progress.show(this.things);
     const waiting = this.decisions.pending;
+    document.body.dataset.pending = waiting;
+    document.body.dataset.id = this.thing?.id ?? "";
     $("pending").hidden = waiting === 0;
     $("pending").textContent = waiting ? `${counted(waiting, "decision")} not stored yet` : "";
     if (left === 0 && all > 0 && this.left > 0 && this.things.complete) note("All of this filter is decided", "good", 6);
