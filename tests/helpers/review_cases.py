@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,19 +19,11 @@ import torch
 
 from poc_aug.cache import CacheWriter, Manifest
 from poc_aug.items.image_digest import digest_of_sample
-from poc_aug.review import served
+from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Sample, Variant
 from tests.helpers.cache_cases import make_insertion, make_manifest
 
 SIZE_HW = (96, 128)
-ROOT = Path(__file__).parents[2]
-
-SERVE = """
-import sys
-from poc_aug.review import serve
-from tests.helpers.review_cases import Streets
-serve([sys.argv[1]], Streets(), reviewer=sys.argv[2], token="t", on_start=lambda address: print(address, flush=True))
-"""
 
 
 class Streets:
@@ -138,15 +129,32 @@ def opened_review(
 
 
 @contextmanager
-def review_process(path: Path, reviewer: str = "anna") -> Iterator[tuple[subprocess.Popen[str], Client]]:
-    """A review that another process serves; it is killed in the end."""
-    command = [sys.executable, "-c", SERVE, str(path), reviewer]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+def review_process(path: Path, reviewer: str = "anna") -> Iterator[tuple[int, Client]]:
+    """A review that another process serves: its id, and a browser; it is killed in the end."""
+    reads, writes = os.pipe()
+    child = os.fork()  # a new interpreter would take seconds
+    if not child:
         try:
-            assert process.stdout is not None
-            yield process, Client(process.stdout.readline().strip()).open()
+            os.close(reads)
+            serve([path], reviewer=reviewer, on_start=lambda address: _tell(writes, address))
         finally:
-            process.send_signal(signal.SIGKILL)
+            os._exit(1)
+    os.close(writes)
+    try:
+        with open(reads) as told:
+            yield child, Client(told.readline().strip()).open()
+    finally:
+        kill(child)
+        os.waitpid(child, 0)
+
+
+def _tell(pipe: int, address: str) -> None:
+    os.write(pipe, f"{address}\n".encode())
+
+
+def kill(process: int) -> None:
+    """End a process at once; one that has not been waited for may have ended before."""
+    os.kill(process, signal.SIGKILL)
 
 
 def placed(seed: int, y: int, x: int, **forms: Any) -> Insertion:
