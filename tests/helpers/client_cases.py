@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,28 @@ def expected(
 
 
 def shown(
-    path: str | Path, key: str, before: tuple[Any, Any], after: tuple[Any, Any], policy: LabelPolicy = POLICY
+    path: str | Path,
+    key: str,
+    before: tuple[Any, Any],
+    after: tuple[Any, Any],
+    policy: LabelPolicy = POLICY,
+    ids_as: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> int | None:
-    """The number of the variant that an item shows, checked to the pixel; ``None``: it is as before."""
+    """The number of the variant that an item shows, checked to the pixel; ``None``: it is as before.
+
+    ``ids_as`` is what was done to all ids after composing.
+    """
     (image, labels), (new_image, new_labels) = as_arrays(*before), as_arrays(*after)
     pixels = (image != new_image).any(-1)
     if not pixels.any():
-        assert np.array_equal(labels, new_labels)
+        assert np.array_equal(ids_as(labels), new_labels)
         return None
     with Cache.open(path) as cache:
         for number in cache.variants(key):
             variant = cache.get(key, number)
             assert variant is not None
             touched, ids = expected(variant, labels, policy)
-            if not (pixels & ~touched).any() and np.array_equal(new_labels, ids):
+            if not (pixels & ~touched).any() and np.array_equal(new_labels, ids_as(ids)):
                 return number
     raise AssertionError(f"{key}: no variant explains what it shows")
 
