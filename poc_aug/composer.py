@@ -39,9 +39,8 @@ ItemKey: TypeAlias = str | Callable[[Any], str]
 """Names an item: a field of it, or a function of it."""
 
 _ADVICE = NextStep(
-    "the cache's key of this item is that of another picture: check key=, and that nothing before the composer crops, "
-    "resizes or recolours the item",
-    "check the keys",
+    "say with key= what names an item; nothing before the composer may crop, resize or recolour it",
+    "say what names an item",
 )
 
 
@@ -153,8 +152,9 @@ class Composer(ItemComposer):
             on_miss="original" if on_miss is None else on_miss, p=p, adapt=adapt, sigma_px=sigma_px, seed=seed,
             transforms=None, wrapper="Composer(", takes_several=True,
         )  # fmt: skip
-        if caches is None:
-            raise SettingError("caches=None", expected="a cache to read", hint="Composer('frames.cache')")
+        if caches is None or p is None:
+            missing = "caches" if caches is None else "p"
+            raise SettingError(f"{missing}=None", expected="a cache to read, and a share of the items, such as p=0.5")
         check_several(caches, shares, recipes, generates=False)
         check_redraw(redraw)
         self.key, self.p, self.on_miss = key, float(p), on_miss
@@ -176,7 +176,8 @@ class Composer(ItemComposer):
         shown: Shown = "random" if self.variant is None else self.variant
         missed: OnMiss = "raise" if on_miss == "raise" else "original"
         self._source = VariantSource(self.cache, None, Schedule(1, 0.0, self.seed), shown, missed, self.seed)
-        self._prepare(redraw, held, drawn=0 < self.p < 1 or (self.p > 0 and shown == "random"))
+        several = shown == "random" and len(self.cache) > self.cache.samples
+        self._prepare(redraw, held, drawn=0 < self.p < 1 or (self.p > 0 and several))
 
     def _prepare(self, redraw: Redraw | None, caches: Sequence[Cache], *, drawn: bool) -> None:
         """Prepare what is shared between processes: the epoch, and how often each sample was read."""
