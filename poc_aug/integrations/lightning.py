@@ -55,5 +55,8 @@ class AugmentationEpochs(Callback):
             )
         before = [each.epoch for each in self.found]
         for each in self.found:
+            if (warns := getattr(each, "_warn_again", None)) is not None:
+                # Every epoch is announced; what workers read too early when a training is resumed is read again.
+                warns.values[0] = False
             each.set_epoch(trainer.current_epoch)
         return before

@@ -40,10 +40,10 @@ def decode_ids(*fields: str) -> Callable[[str, bytes], Any]:
     Example:
         >>> handler = decode_ids()
         >>> with io.BytesIO() as file:
-        ...     Image.new("P", (4, 2), 13).save(file, "PNG")
+        ...     Image.new("L", (4, 2), 13).save(file, "PNG")
         ...     picture = handler(".seg.png", file.getvalue())
         >>> picture.mode, picture.getextrema(), handler(".jpg", b"")
-        ('P', (13, 13), None)
+        ('L', (13, 13), None)
     """
     if not all(isinstance(field, str) and field for field in fields):
         raise SettingError(f"decode_ids{fields!r}", expected="names of fields", hint="decode_ids('seg.png')")
