@@ -13,6 +13,7 @@ import torch
 from poc_aug.cache import Cache
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
+from poc_aug.labels.schema import LabelSchema
 from poc_aug.masks import window
 from poc_aug.reading.compose_opacity import support
 from poc_aug.types import Variant
@@ -36,12 +37,12 @@ def frame(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expected(
-    variant: Variant, labels: np.ndarray, policy: LabelPolicy, sigma_px: float = 1.0
+    variant: Variant, labels: np.ndarray, policy: LabelPolicy, schema: LabelSchema | None, sigma_px: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a variant may change pixels, and the labels that it makes, part by part."""
     touched, ids = torch.zeros(labels.shape, dtype=torch.bool), torch.from_numpy(labels.copy())
     names = [part.name for insertion in variant.insertions for part in insertion.parts]
-    table = policy.resolve(names, SCHEMA)
+    table = policy.resolve(names, schema)
     for insertion in variant.insertions:
         here = window(insertion.box_yxhw)
         touched[here] |= support(insertion, sigma_px)
@@ -56,6 +57,7 @@ def shown(
     before: tuple[Any, Any],
     after: tuple[Any, Any],
     policy: LabelPolicy = POLICY,
+    schema: LabelSchema | None = SCHEMA,
     ids_as: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> int | None:
     """The number of the variant that an item shows, checked to the pixel; ``None``: it is as before.
@@ -71,7 +73,7 @@ def shown(
         for number in cache.variants(key):
             variant = cache.get(key, number)
             assert variant is not None
-            touched, ids = expected(variant, labels, policy)
+            touched, ids = expected(variant, labels, policy, schema)
             if not (pixels & ~touched).any() and np.array_equal(new_labels, ids_as(ids)):
                 return number
     raise AssertionError(f"{key}: no variant explains what it shows")
