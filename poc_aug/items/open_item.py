@@ -6,6 +6,8 @@ an item may be                       with
 ``(image, labels, ...)``             tuple, list or namedtuple; further fields stay the same objects
 ``{"image": ..., "mask": ...}``      dict: image, img or pixel_values; labels, label, mask, annotation,
                                      gt_seg_map, gt_semantic_seg or segmentation_map
+``{"__key__", "jpg", "seg.png"}``    as WebDataset decodes them: jpg, jpeg, png or webp; seg.png, mask.png,
+                                     labels.png, label.png or semantic.png
 ``{"img", "gt_seg_map"}``            arrays as mmseg has them, in BGR
 anything else                        ``adapt=Adapt(get=..., put=...)``
 an image of more than three bands    ``adapt=Adapt(bands=...)``
