@@ -34,7 +34,9 @@ from poc_aug.benchmarking.timing import Spread, significant
 from poc_aug.cache import Cache, CacheWriter, Codec, Manifest, decode_record, encode_record
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.index_file import INDEX
-from poc_aug.cache.journal import JOURNAL, Journal, JournalEntry
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.cache.record import split_record
 from poc_aug.cache.selection import Selection

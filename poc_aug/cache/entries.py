@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from poc_aug.cache.index_file import INDEX
-from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX
+from poc_aug.cache.journal_files import JOURNAL, JOURNAL_SUFFIX
 from poc_aug.cache.manifest import MANIFEST
 from poc_aug.cache.members import RECIPES
 from poc_aug.cache.regular_files import kind_of

@@ -1,4 +1,4 @@
-"""The journal of a cache: which insertions are left out. Records are never changed.
+"""The journal of a cache: which insertions are left out, accepted, or relabelled. Records are never changed.
 
 ::
 
@@ -9,7 +9,9 @@ One line per decision, a JSON object::
     {"by":"anna","hash":"0f...","op":"drop","time":"2026-11-28T18:30:00.123Z","where":{"class":"cow"}}
 
 Each writing process has a file of its own, so journals are united by copying their files into one folder. Decisions
-are ordered by time, then by file and line; of those that select an insertion, the last one counts.
+are ordered by time, then by file and line; what those come to that select an insertion is in
+`poc_aug.cache.review_state`. An "undo" names one decision by its hash, which then counts nowhere: wherever the lines
+are, and in whatever order they arrive, the same decisions are undone.
 
 A line is appended in one piece and is on disk before the writer goes on. What follows the last line end of a file is
 what a killed writer left of a line, and is ignored. Any other line that is not as it was written is an error, and so is
@@ -18,112 +20,19 @@ one that only a newer version understands: a decision that is skipped would show
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from heapq import merge
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, get_args
+from typing import Any
 
-import xxhash
-
-from poc_aug.cache.regular_files import kind_of, open_regular
-from poc_aug.cache.selection import Selection, StoredThings, things_of
-from poc_aug.cache.shard import read_error
-from poc_aug.cache.strict_json import load_json
-from poc_aug.errors import CacheCorruptError, CacheFormatError
-from poc_aug.files.stray_files import is_stray
-from poc_aug.types import Rejection, Variant
-
-JOURNAL = "journal"
-"""Folder of a cache with its journal."""
-JOURNAL_SUFFIX = ".jsonl"
-MAX_NAME_CHARS = 200
-"""Characters of the name of whoever decided."""
-MAX_LINE_NBYTES = 1 << 20
-MAX_JOURNAL_NBYTES = 1 << 28
-"""Bytes of one file: about a million decisions."""
-
-JournalOp: TypeAlias = Literal["drop", "restore"]
-"""What a decision does; newer versions may know more."""
-
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z", re.ASCII)
-_HASH = re.compile(rb'"hash":"[0-9a-f]{16}",')
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_YEAR = 9000  # a decision may have to be later than the latest one
-_FIELDS = {"by", "hash", "op", "time", "where"}
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One decision.
-
-    Attributes:
-        op: "drop" or "restore".
-        where: what it is about.
-        time_ms: when it was made, in milliseconds since 1970, UTC.
-        by: who made it; may be empty.
-
-    Example:
-        >>> entry = JournalEntry("drop", Selection(class_name="cow"), time_ms=1_764_354_600_123, by="anna")
-        >>> print(entry.line().decode())
-        {"by":"anna","hash":"62660d617d8409ec","op":"drop","time":"2025-11-28T18:30:00.123Z","where":{"class":"cow"}}
-        >>> JournalEntry.parse(entry.line()) == entry
-        True
-    """
-
-    op: JournalOp
-    where: Selection
-    time_ms: int
-    by: str = ""
-
-    @property
-    def time(self) -> str:
-        """When it was made: ISO 8601, UTC, with milliseconds."""
-        return f"{(_EPOCH + timedelta(milliseconds=self.time_ms)).isoformat(timespec='milliseconds')[:-6]}Z"
-
-    def line(self) -> bytes:
-        """The line of a journal, without its end."""
-        values: dict[str, Any] = {"op": self.op, "time": self.time, "where": self.where.to_dict()}
-        if self.by:
-            values["by"] = self.by
-        return _canonical(values | {"hash": _hash(values)})
-
-    @classmethod
-    def parse(cls, line: bytes) -> JournalEntry:
-        """A line of a journal.
-
-        Raises:
-            ValueError: not a line that `line` gives.
-            LookupError: a whole line, of a newer version.
-        """
-        values = load_json(line)
-        if not isinstance(values, dict):
-            raise ValueError("it is no JSON object")
-        stated = values.pop("hash", None)
-        # Usually the line is as `line` gives it, which saves writing it again.
-        if stated != xxhash.xxh3_64_hexdigest(_HASH.sub(b"", line, count=1)) and stated != _hash(values):
-            raise ValueError("its hash does not fit")
-        if unknown := sorted(set(values) - _FIELDS):
-            raise LookupError(f"it has the field {unknown[0][:60]!a}")
-        op, time, by = values.get("op"), values.get("time"), values.get("by", "")
-        if type(op) is not str:
-            raise ValueError(f"its op is {str(op)[:60]!a}")
-        if op not in get_args(JournalOp):
-            raise LookupError(f"its op is {op[:60]!a}")
-        if type(time) is not str or not _TIME.fullmatch(time):
-            raise ValueError(f"its time is {str(time)[:60]!a}")
-        check_reviewer(by)
-        made = datetime.fromisoformat(time)
-        if made.year > _LAST_YEAR:
-            raise ValueError(f"its time is {time}")
-        known: Any = op
-        time_ms = (made - _EPOCH) // timedelta(milliseconds=1)
-        return cls(known, Selection.from_dict(values.get("where")), time_ms, by)
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import journal_paths, read_journal_file
+from poc_aug.cache.review_state import ReviewState, review_state
+from poc_aug.cache.selection import StoredThings, things_of
+from poc_aug.types import Insertion, Rejection, Variant
 
 
 class Journal:
@@ -133,57 +42,97 @@ class Journal:
         entries: from first to last.
         fingerprint: of the cache's recipe: decisions about another one do not count; ``None``: all do.
 
+    Attributes:
+        entries: all of them.
+        counting: those about this recipe that were not undone, without the "undo" themselves.
+
     Example:
+        >>> from poc_aug.cache.selection import Selection
         >>> drop = JournalEntry("drop", Selection(key="a.png"), time_ms=0)
-        >>> things = StoredThings(("a.png",), 0, (frozenset({"cow"}), frozenset({"dog"})))
+        >>> things = StoredThings(("a.png",), 0, (frozenset({"cow"}), frozenset({"dog"})), (("cow",), ("dog",)))
         >>> restore = JournalEntry("restore", Selection(class_name="cow"), time_ms=1)
-        >>> Journal([drop]).dropped(things).keys(), Journal([drop, restore]).dropped(things).keys()
-        (dict_keys([0, 1]), dict_keys([1]))
+        >>> undo = JournalEntry("undo", Selection(), time_ms=2, of=restore.id)
+        >>> journals = [Journal([drop]), Journal([drop, restore]), Journal([drop, restore, undo])]
+        >>> [list(journal.dropped(things)) for journal in journals]
+        [[0, 1], [1], [0, 1]]
     """
 
-    def __init__(self, entries: list[JournalEntry], fingerprint: str | None = None) -> None:
-        self.entries = tuple(entries)
+    def __init__(self, entries: Sequence[JournalEntry], fingerprint: str | None = None) -> None:
+        self.entries, self.fingerprint = tuple(entries), fingerprint
+        undone = {entry.of for entry in entries if entry.op == "undo"}
+        self.counting = tuple(
+            entry
+            for entry in entries
+            if entry.op != "undo"
+            and (fingerprint is None or entry.where.recipe in (None, fingerprint))
+            and not (undone and entry.id in undone)
+        )
         self._general: list[int] = []
         self._by_key: dict[str, list[int]] = defaultdict(list)
-        for number, entry in enumerate(entries):
-            if fingerprint is not None and entry.where.recipe not in (None, fingerprint):
-                continue
-            if entry.where.key is None:
+        self._by_variant: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for number, entry in enumerate(self.counting):
+            key, variant = entry.where.key, entry.where.variant
+            if key is None:
                 self._general.append(number)
+            elif variant is None:
+                self._by_key[key].append(number)
             else:
-                self._by_key[entry.where.key].append(number)
+                self._by_variant[key, variant].append(number)
 
     def __bool__(self) -> bool:
         return bool(self.entries)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Journal, (self.entries, self.fingerprint)
+
+    @cached_property
+    def class_names(self) -> frozenset[str]:
+        """Class names that parts were relabelled to; a label policy needs an id for each."""
+        return frozenset(entry.to for entry in self.counting if entry.to is not None)
+
+    def decisions(self, things: StoredThings) -> list[list[JournalEntry]]:
+        """All decisions about each insertion of a variant that were not undone, from first to last."""
+        made: list[list[JournalEntry]] = [[] for _ in things.names]
+        named = [self._by_key.get(key, ()) for key in things.keys]
+        named += [self._by_variant.get((key, things.variant), ()) for key in things.keys]
+        for entry in (self.counting[number] for number in merge(self._general, *named)):
+            for number in entry.where.of(things):
+                made[number].append(entry)
+        return made
+
+    def states(self, things: StoredThings) -> list[ReviewState]:
+        """What the decisions about each insertion of a variant come to."""
+        return [review_state(*pair) for pair in zip(self.decisions(things), things.parts, strict=True)]
+
     def dropped(self, things: StoredThings) -> dict[int, JournalEntry]:
         """Numbers of the insertions of a variant that are left out, and the decisions that say so."""
-        decided: dict[int, JournalEntry] = {}
-        numbers = merge(self._general, *(self._by_key.get(key, ()) for key in things.keys))
-        for entry in (self.entries[number] for number in numbers):
-            decided |= dict.fromkeys(entry.where.of(things), entry)
-        return {number: entry for number, entry in sorted(decided.items()) if entry.op == "drop"}
+        states = enumerate(self.states(things))
+        return {number: state.entry for number, state in states if state.is_dropped and state.entry is not None}
 
     def kept(self, variant: Variant) -> Variant:
         """The variant without what is left out, each of which becomes a rejection with the reason "dropped".
+
+        What was relabelled has its new class names.
 
         Example:
             >>> variant = Variant("a.png", 0, digest=b"", insertions=())
             >>> Journal([]).kept(variant) is variant
             True
         """
-        if not self.entries or variant.is_empty:
+        if not self.counting or variant.is_empty:
             return variant
-        dropped = self.dropped(things_of(variant))
-        if not dropped:
+        states = self.states(things_of(variant))
+        if not any(state.is_dropped or state.names for state in states):
             return variant
-        insertions = (one for number, one in enumerate(variant.insertions) if number not in dropped)
+        dropped = {n: state.entry for n, state in enumerate(states) if state.is_dropped and state.entry is not None}
         if (frame := variant.frame) is not None:
-            reasons = [rejection_of(frame.domain, frame.provenance, dropped[0])]
-        else:
-            gone = ((variant.insertions[number], entry) for number, entry in dropped.items())
-            reasons = [rejection_of(one.object_name, one.provenance, entry) for one, entry in gone]
-        return replace(variant, insertions=tuple(insertions), rejections=(*variant.rejections, *reasons), frame=None)
+            reason = rejection_of(frame.domain, frame.provenance, dropped[0])
+            return replace(variant, rejections=(*variant.rejections, reason), frame=None)
+        gone = ((variant.insertions[number], entry) for number, entry in dropped.items())
+        reasons = [rejection_of(one.object_name, one.provenance, entry) for one, entry in gone]
+        pairs = zip(variant.insertions, states, strict=True)
+        insertions = tuple(_renamed(one, state.names) for one, state in pairs if not state.is_dropped)
+        return replace(variant, insertions=insertions, rejections=(*variant.rejections, *reasons))
 
     @classmethod
     def read(cls, cache: Path, fingerprint: str | None = None) -> Journal:
@@ -198,131 +147,22 @@ class Journal:
             CacheFormatError: a line is of a newer version, or a file is a link, or larger than any journal.
             CacheDiskError: a file cannot be read.
         """
-        lines = [
-            (entry.time_ms, path.name, number, entry)
-            for path in journal_paths(cache)
-            for number, entry in read_journal_file(path, cache)
-        ]
-        lines.sort(key=lambda line: line[:3])
-        return cls([line[-1] for line in lines], fingerprint)
+        files = ((path.name, read_journal_file(path, cache)) for path in journal_paths(cache))
+        return cls(in_order(files), fingerprint)
 
 
-def journal_paths(cache: Path) -> list[Path]:
-    """Files of a cache's journal, sorted by name.
-
-    Raises:
-        CacheFormatError: the journal is no folder.
-        CacheDiskError: it cannot be read.
-    """
-    folder = cache / JOURNAL
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    except NotADirectoryError:
-        raise CacheFormatError(
-            f"{str(folder)!r} is {kind_of(folder, os.lstat(folder).st_mode)}",
-            expected="the folder of the cache's journal",
-            hint="delete it, or copy the cache again from its source",
-        ) from None
-    except OSError as error:
-        raise read_error(folder, error) from error
-    return [folder / name for name in sorted(names) if name.endswith(JOURNAL_SUFFIX) and not is_stray(name)]
+def in_order(files: Iterable[tuple[str, Iterable[tuple[int, JournalEntry]]]]) -> list[JournalEntry]:
+    """The decisions of several files, given by name and line, from first to last."""
+    lines = [(entry.time_ms, name, number, entry) for name, file in files for number, entry in file]
+    lines.sort(key=lambda line: line[:3])
+    return [line[-1] for line in lines]
 
 
-def read_journal_file(path: Path, cache: Path) -> Iterator[tuple[int, JournalEntry]]:
-    """Numbers, from 1, and decisions of the lines of one file; a line that a killed writer left unfinished is none.
-
-    Raises:
-        CacheCorruptError, CacheFormatError, CacheDiskError: as `Journal.read`.
-    """
-    for number, line in enumerate(journal_lines(path), start=1):
-        try:
-            yield number, JournalEntry.parse(line)
-        except LookupError as error:
-            raise CacheFormatError(
-                f"line {number} of {str(path)!r} is of a newer version: {error.args[0]}",
-                expected=f"one of the decisions {get_args(JournalOp)}, which this version knows",
-                hint="install the poc_aug that wrote it, or a newer one",
-            ) from error
-        except ValueError as error:
-            raise CacheCorruptError(
-                f"line {number} of {str(path)!r} is damaged: {error}",
-                expected="the line that was written: which insertions are left out is not known without it",
-                hint=f"copy this file again from its source, or set the line aside with `poc-aug repair {cache}`",
-            ) from error
-
-
-def journal_problems(cache: Path) -> list[tuple[str, str]]:
-    """What is wrong with a cache's journal: paths within the cache, and problems.
-
-    Raises:
-        CacheError: it cannot be read.
-
-    Example:
-        >>> journal_problems(Path("no such folder"))
-        []
-    """
-    problems = []
-    for path in journal_paths(cache):
-        name = f"{JOURNAL}/{path.name}"
-        try:
-            lines = journal_lines(path)
-        except CacheFormatError as error:
-            problems.append((name, error.problem))
-            continue
-        for number, line in enumerate(lines, start=1):
-            try:
-                JournalEntry.parse(line)
-            except LookupError as error:
-                problems.append((name, f"line {number} is of a newer version: {error.args[0]}"))
-            except ValueError as error:
-                problems.append((name, f"line {number} is damaged: {error}"))
-    return problems
-
-
-def journal_lines(path: Path) -> list[bytes]:
-    """Finished lines of a file of a journal.
-
-    Raises:
-        CacheFormatError, CacheDiskError: as `journal_bytes`.
-    """
-    return journal_bytes(path).split(b"\n")[:-1]
-
-
-def journal_bytes(path: Path) -> bytes:
-    """A file of a journal.
-
-    Raises:
-        CacheFormatError: no regular file, or larger than any journal.
-        CacheDiskError: it cannot be read.
-    """
-    try:
-        with open(open_regular(path, os.O_RDONLY), "rb") as file:
-            data = file.read(MAX_JOURNAL_NBYTES + 1)
-    except OSError as error:
-        raise read_error(path, error) from error
-    if len(data) > MAX_JOURNAL_NBYTES:
-        raise CacheFormatError(
-            f"{str(path)!r} has more than {MAX_JOURNAL_NBYTES} bytes",
-            expected="one file of a journal, of at most a million decisions",
-            hint="delete it, or copy the cache again from its source",
-        )
-    return data
-
-
-def check_reviewer(by: object) -> None:
-    """Check the name of whoever decided.
-
-    Raises:
-        ValueError: not one printable line, or too long.
-    """
-    if type(by) is not str or len(by) > MAX_NAME_CHARS or not by.isprintable():
-        _wrong_reviewer(by)
-
-
-def _wrong_reviewer(by: object) -> NoReturn:
-    raise ValueError(f"its name is {str(by)[:60]!a}, not one line of at most {MAX_NAME_CHARS} printable characters")
+def _renamed(insertion: Insertion, names: Mapping[str, str]) -> Insertion:
+    if not names:
+        return insertion
+    parts = (replace(part, name=names.get(part.name, part.name)) for part in insertion.parts)
+    return replace(insertion, parts=tuple(parts))
 
 
 def rejection_of(name: str, provenance: Mapping[str, Any], entry: JournalEntry) -> Rejection:
@@ -334,17 +174,10 @@ def rejection_of(name: str, provenance: Mapping[str, Any], entry: JournalEntry) 
         entry: the decision.
 
     Example:
+        >>> from poc_aug.cache.selection import Selection
         >>> rejection_of("cow", {"attempt": 2}, JournalEntry("drop", Selection(), time_ms=0, by="anna"))
         Rejection(reason='dropped', object_name='cow', attempt=2, detail='by anna')
     """
     attempt = provenance.get("attempt")
     known = attempt if type(attempt) is int and 0 <= attempt < 1 << 63 else 0
     return Rejection("dropped", name, known, f"by {entry.by}" if entry.by else "")
-
-
-def _canonical(values: Mapping[str, Any]) -> bytes:
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _hash(values: Mapping[str, Any]) -> str:
-    return xxhash.xxh3_64_hexdigest(_canonical(values))

@@ -7,20 +7,16 @@ import re
 import shutil
 import socket
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from poc_aug.cache.journal import (
-    JOURNAL,
-    JOURNAL_SUFFIX,
-    MAX_LINE_NBYTES,
-    Journal,
-    JournalEntry,
-    JournalOp,
-    check_reviewer,
-)
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry, JournalOp, check_relabel, check_reviewer
+from poc_aug.cache.journal_files import JOURNAL, JOURNAL_SUFFIX, MAX_LINE_NBYTES
 from poc_aug.cache.manifest import fsync_directory
 from poc_aug.cache.selection import Selection
 from poc_aug.errors import CacheDiskError, CacheNotFoundError, SettingError
@@ -45,8 +41,9 @@ class JournalWriter:
         ...     with JournalWriter(Path(folder), by="anna") as writer:
         ...         _ = writer.append("drop", Selection(class_name="cow"))
         ...         _ = writer.append("restore", Selection(key="a.png"))
+        ...         _ = writer.append("relabel", Selection(key="a.png"), to="horse")
         ...     [(entry.op, str(entry.where)) for entry in Journal.read(Path(folder)).entries]
-        [('drop', "class 'cow'"), ('restore', "key 'a.png'")]
+        [('drop', "class 'cow'"), ('restore', "key 'a.png'"), ('relabel', "key 'a.png'")]
     """
 
     def __init__(self, cache: Path, *, by: str = "") -> None:
@@ -64,29 +61,77 @@ class JournalWriter:
         self._fd: int | None = None
         self._pid = os.getpid()
 
-    def append(self, op: JournalOp, where: Selection) -> JournalEntry:
+    def append(
+        self, op: JournalOp, where: Selection, *, to: str | None = None, part: str | None = None
+    ) -> JournalEntry:
         """Write one decision to disk.
 
+        Args:
+            op: what it does, see `JournalEntry`; "undo" is written by `undo`.
+            where: what it is about.
+            to: the class name that a "relabel" gives.
+            part: the stored name of the part that it renames; ``None``: the only one.
+
         Raises:
-            SettingError: a selection that no line can hold.
+            SettingError: a selection or a name that no line can hold.
             CacheDiskError: the disk is full or cannot be written; the decision was not made.
             CacheNotFoundError: the cache was removed or moved meanwhile.
         """
+        return self.append_all([JournalEntry(op, where, 0, to=to, part=part)])[0]
+
+    def undo(self, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+        """Take decisions back, as if they had not been made; what others decided meanwhile stays.
+
+        Returns:
+            The "undo" entries that were written.
+
+        Raises:
+            PocAugError: as `append`.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as folder, JournalWriter(Path(folder)) as writer:
+            ...     drop = writer.append("drop", Selection(key="a.png"))
+            ...     _ = writer.undo([drop])
+            ...     Journal.read(Path(folder)).counting
+            ()
+        """
+        return self.append_all([JournalEntry("undo", entry.where, 0, of=entry.id) for entry in entries])
+
+    def append_all(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+        """Write several decisions to disk at once, with one sync: all of them, or, if it raises, none.
+
+        Args:
+            entries: what is decided; by whom and when is filled in here.
+
+        Returns:
+            The entries that were written.
+
+        Raises:
+            PocAugError: as `append`.
+        """
         time_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
-        entry = JournalEntry(op, where, time_ms, self.by)
-        line = entry.line() + b"\n"
+        made = [replace(entry, time_ms=time_ms, by=self.by, _hash="") for entry in entries]
+        lines = []
+        for entry in made:
+            try:
+                lines.append(_checked_line(entry))
+            except ValueError as error:
+                raise SettingError(
+                    f"a decision about {str(entry.where)[:200]}: {error}", expected="a decision that a journal can hold"
+                ) from error
+        if not lines:
+            return []
         try:
-            Selection.from_dict(where.to_dict())
-            if len(line) > MAX_LINE_NBYTES:
-                raise ValueError(f"its line would have {len(line)} bytes")
-        except ValueError as error:
-            raise SettingError(f"a decision about {str(where)[:200]}: {error}") from error
-        try:
-            self._write(line)
+            self._write(b"".join(lines))
         except OSError as error:
             raise self._refused(error) from error
         self._last_ms = time_ms
-        return entry
+        return made
+
+    def follow(self, journal: Journal) -> None:
+        """Have what is written from now on count after all decisions of a journal, which others may have added to."""
+        self._last_ms = max([self._last_ms, *(entry.time_ms for entry in journal.entries[-1:])])
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -156,6 +201,25 @@ class JournalWriter:
             expected="a folder that this user may write to, on a disk with room",
             hint="make room, or check the permissions, and run the same command again: nothing was decided",
         )
+
+
+def _checked_line(entry: JournalEntry) -> bytes:
+    """The line of a decision, with its end.
+
+    Raises:
+        ValueError: it cannot be read again.
+    """
+    Selection.from_dict(entry.where.to_dict())
+    if entry.op == "relabel":
+        check_relabel(entry.to, entry.part)
+    elif entry.to is not None or entry.part is not None:
+        raise ValueError(f"it gives a class name, and its op is {entry.op!r}")
+    if (entry.op == "undo") != (entry.of is not None):
+        raise ValueError("to undo one, call undo()")
+    line = entry.line() + b"\n"
+    if len(line) > MAX_LINE_NBYTES:
+        raise ValueError(f"its line would have {len(line)} bytes")
+    return line
 
 
 def _is_in_place(file: Path, fd: int) -> bool:

@@ -55,7 +55,9 @@ class Cache:
         ([('a.png', 0)], (0,), None, True)
     """
 
-    def __init__(self, path: Path, manifest: Manifest, shards: Iterable[str] = (), journal: bool = True) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, shards: Iterable[str] = (), journal: bool | Journal = True
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self._had = frozenset(shards)  # names of the shards at the last check
@@ -69,8 +71,8 @@ class Cache:
         self._index: Listing | None = None
         self._trusts_index = True
         self._closed = False
-        self._journal: Journal | None = None if journal else Journal([])
-        self._reads_journal = journal
+        self._reads_journal = journal is not False
+        self._journal: Journal | None = journal if isinstance(journal, Journal) else None if journal else Journal([])
         # Also if an instance is dropped without close(): its count would keep the files open for ever.
         self._finalizer = weakref.finalize(self, _release_all, self._shards)
 
@@ -82,7 +84,7 @@ class Cache:
             path: the ``NAME.cache`` directory.
             fingerprint: the fingerprint that the cache must have, or one of its members (`poc_aug.cache.members`),
                 which is opened then; ``None`` takes any, and opens the recipe that the cache was begun with.
-            journal: leave out what its journal says; ``False`` reads everything that is stored.
+            journal: do as its journal says; ``False`` reads everything as it is stored.
 
         Raises:
             CacheError: a path that no file can have.
@@ -102,17 +104,17 @@ class Cache:
 
     @property
     def journal(self) -> Journal:
-        """What is left out of the variants that `get` gives; see `poc_aug.cache.journal`."""
+        """What is left out of the variants that `get` gives, or has new class names; see `poc_aug.cache.journal`."""
         if self._journal is None:
             self._journal = Journal.read(self.path, self.manifest.fingerprint)
         return self._journal
 
     def kept(self, variant: Variant) -> Variant:
-        """A variant of this cache that comes from elsewhere, without what the journal leaves out."""
+        """A variant of this cache that comes from elsewhere, as its journal has it: see `Journal.kept`."""
         return self.journal.kept(variant)
 
     def get(self, key: str, variant: int) -> Variant | None:
-        """Read one variant, without what the journal leaves out; ``None`` if it is not stored.
+        """Read one variant, as the journal has it (`Journal.kept`); ``None`` if it is not stored.
 
         A 100×100 px insertion takes about 0.3 ms.
 
@@ -252,9 +254,10 @@ class Cache:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither handles nor the listing are pickled: the copy lists the shards again, on first use. Not on unpickling,
-        # where an error would end a spawned worker without a message.
-        return Cache, (self.path, self.manifest, self._had, self._reads_journal)
+        # Neither handles nor the listing are pickled: the copy lists the shards again, on first use, not on unpickling,
+        # where an error would end a spawned worker without a message. But all workers have one journal.
+        journal = self._journal if self._reads_journal and self._journal is not None else self._reads_journal
+        return Cache, (self.path, self.manifest, self._had, journal)
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r}, fingerprint={self.manifest.fingerprint!r})"

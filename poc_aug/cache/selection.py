@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,11 +25,13 @@ class StoredThings(NamedTuple):
         keys: the variant's key; in a cache of frames the key of its sample, too.
         variant: number of the variant.
         names: for each insertion the names of its object and its parts; for a frame its domain.
+        parts: for each insertion the names of its labelled parts, in order; for a frame none.
     """
 
     keys: tuple[str, ...]
     variant: int
     names: tuple[frozenset[str], ...]
+    parts: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Selection:
         insertion: number of the insertion in its stored variant, from 0.
 
     Example:
-        >>> things = StoredThings(("aachen/1.png",), 0, (frozenset({"cow"}), frozenset({"dog"})))
+        >>> things = StoredThings(("aachen/1.png",), 0, (frozenset({"cow"}), frozenset({"dog"})), (("cow",), ("dog",)))
         >>> [selection.of(things) for selection in (Selection(class_name="dog"), Selection(keys="aachen/*"))]
         [[1], [0, 1]]
     """
@@ -110,25 +112,31 @@ def things_of(variant: Variant) -> StoredThings:
 
     Example:
         >>> things_of(Variant("a.png", 0, digest=b"", insertions=()))
-        StoredThings(keys=('a.png',), variant=0, names=())
+        StoredThings(keys=('a.png',), variant=0, names=(), parts=())
     """
     if variant.frame is not None:
-        return StoredThings(_keys_of_frame(variant.key), variant.index, (frozenset({variant.frame.domain}),))
-    names = (_names(insertion.object_name, [part.name for part in insertion.parts]) for insertion in variant.insertions)
-    return StoredThings((variant.key,), variant.index, tuple(names))
+        return _frame_things(variant.key, variant.index, variant.frame.domain)
+    parts = (tuple(part.name for part in insertion.parts) for insertion in variant.insertions)
+    return _insertion_things(variant.key, variant.index, [one.object_name for one in variant.insertions], parts)
 
 
 def things_in_header(header: Mapping[str, Any]) -> StoredThings:
     """As `things_of`, from the checked header of a record; see `poc_aug.cache.record.split_record`."""
-    key, index = header["key"], header["index"]
+    key, index, insertions = header["key"], header["index"], header["insertions"]
     if "frame" in header:
-        return StoredThings(_keys_of_frame(key), index, (frozenset({header["frame"]["domain"]}),))
-    names = (_names(item["name"], [part[0] for part in item["parts"]]) for item in header["insertions"])
-    return StoredThings((key,), index, tuple(names))
+        return _frame_things(key, index, header["frame"]["domain"])
+    parts = (tuple(part[0] for part in item["parts"]) for item in insertions)
+    return _insertion_things(key, index, [item["name"] for item in insertions], parts)
 
 
-def _names(object_name: str, parts: Collection[str]) -> frozenset[str]:
-    return frozenset({object_name, *parts}) - {IGNORED}
+def _frame_things(key: str, index: int, domain: str) -> StoredThings:
+    return StoredThings(_keys_of_frame(key), index, (frozenset({domain}),), ((),))
+
+
+def _insertion_things(key: str, index: int, objects: Iterable[str], parts: Iterable[tuple[str, ...]]) -> StoredThings:
+    labelled = tuple(tuple(name for name in names if name != IGNORED) for names in parts)
+    names = (frozenset({name, *own}) - {IGNORED} for name, own in zip(objects, labelled, strict=True))
+    return StoredThings((key,), index, tuple(names), labelled)
 
 
 def _keys_of_frame(key: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import bisect
 import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +222,16 @@ class UnitedCaches:
                 variant.frame,
             )
         )
+
+
+def journal_class_names(caches: Iterable[Cache]) -> frozenset[str]:
+    """Class names that the journals of caches give; a label policy needs an id for each, and for those of the recipes.
+
+    Example:
+        >>> journal_class_names([])
+        frozenset()
+    """
+    return frozenset(name for cache in caches for name in cache.journal.class_names)
 
 
 def open_members(path: str | os.PathLike[str], recipes: Sequence[str] | None = None) -> list[Cache]:

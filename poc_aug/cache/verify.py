@@ -16,7 +16,7 @@ import lmdb
 from poc_aug.cache.entries import unknown_entries
 from poc_aug.cache.index_check import IndexCheck
 from poc_aug.cache.index_file import INDEX
-from poc_aug.cache.journal import journal_problems
+from poc_aug.cache.journal_files import journal_problems
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import MANIFEST, Manifest
 from poc_aug.cache.manifest_checks import recipe_names

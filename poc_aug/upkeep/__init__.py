@@ -1,8 +1,9 @@
 """Upkeep: what is done to a cache after it was filled, without changing a record.
 
-In it: dropping and restoring, compacting, repairing, merging, and verifying all recipes of a cache.
+In it: dropping, restoring, accepting and relabelling, compacting, repairing, merging, and verifying all recipes of a
+    cache.
 May import: cache, errors, files, items.
-Gives: `drop`, `decisions`, `compact_cache`, `repair`, `merge_caches`, `verify_cache`.
+Gives: `drop`, `undo_decision`, `decisions`, `compact_cache`, `repair`, `merge_caches`, `verify_cache`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from poc_aug.upkeep.compacting import CompactReport, compact_cache
 from poc_aug.upkeep.dropping import DropReport, decisions, drop
 from poc_aug.upkeep.merging import MergeReport, merge_caches
 from poc_aug.upkeep.repairing import RepairReport, SetAside, repair
+from poc_aug.upkeep.undoing import undo_decision
 from poc_aug.upkeep.verifying import verify_cache
 
 __all__ = [
@@ -24,5 +26,6 @@ __all__ = [
     "drop",
     "merge_caches",
     "repair",
+    "undo_decision",
     "verify_cache",
 ]

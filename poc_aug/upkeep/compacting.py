@@ -182,9 +182,11 @@ def is_recipe_dropped(journal: Journal) -> bool:
         False
     """
     dropped = False
-    for entry in journal.entries:
-        whole = entry.where.to_dict().keys() <= {"recipe"}
-        dropped = entry.op == "drop" if whole else dropped and entry.op == "drop"
+    for entry in journal.counting:
+        if entry.op in ("restore", "accept"):
+            dropped = False
+        elif entry.op == "drop" and entry.where.to_dict().keys() <= {"recipe"}:
+            dropped = True
     return dropped
 
 

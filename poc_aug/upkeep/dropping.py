@@ -1,10 +1,11 @@
-"""Leaving insertions out of a cache, and taking them in again: decisions in its journal (`poc_aug.cache.journal`)."""
+"""Decisions about insertions of a cache, many at once: left out, taken in again, accepted, relabelled; see `drop`."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from poc_aug.cache import Cache
 from poc_aug.cache.cache_path import absolute_path
-from poc_aug.cache.journal import JournalEntry, JournalOp
+from poc_aug.cache.journal_entry import JournalEntry, JournalOp, check_relabel
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.manifest import Manifest
 from poc_aug.cache.members import member_of, member_paths
 from poc_aug.cache.record import split_record
 from poc_aug.cache.record_header import RecordError
+from poc_aug.cache.review_state import ReviewState, review_state
 from poc_aug.cache.selection import Selection, StoredThings, things_in_header
 from poc_aug.errors import CacheCorruptError, CacheMissError, SettingError
 
@@ -37,6 +39,7 @@ class DropReport:
         empty_before: how many of the variants had nothing left before.
         empty_after: how many have nothing left from now on.
         frames: the cache holds frames.
+        changed: insertions about which something else holds from now on.
     """
 
     recipes: int = 0
@@ -47,11 +50,7 @@ class DropReport:
     empty_before: int = 0
     empty_after: int = 0
     frames: bool = False
-
-    @property
-    def changed(self) -> int:
-        """Insertions that this decision leaves out, or takes in again."""
-        return abs(self.kept_after - self.kept_before)
+    changed: int = 0
 
 
 def drop(
@@ -63,13 +62,16 @@ def drop(
     insertion: int | None = None,
     recipe: str | None = None,
     restore: bool = False,
+    accept: bool = False,
+    relabel: str | None = None,
+    part: str | None = None,
     by: str = "",
     dry_run: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DropReport:
-    """Leave out insertions that fit everything given, or take them in again; no record is changed.
+    """Leave out insertions that fit everything given, or take them in again, accept or relabel them.
 
-    Insertions of these recipes that are stored later are left out too if they fit. A decision that would change nothing
+    No record is changed. It also holds for insertions of these recipes that are stored later if they fit. A decision that would change nothing
     is not written. If the cache holds several recipes, ``variant`` is its number in its own recipe, whereas datasets,
     previews and exports count those of all recipes: give ``recipe``, too.
 
@@ -82,6 +84,10 @@ def drop(
         insertion: number of the insertion in its stored variant, from 0.
         recipe: fingerprint of the recipe, or its first characters; ``None``: all recipes of the cache.
         restore: take in again instead.
+        accept: note that somebody looked at them and keeps them instead; what was dropped of them is taken in again.
+        relabel: give them this class name instead; whether they are left out stays as it is. A label policy then needs
+            an id for it.
+        part: name of the part that is relabelled, as it is stored, of objects that have several.
         by: name of whoever decides.
         dry_run: only count.
         on_progress: called with the number of records looked at and their total.
@@ -90,7 +96,8 @@ def drop(
         What changes.
 
     Raises:
-        SettingError: nothing is given, or a value out of its range.
+        SettingError: nothing is given, or a value out of its range; frames are relabelled, or an object of several
+            parts without ``part``.
         CacheMissError: nothing fits; lists what there is.
         CacheError: the cache cannot be read.
         CacheDiskError: its journal cannot be written.
@@ -113,6 +120,7 @@ def drop(
             hint="pass class_name=, key=, variant=, insertion= or recipe=",
             command="--class, --key, --variant, --insertion or --recipe",
         )
+    decision = _Decision.of(restore, accept, relabel, part, by)
     where = Selection(class_name=class_name, key=key, variant=variant, insertion=insertion)
     try:
         Selection.from_dict(where.to_dict())
@@ -120,7 +128,6 @@ def drop(
         raise SettingError(f"no insertion can be selected so: {error}", expected="values that a cache holds") from error
     Cache.open(path).close()  # whatever is wrong with it
     members = member_paths(path) if recipe is None else [_member(path, recipe)]
-    op: JournalOp = "restore" if restore else "drop"
     found = _Found()
     report = DropReport()
     chosen: list[tuple[Path, Selection]] = []
@@ -129,19 +136,20 @@ def drop(
         with Cache.open(member) as opened:
             own = _exact_or_pattern(replace(where, recipe=opened.manifest.fingerprint), opened)
             report.frames = opened.manifest.kind == "frames"
-            if _count(opened, own, op, report, found, on_progress):
+            if _count(opened, own, decision, report, found, on_progress):
                 chosen.append((member, own))
             else:
                 others.append((member, own))
     if not chosen:
         raise _nothing(path, where, found, report.frames)
+    decision.check(found.parts, report.frames)
     report.recipes = len(chosen)
     if class_name is not None and key is None:
-        chosen += others  # what they will hold of this class is left out, too
+        chosen += others  # what they will hold of this class is decided, too
     if report.changed and not dry_run:
         for member, own in chosen:
             with JournalWriter(member, by=by) as writer:
-                writer.append(op, own)
+                writer.append(decision.op, own, to=decision.to, part=decision.part)
     return report
 
 
@@ -168,10 +176,78 @@ def decisions(cache: str | os.PathLike[str]) -> list[tuple[str, JournalEntry]]:
     return sorted(made, key=lambda decision: decision[1].time_ms)
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What is decided about everything that is selected."""
+
+    op: JournalOp
+    by: str
+    to: str | None = None
+    part: str | None = None
+
+    @classmethod
+    def of(cls, restore: bool, accept: bool, relabel: str | None, part: str | None, by: str) -> _Decision:
+        if restore + accept + (relabel is not None) > 1:
+            raise SettingError(
+                "several decisions at once",
+                expected="one of restore, accept and relabel; without them, it is left out",
+                hint="call it once for each",
+                command="run it once with each option",
+            )
+        if part is not None and relabel is None:
+            raise SettingError(
+                f"part={part[:60]!a} without a new name",
+                expected="the part that is relabelled, and its new class name",
+                hint="pass relabel=, too",
+                command="--relabel, too",
+            )
+        if relabel is None:
+            return cls("restore" if restore else "accept" if accept else "drop", by)
+        try:
+            check_relabel(relabel, part)
+        except ValueError as error:
+            raise SettingError(f"nothing can be relabelled so: {error}", expected="a class name") from error
+        return cls("relabel", by, relabel, part)
+
+    def changes(self, before: ReviewState, parts: tuple[str, ...], where: Selection) -> ReviewState | None:
+        """What holds of an insertion afterwards; ``None`` if that is what holds already."""
+        entry = JournalEntry(self.op, where, 0, self.by, self.to, self.part)
+        after = review_state([*before.decisions, entry], parts)
+        same_reviewer = before.entry is not None and before.entry.by == self.by
+        is_same = (after.outcome, after.names) == (before.outcome, before.names)
+        return None if is_same and (same_reviewer or self.op != "accept") else after
+
+    def check(self, parts: Collection[tuple[str, ...]], frames: bool) -> None:
+        """Check that what is selected can be relabelled."""
+        if self.op != "relabel":
+            return
+        if frames:
+            raise SettingError(
+                f"relabel={self.to!r} of shifted frames",
+                expected="a cache of insertions: a frame has the labels of its base frame",
+                hint="leave frames out, or accept them",
+            )
+        several = sorted(names for names in parts if len(names) > 1)
+        if self.part is None and several:
+            problem = f"relabel={self.to!r} of objects with several parts"
+        elif self.part is not None and not any(self.part in names for names in parts):
+            problem, several = f"part={self.part!r}, which none of these objects has", sorted(parts)
+        else:
+            return
+        known = list(dict.fromkeys(name for names in several for name in names))
+        raise SettingError(
+            problem,
+            expected=f"one of their parts, as it is stored: {_listed(known)}",
+            hint=f"pass part={known[0]!r}, say" if known else "choose others",
+            command=f"--part {shlex.quote(known[0])}, say" if known else "choose others",
+        )
+
+
 class _Found:
     """What a cache holds, for the message if nothing fits."""
 
     def __init__(self) -> None:
+        self.parts: set[tuple[str, ...]] = set()  # of what is selected
         self.names: Counter[str] = Counter()
         self.keys: set[str] = set()
         self.variants: set[int] = set()
@@ -205,7 +281,7 @@ def _exact_or_pattern(where: Selection, cache: Cache) -> Selection:
 def _count(
     cache: Cache,
     where: Selection,
-    op: JournalOp,
+    decision: _Decision,
     report: DropReport,
     found: _Found,
     on_progress: Callable[[int, int], None] | None,
@@ -220,8 +296,13 @@ def _count(
             for names in things.names:
                 found.names.update(names)
             if selected := where.of(things):
-                dropped = set(cache.journal.dropped(things))
-                after = dropped - {*selected} if op == "restore" else dropped | {*selected}
+                states = cache.journal.states(things)
+                changes = [decision.changes(states[one], things.parts[one], where) for one in selected]
+                pairs = list(zip(selected, changes, strict=True))
+                dropped = {one for one, state in enumerate(states) if state.is_dropped}
+                after = {one for one, change in pairs if (change or states[one]).is_dropped} | (dropped - {*selected})
+                found.parts.update(things.parts[one] for one in selected)
+                report.changed += sum(change is not None for change in changes)
                 report.variants += 1
                 report.insertions += len(selected)
                 report.kept_before += len({*selected} - dropped)

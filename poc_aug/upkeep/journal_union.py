@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xxhash
 
-from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX, journal_bytes, journal_paths
+from poc_aug.cache.journal_files import JOURNAL, JOURNAL_SUFFIX, journal_bytes, journal_paths
 from poc_aug.cache.lock import directory_lock
 from poc_aug.cache.manifest import fsync_directory
 from poc_aug.upkeep.shard_records import disk_errors

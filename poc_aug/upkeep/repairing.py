@@ -15,7 +15,8 @@ from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import SET_ASIDE, unknown_entries, wrong_entries
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.index_file import INDEX
-from poc_aug.cache.journal import JOURNAL, JOURNAL_SUFFIX, JournalEntry, journal_lines, journal_paths
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import JOURNAL, JOURNAL_SUFFIX, journal_lines, journal_paths
 from poc_aug.cache.lock import directory_lock
 from poc_aug.cache.manifest import MANIFEST, TEMPORARY_MANIFEST, Manifest, fsync_directory
 from poc_aug.cache.members import RECIPES, member_paths

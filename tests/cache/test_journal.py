@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from poc_aug.cache import Cache, same_variant
-from poc_aug.cache.journal import JOURNAL, Journal, JournalEntry, JournalOp, journal_paths
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry, JournalOp
+from poc_aug.cache.journal_files import JOURNAL, journal_paths
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.selection import Selection
 from poc_aug.errors import CacheDiskError, CacheNotFoundError, SettingError

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import xxhash
 
-from poc_aug.cache import Cache, CacheWriter
-from poc_aug.cache import journal as journal_module
-from poc_aug.cache.journal import JOURNAL, Journal, JournalEntry
+from poc_aug.cache import Cache, CacheWriter, journal_files
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.selection import Selection
 from poc_aug.errors import CacheCorruptError, CacheFormatError
@@ -84,7 +85,7 @@ def test_lines_of_strangers(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"op": "relabel"}, "its op is 'relabel'"),
+        ({"op": "praise"}, "its op is 'praise'"),
         ({"where": {"class": "cow", "size": 5}}, "it selects by 'size'"),
         ({"to": "bull"}, "it has the field 'to'"),
     ],
@@ -118,7 +119,7 @@ def test_entries_of_strangers(tmp_path: Path, case: str) -> None:
 
 
 def test_files_larger_than_any_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "MAX_JOURNAL_NBYTES", 1000)
+    monkeypatch.setattr(journal_files, "MAX_JOURNAL_NBYTES", 1000)
     put(tmp_path, (LINE + b"\n") * 10)
     with pytest.raises(CacheFormatError, match="more than 1000 bytes"):
         Journal.read(tmp_path)

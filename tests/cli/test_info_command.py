@@ -12,7 +12,7 @@ import yaml
 from poc_aug.cache import Cache, CacheWriter, index_building
 from poc_aug.cache.cache_summary import summarize_cache
 from poc_aug.cache.index_file import INDEX
-from poc_aug.cache.journal import JournalEntry
+from poc_aug.cache.journal_entry import JournalEntry
 from poc_aug.cache.members import member_path
 from poc_aug.cache.selection import Selection
 from poc_aug.cache.shard import SHARDS

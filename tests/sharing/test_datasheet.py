@@ -21,7 +21,8 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
-from poc_aug.cache.journal import JOURNAL, JournalEntry
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.selection import Selection
 from poc_aug.errors import CacheMissError

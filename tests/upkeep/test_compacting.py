@@ -12,7 +12,7 @@ import pytest
 
 from poc_aug.cache import Cache, Manifest, same_variant
 from poc_aug.cache.codec import Codec
-from poc_aug.cache.journal import JOURNAL
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.lock import FileLock
 from poc_aug.cache.members import RECIPES, member_path
 from poc_aug.cache.record import encode_record

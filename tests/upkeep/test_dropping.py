@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
-from poc_aug.cache.journal import JOURNAL, journal_paths
+from poc_aug.cache.journal_files import JOURNAL, journal_paths
 from poc_aug.cache.members import member_paths
 from poc_aug.errors import CacheCorruptError, CacheMismatchError, CacheMissError, CacheNotFoundError, SettingError
 from poc_aug.upkeep import DropReport, decisions, drop
@@ -74,7 +74,7 @@ def test_one_insertion_of_several(tmp_path: Path) -> None:
     with Cache.open(path) as cache:
         boxes = [one.box_yxhw for one in stored_variant(cache, "street/0000", 2).insertions]
     report = drop(path, key="street/0000", variant=2, insertion=0)
-    assert report == DropReport(1, 1, 1, 1, 0, 0, 0)
+    assert report == DropReport(1, 1, 1, 1, 0, 0, 0, changed=1)
     with Cache.open(path) as cache:
         assert [one.box_yxhw for one in stored_variant(cache, "street/0000", 2).insertions] == boxes[1:]
 
@@ -202,8 +202,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert "dropped; kept: 4 -> 0" in run("drop", path, "--variant", 1, "--by", "anna")
     assert "restored; kept: 0 -> 1" in run("drop", path, "--key", "street/0000", "--variant", 1, "--restore")
     listed = run("drop", path, "--list")
-    assert re.search(r"^\S+Z drop: variant 1 \(recipe [0-9a-f]{12}, by anna\)$", listed, re.MULTILINE)
-    assert re.search(r"^\S+Z restore: key 'street/0000', variant 1 \(recipe [0-9a-f]{12}\)$", listed, re.MULTILINE)
+    assert re.search(r"^\S+Z drop: variant 1 \(recipe [0-9a-f]{12}, by anna, id [0-9a-f]{8}\)$", listed, re.MULTILINE)
+    assert re.search(
+        r"^\S+Z restore: key 'street/0000', variant 1 \(recipe [0-9a-f]{12}, id [0-9a-f]{8}\)$", listed, re.MULTILINE
+    )
     assert "--list alone" in run("drop", path, "--list", "--restore", fails=True)
     assert "--class, --key" in run("drop", path, fails=True)
     assert "did you mean 'gnu'" in run("drop", path, "--class", "gnus", fails=True)

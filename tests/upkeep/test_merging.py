@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest, same_variant
-from poc_aug.cache.journal import JOURNAL, Journal
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.members import member_path
 from poc_aug.cache.shard_names import unique_name
 from poc_aug.errors import (

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cache import Cache, CacheWriter, Manifest
-from poc_aug.cache.journal import JOURNAL, Journal, JournalEntry
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.cache.lock import FileLock
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.selection import Selection

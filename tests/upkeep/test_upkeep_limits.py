@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cache import Cache
-from poc_aug.cache.journal import JOURNAL, Journal
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_files import JOURNAL
 from poc_aug.errors import CacheBusyError, CacheCorruptError, CacheDiskError, CacheFormatError, OutputError
 from poc_aug.upkeep import compact_cache, decisions, drop, merge_caches, repair, verify_cache
 from tests.helpers.cache_cases import RECORDS, contents, in_child, make_cache
