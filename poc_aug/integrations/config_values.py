@@ -44,7 +44,9 @@ def policy_from_config(value: Any) -> LabelPolicy:
         raise SettingError(
             f"label_policy={value!r}",
             expected=f"a label policy, or dict(type=..., ...) of {', '.join(_POLICIES)}",
-            hint=f"label_policy=dict(type='OodLabels', ood_id={value})" if isinstance(value, int) else "pass one of them",
+            hint=f"label_policy=dict(type='OodLabels', ood_id={value})"
+            if isinstance(value, int)
+            else "pass one of them",
         )
     settings = {name: _plain(setting) for name, setting in value.items()}
     kind = settings.pop("type", None)

@@ -144,7 +144,12 @@ class PocInsert(_transforms.BaseTransform):  # type: ignore[misc, name-defined]
         self.label_policy, self.schema = policy_from_config(label_policy), schema_from_config(schema)
         self.mapped, self.channel_order, self.keep = mapped, channel_order, tuple(keep)
         self._check_labels = check_labels
-        self._shown = {"cache": str(cache) if isinstance(cache, Path) else cache, "p": p, "redraw": redraw, "seed": seed}
+        self._shown = {
+            "cache": str(cache) if isinstance(cache, Path) else cache,
+            "p": p,
+            "redraw": redraw,
+            "seed": seed,
+        }
         # Opened here, so that what is wrong with the cache is known before the workers start, and so that they share the
         # counts of reads. Which ids labels have is known with the first item only.
         self.composer = Composer(

@@ -80,7 +80,9 @@ class FolderAsMmseg(BaseDataset):  # type: ignore[misc]
 
     METAINFO = {"classes": ("road", "sky", "car"), "palette": [[128, 64, 128], [70, 130, 180], [0, 0, 142]]}
 
-    def __init__(self, *, label_map: dict[int, int] | None = None, reduce_zero_label: bool = False, **rest: Any) -> None:
+    def __init__(
+        self, *, label_map: dict[int, int] | None = None, reduce_zero_label: bool = False, **rest: Any
+    ) -> None:
         self.said = {"label_map": label_map, "reduce_zero_label": reduce_zero_label}
         super().__init__(metainfo=self.said, **rest)
 
@@ -114,7 +116,9 @@ def places(cache: Cache, key: str, size_hw: tuple[int, int], sigma_px: float = 1
     return found
 
 
-def shown_variant(cache: Cache, key: str, before: dict[str, Any], after: dict[str, Any], *, sigma_px: float = 1.0) -> int:
+def shown_variant(
+    cache: Cache, key: str, before: dict[str, Any], after: dict[str, Any], *, sigma_px: float = 1.0
+) -> int:
     """The number of the variant that an item shows; what is not in its places is checked to be as before.
 
     -1: nothing was inserted.

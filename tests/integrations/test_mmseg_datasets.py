@@ -83,7 +83,9 @@ def test_new_classes_are_in_the_metainfo(frames: Path, cache_path: Path) -> None
     made.metainfo["classes"] = ()
     assert len(made.metainfo["classes"]) == 5  # as mmengine's, a copy
     for policy in (None, {"type": "OodLabels", "ood_id": 254}, {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 2}}):
-        settings = {} if policy is None else {"label_policy": {**policy, **({"merge": True} if "ids" in policy else {})}}
+        settings = (
+            {} if policy is None else {"label_policy": {**policy, **({"merge": True} if "ids" in policy else {})}}
+        )
         unchanged = DATASETS.build(wrapping(frames, cache_path, **settings))
         assert unchanged.metainfo == unchanged.dataset.metainfo
     with pytest.raises(SettingError, match=r"have the ids \[4, 7\], and the dataset has 3 classes") as caught:
@@ -132,9 +134,7 @@ def test_subsets_share_the_draws(frames: Path, cache_path: Path) -> None:
 def test_a_pipeline_that_returns_nothing_tries_another_item(frames: Path, cache_path: Path) -> None:
     made = DATASETS.build(wrapping(frames, cache_path, pipeline=[{"type": "OnlyTheLastForATest"}]))
     assert Path(made[0]["img_path"]).stem == f"frame-{LENGTH - 1:03d}"
-    strict = DATASETS.build(
-        wrapping(frames, cache_path, pipeline=[{"type": "OnlyTheLastForATest"}], test_mode=True)
-    )
+    strict = DATASETS.build(wrapping(frames, cache_path, pipeline=[{"type": "OnlyTheLastForATest"}], test_mode=True))
     with pytest.raises(Exception, match="should not get `None`"):
         strict[0]
 
@@ -174,7 +174,9 @@ def test_each_pass_shows_other_objects(
     # The n-th read shows what it shows without workers, in any order.
     direct = DATASETS.build(config)
     expected = draws_by_key(
-        cache_path, frames, [(Path(item["img_path"]).stem, item) for _ in range(passes) for item in map(direct.__getitem__, range(LENGTH))]
+        cache_path,
+        frames,
+        [(Path(item["img_path"]).stem, item) for _ in range(passes) for item in map(direct.__getitem__, range(LENGTH))],
     )
     assert draws == expected
     assert {number for each in draws.values() for number in each} <= {-1, *range(VARIANTS)}
