@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from poc_aug.cache import Cache, UnitedCaches
+from poc_aug.cache.united_caches import journal_class_names
 from poc_aug.errors import CacheMismatchError, NextStep
 from poc_aug.items.open_item import OpenItem
 from poc_aug.labels.composed_schema import composed_schema
@@ -77,7 +78,9 @@ class ItemComposer:
         Raises:
             LabelPolicyError: a class without an id, or a policy that needs a schema.
         """
+        caches = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
         names = {part for recipe in self.recipes for spec in recipe.objects for part in spec.parts}
+        names |= journal_class_names(caches)  # of objects that reviewers gave another class
         self._labels = LabelWriter(self.label_policy, self.base_schema, names)
 
     @property
