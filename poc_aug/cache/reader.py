@@ -254,7 +254,7 @@ class Cache:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The copy lists the shards again, on first use: an error on unpickling would end a spawned worker without a word.
+        # The copy lists the shards again, on first use: on unpickling, an error would end a worker without a message.
         journal = self._journal if self._reads_journal and self._journal is not None else self._reads_journal
         return Cache, (self.path, self.manifest, self._had, journal)
 
