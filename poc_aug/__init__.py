@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from poc_aug.backends.paste.paste_inserter import PasteInserter
     from poc_aug.backends.rendered.rendered_inserter import RenderedInserter
     from poc_aug.cache import Cache
+    from poc_aug.composer import Composed, Composer
     from poc_aug.dataset import POCAugmentedDataset
     from poc_aug.datasets import PairedFolder
     from poc_aug.datasets.synthetic import SyntheticStreet
+    from poc_aug.epochs import set_epoch
     from poc_aug.generation.pipeline import InsertionPipeline
     from poc_aug.generation.ray_cluster import RayEngine
     from poc_aug.generation.shift_pipeline import ShiftPipeline
@@ -44,6 +46,8 @@ _HOMES = {
     "Adapt": "poc_aug.items.open_item",
     "AnomalyLabels": "poc_aug.labels.policies",
     "Cache": "poc_aug.cache",
+    "Composed": "poc_aug.composer",
+    "Composer": "poc_aug.composer",
     "DiffusionInserter": "poc_aug.backends.diffusion.diffusion_inserter",
     "GroundedSamAnnotator": "poc_aug.backends.finders.grounded_sam",
     "InsertionPipeline": "poc_aug.generation.pipeline",
@@ -69,6 +73,7 @@ _HOMES = {
     "TextToImageInserter": "poc_aug.backends.diffusion.text_to_image",
     "TransformersAnnotator": "poc_aug.backends.finders.transformers_annotator",
     "compose_batch": "poc_aug.reading.compose_batch",
+    "set_epoch": "poc_aug.epochs",
     "warm_cache": "poc_aug.generation.warming",
 }
 
@@ -76,6 +81,8 @@ __all__ = [
     "Adapt",
     "AnomalyLabels",
     "Cache",
+    "Composed",
+    "Composer",
     "DiffusionInserter",
     "GroundedSamAnnotator",
     "InsertionPipeline",
@@ -101,6 +108,7 @@ __all__ = [
     "TextToImageInserter",
     "TransformersAnnotator",
     "compose_batch",
+    "set_epoch",
     "warm_cache",
 ]
 

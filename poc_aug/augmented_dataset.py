@@ -21,9 +21,9 @@ from poc_aug.items.open_item import Adapt, OpenItem, open_item
 from poc_aug.items.ownership import is_unshared
 from poc_aug.joint_transforms.joint_transform import JointTransforms
 from poc_aug.keys.dataset_wrappers import parts, wrapped
+from poc_aug.keys.drawn_datasets import drawn_in
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
-from poc_aug.reading.label_writer import LabelWriter
 from poc_aug.reading.outcomes import Ledger
 from poc_aug.reading.parameters import OnMiss, Shown, check_epoch
 from poc_aug.reading.reading_statistics import ReadingStatistics
@@ -65,7 +65,6 @@ class AugmentedDataset(Dataset[Any]):
     _live: LiveGenerator | None
     _source: VariantSource
     _checks: BaseChecks
-    _labels: LabelWriter | None
     _calibrations: FrameCalibrations | None
     _depths: FrameDepths | None = None
     _joint: JointTransforms | None
@@ -107,8 +106,8 @@ class AugmentedDataset(Dataset[Any]):
         """Label ids of what was inserted, by class name, and ids that transforms may fill with."""
 
     @abstractmethod
-    def _apply(self, item: OpenItem, variant: Variant) -> None:
-        """Write a variant into an item."""
+    def _write(self, item: OpenItem, variant: Variant | None) -> None:
+        """Write a variant into an item whose ids are checked, if it was made for it; ``None``: nothing is shown."""
 
     @property
     def transforms(self) -> Callable[..., Any] | None:
@@ -128,7 +127,8 @@ class AugmentedDataset(Dataset[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which depends what is drawn; takes effect in persistent workers too.
 
-        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch.
+        Call it before the epoch's iterator is made: items that workers have prefetched keep the old epoch. Datasets in
+        ``base`` that are drawn anew themselves get the same epoch.
 
         With ``redraw="read"`` items continue at the draw of this number at least: call it when a training is resumed.
 
@@ -139,6 +139,8 @@ class AugmentedDataset(Dataset[Any]):
         if epoch != self.epoch:
             self._log_epoch()
         self._epoch.values[0] = epoch
+        for inner in drawn_in(self.base):
+            inner.set_epoch(epoch)
 
     @property
     def epoch(self) -> int:
@@ -220,13 +222,7 @@ class AugmentedDataset(Dataset[Any]):
     def _finish(self, reading: Reading) -> Any:
         """Compose what was drawn into the item, record what became of it, and transform it."""
         item, variant = reading.item, reading.variant
-        if variant is not None and self.cache is not None:
-            cache = self.cache.cache_of(variant.index) if isinstance(self.cache, UnitedCaches) else self.cache
-            self._checks.check_match(item, variant, cache)
-        if self._labels is not None:
-            self._labels.write(item.labels, () if variant is None else variant.insertions)
-        if variant is not None:
-            self._apply(item, variant)
+        self._write(item, variant)
         again = self._ledger.write(reading.index, self.epoch, reading.outcome, reading.wait_s)
         if again and self._warn_again.values[0]:
             self._warn_again.values[0] = False  # once for all workers

@@ -16,25 +16,20 @@ from poc_aug.cache.key_matching import HeldKeys, check_held, continued_keys, sto
 from poc_aug.cache.members import member_of, member_paths
 from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
-from poc_aug.errors import CacheMismatchError, SettingError
+from poc_aug.errors import SettingError
 from poc_aug.items.open_item import Adapt, OpenItem
 from poc_aug.joint_transforms.joint_transform import check_base_transforms, ignore_ids, object_ids
 from poc_aug.keys import Keys, dataset_keys, key_advice
-from poc_aug.labels.composed_schema import composed_schema
 from poc_aug.labels.detect import find_schema, unknown_schema_explained
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.reading.base_checks import BaseChecks
-from poc_aug.reading.compose import compose_image
-from poc_aug.reading.compose_opacity import covered
-from poc_aug.reading.label_writer import LabelWriter
+from poc_aug.reading.item_composer import ItemComposer
 from poc_aug.reading.live_settings import LiveSettings
 from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parameters
 from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
 from poc_aug.reading.variant_source import VariantSource
-from poc_aug.recipe import Recipe
 from poc_aug.stores.pulling import local_cache
 from poc_aug.types import Variant
 
@@ -139,7 +134,6 @@ class POCAugmentedDataset(AugmentedDataset):
 
     _shows = "insertions"
     cache: Cache | UnitedCaches
-    _labels: LabelWriter
 
     def __init__(
         self,
@@ -199,12 +193,15 @@ class POCAugmentedDataset(AugmentedDataset):
         if self.base_schema is None and isinstance(own := getattr(pipeline, "schema", None), LabelSchema):
             self.base_schema = own
         own_keys = dataset_keys(base, keys)  # raises a clear error if it is not a map-style dataset
-        self._checks = BaseChecks(self.base_schema, self.label_policy, check_labels, key_advice(base))
+        self._items = ItemComposer(
+            self.base_schema, self.label_policy, sigma_px=sigma_px, check_labels=check_labels, advice=key_advice(base)
+        )
+        self._checks = self._items.checks
         live = live or LiveSettings()
         self._open_cache(local_cache(cache), pipeline, live, len(set(own_keys)), shares, recipes)
         generates = self._live is not None
-        caches = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
-        self.recipes = tuple(Recipe.from_dict(dict(each.manifest.recipe)) for each in caches)
+        self._items.read_from(self.cache)
+        self.recipes = self._items.recipes
         self.recipe = self.recipes[0]
         self._calibrations: FrameCalibrations | None = None
         if generates and self.recipe.camera.calibration == "file":
@@ -214,7 +211,7 @@ class POCAugmentedDataset(AugmentedDataset):
             variant=self.variant,
             generates=generates,
             sigma_px=sigma_px,
-            most_px=min(recipe.max_sigma_px for recipe in self.recipes),
+            most_px=self._items.max_sigma_px,
         )
         self._match_samples(own_keys, misses_allowed)
         schedule = Schedule(live.num_variants, live.refresh, self.seed)
@@ -224,9 +221,8 @@ class POCAugmentedDataset(AugmentedDataset):
         if variants == "all":
             highest = max(self.cache.indices(), default=0)
             self._per_sample = schedule.variants if generates else 1 + highest
-        names = {part for recipe in self.recipes for spec in recipe.objects for part in spec.parts}
         with unknown_schema_explained(base, self.base_schema):
-            self._labels = LabelWriter(self.label_policy, self.base_schema, names)
+            self._items.resolve_ids()
         self.check_transforms = check_transforms
         self.transforms = transforms
         several = schedule.variants > 1 if generates else len(self.cache) > self.cache.samples
@@ -269,26 +265,21 @@ class POCAugmentedDataset(AugmentedDataset):
             raise SettingError("cache=None without a pipeline", expected="a cache to read, or pipeline= to generate")
         else:
             self.cache = open_caches(cache, shares=shares, recipes=recipes)
-        opened = self.cache.caches[0] if isinstance(self.cache, UnitedCaches) else self.cache
-        if opened.manifest.kind != "insertions":
-            raise CacheMismatchError(
-                f"the cache {str(opened.path)!r} holds shifted frames",
-                expected="a cache of insertions",
-                hint="read it with SceneShiftDataset(base, shift, cache)",
-            )
 
     def _match_samples(self, own_keys: list[str], misses_allowed: bool) -> None:
         """Find the keys under which the samples are stored, and check that they are."""
         self._stored = 0
         if isinstance(self.cache, UnitedCaches):
-            self.keys, self._stored = match_united(self.cache, own_keys, self.base, misses_allowed=misses_allowed)
+            self.keys, self._stored = match_united(
+                self.cache, own_keys, self.base, misses_allowed=misses_allowed, adapt=self.adapt
+            )
             return
         generates = self._live is not None
         if generates:
             self.keys = continued_keys(self.base, own_keys, self.cache, self.adapt)
         else:
             # The keys that the cache holds the samples under: what is drawn depends on them, whatever reads the files.
-            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base)
+            self.keys = stored_keys(own_keys, HeldKeys(self.cache), self.base, self.adapt)
         if not generates or len(self.cache):
             allowed = misses_allowed or generates
             self._stored = check_held(self.keys, own_keys, self.cache, self.base, misses_allowed=allowed)
@@ -296,25 +287,22 @@ class POCAugmentedDataset(AugmentedDataset):
     @property
     def schema(self) -> LabelSchema | None:
         """The schema of its items' labels, inserted classes included; ``None`` if it is not certain."""
-        if self.base_schema is None or self._joint is not None:
-            return None
-        return composed_schema(self.base_schema, self.label_policy, self._labels.ids)
+        return self._items.schema if self._joint is None else None
 
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:
         return self.keys[number], place
 
     def _ids_of_transforms(self) -> tuple[dict[str, int], frozenset[int]]:
-        objects = object_ids(self.label_policy, self._labels.ids)
+        objects = object_ids(self.label_policy, self._items.ids)
         return objects, ignore_ids(self.label_policy, self.base_schema, objects.values())
 
-    def _apply(self, item: OpenItem, variant: Variant) -> None:
-        compose_image(item.image, variant.insertions, self.sigma_px)
-        item.cover(lambda: covered(variant.insertions, item.size_hw, self.sigma_px))
+    def _write(self, item: OpenItem, variant: Variant | None) -> None:
+        self._items.write(item, variant)
 
     def __repr__(self) -> str:
         objects = list(dict.fromkeys(spec.name for recipe in self.recipes for spec in recipe.objects))
-        ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._labels.ids.items()][:6])
-        ids += ", ..." if len(self._labels.ids) > 6 else ""
+        ids = ", ".join(f"{name} {label_id}" for name, label_id in [*self._items.ids.items()][:6])
+        ids += ", ..." if len(self._items.ids) > 6 else ""
         shows = f"variants={self.variants!r}" if self.variant is None else f"variant={self.variant}"
         shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
         return "\n".join(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch.utils.data import Dataset
 
@@ -33,7 +32,7 @@ from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.label_writer import LabelWriter
-from poc_aug.reading.live_settings import LiveSettings
+from poc_aug.reading.live_settings import LiveSettings, live_settings_of
 from poc_aug.reading.parameters import OnMiss, check_against_cache, check_parameters
 from poc_aug.reading.redraw import Redraw, check_redraw
 from poc_aug.reading.schedule import Schedule
@@ -170,7 +169,7 @@ class SceneShiftDataset(AugmentedDataset):
             self.base_schema = made.schema
         own_keys = dataset_keys(base, keys)
         self._checks = BaseChecks(self.base_schema, label_policy or OodLabels(), check_labels, key_advice(base))
-        live = _live_settings(live, num_variants, self.variant)
+        live = live_settings_of(live, num_variants, self.variant)
         with unknown_schema_explained(base, self.base_schema):
             self._open_source(local_cache(cache), made, live, len(set(own_keys)))
         self._sample_keys = own_keys
@@ -189,7 +188,7 @@ class SceneShiftDataset(AugmentedDataset):
             check_as_it_is(self.cache, self.recipe, self._pipeline, camera, depth, num_variants, each)
         self._variants_each = each if variants == "all" else 1
         self._per_sample = len(self.shifts) * self._variants_each if variants == "all" else 1
-        self._labels = None
+        self._labels: LabelWriter | None = None
         if label_policy is not None:
             with unknown_schema_explained(base, self.base_schema):
                 self._labels = LabelWriter(label_policy, self.base_schema, ())
@@ -352,8 +351,12 @@ class SceneShiftDataset(AugmentedDataset):
     def _ids_of_transforms(self) -> tuple[dict[str, int], frozenset[int]]:
         return {}, ignore_ids(self.label_policy, self.base_schema)
 
-    def _apply(self, item: OpenItem, variant: Variant) -> None:
-        if variant.frame is not None:
+    def _write(self, item: OpenItem, variant: Variant | None) -> None:
+        if variant is not None and self.cache is not None:
+            self._checks.check_match(item, variant, self.cache)
+        if self._labels is not None:
+            self._labels.write(item.labels, ())
+        if variant is not None and variant.frame is not None:
             item.image.write((0, 0, *item.size_hw), variant.frame.image)
 
     def __repr__(self) -> str:
@@ -378,20 +381,6 @@ def _default_on_miss(cache: str | Path | Cache | None) -> OnMiss:
     if isinstance(cache, str | Path) and not has_manifest(Path(cache)):
         return "generate"
     return "generate" if cache is None else "original"
-
-
-def _live_settings(live: LiveSettings | None, num_variants: int | None, variant: int | None) -> LiveSettings:
-    if num_variants is not None and (not isinstance(num_variants, SupportsIndex) or operator.index(num_variants) < 1):
-        raise SettingError(f"num_variants={num_variants!r}", expected="1 or more")
-    if live is not None and num_variants is not None and live.num_variants != num_variants:
-        raise SettingError(
-            f"num_variants={num_variants} and live={live!r}",
-            expected="one of the two",
-            hint=f"LiveSettings(num_variants={num_variants})",
-        )
-    if live is not None:
-        return live
-    return replace(LiveSettings(), num_variants=operator.index(num_variants or 1 + (variant or 0)))
 
 
 def _names(shifts: Sequence[tuple[str, int]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from poc_aug.cache import Cache
+from poc_aug.cache.part_keys import IsSame, keys_of_part, keys_of_parts
 from poc_aug.errors import CacheDatasetMismatchError, NextStep
 from poc_aug.items.image_digest import digest_of, matches
 from poc_aug.items.open_item import Adapt, open_item
@@ -71,6 +72,12 @@ class HeldKeys(Collection[str]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._listed())
 
+    def compared_with(self, dataset: Any, adapt: Adapt | None) -> IsSame | None:
+        """Compares a sample of a dataset with what is stored; ``None`` for frames, which show something else."""
+        if dataset is None or self._shifts is not None:
+            return None
+        return lambda number, key: _is_same(dataset, number, key, self._cache, adapt)
+
     def _listed(self) -> list[str]:
         if self._names is None:
             names = self._cache.keys()
@@ -78,19 +85,23 @@ class HeldKeys(Collection[str]):
         return self._names
 
 
-def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = None) -> list[str]:
+def stored_keys(
+    keys: Sequence[str], stored: Collection[str], dataset: Any = None, adapt: Adapt | None = None
+) -> list[str]:
     """The keys under which a cache holds a dataset's samples, if it holds any; otherwise the keys unchanged.
 
     These are the keys themselves if one of them is stored. Otherwise the cache may have been made by another reader of
     the same files: the last parts of the paths are compared, as many as make them unique among the dataset's and among
     the stored keys; then the same without file extensions. Finally, if all stored keys are numbers, the dataset's
     numbers are used: names may not have been known when the cache was made. Whether it is the same picture is checked
-    when it is read.
+    when it is read. A cache of the parts of a concatenated dataset is found too, and the reverse
+    (`poc_aug.cache.part_keys`).
 
     Args:
         keys: the dataset's keys.
         stored: all keys of the cache.
-        dataset: the dataset, for its numbers.
+        dataset: the dataset, for its numbers, and to compare a picture where several parts have the same names.
+        adapt: how to take its items apart.
 
     Example:
         >>> stored_keys(["aachen_0.png", "ulm_0.png"], ["train/aachen/aachen_0.png", "train/ulm/ulm_0.png"])
@@ -99,10 +110,18 @@ def stored_keys(keys: Sequence[str], stored: Collection[str], dataset: Any = Non
     if not keys or not stored or any(key in stored for key in keys):
         return list(keys)
     renamed = _renamed(dict.fromkeys(keys), stored)
-    if not renamed and dataset is not None and all(_BY_INDEX.fullmatch(key) for key in stored):
-        numbers = number_keys(dataset)
-        return numbers if any(number in stored for number in numbers) else list(keys)
-    return [renamed.get(key, key) for key in keys]
+    if renamed:
+        return [renamed.get(key, key) for key in keys]
+    by_number = dataset is not None and all(_BY_INDEX.fullmatch(key) for key in stored)
+    numbers = number_keys(dataset) if by_number else []
+    if any(number in stored for number in numbers):
+        return numbers
+    is_same = stored.compared_with(dataset, adapt) if isinstance(stored, HeldKeys) else None
+    for names in (keys, numbers):
+        for search in (keys_of_parts, keys_of_part):
+            if found := search(names, stored, _by_name, is_same):
+                return [found.get(number, key) for number, key in enumerate(keys)]
+    return list(keys)
 
 
 def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt | None) -> list[str]:
@@ -113,7 +132,7 @@ def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt
         Exception: the dataset fails on the one sample that is compared.
     """
     held = HeldKeys(cache)
-    matched = stored_keys(keys, held, dataset)
+    matched = stored_keys(keys, held, dataset, adapt)
     numbers = [number for number, key in enumerate(matched) if key in held and key != keys[number]]
     if not numbers or not _is_same(dataset, numbers[0], matched[numbers[0]], cache, adapt):
         return list(keys)  # other frames whose files have the same names
@@ -176,6 +195,13 @@ def _is_same(dataset: Any, number: int, key: str, cache: Cache, adapt: Adapt | N
     return matches(variant.digest, digest_of(open_item(dataset[number], adapt, key=key).image))
 
 
+def _by_name(keys: Sequence[str], stored: Collection[str]) -> list[str]:
+    if any(key in stored for key in keys):
+        return list(keys)
+    renamed = _renamed(dict.fromkeys(keys), stored)
+    return [renamed.get(key, key) for key in keys]
+
+
 def _renamed(keys: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
     ours, theirs = [(key, _parts(key)) for key in keys], [(key, _parts(key)) for key in stored]
     deepest = max(len(parts) for _, parts in (*ours, *theirs))
@@ -195,21 +221,28 @@ def _by_tail(
 ) -> dict[tuple[str, ...], list[str]]:
     by_tail: dict[tuple[str, ...], list[str]] = {}
     for key, parts in keys:
-        file, shifts = _without_shifts(parts[-1])
-        name = file if endings else _stem(file)
-        # "00000042" is a number, not the file "00000042.png" without its extension.
-        if name and (endings or not _BY_INDEX.fullmatch(file)):
-            name += shifts
+        name = (parts[-1] if _file_of(parts[-1])[0] else "") if endings else name_without_extension(parts[-1])
+        if name:
             by_tail.setdefault((*parts[-depth:-1], name), []).append(key)
     return by_tail
 
 
-def _stem(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and stem and ending else name
+def name_without_extension(name: str) -> str:
+    """A file name without its extension, by which it may be compared with another one; "" if it is only a number.
+
+    Example:
+        >>> name_without_extension("aachen.png"), name_without_extension("aachen.png@fog-3")
+        ('aachen', 'aachen@fog-3')
+    """
+    file, shifts = _file_of(name)
+    if not file or _BY_INDEX.fullmatch(file):  # "00000042" is a number, not the file "00000042.png"
+        return ""
+    stem, dot, ending = file.rpartition(".")
+    return (stem if dot and stem and ending else file) + shifts
 
 
-def _without_shifts(name: str) -> tuple[str, str]:
+def _file_of(name: str) -> tuple[str, str]:
+    """A name without the domains and severities of shifted frames, and these."""
     found = _SHIFTS.fullmatch(name)
     assert found is not None  # it matches anything
     return found[1], found[2]

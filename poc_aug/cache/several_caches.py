@@ -11,6 +11,7 @@ from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.united_caches import UnitedCaches, open_members
 from poc_aug.errors import SettingError
+from poc_aug.items.open_item import Adapt
 
 Caches: TypeAlias = str | Path | Cache | Sequence[str | Path | Cache]
 """A cache, by its path or opened, or a list of them."""
@@ -85,7 +86,7 @@ def open_caches(
 
 
 def match_united(
-    caches: UnitedCaches, own_keys: Sequence[str], dataset: Any, *, misses_allowed: bool
+    caches: UnitedCaches, own_keys: Sequence[str], dataset: Any, *, misses_allowed: bool, adapt: Adapt | None = None
 ) -> tuple[list[str], int]:
     """Find a dataset's samples in several caches.
 
@@ -94,6 +95,7 @@ def match_united(
         own_keys: the dataset's keys.
         dataset: the dataset, for its numbers and for messages.
         misses_allowed: samples that none of them holds are no error.
+        adapt: how to take the dataset's items apart.
 
     Returns:
         The keys of the samples in the view, and how many samples some cache holds, repeated ones once.
@@ -102,7 +104,7 @@ def match_united(
         CacheDatasetMismatchError: a cache holds none of the samples; or none holds some of them, unless allowed.
     """
     held_by = [HeldKeys(cache) for cache in caches.caches]
-    names = [stored_keys(own_keys, held, dataset) for held in held_by]
+    names = [stored_keys(own_keys, held, dataset, adapt) for held in held_by]
     for group in range(max(caches.group_of) + 1):
         numbers = [number for number, of in enumerate(caches.group_of) if of == group]
         if not any(name in held_by[number] for number in numbers for name in names[number]):

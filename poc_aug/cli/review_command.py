@@ -39,6 +39,9 @@ def review_command(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-browser", help="Open the page in a browser, or only print its address.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only open everything, and say how much is decided.")
+    ] = False,
 ) -> None:
     """Serve a page on which people accept, reject and relabel insertions or frames; Ctrl-C ends it.
 
@@ -71,7 +74,7 @@ def review_command(
     def tell(address: str) -> None:
         console.print(address, highlight=False)
         console.file.flush()
-        if open_browser:
+        if open_browser and not dry_run:
             open_page(address)
 
     filters = {name: value for name, value in (("class", class_name), ("decision", decision)) if value is not None}
@@ -86,5 +89,6 @@ def review_command(
         recipes=recipe,
         sigma_px=sigma,
         filters=filters,
+        dry_run=dry_run,
         on_start=tell,
     )

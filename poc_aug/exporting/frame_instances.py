@@ -12,7 +12,7 @@ from poc_aug.exporting.exported_frame import ExportedFrame
 from poc_aug.items.label_ids import distinct_ids
 from poc_aug.labels.schema import SCHEMAS
 from poc_aug.masks import bounds, window
-from poc_aug.recipe import IGNORED
+from poc_aug.reading.visible_parts import visible_parts, written_pixels
 from poc_aug.types import Box
 
 LABEL_IDS = SCHEMAS["cityscapes-labelIds"]
@@ -53,25 +53,13 @@ def visible_instances(frame: ExportedFrame) -> list[FrameInstance]:
 
     Parts that are wholly covered are left out, so each pixel of the labels that an insertion wrote is of one part.
     """
-    covered = torch.zeros(frame.labels.shape[-2:], dtype=torch.bool)
-    found: list[FrameInstance] = []
-    for number in range(len(frame.insertions) - 1, -1, -1):
-        insertion = frame.insertions[number]
-        y, x, _, _ = insertion.box_yxhw
-        free = ~covered[window(insertion.box_yxhw)]
-        for part in reversed(insertion.parts):  # of one insertion they are disjoint
-            mask = part.mask & free
-            top, left, height, width = bounds(mask)
-            if height and part.name != IGNORED:
-                box_yxhw = (y + top, x + left, height, width)
-                shown = mask[window((top, left, height, width))]
-                label_id = frame.ids[part.name]
-                found.append(
-                    FrameInstance(number, insertion.object_name, part.name, label_id, part.score, box_yxhw, shown)
-                )
-        for part in insertion.parts:
-            covered[window(insertion.box_yxhw)] |= part.mask
-    return found[::-1]
+    return [
+        FrameInstance(
+            part.insertion, part.object_name, part.class_name, frame.ids[part.class_name], part.score, part.box_yxhw,
+            part.mask,
+        )
+        for part in visible_parts(frame.insertions, (frame.labels.shape[-2], frame.labels.shape[-1]))
+    ]  # fmt: skip
 
 
 def base_instances(frame: ExportedFrame) -> list[FrameInstance]:
@@ -81,10 +69,8 @@ def base_instances(frame: ExportedFrame) -> list[FrameInstance]:
     """
     if frame.instances is None:
         return []
-    numbers = frame.instances.clone()
-    for insertion in frame.insertions:
-        for part in insertion.parts:
-            numbers[window(insertion.box_yxhw)][part.mask] = 0
+    size_hw = (frame.labels.shape[-2], frame.labels.shape[-1])
+    numbers = frame.instances.masked_fill(written_pixels(frame.insertions, size_hw), 0)
     found: list[FrameInstance] = []
     for number in sorted(distinct_ids(numbers.numpy())):
         name = LABEL_IDS.class_of(number // _PER_CLASS) if number >= _PER_CLASS else None

@@ -11,6 +11,7 @@ from poc_aug.errors import ItemFormatError
 from poc_aug.items.canvas import AnyArray, check_box, check_patch_ids, check_pixels, ids_from_array
 from poc_aug.items.item_hints import image_hint, label_hint
 from poc_aug.items.label_ids import distinct_ids
+from poc_aug.items.whole_floats import holds_bytes, holds_ids, largest_id
 from poc_aug.types import Box
 
 
@@ -41,7 +42,8 @@ class _ArrayCanvas:
 class ArrayImageCanvas(_ArrayCanvas):
     """A uint8 ``[H, W, 3]`` array; ``bgr`` says that its channels are blue, green, red (OpenCV, mmseg).
 
-    With ``more_bands`` it may be ``[H, W, C]``, of which the first three are the colours.
+    With ``more_bands`` it may be ``[H, W, C]``, of which the first three are the colours. Floats may hold whole numbers
+    from 0 to 255 (`poc_aug.items.whole_floats`).
 
     Raises:
         ItemFormatError: another dtype or shape.
@@ -49,10 +51,11 @@ class ArrayImageCanvas(_ArrayCanvas):
 
     def __init__(self, value: AnyArray, key: str, where: str, *, bgr: bool = False, more_bands: bool = False) -> None:
         bands = value.shape[2] if value.ndim == 3 else 0
-        if value.dtype != np.uint8 or not (bands == 3 or (more_bands and bands > 3)):
+        fits = bands == 3 or (more_bands and bands > 3)
+        if not fits or not (value.dtype == np.uint8 or holds_bytes(value[:, :, :3])):
             raise ItemFormatError(
                 f"item {key!r}: {where} is a {value.dtype} array of shape {list(value.shape)}",
-                expected="a uint8 array of shape [H, W, 3]",
+                expected="a uint8 array of shape [H, W, 3], or floats that are whole numbers from 0 to 255",
                 hint=image_hint(value),
             )
         super().__init__(value)
@@ -62,11 +65,11 @@ class ArrayImageCanvas(_ArrayCanvas):
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """See `ImageCanvas.read`."""
         rgb = self._slice(box_yxhw)[:, :, self._colours].transpose(2, 0, 1)
-        return torch.from_numpy(np.array(rgb, order="C", subok=False))
+        return torch.from_numpy(np.array(rgb, np.uint8, order="C", subok=False))
 
     def whole(self) -> torch.Tensor:
         """See `ImageCanvas.whole`."""
-        rgb = np.array(self._slice((0, 0, *self.size_hw))[:, :, self._colours], order="C", subok=False)
+        rgb = np.array(self._slice((0, 0, *self.size_hw))[:, :, self._colours], np.uint8, order="C", subok=False)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
     def write(self, box_yxhw: Box, pixels: torch.Tensor) -> None:
@@ -82,11 +85,11 @@ class ArrayImageCanvas(_ArrayCanvas):
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> torch.Tensor:
         """See `ImageCanvas.probe`."""
         grid = self._value[np.array(rows)[:, None], np.array(cols)][:, :, self._colours]
-        return torch.from_numpy(np.array(grid, order="C", subok=False))
+        return torch.from_numpy(np.array(grid, np.uint8, order="C", subok=False))
 
 
 class ArrayLabelCanvas(_ArrayCanvas):
-    """An integer ``[H, W]`` or ``[H, W, 1]`` array.
+    """An integer ``[H, W]`` or ``[H, W, 1]`` array; floats may hold whole numbers (`poc_aug.items.whole_floats`).
 
     Raises:
         ItemFormatError: another dtype or shape.
@@ -94,20 +97,22 @@ class ArrayLabelCanvas(_ArrayCanvas):
 
     def __init__(self, value: AnyArray, key: str, where: str) -> None:
         fits = value.ndim == 2 or (value.ndim == 3 and value.shape[2] == 1)
-        if value.dtype.kind not in "iu" or value.dtype == np.uint64 or not fits:
+        whole = value.dtype.kind in "iu" and value.dtype != np.uint64
+        if not fits or not (whole or holds_ids(value)):
             raise ItemFormatError(
                 f"item {key!r}: {where} are a {value.dtype} array of shape {list(value.shape)}",
                 expected="label ids: an integer array of shape [H, W] (at most 63 bits)",
                 hint=label_hint(floating=value.dtype.kind == "f", boolean=value.dtype.kind == "b"),
             )
         super().__init__(value)
-        limits = np.iinfo(value.dtype)
-        self.min_id, self.max_id = int(limits.min), int(limits.max)
+        largest = largest_id(value)
+        limits = None if largest else np.iinfo(value.dtype)
+        self.min_id, self.max_id = (int(limits.min), int(limits.max)) if limits else (-largest, largest)
 
     def read(self, box_yxhw: Box) -> torch.Tensor:
         """See `LabelCanvas.read`."""
         _, _, h, w = box_yxhw
-        return ids_from_array(self._slice(box_yxhw).reshape(h, w))
+        return ids_from_array(_whole(self._slice(box_yxhw).reshape(h, w)))
 
     def write(self, box_yxhw: Box, labels: torch.Tensor) -> None:
         """See `LabelCanvas.write`."""
@@ -118,9 +123,13 @@ class ArrayLabelCanvas(_ArrayCanvas):
 
     def ids(self) -> frozenset[int]:
         """See `LabelCanvas.ids`."""
-        return distinct_ids(self._value)
+        return distinct_ids(_whole(self._value))
 
     def probe(self, rows: Sequence[int], cols: Sequence[int]) -> list[int]:
         """See `LabelCanvas.probe`."""
-        grid: list[int] = self._value[np.array(rows)[:, None], np.array(cols)].reshape(-1).tolist()
+        grid: list[int] = _whole(self._value[np.array(rows)[:, None], np.array(cols)]).reshape(-1).tolist()
         return grid
+
+
+def _whole(ids: AnyArray) -> AnyArray:
+    return ids.astype(np.int64) if ids.dtype.kind == "f" else ids

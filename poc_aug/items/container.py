@@ -14,6 +14,7 @@ from PIL import Image
 
 from poc_aug.errors import ItemFormatError
 from poc_aug.items.bands import Bands, check_bands
+from poc_aug.items.per_pixel_maps import MapName, check_maps
 
 IMAGE_FIELDS = ("image", "img", "pixel_values")
 LABEL_FIELDS = (
@@ -63,9 +64,11 @@ class Adapt:
             an array (for tensor images a tensor), true where an object or its soft edge covers the frame, not where
             only its shadow falls. It must not modify its arguments. ``None``: an image of more bands is an error, also
             one of which ``get`` takes three bands.
+        maps: names of further fields with one value per pixel (depth, normals) that stay as they are where objects are
+            inserted, of tuples their indices. Without it a warning says so.
 
     Raises:
-        ItemFormatError: ``get`` without ``put`` or the reverse, or ``bands`` that is none of these.
+        ItemFormatError: ``get`` without ``put`` or the reverse, or ``bands`` or ``maps`` that are none of these.
 
     Example:
         >>> from poc_aug.items.open_item import open_item
@@ -82,9 +85,11 @@ class Adapt:
     put: Callable[[Any, Any, Any], Any] | None = None
     bgr: bool = False
     bands: Bands | None = None
+    maps: tuple[MapName, ...] = ()
 
     def __post_init__(self) -> None:
         check_bands(self.bands)
+        check_maps(self.maps)
         if (self.get is None) != (self.put is None):
             given, missing = ("put", "get") if self.get is None else ("get", "put")
             raise ItemFormatError(

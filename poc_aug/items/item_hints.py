@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from poc_aug.items.canvas import AnyArray
+from poc_aug.items.whole_floats import holds_bytes
 
 _MOST_BANDS = 16
 _PIL_IMAGES = {
@@ -52,15 +53,12 @@ def image_hint(value: torch.Tensor | AnyArray) -> str:
     else:
         floating, is_tensor = value.dtype.kind == "f", False
     shape = tuple(value.shape)
-    if floating:
-        return (
-            "is it already normalised? Wrap the dataset before its normalising transform: build it without "
-            "transform=, and pass transforms= to POCAugmentedDataset instead; pictures that are stored as floats are "
-            "scaled to uint8 in the dataset, with one range for all"
-        )
+    whole = floating and holds_bytes(value)
+    if floating and not whole:
+        return _float_hint(value)
     if len(shape) == 4:
         return "this is a batch: wrap the dataset, not the DataLoader"
-    steps = [] if value.dtype in (torch.uint8, np.uint8) else [_to_eight_bits(value, is_tensor)]
+    steps = [] if whole or value.dtype in (torch.uint8, np.uint8) else [_to_eight_bits(value, is_tensor)]
     channels, other = (shape[0], shape[-1]) if is_tensor and shape else (shape[-1], shape[0]) if shape else (0, 0)
     turn = ".permute(2, 0, 1)" if is_tensor else ".transpose(1, 2, 0)"
     if len(shape) != 3 or min(channels, other) < 3:
@@ -80,6 +78,26 @@ def image_hint(value: torch.Tensor | AnyArray) -> str:
     else:
         steps.append("return three colour channels (RGB)")
     return "; ".join(steps)
+
+
+def _float_hint(value: torch.Tensor | AnyArray) -> str:
+    """For floats that are not whole numbers from 0 to 255, or may be a picture from 0 to 1."""
+    normalised = (
+        "is it already normalised? Wrap the dataset before its normalising transform: build it without transform=, and "
+        "pass transforms= to POCAugmentedDataset instead; "
+    )
+    low, high = (float(value.min()), float(value.max())) if 0 not in value.shape else (0.0, 0.0)
+    if low >= 0 and high <= 1 and bool(((value == 0) | (value == 1)).all()):
+        return (
+            f"{normalised}its values are all 0 or 1, so that it is not clear whether 1 or 255 is white: convert it in "
+            "adapt=, get=lambda item: (item['image'].to(torch.uint8), ...)"
+        )
+    if low < 0 or high > 1:
+        return (
+            f"{normalised}its values go from {low:g} to {high:g}: scale it to whole numbers from 0 to 255 in the "
+            "dataset, with one range for all"
+        )
+    return normalised + "pictures that are stored as floats are scaled to uint8 in the dataset, with one range for all"
 
 
 def label_hint(*, floating: bool, boolean: bool) -> str:

@@ -13,7 +13,7 @@ an image of more than three bands    ``adapt=Adapt(bands=...)``
 
 An image is a PIL image (RGB), a uint8 tensor ``[3, H, W]`` (tv_tensors too) or a uint8 array ``[H, W, 3]``;
 labels are a PIL image (L, P, I;16, I;16B, I), an integer tensor ``[H, W]`` or ``[1, H, W]``, or an integer array
-``[H, W]`` or ``[H, W, 1]``.
+``[H, W]`` or ``[H, W, 1]``. Floats that hold only whole numbers are composed exactly (`poc_aug.items.whole_floats`).
 
 Pixels are used as the dataset returns them, since a model is trained on these: an EXIF orientation that a PIL image
 still carries is neither applied nor lost. If it is then unclear whether the labels fit, one warning is logged.
@@ -22,7 +22,7 @@ still carries is neither applied nor lost. If it is then unclear whether the lab
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from poc_aug.items.bands import Bands, check_nothing_further, covered_like, fill
 from poc_aug.items.canvas import ImageCanvas, LabelCanvas
 from poc_aug.items.container import Adapt, Leaves, describe_value, leaves_of
 from poc_aug.items.device_canvas import DeviceImageCanvas, DeviceLabelCanvas
+from poc_aug.items.per_pixel_maps import MapName, check_named_maps, report_maps
 from poc_aug.items.pil_canvas import PilImageCanvas, PilLabelCanvas
 from poc_aug.items.tensor_canvas import TensorImageCanvas, TensorLabelCanvas
 from poc_aug.types import Sample
@@ -56,7 +57,14 @@ class OpenItem:
     """
 
     def __init__(
-        self, item: Any, key: str, image: ImageCanvas, labels: LabelCanvas, leaves: Leaves, bands: Bands | None = None
+        self,
+        item: Any,
+        key: str,
+        image: ImageCanvas,
+        labels: LabelCanvas,
+        leaves: Leaves,
+        bands: Bands | None = None,
+        maps: tuple[MapName, ...] = (),
     ) -> None:
         self.item = item
         self.key = key
@@ -64,6 +72,7 @@ class OpenItem:
         self.labels = labels
         self._leaves = leaves
         self._bands = bands
+        self._maps = maps
         self._fill = fill_values(bands, image.more_bands, key, leaves.image_name)
         self._covered: Callable[[], torch.Tensor] | None = None
 
@@ -72,13 +81,18 @@ class OpenItem:
         """Height and width in pixels."""
         return self.image.size_hw
 
-    def cover(self, covered: Callable[[], torch.Tensor]) -> None:
-        """Set where objects stand, for the bands besides red, green and blue.
+    def cover(self, covered: Callable[[], torch.Tensor], followed: Collection[str] = ()) -> None:
+        """Set where objects stand, for the bands besides red, green and blue; report other maps that do not show them.
 
         Args:
             covered: returns bool ``[H, W]``; called only if there are such bands to change.
+            followed: names of further maps that will show the objects.
         """
         self._covered = covered
+        if not callable(self._bands):  # such a function may change any field
+            known = (*(self.fields or ()), *followed)
+            own = (self._leaves.image, self._leaves.labels)
+            report_maps(self.item, self._maps, known, own, self.size_hw, self.key)
 
     @property
     def has_bands_to_change(self) -> bool:
@@ -155,6 +169,8 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool
         (array([13, 13,  0,  0,  0,  0,  0,  0], dtype=uint8), True, ...0...)
     """
     leaves = leaves_of(item, adapt, key)
+    maps = () if adapt is None else adapt.maps
+    check_named_maps(maps, item, leaves.fields, key)
     bands = None if adapt is None else adapt.bands
     more = bands is not None
     image = image_canvas(leaves.image, key, leaves.image_name, bgr=leaves.bgr, unshared=unshared, more_bands=more)
@@ -170,7 +186,7 @@ def open_item(item: Any, adapt: Adapt | None = None, *, key: str, unshared: bool
         _warn_of_orientation(leaves.image, key, leaves.image_name)
     if adapt is not None and adapt.get is not None and not more:
         check_nothing_further(item, image, key)
-    return OpenItem(item, key, image, labels, leaves, bands)
+    return OpenItem(item, key, image, labels, leaves, bands, maps)
 
 
 def image_canvas(
@@ -205,7 +221,8 @@ def image_canvas(
             )
         return PilImageCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        image = TensorImageCanvas if value.device.type == "cpu" else DeviceImageCanvas
+        here = value.device.type == "cpu" or value.is_floating_point()  # floats are not blended where they lie
+        image = TensorImageCanvas if here else DeviceImageCanvas
         return image(value, key, where, bgr=bgr, more_bands=more_bands)
     if isinstance(value, np.ndarray):
         return ArrayImageCanvas(value, key, where, bgr=bgr, more_bands=more_bands)
@@ -233,7 +250,8 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
     if isinstance(value, Image.Image):
         return PilLabelCanvas(value, key, where, unshared=unshared)
     if isinstance(value, torch.Tensor):
-        labels = TensorLabelCanvas if value.device.type == "cpu" else DeviceLabelCanvas
+        here = value.device.type == "cpu" or value.is_floating_point()
+        labels = TensorLabelCanvas if here else DeviceLabelCanvas
         return labels(value, key, where)
     if isinstance(value, np.ndarray):
         return ArrayLabelCanvas(value, key, where)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+import operator
+from dataclasses import dataclass, field, replace
+from typing import Literal, SupportsIndex, get_args
 
 from poc_aug.cache import CODECS, Codec
 from poc_aug.errors import SettingError
@@ -109,3 +110,26 @@ class LiveSettings:
                 raise SettingError(f"{name}={getattr(self, name)!r}", expected=f"one of {get_args(OnTrouble)}")
         if not isinstance(self.server, ServerSettings):
             raise SettingError(f"server={self.server!r}", expected="ServerSettings(...)")
+
+
+def live_settings_of(live: LiveSettings | None, num_variants: int | None, variant: int | None) -> LiveSettings:
+    """Settings from a number of variants, if only that was given, or that of the one variant that is shown.
+
+    Raises:
+        SettingError: both, and they disagree; or no number of variants.
+
+    Example:
+        >>> live_settings_of(None, 3, None).num_variants, live_settings_of(None, None, 1).num_variants
+        (3, 2)
+    """
+    if num_variants is not None and (not isinstance(num_variants, SupportsIndex) or operator.index(num_variants) < 1):
+        raise SettingError(f"num_variants={num_variants!r}", expected="1 or more")
+    if live is not None and num_variants is not None and live.num_variants != num_variants:
+        raise SettingError(
+            f"num_variants={num_variants} and live={live!r}",
+            expected="one of the two",
+            hint=f"LiveSettings(num_variants={num_variants})",
+        )
+    if live is not None:
+        return live
+    return replace(LiveSettings(), num_variants=operator.index(num_variants or 1 + (variant or 0)))

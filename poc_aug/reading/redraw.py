@@ -47,7 +47,7 @@ def check_redraw(redraw: str | None) -> None:
         )
 
 
-def read_again(index: int, epoch: int, shown: str, wrapper: str) -> str:
+def read_again(index: int | str, epoch: int, shown: str, wrapper: str) -> str:
     """The warning for an item that shows the same again (insertions, say), because no new epoch was announced."""
     return (
         f"item {index} was read again in epoch {epoch}, and shows the same {shown} as before: they are drawn anew "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,12 @@ from poc_aug.items.image_digest import digest_of_sample, matches
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import Keys, dataset_keys, first_of_each
+from poc_aug.review.recent_items import RecentItems
 from poc_aug.review.shown_text import shown_key
 from poc_aug.scenes.scene_recipe import shifted_key, split_key
 from poc_aug.types import Sample
 
-_MOST_NBYTES = 512 << 20
+_MOST_NBYTES = 256 << 20
 
 
 class BaseFrames:
@@ -44,10 +44,10 @@ class BaseFrames:
         adapt: Adapt | None = None,
         most_nbytes: int = _MOST_NBYTES,
     ) -> None:
-        self._dataset, self._adapt, self._most_nbytes = dataset, adapt, most_nbytes
+        self._dataset, self._adapt = dataset, adapt
         own = dataset_keys(dataset, keys)
         self._numbers = [_numbers(dataset, own, cache) for cache in caches]
-        self._frames: OrderedDict[int, tuple[Sample, bytes]] = OrderedDict()
+        self._frames: RecentItems[int, tuple[Sample, bytes]] = RecentItems(most_nbytes, _nbytes)
         self._lock = threading.Lock()
 
     def frame(self, source: int, key: str, digest: bytes) -> Sample:
@@ -81,17 +81,17 @@ class BaseFrames:
 
     def _read(self, number: int, key: str) -> tuple[Sample, bytes]:
         with self._lock:  # datasets are seldom made for several threads
-            if number in self._frames:
-                self._frames.move_to_end(number)
-                return self._frames[number]
+            if (kept := self._frames.get(number)) is not None:
+                return kept
             with naming_sample(shown_key(key)):
                 sample = open_item(self._dataset[number], self._adapt, key=key).sample(key)
-            self._frames[number] = sample, digest_of_sample(sample)
-            while len(self._frames) > 1 and sum(each.image.nbytes for each, _ in self._frames.values()) > (
-                self._most_nbytes
-            ):
-                self._frames.popitem(last=False)
-            return self._frames[number]
+            read = sample, digest_of_sample(sample)
+            self._frames.put(number, read)
+            return read
+
+
+def _nbytes(read: tuple[Sample, bytes]) -> int:
+    return read[0].image.nbytes + read[0].labels.nbytes
 
 
 def _numbers(dataset: Any, own: Sequence[str], cache: Cache) -> dict[str, int]:

@@ -17,6 +17,7 @@ from poc_aug.cache.selection import Selection
 from poc_aug.errors import SettingError
 from poc_aug.review.review_index import ATTEMPTS, ReviewIndex
 from poc_aug.review.review_things import Thing
+from poc_aug.review.shown_text import shown_class
 
 OPS: Mapping[str, JournalOp] = {"accept": "accept", "reject": "drop", "relabel": "relabel", "skip": "skip"}
 """Decisions of a page, and what a journal calls them."""
@@ -113,7 +114,11 @@ class ReviewDecisions:
             changed = self.poll(index)
             conflicts = [] if force else [thing for thing in things if _is_news(thing, by, seen.get(thing.id, ""))]
             # A page whose server was killed before it could answer sends its decision again.
-            again = [thing for thing in things if _is_there(thing, OPS[op], by, to, part, seen.get(thing.id, ""))]
+            again = [
+                thing
+                for thing in things
+                if _is_there(thing, OPS[op], by, to, _stored_part(thing, part), seen.get(thing.id, ""))
+            ]
             left_out = {thing.id for thing in (*conflicts, *again)}
             by_source: dict[int, list[JournalEntry]] = {}
             for thing in things:
@@ -127,7 +132,7 @@ class ReviewDecisions:
                     entries = by_source.setdefault(thing.source, [])
                     if op == "relabel" and thing.state.is_dropped:  # a new class alone would leave it dropped
                         entries.append(JournalEntry("restore", where, 0))
-                    entries.append(JournalEntry(OPS[op], where, 0, to=to, part=part))
+                    entries.append(JournalEntry(OPS[op], where, 0, to=to, part=_stored_part(thing, part)))
             written: list[Written] = []
             for source, entries in by_source.items():
                 written += [(source, entry) for entry in self._writer(source, by).append_all(entries)]
@@ -158,8 +163,13 @@ class ReviewDecisions:
         """
         with self._lock:
             changed = self.poll(index)
-            lasts = [(thing.source, last) for thing in things if (last := thing.last) and last.id == seen[thing.id]]
-            changed += self.undo(index, [(source, last) for source, last in lasts if last.by == by], by)
+            wrote = [
+                (thing.source, entry)
+                for thing in things
+                if (last := thing.last) is not None and last.id == seen[thing.id] and last.by == by
+                for entry in _written_with(thing, last)
+            ]
+            changed += self.undo(index, wrote, by)
         return list(dict.fromkeys(changed))
 
     def close(self) -> None:
@@ -183,6 +193,18 @@ def _is_news(thing: Thing, by: str, seen: str) -> bool:
     return last is not None and last.by != by and last.id != seen
 
 
+def _stored_part(thing: Thing, part: str | None) -> str | None:
+    """The stored name of a part that a page names as it shows it."""
+    return next((each.name for each in thing.parts if part in (each.name, shown_class(each.name))), part)
+
+
+def _written_with(thing: Thing, last: JournalEntry) -> list[JournalEntry]:
+    """A thing's last decision, with the "restore" that was written together with a new class for what was rejected."""
+    before = thing.state.decisions[-2:-1]
+    pair = [each for each in before if (each.op, each.by, each.time_ms) == ("restore", last.by, last.time_ms)]
+    return [*(pair if last.op == "relabel" else []), last]
+
+
 def _is_there(thing: Thing, op: JournalOp, by: str, to: str | None, part: str | None, seen: str) -> bool:
     """Whether the last decision is this one, and was written after what was seen."""
     last = thing.last
@@ -203,7 +225,7 @@ def _check(things: Sequence[Thing], op: str, to: str | None, part: str | None) -
                 expected="an insertion or a frame: a rejected attempt placed nothing",
             )
         names = [each.name for each in thing.parts]
-        if op != "relabel" or (part in names if part is not None else len(names) == 1):
+        if op != "relabel" or (_stored_part(thing, part) in names if part is not None else len(names) == 1):
             continue
         if thing.kind == "frames":
             raise SettingError("a new class for a shifted frame", expected="accept, reject or skip: it has no class")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ class Review:
     ) -> None:
         if not caches:
             raise SettingError("no cache to review", expected="the path of at least one")
+        if not 0 <= sigma_px < math.inf:
+            raise SettingError(f"sigma_px={sigma_px}", expected="a number of pixels from 0 on", command="--sigma 1.0")
         self.caches = _opened(caches, recipes)
         try:
             self.name = ", ".join(dict.fromkeys(Path(path).resolve().name for path in caches))

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -96,7 +97,8 @@ class ReviewAccess:
         name = _host_name(header)
         if name is None:
             return False
-        if name in (*_LOOPBACK_NAMES, self.host.lower().strip("[]")):
+        own = () if is_loopback(self.host) else (socket.gethostname().lower(),)
+        if name in (*_LOOPBACK_NAMES, self.host.lower().strip("[]"), *own):
             return True
         try:
             address = ipaddress.ip_address(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from poc_aug.cache.review_state import ReviewState
 from poc_aug.review.review_things import KINDS, Thing
-from poc_aug.review.shown_text import shown_key
+from poc_aug.review.shown_text import shown_class, shown_key
 
 ATTEMPTS = "rejected attempts"
 DECISIONS = {
@@ -150,7 +150,7 @@ class ReviewIndex:
         with self._lock:
             counter: Counter[str] = Counter()
             for thing in self.things.values():
-                counter[thing.label] += thing.kind != ATTEMPTS
+                counter[shown_class(thing.label)] += thing.kind != ATTEMPTS
             return sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
 
     def recipe_counts(self) -> list[int]:
@@ -181,7 +181,7 @@ class ReviewIndex:
     def _fits(self, thing: Thing, wanted: ThingFilter) -> bool:
         if (thing.kind != wanted.kind) if wanted.kind else thing.kind == ATTEMPTS:
             return False
-        if wanted.class_name and wanted.class_name not in (thing.label, thing.class_name):
+        if wanted.class_name and wanted.class_name not in (shown_class(thing.label), shown_class(thing.class_name)):
             return False
         if wanted.recipe and not self.fingerprints[thing.source].startswith(wanted.recipe):
             return False

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -21,6 +19,7 @@ from poc_aug.items.tensor_canvas import TensorImageCanvas
 from poc_aug.reading.compose import compose_image
 from poc_aug.recipe import IGNORED
 from poc_aug.review.base_frames import BaseFrames
+from poc_aug.review.recent_items import RecentItems
 from poc_aug.review.rejected_attempts import AttemptPictures
 from poc_aug.review.review_index import ATTEMPTS
 from poc_aug.review.review_things import Thing
@@ -39,8 +38,8 @@ _GREY = 128
 _CLOSE_LEAST_PX = 224
 _CLOSE_MARGIN = 0.35  # of the box's longer side, on each side
 _FRAME_CLOSE_PX = 720
-_MOST_ENCODED_NBYTES = 128 << 20
-_MOST_COMPOSED_NBYTES = 256 << 20
+_MOST_ENCODED_NBYTES = 64 << 20
+_MOST_COMPOSED_NBYTES = 128 << 20
 _NEEDS_DATASET = ("before", "after", "close-before")
 
 
@@ -65,9 +64,10 @@ class ReviewPictures:
         self, caches: Sequence[Cache], frames: BaseFrames | None, attempts: AttemptPictures, *, sigma_px: float = 1.0
     ) -> None:
         self._caches, self._frames, self._attempts, self._sigma_px = caches, frames, attempts, sigma_px
-        self._encoded: OrderedDict[str, EncodedPicture] = OrderedDict()
-        self._composed: OrderedDict[tuple[int, str, int], torch.Tensor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._encoded: RecentItems[str, EncodedPicture] = RecentItems(_MOST_ENCODED_NBYTES, lambda made: len(made.data))
+        self._composed: RecentItems[tuple[int, str, int], torch.Tensor] = RecentItems(
+            _MOST_COMPOSED_NBYTES, lambda image: image.nbytes
+        )
 
     def etag(self, thing: Thing, view: str, width: int | None) -> str:
         """What stands for a picture: another one has another."""
@@ -86,19 +86,14 @@ class ReviewPictures:
             PocAugError: it cannot be made: the record, or the dataset's sample, cannot be read.
         """
         name = self.etag(thing, view, width)
-        with self._lock:
-            if name in self._encoded:
-                self._encoded.move_to_end(name)
-                return self._encoded[name]
+        if (kept := self._encoded.get(name)) is not None:
+            return kept
         if view in ("shape", "close-shape"):
             encoded = self._shape(thing, close=view == "close-shape")
         else:
             drawn = self._draw(thing, view)
             encoded = _encode(drawn, _THUMB_PX if view == "thumb" and width is None else width, close="close" in view)
-        with self._lock:
-            self._encoded[name] = encoded
-            while sum(len(each.data) for each in self._encoded.values()) > _MOST_ENCODED_NBYTES:
-                self._encoded.popitem(last=False)
+        self._encoded.put(name, encoded)
         return encoded
 
     def prepare(self, thing: Thing) -> None:
@@ -140,7 +135,7 @@ class ReviewPictures:
                 mask |= part.mask
         if close and self._frames is None:
             mask = torch.nn.functional.pad(mask, [_grey_margin(insertion)] * 4)
-        elif close:
+        elif close and self._frames is not None:
             size_hw = self._frames.frame(thing.source, thing.key, stored.digest).size_hw
             top, left, height, width = close_window(insertion.box_yxhw, size_hw)
             y, x, h, w = insertion.box_yxhw
@@ -169,19 +164,12 @@ class ReviewPictures:
         if stored.frame is not None:
             return stored.frame.image
         name = thing.source, thing.key, thing.variant
-        with self._lock:
-            if name in self._composed:
-                self._composed.move_to_end(name)
-                return self._composed[name]
+        if (kept := self._composed.get(name)) is not None:
+            return kept
         assert self._frames is not None
         base = self._frames.frame(thing.source, thing.key, stored.digest)
         image = _composed(base, stored.insertions, self._sigma_px)
-        with self._lock:
-            self._composed[name] = image
-            while len(self._composed) > 1 and sum(each.nbytes for each in self._composed.values()) > (
-                _MOST_COMPOSED_NBYTES
-            ):
-                self._composed.popitem(last=False)
+        self._composed.put(name, image)
         return image
 
 

@@ -14,8 +14,8 @@ from poc_aug.review.review import Review
 from poc_aug.review.review_access import ReviewSession, checked_reviewer
 from poc_aug.review.review_index import ATTEMPTS, DECISIONS, SORTS, ThingFilter
 from poc_aug.review.review_pictures import MAX_WIDTH, MIN_WIDTH, VIEWS, View
-from poc_aug.review.review_things import KINDS, Thing
-from poc_aug.review.shown_text import shown_key, shown_line, without_paths
+from poc_aug.review.review_things import KINDS, Thing, ThingPart
+from poc_aug.review.shown_text import shown_class, shown_key, shown_line, without_paths
 
 MAX_BODY_NBYTES = 1 << 20
 MAX_IDS = 10_000
@@ -79,14 +79,14 @@ class ReviewRequests:
         recipes = [
             {
                 "fingerprint": cache.manifest.fingerprint,
-                "objects": [shown_line(name, _MOST_TEXT_CHARS) for name in review.objects[source]],
+                "objects": [shown_class(name) for name in review.objects[source]],
                 "count": counts[source],
             }
             for source, cache in enumerate(review.caches)
         ]
         classes = index.classes()
         kinds = index.kinds()
-        names = [name for objects in review.objects for name in objects] + [name for name, _ in classes]
+        names = [shown_class(name) for objects in review.objects for name in objects] + [name for name, _ in classes]
         own = dict.fromkeys(name for name in names if name.isprintable() and 0 < len(name) <= _MOST_TEXT_CHARS)
         return {
             "cache": shown_line(review.name),
@@ -215,9 +215,9 @@ class ReviewRequests:
             "key": shown_key(thing.key),
             "variant": thing.variant,
             "insertion": thing.insertion,
-            "class": thing.class_name,
-            "parts": [part._asdict() | {"label": names.get(part.name, part.name)} for part in thing.parts],
-            "label": thing.label,
+            "class": shown_class(thing.class_name),
+            "parts": [_shown_part(part, names) for part in thing.parts],
+            "label": shown_class(thing.label),
             "width": thing.box_yxhw[3],
             "height": thing.box_yxhw[2],
             "box": list(thing.box_yxhw),
@@ -226,7 +226,7 @@ class ReviewRequests:
             "recipe": self.review.index.fingerprints[thing.source],
             "kind": thing.kind,
             "prompt": shown_line(thing.prompt),
-            "reason": thing.reason,
+            "reason": shown_line(thing.reason),
             "detail": shown_line(thing.detail),
             "attempt": thing.attempt,
             "picture": thing.kind != ATTEMPTS or self.review.attempts.has(thing),
@@ -235,7 +235,12 @@ class ReviewRequests:
             "time": "" if made_by is None else made_by.time,
             "conflict": state.is_conflict,
             "decisions": [
-                {"by": each.by, "op": SHOWN_OPS.get(each.op, each.op), "to": each.to, "time": each.time}
+                {
+                    "by": each.by,
+                    "op": SHOWN_OPS.get(each.op, each.op),
+                    "to": None if each.to is None else shown_class(each.to),
+                    "time": each.time,
+                }
                 for each in state.decisions
             ],
             "seen": state.seen,
@@ -260,6 +265,11 @@ class ReviewRequests:
             return
         index = self.review.index.things
         self.review.expect([index[name] for name in session.listed[at + 1 : at + 1 + _NEXT]])
+
+
+def _shown_part(part: ThingPart, names: Mapping[str, str]) -> dict[str, Any]:
+    label = shown_class(names.get(part.name, part.name))
+    return {"name": shown_class(part.name), "score": part.score, "area": part.area, "label": label}
 
 
 def _filter(query: Mapping[str, str]) -> ThingFilter:

@@ -40,6 +40,7 @@ def serve(
     sigma_px: float = 1.0,
     token: str | None = None,
     filters: dict[str, str] | None = None,
+    dry_run: bool = False,
     on_start: Callable[[str], None] = print,
 ) -> None:
     """Serve a page for the review of caches, until Ctrl-C.
@@ -57,6 +58,7 @@ def serve(
         sigma_px: feather of insertions.
         token: the secret of the address; ``None`` draws one.
         filters: what the page shows first, as ``{"class": "cow"}``.
+        dry_run: open everything, and end; ``on_start`` gets a line that says what there is to review.
         on_start: gets the page's address once it can be opened.
 
     Raises:
@@ -77,14 +79,31 @@ def serve(
         Review(paths, dataset, keys=keys, schema=schema, adapt=adapt, recipes=recipes, sigma_px=sigma_px) as review,
     ):
         server = _server(review, access)
-        shown = f"[{host}]" if ":" in host else host
-        at = f"http://{shown}:{listener.getsockname()[1]}/?{urlencode({'token': access.token, **(filters or {})})}"
-        server.told = lambda: on_start(at)
+        if dry_run:
+            review.wait()
+            on_start(_what_there_is(review))
+            return
+        query = urlencode({"token": access.token, **(filters or {})}, errors="replace")
+        address = f"http://{_reached_as(host)}:{listener.getsockname()[1]}/?{query}"
+        server.told = lambda: on_start(address)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
             # Ctrl-C is how a review ends: every decision is on disk already.
             return
+
+
+def _reached_as(host: str) -> str:
+    """What to call this machine in an address: one that stands for all of its addresses cannot be opened elsewhere."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _what_there_is(review: Review) -> str:
+    counts = review.index.counts()
+    decided = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "all" and count)
+    return f"{counts['all']} to review" + (f": {decided}" if decided else "")
 
 
 def check_installed() -> None:
@@ -126,13 +145,17 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     Raises:
         SettingError: the port is taken or not allowed, or there is no such address.
     """
+    if not host.strip():  # which would be every address of this machine
+        raise SettingError(
+            f"host={host!r}", expected="an address to listen at", hint="127.0.0.1", command="--host NAME"
+        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host.strip("[]"), port))
-        except (OSError, UnicodeError, OverflowError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise _no_listener(host, port, error) from error
         listener.listen(128)
         yield listener
@@ -155,7 +178,7 @@ def _no_listener(host: str, port: int, error: Exception) -> SettingError:
         )
     reason = os.strerror(number) if number is not None and number > 0 else str(error)
     return SettingError(
-        f"cannot listen at {host[:100]!a}, port {port}: {reason}",
+        f"cannot listen at {host[:100]!r}, port {port}: {reason}",
         expected="an address of this machine",
         hint="host='127.0.0.1' for this machine alone",
         command="leave --host out: this machine alone",

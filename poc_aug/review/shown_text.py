@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[\\/]|~|[A-Za-z]:")
-_PATH = re.compile(r"(?<![\w.\-])(?:[A-Za-z][A-Za-z0-9+.\-]*:/?/?|~[\w.\-]*)?[/\\](?:[^/\\\s'\"<>|:;,()\[\]{}]+[/\\])+")
+_ROOT = r"(?:[A-Za-z][A-Za-z0-9+.\-]*:/?/?|~[\w.\-]*|\.{1,2})?[/\\]+"
+_PATH = re.compile(rf"(?<![\w\-]){_ROOT}(?:[^/\\\s'\"<>|:;,()\[\]{{}}]+[/\\])+")
+_QUOTED = re.compile(rf"(['\"]){_ROOT}(?:[^/\\'\"\n]+[/\\])+(?=[^/\\'\"\n]*\1)")  # which may hold blanks
 _MOST_CHARS = 2000
+_MOST_CLASS_CHARS = 1024
 _TAIL_PARTS = 2
 
 
@@ -24,6 +28,12 @@ def shown_key(key: str) -> str:
     if _ABSOLUTE.match(key) or ".." in parts:
         key = "/".join(part for part in parts[-_TAIL_PARTS:] if part != "..")
     return shown_line(key)
+
+
+@lru_cache(maxsize=4096)
+def shown_class(name: str) -> str:
+    """A class name for a page, and what a page calls the class by."""
+    return shown_line(name, _MOST_CLASS_CHARS)
 
 
 def shown_line(text: str, most: int = _MOST_CHARS) -> str:
@@ -46,10 +56,10 @@ def without_paths(text: str, known: Sequence[Path] = ()) -> str:
         known: paths that may occur in it and hold blanks; each is replaced by its name.
 
     Example:
-        >>> without_paths("the cache '/mnt/data/street.cache' is gone")
+        >>> without_paths("the cache '/mnt/my data/street.cache' is gone")
         "the cache 'street.cache' is gone"
     """
     for path in known:
         for spelled in {str(path), os.path.realpath(path)}:
             text = text.replace(spelled, path.name)
-    return _PATH.sub("", text)
+    return _PATH.sub("", _QUOTED.sub(r"\1", text))

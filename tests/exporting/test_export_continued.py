@@ -21,6 +21,7 @@ from poc_aug.exporting.exporter import export
 from poc_aug.exporting.frame_writing import FrameWriting
 from tests.helpers.export_cases import LENGTH, SPLIT, contents, warm_halos
 from tests.helpers.fakes import Frames
+from tests.helpers.loader_deaths import loaders_may_die
 
 _LABELS = "annotation/city_gt_fine/train"
 
@@ -93,7 +94,7 @@ def test_a_killed_loader_process_is_an_error_that_names_its_samples(
 
     with monkeypatch.context() as patch:
         patch.setattr(FrameWriting, "_write", write)
-        with pytest.raises(SampleReadError, match="killed by SIGKILL"):
+        with loaders_may_die(), pytest.raises(SampleReadError, match="killed by SIGKILL"):
             run(halos, tmp_path, workers=1)
     run(halos, tmp_path)
     assert without_counts(contents(tmp_path)) == without_counts(whole)

@@ -194,6 +194,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "compact": [str(cache), "--out", "compacted.cache"],
         "repair": [str(cache), "--dry-run"],
         "merge": [str(cache), "--out", "merged.cache"],
+        "review": [*made, "--dry-run"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
         "export": [
             *made,
