@@ -92,7 +92,7 @@ class OpenItem:
         """
         self._covered = covered
         if not callable(self._bands):  # such a function may change any field
-            known = (*(self.fields or ()), *followed)
+            known = None if self.fields is None else (*self.fields, *followed)
             own = (self._leaves.image, self._leaves.labels)
             report_maps(self.item, self._maps, known, own, self.size_hw, self.key)
 
