@@ -94,11 +94,15 @@ def show(base: Any, cache: Path, recipe: Any, schema: LabelSchema, ood: int, ada
     """Fill a cache for two samples, read one, and say what it is."""
     pipeline = InsertionPipeline(recipe, RenderedInserter())
     poc_aug.warm_cache(base, cache, pipeline, schema=schema, adapt=adapt, limit=2, workers=0)
-    train = POCAugmentedDataset(base, cache, OodLabels(ood), p=1.0, schema=schema, adapt=adapt)
-    item = train[0]
-    image, labels = (item["image"], item["mask"]) if isinstance(item, dict) else item
+    train = POCAugmentedDataset(base, cache, OodLabels(ood), p=1.0, schema=schema, adapt=adapt, on_miss="original")
+    items = [train[0], train[1]]
+    pairs = [(item["image"], item["mask"]) if isinstance(item, dict) else item for item in items]
+    inserted = sum(int((labels == ood).sum()) for _, labels in pairs)
+    image, labels = pairs[0]
     form = f"{image.dtype} {list(image.shape)}" if isinstance(image, torch.Tensor) else f"PIL {image.size}"
-    print(f"{type(base).__name__}: image {form}, labels {labels.dtype}, {int((labels == ood).sum())} pixels inserted")
+    print(f"{type(base).__name__}: image {form}, labels {labels.dtype}, {inserted} pixels inserted")
+    if not inserted:
+        raise SystemExit("nothing was inserted")
 
 
 def main() -> None:
