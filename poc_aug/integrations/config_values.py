@@ -62,7 +62,7 @@ def policy_from_config(value: Any) -> LabelPolicy:
         check_config_keys(f"label_policy of type {policy.__name__}", settings, fields)
     if policy is AnomalyLabels and isinstance(settings.get("known"), list):
         settings["known"] = tuple(settings["known"])
-    return policy(**settings)  # type: ignore[no-any-return]
+    return cast(LabelPolicy, policy(**settings))
 
 
 def schema_from_config(value: Any) -> LabelSchema | None:

@@ -211,7 +211,7 @@ def _checked(dataset_dict: object) -> str:
 
 
 def _opener() -> Callable[[str, str], IO[bytes]]:
-    """What opens files: that of detectron2, if it is in use, since paths may be on a store; otherwise that of Python."""
+    """What opens files: that of detectron2, if it is in use, since paths may be on a store; otherwise Python's own."""
     module = sys.modules.get("detectron2.utils.file_io")
     return open if module is None else module.PathManager.open
 
