@@ -38,7 +38,10 @@ def _section(name: str, command: Any) -> str:
             continue
         fallback = "Arguments" if parameter.param_type_name == "argument" else "Options"
         panels.setdefault(getattr(parameter, "rich_help_panel", None) or fallback, []).append(_row(*record))
-    parts += [f"**{panel}**\n\n| {'argument' if panel == 'Arguments' else 'option'} | meaning |\n|---|---|\n{''.join(rows)}" for panel, rows in panels.items()]
+    parts += [
+        f"**{panel}**\n\n| {'argument' if panel == 'Arguments' else 'option'} | meaning |\n|---|---|\n{''.join(rows)}"
+        for panel, rows in panels.items()
+    ]
     return "\n".join(parts)
 
 

@@ -9,7 +9,7 @@ One line per decision, a JSON object::
     {"by":"anna","hash":"0f...","op":"drop","time":"2026-11-28T18:30:00.123Z","where":{"class":"cow"}}
 
 Each writing process has a file of its own, so journals are united by copying their files into one folder. Decisions
-are ordered by time, then by file and line; what those come to that select an insertion is in
+are ordered by time, then by who made them and by line; what those come to that select an insertion is in
 `poc_aug.cache.review_state`. An "undo" names one decision by its hash, which then counts nowhere: wherever the lines
 are, and in whatever order they arrive, the same decisions are undone.
 
@@ -87,8 +87,23 @@ class Journal:
 
     @cached_property
     def class_names(self) -> frozenset[str]:
-        """Class names that parts were relabelled to; a label policy needs an id for each."""
-        return frozenset(entry.to for entry in self.counting if entry.to is not None)
+        """Class names that parts were relabelled to; a label policy needs an id for each.
+
+        Of decisions about the same insertions, only the last one counts.
+        """
+        last = {(entry.where, entry.part): entry.to for entry in self.counting if entry.to is not None}
+        return frozenset(last.values())
+
+    def may_concern(self, keys: Iterable[str], variant: int) -> bool:
+        """Whether a decision can be about a variant, as far as its names say: of others, nothing need be read.
+
+        Args:
+            keys: the variant's key; of a frame that of its sample, too.
+            variant: its number.
+        """
+        if self._general:
+            return True
+        return any(key in self._by_key or (key, variant) in self._by_variant for key in keys)
 
     def decisions(self, things: StoredThings) -> list[list[JournalEntry]]:
         """All decisions about each insertion of a variant that were not undone, from first to last."""
@@ -152,10 +167,13 @@ class Journal:
 
 
 def in_order(files: Iterable[tuple[str, Iterable[tuple[int, JournalEntry]]]]) -> list[JournalEntry]:
-    """The decisions of several files, given by name and line, from first to last."""
-    lines = [(entry.time_ms, name, number, entry) for name, file in files for number, entry in file]
-    lines.sort(key=lambda line: line[:3])
-    return [line[-1] for line in lines]
+    """The decisions of several files, given by name and line, from first to last; each once, also if two files have it.
+
+    Those of one moment are in the order of who made them, which is the same in all copies of a cache.
+    """
+    lines = [(entry.time_ms, entry.by, name, number, entry) for name, file in files for number, entry in file]
+    lines.sort(key=lambda line: line[:4])
+    return list({line[-1].id: line[-1] for line in reversed(lines)}.values())[::-1]
 
 
 def _renamed(insertion: Insertion, names: Mapping[str, str]) -> Insertion:

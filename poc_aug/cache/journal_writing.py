@@ -203,6 +203,29 @@ class JournalWriter:
         )
 
 
+def write_journal(cache: Path, name: str, entries: Iterable[JournalEntry]) -> None:
+    """Write decisions that were made elsewhere into the journal of a cache, as one new file; nothing if there are none.
+
+    Args:
+        cache: the ``NAME.cache`` directory, or that of a member.
+        name: of the file, without its suffix.
+        entries: from first to last, each with who made it and when.
+
+    Raises:
+        OSError: it exists, or cannot be written.
+    """
+    data = b"".join(entry.line() + b"\n" for entry in entries)
+    if not data:
+        return
+    folder = cache / JOURNAL
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}{JOURNAL_SUFFIX}").open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fsync_directory(folder)
+
+
 def _checked_line(entry: JournalEntry) -> bytes:
     """The line of a decision, with its end.
 

@@ -1,8 +1,10 @@
-"""What a cache holds without what its journal leaves out."""
+"""What a cache holds without what its journal leaves out, and what was decided about it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from poc_aug.cache.cache_summary import summarize_cache
@@ -10,12 +12,46 @@ from poc_aug.cache.index_building import Progress, record_counts
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import header_of_record
 from poc_aug.cache.record_summary import RecordSummary
+from poc_aug.cache.review_state import ReviewState
 from poc_aug.cache.selection import things_in_header
 from poc_aug.errors import CacheCorruptError
 from poc_aug.scenes.scene_recipe import split_key
 
 
-def summarize_kept(cache: Cache, progress: Progress | None = None) -> RecordSummary:
+@dataclass
+class ReviewCounts:
+    """What was decided about the insertions of a cache, or its frames.
+
+    Attributes:
+        outcomes: how many were dropped, accepted, relabelled or only skipped, see `ReviewState.outcome`.
+        by: the same by name of whoever decided it, which may be empty.
+        names: class names that were given, as pairs of the stored one and the new one.
+        conflicts: how many reviewers disagree about.
+
+    Example:
+        >>> counts = ReviewCounts()
+        >>> counts.add([ReviewState(outcome="skip")])
+        >>> counts.outcomes
+        Counter({'skip': 1})
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    by: dict[str, Counter[str]] = field(default_factory=dict)
+    names: Counter[tuple[str, str]] = field(default_factory=Counter)
+    conflicts: int = 0
+
+    def add(self, states: Iterable[ReviewState]) -> None:
+        """Count the insertions of a variant, or its frame."""
+        for state in states:
+            if state.outcome is not None:
+                self.outcomes[state.outcome] += 1
+                self.by.setdefault(state.entry.by if state.entry else "", Counter())[state.outcome] += 1
+            if not state.is_dropped:
+                self.names.update(state.names.items())
+            self.conflicts += state.is_conflict
+
+
+def summarize_kept(cache: Cache, progress: Progress | None = None, review: ReviewCounts | None = None) -> RecordSummary:
     """Count what a cache holds, without what its journal leaves out; each of that counts as rejected: "dropped".
 
     Without a journal, the counts of the index are all there is to read. Otherwise the records that a decision may be
@@ -24,12 +60,13 @@ def summarize_kept(cache: Cache, progress: Progress | None = None) -> RecordSumm
     Args:
         cache: an opened cache.
         progress: called with the number of records that were read and their total.
+        review: counts what was decided.
 
     Raises:
         CacheError: as `summarize_cache`.
     """
     summary = summarize_cache(cache.path, progress)
-    entries = [entry for entry in cache.journal.entries if entry.where.recipe in (None, cache.manifest.fingerprint)]
+    entries = cache.journal.counting
     if not entries:
         return summary
     keys = {entry.where.key for entry in entries}
@@ -44,19 +81,22 @@ def summarize_kept(cache: Cache, progress: Progress | None = None) -> RecordSumm
         except CacheCorruptError:  # it is counted as unreadable already
             continue
         if data is not None:
-            _count_kept(cache, data, summary)
+            _count_kept(cache, data, summary, review)
         if progress is not None:
             progress(done, total)
     return summary
 
 
-def _count_kept(cache: Cache, data: bytes, summary: RecordSummary) -> None:
+def _count_kept(cache: Cache, data: bytes, summary: RecordSummary, review: ReviewCounts | None) -> None:
     """Replace the counts of a record by those without what is left out of it."""
     counts = record_counts(data, cache.manifest.kind)
     if counts.unreadable:
         return
     header = header_of_record(data)
-    dropped = cache.journal.dropped(things_in_header(header))
+    states = cache.journal.states(things_in_header(header))
+    if review is not None:
+        review.add(states)
+    dropped = {number: state.entry for number, state in enumerate(states) if state.is_dropped}
     if not dropped:
         return
     summary.remove(counts)

@@ -81,22 +81,36 @@ def recipe_names(recipe: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[s
         >>> sorted(objects), sorted(classes)
         (['cyclist', 'dog'], ['bicycle', 'dog', 'rider'])
     """
+    if recipe.get("objects") is None:
+        return None
+    found = object_parts(recipe)
+    return frozenset(found), frozenset(part for parts in found.values() for part in parts)
+
+
+def object_parts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Class names of the parts of each of a recipe's objects, by its name; none if the recipe has no objects.
+
+    Raises:
+        CacheFormatError: objects of a form that recipes do not have.
+
+    Example:
+        >>> object_parts({"objects": ["dog", {"name": "cyclist", "parts": ["rider", "bicycle"]}]})
+        {'dog': ('dog',), 'cyclist': ('rider', 'bicycle')}
+    """
     specs = recipe.get("objects")
     if specs is None:
-        return None
+        return {}
     if not isinstance(specs, list | tuple):
         raise _wrong("recipe.objects", specs, "a list")
-    objects: set[str] = set()
-    classes: set[str] = set()
+    found: dict[str, tuple[str, ...]] = {}
     for spec in specs:
         name = spec.get("name") if isinstance(spec, dict) else spec
         parts = (spec.get("parts") if isinstance(spec, dict) else None) or [name]
         parts = [parts] if isinstance(parts, str) else parts
         if not isinstance(parts, list | tuple) or not all(isinstance(text, str) for text in (name, *parts)):
             raise _wrong("an object of its recipe", spec, "a name, or a mapping with a name and the names of its parts")
-        objects.add(str(name))
-        classes.update(map(str, parts))
-    return frozenset(objects), frozenset(classes)
+        found[str(name)] = (*found.get(str(name), ()), *map(str, parts))
+    return found
 
 
 def _wrong(what: str, value: object, expected: str) -> CacheFormatError:

@@ -13,7 +13,8 @@ from poc_aug.types import Rejection
 def cut_record(data: bytes, journal: Journal) -> bytes:
     """A record without what a journal leaves out; the same bytes if that is nothing.
 
-    It is the record of the variant that `Journal.kept` gives.
+    It is the record of the variant that `Journal.kept` gives, but for new class names, which stay in the journal: see
+    `poc_aug.cache.journal_remaining`.
 
     Raises:
         RecordError: a damaged record.

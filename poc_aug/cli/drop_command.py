@@ -53,7 +53,7 @@ def drop_command(
         bool, typer.Option("--list", help="Print the journal: who decided what, and when.")
     ] = False,
 ) -> None:
-    """Leave out insertions that fit all options, or take them in again, accept or relabel them; no record is changed."""
+    """Leave out insertions that fit all options, or restore, accept or relabel them; no record is changed."""
     given = (class_name, key, variant, insertion, recipe)
     others = restore or accept or dry_run or any(value is not None for value in (*given, relabel, part))
     if undo is not None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from poc_aug.cache import Cache, has_manifest
+from poc_aug.cache.members import member_paths
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
 from poc_aug.generation.object_order import draw_objects
+from poc_aug.generation.replacing import replacements
 from poc_aug.keys import dataset_keys, first_of_each
 from poc_aug.paper_sets import PaperSet
 from poc_aug.paper_sets.set_estimate import FillingEstimate, estimate
@@ -62,6 +67,8 @@ def dry_run(
         ("variants", f"{job.num_variants} per frame: {found.variants}"),
         ("objects", f"{found.objects:.10g}, of {len(recipe.objects)} kinds"),
     ]
+    if job.replace_dropped:
+        rows.append(("replaced", _replaced(job, recipe, chosen)))
     if paper_set is not None:
         rows += _labels(paper_set, recipe)
     for key in chosen[:_FIRST_KEYS]:
@@ -76,6 +83,20 @@ def dry_run(
     for title, text in rows:
         console.print(f"{title:<12}{text}")
     console.print("dry run: nothing was written")
+
+
+def _replaced(job: WarmCacheOptions, recipe: Recipe, keys: Sequence[str]) -> str:
+    """How many variants of the cache would be replaced, since something of them was dropped."""
+    made_by = json.loads(json.dumps(recipe.to_dict()))
+    members = member_paths(Path(job.out)) if job.out is not None and has_manifest(Path(job.out)) else []
+    for member in members:
+        with Cache.open(member) as cache:
+            if dict(cache.manifest.recipe) == made_by:
+                found = replacements(cache, [key for key in keys if cache.variants(key)], job.num_variants)
+                return f"{found.count} variants in place of dropped ones" + (
+                    f"; {found.unreplaced} cannot be: what would be made is dropped, too" if found.unreplaced else ""
+                )
+    return "none: no cache of this recipe is there (--out)"
 
 
 def _steps(backend_args: Mapping[str, Any]) -> int | None:

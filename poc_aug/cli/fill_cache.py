@@ -100,6 +100,7 @@ def fill_cache(
                     on_error=job.on_error,
                     keep_rejected=job.keep_rejected,
                     add_recipe=job.add_recipe,
+                    replace_dropped=job.replace_dropped,
                     on_progress=show,
                     report=report,
                     shard=job.shard,

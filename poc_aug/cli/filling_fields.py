@@ -67,6 +67,13 @@ AddRecipeField: TypeAlias = Annotated[
         help="A cache of another recipe takes this one in addition, instead of refusing it.", takes="true or false"
     ),
 ]
+ReplaceDroppedField: TypeAlias = Annotated[
+    bool,
+    CliOption(
+        help="Make further variants in place of those of which something was dropped (poc-aug drop, or a review).",
+        takes="true or false",
+    ),
+]
 ConfigFile: TypeAlias = Annotated[
     Path | None, typer.Option("--config", help="A YAML file of these options; those given here win.")
 ]

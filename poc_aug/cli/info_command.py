@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poc_aug.cache import Cache
-from poc_aug.cache.kept_summary import summarize_kept
+from poc_aug.cache.kept_summary import ReviewCounts, summarize_kept
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.cli.cache_argument import CachesToRead, cache_to_read
@@ -23,6 +23,8 @@ from poc_aug.inspection.frame_summary import ShiftSummary, class_agreements, sum
 from poc_aug.scenes.scene_recipe import split_key
 
 _MAX_CHARS = 10_000
+_MOST_CHANGES = 20
+_OUTCOMES = {"accept": "accepted", "relabel": "relabelled", "drop": "dropped", "skip": "skipped"}
 
 
 def info_command(
@@ -45,18 +47,19 @@ def info_command(
 
 
 def _show(cache: Cache, place: str) -> None:
+    review = ReviewCounts()
     with progress(console, "records") as show:
-        summary = summarize_kept(cache, show)
+        summary = summarize_kept(cache, show, review)
     rows = [("recipe", place)] if place else []
     if cache.manifest.kind == "frames":
         summaries = summaries_of(cache, summary)
-        console.print(_two_columns(*rows, *_frames_rows(cache, summary, summaries)))
+        console.print(_two_columns(*rows, *_frames_rows(cache, summary, summaries, review)))
         console.print(_shifts_table(summaries))
     else:
-        console.print(_two_columns(*rows, *_insertions_rows(cache, summary)))
+        console.print(_two_columns(*rows, *_insertions_rows(cache, summary, review)))
 
 
-def _insertions_rows(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
+def _insertions_rows(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> list[tuple[str, str]]:
     horizons = (f"{source} ({n} object{'' if n == 1 else 's'})" for source, n in summary.horizons.items())
     return [
         *_head(cache, cache.samples, "variants"),
@@ -66,11 +69,13 @@ def _insertions_rows(cache: Cache, summary: RecordSummary) -> list[tuple[str, st
         ("without object", without_object_text(summary.empty, len(cache)) or "none"),
         ("horizon from", ", ".join(horizons) or "none"),
         ("rejections", _counted(summary.rejections)),
-        *_tail(cache, summary),
+        *_tail(cache, summary, review),
     ]
 
 
-def _frames_rows(cache: Cache, summary: RecordSummary, summaries: Sequence[ShiftSummary]) -> list[tuple[str, str]]:
+def _frames_rows(
+    cache: Cache, summary: RecordSummary, summaries: Sequence[ShiftSummary], review: ReviewCounts
+) -> list[tuple[str, str]]:
     """What all shifts of a cache of frames have in common."""
     samples = len({split_key(key)[0] for key in cache.keys()})
     by_class = class_agreements(summaries)
@@ -85,7 +90,7 @@ def _frames_rows(cache: Cache, summary: RecordSummary, summaries: Sequence[Shift
         ("agreement", ", ".join(f"{name} {value:.2f}" for name, value in by_class.items()) or "not checked"),
         ("rejected", without_object_text(rejected, len(cache), frames=True) or "none"),
         ("rejections", _counted(rejections)),
-        *_tail(cache, summary),
+        *_tail(cache, summary, review),
     ]
 
 
@@ -118,15 +123,33 @@ def _head(cache: Cache, samples: int, unit: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _tail(cache: Cache, summary: RecordSummary) -> list[tuple[str, str]]:
+def _tail(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> list[tuple[str, str]]:
     """What there is to say of few caches."""
     rows = []
     if decisions := len(cache.journal.entries):
         said = f"{decisions} decision{'' if decisions == 1 else 's'}"
         rows.append(("journal", f"{said}; what they leave out is counted among the rejections"))
+        rows += _review_rows(review)
     if summary.unreadable:
         damaged = f"{summary.unreadable} record{'' if summary.unreadable == 1 else 's'}, not counted above"
         rows.append(("damaged", f"{damaged}: `poc-aug verify {cache.path}` names them"))
+    return rows
+
+
+def _review_rows(review: ReviewCounts) -> list[tuple[str, str]]:
+    """What was decided, and by whom."""
+    rows = []
+    for outcome, word in _OUTCOMES.items():
+        if count := review.outcomes[outcome]:
+            who = {name: counts[outcome] for name, counts in sorted(review.by.items()) if counts[outcome]}
+            named = ", ".join(f"{number} by {name or 'nobody named'}" for name, number in who.items())
+            rows.append((word, f"{count} ({named})" if list(who) != [""] else str(count)))
+    if review.names:
+        changes = (f"{count} {old} to {new}" for (old, new), count in review.names.most_common(_MOST_CHANGES))
+        more = len(review.names) - _MOST_CHANGES
+        rows.append(("new names", ", ".join(changes) + (f", and {more} more" if more > 0 else "")))
+    if review.conflicts:
+        rows.append(("conflicts", f"reviewers disagree about {review.conflicts}"))
     return rows
 
 

@@ -33,6 +33,9 @@ def pack_command(
     with_frames: Annotated[
         bool, typer.Option("--with-frames", help="Show frames of --dataset in the datasheet, too.")
     ] = False,
+    with_reviewers: Annotated[
+        bool, typer.Option("--with-reviewers", help="Name who accepted and relabelled insertions.")
+    ] = False,
     dataset: DatasetName = None,
     keys: KeysName = None,
     licence: Annotated[
@@ -54,6 +57,7 @@ def pack_command(
             leave_out=names,
             rejected=with_rejected,
             frames=frames,
+            reviewers=with_reviewers,
             licence=licence or "",
             absolute_keys=absolute_keys,
             progress=show,

@@ -66,6 +66,8 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
         f"{made} in {report.seconds:.1f} s ({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
         f"{report.present} were there before" + others
     )
+    if report.replacements or report.unreplaced:
+        console.print(_replaced_text(report, frames))
     if report.nothing_accepted:
         console.print(_rejected_table(report, first))
     elif report.statistics.attempts:
@@ -85,6 +87,15 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
     for key, index, error in report.failed:
         console.print(f"  failed: {key}, variant {index}: {error}", style="yellow", markup=False)
     console.print(f"cache: {path}", markup=False)
+
+
+def _replaced_text(report: WarmReport, frames: bool) -> str:
+    """What is said of variants that were asked for in place of dropped ones."""
+    what = "frames" if frames else "variants"
+    text = f"{report.replacements} {what} were asked for in place of dropped ones"
+    if report.unreplaced:
+        text += f"; {report.unreplaced} {what} were not replaced: what is made is dropped by the same decisions"
+    return text
 
 
 def nothing_accepted_text(report: WarmReport, path: object, *, frames: bool = False) -> str:

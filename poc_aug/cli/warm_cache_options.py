@@ -18,6 +18,7 @@ from poc_aug.cli.filling_fields import (
     LimitField,
     OnErrorField,
     OutField,
+    ReplaceDroppedField,
     WorkersField,
 )
 from poc_aug.cli.generation_options import LENIENT
@@ -106,6 +107,7 @@ class WarmCacheOptions(SetOptions):
     ] = "delta-zstd"
     on_error: OnErrorField = "raise"
     add_recipe: AddRecipeField = False
+    replace_dropped: ReplaceDroppedField = False
     keep_rejected: KeepRejectedField = 0
     shard: ShardField = None
     engine: EngineField = "local"

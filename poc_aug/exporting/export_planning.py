@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import math
 import numbers
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
+
+import xxhash
 
 from poc_aug.cache import Cache, Manifest
 from poc_aug.cache.key_matching import check_held, stored_keys
@@ -150,8 +153,12 @@ def converted_schema(
     return (schema, None) if conversion.changes_nothing else (target, conversion)
 
 
-def object_names(manifests: Sequence[Manifest]) -> list[str]:
+def object_names(manifests: Sequence[Manifest], others: Iterable[str] = ()) -> list[str]:
     """Class names of everything that recipes insert: that of each object as a whole, in their order, then other parts.
+
+    Args:
+        manifests: they hold the recipes.
+        others: class names that journals give, after those of the recipes.
 
     Example:
         >>> recipe = {"objects": [{"name": "cyclist", "prompts": ["a"], "parts": ["rider", "bicycle"]}]}
@@ -160,7 +167,8 @@ def object_names(manifests: Sequence[Manifest]) -> list[str]:
     """
     insertions = [manifest for manifest in manifests if manifest.kind == "insertions"]
     specs = [spec for manifest in insertions for spec in Recipe.from_dict(dict(manifest.recipe)).objects]
-    return list(dict.fromkeys([spec.parts[-1] for spec in specs] + [part for spec in specs for part in spec.parts]))
+    names = [spec.parts[-1] for spec in specs] + [part for spec in specs for part in spec.parts]
+    return list(dict.fromkeys([*names, *sorted(others)]))
 
 
 def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
@@ -272,14 +280,22 @@ class _Origins:
         data = cache.raw(key, index) or b""
         made = f"{cache.manifest.fingerprint}/{index}/{record_hash(data).hex()}"
         if data and cache.journal:
-            dropped = cache.journal.dropped(things_in_header(split_record(data)[0]))
-            made += "".join(f"-{number}" for number in sorted(dropped))
+            states = cache.journal.states(things_in_header(split_record(data)[0]))
+            made += "".join(f"-{number}" for number, state in enumerate(states) if state.is_dropped)
+            names = {number: sorted(state.names.items()) for number, state in enumerate(states) if state.names}
+            if names:  # they may be of any length
+                made += f"-{xxhash.xxh3_64_hexdigest(json.dumps(names).encode())}"
         return made
 
 
 def manifests_of(cache: Cache | UnitedCaches) -> list[Manifest]:
     """The manifests of a cache, or of all caches that are read as one."""
-    return [each.manifest for each in cache.caches] if isinstance(cache, UnitedCaches) else [cache.manifest]
+    return [each.manifest for each in caches_of(cache)]
+
+
+def caches_of(cache: Cache | UnitedCaches) -> tuple[Cache, ...]:
+    """A cache, or all caches that are read as one."""
+    return cache.caches if isinstance(cache, UnitedCaches) else (cache,)
 
 
 def _name(place: FramePlace, rank: int, key: str, variant: int | None, layout: ExportLayout, *, shifted: bool) -> str:

@@ -13,11 +13,12 @@ from typing import Any
 from poc_aug.augmented_dataset import drawn_base
 from poc_aug.cache import Cache
 from poc_aug.cache.several_caches import Caches, open_caches
-from poc_aug.cache.united_caches import UnitedCaches
+from poc_aug.cache.united_caches import UnitedCaches, journal_class_names
 from poc_aug.errors import ExportError, SettingError
 from poc_aug.exporting.export_folder import ExportFolder, Line
 from poc_aug.exporting.export_planning import (
     FramePlan,
+    caches_of,
     check_sigma,
     converted_schema,
     export_identity,
@@ -130,7 +131,7 @@ def export(
         checks = BaseChecks(base_schema, policy, check_labels, key_advice(dataset))
         with unknown_schema_explained(dataset, base_schema):
             written_schema, conversion = converted_schema(made, policy, base_schema, keep_ids=keep_ids)
-            names = object_names(manifests)
+            names = object_names(manifests, journal_class_names(caches_of(opened)))
             ids = LabelWriter(policy, written_schema, names).ids
         frames = plan_frames(dataset, opened, made, keys=keys, variants=variants, split=split, base_frames=base_frames)
         maps = InstanceMaps(dataset, instances)

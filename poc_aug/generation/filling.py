@@ -66,6 +66,7 @@ class Filling:
         on_stored: Callable[[str, int], None] | None = None,
     ) -> None:
         self._plan, self._report, self._on_progress, self._on_stored = plan, report, on_progress, on_stored
+        self._elsewhere = report.elsewhere  # in earlier rounds of this run
         name = unique_name(plan.cache, plan.job)
         with ExitStack() as stack:
             self._writer = stack.enter_context(CacheWriter(plan.cache, plan.manifest, writer=name))
@@ -80,7 +81,7 @@ class Filling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._report.elsewhere = self._claims.elsewhere
+        self._report.elsewhere = self._elsewhere + self._claims.elsewhere
         self._open.close()
 
     def generate(self, frames: Iterator[Sample | UnreadableSample], missing: Mapping[str, Sequence[int]]) -> None:
@@ -100,7 +101,7 @@ class Filling:
             self.generate(load_frames(frames_of(self._plan, missing), 0), missing)
 
     def _progress(self) -> None:
-        self._report.elsewhere = self._claims.elsewhere
+        self._report.elsewhere = self._elsewhere + self._claims.elsewhere
         self._on_progress()
 
     def _store(self, variants: Sequence[Variant]) -> None:

@@ -21,7 +21,7 @@ from poc_aug.errors import ClusterError, PocAugError, in_one_line
 from poc_aug.generation.filling_plan import FillingPlan
 from poc_aug.generation.ray_actor import Ended, FillingActor, Introduction, SentPlan, Told, Unit, crash_text
 from poc_aug.generation.ray_cluster import ActorResources, RayEngine, connected, require_ray, resources_of
-from poc_aug.generation.report_sums import add_up, summed
+from poc_aug.generation.report_sums import add_up, copied, summed
 from poc_aug.generation.warm_report import WarmReport
 
 _logger = logging.getLogger("poc_aug")
@@ -122,7 +122,7 @@ class _Driver:
         on_progress: Callable[[], None],
     ) -> None:
         self._ray, self._plan, self._resources = ray, plan, resources
-        self._report, self._on_progress, self._before = report, on_progress, report.present
+        self._report, self._on_progress, self._before = report, on_progress, copied(report)
         self._data = ray.put(data)
         self._token = (plan.cache / MANIFEST).read_bytes()
         gpus = resources.gpus
@@ -333,11 +333,11 @@ class _Driver:
             self._ray.kill(actor.handle)
 
     def _sum_up(self) -> None:
-        total = summed([self._done, *(actor.report for actor in self._actors)])
+        total = summed([self._before, self._done, *(actor.report for actor in self._actors)])
         for name in ("made", "elsewhere", "objects", "without_object", "rejections", "rejected", "cutouts"):
             setattr(self._report, name, getattr(total, name))
         self._report.unreadable, self._report.failed = total.unreadable, total.failed
-        self._report.stored = self._before + total.stored
+        self._report.stored = total.stored
         self._report.statistics = total.statistics
 
     def _waiting_text(self) -> str:

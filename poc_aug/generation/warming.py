@@ -34,6 +34,7 @@ from poc_aug.generation.numbered_jobs import Shard, part_of
 from poc_aug.generation.ray_cluster import RayEngine, require_ray
 from poc_aug.generation.ray_engine import fill_with_ray
 from poc_aug.generation.rejected_pictures import check_rejected
+from poc_aug.generation.replacing import Replacing, with_replacements
 from poc_aug.generation.warm_report import OnError, WarmReport
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
@@ -66,6 +67,7 @@ def warm_cache(
     report: WarmReport | None = None,
     shard: tuple[int, int] | str | None = None,
     add_recipe: bool = False,
+    replace_dropped: bool = False,
     engine: Literal["local", "ray"] | RayEngine = "local",
 ) -> WarmReport:
     """Generate the missing variants of a dataset's samples and write them to a cache.
@@ -104,6 +106,10 @@ def warm_cache(
             other, and may fail and run again, with another n too. ``None``: all samples.
         add_recipe: a cache that was made with another recipe takes this one's variants in addition, as a member
             (`poc_aug.cache.members`), instead of raising `CacheMismatchError`.
+        replace_dropped: variants of which something was dropped (`poc_aug.upkeep.drop`, or a review) are replaced by
+            further ones, with the next numbers that are free, until each sample has ``num_variants`` of which nothing
+            was. What is stored stays. ``WarmReport.unreplaced`` says how many cannot be, because their whole class was
+            dropped, say.
         engine: "local": this process. "ray", or a `RayEngine`: Ray actors, each with ``workers`` loader processes. A
             sample whose actors always die is among ``WarmReport.failed``, whatever ``on_error`` is.
 
@@ -171,6 +177,9 @@ def warm_cache(
         missing = {key: indices for key, indices in missing.items() if indices}
     report = WarmReport() if report is None else report
     report.total = len(wanted) * num_variants
+    replacing = Replacing(path, wanted, num_variants) if replace_dropped and has_manifest(path) else None
+    if replacing is not None:
+        missing = with_replacements(missing, _next(replacing, report), wanted)
 
     def progress() -> None:
         report.seconds = time.perf_counter() - started
@@ -208,13 +217,28 @@ def warm_cache(
         job="all" if part is None else part.job_name,
         listed=listed,
     )
-    if ray_engine is None:
-        fill(plan, report, progress)
-    else:
-        fill_with_ray(plan, ray_engine, report, progress)
+    while True:
+        if ray_engine is None:
+            fill(plan, report, progress)
+        else:
+            fill_with_ray(plan, ray_engine, report, progress)
+        if replacing is None:
+            break
+        listed = sealed_shards(path)
+        missing = with_replacements({}, _next(replacing, report), wanted)
+        if not missing:
+            break
+        plan = replace(plan, missing=missing, numbers={key: first[key] for key in missing}, listed=listed)
     report.count_before(_read(path, before))
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _next(replacing: Replacing, report: WarmReport) -> dict[str, list[int]]:
+    """The variants that replace others, in the next round."""
+    found = replacing.next()
+    report.count_replacements(found.count, found.unreplaced)
+    return found.missing
 
 
 def _read(cache: str | Path, names: Sequence[tuple[str, int]]) -> Iterator[Variant]:

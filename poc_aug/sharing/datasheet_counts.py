@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +61,13 @@ class RecipeCounts:
         rejected = sum(self.rejections.values())
         return rejected / (rejected + self.accepted) if rejected else 0.0
 
-    def add(self, header: Mapping[str, Any]) -> None:
-        """Count a record, by its header."""
+    def add(self, header: Mapping[str, Any], names: Sequence[Mapping[str, str]] = ()) -> None:
+        """Count a record, by its header.
+
+        Args:
+            header: of the record.
+            names: for each insertion, new class names of its parts by the stored ones; none if nothing was relabelled.
+        """
         self.variants += 1
         self.samples.add(_sample(header["key"]) if self.manifest.kind == "frames" else header["key"])
         self.empty += not header["insertions"] and "frame" not in header
@@ -70,9 +75,10 @@ class RecipeCounts:
             self.rejections[reason] += 1
             self.rejected_objects[name] += 1
         inserter = self.manifest.backends.get("inserter")
-        for item in header["insertions"]:
+        for number, item in enumerate(header["insertions"]):
+            new = names[number] if names else {}
             self.objects[item["name"]] += 1
-            self.classes.update(name for name, *_ in item["parts"] if name != IGNORED)
+            self.classes.update(new.get(name, name) for name, *_ in item["parts"] if name != IGNORED)
             provenance = item["provenance"]
             licence = licence_of_object(provenance, inserter if isinstance(inserter, Mapping) else {})
             self.licences[licence] += 1

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from PIL import Image
 from poc_aug.cache import MANIFEST, Cache
 from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import REJECTED, check_entries
+from poc_aug.cache.journal_files import JOURNAL, JOURNAL_SUFFIX
+from poc_aug.cache.journal_remaining import RemainingDecisions
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.members import RECIPES, member_paths
-from poc_aug.cache.record import pack_record, split_record
+from poc_aug.cache.record import header_of_record, pack_record, split_record
 from poc_aug.cache.record_cutting import cut_record
 from poc_aug.cache.record_keys import encode_key
+from poc_aug.cache.selection import things_in_header
 from poc_aug.cache.shard import SHARDS, shard_paths
 from poc_aug.errors import CacheBusyError, CacheFormatError, CacheMissError, SettingError
 from poc_aug.files.outputs import writing
@@ -94,6 +97,7 @@ def pack_cache(
     leave_out: Collection[str] = (),
     rejected: bool = False,
     frames: FramesToShow | None = None,
+    reviewers: bool = False,
     licence: str = "",
     absolute_keys: bool = False,
     shard_nbytes: int = SHARD_NBYTES,
@@ -101,9 +105,10 @@ def pack_cache(
 ) -> PackReport:
     """Pack a cache, with all its recipes, into one archive that anybody can unpack: see `unpack_cache`.
 
-    Packed are the records as they are read: what the journal leaves out is not in them. Lock files, claims, the
-    journal, indices and the names of shards, which hold the name of a machine, stay behind, and so do absolute paths
-    in provenance and manifest. The same records give the same bytes, whatever shards they were in.
+    Packed are the records as they are read: what the journal leaves out is not in them, and what was accepted and
+    relabelled goes along as a journal. Lock files, claims, indices and the names of shards, which hold the name of a
+    machine, stay behind, and so do the names of reviewers, and absolute paths in provenance and manifest. The same
+    records give the same bytes, whatever shards they were in.
 
     Args:
         cache: the ``NAME.cache`` directory; no process may be writing to it.
@@ -112,6 +117,7 @@ def pack_cache(
             fingerprint; "provenance": all of the records' provenance but `KEPT_PROVENANCE`, and details of rejections.
         rejected: add the pictures of rejected attempts. They show parts of the base's frames.
         frames: add a picture of composed frames to the datasheet. It shows the base's frames.
+        reviewers: name who accepted and relabelled insertions.
         licence: the licence that you give the packed cache, as an id of the Hugging Face hub: "cc-by-4.0".
         absolute_keys: accept keys that are absolute paths; they cannot be changed, since reading looks for them.
         shard_nbytes: bytes of records per shard of the archive.
@@ -155,7 +161,7 @@ def pack_cache(
         with writing(target):
             scratch.mkdir()
             writer = PackWriter(place, form, scratch)
-            packing = _Packing(writer, scratch, redaction, absolute_keys, shard_nbytes)
+            packing = _Packing(writer, scratch, redaction, reviewers, absolute_keys, shard_nbytes)
             with ExitStack() as closing:
                 closing.callback(writer.abandon)
                 packing.records(caches, progress)
@@ -172,10 +178,17 @@ class _Packing:
     """The parts of an archive, in their order."""
 
     def __init__(
-        self, writer: PackWriter, scratch: Path, redaction: Redaction, absolute_keys: bool, shard_nbytes: int
+        self,
+        writer: PackWriter,
+        scratch: Path,
+        redaction: Redaction,
+        reviewers: bool,
+        absolute_keys: bool,
+        shard_nbytes: int,
     ) -> None:
         self._writer, self._scratch = writer, scratch
         self._redaction, self._absolute_keys, self._shard_nbytes = redaction, absolute_keys, shard_nbytes
+        self._reviewers = reviewers
         self._recipes: list[RecipeCounts] = []
         self._draws: list[PictureDraw] = []
         self._shown: list[tuple[str, str]] = []
@@ -203,14 +216,28 @@ class _Packing:
             draw = PictureDraw()
             self._recipes.append(counts)
             self._draws.append(draw)
-            records = self._packed_records(cache, counts, draw, advance)
+            remaining = RemainingDecisions(cache.journal, ops=("accept", "relabel"))
+            records = self._packed_records(cache, counts, draw, remaining, advance)
             for shard in write_shards(records, self._scratch, shard_nbytes=self._shard_nbytes):
                 self._writer.move(f"{folder}{SHARDS}/{shard.name}", shard)
             text = json.dumps(manifest.to_dict(), indent=1, sort_keys=True, allow_nan=False)
             self._writer.add_text(f"{folder}{MANIFEST}", f"{text}\n")
+            self._decisions(f"{folder}{JOURNAL}/packed{JOURNAL_SUFFIX}", remaining, manifest.fingerprint)
+
+    def _decisions(self, name: str, remaining: RemainingDecisions, fingerprint: str) -> None:
+        entries = remaining.entries(fingerprint, only_found=True)
+        if not self._reviewers:
+            entries = [replace(entry, by="", _hash="") for entry in entries]
+        if entries:
+            self._writer.add_text(name, "".join(f"{entry.line().decode()}\n" for entry in entries))
 
     def _packed_records(
-        self, cache: Cache, counts: RecipeCounts, draw: PictureDraw, advance: Callable[[], None]
+        self,
+        cache: Cache,
+        counts: RecipeCounts,
+        draw: PictureDraw,
+        remaining: RemainingDecisions,
+        advance: Callable[[], None],
     ) -> Iterator[tuple[bytes, bytes]]:
         # LMDB takes names only in the order of their bytes, when each is added at the end.
         for name, key, index in sorted((encode_key(key, index), key, index) for key, index in cache):
@@ -223,10 +250,13 @@ class _Packing:
                 )
             data = cache.raw(key, index)
             assert data is not None  # just listed
+            things = things_in_header(header_of_record(data))
+            states = cache.journal.states(things)
+            remaining.add(things, [number for number, state in enumerate(states) if state.is_dropped])
             data = cut_record(data, cache.journal)
             header, blobs = split_record(data)
             changed = self._redaction.record(header)
-            counts.add(changed)
+            counts.add(changed, [state.names for state in states if not state.is_dropped])
             draw.add(changed)
             yield name, data if changed == header else pack_record(changed, [blobs])
             advance()

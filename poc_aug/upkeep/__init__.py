@@ -1,7 +1,6 @@
 """Upkeep: what is done to a cache after it was filled, without changing a record.
 
-In it: dropping, restoring, accepting and relabelling, compacting, repairing, merging, and verifying all recipes of a
-    cache.
+In it: decisions about many insertions at once, compacting, repairing, merging, and verifying all recipes of a cache.
 May import: cache, errors, files, items.
 Gives: `drop`, `undo_decision`, `decisions`, `compact_cache`, `repair`, `merge_caches`, `verify_cache`.
 """

@@ -14,6 +14,8 @@ from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.entries import REJECTED, check_entries
 from poc_aug.cache.index_building import update_index
 from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_remaining import RemainingDecisions
+from poc_aug.cache.journal_writing import write_journal
 from poc_aug.cache.lock import is_locked
 from poc_aug.cache.manifest import Manifest, fsync_directory
 from poc_aug.cache.members import member_path, member_paths
@@ -21,6 +23,7 @@ from poc_aug.cache.record import split_record
 from poc_aug.cache.record_cutting import cut_record
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.registry import Environment
+from poc_aug.cache.selection import things_in_header
 from poc_aug.cache.shard import SHARDS, SUFFIX
 from poc_aug.cache.shard_names import unique_name
 from poc_aug.errors import CacheBusyError, CacheMissError, OutputError
@@ -49,6 +52,7 @@ class CompactReport:
         shards: its shards.
         cut: records of which something was left out.
         dropped: insertions, or frames, that were left out.
+        decisions: decisions that the new cache's journal has.
         doubles: records that were stored more than once.
         recipes: recipes of the new cache.
         dropped_recipes: fingerprints of the recipes that were left out.
@@ -60,6 +64,7 @@ class CompactReport:
     shards: int = 0
     cut: int = 0
     dropped: int = 0
+    decisions: int = 0
     doubles: int = 0
     recipes: int = 0
     dropped_recipes: tuple[str, ...] = ()
@@ -75,10 +80,11 @@ def compact_cache(
 ) -> CompactReport:
     """Write a cache without what the journal of ``cache`` leaves out, which stays as it is.
 
-    The new cache reads as the old one. It has few shards, no record twice and no journal. What was dropped of a
-    variant remains in it as a rejection with the reason "dropped", so the same ``warm_cache`` does not make it again;
-    recipes that were dropped as a whole are left out. The new cache appears when it is complete: of a run that was
-    killed, a hidden folder remains next to it, which the next run replaces.
+    The new cache reads as the old one. It has few shards and no record twice, and of the journal what was accepted,
+    relabelled and skipped, by whom and when. What was dropped of a variant remains in it as a rejection with the reason
+    "dropped", so the same ``warm_cache`` does not make it again; recipes that were dropped as a whole are left out. The
+    new cache appears when it is complete: of a run that was killed, a hidden folder remains next to it, which the next
+    run replaces.
 
     Args:
         cache: the ``NAME.cache`` directory.
@@ -202,14 +208,18 @@ def _compact_member(member: Path, inside: Path, report: CompactReport, counted: 
     with disk_errors(inside):
         (inside / SHARDS).mkdir(parents=True)
     with opened_shards(paths) as shards:
-        records = _records(shards, journal, report, counted)
+        remaining = RemainingDecisions(journal)
+        records = _records(shards, journal, remaining, report, counted)
         while (first := next(records, None)) is not None:
             file = inside / SHARDS / f"{unique_name(inside, 'compact')}{SUFFIX}"
             report.records += build_shard(file, chain([first], islice(records, _RECORDS_PER_SHARD - 1)))
             report.shards += 1
             report.nbytes += file.stat().st_size
     report.nbytes_before += sum(path.stat().st_size for path in paths)
+    decisions = remaining.entries(manifest.fingerprint)
+    report.decisions += len(decisions)
     with disk_errors(inside):
+        write_journal(inside, "compact", decisions)
         if (member / REJECTED).is_dir():
             check_entries(member, rejected=True)
             shutil.copytree(member / REJECTED, inside / REJECTED)
@@ -218,7 +228,11 @@ def _compact_member(member: Path, inside: Path, report: CompactReport, counted: 
 
 
 def _records(
-    shards: list[Environment], journal: Journal, report: CompactReport, counted: _Counting
+    shards: list[Environment],
+    journal: Journal,
+    remaining: RemainingDecisions,
+    report: CompactReport,
+    counted: _Counting,
 ) -> Iterator[tuple[bytes, bytes]]:
     for name, holders in names_by_shard(shards):
         data = stored_record(holders[0], name)
@@ -227,6 +241,9 @@ def _records(
                 if not same_content(data, stored_record(other, name)):
                     raise damaged(other.path, f"holds other content than {holders[0].path.name!r} under {name[:60]!r}")
             cut = cut_record(data, journal)
+            if remaining:
+                things = things_in_header(split_record(data)[0])
+                remaining.add(things, journal.dropped(things))
         except RecordError as error:
             raise damaged(holders[0].path, f"holds a damaged record: {error}") from error
         report.doubles += len(holders) - 1

@@ -1,4 +1,4 @@
-"""Decisions about insertions of a cache, many at once: left out, taken in again, accepted, relabelled; see `drop`."""
+"""Decisions about many insertions at once: leave them out, take them in again, accept or relabel them; see `drop`."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def drop(
 ) -> DropReport:
     """Leave out insertions that fit everything given, or take them in again, accept or relabel them.
 
-    No record is changed. It also holds for insertions of these recipes that are stored later if they fit. A decision that would change nothing
-    is not written. If the cache holds several recipes, ``variant`` is its number in its own recipe, whereas datasets,
-    previews and exports count those of all recipes: give ``recipe``, too.
+    No record is changed. It also holds for insertions of these recipes that are stored later if they fit. A decision
+    that would change nothing is not written. If the cache holds several recipes, ``variant`` is its number in its own
+    recipe, whereas datasets, previews and exports count those of all recipes: give ``recipe``, too.
 
     Args:
         cache: the ``NAME.cache`` directory.

@@ -24,6 +24,10 @@ from tests.helpers.cache_cases import make_cache, make_manifest, stored_variant
 LINE = JournalEntry("drop", Selection(class_name="cow", key="a/1.png", variant=2), 1_764_354_600_123, "anna").line()
 
 
+RELABEL = JournalEntry("relabel", Selection(key="a", variant=2), 1_764_354_600_123, "anna", "horse", "rider").line()
+UNDO = JournalEntry("undo", Selection(key="a"), 1_764_354_600_123, "anna", of="0123456789abcdef").line()
+
+
 def put(folder: Path, data: bytes) -> Path:
     (folder / JOURNAL).mkdir(parents=True, exist_ok=True)
     (folder / JOURNAL / "one.jsonl").write_bytes(data)
@@ -37,9 +41,10 @@ def signed(**values: Any) -> bytes:
     return json.dumps(whole | {"hash": xxhash.xxh3_64_hexdigest(text.encode())}).encode()
 
 
-def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
-    for place in range(len(LINE)):
-        damaged = bytearray(LINE)
+@pytest.mark.parametrize("line", [LINE, RELABEL, UNDO])
+def test_every_flipped_bit_is_noticed(tmp_path: Path, line: bytes) -> None:
+    for place in range(len(line)):
+        damaged = bytearray(line)
         damaged[place] ^= 1 << place % 8
         put(tmp_path, LINE + b"\n" + bytes(damaged) + b"\n" + LINE + b"\n")
         with pytest.raises((CacheCorruptError, CacheFormatError), match=r"line [23] of .*one\.jsonl"):
@@ -68,6 +73,16 @@ HOSTILE: dict[str, bytes] = {
     "an escape sequence": signed(by="\x1b[31m"),
     "no name": signed(by=5),
     "no op": signed(op=None),
+    "an op that is a list": signed(op=["drop"]),
+    "no new name": signed(op="relabel"),
+    "an empty new name": signed(op="relabel", to=""),
+    "a new name that is a number": signed(op="relabel", to=5),
+    "a new name with an escape sequence": signed(op="relabel", to="\x1b[31m"),
+    "a new name that means nothing is labelled": signed(op="relabel", to="(ignored)"),
+    "a long new name": signed(op="relabel", to="x" * 2000),
+    "a part that is a list": signed(op="relabel", to="cow", part=["rider"]),
+    "nothing to undo": signed(op="undo"),
+    "an undo of what is no decision": signed(op="undo", of="0123456789ABCDEF"),
 }
 
 
@@ -88,6 +103,8 @@ def test_lines_of_strangers(tmp_path: Path, case: str) -> None:
         ({"op": "praise"}, "its op is 'praise'"),
         ({"where": {"class": "cow", "size": 5}}, "it selects by 'size'"),
         ({"to": "bull"}, "it has the field 'to'"),
+        ({"op": "accept", "of": "0123456789abcdef"}, "it has the field 'of'"),
+        ({"op": "undo", "of": "0123456789abcdef", "part": "rider"}, "it has the field 'part'"),
     ],
 )
 def test_lines_of_newer_versions_are_not_skipped(tmp_path: Path, changes: dict[str, Any], named: str) -> None:

@@ -27,7 +27,7 @@ _OUTPUTS = tuple(
 )
 _COMMANDS = (
     "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview "
-    "export pack unpack demo bench drop compact repair merge push pull"
+    "export review pack unpack demo bench drop compact repair merge push pull"
 ).split()
 
 

@@ -194,7 +194,9 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "compact": [str(cache), "--out", "compacted.cache"],
         "repair": [str(cache), "--dry-run"],
         "merge": [str(cache), "--out", "merged.cache"],
+        "review": [*made, "--dry-run"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
+        "report": [*made, "--samples", "1", "--out", "report.html"],
         "export": [
             *made,
             "--layout",

@@ -1,0 +1,94 @@
+"""``poc-aug review``: a page in the browser on which people accept, reject and relabel what caches hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poc_aug.cli.arguments import load_dataset, parse_arguments, split_caches
+from poc_aug.cli.cache_argument import CacheToRead
+from poc_aug.cli.command_options import shown_default
+from poc_aug.cli.console import console, errors
+from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames, SchemaName
+from poc_aug.errors import SettingError
+
+
+def review_command(
+    cache: CacheToRead,
+    arguments: DatasetArguments = None,
+    dataset: DatasetName = None,
+    schema: SchemaName = None,
+    keys: KeysName = None,
+    recipe: RecipeNames = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Name that decisions carry. " + shown_default("the login name"))
+    ] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="Class that the page shows first.")] = None,
+    decision: Annotated[
+        str | None,
+        typer.Option("--decision", help="Decision shown first: undecided, accept, reject, relabel or skip."),
+    ] = None,
+    sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather of insertions, in pixels.")] = 1.0,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; another one than 127.0.0.1 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen at; 0 takes any that is free.")
+    ] = 0,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-browser", help="Open the page in a browser, or only print its address.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only open everything, and say how much is decided.")
+    ] = False,
+) -> None:
+    """Serve a page on which people accept, reject and relabel insertions or frames; Ctrl-C ends it.
+
+    Decisions go to the caches' journals, one by one. Without --dataset, patches are shown on grey. Several caches of
+    one dataset may be given, one after the other.
+    """
+    # Loaded here: the extra `review` is needed for it.
+    from poc_aug.review.decisions import OPS
+    from poc_aug.review.review_access import is_loopback
+    from poc_aug.review.serving import check_installed, open_page, serve
+
+    check_installed()
+    shown = ("undecided", *OPS)
+    if decision is not None and decision not in shown:
+        raise SettingError(f"--decision {decision[:60]!a}", expected=f"one of {', '.join(shown)}")
+    caches, pairs = split_caches(cache, arguments or [])
+    if dataset is None and (pairs or keys is not None):
+        raise SettingError(
+            f"{'--keys' if keys is not None else pairs[0][:60]} without --dataset",
+            expected="--dataset, the dataset that the cache was made from",
+        )
+    base = None if dataset is None else load_dataset(dataset, parse_arguments(pairs))
+    if not is_loopback(host):
+        errors.print(
+            f"warning: --host {host}: whoever has the page's address, and can reach this machine, sees the frames and "
+            "may decide; the connection is not encrypted",
+            style="yellow",
+        )
+
+    def tell(address: str) -> None:
+        console.print(address, highlight=False)
+        console.file.flush()
+        if open_browser and not dry_run:
+            open_page(address)
+
+    filters = {name: value for name, value in (("class", class_name), ("decision", decision)) if value is not None}
+    serve(
+        caches,
+        base,
+        reviewer=by,
+        host=host,
+        port=port,
+        keys=keys,
+        schema=schema,
+        recipes=recipe,
+        sigma_px=sigma,
+        filters=filters,
+        dry_run=dry_run,
+        on_start=tell,
+    )

@@ -1,0 +1,339 @@
+"""Requests of a page and their answers, without a server: what `poc_aug.review.review_app` serves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from poc_aug.errors import PocAugError
+from poc_aug.review.decisions import SHOWN_OPS
+from poc_aug.review.review import Review
+from poc_aug.review.review_access import ReviewSession, checked_reviewer
+from poc_aug.review.review_index import ATTEMPTS, DECISIONS, SORTS, ThingFilter
+from poc_aug.review.review_pictures import MAX_WIDTH, MIN_WIDTH, VIEWS, View
+from poc_aug.review.review_things import KINDS, Thing, ThingPart
+from poc_aug.review.shown_text import shown_class, shown_key, shown_line, without_paths
+
+MAX_BODY_NBYTES = 1 << 20
+MAX_IDS = 10_000
+_MOST_LISTED = 1000
+_MOST_TEXT_CHARS = 1024
+_MOST_CHANGES = 5000
+_NEXT = 3
+
+
+class RequestRefused(PocAugError):
+    """A request that is answered with an error; ``status`` is HTTP's.
+
+    Example:
+        >>> RequestRefused("no such thing", status=404).status
+        404
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "", status: int = 400) -> None:
+        super().__init__(problem, expected=expected, hint=hint)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def as_json(value: Any, status: int = 200) -> Answer:
+    """An answer in JSON; ASCII alone, so that any text of a cache can be sent."""
+    return Answer(status, json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii"))
+
+
+def refusal(error: PocAugError, review: Review | None = None) -> Answer:
+    """The answer that says what went wrong, without a path of this machine."""
+    known = [] if review is None else [cache.path for cache in review.caches]
+    texts = {"error": error.problem, "expected": error.expected, "hint": error.command or error.hint}
+    status = error.status if isinstance(error, RequestRefused) else 422
+    return as_json({name: shown_line(without_paths(text, known)) for name, text in texts.items()}, status)
+
+
+class ReviewRequests:
+    """Answers to the requests of pages.
+
+    Args:
+        review: what they are about.
+    """
+
+    def __init__(self, review: Review) -> None:
+        self.review = review
+
+    def state(self, session: ReviewSession) -> dict[str, Any]:
+        """What a page begins with."""
+        review, index = self.review, self.review.index
+        review.decisions.poll(index)
+        counts = index.recipe_counts()
+        recipes = [
+            {
+                "fingerprint": cache.manifest.fingerprint,
+                "objects": [shown_class(name) for name in review.objects[source]],
+                "count": counts[source],
+            }
+            for source, cache in enumerate(review.caches)
+        ]
+        classes = index.classes()
+        kinds = index.kinds()
+        names = [shown_class(name) for objects in review.objects for name in objects] + [name for name, _ in classes]
+        own = dict.fromkeys(name for name in names if name.isprintable() and 0 < len(name) <= _MOST_TEXT_CHARS)
+        return {
+            "cache": shown_line(review.name),
+            "kind": "frames" if kinds[:1] == ["frames"] else "insertions",
+            "reviewer": session.reviewer,
+            "recipes": recipes,
+            "classes": [{"name": name, "count": count} for name, count in classes],
+            "relabel_classes": list(dict.fromkeys([*own, *review.schema_classes])),
+            "kinds": kinds,
+            "has_dataset": review.has_dataset,
+            "can_undo": bool(session.undos),
+            "damaged": index.damaged,
+            "failure": None if review.failure is None else json.loads(refusal(review.failure, review).body),
+            **self._now(),
+        }
+
+    def things(self, session: ReviewSession, query: Mapping[str, str]) -> dict[str, Any]:
+        """The things that a filter leaves, a part of them."""
+        wanted = _filter(query)
+        offset = _whole(query, "offset", 0, 0, 1 << 31)
+        limit = _whole(query, "limit", 200, 0, _MOST_LISTED)
+        chosen = self.review.index.select(wanted)
+        part = chosen[offset : offset + limit]
+        session.listed = [thing.id for thing in chosen]
+        self.review.expect(part[:_NEXT])
+        return {"total": len(chosen), "offset": offset, "things": [self.shown(thing) for thing in part], **self._now()}
+
+    def picture(self, session: ReviewSession, name: str, view: str, query: Mapping[str, str], etag: str) -> Answer:
+        """A picture; 304 if the page has it."""
+        thing = self._thing(name)
+        known: View | None = next((each for each in VIEWS if each == view), None)
+        if known is None:
+            raise RequestRefused(f"picture {view[:60]!a}", expected=f"one of {', '.join(VIEWS)}", status=404)
+        width = _whole(query, "width", 0, MIN_WIDTH, MAX_WIDTH) if query.get("width") else None
+        mark = f'"{self.review.pictures.etag(thing, known, width)}"'
+        headers = {"Cache-Control": "private, max-age=3600", "ETag": mark}
+        if mark in [part.strip().removeprefix("W/") for part in etag.split(",")]:
+            return Answer(304, b"", "image/jpeg", headers)
+        made = self.review.pictures.picture(thing, known, width)
+        if known != "thumb":
+            self._expect_next(session, thing)
+        return Answer(200, made.data, made.media_type, headers)
+
+    def decide(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
+        """Write a decision; it is on disk before the answer."""
+        asked = _body(body, {"ids", "op", "to", "part", "seen", "force"})
+        ids, op, seen = asked.get("ids"), asked.get("op"), asked.get("seen", {})
+        if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
+            raise RequestRefused("ids of a decision", expected=f"a list of 1 to {MAX_IDS}")
+        if not isinstance(seen, dict) or not all(isinstance(value, str) for value in seen.values()):
+            raise RequestRefused("'seen' of a decision", expected="an object of text by id")
+        if not isinstance(op, str):
+            raise RequestRefused("'op' of a decision", expected="accept, reject, relabel or skip")
+        to, part = (_text_or_none(asked, name) for name in ("to", "part"))
+        things = [self._thing(each) for each in dict.fromkeys(ids if all(isinstance(i, str) for i in ids) else [""])]
+        report = self.review.decisions.decide(
+            self.review.index,
+            things,
+            op,
+            session.reviewer,
+            to=to,
+            part=part,
+            seen=seen,
+            force=asked.get("force") is True,
+        )
+        if report.written:
+            session.wrote(report.written)
+        # What was asked for comes first, changed or not.
+        shown = dict.fromkeys([*things, *report.things])
+        return {
+            "things": [self.shown(thing) for thing in shown],
+            "conflicts": [thing.id for thing in report.conflicts],
+            **self._now(),
+        }
+
+    def undo(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
+        """Take back what this browser's last call decided, or the decisions that it names."""
+        seen = _body(body, {"seen"}).get("seen")
+        if seen is not None:
+            return self._undo_seen(session, seen)
+        if not session.undos:
+            raise RequestRefused("there is nothing to undo", expected="a decision of this browser", status=409)
+        changed = self.review.decisions.undo(self.review.index, session.undos[-1], session.reviewer)
+        session.undos.pop()
+        return {"things": [self.shown(thing) for thing in changed], "can_undo": bool(session.undos), **self._now()}
+
+    def _undo_seen(self, session: ReviewSession, seen: object) -> dict[str, Any]:
+        if not isinstance(seen, dict) or not all(isinstance(value, str) for value in seen.values()):
+            raise RequestRefused("'seen' of what is undone", expected="an object of text by id")
+        things = [self._thing(each) for each in seen]
+        changed = self.review.decisions.undo_seen(self.review.index, things, seen, session.reviewer)
+        named = set(seen.values())
+        session.undos = [
+            left for wrote in session.undos if (left := [each for each in wrote if each[1].id not in named])
+        ]
+        shown = dict.fromkeys([*things, *changed])
+        return {"things": [self.shown(thing) for thing in shown], "can_undo": bool(session.undos), **self._now()}
+
+    def rename(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
+        """Give this browser another reviewer's name."""
+        name = _body(body, {"reviewer"}).get("reviewer")
+        if not isinstance(name, str) or not name.strip():
+            raise RequestRefused("the reviewer's name", expected="one printable line of at most 200 characters")
+        session.reviewer = checked_reviewer(name.strip())
+        return {"reviewer": session.reviewer}
+
+    def changes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """What changed after a version, by anybody."""
+        since = _whole(query, "since", 0, 0, 1 << 62)
+        self.review.decisions.poll(self.review.index)
+        now = self._now()
+        changed = self.review.index.changed_since(since)[:_MOST_CHANGES]
+        if len(changed) == _MOST_CHANGES:  # the rest follows from there; those of one version stay together
+            last = changed[-1].version
+            changed = [thing for thing in changed if thing.version < last] or self.review.index.changed_since(since)
+            now["version"] = changed[-1].version
+        return {"things": [self.shown(thing) for thing in changed], **now}
+
+    def shown(self, thing: Thing) -> dict[str, Any]:
+        """A thing as a page gets it."""
+        state, last = thing.state, thing.last
+        made_by = state.entry or last
+        names = state.names
+        return {
+            "id": thing.id,
+            "key": shown_key(thing.key),
+            "variant": thing.variant,
+            "insertion": thing.insertion,
+            "class": shown_class(thing.class_name),
+            "parts": [_shown_part(part, names) for part in thing.parts],
+            "label": shown_class(thing.label),
+            "width": thing.box_yxhw[3],
+            "height": thing.box_yxhw[2],
+            "box": list(thing.box_yxhw),
+            "area": thing.area,
+            "score": thing.score,
+            "recipe": self.review.index.fingerprints[thing.source],
+            "kind": thing.kind,
+            "prompt": shown_line(thing.prompt),
+            "reason": shown_line(thing.reason),
+            "detail": shown_line(thing.detail),
+            "attempt": thing.attempt,
+            "picture": thing.kind != ATTEMPTS or self.review.attempts.has(thing),
+            "decision": None if state.outcome is None else SHOWN_OPS[state.outcome],
+            "by": "" if made_by is None else made_by.by,
+            "time": "" if made_by is None else made_by.time,
+            "conflict": state.is_conflict,
+            "decisions": [
+                {
+                    "by": each.by,
+                    "op": SHOWN_OPS.get(each.op, each.op),
+                    "to": None if each.to is None else shown_class(each.to),
+                    "time": each.time,
+                }
+                for each in state.decisions
+            ],
+            "seen": state.seen,
+        }
+
+    def _now(self) -> dict[str, Any]:
+        index = self.review.index
+        indexing = not index.complete
+        return {"version": index.version, "counts": index.counts(), "indexing": indexing}
+
+    def _thing(self, name: object) -> Thing:
+        thing = self.review.index.things.get(name) if isinstance(name, str) else None
+        if thing is None:
+            raise RequestRefused("no such insertion, frame or attempt", expected="an id of this review", status=404)
+        return thing
+
+    def _expect_next(self, session: ReviewSession, thing: Thing) -> None:
+        """Prepare those that come next in what this browser lists."""
+        try:
+            at = session.listed.index(thing.id)
+        except ValueError:
+            return
+        index = self.review.index.things
+        self.review.expect([index[name] for name in session.listed[at + 1 : at + 1 + _NEXT]])
+
+
+def _shown_part(part: ThingPart, names: Mapping[str, str]) -> dict[str, Any]:
+    label = shown_class(names.get(part.name, part.name))
+    return {"name": shown_class(part.name), "score": part.score, "area": part.area, "label": label}
+
+
+def _filter(query: Mapping[str, str]) -> ThingFilter:
+    kind, decision, sort = query.get("kind", ""), query.get("decision", ""), query.get("sort") or "key"
+    for name, value, allowed in (
+        ("kind", kind, ("", *KINDS)),
+        ("decision", decision, ("", *DECISIONS)),
+        ("sort", sort, SORTS),
+    ):
+        if value not in allowed:
+            raise RequestRefused(f"{name} {value[:60]!a}", expected=f"one of {', '.join(filter(None, allowed))}")
+    return ThingFilter(
+        class_name=query.get("class", ""),
+        recipe=query.get("recipe", ""),
+        kind=kind,
+        decision=DECISIONS.get(decision, ""),
+        key=query.get("key", ""),
+        min_size=_number(query, "min_size"),
+        max_size=_number(query, "max_size"),
+        min_score=_number(query, "min_score"),
+        max_score=_number(query, "max_score"),
+        sort=sort,
+        reverse=query.get("reverse", "") not in ("", "0", "false"),
+        seed=query.get("seed", ""),
+    )
+
+
+def _number(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    try:
+        value = float(text) if len(text) <= 40 else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RequestRefused(f"{name} {text[:40]!a}", expected="a number")
+    return value
+
+
+def _whole(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return default
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else -1
+    if value < 0 or (name == "offset" and value > most):
+        raise RequestRefused(f"{name} {text[:40]!a}", expected=f"a whole number from {least} to {most}")
+    return min(max(value, least), most)
+
+
+def _body(body: bytes, allowed: set[str]) -> dict[str, Any]:
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise RequestRefused("the body of the request", expected="a JSON object")
+    if unknown := sorted(value.keys() - allowed):
+        raise RequestRefused(f"unknown field {unknown[0][:60]!a}", expected=f"{', '.join(sorted(allowed)) or '{}'}")
+    return value
+
+
+def _text_or_none(asked: Mapping[str, Any], name: str) -> str | None:
+    value = asked.get(name)
+    if value is not None and (not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT_CHARS):
+        raise RequestRefused(f"{name!r} of a decision", expected=f"a text of 1 to {_MOST_TEXT_CHARS} characters")
+    return value
