@@ -75,7 +75,13 @@ class ReviewDecisions:
                 if now is before:
                     continue
                 self._journals[source] = now
+<<<<<<< HEAD
                 keys = _changed_keys(before, now)
+=======
+                old, new = ({entry.id: entry.where.key for entry in journal.counting} for journal in (before, now))
+                known = old | new
+                keys = [known[name] for name in old.keys() ^ new.keys()]
+>>>>>>> main
                 named = [key for key in keys if key is not None]
                 changed += index.renew(source, named if len(named) == len(keys) else None)
         return changed

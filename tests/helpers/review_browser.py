@@ -31,7 +31,7 @@ PLACES = (
 CLASSES = ("gnu", "deer", "red fox", "horse cart", "boar", "sheep", "goat", "dog", "cow", "llama", "wheelchair user")
 HOSTILE = "<img src=x onerror=document.body.dataset.hurt=1>"
 SIZE_HW = (96, 192)
-PATIENCE_MS = 25_000  # a machine may have other work
+PATIENCE_MS = 240_000  # a machine may have other work
 
 
 def find_browser(of_playwright: str) -> str | None:
