@@ -75,13 +75,7 @@ class ReviewDecisions:
                 if now is before:
                     continue
                 self._journals[source] = now
-<<<<<<< HEAD
                 keys = _changed_keys(before, now)
-=======
-                old, new = ({entry.id: entry.where.key for entry in journal.counting} for journal in (before, now))
-                known = old | new
-                keys = [known[name] for name in old.keys() ^ new.keys()]
->>>>>>> main
                 named = [key for key in keys if key is not None]
                 changed += index.renew(source, named if len(named) == len(keys) else None)
         return changed
@@ -198,7 +192,8 @@ def _changed_keys(before: Journal, now: Journal) -> list[str | None]:
     if now.entries[:count] == before.entries:  # usually: only some were added, and those before are the same objects
         return [entry.where.key for entry in now.entries[count:]]
     old, new = ({entry.id: entry.where.key for entry in journal.entries} for journal in (before, now))
-    return [(old | new)[name] for name in old.keys() ^ new.keys()]
+    known = old | new
+    return [known[name] for name in old.keys() ^ new.keys()]
 
 
 def _is_news(thing: Thing, by: str, seen: str) -> bool:
