@@ -51,7 +51,7 @@ def review_command(
     # Loaded here: the extra `review` is needed for it.
     from poc_aug.review.decisions import OPS
     from poc_aug.review.review_access import is_loopback
-    from poc_aug.review.serving import check_installed, open_page, serve
+    from poc_aug.review.serving import check_installed, serve
 
     check_installed()
     shown = ("undecided", *OPS)
@@ -74,8 +74,6 @@ def review_command(
             )
         console.print(address, highlight=False)
         console.file.flush()
-        if open_browser and not dry_run:
-            open_page(address)
 
     filters = {name: value for name, value in (("class", class_name), ("decision", decision)) if value is not None}
     serve(
@@ -90,5 +88,6 @@ def review_command(
         sigma_px=sigma,
         filters=filters,
         dry_run=dry_run,
+        open_browser=open_browser,
         on_start=tell,
     )
