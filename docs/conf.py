@@ -26,7 +26,6 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 extensions += ["docstring_names"]
 root_doc = "index"
 exclude_patterns = ["_ext", "_build", "**.ipynb_checkpoints"]
-suppress_warnings = ["toc.empty_glob"]
 nitpicky = True
 # Types of other packages, of which no inventory is fetched, and what a signature names without being public.
 _OTHERS = "annotated_types|collections|lmdb|numpy|np|os|pathlib|PIL|pydantic|torch|torchmetrics|types|typing"

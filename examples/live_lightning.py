@@ -28,41 +28,41 @@ if importlib.util.find_spec("lightning") is None:
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from poc_aug.integrations.lightning import AugmentationEpochs
 
-class Epochs(L.Callback):
-    """Tells the dataset which epoch it is, and what became of it.
 
-    Lightning makes the loader's iterator after ``on_train_epoch_start``, but for the first epoch before it. That is not
-    epoch 0 if a checkpoint is resumed: `Segmenter.train_dataloader` is in time for it.
-    """
-
-    def __init__(self, train: POCAugmentedDataset) -> None:
-        self.train = train
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Before the epoch's iterator is made."""
-        self.train.set_epoch(trainer.current_epoch)
+class Reported(AugmentationEpochs):
+    """Announces each epoch to the datasets, as its base does, and reports what became of it."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report the epoch that ends."""
-        statistics = self.train.stats()
-        print(f"epoch {trainer.current_epoch}: loss {trainer.callback_metrics['loss']:.6f}\n  {statistics}")
-        if isinstance(trainer.logger, TensorBoardLogger):
-            statistics.write_to(trainer.logger.experiment)
+        print(f"epoch {trainer.current_epoch}: loss {trainer.callback_metrics['loss']:.6f}")
+        for dataset in self.found:
+            statistics = dataset.stats()
+            print(f"  {statistics}")
+            if isinstance(trainer.logger, TensorBoardLogger):
+                statistics.write_to(trainer.logger.experiment)
 
 
-class Segmenter(L.LightningModule):
-    """The model of ``live_training.py``, and its data."""
+class Streets(L.LightningDataModule):
+    """The data of ``live_training.py``."""
 
     def __init__(self, train: POCAugmentedDataset, workers: int) -> None:
         super().__init__()
-        self.model, self.data, self.workers = small_model(), train, workers
+        self.train, self.workers = train, workers
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Called once, before the first iterator is made."""
-        self.data.set_epoch(self.trainer.current_epoch)
+        """As without poc_aug."""
         keep = self.workers > 0
-        return DataLoader(self.data, 4, True, drop_last=True, num_workers=self.workers, persistent_workers=keep)
+        return DataLoader(self.train, 4, True, drop_last=True, num_workers=self.workers, persistent_workers=keep)
+
+
+class Segmenter(L.LightningModule):
+    """The model of ``live_training.py``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = small_model()
 
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """The loss of one batch."""
@@ -107,9 +107,9 @@ def main() -> None:
                 enable_checkpointing=options.log is not None,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                callbacks=[Epochs(train)],
+                callbacks=[Reported()],
             )
-            trainer.fit(Segmenter(train, options.workers), ckpt_path=options.resume)
+            trainer.fit(Segmenter(), datamodule=Streets(train, options.workers), ckpt_path=options.resume)
 
 
 if __name__ == "__main__":

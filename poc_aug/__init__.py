@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
     from poc_aug.labels.schema import LabelSchema
     from poc_aug.reading.compose_batch import compose_batch
+    from poc_aug.reading.composed_instances import InstanceMap
     from poc_aug.reading.live_settings import LiveSettings, ServerSettings
     from poc_aug.recipe import ObjectSpec, Recipe
     from poc_aug.scene_dataset import SceneShiftDataset
@@ -51,6 +52,7 @@ _HOMES = {
     "DiffusionInserter": "poc_aug.backends.diffusion.diffusion_inserter",
     "GroundedSamAnnotator": "poc_aug.backends.finders.grounded_sam",
     "InsertionPipeline": "poc_aug.generation.pipeline",
+    "InstanceMap": "poc_aug.reading.composed_instances",
     "LabelSchema": "poc_aug.labels.schema",
     "LiveSettings": "poc_aug.reading.live_settings",
     "NewClassLabels": "poc_aug.labels.policies",
@@ -86,6 +88,7 @@ __all__ = [
     "DiffusionInserter",
     "GroundedSamAnnotator",
     "InsertionPipeline",
+    "InstanceMap",
     "LabelSchema",
     "LiveSettings",
     "NewClassLabels",

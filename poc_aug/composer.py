@@ -22,6 +22,9 @@ from poc_aug.keys.path_keys import PATH_FIELDS
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap
+from poc_aug.reading.composed_panoptic import ComposedPanoptic
+from poc_aug.reading.instance_fields import InstanceFields
 from poc_aug.reading.item_composer import ItemComposer
 from poc_aug.reading.outcomes import Ledger
 from poc_aug.reading.parameters import OnMiss, Shown, check_against_cache, check_epoch, check_parameters
@@ -54,6 +57,8 @@ class Composed:
         key: the key under which the cache holds the sample; the name that was given, if it holds none.
         variant: the variant that is shown; ``None``: no object was inserted.
         ids: label id of each class name that objects of the caches have.
+        instances: instance ids, boxes and masks, if they were asked for.
+        panoptic: the panoptic map and its segments, if the base's were given.
 
     Example:
         >>> image, labels = Composed("image", "labels", "a.png", None, {})
@@ -66,6 +71,8 @@ class Composed:
     key: str
     variant: Variant | None
     ids: Mapping[str, int]
+    instances: ComposedInstances | None = None
+    panoptic: ComposedPanoptic | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Image and labels."""
@@ -98,6 +105,8 @@ class Composer(ItemComposer):
         sigma_px: feather of the objects' edges in pixels, at most the recipe's ``max_sigma_px``.
         adapt: how to take image and labels out of items of another form.
         check_labels: compare the labels, by class name, with those that the insertions were made for.
+        instances: ``True``, or the field that holds the items' instance ids: items, which are dicts, get instance ids,
+            boxes and masks of their objects, and panoptic segments if they have such; see ``docs/instances.md``.
 
     Raises:
         CacheError: no cache at the path, or one that cannot be read; when called: the cache's key is that of another
@@ -144,6 +153,7 @@ class Composer(ItemComposer):
         sigma_px: float = 1.0,
         adapt: Adapt | None = None,
         check_labels: bool = True,
+        instances: bool | str | InstanceMap = False,
     ) -> None:
         if not callable(key) and not (isinstance(key, str) and key):
             raise SettingError(f"key={key!r}", expected="the name of a field, or a function of the item")
@@ -152,9 +162,9 @@ class Composer(ItemComposer):
             on_miss="original" if on_miss is None else on_miss, p=p, adapt=adapt, sigma_px=sigma_px, seed=seed,
             transforms=None, wrapper="Composer(", takes_several=True,
         )  # fmt: skip
-        if caches is None or p is None:
-            missing = "caches" if caches is None else "p"
-            raise SettingError(f"{missing}=None", expected="a cache to read, and a share of the items, such as p=0.5")
+        required: dict[str, object] = {"caches": caches, "p": p}
+        if missing := [name for name, value in required.items() if value is None]:
+            raise SettingError(f"{missing[0]}=None", expected="a cache to read, and a share of the items: p=0.5")
         check_several(caches, shares, recipes, generates=False)
         check_redraw(redraw)
         self.key, self.p, self.on_miss = key, float(p), on_miss
@@ -168,6 +178,7 @@ class Composer(ItemComposer):
             self.cache.indices(), variant=self.variant, generates=False, sigma_px=sigma_px, most_px=self.max_sigma_px
         )
         self.resolve_ids()
+        self._instances = InstanceFields(instances, self._labels.ids, self.schema, policy.ring_px)
         held = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
         self._finders = [KeyFinder(cache) for cache in held]
         self._partial = any(
@@ -215,22 +226,40 @@ class Composer(ItemComposer):
         Raises:
             PocAugError: see the class.
         """
-        return self._compose(open_item(item, self.adapt, key=(name := self._name_of(item))), name)[0].close()
+        opened, shown = self._compose(open_item(item, self.adapt, key=(name := self._name_of(item))), name)
+        new = opened.close()
+        if not self._instances.wanted:
+            return new
+        return self._instances.put(new, opened, () if shown is None else shown.insertions)
 
-    def compose(self, image: Any, labels: Any, *, key: str) -> Composed:
+    def compose(
+        self,
+        image: Any,
+        labels: Any,
+        *,
+        key: str,
+        instances: Any = None,
+        panoptic: tuple[Any, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> Composed:
         """Image and labels with insertions, for whoever has them at hand; what was given is not modified.
 
         Args:
             image: PIL image, uint8 tensor ``[3, H, W]``, or uint8 array ``[H, W, 3]``.
             labels: PIL image of ids, integer tensor ``[H, W]`` or ``[1, H, W]``, or integer array ``[H, W]``.
             key: the sample's name, such as the path of its image.
+            instances: its instance ids, in one of the forms of labels.
+            panoptic: its panoptic map, in one of the forms of labels or in COCO's colours, and ``segments_info``.
 
         Raises:
             PocAugError: see the class.
         """
         item, shown = self._compose(open_item((image, labels), key=(name := self._text(key))), name)
         image, labels = item.close()
-        return Composed(image, labels, item.key, shown, dict(self.ids))
+        insertions = () if shown is None else shown.insertions
+        fields = self._instances
+        found = fields.instances(item, insertions, instances) if instances is not None or fields.wanted else None
+        segments = None if panoptic is None else fields.panoptic(item, insertions, panoptic)
+        return Composed(image, labels, item.key, shown, dict(self.ids), found, segments)
 
     def close(self) -> None:
         """Close the caches."""
@@ -267,7 +296,7 @@ class Composer(ItemComposer):
             if again and self._warn_again.values[0]:
                 self._warn_again.values[0] = False  # once for all workers
                 warnings.warn(read_again(repr(key), self.epoch, "insertions", type(self).__name__), stacklevel=4)
-        self.write(item, variant)
+        self.write(item, variant, self._instances.fields(item))
         return item, variant
 
     def _name_of(self, item: Any) -> str:

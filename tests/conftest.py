@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+import typer.main
+import typer.testing
 from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
@@ -32,6 +37,21 @@ def _real_data_root() -> Path | None:
     if "POC_AUG_DATA" in os.environ:
         candidates.insert(0, Path(os.environ["POC_AUG_DATA"]))
     return next((path for path in candidates if (path / "scenes").is_dir()), None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_built_once() -> Iterator[None]:
+    """Typer reads the declarations of all commands whenever one is called: here once, not 1,500 times."""
+    build = functools.cache(lambda application, commands: get_command(application))
+    get_command = typer.main.get_command
+
+    def built(application: typer.Typer) -> Any:
+        return build(application, len(application.registered_commands))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", built)
+        patch.setattr(typer.testing, "_get_command", built)
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import typer.main
 from poc_aug.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README_LINES = 180
 # What stands for the reader's own objects in examples, where the text says what they are.
 STAND_INS = {

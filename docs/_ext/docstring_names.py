@@ -6,6 +6,7 @@ import re
 import sys
 from typing import Any
 
+from api_pages import MODULES, module_members
 from docutils import nodes
 from docutils.parsers.rst import roles
 from pydantic import BaseModel
@@ -95,10 +96,17 @@ def plain_settings(
     return f"(*, {', '.join(fields)})", None
 
 
+def load_the_package(app: Sphinx) -> None:
+    """Loads what pages document, also those that are not read again: `_names_of_the_package` looks there."""
+    for module in MODULES:
+        module_members(module)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     roles.register_local_role("name", name_role)
     app.config.default_role = "name"  # type: ignore[attr-defined]
+    app.connect("builder-inited", load_the_package)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-docstring", link_pages)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon has 500

@@ -5,6 +5,7 @@ python docs/_ext/stage_site.py build/site/source
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from glossary_page import glossary_page  # noqa: E402
 from outside_links import OutsideLinks, page_of_file, page_of_folder, staged_path  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
 
+_OPTIONAL = re.compile(r"^([\w/*]+)\?\n", re.MULTILINE)
 PROJECT = ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples"]  # what the tables of contents name
 
 
@@ -26,6 +28,16 @@ def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def without_absent(text: str, source: Path) -> str:
+    """A page without the entries ``NAME?`` of its tables of contents that name no page (next to it)."""
+
+    def kept(match: re.Match[str]) -> str:
+        there = [file for file in source.parent.glob(f"{match[1]}.md") if file != source]
+        return f"{match[1]}\n" if there else ""
+
+    return _OPTIONAL.sub(kept, text)
 
 
 def stage(target: Path) -> None:
@@ -43,7 +55,7 @@ def stage(target: Path) -> None:
             continue
         if source.suffix == ".md":
             text = with_pictures(source.read_text(encoding="utf-8"), target / staged_path(path), kept)
-            page(path, links.rewritten(text, path))
+            page(path, links.rewritten(without_absent(text, source), path))
         else:
             copied = target / staged_path(path)
             kept.add(copied)

@@ -87,8 +87,12 @@ class Journal:
 
     @cached_property
     def class_names(self) -> frozenset[str]:
-        """Class names that parts were relabelled to; a label policy needs an id for each."""
-        return frozenset(entry.to for entry in self.counting if entry.to is not None)
+        """Class names that parts were relabelled to; a label policy needs an id for each.
+
+        Of decisions about the same insertions, only the last one counts.
+        """
+        last = {(entry.where, entry.part): entry.to for entry in self.counting if entry.to is not None}
+        return frozenset(last.values())
 
     def may_concern(self, keys: Iterable[str], variant: int) -> bool:
         """Whether a decision can be about a variant, as far as its names say: of others, nothing need be read.

@@ -31,6 +31,7 @@ from poc_aug.cli.pull_command import pull_command
 from poc_aug.cli.push_command import push_command
 from poc_aug.cli.reliability_command import reliability_command
 from poc_aug.cli.repair_command import repair_command
+from poc_aug.cli.report_command import report_command
 from poc_aug.cli.review_command import review_command
 from poc_aug.cli.sets_command import sets_command
 from poc_aug.cli.standard_streams import close_quietly, is_broken, standard_streams
@@ -63,6 +64,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "repair": repair_command,
     "merge": merge_command,
     "preview": preview_command,
+    "report": report_command,
     "review": review_command,
     "export": export_command,
     "push": push_command,

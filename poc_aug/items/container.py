@@ -26,6 +26,9 @@ LABEL_FIELDS = (
     "gt_semantic_seg",
     "segmentation_map",
 )
+WEB_LABEL_FIELDS = ("seg.png", "mask.png", "labels.png", "label.png", "semantic.png")
+"""Labels in WebDataset's samples, which have a ``__key__``, and whose fields are named by files' extensions."""
+_WEB_IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")
 _MMSEG_LABEL_FIELDS = ("gt_seg_map", "gt_semantic_seg")
 
 _ADAPT_COMMAND = "let --dataset name a function of yours, module:function, whose dataset gives (image, label ids)"
@@ -142,6 +145,15 @@ def leaves_of(item: Any, adapt: Adapt | None, key: str) -> Leaves:
         return _mapping(item, key)
     if isinstance(item, tuple | list):
         return _sequence(item, key)
+    if type(item).__module__.startswith("datasets."):  # only `Dataset.map` passes such rows
+        raise ItemFormatError(
+            f"item {key!r} is a row of Dataset.map, which stores what it is given back on disk: every epoch would show "
+            "the same insertions",
+            expected="rows that are composed each time that they are read",
+            hint="dataset.to_iterable_dataset().map(composer); or dataset.with_transform(ComposeRows(composer)), of "
+            "poc_aug.integrations.hugging_face; or POCAugmentedDataset(dataset, cache, keys=...). To store one draw on "
+            "purpose: dataset.map(lambda row: composer(dict(row)))",
+        )
     if isinstance(item, Mapping):
         raise ItemFormatError(
             f"item {key!r} is a mapping of type {type(item).__name__}, which cannot be copied safely",
@@ -192,8 +204,9 @@ def _sequence(item: tuple[Any, ...] | list[Any], key: str) -> Leaves:
 
 
 def _mapping(item: dict[Any, Any] | UserDict[Any, Any], key: str) -> Leaves:
-    image_field = _one_field(item, IMAGE_FIELDS, "image", key)
-    label_field = _one_field(item, LABEL_FIELDS, "label", key)
+    web = "__key__" in item
+    image_field = _one_field(item, IMAGE_FIELDS + _WEB_IMAGE_FIELDS if web else IMAGE_FIELDS, "image", key)
+    label_field = _one_field(item, LABEL_FIELDS + WEB_LABEL_FIELDS if web else LABEL_FIELDS, "label", key)
 
     def put(image: Any, labels: Any) -> Any:
         new = copy.copy(item)

@@ -6,6 +6,8 @@ an item may be                       with
 ``(image, labels, ...)``             tuple, list or namedtuple; further fields stay the same objects
 ``{"image": ..., "mask": ...}``      dict: image, img or pixel_values; labels, label, mask, annotation,
                                      gt_seg_map, gt_semantic_seg or segmentation_map
+``{"__key__", "jpg", "seg.png"}``    as WebDataset decodes them: jpg, jpeg, png or webp; seg.png, mask.png,
+                                     labels.png, label.png or semantic.png
 ``{"img", "gt_seg_map"}``            arrays as mmseg has them, in BGR
 anything else                        ``adapt=Adapt(get=..., put=...)``
 an image of more than three bands    ``adapt=Adapt(bands=...)``
@@ -90,7 +92,7 @@ class OpenItem:
         """
         self._covered = covered
         if not callable(self._bands):  # such a function may change any field
-            known = (*(self.fields or ()), *followed)
+            known = None if self.fields is None else (*self.fields, *followed)
             own = (self._leaves.image, self._leaves.labels)
             report_maps(self.item, self._maps, known, own, self.size_hw, self.key)
 

@@ -15,6 +15,7 @@ from poc_aug.errors import ItemFormatError
 MapName: TypeAlias = str | int
 """A field's name, or its index in a tuple or list."""
 
+_WORDS = ("depth", "dispar", "instance", "normals", "panoptic", "flow")
 _reported: set[str] = set()
 
 
@@ -66,7 +67,7 @@ def check_named_maps(maps: Collection[MapName], item: Any, used: Collection[Any]
 def report_maps(
     item: Any,
     maps: Collection[MapName],
-    known: Collection[Any],
+    known: Collection[Any] | None,
     own: Collection[Any],
     size_hw: tuple[int, int],
     key: str,
@@ -76,7 +77,9 @@ def report_maps(
     Args:
         item: an item into which objects are inserted.
         maps: the names in ``Adapt.maps``.
-        known: further fields that are dealt with.
+        known: names of its image, its labels and further fields that are dealt with; ``None``: only functions of the
+            user know. Then a field counts as a map only if it cannot be what its image or its labels are made of: by
+            its name, or if it is one float per pixel.
         own: the item's image and labels.
         size_hw: the frame's size.
         key: the item's key.
@@ -87,11 +90,14 @@ def report_maps(
         logger.info("Adapt(maps=...): %s stay as they are, also where objects are inserted", ", ".join(map(repr, maps)))
     if "unnamed" in _reported:
         return
-    dealt_with = {*maps, *known}
+    dealt_with = {*maps, *(known or ())}
     unnamed = [
         name
         for name, value in fields_of(item).items()
-        if name not in dealt_with and is_frame_map(value, size_hw) and not any(value is each for each in own)
+        if name not in dealt_with
+        and is_frame_map(value, size_hw)
+        and not any(value is each for each in own)
+        and (known is not None or _is_certain(name, value))
     ]
     if unnamed:
         _reported.add("unnamed")
@@ -102,6 +108,16 @@ def report_maps(
             "Composer(..., instances=%r)",
             key, names, names, unnamed[0],
         )  # fmt: skip
+
+
+def _is_certain(name: Any, value: Any) -> bool:
+    """Whether a field is neither what an image nor what labels are made of."""
+    if isinstance(name, str) and any(word in name.lower() for word in _WORDS):
+        return True
+    if isinstance(value, Image.Image):
+        return value.mode == "F"
+    floating = value.is_floating_point() if isinstance(value, torch.Tensor) else value.dtype.kind == "f"
+    return floating and (value.ndim == 2 or 1 in (value.shape[0], value.shape[2]))
 
 
 def fields_of(item: Any) -> dict[Any, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from torch.utils.data import IterableDataset, StackDataset, Subset
+from torch.utils.data import Dataset, IterableDataset, StackDataset, Subset
 
 from poc_aug.errors import DatasetKeyError, PocAugError, in_one_line
 from poc_aug.keys.column_keys import GIVE_KEYS, column, no_column
@@ -118,7 +118,8 @@ def _length(dataset: Any) -> int:
         length = len(dataset)
     except (TypeError, NotImplementedError) as error:
         raise _stream(f"dataset {name} has no length") from error
-    if isinstance(dataset, IterableDataset) or not hasattr(type(dataset), "__getitem__"):
+    own = getattr(type(dataset), "__getitem__", None)  # LitData's streams have one, torch's only raises
+    if own is None or own is Dataset.__getitem__:
         raise _stream(f"dataset {name} cannot be read by index")
     return length
 

@@ -87,4 +87,4 @@ def _closed_over(function: Any) -> Iterator[Any]:
 
 def _drives_a_training(value: Any) -> bool:
     """Whether it holds datasets of other purposes too, such as those of a validation."""
-    return hasattr(type(value), "train_dataloader") or hasattr(type(value), "fit")
+    return hasattr(type(value), "train_dataloader")

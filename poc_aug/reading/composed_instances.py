@@ -24,7 +24,7 @@ _FIRST_FREE = (max(_CITYSCAPES.ids.values()) + 1) * _PER_CLASS
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceIds:
+class InstanceMap:
     """Where the instance ids of items are, and what they mean.
 
     Attributes:
@@ -39,7 +39,7 @@ class InstanceIds:
         SettingError: a field without name, or numbers that are none.
 
     Example:
-        >>> InstanceIds("SegmentationObject", background=(0, 255)).divisor is None
+        >>> InstanceMap("SegmentationObject", background=(0, 255)).divisor is None
         True
     """
 
@@ -50,13 +50,13 @@ class InstanceIds:
 
     def __post_init__(self) -> None:
         if self.field is not None and (not isinstance(self.field, str) or not self.field):
-            raise SettingError(f"InstanceIds(field={self.field!r})", expected="the name of a field of the items")
+            raise SettingError(f"InstanceMap(field={self.field!r})", expected="the name of a field of the items")
         if self.divisor is not None and (type(self.divisor) is not int or self.divisor < 0):
-            raise SettingError(f"InstanceIds(divisor={self.divisor!r})", expected="a whole number, 0 or more")
+            raise SettingError(f"InstanceMap(divisor={self.divisor!r})", expected="a whole number, 0 or more")
         if not isinstance(self.background, tuple) or not all(type(each) is int for each in self.background):
-            raise SettingError(f"InstanceIds(background={self.background!r})", expected="a tuple of ids, such as (0,)")
+            raise SettingError(f"InstanceMap(background={self.background!r})", expected="a tuple of ids, such as (0,)")
         if self.categories is not None and not isinstance(self.categories, Mapping):
-            raise SettingError(f"InstanceIds(categories={self.categories!r})", expected="{class name: category_id}")
+            raise SettingError(f"InstanceMap(categories={self.categories!r})", expected="{class name: category_id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def compose_instances(
     *,
     like: Any = None,
     schema: LabelSchema | None = None,
-    rule: InstanceIds | None = None,
+    rule: InstanceMap | None = None,
     key: str = "",
 ) -> ComposedInstances:
     """The instance ids of a composed frame: the base's, and new ones, after the highest, for what was inserted.
@@ -207,7 +207,7 @@ def compose_instances(
         (array([[7, 8, 8, 0]], dtype=int32), tensor([7, 8]), tensor([1., 0., 3., 1.]))
     """
     size_hw = (labels.shape[-2], labels.shape[-1])
-    rule = rule or InstanceIds()
+    rule = rule or InstanceMap()
     source = IdMap(blank_id_map(like, size_hw) if base is None else base, size_hw, key, "the instance ids")
     present = distinct_ids(source.ids.numpy())
     is_object, first = _convention(rule, present, source.ids, labels, schema)
@@ -240,7 +240,7 @@ def _inserted(
 
 
 def _convention(
-    rule: InstanceIds,
+    rule: InstanceMap,
     present: Collection[int],
     base_ids: torch.Tensor,
     labels: torch.Tensor,

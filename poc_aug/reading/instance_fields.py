@@ -15,7 +15,7 @@ from poc_aug.items.id_maps import as_mask_like, is_tv_tensor
 from poc_aug.items.open_item import OpenItem
 from poc_aug.items.per_pixel_maps import is_frame_map
 from poc_aug.labels.schema import LabelSchema
-from poc_aug.reading.composed_instances import ComposedInstances, InstanceIds, compose_instances
+from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap, compose_instances
 from poc_aug.reading.composed_panoptic import ComposedPanoptic, compose_panoptic
 from poc_aug.types import Insertion
 
@@ -33,7 +33,7 @@ class InstanceFields:
 
     Args:
         instances: ``True``: items get instance ids, in the field where they have them already; the name of that field;
-            an `InstanceIds`; ``False``: only whoever calls `instances` or `panoptic` gets them.
+            an `InstanceMap`; ``False``: only whoever calls `instances` or `panoptic` gets them.
         ids: label id of each class name that is inserted; read when items are composed.
         schema: schema of the composed labels, if it is known.
         ring_px: width of the label policy's rings.
@@ -48,21 +48,21 @@ class InstanceFields:
 
     def __init__(
         self,
-        instances: bool | str | InstanceIds,
+        instances: bool | str | InstanceMap,
         ids: Mapping[str, int],
         schema: LabelSchema | None,
         ring_px: int = 0,
     ) -> None:
-        if not isinstance(instances, bool | InstanceIds) and not (isinstance(instances, str) and instances):
+        if not isinstance(instances, bool | InstanceMap) and not (isinstance(instances, str) and instances):
             raise SettingError(
                 f"instances={instances!r}",
-                expected="True, False, the name of a field of the items, or InstanceIds(...)",
+                expected="True, False, the name of a field of the items, or InstanceMap(...)",
             )
         self.wanted = instances is not False
-        if isinstance(instances, InstanceIds):
+        if isinstance(instances, InstanceMap):
             self._rule = instances
         else:
-            self._rule = InstanceIds(instances if isinstance(instances, str) else None)
+            self._rule = InstanceMap(instances if isinstance(instances, str) else None)
         self._ids, self._schema, self._ring_px = ids, schema, ring_px
 
     def instances(self, opened: OpenItem, insertions: Sequence[Insertion], base: Any = None) -> ComposedInstances:

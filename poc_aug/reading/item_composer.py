@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from poc_aug.cache import Cache, UnitedCaches
@@ -100,12 +100,13 @@ class ItemComposer:
             return None
         return composed_schema(self.base_schema, self.label_policy, self._labels.ids)
 
-    def write(self, item: OpenItem, variant: Variant | None) -> None:
+    def write(self, item: OpenItem, variant: Variant | None, followed: Collection[str] = ()) -> None:
         """Write a variant into an open item, whose ids are checked.
 
         Args:
             item: the item.
             variant: one with insertions; ``None``: only labels change, if the policy rewrites them.
+            followed: names of further maps of the item that will show the objects.
 
         Raises:
             CacheDatasetMismatchError, SchemaError: it was made for another frame, see `BaseChecks.check_match`.
@@ -118,4 +119,4 @@ class ItemComposer:
         self._labels.write(item.labels, insertions)
         if variant is not None:
             compose_image(item.image, insertions, self.sigma_px)
-            item.cover(partial(covered, insertions, item.size_hw, self.sigma_px))
+            item.cover(partial(covered, insertions, item.size_hw, self.sigma_px), followed)

@@ -12,7 +12,7 @@ PICTURES = "pictures"
 """Folder of the datasheet's pictures."""
 
 _FILE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}"
-_CACHE_FILE = rf"manifest\.json|shards/{_FILE}\.lmdb|journal/{_FILE}\.jsonl|rejected/[a-z0-9-]{{1,80}}/{_FILE}\.png"
+_CACHE_FILE = rf"manifest\.json|shards/{_FILE}\.lmdb|journal/packed\.jsonl|rejected/[a-z0-9-]{{1,80}}/{_FILE}\.png"
 _NAMES = re.compile(
     rf"{SUMS}|pack\.json|README\.md|attributions\.csv|{PICTURES}/{_FILE}\.png|(?:recipes/{_FILE}/)?(?:{_CACHE_FILE})"
 )

@@ -196,6 +196,7 @@ def usable(folder: Path, cache: Path) -> dict[str, list[str]]:
         "merge": [str(cache), "--out", "merged.cache"],
         "review": [*made, "--dry-run"],
         "preview": [*made, "--count", "1", "--width", "300", "--out", "sheet.png"],
+        "report": [*made, "--samples", "1", "--out", "report.html"],
         "export": [
             *made,
             "--layout",

@@ -122,11 +122,25 @@ def test_other_items_have_their_attributes(caplog: pytest.LogCaptureFixture) -> 
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
+def test_what_the_image_and_labels_of_other_items_are_made_of_is_no_map(caplog: pytest.LogCaptureFixture) -> None:
+    raw = {"bayer": np.zeros((H, W, 3), np.uint16), "ids": np.full((H, W), 26, np.int64), "nir": np.zeros((H, W, 4))}
+    adapt: dict[str, Any] = {
+        "get": lambda one: ((one["bayer"] >> 8).astype(np.uint8), (one["ids"] % 19).astype(np.uint8)),
+        "put": lambda one, image, labels: {**one, "bayer": image, "ids": labels},
+    }
+    composed(raw, Adapt(**adapt))
+    assert not caplog.records
+    composed(
+        {**raw, "inverse_depth": np.zeros((H, W), np.uint16), "range": np.zeros((H, W), np.float32)}, Adapt(**adapt)
+    )
+    assert "maps=('inverse_depth', 'range',)" in caplog.records[0].getMessage()
+
+
 def test_names_that_an_item_does_not_have_are_errors() -> None:
     with pytest.raises(ItemFormatError, match="has no field 'dept', which") as error:
         open_item(item(depth=MAPS["depth"]), Adapt(maps=("dept",)), key="a.png")
     assert "'depth'" in str(error.value)
-    with pytest.raises(ItemFormatError, match="'mask', which .* is its image or its labels"):
+    with pytest.raises(ItemFormatError, match=r"'mask', which .* is its image or its labels"):
         open_item(item(), Adapt(maps=("mask",)), key="a.png")
 
 

@@ -42,8 +42,8 @@ def test_whole_floats_are_read_and_written_as_what_they_hold(pair: tuple[Any, An
         item.image.write(BOX, torch.arange(90, dtype=torch.uint8).reshape(3, 5, 6) + 160)
         item.labels.write(BOX, torch.full((5, 6), 254))
     image, labels = opened.close()
-    assert type(image) is type(pair[0]) and type(labels) is type(pair[1])
-    assert image.dtype == pair[0].dtype and labels.dtype == pair[1].dtype
+    assert (type(image), type(labels)) == (type(pair[0]), type(pair[1]))
+    assert (image.dtype, labels.dtype) == (pair[0].dtype, pair[1].dtype)
     pixels = torch.as_tensor(np.asarray(image).transpose(2, 0, 1)) if isinstance(image, np.ndarray) else image
     assert torch.equal(pixels.as_subclass(torch.Tensor).double(), plain.image.value.double())
     assert torch.equal(torch.as_tensor(labels).reshape(H, W).as_subclass(torch.Tensor).long(), plain.labels.value)

@@ -14,7 +14,7 @@ from torchvision.ops import masks_to_boxes
 
 from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.labels.schema import SCHEMAS
-from poc_aug.reading.composed_instances import ComposedInstances, InstanceIds, compose_instances
+from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap, compose_instances
 from poc_aug.reading.visible_parts import visible_parts, written_pixels
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Sample
@@ -163,7 +163,7 @@ def test_void_ids_are_kept_and_new_ids_need_not_come_after_them() -> None:
     base = np.zeros((H, W), np.uint8)
     base[:5, :5], base[5, :] = 3, 255
     labels = torch.zeros(H, W, dtype=torch.uint8)
-    found = compose_instances([solid((8, 1, 4, 4), "dog")], base, labels, IDS, rule=InstanceIds(background=(0, 255)))
+    found = compose_instances([solid((8, 1, 4, 4), "dog")], base, labels, IDS, rule=InstanceMap(background=(0, 255)))
     assert found.ids.tolist() == [3, 4]
     assert (found.map[5] == 255).all()
 
@@ -189,8 +189,8 @@ def test_a_map_of_another_size_or_kind_is_an_error() -> None:
     [{"field": ""}, {"field": 3}, {"divisor": -1}, {"divisor": 1.5}, {"background": 0}, {"categories": ["dog"]}],
 )
 def test_settings_of_ids_are_checked(settings: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match=rf"InstanceIds\({next(iter(settings))}="):
-        InstanceIds(**settings)
+    with pytest.raises(SettingError, match=rf"InstanceMap\({next(iter(settings))}="):
+        InstanceMap(**settings)
 
 
 LABEL_IDS, TRAIN_IDS = SCHEMAS["cityscapes-labelIds"], SCHEMAS["cityscapes-trainIds"]
@@ -199,7 +199,7 @@ LABEL_IDS, TRAIN_IDS = SCHEMAS["cityscapes-labelIds"], SCHEMAS["cityscapes-train
 def test_ids_below_the_divisor_are_no_objects() -> None:
     base = np.full((H, W), 7, np.int32)
     base[:4, :4], base[6:, 6:] = 256 * 3 + 1, 256 * 5
-    found = compose_instances([], base, torch.zeros(H, W).byte(), IDS, rule=InstanceIds(divisor=256))
+    found = compose_instances([], base, torch.zeros(H, W).byte(), IDS, rule=InstanceMap(divisor=256))
     assert found.ids.tolist() == [769, 1280]
 
 

@@ -314,8 +314,8 @@ export class Panes {
   /** Addresses of what a thing needs, most urgent first. */
   urls(thing) {
     if (thing.kind === "rejected attempts") return thing.picture === false ? [] : [this.main.url("after", thing)];
-    const faces = this.hasFrames ? ["after", "before", "mask"] : ["after", "mask"];
-    if (hasShape(thing)) faces.push("shape");
+    const faces = this.hasFrames ? ["after", "before", "shape", "mask"] : ["after", "shape", "mask"];
+    if (!hasShape(thing)) faces.splice(faces.indexOf("shape"), 1);
     if (!this.hasFrames) return faces.map((face) => this.close.url(face, thing));
     return faces.flatMap((face) => [this.main.url(face, thing), (this.main === this.close ? this.scene : this.close).url(face, thing)]);
   }

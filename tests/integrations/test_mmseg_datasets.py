@@ -1,0 +1,182 @@
+"""`PocDataset`: a dataset of mmengine with insertions, within mmengine's wrappers and loops."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mmcv")
+
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.registry import DATASETS, TRANSFORMS
+
+from poc_aug.cache import Cache
+from poc_aug.errors import CacheMissError, ItemFormatError, LabelPolicyError, PocAugError, SettingError
+from poc_aug.integrations.mmsegmentation import PocDataset
+from tests.helpers.engine_runs import Recorded, run_training
+from tests.helpers.fakes import SCHEMA
+from tests.helpers.mmseg_cases import LENGTH, LOADING, VARIANTS, FolderAsMmseg, red_cache, shown_variant, write_frames
+
+NEW = {"type": "NewClassLabels", "ids": {"cat": 4, "dog": 3}}
+
+
+@pytest.fixture(scope="module")
+def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return red_cache(tmp_path_factory.mktemp("engine") / "frames.cache")
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_frames(tmp_path_factory.mktemp("engine") / "data")
+
+
+def base(frames: Path, **settings: Any) -> dict[str, Any]:
+    return {"type": "FolderAsMmseg", "data_root": str(frames), "pipeline": LOADING, **settings}
+
+
+def wrapping(frames: Path, cache_path: Path, **settings: Any) -> dict[str, Any]:
+    schema = {"ids": dict(SCHEMA.ids)}
+    given = {"dataset": base(frames), "cache": str(cache_path), "schema": schema, "p": 1.0, **settings}
+    return {"type": "PocDataset", **given}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_items_are_composed_then_transformed(frames: Path, cache_path: Path, lazy: bool) -> None:
+    flipped = {"type": "RandomFlip", "prob": 1.0}
+    made = DATASETS.build(wrapping(frames, cache_path, lazy_init=lazy, pipeline=[flipped]))
+    made.dataset._fully_initialized = made.dataset._fully_initialized and not lazy
+    inner, cache = FolderAsMmseg(data_root=str(frames), pipeline=LOADING), Cache.open(cache_path)
+    assert len(made) == LENGTH == len(inner)
+    for index in range(LENGTH):
+        after = made[index]
+        assert after["flip"] is True
+        after["img"], after["gt_seg_map"] = after["img"][:, ::-1], after["gt_seg_map"][:, ::-1]
+        assert shown_variant(cache, Path(after["img_path"]).stem, inner[index], after) >= 0
+        info = made.get_data_info(index)
+        assert info == inner.get_data_info(index) and "img" not in info
+
+
+def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path: Path) -> None:
+    config = wrapping(frames, cache_path)
+    for given in (config, DATASETS.build(config)):
+        repeated = RepeatDataset(given, times=3)
+        joined = ConcatDataset([given, base(frames)], lazy_init=True)
+        assert len(repeated) == 3 * LENGTH and len(joined) == 2 * LENGTH
+        assert joined.metainfo == FolderAsMmseg(data_root=str(frames)).metainfo
+        shown = [np.array(repeated[index]["img"]) for index in range(0, 3 * LENGTH, LENGTH)]
+        assert not all(np.array_equal(shown[0], other) for other in shown[1:])  # each read is another draw
+        assert np.array_equal(joined[LENGTH]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
+        assert not np.array_equal(joined[0]["img"], joined[LENGTH]["img"])
+        assert joined.get_data_info(LENGTH + 1) == joined.get_data_info(1)
+
+
+def test_new_classes_are_in_the_metainfo(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path, label_policy=NEW, lazy_init=True))
+    assert made.metainfo["classes"] == ("road", "sky", "car", "dog", "cat")
+    palette = made.metainfo["palette"]
+    assert palette[:3] == FolderAsMmseg.METAINFO["palette"] and len({tuple(colour) for colour in palette}) == 5
+    made.metainfo["classes"] = ()
+    assert len(made.metainfo["classes"]) == 5  # as mmengine's, a copy
+    for policy in (None, {"type": "OodLabels", "ood_id": 254}, {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 2}}):
+        settings = (
+            {} if policy is None else {"label_policy": {**policy, **({"merge": True} if "ids" in policy else {})}}
+        )
+        unchanged = DATASETS.build(wrapping(frames, cache_path, **settings))
+        assert unchanged.metainfo == unchanged.dataset.metainfo
+    with pytest.raises(SettingError, match=r"have the ids \[4, 7\], and the dataset has 3 classes") as caught:
+        DATASETS.build(wrapping(frames, cache_path, label_policy={**NEW, "ids": {"cat": 4, "dog": 7}}))
+    assert "ids={'cat': 3, 'dog': 4}" in caught.value.hint
+
+
+def test_what_is_wrong_is_known_before_the_first_item(frames: Path, cache_path: Path, tmp_path: Path) -> None:
+    def failing(**settings: Any) -> PocAugError:
+        with pytest.raises(PocAugError) as caught:
+            DATASETS.build(wrapping(frames, cache_path, **settings))
+        return caught.value
+
+    assert isinstance(failing(label_policy={"type": "NewClassLabels", "ids": {"dog": 1, "cat": 3}}), LabelPolicyError)
+    assert "'redraw'" in failing(redrew="read").hint
+    assert "'pipeline'" in failing(pipelin=[]).hint
+    assert "POCAugmentedDataset wraps any other" in failing(dataset=[1, 2]).hint
+    (tmp_path / "img").mkdir()
+    (tmp_path / "img" / "other.png").write_bytes(b"")
+    assert isinstance(failing(dataset=base(tmp_path)), CacheMissError)
+    DATASETS.build(wrapping(tmp_path, cache_path, on_miss="original"))
+    with pytest.raises(SettingError, match="without cache="):
+        PocDataset(base(frames), schema="camvid")
+
+
+def test_a_packed_item_is_refused(frames: Path, cache_path: Path) -> None:
+    packing = [*LOADING, {"type": "PackForATest"}]
+    made = DATASETS.build(wrapping(frames, cache_path, dataset=base(frames, pipeline=packing)))
+    with pytest.raises(ItemFormatError, match="results have no 'img'") as caught:
+        made[0]
+    assert "before what resizes, crops, flips, recolours or packs" in caught.value.hint
+
+
+def test_subsets_share_the_draws(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path))
+    again = copy.deepcopy(made)
+    subset = made.get_subset([2, 1])
+    assert len(subset) == 2 and len(made) == LENGTH
+    assert subset.get_data_info(0)["img_path"] == made.get_data_info(2)["img_path"]
+    first, second = subset[0]["img"], made[2]["img"]
+    assert np.array_equal(first, again[2]["img"]) and np.array_equal(second, again[2]["img"])
+    made.get_subset_(1)
+    assert len(made) == 1
+
+
+def test_a_pipeline_that_returns_nothing_tries_another_item(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path, pipeline=[{"type": "OnlyTheLastForATest"}]))
+    assert Path(made[0]["img_path"]).stem == f"frame-{LENGTH - 1:03d}"
+    strict = DATASETS.build(wrapping(frames, cache_path, pipeline=[{"type": "OnlyTheLastForATest"}], test_mode=True))
+    with pytest.raises(Exception, match="should not get `None`"):
+        strict[0]
+
+
+@TRANSFORMS.register_module(force=True)  # type: ignore[untyped-decorator]
+class OnlyTheLastForATest:
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        return results if results["img_path"].endswith(f"{LENGTH - 1}.png") else None
+
+
+def draws_by_key(cache_path: Path, frames: Path, seen: list[Recorded]) -> dict[str, list[int]]:
+    """What each frame showed, read after read; everything else in it is checked."""
+    inner, cache = FolderAsMmseg(data_root=str(frames), pipeline=LOADING), Cache.open(cache_path)
+    before = {Path(item["img_path"]).stem: item for item in (inner[index] for index in range(len(inner)))}
+    draws: dict[str, list[int]] = defaultdict(list)
+    for key, after in seen:
+        draws[key].append(shown_variant(cache, key, before[key], after))
+    return draws
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["transform", "wrapper"])
+@pytest.mark.parametrize("loop", ["IterBasedTrainLoop", "EpochBasedTrainLoop"])
+def test_each_pass_shows_other_objects(
+    frames: Path, cache_path: Path, tmp_path: Path, loop: str, kind: str, workers: int
+) -> None:
+    passes = 4
+    config = wrapping(frames, cache_path, p=0.8)
+    if kind == "transform":
+        insert = {**config, "type": "PocInsert"}
+        del insert["dataset"]
+        config = base(frames, pipeline=[*LOADING, insert])
+    seen = run_training(tmp_path, config, loop, passes, LENGTH, workers)
+    draws = draws_by_key(cache_path, frames, seen)
+    assert {key: len(each) for key, each in draws.items()} == dict.fromkeys(draws, passes) and len(draws) == LENGTH
+    assert all(len(set(each)) > 1 for each in draws.values())
+    # The n-th read shows what it shows without workers, in any order.
+    direct = DATASETS.build(config)
+    expected = draws_by_key(
+        cache_path,
+        frames,
+        [(Path(item["img_path"]).stem, item) for _ in range(passes) for item in map(direct.__getitem__, range(LENGTH))],
+    )
+    assert draws == expected
+    assert {number for each in draws.values() for number in each} <= {-1, *range(VARIANTS)}
