@@ -192,7 +192,8 @@ def _changed_keys(before: Journal, now: Journal) -> list[str | None]:
     if now.entries[:count] == before.entries:  # usually: only some were added, and those before are the same objects
         return [entry.where.key for entry in now.entries[count:]]
     old, new = ({entry.id: entry.where.key for entry in journal.entries} for journal in (before, now))
-    return [(old | new)[name] for name in old.keys() ^ new.keys()]
+    known = old | new
+    return [known[name] for name in old.keys() ^ new.keys()]
 
 
 def _is_news(thing: Thing, by: str, seen: str) -> bool:
