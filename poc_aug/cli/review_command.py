@@ -12,6 +12,7 @@ from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console, errors
 from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames, SchemaName
 from poc_aug.errors import SettingError
+from poc_aug.stores import is_store_url
 
 
 def review_command(
@@ -57,6 +58,12 @@ def review_command(
     shown = ("undecided", *OPS)
     if decision is not None and decision not in shown:
         raise SettingError(f"--decision {decision[:60]!a}", expected=f"one of {', '.join(shown)}")
+    if addresses := [value for value in (cache, *(arguments or [])) if is_store_url(value)]:
+        raise SettingError(
+            f"a review of {addresses[0]}",
+            expected="the path of a cache: decisions are written there",
+            hint="fetch it with `poc-aug pull`, review the copy, and send it back with `poc-aug push`",
+        )
     caches, pairs = split_caches(cache, arguments or [])
     if dataset is None and (pairs or keys is not None):
         raise SettingError(

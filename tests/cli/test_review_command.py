@@ -120,6 +120,7 @@ def test_a_port_that_is_taken(path: Path, taken: int) -> None:
         (["--schema", "no such schema"], "no such schema"),
         (["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=8,8"], "a.cache"),
         (["b.cache"], "b.cache"),
+        (["s3://bucket/b.cache"], "a review of s3://bucket/b.cache"),
     ],
 )
 def test_what_it_refuses(path: Path, arguments: list[str], told: str) -> None:
