@@ -15,7 +15,7 @@ from poc_aug.errors import SettingError
 from poc_aug.review import ReviewAccess
 from poc_aug.review.review_access import is_loopback
 from poc_aug.review.shown_text import cut_paths, shown_key, shown_line
-from poc_aug.types import Rejection, Variant
+from poc_aug.types import Json, Rejection, Variant
 from tests.helpers.cache_cases import PARTS, RECORDS, make_insertion, make_manifest
 from tests.helpers.review_cases import Client, Streets, key_digest, opened_review, street_cache
 from tests.helpers.stranger_cache import write_cache
@@ -197,7 +197,7 @@ def test_bytes_of_a_stranger_are_no_error(tmp_path: Path) -> None:
 
 
 def test_odd_numbers_of_a_stranger_are_no_error(tmp_path: Path) -> None:
-    odd = (10**400, True, "x", -5, [], 0.25)
+    odd: tuple[Json, ...] = (10**400, True, "x", -5, [], 0.25)
     rejections = tuple(Rejection("black", "dusk", number) for number in range(700))
     with CacheWriter(tmp_path / "a.cache", RECORDS[1].manifest()) as writer:
         for number, agreement in enumerate(odd):
