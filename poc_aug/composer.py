@@ -162,9 +162,9 @@ class Composer(ItemComposer):
             on_miss="original" if on_miss is None else on_miss, p=p, adapt=adapt, sigma_px=sigma_px, seed=seed,
             transforms=None, wrapper="Composer(", takes_several=True,
         )  # fmt: skip
-        if caches is None or p is None:
-            missing = "caches" if caches is None else "p"
-            raise SettingError(f"{missing}=None", expected="a cache to read, and a share of the items, such as p=0.5")
+        required: dict[str, object] = {"caches": caches, "p": p}
+        if missing := [name for name, value in required.items() if value is None]:
+            raise SettingError(f"{missing[0]}=None", expected="a cache to read, and a share of the items: p=0.5")
         check_several(caches, shares, recipes, generates=False)
         check_redraw(redraw)
         self.key, self.p, self.on_miss = key, float(p), on_miss
