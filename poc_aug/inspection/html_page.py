@@ -9,13 +9,13 @@ from html import escape
 
 from PIL import Image
 
-from poc_aug.inspection.view import LegendEntry, View, plain, row_picture
+from poc_aug.inspection.view import GAP_PX, LegendEntry, Panel, View, panel_pictures, plain
 from poc_aug.notebook import WIDTH_PX
 
 _FONT = "font: 13px/1.45 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _CELL = "text-align: left; vertical-align: top; padding: 1px 14px 1px 0; border: none; background: none"
 _MOST_TEXT = 400
-_PNG_PX = 256 * 256
+_PNG_PX = 128 * 128
 
 
 def html_of(make: Callable[[], View]) -> str:
@@ -46,17 +46,20 @@ def _html(view: View) -> str:
     if view.table:
         parts.append(_table(_head(view.table[0], bool(view.swatches)) + _body(view)))
     for row in view.rows:
-        caption = f'<figcaption style="opacity: .7; overflow-wrap: anywhere">{_text(row.caption)}</figcaption>'
-        address = data_url(row_picture(row, WIDTH_PX))
-        alt = escape(", ".join(plain(panel.title, 40) for panel in row.panels), quote=True)
-        parts.append(
-            f'<figure style="margin: 8px 0">{caption if row.caption else ""}'
-            f'<img src="{address}" alt="{alt}" style="max-width: 100%; border-radius: 3px"></figure>'
-        )
+        caption = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(row.caption)}</div>' if row.caption else ""
+        panels = "".join(map(_panel, row.panels, panel_pictures(row, WIDTH_PX)))
+        flex = f"display: flex; flex-wrap: wrap; gap: {GAP_PX}px; align-items: flex-start"
+        parts.append(f'<div style="margin: 8px 0">{caption}<div style="{flex}">{panels}</div></div>')
     if view.legend:
         parts.append(f'<div style="line-height: 1.7">{"".join(map(_chip, view.legend))}</div>')
     parts += [f'<p style="margin: 4px 0; opacity: .7">{_text(note)}</p>' for note in view.notes]
     return _box("".join(parts))
+
+
+def _panel(panel: Panel, picture: Image.Image) -> str:
+    title = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(panel.title)}</div>' if panel.title else ""
+    image = f'<img src="{data_url(picture)}" alt="{_text(panel.title)}" style="max-width: 100%; border-radius: 3px">'
+    return f'<div style="max-width: {picture.width}px">{title}{image}</div>'
 
 
 def data_url(picture: Image.Image) -> str:
@@ -107,4 +110,4 @@ def _square(colour: tuple[int, int, int]) -> str:
 
 
 def _chip(entry: LegendEntry) -> str:
-    return f'<span style="margin-right: 12px; white-space: nowrap">{_square(entry.colour)} {_text(entry.text)}</span> '
+    return f'<span style="display: inline-block; margin-right: 12px; overflow-wrap: anywhere">{_square(entry.colour)} {_text(entry.text)}</span> '

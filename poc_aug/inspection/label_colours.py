@@ -29,7 +29,7 @@ def colour_of(label_id: int) -> Rgb:
         >>> colour_of(0) != colour_of(1), colour_of(7) == colour_of(7)
         (True, True)
     """
-    lightness, saturation = ((0.42, 0.45), (0.62, 0.4), (0.3, 0.5), (0.74, 0.45))[label_id % 4]
+    lightness, saturation = ((0.52, 0.7), (0.28, 0.5), (0.62, 0.4))[label_id % 3]  # the first 20 can be told apart
     return _rgb(colorsys.hls_to_rgb(label_id * _GOLDEN % 1.0, lightness, saturation))
 
 

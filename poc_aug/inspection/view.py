@@ -93,16 +93,20 @@ def plain(text: object, most: int = _MOST_CHARS) -> str:
     return line if len(line) <= most else f"{line[:most]}..."
 
 
+def panel_pictures(row: PanelRow, width_px: int) -> list[Image.Image]:
+    """The pictures of a row, in the size in which they fit next to each other."""
+    return [_fitted(panel.picture, _panel_width(row, width_px), row.largest) for panel in row.panels]
+
+
 def row_picture(row: PanelRow, width_px: int) -> Image.Image:
     """The pictures of a row next to each other, with their titles above."""
-    count = len(row.panels)
-    most_w = max(1, (width_px - GAP_PX * (count - 1)) // count)
-    fitted = [_fitted(panel.picture, most_w, row.largest) for panel in row.panels]
+    fitted = panel_pictures(row, width_px)
+    most_w = _panel_width(row, width_px)
     font = ImageFont.load_default(size=_FONT_PX)
-    titles = [_shortened(plain(panel.title), most_w, font) for panel in row.panels]
+    titles = [_shortened(_drawable(panel.title), most_w, font) for panel in row.panels]
     line = _FONT_PX + 7 if any(titles) else 0
     widths = [max(picture.width, int(font.getlength(title)) + 1) for picture, title in zip(fitted, titles, strict=True)]
-    size = sum(widths) + GAP_PX * (count - 1), line + max(picture.height for picture in fitted)
+    size = sum(widths) + GAP_PX * (len(fitted) - 1), line + max(picture.height for picture in fitted)
     canvas = Image.new("RGB", size, _GROUND)
     draw = ImageDraw.Draw(canvas)
     x = 0
@@ -139,6 +143,16 @@ def picture_of(view: View, width_px: int) -> Image.Image:
     return canvas
 
 
+def _panel_width(row: PanelRow, width_px: int) -> int:
+    count = len(row.panels)
+    return max(1, (width_px - GAP_PX * (count - 1)) // count)
+
+
+def _drawable(text: str, most: int = _MOST_CHARS) -> str:
+    """A text that Pillow's font has letters for."""
+    return plain(text, most).replace("×", "x")
+
+
 def _fitted(picture: Image.Image, most_w: int, largest: int) -> Image.Image:
     """A picture of a panel's width: reduced, or enlarged in whole steps, so that its pixels are seen."""
     most_h = max(1, round(most_w * _MAX_PANEL_HEIGHT))
@@ -152,7 +166,7 @@ def _fitted(picture: Image.Image, most_w: int, largest: int) -> Image.Image:
 
 
 def _text_block(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, ink: Rgb) -> Image.Image:
-    line = _shortened(plain(text, 2 * _MOST_CHARS), width, font)
+    line = _shortened(_drawable(text, 2 * _MOST_CHARS), width, font)
     block = Image.new("RGB", (min(width, int(font.getlength(line)) + 2), _FONT_PX + 6), _GROUND)
     ImageDraw.Draw(block).text((0, 1), line, ink, font)
     return block
@@ -165,7 +179,7 @@ def _legend_block(
     places: list[tuple[int, int, str]] = []
     x = y = across = 0
     for entry in legend:
-        text = _shortened(plain(entry.text, 60), max(1, width - box - 8), font)
+        text = _shortened(_drawable(entry.text, 60), max(1, width - box - 8), font)
         needed = box + 5 + int(font.getlength(text)) + 14
         if x and x + needed > width:
             x, y = 0, y + line
