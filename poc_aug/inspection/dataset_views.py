@@ -8,7 +8,7 @@ from typing import Any
 from poc_aug.augmented_dataset import AugmentedDataset, Peeked
 from poc_aug.cache import UnitedCaches
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.inspection.label_colours import label_panel, reduced
+from poc_aug.inspection.label_colours import label_panel, new_classes, reduced
 from poc_aug.inspection.record_views import described_insertion
 from poc_aug.inspection.view import LegendEntry, Panel, PanelRow, View, plain
 from poc_aug.labels.schema import LabelSchema
@@ -40,7 +40,7 @@ def view_of(dataset: AugmentedDataset) -> View:
         view.notes.append(f"No item that was looked at shows anything in epoch {dataset.epoch}.")
     shown = peeks or unchanged[:1]
     names = {part.name for _, peeked in shown for insertion in _insertions(peeked) for part in insertion.parts}
-    inserted = {name: label_id for name, label_id in _ids(dataset).items() if name in names}
+    inserted = new_classes(_ids(dataset), names, dataset.base_schema)
     legend: dict[LegendEntry, None] = {}
     for index, peeked in shown:
         row, entries = _row(dataset, index, peeked, inserted)

@@ -79,6 +79,19 @@ def label_panel(
     return Panel("labels", Image.fromarray(mixed.round().astype(np.uint8))), legend
 
 
+def new_classes(ids: Mapping[str, int], names: Collection[str], schema: LabelSchema | None) -> dict[str, int]:
+    """Label ids of inserted classes that the base does not have.
+
+    Args:
+        ids: by name, of all that may be inserted.
+        names: those that are.
+        schema: the base's.
+    """
+    return {
+        name: label_id for name, label_id in ids.items() if name in names and (schema is None or name not in schema)
+    }
+
+
 def reduced(labels: torch.Tensor, image: torch.Tensor) -> tuple[npt.NDArray[np.int64], Image.Image]:
     """Labels and image, at most 900 pixels wide or high: a giant frame takes no longer than others."""
     height, width = labels.shape

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from poc_aug.composer import Composed
-from poc_aug.inspection.label_colours import label_panel, reduced
+from poc_aug.inspection.label_colours import label_panel, new_classes, reduced
 from poc_aug.inspection.record_views import described_insertion
 from poc_aug.inspection.view import Panel, PanelRow, View, plain
 from poc_aug.items.open_item import open_item
@@ -56,7 +56,7 @@ def _composed_view(composed: Composed, schema: LabelSchema | None) -> View:
     for insertion in insertions[:_MOST_OBJECTS]:
         view.facts.append(("", described_insertion(insertion)))
     names = {part.name for insertion in insertions for part in insertion.parts}
-    inserted = {name: label_id for name, label_id in composed.ids.items() if name in names}
+    inserted = new_classes(composed.ids, names, schema)
     labels, view.legend = label_panel(sample.labels, sample.image, schema, inserted)
     view.rows = [PanelRow((Panel("image", reduced(sample.labels, sample.image)[1]), labels), "", _ENLARGED)]
     return view
