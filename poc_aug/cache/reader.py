@@ -253,8 +253,7 @@ class Cache(ShownAsPicture):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither handles nor the listing are pickled: the copy lists the shards again, on first use, not on unpickling,
-        # where an error would end a spawned worker without a message. But all workers have one journal.
+        # The copy lists the shards again, on first use: on unpickling, an error would end a worker without a message.
         journal = self._journal if self._reads_journal and self._journal is not None else self._reads_journal
         return Cache, (self.path, self.manifest, self._had, journal)
 

@@ -49,6 +49,8 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
         frames: it holds shifted frames: attempts are per domain.
     """
     one, first = ("frame", "domain") if frames else ("variant", "object")
+    if report.replacements or report.unreplaced:
+        console.print(_replaced_text(report, frames))
     if report.made == 0 and not report.unreadable and not report.failed:
         stored = f"the only {one} is" if report.total == 1 else f"all {report.total} {one}s are"
         what = f"{stored} in {path}" if report.total else "there are more jobs than samples, and none is for this one"
@@ -66,8 +68,6 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
         f"{made} in {report.seconds:.1f} s ({report.made / max(report.seconds, 1e-6):.1f}/s{accepted}); "
         f"{report.present} were there before" + others
     )
-    if report.replacements or report.unreplaced:
-        console.print(_replaced_text(report, frames))
     if report.nothing_accepted:
         console.print(_rejected_table(report, first))
     elif report.statistics.attempts:

@@ -64,14 +64,14 @@ def review_command(
             expected="--dataset, the dataset that the cache was made from",
         )
     base = None if dataset is None else load_dataset(dataset, parse_arguments(pairs))
-    if not is_loopback(host):
-        errors.print(
-            f"warning: --host {host}: whoever has the page's address, and can reach this machine, sees the frames and "
-            "may decide; the connection is not encrypted",
-            style="yellow",
-        )
 
     def tell(address: str) -> None:
+        if not is_loopback(host) and not dry_run:
+            errors.print(
+                f"warning: --host {host}: whoever has the page's address, and can reach this machine, sees the frames "
+                "and may decide; the connection is not encrypted",
+                style="yellow",
+            )
         console.print(address, highlight=False)
         console.file.flush()
         if open_browser and not dry_run:

@@ -76,7 +76,8 @@ class ReviewDecisions:
                     continue
                 self._journals[source] = now
                 old, new = ({entry.id: entry.where.key for entry in journal.counting} for journal in (before, now))
-                keys = [(old | new)[name] for name in old.keys() ^ new.keys()]
+                known = old | new
+                keys = [known[name] for name in old.keys() ^ new.keys()]
                 named = [key for key in keys if key is not None]
                 changed += index.renew(source, named if len(named) == len(keys) else None)
         return changed

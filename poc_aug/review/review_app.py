@@ -13,12 +13,12 @@ from poc_aug.optional_imports import require
 from poc_aug.review.review import Review
 from poc_aug.review.review_access import ReviewAccess, ReviewSession
 from poc_aug.review.review_requests import (
-    MAX_BODY_NBYTES,
+    MAX_REQUEST_NBYTES,
     Answer,
     RequestRefused,
     ReviewRequests,
     as_json,
-    refusal,
+    refusal_answer,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
         try:
             return handler(session, request, body)
         except PocAugError as error:
-            return refusal(error, review)
+            return refusal_answer(error, review)
         except Exception as error:  # a page gets no traceback, and is answered
             _logger.exception("review: %s %s", request.method, type(error).__name__)
             return as_json({"error": f"unexpected {type(error).__name__}", "expected": "", "hint": ""}, 500)
@@ -111,7 +111,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
                 session = _checked(access, request)
                 body = await _read(request) if request.method == "POST" else b""
             except PocAugError as error:
-                return sent(refusal(error, review))
+                return sent(refusal_answer(error, review))
             return sent(await concurrency.run_in_threadpool(answered, handler, session, request, body))
 
         return answer
@@ -120,7 +120,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
         try:
             session = _checked(access, request)
         except PocAugError as error:
-            return sent(refusal(error, review))
+            return sent(refusal_answer(error, review))
         cookie = None
         if not access.knows(request.cookies.get(access.cookie)):
             cookie, session = access.begin()
@@ -132,7 +132,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
 
     def not_there(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        return sent(refusal(RequestRefused("no such page", expected="the page of the review", status=status)))
+        return sent(refusal_answer(RequestRefused("no such page", expected="the page of the review", status=status)))
 
     routes = [routing.Route("/", start, methods=["GET"])]
     routes += [routing.Route(path, endpoint(handler), methods=[method]) for (method, path), handler in handlers.items()]
@@ -182,9 +182,11 @@ async def _read(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > MAX_BODY_NBYTES:
+        if len(body) > MAX_REQUEST_NBYTES:
             raise RequestRefused(
-                f"a request of more than {MAX_BODY_NBYTES} bytes", expected="decisions about fewer things", status=413
+                f"a request of more than {MAX_REQUEST_NBYTES} bytes",
+                expected="decisions about fewer things",
+                status=413,
             )
     return bytes(body)
 

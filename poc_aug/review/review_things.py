@@ -66,7 +66,7 @@ class Thing:
         detail: figures that explain it.
         attempt: number of the attempt.
         state: what was decided about it.
-        version: grows with every change.
+        version: that of the index when a decision about it changed last; 0: none has since it was listed.
     """
 
     id: str

@@ -145,7 +145,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     Raises:
         SettingError: the port is taken or not allowed, or there is no such address.
     """
-    if not host.strip():  # which would be every address of this machine
+    bare = host.strip("[]")
+    if not bare.strip():  # which would be every address of this machine
         raise SettingError(
             f"host={host!r}", expected="an address to listen at", hint="127.0.0.1", command="--host NAME"
         )
@@ -154,8 +155,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host.strip("[]"), port))
-        except (OSError, ValueError, OverflowError) as error:
+            listener.bind((bare, port))
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             raise _no_listener(host, port, error) from error
         listener.listen(128)
         yield listener

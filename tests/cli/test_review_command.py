@@ -106,6 +106,8 @@ def test_a_port_that_is_taken(path: Path, taken: int) -> None:
     ("arguments", "told"),
     [
         (["--host", ""], "host=''"),
+        (["--host", "["], "host='['"),
+        (["--host", "a\0b"], "cannot listen at 'a\\x00b'"),
         (["--host", "no.such.host.invalid"], "cannot listen at 'no.such.host.invalid'"),
         (["--host", "203.0.113.5"], "cannot listen at '203.0.113.5'"),
         (["--by", "a\nb"], "the reviewer's name 'a\\nb'"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 from collections.abc import Iterable
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -14,9 +18,12 @@ from poc_aug.cache.selection import things_in_header
 from poc_aug.generation.replacing import MOST_IN_VAIN, replacements
 from poc_aug.upkeep import drop
 from tests.helpers.cache_cases import stored_variant
+from tests.helpers.command_line import FRAMES as DATASET
+from tests.helpers.command_line import run
 from tests.helpers.kinds import FRAMES, INSERTIONS, KINDS, Kind
 from tests.helpers.warming_cases import content, pipeline
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 VARIANTS = 2
 
 
@@ -113,6 +120,79 @@ def test_numbered_jobs_replace_what_one_run_would(tmp_path: Path, kind: Kind) ->
     reports = [kind.warm(parts, 4, num_variants=VARIANTS, replace_dropped=True, shard=(job, 3)) for job in range(3)]
     assert sum(report.replacements for report in reports) == whole.replacements > 0
     assert content(parts) == content(path)
+
+
+def test_runs_that_are_killed_are_continued_to_the_same_cache(tmp_path: Path) -> None:
+    path, undisturbed = tmp_path / "a.cache", tmp_path / "b.cache"
+    INSERTIONS.warm(path, 4, num_variants=VARIANTS)
+    drop(path, class_name="dog")
+    shutil.copytree(path, undisturbed)
+    INSERTIONS.warm(undisturbed, 4, num_variants=VARIANTS, replace_dropped=True)
+    kills, exitcode = 0, None
+    while exitcode != 0:
+        process = get_context("fork").Process(target=_run_and_be_killed, args=(path, 4 + 3 * kills))
+        process.start()
+        process.join()
+        exitcode = process.exitcode
+        assert exitcode in (0, -signal.SIGKILL)
+        kills += exitcode != 0
+        assert kills < 50
+    assert kills > 1
+    assert content(path) == content(undisturbed)
+
+
+def _run_and_be_killed(path: Path, attempts: int) -> None:
+    left = attempts
+
+    def kill() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    pipeline = INSERTIONS.pipeline(on_each=kill)
+    INSERTIONS.warm(path, 4, num_variants=VARIANTS, replace_dropped=True, pipeline=pipeline)
+    os._exit(0)
+
+
+def test_the_command_counts_and_makes_what_replaces_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    command = [
+        "warm-cache",
+        *DATASET,
+        "--objects",
+        "rendered",
+        "--num-variants",
+        VARIANTS,
+        "--workers",
+        0,
+        "--out",
+        path,
+    ]
+    assert "none: no cache of this recipe" in run(*command, "--replace-dropped", "--dry-run")
+    run(*command)
+    names = [(key, 0) for key in with_something(path, 0)]
+    reject(path, names)
+    assert f"{len(names)} variants in place of dropped ones" in run(*command, "--replace-dropped", "--dry-run")
+    shown = run(*command, "--replace-dropped", "--report", tmp_path / "run.json")
+    assert f"{len(names)} variants were asked for in place of dropped ones" in shown
+    reported = json.loads((tmp_path / "run.json").read_text())
+    assert (reported["replacements"], reported["unreplaced"]) == (len(names), 0)
+    assert "in place of" not in run(*command, "--replace-dropped")
+    drop(path, key=names[0][0])
+    shown = run(*command, "--replace-dropped")
+    assert "were not replaced: what is made is dropped by the same decisions" in " ".join(shown.split())
+
+
+def test_the_command_for_scenes(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    command = ["warm-scenes", *DATASET, "--shift", "night", "--severity", 2, "--workers", 0, "--out", path]
+    run(*command)
+    names = [(key, 0) for key in with_something(path, 0)]
+    reject(path, names[:2])
+    shown = run(*command, "--replace-dropped")
+    assert "2 frames were asked for in place of dropped ones" in shown
+    assert set(untouched(path).values()) == {1}
 
 
 def test_a_class_that_was_dropped_is_not_made_for_ever(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from poc_aug.cache import CacheWriter, Manifest
 from poc_aug.cache.journal import Journal
 from poc_aug.items.image_digest import digest_of_sample
-from poc_aug.review import served
+from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Part, Rejection, Variant
 from tests.helpers.fakes import Frames, ellipse, make_sample
 
@@ -180,6 +181,42 @@ def opened_review(
             yield opened
 
 
+def serve_for_tests(cache: Path, port: int, token: str, started: Connection) -> None:
+    """What a process does that is a server and nothing else: says its address, and serves until it is killed."""
+    serve(cache, base_of_reviews(), reviewer="anna", port=port, token=token, on_start=started.send)
+
+
 def copied(cache: Path, folder: Path) -> Path:
     """A copy, for a journal of its own."""
     return shutil.copytree(cache, folder / cache.name)
+
+
+CONTRASTS = """(() => {
+  const parse = (text) => {
+    const values = text.match(/-?[\\d.]+(?:e-?\\d+)?/g).map(Number);
+    const colour = text.startsWith("color(") ? values.slice(0, 3).map((value) => value * 255) : values.slice(0, 3);
+    return [...colour, values.length > 3 ? values[3] : 1];
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const light = (colour) => {
+    const [r, g, b] = colour.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const behind = element.parentElement ? ground(element.parentElement) : [255, 255, 255, 1];
+    return over(parse(getComputedStyle(element).backgroundColor), behind);
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility({ opacityProperty: true }) || element.closest("option, :disabled, .skip-link")) continue;
+    const style = getComputedStyle(element);
+    const below = ground(element);
+    let colour = parse(style.color);
+    colour[3] *= Number(style.opacity);
+    const [a, b] = [light(over(colour, below)), light(below)].sort((x, y) => y - x);
+    found.push([(a + 0.05) / (b + 0.05), element.textContent.trim().slice(0, 40), style.color, below.join()]);
+  }
+  return found;
+})()"""
+"""Contrast of each text that is seen with what is behind it, by the formula of WCAG."""

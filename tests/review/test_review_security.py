@@ -14,7 +14,7 @@ from poc_aug.cache import CacheWriter
 from poc_aug.errors import SettingError
 from poc_aug.review import ReviewAccess
 from poc_aug.review.review_access import is_loopback
-from poc_aug.review.shown_text import shown_key, shown_line, without_paths
+from poc_aug.review.shown_text import cut_paths, shown_key, shown_line
 from poc_aug.types import Rejection, Variant
 from tests.helpers.cache_cases import PARTS, RECORDS, make_insertion, make_manifest
 from tests.helpers.review_cases import Client, Streets, key_digest, opened_review, street_cache
@@ -257,5 +257,5 @@ def test_shown_texts() -> None:
     assert shown_key("/x/y/a b/c.png@fog-3") == "a b/c.png@fog-3"
     assert shown_line("at ../../x/y.png, './a b/c.png' or ~anna/d/e.png") == "at y.png, 'c.png' or e.png"
     assert shown_line("half 1/2 of x/y/z.png") == "half 1/2 of x/y/z.png"
-    assert without_paths("no '/a b/c d/e.cache' there", [Path("/a b/c d/e.cache")]) == "no 'e.cache' there"
+    assert cut_paths("no '/a b/c d/e.cache' there", [Path("/a b/c d/e.cache")]) == "no 'e.cache' there"
     assert len(shown_line("a" * 100_000)) == 2003

@@ -179,6 +179,7 @@ class Page {
     document.body.dataset.pending = waiting;
     document.body.dataset.id = this.thing?.id ?? "";
     $("pending").hidden = waiting === 0;
+    if (!this.link.up) this.showBanner();
     $("pending").textContent = waiting ? `${counted(waiting, "decision")} not stored yet` : "";
     if (left === 0 && all > 0 && this.left > 0 && this.things.complete) note("All of this filter is decided", "good", 6);
     this.left = left;
