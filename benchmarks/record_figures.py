@@ -317,7 +317,7 @@ def main() -> None:
             "storing": storing(typical, folder, repeats),
             "shards": shards(folder, 20 if chosen.smoke else 300),
             "index": index(folder, 5000 if chosen.smoke else 30_000),
-            "dataset": dataset(folder, 3000 if chosen.smoke else 300_000),
+            "dataset": dataset(folder, 500 if chosen.smoke else 300_000),
             "journal": journal(folder, 200 if chosen.smoke else 50_000),
             "manifest": manifest(folder),
         }

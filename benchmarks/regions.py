@@ -261,7 +261,7 @@ def main() -> None:
     torch.set_num_threads(1)
     size_hw = (128, 256) if chosen.smoke else SIZE_HW
     repeats = chosen.repeats or (2 if chosen.smoke else 7)
-    budget_s = 1.0 if chosen.smoke else chosen.budget
+    budget_s = 0.1 if chosen.smoke else chosen.budget
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         sources = [synthetic_frames(Path(folder), size_hw, 1)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n\Z")
 PICTURE = re.compile(r"\A\n*<!-- picture: (.+?) -->\n")
@@ -41,7 +43,12 @@ def python_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def run_block(block: Block, page: str, namespace: dict[str, object]) -> None:
-    """Runs a block; a traceback names the page and its line."""
-    code = compile("\n" * (block.line - 1) + block.code, page, "exec")
+def run_block(
+    block: Block, page: str, namespace: dict[str, object], replaced: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Runs a block; a traceback names the page and its line. `replaced`: text that is another one here."""
+    text = block.code
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    code = compile("\n" * (block.line - 1) + text, page, "exec")
     exec(code, namespace)

@@ -7,10 +7,14 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from page_code import python_blocks, run_block
 from PIL import Image
+
+from poc_aug.generation import filling
+from poc_aug.generation.filling import load_frames
 
 WIDEST_PX = 1400
 
@@ -29,6 +33,7 @@ def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
     page.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     namespace: dict[str, object] = {"__name__": page.stem}
+    filling.load_frames = in_this_process
     parts, begin, number = [], 0, 0
     here = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
@@ -53,6 +58,11 @@ def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
         finally:
             os.chdir(here)
     return "".join([*parts, text[begin:]])
+
+
+def in_this_process(frames: Any, workers: int) -> Any:
+    """Decodes frames here: they are so small that loader processes would take longer to start."""
+    return load_frames(frames, 0)
 
 
 def save(picture: Image.Image, file: Path) -> None:

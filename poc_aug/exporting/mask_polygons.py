@@ -40,7 +40,7 @@ def pixel_outlines(mask: torch.Tensor) -> list[list[Corner]]:
 
 
 def edge_outlines(mask: torch.Tensor) -> list[list[Corner]]:
-    """Outlines of a mask along the edges of its pixels, without holes: what has one is split into pieces that have none.
+    """Outlines of a mask along the edges of its pixels; a piece that has a hole is split into pieces without.
 
     Filled by COCO's rules, they give exactly the mask.
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from poc_aug.errors import SettingError
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
@@ -40,7 +40,7 @@ def policy_from_config(value: Any) -> LabelPolicy:
         value = {"type": value}
     if not isinstance(value, Mapping):
         if callable(getattr(value, "resolve", None)) and not inspect.isclass(value):
-            return value  # type: ignore[no-any-return]
+            return cast(LabelPolicy, value)
         raise SettingError(
             f"label_policy={value!r}",
             expected=f"a label policy, or dict(type=..., ...) of {', '.join(_POLICIES)}",
@@ -62,7 +62,7 @@ def policy_from_config(value: Any) -> LabelPolicy:
         check_config_keys(f"label_policy of type {policy.__name__}", settings, fields)
     if policy is AnomalyLabels and isinstance(settings.get("known"), list):
         settings["known"] = tuple(settings["known"])
-    return policy(**settings)  # type: ignore[no-any-return]
+    return cast(LabelPolicy, policy(**settings))
 
 
 def schema_from_config(value: Any) -> LabelSchema | None:
@@ -120,7 +120,7 @@ def check_config_keys(what: str, given: Mapping[str, Any], known: Collection[str
 
 
 def _plain(value: Any) -> Any:
-    """A value without the dict and list classes of config files, which do not print, compare or pickle as plain ones."""
+    """A value without the dict and list classes of config files, which do not print or compare as plain ones."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value

@@ -32,8 +32,8 @@ def composed_annotations(
 ) -> list[dict[str, Any]]:
     """The ``annotations`` of a composed frame, in the form of the base's: polygons or run lengths, or boxes alone.
 
-    Masks of the base lose what an insertion hides, and those of which nothing is left are left out. Each visible part of
-    an inserted object is a new annotation. What no insertion touches stays the same object.
+    Masks of the base lose what an insertion hides, and those of which nothing is left are left out. Each visible part
+    of an inserted object is a new annotation. What no insertion touches stays the same object.
 
     Args:
         annotations: the base's, in detectron2's format; not modified.

@@ -61,6 +61,6 @@ def check_some_held(composer: Composer, names: Iterable[Any]) -> None:
         raise CacheMissError(
             f"the cache holds none of the dataset's items, such as {first!r}",
             expected=f"items of its {len(held)} keys, such as {', '.join(map(repr, held[:2])) or '(none)'}",
-            hint="check the path of the cache; key= says which field names an item; on_miss='original' leaves items that "
-            "it does not hold as they are",
+            hint="check the path of the cache; key= says which field names an item; on_miss='original' leaves what it "
+            "does not hold as it is",
         )

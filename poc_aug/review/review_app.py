@@ -13,12 +13,12 @@ from poc_aug.optional_imports import require
 from poc_aug.review.review import Review
 from poc_aug.review.review_access import ReviewAccess, ReviewSession
 from poc_aug.review.review_requests import (
-    MAX_BODY_NBYTES,
+    MAX_REQUEST_NBYTES,
     Answer,
     RequestRefused,
     ReviewRequests,
     as_json,
-    refusal,
+    refusal_answer,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
         try:
             return handler(session, request, body)
         except PocAugError as error:
-            return refusal(error, review)
+            return refusal_answer(error, review)
         except Exception as error:  # a page gets no traceback, and is answered
             _logger.exception("review: %s %s", request.method, type(error).__name__)
             return as_json({"error": f"unexpected {type(error).__name__}", "expected": "", "hint": ""}, 500)
@@ -111,18 +111,22 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
                 session = _checked(access, request)
                 body = await _read(request) if request.method == "POST" else b""
             except PocAugError as error:
-                return sent(refusal(error, review))
+                return sent(refusal_answer(error, review))
             return sent(await concurrency.run_in_threadpool(answered, handler, session, request, body))
 
         return answer
 
     async def start(request: Request) -> Response:
-        try:
-            session = _checked(access, request)
-        except PocAugError as error:
-            return sent(refusal(error, review))
         cookie = None
-        if not access.knows(request.cookies.get(access.cookie)):
+        try:
+            _check_host(access, request)
+            if access.takes(request.query_params.get("ticket")):
+                cookie, session = access.begin()
+            else:
+                session = _checked(access, request)
+        except PocAugError as error:
+            return sent(refusal_answer(error, review))
+        if cookie is None and not access.knows(request.cookies.get(access.cookie)):
             cookie, session = access.begin()
         values = {"cache": review.name, "reviewer": session.reviewer, "has_dataset": review.has_dataset}
         made = sent(Answer(200, page(values).encode("utf-8", "replace"), "text/html"))
@@ -132,7 +136,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
 
     def not_there(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        return sent(refusal(RequestRefused("no such page", expected="the page of the review", status=status)))
+        return sent(refusal_answer(RequestRefused("no such page", expected="the page of the review", status=status)))
 
     routes = [routing.Route("/", start, methods=["GET"])]
     routes += [routing.Route(path, endpoint(handler), methods=[method]) for (method, path), handler in handlers.items()]
@@ -141,20 +145,23 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
     return app
 
 
-def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
-    """The session of a request that may be answered.
-
-    Raises:
-        RequestRefused: it may not.
-    """
-    host = request.headers.get("host")
-    if not access.allows_host(host):
+def _check_host(access: ReviewAccess, request: Request) -> None:
+    if not access.allows_host(request.headers.get("host")):
         raise RequestRefused(
             "this name is not that of the review's server",
             expected="localhost, 127.0.0.1, or what --host names",
             hint="open the address that `poc-aug review` printed",
             status=403,
         )
+
+
+def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
+    """The session of a request that may be answered.
+
+    Raises:
+        RequestRefused: it may not.
+    """
+    _check_host(access, request)
     session = access.session(request.cookies.get(access.cookie), request.query_params.get("token"))
     if session is None:
         raise RequestRefused(
@@ -164,7 +171,7 @@ def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
             status=403,
         )
     if request.method == "POST":
-        if not access.allows_origin(request.headers.get("origin"), host):
+        if not access.allows_origin(request.headers.get("origin"), request.headers.get("host")):
             raise RequestRefused("a request of another page", expected="one of the review's own page", status=403)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise RequestRefused(
@@ -182,9 +189,11 @@ async def _read(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > MAX_BODY_NBYTES:
+        if len(body) > MAX_REQUEST_NBYTES:
             raise RequestRefused(
-                f"a request of more than {MAX_BODY_NBYTES} bytes", expected="decisions about fewer things", status=413
+                f"a request of more than {MAX_REQUEST_NBYTES} bytes",
+                expected="decisions about fewer things",
+                status=413,
             )
     return bytes(body)
 

@@ -102,7 +102,6 @@ class ReviewIndex:
         with self._lock:
             self.version += 1
             for thing in things:
-                thing.version = self.version
                 self.things[thing.id] = thing
                 for key in thing.stored.keys:
                     self._by_key[thing.source, key].append(thing)
@@ -166,7 +165,7 @@ class ReviewIndex:
             return [kind for kind in KINDS if kind in held]
 
     def changed_since(self, version: int) -> list[Thing]:
-        """Things that changed after a version, from first to last."""
+        """Things whose decisions changed after a version, from first to last; not those that were listed since."""
         with self._lock:
             changed = [thing for thing in self.things.values() if thing.version > version]
             return sorted(changed, key=lambda thing: thing.version)

@@ -15,9 +15,9 @@ from poc_aug.review.review_access import ReviewSession, checked_reviewer
 from poc_aug.review.review_index import ATTEMPTS, DECISIONS, SORTS, ThingFilter
 from poc_aug.review.review_pictures import MAX_WIDTH, MIN_WIDTH, VIEWS, View
 from poc_aug.review.review_things import KINDS, Thing, ThingPart
-from poc_aug.review.shown_text import shown_class, shown_key, shown_line, without_paths
+from poc_aug.review.shown_text import cut_paths, shown_class, shown_key, shown_line
 
-MAX_BODY_NBYTES = 1 << 20
+MAX_REQUEST_NBYTES = 1 << 20
 MAX_IDS = 10_000
 _MOST_LISTED = 1000
 _MOST_TEXT_CHARS = 1024
@@ -53,12 +53,12 @@ def as_json(value: Any, status: int = 200) -> Answer:
     return Answer(status, json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii"))
 
 
-def refusal(error: PocAugError, review: Review | None = None) -> Answer:
+def refusal_answer(error: PocAugError, review: Review | None = None) -> Answer:
     """The answer that says what went wrong, without a path of this machine."""
     known = [] if review is None else [cache.path for cache in review.caches]
     texts = {"error": error.problem, "expected": error.expected, "hint": error.command or error.hint}
     status = error.status if isinstance(error, RequestRefused) else 422
-    return as_json({name: shown_line(without_paths(text, known)) for name, text in texts.items()}, status)
+    return as_json({name: shown_line(cut_paths(text, known)) for name, text in texts.items()}, status)
 
 
 class ReviewRequests:
@@ -99,7 +99,7 @@ class ReviewRequests:
             "has_dataset": review.has_dataset,
             "can_undo": bool(session.undos),
             "damaged": index.damaged,
-            "failure": None if review.failure is None else json.loads(refusal(review.failure, review).body),
+            "failure": None if review.failure is None else json.loads(refusal_answer(review.failure, review).body),
             **self._now(),
         }
 
@@ -122,7 +122,7 @@ class ReviewRequests:
             raise RequestRefused(f"picture {view[:60]!a}", expected=f"one of {', '.join(VIEWS)}", status=404)
         width = _whole(query, "width", 0, MIN_WIDTH, MAX_WIDTH) if query.get("width") else None
         mark = f'"{self.review.pictures.etag(thing, known, width)}"'
-        headers = {"Cache-Control": "private, max-age=3600", "ETag": mark}
+        headers = {"Cache-Control": "private, max-age=600", "ETag": mark}
         if mark in [part.strip().removeprefix("W/") for part in etag.split(",")]:
             return Answer(304, b"", "image/jpeg", headers)
         made = self.review.pictures.picture(thing, known, width)
@@ -167,10 +167,16 @@ class ReviewRequests:
         seen = _body(body, {"seen"}).get("seen")
         if seen is not None:
             return self._undo_seen(session, seen)
-        if not session.undos:
-            raise RequestRefused("there is nothing to undo", expected="a decision of this browser", status=409)
-        changed = self.review.decisions.undo(self.review.index, session.undos[-1], session.reviewer)
-        session.undos.pop()
+        try:
+            written = session.undos.pop()  # at once: another tab may ask at the same moment
+        except IndexError:
+            expected = "a decision of this browser"
+            raise RequestRefused("there is nothing to undo", expected=expected, status=409) from None
+        try:
+            changed = self.review.decisions.undo(self.review.index, written, session.reviewer)
+        except PocAugError:
+            session.undos.append(written)
+            raise
         return {"things": [self.shown(thing) for thing in changed], "can_undo": bool(session.undos), **self._now()}
 
     def _undo_seen(self, session: ReviewSession, seen: object) -> dict[str, Any]:

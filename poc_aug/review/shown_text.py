@@ -43,12 +43,12 @@ def shown_line(text: str, most: int = _MOST_CHARS) -> str:
         >>> shown_line("cannot read /data/private/frames/a.png:\n no such file")
         'cannot read a.png:\\n no such file'
     """
-    plain = without_paths(text[: 2 * most])
+    plain = cut_paths(text[: 2 * most])
     line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in plain)
     return line if len(line) <= most else f"{line[:most]}..."
 
 
-def without_paths(text: str, known: Sequence[Path] = ()) -> str:
+def cut_paths(text: str, known: Sequence[Path] = ()) -> str:
     """A text in which of each path, from a machine's root on, only the last part is left.
 
     Args:
@@ -56,7 +56,7 @@ def without_paths(text: str, known: Sequence[Path] = ()) -> str:
         known: paths that may occur in it and hold blanks; each is replaced by its name.
 
     Example:
-        >>> without_paths("the cache '/mnt/my data/street.cache' is gone")
+        >>> cut_paths("the cache '/mnt/my data/street.cache' is gone")
         "the cache 'street.cache' is gone"
     """
     for path in known:

@@ -9,6 +9,7 @@ import pickle
 import random
 import re
 import signal
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,34 +37,38 @@ COUNT = 12
 
 
 class CachedVariants(Dataset[tuple[int, bool]]):
-    """Item i: process id, and whether variant i was read as it was stored."""
+    """Item i: process id, and whether variant i of each kind of record was read as it was stored, from two caches."""
 
-    def __init__(self, records: Records, cache: Cache, other: Cache) -> None:
-        self.kind = records.name  # by name: functions are not sent to workers that are spawned
-        self.cache = cache
-        self.other = other
+    def __init__(self, caches: dict[str, tuple[Cache, Cache]]) -> None:
+        self.caches = caches  # by name of the records: functions are not sent to workers that are spawned
 
     def __len__(self) -> int:
         return COUNT
 
     def __getitem__(self, i: int) -> tuple[int, bool]:
-        want = next(records for records in RECORDS if records.name == self.kind).make(i)
-        got = [cache.get(want.key, want.index) for cache in (self.cache, self.other)]
-        return os.getpid(), all(variant is not None and same_variant(variant, want) for variant in got)
+        same = True
+        for records in RECORDS:
+            want = records.make(i)
+            got = [cache.get(want.key, want.index) for cache in self.caches[records.name]]
+            same &= all(variant is not None and same_variant(variant, want) for variant in got)
+        return os.getpid(), same
 
 
-@pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
 @pytest.mark.parametrize(
     ("start_method", "used_before"),
     [("fork", False), ("fork", True), ("forkserver", False), ("forkserver", True), ("spawn", True)],
 )
-def test_loader_workers(tmp_path: Path, records: Records, start_method: str, used_before: bool) -> None:
-    path = records.cache(tmp_path / "a.cache", COUNT, 2)
-    with Cache.open(path) as cache, Cache.open(path) as other:
+def test_loader_workers(tmp_path: Path, start_method: str, used_before: bool) -> None:
+    paths = {records.name: records.cache(tmp_path / f"{records.name}.cache", COUNT, 2) for records in RECORDS}
+    with ExitStack() as opened:
+        caches = {
+            name: (opened.enter_context(Cache.open(path)), opened.enter_context(Cache.open(path)))
+            for name, path in paths.items()
+        }
         if used_before:
-            assert len(cache) == COUNT
+            assert [len(cache) for cache, _ in caches.values()] == [COUNT] * len(RECORDS)
         loader = DataLoader(
-            CachedVariants(records, cache, other),
+            CachedVariants(caches),
             batch_size=3,
             num_workers=2,
             multiprocessing_context=start_method,
@@ -76,7 +81,8 @@ def test_loader_workers(tmp_path: Path, records: Records, start_method: str, use
                 assert same.all()
         assert len(pids) == 2
         assert os.getpid() not in pids
-        assert cache.get(records.make(0).key, 0) is not None
+        for records in RECORDS:
+            assert caches[records.name][0].get(records.make(0).key, 0) is not None
         del loader
 
 
@@ -192,7 +198,7 @@ def _fill(records: Records, path: Path, count: int, batch: int) -> None:
 @pytest.mark.parametrize("records", RECORDS, ids=lambda records: records.name)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_resume_after_kills(tmp_path: Path, records: Records, batch: int) -> None:
-    path, count = tmp_path / "a.cache", 120
+    path, count = tmp_path / "a.cache", 70
     context = multiprocessing.get_context("fork")
     delays = random.Random(batch)
     kills = 0

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,9 @@ def test_ctrl_c_is_reported_and_the_command_resumes(tmp_path: Path) -> None:
         assert len(cache) == 5
 
 
-def test_the_package_is_the_command() -> None:
-    done = subprocess.run([sys.executable, "-m", "poc_aug", "--help"], capture_output=True, text=True, check=True)
-    assert "warm-cache" in done.stdout
+def test_the_package_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["poc_aug", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("poc_aug", run_name="__main__", alter_sys=True)
+    assert ended.value.code == 0
+    assert "warm-cache" in capsys.readouterr().out

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.quick_start import RunningScript
+from tests.helpers.quick_start import run_here
 
 EPOCHS = 2  # of --smoke
 
 
-def _losses(running: RunningScript) -> list[str]:
-    told, errors = running.communicate()
-    assert running.returncode == 0, errors
-    return [line for line in told.splitlines() if ": loss " in line]
+def _losses(mode: str, workers: int) -> list[str]:
+    ended = run_here("examples/live_training.py", "--smoke", "--mode", mode, "--workers", workers)
+    assert ended.returncode == 0, ended.stderr
+    return [line for line in ended.stdout.splitlines() if ": loss " in line]
 
 
+@pytest.mark.usefixtures("quick_live")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_generated_and_prebuilt_insertions_train_alike(workers: int) -> None:
-    running = [
-        RunningScript("examples/live_training.py", "--smoke", "--mode", mode, "--workers", workers)
-        for mode in ("generate", "prebuilt")
-    ]
-    generated, prebuilt = (_losses(one) for one in running)
+    generated, prebuilt = (_losses(mode, workers) for mode in ("generate", "prebuilt"))
     assert len(generated) == EPOCHS
     assert generated == prebuilt

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from poc_aug.labels.schema import LabelSchema
 from tests.helpers.cache_cases import stored_insertions
 from tests.helpers.command_line import run
 from tests.helpers.fakes import provenance_of
+from tests.helpers.quick_start import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = f"{__name__}:Named"
@@ -178,24 +177,16 @@ def mug(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the page's commands ran as they stand there."""
     pytest.importorskip("skimage", reason="the page's picture is scikit-image's")
     folder = tmp_path_factory.mktemp("page")
-    (folder / "examples").symlink_to(ROOT / "examples")
-    scripts = folder / "bin"
-    scripts.mkdir()
-    for name, function in (("warm_cache", "warm_cache_app"), ("poc-aug", "app")):
-        code = f"#!{sys.executable}\nfrom poc_aug.cli import {function}\n{function}()\n"
-        (scripts / name).write_text(code)
-        (scripts / name).chmod(0o755)
-    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    script = f"{commands('picture')}\n{commands('mug')}".replace("python examples", f"{sys.executable} examples")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in f"{commands('picture')}\n{commands('mug')}".replace("\\\n", " ").splitlines():
+            program, *arguments = shlex.split(line)
+            if program == "python":
+                done = run_here(*arguments)
+                assert done.returncode == 0, done.stderr
+            else:
+                assert program in ("warm_cache", "poc-aug")
+                run(*(["warm-cache"] if program == "warm_cache" else []), *arguments)
     return folder
 
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS, TRANSFORMS
-from mmengine.runner import Runner
+from mmengine.model import BaseModel  # type: ignore[import-untyped]
+from mmengine.registry import MODELS, TRANSFORMS  # type: ignore[import-untyped]
+from mmengine.runner import Runner  # type: ignore[import-untyped]
 
 Recorded: TypeAlias = tuple[str, dict[str, Any]]
 """Key of a frame, and its image and labels as results of a pipeline have them."""
@@ -17,7 +17,7 @@ Recorded: TypeAlias = tuple[str, dict[str, Any]]
 _seen: list[Recorded] = []
 
 
-@TRANSFORMS.register_module(force=True)  # type: ignore[untyped-decorator]
+@TRANSFORMS.register_module(force=True)
 class PackForATest:
     """What a model gets: the image as a tensor, the labels, and the name of the frame."""
 
@@ -26,7 +26,7 @@ class PackForATest:
         return {"inputs": image, "labels": results["gt_seg_map"], "key": Path(results["img_path"]).stem}
 
 
-@MODELS.register_module(force=True)  # type: ignore[untyped-decorator]
+@MODELS.register_module(force=True)
 class RecordingModel(BaseModel):  # type: ignore[misc]
     """A model of one weight that keeps what it is given."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mmcv
 import numpy as np
 import numpy.typing as npt
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset  # type: ignore[import-untyped]
+from mmengine.registry import DATASETS, TRANSFORMS  # type: ignore[import-untyped]
 from PIL import Image
 
 from poc_aug.cache import Cache
@@ -57,7 +57,7 @@ def write_frames(root: Path, saved: Callable[[Ids], Ids] = lambda ids: ids) -> P
     return root
 
 
-@TRANSFORMS.register_module(force=True)  # type: ignore[untyped-decorator]
+@TRANSFORMS.register_module(force=True)
 class LoadLabelsAsMmseg(BaseTransform):  # type: ignore[misc]
     """Labels in 8 bits; first ``reduce_zero_label``, then ``label_map`` of the results are applied."""
 
@@ -74,11 +74,14 @@ class LoadLabelsAsMmseg(BaseTransform):  # type: ignore[misc]
         return results
 
 
-@DATASETS.register_module(force=True)  # type: ignore[untyped-decorator]
+@DATASETS.register_module(force=True)
 class FolderAsMmseg(BaseDataset):  # type: ignore[misc]
     """Images and label maps of two folders; ``metainfo`` and items name ``label_map`` and ``reduce_zero_label``."""
 
-    METAINFO = {"classes": ("road", "sky", "car"), "palette": [[128, 64, 128], [70, 130, 180], [0, 0, 142]]}
+    METAINFO: ClassVar[dict[str, Any]] = {
+        "classes": ("road", "sky", "car"),
+        "palette": [[128, 64, 128], [70, 130, 180], [0, 0, 142]],
+    }
 
     def __init__(
         self, *, label_map: dict[int, int] | None = None, reduce_zero_label: bool = False, **rest: Any
@@ -93,6 +96,10 @@ class FolderAsMmseg(BaseDataset):  # type: ignore[misc]
             {"img_path": str(path), "seg_map_path": str(annotations / path.name), "seg_fields": [], **self.said}
             for path in images
         ]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """A rare class in the first frame."""
+        return [0, 1] if idx == 0 else [0]
 
 
 def places(cache: Cache, key: str, size_hw: tuple[int, int], sigma_px: float = 1.0) -> list[tuple[Ids, Ids, set[str]]]:
@@ -127,7 +134,8 @@ def shown_variant(
     relabelled = before["gt_seg_map"] != after["gt_seg_map"]
     assert after["img"].dtype == before["img"].dtype == np.uint8
     assert after["gt_seg_map"].dtype == before["gt_seg_map"].dtype
-    assert after["img"].shape == before["img"].shape and after["gt_seg_map"].shape == before["gt_seg_map"].shape
+    assert after["img"].shape == before["img"].shape
+    assert after["gt_seg_map"].shape == before["gt_seg_map"].shape
     if not changed.any() and not relabelled.any():
         return -1
     fitting = [

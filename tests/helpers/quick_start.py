@@ -6,6 +6,7 @@ what it inherits, or of how it is killed start real ones.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import runpy
@@ -13,10 +14,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.helpers.waiting import wait_until
 
@@ -85,6 +90,28 @@ def run_script(script: Path | str, *arguments: Any, **settings: Any) -> subproce
     printed = running.communicate()
     assert running.returncode is not None
     return subprocess.CompletedProcess(running.command, running.returncode, *printed)
+
+
+def run_here(script: Path | str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run a Python file in this process, which has imported most of what it needs; its modules are forgotten after."""
+    path, before, code = ROOT / script, set(sys.modules), 0
+    out, err = io.StringIO(), io.StringIO()
+    command = [str(path), *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        patch.setattr(sys, "argv", command)
+        patch.syspath_prepend(str(path.parent))
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as error:
+            if isinstance(error.code, str):
+                print(error.code, file=err)
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        finally:
+            for name in set(sys.modules) - before:
+                if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == path.parent:
+                    del sys.modules[name]
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 def _run_script(command: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:

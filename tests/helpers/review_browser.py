@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from poc_aug.cache import CacheWriter, Manifest
 from poc_aug.cache.journal import Journal
 from poc_aug.items.image_digest import digest_of_sample
-from poc_aug.review import served
+from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Part, Rejection, Variant
 from tests.helpers.fakes import Frames, ellipse, make_sample
 
@@ -80,7 +81,7 @@ def one_insertion(number: int, name: str, parts: Sequence[str] | None = None) ->
 
 
 def review_cache(path: Path, count: int, *, frames: int = 6, names: Sequence[str] = CLASSES) -> Path:
-    """A cache of ``count`` insertions, one in each variant, over `Frames`; every tenth variant has a rejected attempt."""
+    """A cache of ``count`` insertions over `Frames`, one in each variant; every tenth one has a rejected attempt."""
     recipe = {"objects": [{"name": name, "prompts": [f"a {name}"]} for name in names], "seed": 0, "max_sigma_px": 2.0}
     digests = [digest_of_sample(make_sample(number, SIZE_HW)) for number in range(frames)]
 
@@ -121,7 +122,7 @@ class OpenedPage:
     """One browser window with the page."""
 
     def __init__(self, browser: Any, address: str, *, fragment: str = "", **settings: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 700}, **settings})
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
@@ -180,6 +181,44 @@ def opened_review(
             yield opened
 
 
+def serve_for_tests(cache: Path, port: int, token: str, started: Connection) -> None:
+    """What a process does that is a server and nothing else: says its address, and serves until it is killed."""
+    serve(cache, base_of_reviews(), reviewer="anna", port=port, token=token, on_start=started.send)
+
+
 def copied(cache: Path, folder: Path) -> Path:
     """A copy, for a journal of its own."""
     return shutil.copytree(cache, folder / cache.name)
+
+
+CONTRASTS = """(() => {
+  const parse = (text) => {
+    const values = text.match(/-?[\\d.]+(?:e-?\\d+)?/g).map(Number);
+    const colour = text.startsWith("color(") ? values.slice(0, 3).map((value) => value * 255) : values.slice(0, 3);
+    return [...colour, values.length > 3 ? values[3] : 1];
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const light = (colour) => {
+    const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = colour.map((value) => linear(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const behind = element.parentElement ? ground(element.parentElement) : [255, 255, 255, 1];
+    return over(parse(getComputedStyle(element).backgroundColor), behind);
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility({ opacityProperty: true })) continue;
+    if (element.closest("option, :disabled, .skip-link")) continue;
+    const style = getComputedStyle(element);
+    const below = ground(element);
+    let colour = parse(style.color);
+    colour[3] *= Number(style.opacity);
+    const [a, b] = [light(over(colour, below)), light(below)].sort((x, y) => y - x);
+    found.push([(a + 0.05) / (b + 0.05), element.textContent.trim().slice(0, 40), style.color, below.join()]);
+  }
+  return found;
+})()"""
+"""Contrast of each text that is seen with what is behind it, by the formula of WCAG."""

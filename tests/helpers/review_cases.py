@@ -29,8 +29,8 @@ SIZE_HW = (96, 128)
 class Streets:
     """Frames of noise that know their keys."""
 
-    def __init__(self, keys: Sequence[str] = tuple(f"street/{number:04d}" for number in range(8))) -> None:
-        self.keys = list(keys)
+    def __init__(self, keys: Sequence[str] | None = None) -> None:
+        self.keys = [f"street/{number:04d}" for number in range(8)] if keys is None else list(keys)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -25,7 +25,15 @@ from poc_aug.labels.policies import NewClassLabels, OodLabels
 from poc_aug.labels.schema import LabelSchema
 from tests.helpers.dataset_cases import keep
 from tests.helpers.fakes import SCHEMA
-from tests.helpers.mapper_cases import BoxMode, DatasetMapper, MapDataset, Mapper, PanopticMapper, SemanticMapper
+from tests.helpers.mapper_cases import (
+    BoxMode,
+    DatasetMapper,
+    MapDataset,
+    Mapper,
+    PanopticMapper,
+    SemanticMapper,
+    mask_of,
+)
 from tests.helpers.mmseg_cases import LENGTH, VARIANTS, places, red_cache, shown_variant, write_frames
 
 NEW = NewClassLabels({"dog": 3, "cat": 4})
@@ -95,7 +103,7 @@ def shown(cache_path: Path, before: dict[str, Any], after: dict[str, Any], name:
 
 
 def objects(cache_path: Path, file_name: str, number: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """Classes and visible masks of what a variant shows, far to near; the cache's own record, without the package's code."""
+    """Classes and visible masks of what a variant shows, far to near, from the record of the cache."""
     variant = Cache.open(cache_path).get(Path(file_name).stem, number)
     assert variant is not None
     found: list[tuple[str, np.ndarray[Any, Any]]] = []
@@ -115,11 +123,13 @@ def test_a_semantic_mapper_sees_composed_frames(cache_path: Path, frames: Path) 
     for given in dicts(frames, "sem"):
         before, untouched = mapper(given), copy.deepcopy(given)
         after = wrapped(given)
-        assert given == untouched and after["file_name"] == given["file_name"]
+        assert given == untouched
+        assert after["file_name"] == given["file_name"]
         number = shown(cache_path, before, after)
         assert number >= 0
         red = (after["image"].permute(1, 2, 0) == torch.tensor([0, 0, 255])).all(dim=-1)  # BGR
-        assert red.sum() > 10 and set(after["sem_seg"][red].tolist()) <= {254, 2}
+        assert red.sum() > 10
+        assert set(after["sem_seg"][red].tolist()) <= {254, 2}
         assert set(after["instances"].gt_classes.tolist()) == set(after["sem_seg"].unique().tolist()) - {255}
         rgb = PocMapper(SemanticMapper("RGB"), cache_path, schema=SCHEMA, p=1.0, variant=number)(given)
         assert torch.equal(rgb["image"].flip(0), after["image"])
@@ -139,7 +149,8 @@ def test_a_panoptic_mapper_sees_composed_frames(cache_path: Path, frames: Path, 
             assert [info["id"] for info in infos] == [300, 70_000, *range(70_001, 70_001 + len(inserted))]
             ids = {"dog": 3, "cat": 4, "car": 2}
             for info, mask, (name, expected) in zip(infos[2:], after["instances"].gt_masks[2:], inserted, strict=True):
-                assert info["category_id"] == ids[name] and np.array_equal(mask.numpy(), expected)
+                assert info["category_id"] == ids[name]
+                assert np.array_equal(mask.numpy(), expected)
             union = np.any([mask for _, mask in inserted], axis=0)
             for mask, old in zip(after["instances"].gt_masks, before["instances"].gt_masks, strict=False):
                 assert np.array_equal(mask.numpy(), old.numpy() & ~union)
@@ -162,7 +173,8 @@ def test_an_instance_mapper_sees_composed_frames(cache_path: Path, frames: Path,
             union = np.any([mask for _, mask in inserted], axis=0)
             changed = (before["image"] != after["image"]).any(dim=0).numpy()
             support = places(Cache.open(cache_path), Path(given["file_name"]).stem, SIZE)[number][1]
-            assert changed[union].mean() > 0.9 and not (changed & ~support).any()
+            assert changed[union].mean() > 0.9
+            assert not (changed & ~support).any()
             found = after["instances"]
             parked = before["instances"].gt_masks[0].numpy()
             cut += int((parked & union).any())
@@ -187,11 +199,14 @@ def test_annotations_of_other_forms(cache_path: Path, frames: Path) -> None:
     names = [name for name, _ in objects(cache_path, "frame-000.png", 1)]
     hidden = [{"bbox": [0, 0, 2, 2], "bbox_mode": 0, "category_id": 0}]
     boxes = mapped(hidden)
-    assert boxes[0] == hidden[0] and all("segmentation" not in each for each in boxes) and len(boxes) == 1 + len(names)
+    assert boxes[0] == hidden[0]
+    assert all("segmentation" not in each for each in boxes)
+    assert len(boxes) == 1 + len(names)
     posed = mapped([{**hidden[0], "keypoints": [1.0, 2.0, 2.0] * 3}])
     assert posed[1]["keypoints"] == [0.0] * 9
     alone = mapped([])
-    assert len(alone) == len(names) and all(isinstance(each["segmentation"], list) for each in alone)
+    assert len(alone) == len(names)
+    assert all(isinstance(each["segmentation"], list) for each in alone)
     everything = dict.fromkeys(["dog", "cat", "car"])
     assert mapped([], categories=everything) == []
     assert {each["category_id"] for each in mapped([], categories=dict.fromkeys(everything, 7))} == {7}
@@ -199,6 +214,17 @@ def test_annotations_of_other_forms(cache_path: Path, frames: Path) -> None:
     for wrong in ([{"bbox": [0, 0, 9, 9], "bbox_mode": 4, "category_id": 0}], whole):
         with pytest.raises(ItemFormatError, match="an annotation has"):
             mapped(wrong)
+
+
+def test_polygons_give_exactly_the_mask() -> None:
+    rng = np.random.default_rng(0)
+    for density in (0.2, 0.5, 0.8, 0.95) * 10:
+        mask = np.pad(rng.random(rng.integers(1, 24, 2)) < density, 3)
+        outlines = [
+            [float(value) for corner in each for value in corner] for each in edge_outlines(torch.from_numpy(mask))
+        ]
+        filled = mask_of(outlines, *mask.shape) if outlines else np.zeros_like(mask)
+        assert np.array_equal(filled, mask)
 
 
 def test_a_hidden_object_is_left_out_and_void_ones_get_no_annotation(cache_path: Path, frames: Path) -> None:
@@ -224,7 +250,8 @@ def test_files_of_composed_frames_are_gone_afterwards(cache_path: Path, frames: 
     (folder := tmp_path / "memory").mkdir()
 
     def failing(dataset_dict: dict[str, Any]) -> None:
-        assert Path(dataset_dict["file_name"]).is_file() and folder in Path(dataset_dict["file_name"]).parents
+        assert Path(dataset_dict["file_name"]).is_file()
+        assert folder in Path(dataset_dict["file_name"]).parents
         raise KeyError("a mapper's own error")
 
     mapper = PocMapper(failing, cache_path, NEW, schema=SCHEMA, p=1.0, folder=folder)

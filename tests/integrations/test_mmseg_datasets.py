@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 pytest.importorskip("mmcv")
 
-from mmengine.dataset import ConcatDataset, RepeatDataset
-from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
+from mmengine.registry import DATASETS, TRANSFORMS  # type: ignore[import-untyped]
 
 from poc_aug.cache import Cache
 from poc_aug.errors import CacheMissError, ItemFormatError, LabelPolicyError, PocAugError, SettingError
 from poc_aug.integrations.mmsegmentation import PocDataset
+from tests.helpers.dataset_cases import keep
 from tests.helpers.engine_runs import Recorded, run_training
 from tests.helpers.fakes import SCHEMA
 from tests.helpers.mmseg_cases import LENGTH, LOADING, VARIANTS, FolderAsMmseg, red_cache, shown_variant, write_frames
@@ -58,7 +60,8 @@ def test_items_are_composed_then_transformed(frames: Path, cache_path: Path, laz
         after["img"], after["gt_seg_map"] = after["img"][:, ::-1], after["gt_seg_map"][:, ::-1]
         assert shown_variant(cache, Path(after["img_path"]).stem, inner[index], after) >= 0
         info = made.get_data_info(index)
-        assert info == inner.get_data_info(index) and "img" not in info
+        assert info == inner.get_data_info(index)
+        assert "img" not in info
 
 
 def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path: Path) -> None:
@@ -66,7 +69,8 @@ def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path:
     for given in (config, DATASETS.build(config)):
         repeated = RepeatDataset(given, times=3)
         joined = ConcatDataset([given, base(frames)], lazy_init=True)
-        assert len(repeated) == 3 * LENGTH and len(joined) == 2 * LENGTH
+        assert len(repeated) == 3 * LENGTH
+        assert len(joined) == 2 * LENGTH
         assert joined.metainfo == FolderAsMmseg(data_root=str(frames)).metainfo
         shown = [np.array(repeated[index]["img"]) for index in range(0, 3 * LENGTH, LENGTH)]
         assert not all(np.array_equal(shown[0], other) for other in shown[1:])  # each read is another draw
@@ -75,11 +79,32 @@ def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path:
         assert joined.get_data_info(LENGTH + 1) == joined.get_data_info(1)
 
 
+def test_classes_are_balanced_by_the_wrapped_dataset(frames: Path, cache_path: Path) -> None:
+    balanced = ClassBalancedDataset(wrapping(frames, cache_path), oversample_thr=1.0)
+    assert balanced.repeat_indices == [0, 0, *range(1, LENGTH)]
+    assert balanced.get_cat_ids(0) == [0, 1]
+    assert not np.array_equal(balanced[0]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
+
+
+def test_processes_that_are_not_forked_share_the_draws(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path, p=0.8))
+    again = copy.deepcopy(made)
+    loader = DataLoader(
+        made, 1, num_workers=1, multiprocessing_context="forkserver", persistent_workers=True, collate_fn=keep
+    )
+    seen = [(Path(batch[0]["img_path"]).stem, batch[0]) for _ in range(4) for batch in loader]
+    expected = [(Path(item["img_path"]).stem, item) for _ in range(4) for item in map(again.__getitem__, range(LENGTH))]
+    draws = draws_by_key(cache_path, frames, seen)
+    assert draws == draws_by_key(cache_path, frames, expected)
+    assert all(len(set(each)) > 1 for each in draws.values())
+
+
 def test_new_classes_are_in_the_metainfo(frames: Path, cache_path: Path) -> None:
     made = DATASETS.build(wrapping(frames, cache_path, label_policy=NEW, lazy_init=True))
     assert made.metainfo["classes"] == ("road", "sky", "car", "dog", "cat")
     palette = made.metainfo["palette"]
-    assert palette[:3] == FolderAsMmseg.METAINFO["palette"] and len({tuple(colour) for colour in palette}) == 5
+    assert palette[:3] == FolderAsMmseg.METAINFO["palette"]
+    assert len({tuple(colour) for colour in palette}) == 5
     made.metainfo["classes"] = ()
     assert len(made.metainfo["classes"]) == 5  # as mmengine's, a copy
     for policy in (None, {"type": "OodLabels", "ood_id": 254}, {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 2}}):
@@ -123,10 +148,12 @@ def test_subsets_share_the_draws(frames: Path, cache_path: Path) -> None:
     made = DATASETS.build(wrapping(frames, cache_path))
     again = copy.deepcopy(made)
     subset = made.get_subset([2, 1])
-    assert len(subset) == 2 and len(made) == LENGTH
+    assert len(subset) == 2
+    assert len(made) == LENGTH
     assert subset.get_data_info(0)["img_path"] == made.get_data_info(2)["img_path"]
     first, second = subset[0]["img"], made[2]["img"]
-    assert np.array_equal(first, again[2]["img"]) and np.array_equal(second, again[2]["img"])
+    assert np.array_equal(first, again[2]["img"])
+    assert np.array_equal(second, again[2]["img"])
     made.get_subset_(1)
     assert len(made) == 1
 
@@ -139,7 +166,7 @@ def test_a_pipeline_that_returns_nothing_tries_another_item(frames: Path, cache_
         strict[0]
 
 
-@TRANSFORMS.register_module(force=True)  # type: ignore[untyped-decorator]
+@TRANSFORMS.register_module(force=True)
 class OnlyTheLastForATest:
     def __call__(self, results: dict[str, Any]) -> dict[str, Any] | None:
         return results if results["img_path"].endswith(f"{LENGTH - 1}.png") else None
@@ -169,7 +196,8 @@ def test_each_pass_shows_other_objects(
         config = base(frames, pipeline=[*LOADING, insert])
     seen = run_training(tmp_path, config, loop, passes, LENGTH, workers)
     draws = draws_by_key(cache_path, frames, seen)
-    assert {key: len(each) for key, each in draws.items()} == dict.fromkeys(draws, passes) and len(draws) == LENGTH
+    assert {key: len(each) for key, each in draws.items()} == dict.fromkeys(draws, passes)
+    assert len(draws) == LENGTH
     assert all(len(set(each)) > 1 for each in draws.values())
     # The n-th read shows what it shows without workers, in any order.
     direct = DATASETS.build(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 pytest.importorskip("mmcv")
 
-from mmengine.registry import TRANSFORMS, DefaultScope, Registry
+from mmengine.registry import TRANSFORMS, DefaultScope, Registry  # type: ignore[import-untyped]
 
 from poc_aug.cache import Cache
 from poc_aug.errors import (
@@ -26,7 +27,8 @@ from poc_aug.errors import (
     SchemaError,
     SettingError,
 )
-from poc_aug.integrations import mmsegmentation
+from poc_aug.integrations import mmseg_insert
+from poc_aug.integrations.mmseg_labels import mapped_schema
 from poc_aug.integrations.mmsegmentation import PocInsert
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
@@ -141,7 +143,7 @@ def test_a_class_that_is_mapped_to_nothing_is_unknown(cache_path: Path, frames: 
         assert set(np.unique(after["gt_seg_map"])) <= {0, 1, 254, 255}
         assert 254 in after["gt_seg_map"]
     policy = {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 3}}
-    with pytest.raises(LabelPolicyError, match="no label id for the inserted classes.*car"):
+    with pytest.raises(LabelPolicyError, match=r"no label id for the inserted classes.*car"):
         read(frames, inserting(cache_path, label_policy=policy), **dropped)
 
 
@@ -162,6 +164,22 @@ def test_labels_that_were_not_mapped_are_noticed(cache_path: Path, frames: Path,
         assert shown_variant(Cache.open(cache_path), key_of(after), given, after) >= 0
 
 
+def test_the_schema_follows_what_is_loaded() -> None:
+    files = LabelSchema("files", {"other": 0, "Road": 1, "sky": 2, "dog": 3}, (255, 4), ground=("road",), ood=("dog",))
+    loaded = mapped_schema(files, reduce_zero_label=True)
+    assert dict(loaded.ids) == {"other": 255, "Road": 0, "sky": 1, "dog": 2}
+    assert (loaded.ignore, loaded.ground, loaded.ood) == ((255, 3), ("road",), ("dog",))
+    dropped = mapped_schema(files, label_map={1: 255, 3: 255})
+    assert (dropped.ignore, dropped.ground, dropped.ood) == ((255, 4), (), ())
+    assert mapped_schema(files) is files
+    # What was ignored and a class become one id: mmsegmentation trains on it, so it is no ignore id.
+    assert mapped_schema(files, label_map={4: 1}).ignore == (255,)
+    with pytest.raises(SchemaError, match=r"label_map=\{3: 1\}.*'Road' has the id of 'dog'"):
+        mapped_schema(files, label_map={3: 1})
+    with pytest.raises(SchemaError, match="id 300 of schema"):
+        mapped_schema(LabelSchema("wide", {"road": 300}), label_map={0: 1})
+
+
 def test_a_wrong_schema_is_noticed(cache_path: Path, frames: Path) -> None:
     with pytest.raises(SchemaError, match="show other classes"):
         read(frames, inserting(cache_path, schema={"ids": {"sky": 0, "road": 1, "car": 2}}))
@@ -180,7 +198,8 @@ def test_other_annotations_are_refused_unless_kept(cache_path: Path, frames: Pat
             PocInsert(cache_path, schema=SCHEMA)(results)
         assert f"keep=['{name}']" in caught.value.hint
         kept = PocInsert(cache_path, schema=SCHEMA, p=1.0, keep=[name])(results)
-        assert kept[name] is edges and (kept["img"] == RED_BGR).all(axis=-1).any()
+        assert kept[name] is edges
+        assert (kept["img"] == RED_BGR).all(axis=-1).any()
 
 
 def test_a_wrong_place_in_the_pipeline_is_explained(cache_path: Path, frames: Path) -> None:
@@ -199,7 +218,8 @@ def test_a_wrong_place_in_the_pipeline_is_explained(cache_path: Path, frames: Pa
     resized = {"img": loaded["img"][::2, ::2], "gt_seg_map": loaded["gt_seg_map"][::2, ::2]}
     turned = {"img": loaded["img"][:, ::-1], "gt_seg_map": loaded["gt_seg_map"][:, ::-1], "flip": True}
     cropped = failing(resized)
-    assert isinstance(cropped, CacheDatasetMismatchError) and "img of (24, 33) instead of (48, 65)" in cropped.hint
+    assert isinstance(cropped, CacheDatasetMismatchError)
+    assert "img of (24, 33) instead of (48, 65)" in cropped.hint
     assert "changed already: flip" in failing(turned).hint
     assert isinstance(failing({"img_path": "elsewhere/other.png"}), CacheMissError)
 
@@ -211,7 +231,9 @@ def test_settings_are_checked(cache_path: Path, tmp_path: Path) -> None:
         return caught.value
 
     typo = failing(redrow="read")
-    assert isinstance(typo, SettingError) and "'redrow'" in typo.problem and "'redraw'" in typo.hint
+    assert isinstance(typo, SettingError)
+    assert "'redrow'" in typo.problem
+    assert "'redraw'" in typo.hint
     assert "'ood_id'" in failing(label_policy={"type": "OodLabels", "odd_id": 254}).hint
     assert "one of OodLabels" in failing(label_policy={"type": "Labels"}).expected
     assert "ood_id=250" in failing(label_policy=250).hint
@@ -248,7 +270,8 @@ def test_each_read_shows_another_draw_in_copies_too(cache_path: Path, frames: Pa
     copied, moved = copy.deepcopy(first), pickle.loads(pickle.dumps(first))
     draws = drawn(first)
     assert len(set(draws)) > 2
-    assert drawn(copied) == draws and drawn(moved) == draws
+    assert drawn(copied) == draws
+    assert drawn(moved) == draws
     assert drawn(first) != draws
     still = PocInsert(cache_path, schema=SCHEMA, p=0.7, redraw="epoch")
     assert len(set(drawn(still))) == 1
@@ -260,7 +283,7 @@ def test_each_read_shows_another_draw_in_copies_too(cache_path: Path, frames: Pa
 
 
 def test_ranks_draw_for_themselves(cache_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmsegmentation._dist, "get_rank", lambda: 3)
+    monkeypatch.setattr(mmseg_insert._dist, "get_rank", lambda: 3)
     assert PocInsert(cache_path, schema=SCHEMA, seed=5).composer.seed == 8
     assert PocInsert(cache_path, schema=SCHEMA, seed=5, redraw="epoch").composer.seed == 5
 
@@ -272,7 +295,7 @@ def test_a_policy_and_a_schema_may_be_objects(cache_path: Path, frames: Path) ->
 
 
 def test_a_missing_package_is_named_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mmsegmentation.importlib.sys.modules, "mmcv.transforms", None)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mmcv.transforms", None)
     with pytest.raises(MissingDependencyError, match="'mmcv' cannot be imported") as caught:
-        mmsegmentation._installed("mmcv.transforms")
+        mmseg_insert.openmmlab("mmcv.transforms")
     assert caught.value.hint == "pip install mmengine mmcv-lite"

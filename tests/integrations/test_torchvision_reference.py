@@ -57,7 +57,9 @@ def test_items_are_composed_before_the_preset(script: dict[str, Any], args: argp
     ds = POCAugmentedDataset(base, args.cache, **options)
     for number in range(len(base)):
         key = f"VOCdevkit/VOC2012/JPEGImages/2012_{number:06d}.jpg"
-        assert shown(args.cache, key, base[number], ds[number], policy=script["VOID"], schema=ds.base_schema) is not None
+        assert (
+            shown(args.cache, key, base[number], ds[number], policy=script["VOID"], schema=ds.base_schema) is not None
+        )
     preset = script["get_transform"](True, args)
     transformed = POCAugmentedDataset(base, args.cache, transforms=preset, **options)
     image, labels = transformed[0]

@@ -25,8 +25,8 @@ export function showDetails(thing, index, things, decisions, onSettle) {
   $("thing-where").textContent = `${digits(index + 1)} of ${digits(things.length)}`;
   const facts = [];
   if (thing.label !== thing.class) facts.push(["Was", thing.class]);
-  if (thing.prompt) facts.push(["Prompt", thing.prompt]);
-  if (thing.kind) facts.push(["Kind", thing.kind]);
+  if (thing.prompt && thing.prompt !== thing.class) facts.push(["Prompt", thing.prompt]);
+  if (thing.kind !== "insertions") facts.push(["Kind", thing.kind === "frames" ? "shifted frame" : "rejected attempt"]);
   if (thing.reason) facts.push(["Reason", [thing.reason, thing.detail].filter(Boolean).join(": ")]);
   else if (thing.detail) facts.push(["Detail", thing.detail]);
   if (thing.width) facts.push(["Size", `${digits(thing.width)} × ${digits(thing.height)} px, ${digits(thing.area)} px in the mask`]);

@@ -1,0 +1,164 @@
+"""The review page in Chromium while the server is killed: no decision is lost, and none is made twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poc_aug.review.serving import listening
+from tests.helpers.review_browser import (
+    CLASSES,
+    OpenedPage,
+    browser_of_tests,
+    copied,
+    journal_of,
+    review_cache,
+    serve_for_tests,
+)
+
+COUNT = 300
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browser_of_tests() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return review_cache(tmp_path_factory.mktemp("made") / "gnus.cache", COUNT, names=CLASSES[:3])
+
+
+class KilledServer:
+    """A server of its own process on one port, which can be killed and started again."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+        with listening("127.0.0.1", 0) as listener:
+            self.port = listener.getsockname()[1]
+        self.token = "the-same-in-every-process"
+        self.process: BaseProcess | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+    def start(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=serve_for_tests, args=(self.cache, self.port, self.token, theirs))
+        self.process.start()
+        theirs.close()
+        assert ours.recv() == self.address
+        ours.close()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+
+
+@pytest.fixture
+def server(made: Path, tmp_path: Path) -> Iterator[KilledServer]:
+    server = KilledServer(copied(made, tmp_path))
+    server.start()
+    yield server
+    server.kill()
+
+
+def names_of(opened: OpenedPage, server: KilledServer) -> dict[str, tuple[str, int]]:
+    """Key and variant of all things, by their ids."""
+    answer = opened.page.request.get(f"http://127.0.0.1:{server.port}/api/things?limit=1000").json()
+    return {thing["id"]: (thing["key"], thing["variant"]) for thing in answer["things"]}
+
+
+def test_300_decisions_by_hand_while_the_server_is_killed_three_times(browser: Any, server: KilledServer) -> None:
+    rng = random.Random()
+    kills = rng.sample([number for number in range(10, COUNT - 10) if 5 < number % 60 < 50], KILLS)
+    words = {"a": ("accept", None), "r": ("drop", None), "s": ("skip", None)}
+    words |= {str(number + 1): ("relabel", name) for number, name in enumerate(CLASSES[:3])}
+    typed: list[tuple[str, str, str | None]] = []
+    with OpenedPage(browser, server.address, fragment="&decision=undecided") as opened:
+        opened.until_text("progress-text", f"0 of {COUNT} decided")
+        names = names_of(opened, server)
+        for number in range(COUNT):
+            if number in kills:
+                server.kill()  # while decisions are on their way
+            shown, key = opened.shown, rng.choice("aaaarrs123")
+            opened.press(key)
+            typed.append((shown, *words[key]))
+            if number - 3 in kills:
+                opened.until("!document.querySelector('#banner').hidden")
+                assert int(opened.ask("document.body.dataset.pending")) >= 3
+                server.start()
+            if number % 60 == 59:  # a hand that changes its mind
+                opened.press("u")
+                opened.until(f"document.body.dataset.id === '{shown}'")
+                opened.press("a")
+                typed[-1] = (shown, *words["a"])
+        opened.all_stored()
+        opened.until("document.querySelector('#banner').hidden")
+        skipped = sum(op == "skip" for _, op, _ in typed)
+        opened.until_text("progress-text", f"{COUNT - skipped} of {COUNT} decided, {skipped} skipped")
+    written = journal_of(server.cache)
+    assert [(op, key, variant, to) for op, key, variant, _, to in written] == [
+        (op, *names[shown], to) for shown, op, to in typed
+    ], f"killed at {sorted(kills)}"
+
+
+def test_what_was_stored_before_the_server_died_is_not_stored_again(browser: Any, server: KilledServer) -> None:
+    def lose_answer(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    with OpenedPage(browser, server.address) as opened:
+        for key, left in (("a", 1), ("r", 2), ("u", 1)):
+            call = "undo" if key == "u" else "decide"
+            opened.page.route(f"**/api/{call}", lose_answer, times=1)
+            opened.press(key)
+            opened.until("document.querySelector('#notes').textContent.includes('The server is back')")
+            opened.all_stored()
+            assert len(journal_of(server.cache)) == left
+            opened.ask("document.querySelector('#notes').replaceChildren()")
+
+
+def test_what_is_not_stored_is_not_shown_as_stored(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        first = opened.shown
+        server.kill()
+        opened.press("a", "r")
+        opened.until("!document.querySelector('#banner').hidden")
+        assert "2 decisions not stored yet" in opened.text("banner-text")
+        opened.press("Home")
+        assert (opened.shown, opened.text("thing-state")) == (first, "storing …")
+        assert opened.text("progress-text") == f"0 of {COUNT} decided"
+        opened.press("g")
+        assert opened.ask("document.querySelector('#cell-0').dataset.decision") == "open"
+        # What was not sent can be taken back without the server.
+        opened.press("u")
+        opened.until("document.body.dataset.pending === '1'")
+        server.start()
+        opened.page.click("#banner-retry")
+        opened.all_stored()
+        opened.until("document.querySelector('#cell-0').dataset.decision === 'accept'")
+        assert [op for op, *_ in journal_of(server.cache)] == ["accept"]
+
+
+def test_a_server_with_another_token_is_another_one(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        server.kill()
+        server.token = "another"
+        server.start()
+        opened.press("a")
+        opened.until("document.querySelector('#banner-title').textContent.includes('does not know this page')")
+        assert opened.ask("document.body.dataset.pending") == "1"
+        assert journal_of(server.cache) == []
+        opened.page.on("dialog", lambda dialog: dialog.accept())
