@@ -92,7 +92,9 @@ class ReviewPictures:
             encoded = self._shape(thing, close=view == "close-shape")
         else:
             drawn = self._draw(thing, view)
-            encoded = _encode(drawn, _THUMB_PX if view == "thumb" and width is None else width, is_small=view == "thumb")
+            encoded = _encode(
+                drawn, _THUMB_PX if view == "thumb" and width is None else width, is_small=view == "thumb"
+            )
         self._encoded.put(name, encoded)
         return encoded
 
