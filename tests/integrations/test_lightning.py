@@ -43,7 +43,7 @@ def drawn(dataset: Any, epochs: Any) -> list[Any]:
     return shown
 
 
-class Module(L.LightningModule):
+class Module(L.LightningModule):  # type: ignore[misc, name-defined]
     """Trains one number, and keeps what it was shown, by epoch."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Module(L.LightningModule):
         return [sorted(image.numpy().tobytes() for image, _ in self.seen[epoch]) for epoch in sorted(self.seen)]
 
 
-class Data(L.LightningDataModule):
+class Data(L.LightningDataModule):  # type: ignore[misc, name-defined]
     def __init__(self, train: Any, validation: Any = None) -> None:
         super().__init__()
         self.train, self.validation = train, validation
@@ -115,7 +115,7 @@ def test_every_epoch_is_announced_and_the_validation_is_left_alone(frames_cache:
 
 def test_combined_and_wrapped_loaders(frames_cache: Path) -> None:
     first, second = dataset(frames_cache), dataset(frames_cache, seed=5)
-    loaders = {
+    loaders: Any = {
         "a": DataLoader(Subset(ConcatDataset([first, first]), range(LENGTH)), 2),
         "b": DataLoader(ConcatDataset([second]), 2),
     }
@@ -128,7 +128,7 @@ def test_combined_and_wrapped_loaders(frames_cache: Path) -> None:
     callback = lightning.AugmentationEpochs()
     module, _ = fit(loaders, callback)
     assert module.shown() == expected
-    assert callback.found == [first, second]
+    assert {*map(id, callback.found)} == {id(first), id(second)}
 
 
 def test_loaders_that_are_made_anew(frames_cache: Path) -> None:
