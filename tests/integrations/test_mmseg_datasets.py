@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 pytest.importorskip("mmcv")
 
-from mmengine.dataset import ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
 from mmengine.registry import DATASETS, TRANSFORMS  # type: ignore[import-untyped]
 
 from poc_aug.cache import Cache
 from poc_aug.errors import CacheMissError, ItemFormatError, LabelPolicyError, PocAugError, SettingError
 from poc_aug.integrations.mmsegmentation import PocDataset
+from tests.helpers.dataset_cases import keep
 from tests.helpers.engine_runs import Recorded, run_training
 from tests.helpers.fakes import SCHEMA
 from tests.helpers.mmseg_cases import LENGTH, LOADING, VARIANTS, FolderAsMmseg, red_cache, shown_variant, write_frames
@@ -75,6 +77,26 @@ def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path:
         assert np.array_equal(joined[LENGTH]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
         assert not np.array_equal(joined[0]["img"], joined[LENGTH]["img"])
         assert joined.get_data_info(LENGTH + 1) == joined.get_data_info(1)
+
+
+def test_classes_are_balanced_by_the_wrapped_dataset(frames: Path, cache_path: Path) -> None:
+    balanced = ClassBalancedDataset(wrapping(frames, cache_path), oversample_thr=1.0)
+    assert balanced.repeat_indices == [0, 0, *range(1, LENGTH)]
+    assert balanced.get_cat_ids(0) == [0, 1]
+    assert not np.array_equal(balanced[0]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
+
+
+def test_processes_that_are_not_forked_share_the_draws(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path, p=0.8))
+    again = copy.deepcopy(made)
+    loader = DataLoader(
+        made, 1, num_workers=1, multiprocessing_context="forkserver", persistent_workers=True, collate_fn=keep
+    )
+    seen = [(Path(batch[0]["img_path"]).stem, batch[0]) for _ in range(4) for batch in loader]
+    expected = [(Path(item["img_path"]).stem, item) for _ in range(4) for item in map(again.__getitem__, range(LENGTH))]
+    draws = draws_by_key(cache_path, frames, seen)
+    assert draws == draws_by_key(cache_path, frames, expected)
+    assert all(len(set(each)) > 1 for each in draws.values())
 
 
 def test_new_classes_are_in_the_metainfo(frames: Path, cache_path: Path) -> None:
