@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Subset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
 from poc_aug import POCAugmentedDataset
 from poc_aug.errors import SettingError
@@ -143,12 +144,22 @@ def test_loaders_that_are_made_anew(frames_cache: Path) -> None:
     assert module.shown() == drawn(dataset(frames_cache), range(EPOCHS))
 
 
-def test_a_resumed_training_continues_with_its_epoch(frames_cache: Path, tmp_path: Path) -> None:
-    train = dataset(frames_cache)
-    _, trainer = fit(Data(DataLoader(train, 2)), lightning.AugmentationEpochs(), epochs=2)
+class Stream(IterableDataset[Any]):
+    """Has no length, so that Lightning reads a batch as soon as the iterator is made, before any hook."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.dataset[i] for i in range(LENGTH))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_resumed_training_continues_with_its_epoch(frames_cache: Path, tmp_path: Path, workers: int) -> None:
+    _, trainer = fit(Data(DataLoader(dataset(frames_cache), 2)), lightning.AugmentationEpochs(), epochs=2)
     trainer.save_checkpoint(tmp_path / "two.ckpt")
     again = dataset(frames_cache)
-    loader = DataLoader(again, 2, num_workers=1, persistent_workers=True)  # workers read ahead before the first hook
+    loader = DataLoader(Stream(again), 2, num_workers=workers, persistent_workers=workers > 0)
     module, _ = fit(Data(lambda: loader), lightning.AugmentationEpochs(), resume=str(tmp_path / "two.ckpt"))
     assert sorted(module.seen) == [2, 3, 4]
     assert module.shown() == drawn(dataset(frames_cache), range(2, EPOCHS))
