@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from torch.utils.data import DataLoader
 
 pytest.importorskip("mmcv")
 
+from mmengine.config import Config  # type: ignore[import-untyped]
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
 from mmengine.registry import DATASETS, TRANSFORMS  # type: ignore[import-untyped]
 
 from poc_aug.cache import Cache
 from poc_aug.errors import CacheMissError, ItemFormatError, LabelPolicyError, PocAugError, SettingError
 from poc_aug.integrations.mmsegmentation import PocDataset
+from poc_aug.labels.policies import NewClassLabels
 from tests.helpers.dataset_cases import keep
 from tests.helpers.engine_runs import Recorded, run_training
 from tests.helpers.fakes import SCHEMA
@@ -77,6 +80,36 @@ def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path:
         assert np.array_equal(joined[LENGTH]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
         assert not np.array_equal(joined[0]["img"], joined[LENGTH]["img"])
         assert joined.get_data_info(LENGTH + 1) == joined.get_data_info(1)
+
+
+def test_a_config_file_is_all_that_it_needs(frames: Path, cache_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(
+        f"""
+custom_imports = dict(imports=["poc_aug.integrations.mmsegmentation"])
+loading = [dict(type="LoadImageFromFile"), dict(type="LoadLabelsAsMmseg")]
+train_dataset = dict(
+    type="RepeatDataset",
+    times=2,
+    dataset=dict(
+        type="PocDataset",
+        dataset=dict(type="FolderAsMmseg", data_root={str(frames)!r}, pipeline=loading),
+        cache=[{str(cache_path)!r}],
+        label_policy=dict(type="NewClassLabels", ids=dict(dog=3, cat=4), ring_px=1),
+        schema=dict(ids=dict(road=0, sky=1, car=2), ignore=[255]),
+        p=1.0,
+        keep=["gt_depth_map"],
+        pipeline=[dict(type="PackForATest")],
+    ),
+)
+"""
+    )
+    made = DATASETS.build(Config.fromfile(tmp_path / "config.py").train_dataset)
+    assert made.metainfo["classes"] == ("road", "sky", "car", "dog", "cat")
+    insert = pickle.loads(pickle.dumps(made.dataset.insert))
+    assert insert.label_policy == NewClassLabels({"dog": 3, "cat": 4}, ring_px=1)
+    assert type(insert.label_policy.ids) is dict
+    found = {int(label_id) for index in range(len(made)) for label_id in np.unique(made[index]["labels"])}
+    assert {3, 4} <= found <= {0, 1, 2, 3, 4, 255}
 
 
 def test_classes_are_balanced_by_the_wrapped_dataset(frames: Path, cache_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from poc_aug.errors import SettingError
-from poc_aug.integrations.config_values import check_config_keys
-from poc_aug.integrations.mmseg_insert import PocInsert, openmmlab
-from poc_aug.integrations.mmseg_labels import IGNORED_ID
-from poc_aug.integrations.shared_draws import check_some_held
+from poc_aug.integrations._config_values import check_config_keys
+from poc_aug.integrations._mmseg_insert import PocInsert, openmmlab
+from poc_aug.integrations._mmseg_labels import IGNORED_ID
+from poc_aug.integrations._shared_draws import check_some_held
 from poc_aug.labels.policies import NewClassLabels
 
 _registry, _datasets = openmmlab("mmengine.registry"), openmmlab("mmengine.dataset")
