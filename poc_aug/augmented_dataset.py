@@ -7,6 +7,7 @@ import operator
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,14 +24,16 @@ from poc_aug.joint_transforms.joint_transform import JointTransforms
 from poc_aug.keys.dataset_wrappers import parts, wrapped
 from poc_aug.keys.drawn_datasets import drawn_in
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.notebook import ShownAsPicture
 from poc_aug.reading.base_checks import BaseChecks
 from poc_aug.reading.outcomes import Ledger
 from poc_aug.reading.parameters import OnMiss, Shown, check_epoch
+from poc_aug.reading.peeking import peeking
 from poc_aug.reading.reading_statistics import ReadingStatistics
 from poc_aug.reading.redraw import DrawNumbers, Redraw, read_again
 from poc_aug.reading.shared_numbers import SharedNumbers
 from poc_aug.reading.variant_source import Reading, VariantSource
-from poc_aug.types import Variant
+from poc_aug.types import Sample, Variant
 
 if TYPE_CHECKING:
     from poc_aug.live import LiveGenerator
@@ -40,7 +43,22 @@ _logger = logging.getLogger("poc_aug")
 _AugmentedT = TypeVar("_AugmentedT", bound="AugmentedDataset")
 
 
-class AugmentedDataset(Dataset[Any]):
+@dataclass(frozen=True, slots=True)
+class Peeked:
+    """What `AugmentedDataset.peek` found.
+
+    Attributes:
+        before: the base's item.
+        after: the item, before ``transforms``.
+        variant: what is shown of the cache, or was made in place; ``None``: nothing.
+    """
+
+    before: Sample
+    after: Sample
+    variant: Variant | None
+
+
+class AugmentedDataset(ShownAsPicture, Dataset[Any]):
     """Epochs, draws, workers, statistics, checks and transforms; subclasses say which key an item shows, and apply it.
 
     They set the attributes below, then call `_prepare`.
@@ -179,6 +197,36 @@ class AugmentedDataset(Dataset[Any]):
     def _log_epoch(self) -> None:
         if self._live is not None and (statistics := self.stats()).items:
             _logger.info("%s", statistics)
+
+    def peek(self, index: int) -> Peeked:
+        """Look at what an item shows, before and after, without ``transforms``; it does not count as read.
+
+        No statistics, draws or warnings come of it, in base datasets that are drawn anew neither; what a cache lacks is
+        not generated in another process. The next read shows the same.
+
+        Raises:
+            IndexError: an index out of range; otherwise what the class lists as raised when reading.
+        """
+        with peeking():
+            reading = self._open(index)
+            self._source.fetch_missing([reading])
+            before = reading.item.sample()
+            self._write(reading.item, reading.variant)
+            return Peeked(before, reading.item.sample(), reading.variant)
+
+    def drawn_items(self, samples: int = 1000) -> list[int]:
+        """Indices of items that are drawn (``p``) in this epoch, of the first samples, one of each; nothing is read.
+
+        Args:
+            samples: how many samples are looked at.
+        """
+        indices = range(0, min(len(self), samples * self._per_sample), self._per_sample)
+        return [index for index in indices if self._is_augmented(index)]
+
+    def _is_augmented(self, index: int) -> bool:
+        number, place = divmod(index, self._per_sample)
+        draw = self.epoch if self._draws is None else self._draws.next(index, self.epoch)
+        return self._source.is_drawn(self._shown_by(number, index, place, draw)[0], index, draw, self.p)
 
     def __len__(self) -> int:
         return len(self._sample_keys) * self._per_sample

@@ -22,6 +22,7 @@ from poc_aug.keys.path_keys import PATH_FIELDS
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
+from poc_aug.notebook import ShownAsPicture
 from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap
 from poc_aug.reading.composed_panoptic import ComposedPanoptic
 from poc_aug.reading.instance_fields import InstanceFields
@@ -48,7 +49,7 @@ _ADVICE = NextStep(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Composed:
+class Composed(ShownAsPicture):
     """What `Composer.compose` returns: ``image, labels = composer.compose(...)``.
 
     Attributes:
@@ -59,6 +60,7 @@ class Composed:
         ids: label id of each class name that objects of the caches have.
         instances: instance ids, boxes and masks, if they were asked for.
         panoptic: the panoptic map and its segments, if the base's were given.
+        schema: schema of the labels before, if it is known, and the label policy keeps their ids.
 
     Example:
         >>> image, labels = Composed("image", "labels", "a.png", None, {})
@@ -73,6 +75,7 @@ class Composed:
     ids: Mapping[str, int]
     instances: ComposedInstances | None = None
     panoptic: ComposedPanoptic | None = None
+    schema: LabelSchema | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Image and labels."""
@@ -258,8 +261,9 @@ class Composer(ItemComposer):
         insertions = () if shown is None else shown.insertions
         fields = self._instances
         found = fields.instances(item, insertions, instances) if instances is not None or fields.wanted else None
+        known = None if self.label_policy.rewrites_base else self.base_schema
         segments = None if panoptic is None else fields.panoptic(item, insertions, panoptic)
-        return Composed(image, labels, item.key, shown, dict(self.ids), found, segments)
+        return Composed(image, labels, item.key, shown, dict(self.ids), found, segments, known)
 
     def close(self) -> None:
         """Close the caches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -288,6 +288,11 @@ class POCAugmentedDataset(AugmentedDataset):
     def schema(self) -> LabelSchema | None:
         """The schema of its items' labels, inserted classes included; ``None`` if it is not certain."""
         return self._items.schema if self._joint is None else None
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """Label id of each class name that inserted objects may have."""
+        return self._items.ids
 
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:
         return self.keys[number], place

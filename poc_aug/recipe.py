@@ -19,6 +19,7 @@ from poc_aug.camera_spec import CAMERAS as CAMERAS
 from poc_aug.camera_spec import CameraSpec as CameraSpec
 from poc_aug.errors import RecipeError
 from poc_aug.files.yaml_files import read_yaml
+from poc_aug.notebook import ShownAsHtml
 
 IGNORED = "(ignored)"
 """Reserved part name: pixels that an insertion covers without an object on them. Not a class; gets an ignore id."""
@@ -206,7 +207,7 @@ class ObjectSpec(_Frozen):
         return self
 
 
-class Recipe(_Frozen):
+class Recipe(ShownAsHtml, _Frozen):
     """Everything that decides *what* is generated.
 
     Attributes:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
 from poc_aug.camera_model import Calibration, Camera
+from poc_aug.notebook import WIDTH_PX, ShownAsPicture
 from poc_aug.recipe import IGNORED, InpaintPass
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Box: TypeAlias = tuple[int, int, int, int]
 """``(y, x, h, w)`` in pixels."""
@@ -26,7 +30,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(ShownAsPicture):
     """One item of the base dataset in the library's own form.
 
     Attributes:
@@ -53,6 +57,19 @@ class Sample:
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.image.shape[-2], self.image.shape[-1]
+
+    def show(self, schema: Any = None, *, width_px: int = WIDTH_PX) -> Image.Image:
+        """Image and labels, to look at; a notebook displays them, ``.save(path)`` keeps them.
+
+        Args:
+            schema: names the label ids: a `LabelSchema`, its name, or a YAML file.
+            width_px: width of the picture at most.
+
+        Raises:
+            SchemaError: no such schema.
+            SettingError: a width that is not an integer from 64 to 8192.
+        """
+        return self._notebook_picture(width_px, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +212,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Insertion:
+class Insertion(ShownAsPicture):
     """The delta: everything needed to insert one object into its base sample again.
 
     Attributes:
@@ -235,9 +252,21 @@ class Insertion:
                 union = union | part.mask
         return union
 
+    def show(self, frame: Sample | None = None, *, width_px: int = WIDTH_PX) -> Image.Image:
+        """The object and its masks, to look at.
+
+        Args:
+            frame: the frame that it was made for; ``None``: it is shown on grey.
+            width_px: width of the picture at most.
+
+        Raises:
+            SettingError: the object lies outside of the frame; a width that is not an integer from 64 to 8192.
+        """
+        return self._notebook_picture(width_px, frame=frame)
+
 
 @dataclass(frozen=True, slots=True)
-class ShiftedFrame:
+class ShiftedFrame(ShownAsPicture):
     """A whole frame in another domain; its labels are those of the base frame.
 
     Attributes:
@@ -258,7 +287,7 @@ class ShiftedFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(ShownAsPicture):
     """The k-th augmentation of one sample: what a cache stores under ``(key, index)``.
 
     Attributes:
@@ -285,3 +314,15 @@ class Variant:
     def is_empty(self) -> bool:
         """Whether there is nothing to show: every attempt was rejected."""
         return not self.insertions and self.frame is None
+
+    def show(self, frame: Sample | None = None, *, width_px: int = WIDTH_PX) -> Image.Image:
+        """The objects, or the shifted frame, to look at.
+
+        Args:
+            frame: the frame that it was made for, which is shown before and after; ``None``: objects on grey.
+            width_px: width of the picture at most.
+
+        Raises:
+            SettingError: an object lies outside of the frame; a width that is not an integer from 64 to 8192.
+        """
+        return self._notebook_picture(width_px, frame=frame)

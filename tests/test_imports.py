@@ -35,7 +35,8 @@ def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
         assert schema_of(poc_aug.SyntheticStreet(size=(32, 64), length=1)) is not None
         assert schema_of([1, 2]) is None
         poc_aug.POCAugmentedDataset, poc_aug.InsertionPipeline, poc_aug.RenderedInserter, poc_aug.PasteInserter
-        import poc_aug.live.server
+        import sys, poc_aug.live.server
+        assert not [name for name in sys.modules if name.startswith("poc_aug.inspection")]  # notebooks load it
     """
     assert "torchvision" not in modules_after(code)
 

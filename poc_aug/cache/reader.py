@@ -28,12 +28,13 @@ from poc_aug.cache.record_keys import encode_key
 from poc_aug.cache.shard import SHARDS, ShardState, read_error, scan_shards, shard_paths, used_nbytes
 from poc_aug.cache.verify import VerifyReport, listed_name, lmdb_keys, verify_shards
 from poc_aug.errors import CacheCorruptError, CacheError, SettingError
+from poc_aug.notebook import ShownAsPicture
 from poc_aug.types import Variant
 
 _Decoded = TypeVar("_Decoded")
 
 
-class Cache:
+class Cache(ShownAsPicture):
     """A read-only view over all shards of a cache; open it with `Cache.open`.
 
     Records are listed once, at the first use in a process; records that a writer adds later are visible after
@@ -114,9 +115,7 @@ class Cache:
         return self.journal.kept(variant)
 
     def get(self, key: str, variant: int) -> Variant | None:
-        """Read one variant, as the journal has it (`Journal.kept`); ``None`` if it is not stored.
-
-        A 100×100 px insertion takes about 0.3 ms.
+        """Read one variant as `Journal.kept` has it, in 0.3 ms (100×100 px); ``None`` if it is not stored.
 
         Raises:
             SettingError: a key that is not a string, or a variant that is not an integer.

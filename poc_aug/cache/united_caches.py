@@ -17,10 +17,11 @@ from poc_aug.cache.cache_path import absolute_path
 from poc_aug.cache.members import member_of, member_paths
 from poc_aug.cache.reader import Cache
 from poc_aug.errors import CacheMismatchError, SettingError
+from poc_aug.notebook import ShownAsPicture
 from poc_aug.types import Variant
 
 
-class UnitedCaches:
+class UnitedCaches(ShownAsPicture):
     """A read-only view over caches of one dataset; each variant of a sample has a number of its own here.
 
     The variants of the first cache keep their numbers; those of the next one follow, and so on. A cache that holds

@@ -17,12 +17,13 @@ import torch
 from poc_aug.errors import SchemaError
 from poc_aug.files.yaml_files import read_yaml
 from poc_aug.items.label_ids import distinct_ids, no_classes
+from poc_aug.notebook import ShownAsHtml
 
 _IGNORE_BY_DEFAULT = tuple([255])  # a given (255,) is another object
 
 
 @dataclass(frozen=True)
-class LabelSchema:
+class LabelSchema(ShownAsHtml):
     """A dataset's label ids by class name; case does not matter, nor whether words are parted by " ", "_" or "-".
 
     Attributes:

@@ -24,6 +24,7 @@ from poc_aug.live.counters import LiveCounters
 from poc_aug.live.process_supervisor import GenerationProcess, check_main_guard
 from poc_aug.live.server import GenerationSetup
 from poc_aug.reading.live_settings import LiveSettings
+from poc_aug.reading.peeking import is_peeking
 from poc_aug.types import Sample, Variant
 
 _logger = logging.getLogger("poc_aug")
@@ -102,7 +103,7 @@ class LiveGenerator:
             GenerationTimeoutError: one was not there in time, and ``on_timeout="raise"``.
             PocAugError: one could not be made, or the process is gone, and ``on_server_failure="raise"``.
         """
-        if self._given_up:
+        if self._given_up or is_peeking():
             return [None] * len(requests)
         timeout_s = self.settings.timeout_s
         deadline = time.monotonic() + timeout_s
@@ -131,7 +132,7 @@ class LiveGenerator:
         Raises:
             GenerationProcessError: the process is gone, and ``on_server_failure="raise"``.
         """
-        if self._given_up:
+        if self._given_up or is_peeking():
             return False
         try:
             return self._client.offer(make_sample, (key, index))

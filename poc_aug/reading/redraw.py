@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from poc_aug.errors import SettingError
+from poc_aug.reading.peeking import is_peeking
 from poc_aug.reading.shared_numbers import SharedNumbers
 
 Redraw = Literal["epoch", "read"]
@@ -28,9 +29,14 @@ class DrawNumbers:
 
     def take(self, index: int, epoch: int) -> int:
         """Number of the draw for this read of item ``index``; the next read gets a higher number."""
-        number = max(int(self._next.values[index]), epoch)
-        self._next.values[index] = number + 1
+        number = self.next(index, epoch)
+        if not is_peeking():
+            self._next.values[index] = number + 1
         return number
+
+    def next(self, index: int, epoch: int) -> int:
+        """The number that the next read gets."""
+        return max(int(self._next.values[index]), epoch)
 
 
 def check_redraw(redraw: str | None) -> None:

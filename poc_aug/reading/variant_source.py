@@ -137,6 +137,10 @@ class VariantSource:
         self.cache, self.live, self.schedule = cache, live, schedule
         self.variants, self.on_miss, self.seed = variants, on_miss, seed
 
+    def is_drawn(self, key: str, index: int, epoch: int, p: float) -> bool:
+        """Whether an item is augmented in an epoch: with probability ``p``."""
+        return seeding.unit(self.seed, "read", epoch, key, index) < p
+
     def draw(self, reading: Reading, epoch: int, p: float) -> None:
         """Draw whether an item is augmented (with probability ``p``) and what it shows; take that if it is there.
 
@@ -144,7 +148,7 @@ class VariantSource:
             CacheMissError: it is not, and ``on_miss="raise"``.
             GenerationProcessError: the generation process is gone, and ``on_server_failure="raise"``.
         """
-        if seeding.unit(self.seed, "read", epoch, reading.key, reading.index) >= p:
+        if not self.is_drawn(reading.key, reading.index, epoch, p):
             return
         choices = self._choices(reading, epoch)
         reading.choices = iter(choices)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from poc_aug.camera_spec import CameraSpec
 from poc_aug.errors import RecipeError, SettingError
+from poc_aug.notebook import ShownAsHtml
 from poc_aug.recipe import fingerprint
 from poc_aug.types import MAX_SEVERITY
 
@@ -19,7 +20,7 @@ _SHIFTED = re.compile(r"(?s)(.*)@([A-Za-z0-9][A-Za-z0-9_.:+-]{0,99})-([1-5])")
 Severity = Annotated[int, Field(ge=1, le=MAX_SEVERITY)]
 
 
-class SceneRecipe(BaseModel):
+class SceneRecipe(ShownAsHtml, BaseModel):
     """Everything besides shifters and models that decides what shifted frames look like.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 
@@ -21,9 +22,20 @@ class InserterContract:
 
     tolerance = 0
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def kept(cls) -> dict[str, list[Filled | Rejection]]:
+        """What each inserter of the class made of the crops, once a test has asked for it."""
+        return {}
+
     @pytest.fixture
-    def filled(self, inserter: Inserter, crops: Sequence[Crop]) -> list[Filled | Rejection]:
-        return inserter.insert(crops)
+    def filled(
+        self, kept: dict[str, list[Filled | Rejection]], inserter: Inserter, crops: Sequence[Crop]
+    ) -> list[Filled | Rejection]:
+        described = json.dumps(inserter.describe())
+        if described not in kept:
+            kept[described] = inserter.insert(crops)
+        return copy.deepcopy(kept[described])
 
     def test_it_keeps_the_protocol(self, inserter: Inserter, crops: Sequence[Crop]) -> None:
         assert isinstance(inserter, Inserter)

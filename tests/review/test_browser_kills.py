@@ -15,7 +15,6 @@ from poc_aug.review.serving import listening
 from tests.helpers.review_browser import (
     CLASSES,
     OpenedPage,
-    base_of_reviews,
     browser_of_tests,
     copied,
     journal_of,

@@ -1,0 +1,113 @@
+"""A `View` as HTML for a notebook: it holds its pictures, loads nothing, and follows the notebook's colours."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from html import escape
+
+from PIL import Image
+
+from poc_aug.inspection.view import GAP_PX, LegendEntry, Panel, View, panel_pictures, plain
+from poc_aug.notebook import WIDTH_PX
+
+_FONT = "font: 13px/1.45 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_CELL = "text-align: left; vertical-align: top; padding: 1px 14px 1px 0; border: none; background: none"
+_MOST_TEXT = 400
+_PNG_PX = 128 * 128
+
+
+def html_of(make: Callable[[], View]) -> str:
+    """What a notebook shows; if it cannot be made, why not.
+
+    Args:
+        make: makes the view.
+
+    Example:
+        >>> html_of(lambda: View("a <b>")).count("a &lt;b&gt;")
+        1
+    """
+    try:
+        return _html(make())
+    except Exception as error:  # a notebook shows a traceback of ours otherwise, in place of the user's object
+        return _box(f"<p>It cannot be shown: {_text(f'{type(error).__name__}: {error}')}</p>")
+
+
+def _html(view: View) -> str:
+    parts = [f"<b>{_text(view.title)}</b>"]
+    if view.facts:
+        rows = "".join(
+            f'<tr style="background: none"><td style="{_CELL}; opacity: .7; white-space: nowrap">{_text(name)}</td>'
+            f'<td style="{_CELL}; overflow-wrap: anywhere">{_text(value)}</td></tr>'
+            for name, value in view.facts
+        )
+        parts.append(_table(rows))
+    if view.table:
+        parts.append(_table(_head(view.table[0], bool(view.swatches)) + _body(view)))
+    for row in view.rows:
+        caption = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(row.caption)}</div>' if row.caption else ""
+        panels = "".join(map(_panel, row.panels, panel_pictures(row, WIDTH_PX)))
+        flex = f"display: flex; flex-wrap: wrap; gap: {GAP_PX}px; align-items: flex-start"
+        parts.append(f'<div style="margin: 8px 0">{caption}<div style="{flex}">{panels}</div></div>')
+    if view.legend:
+        parts.append(f'<div style="line-height: 1.7">{"".join(map(_chip, view.legend))}</div>')
+    parts += [f'<p style="margin: 4px 0; opacity: .7">{_text(note)}</p>' for note in view.notes]
+    return _box("".join(parts))
+
+
+def _panel(panel: Panel, picture: Image.Image) -> str:
+    title = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(panel.title)}</div>' if panel.title else ""
+    image = f'<img src="{data_url(picture)}" alt="{_text(panel.title)}" style="max-width: 100%; border-radius: 3px">'
+    return f'<div style="max-width: {picture.width}px">{title}{image}</div>'
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a ``data:`` address: PNG if it is small, JPEG otherwise.
+
+    Example:
+        >>> data_url(Image.new("RGB", (2, 2)))[:22]
+        'data:image/png;base64,'
+    """
+    form = "PNG" if picture.width * picture.height <= _PNG_PX else "JPEG"
+    data = io.BytesIO()
+    picture.save(data, form, **({} if form == "PNG" else {"quality": 90, "subsampling": 0}))
+    return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def _text(text: object) -> str:
+    return escape(plain(text, _MOST_TEXT), quote=True)
+
+
+def _box(inside: str) -> str:
+    return f'<div class="poc-aug-view" style="{_FONT}; color: inherit; max-width: {WIDTH_PX}px">{inside}</div>'
+
+
+def _table(rows: str) -> str:
+    return f'<table style="border-collapse: collapse; margin: 4px 0; border: none; font: inherit">{rows}</table>'
+
+
+def _head(names: Sequence[str], has_swatches: bool) -> str:
+    cells = [""] * has_swatches + [*names]
+    return "<tr>" + "".join(f'<th style="{_CELL}; opacity: .7">{_text(name)}</th>' for name in cells) + "</tr>"
+
+
+def _body(view: View) -> str:
+    rows = []
+    for number, values in enumerate(view.table[1:]):
+        swatch = f'<td style="{_CELL}">{_square(view.swatches[number])}</td>' if view.swatches else ""
+        cells = "".join(f'<td style="{_CELL}; overflow-wrap: anywhere">{_text(value)}</td>' for value in values)
+        rows.append(f'<tr style="background: none">{swatch}{cells}</tr>')
+    return "".join(rows)
+
+
+def _square(colour: tuple[int, int, int]) -> str:
+    red, green, blue = colour
+    return (
+        f'<span style="display: inline-block; width: .8em; height: .8em; border-radius: 2px; '
+        f'background: rgb({red}, {green}, {blue})"></span>'
+    )
+
+
+def _chip(entry: LegendEntry) -> str:
+    return f'<span style="display: inline-block; margin-right: 12px; overflow-wrap: anywhere">{_square(entry.colour)} {_text(entry.text)}</span> '
