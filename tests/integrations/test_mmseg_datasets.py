@@ -158,6 +158,11 @@ def test_what_is_wrong_is_known_before_the_first_item(frames: Path, cache_path: 
         return caught.value
 
     assert isinstance(failing(label_policy={"type": "NewClassLabels", "ids": {"dog": 1, "cat": 3}}), LabelPolicyError)
+    # A dataset whose metainfo does not say how labels are mapped, but whose items do.
+    silent = FolderAsMmseg(data_root=str(frames), label_map={0: 0, 1: 1, 2: 255}, lazy_init=True)
+    silent._metainfo = {}
+    dropped = {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 3}}
+    assert "no label id for the inserted classes ['car']" in failing(dataset=silent, label_policy=dropped).problem
     assert "'redraw'" in failing(redrew="read").hint
     assert "'pipeline'" in failing(pipelin=[]).hint
     assert "POCAugmentedDataset wraps any other" in failing(dataset=[1, 2]).hint
