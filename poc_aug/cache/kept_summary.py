@@ -104,8 +104,10 @@ def counted_name(insertion: Insertion, recipe: Mapping[str, Any]) -> str:
         >>> from poc_aug.types import Part
         >>> mask, patch = torch.ones(1, 1, dtype=torch.bool), torch.zeros(3, 1, 1, dtype=torch.uint8)
         >>> horse = Insertion((0, 0, 1, 1), patch, (Part("horse", mask),), None, None, "cow", max_sigma_px=0.0)
-        >>> counted_name(horse, {"objects": ["cow"]}), counted_name(horse, {"objects": [{"name": "cow", "parts": "calf"}]})
-        ('horse', 'cow')
+        >>> counted_name(horse, {"objects": ["cow"]})
+        'horse'
+        >>> counted_name(horse, {"objects": [{"name": "cow", "parts": "horse"}]})
+        'cow'
     """
     name = insertion.object_name
     shown = [part.name for part in insertion.parts if part.name != IGNORED]
