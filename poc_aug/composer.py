@@ -338,9 +338,10 @@ class Composer(ItemComposer):
         """The key under which the caches hold an item; ``None`` if they do not."""
         found = [self._certain(finder.find(name), item, number) for number, finder in enumerate(self._finders)]
         key = next((each for each in found if each is not None), None)
-        if key is None:
+        if key is None or self._numbers.of(key) is None:  # a copy in another process may find what was stored since
             self._miss(name)
-        elif isinstance(self.cache, UnitedCaches):
+            return None
+        if isinstance(self.cache, UnitedCaches):
             self.cache.name_samples([key], [[key if each is None else each] for each in found])
         return key
 

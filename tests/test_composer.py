@@ -235,6 +235,38 @@ def test_a_cache_that_was_filled_in_part_says_so_once(tmp_path: Path, caplog: py
         [composer_of(path, on_miss="raise")(item) for item in items()]
 
 
+def test_a_copy_does_not_pass_over_what_was_stored_after_it_was_made(tmp_path: Path) -> None:
+    path = tmp_path / "grows.cache"
+    pipeline = InsertionPipeline(make_recipe(), EllipseInserter())
+    warm_cache(Paths(2), path, pipeline, num_variants=1, workers=0)
+    data = pickle.dumps(composer_of(path))
+    warm_cache(Paths(LENGTH), path, pipeline, num_variants=1, workers=0)
+    copy = pickle.loads(data)
+    assert copy(items()[1]) is not None
+    with pytest.raises(CacheMissError, match="holds no item"):
+        copy(items()[2])
+
+
+def test_a_name_that_fits_two_samples_of_another_cache_does_not_stick(tmp_path: Path) -> None:
+    class Named(Frames):
+        def __init__(self, **numbers: int) -> None:
+            super().__init__(len(numbers))
+            self.numbers = numbers
+
+        def keys(self) -> list[str]:
+            return [name.replace("_", "/") for name in self.numbers]
+
+        def __getitem__(self, index: int) -> Any:
+            return Frames()[[*self.numbers.values()][index]]
+
+    caches = [tmp_path / "flat.cache", tmp_path / "deep.cache"]
+    for path, base in zip(caches, (Named(a=0, b=1), Named(a=0, b=1, t_a=2)), strict=True):
+        warm_cache(base, path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=1, workers=0)
+    composer = composer_of(caches, shares=[0, 1])
+    for name, number in (("a", 0), ("t/a", 2), ("a", 0)):
+        assert composer.compose(*Frames()[number], key=name).variant is not None
+
+
 def test_several_caches_are_drawn_by_their_shares(cache_path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.cache"
     pipeline = InsertionPipeline(make_recipe(seed=5, objects=["cow"]), EllipseInserter())

@@ -47,6 +47,32 @@ def called(dataset: Any) -> Callable[[Any], Any]:
     return lambda item: (dataset[0], item)
 
 
+def with_default(dataset: Any) -> Callable[[Any], Any]:
+    def transform(item: Any, items: Any = dataset) -> Any:
+        return items[0], item
+
+    return transform
+
+
+def with_global(dataset: Any) -> Callable[[Any], Any]:
+    """As a script has it: a transform that calls another function of its module, which uses a global variable."""
+    names = {"train": dataset}
+    source = "def show(item):\n    return [train[0] for _ in (0,)], item\n\ntransform = lambda item: show(item)\n"
+    exec(compile(source, "script.py", "exec"), names)
+    transform: Any = names["transform"]
+    return transform
+
+
+class Slotted:
+    __slots__ = ("items",)
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __call__(self, item: Any) -> Any:
+        return self.items[0], item
+
+
 HOLDERS: dict[str, Callable[[Any], Any]] = {
     "itself": lambda ds: ds,
     "loader": lambda ds: DataLoader(ds, collate_fn=keep),
@@ -61,6 +87,9 @@ HOLDERS: dict[str, Callable[[Any], Any]] = {
     "partial": lambda ds: Transformed(Frames(LENGTH), partial(first_of, ds)),
     "method": lambda ds: Transformed(Frames(LENGTH), ds.__getitem__),
     "closure": lambda ds: Transformed(Frames(LENGTH), called(ds)),
+    "default": lambda ds: Transformed(Frames(LENGTH), with_default(ds)),
+    "global variable": lambda ds: Transformed(Frames(LENGTH), with_global(ds)),
+    "slots": lambda ds: Transformed(Frames(LENGTH), Slotted(ds)),
 }
 
 

@@ -9,13 +9,16 @@ from typing import Any
 
 from poc_aug.cache.cache_summary import summarize_cache
 from poc_aug.cache.index_building import Progress, record_counts
+from poc_aug.cache.manifest_checks import object_parts
 from poc_aug.cache.reader import Cache
 from poc_aug.cache.record import header_of_record
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.cache.review_state import ReviewState
 from poc_aug.cache.selection import things_in_header
 from poc_aug.errors import CacheCorruptError
+from poc_aug.recipe import IGNORED
 from poc_aug.scenes.scene_recipe import split_key
+from poc_aug.types import Insertion
 
 
 @dataclass
@@ -85,6 +88,53 @@ def summarize_kept(cache: Cache, progress: Progress | None = None, review: Revie
         if progress is not None:
             progress(done, total)
     return summary
+
+
+def counted_name(insertion: Insertion, recipe: Mapping[str, Any]) -> str:
+    """The name that an insertion is counted under: that of its object, or its new class name if it was relabelled.
+
+    Of an object with several parts it is always the object's.
+
+    Args:
+        insertion: as `Cache.get` returns it.
+        recipe: of the cache's manifest.
+
+    Example:
+        >>> import torch
+        >>> from poc_aug.types import Part
+        >>> mask, patch = torch.ones(1, 1, dtype=torch.bool), torch.zeros(3, 1, 1, dtype=torch.uint8)
+        >>> horse = Insertion((0, 0, 1, 1), patch, (Part("horse", mask),), None, None, "cow", max_sigma_px=0.0)
+        >>> counted_name(horse, {"objects": ["cow"]})
+        'horse'
+        >>> counted_name(horse, {"objects": [{"name": "cow", "parts": "horse"}]})
+        'cow'
+    """
+    name = insertion.object_name
+    shown = [part.name for part in insertion.parts if part.name != IGNORED]
+    return shown[0] if len(shown) == 1 and object_parts(recipe).get(name) == (name,) else name
+
+
+def renamed_counts(
+    objects: Mapping[str, int], names: Mapping[tuple[str, str], int], recipe: Mapping[str, Any]
+) -> Counter[str]:
+    """Counts of objects, of which those that were relabelled are counted under their new names; see `counted_name`.
+
+    Args:
+        objects: by the names that are stored.
+        names: see `ReviewCounts.names`.
+        recipe: of the cache's manifest.
+
+    Example:
+        >>> renamed_counts({"cow": 3, "dog": 1}, {("cow", "horse"): 1, ("dog", "cow"): 1}, {"objects": ["cow", "dog"]})
+        Counter({'cow': 3, 'horse': 1})
+    """
+    parts = object_parts(recipe)
+    counts = Counter(objects)
+    for (stored, new), count in names.items():
+        if parts.get(stored) == (stored,):
+            counts[stored] -= count
+            counts[new] += count
+    return +counts
 
 
 def _count_kept(cache: Cache, data: bytes, summary: RecordSummary, review: ReviewCounts | None) -> None:

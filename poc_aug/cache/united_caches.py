@@ -81,14 +81,18 @@ class UnitedCaches(ShownAsPicture):
         return self.caches[0].path
 
     def name_samples(self, keys: Sequence[str], names: Sequence[Sequence[str]]) -> None:
-        """Say under which key each cache holds each sample, if it has other keys than this view.
+        """Say under which key each cache holds each sample, if it has other keys than this view; the last word counts.
 
         Args:
             keys: the samples' keys here.
             names: for each cache, its keys of these samples.
         """
         for table, theirs in zip(self._names, names, strict=True):
-            table.update((key, name) for key, name in zip(keys, theirs, strict=True) if name != key)
+            for key, name in zip(keys, theirs, strict=True):
+                if name != key:
+                    table[key] = name
+                else:
+                    table.pop(key, None)
 
     def cache_of(self, index: int) -> Cache:
         """The cache that a variant is in."""

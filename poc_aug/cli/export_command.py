@@ -86,7 +86,8 @@ def export_command(
 ) -> None:
     """Write composed frames as files, in the layout that other code reads; the same command continues."""
     from poc_aug.cache.several_caches import open_caches
-    from poc_aug.exporting.export_planning import manifests_of, object_names
+    from poc_aug.cache.united_caches import journal_class_names
+    from poc_aug.exporting.export_planning import caches_of, manifests_of, object_names
     from poc_aug.exporting.exporter import export
     from poc_aug.exporting.label_forms import parse_label_form
     from poc_aug.exporting.layout_registry import layout_named
@@ -102,7 +103,7 @@ def export_command(
     base = load_dataset(name, parse_arguments(values))
     with open_caches([cache_to_read(each) for each in caches]) as opened:
         if labels == "ids" and ids is None:
-            classes = object_names(manifests_of(opened))
+            classes = object_names(manifests_of(opened), journal_class_names(caches_of(opened)))
             target = None if keep_ids else getattr(made, "label_schema", None)
             known = find_schema(base, target or schema)
             policy = parse_label_form(labels, ring_px=ring, classes=classes, schema=known)

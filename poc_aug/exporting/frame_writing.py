@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from poc_aug.cache import Cache
+from poc_aug.cache.kept_summary import counted_name
 from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.errors import ExportError, NextStep, PocAugError
 from poc_aug.exporting.export_report import NO_FRAME, NO_INSERTION
@@ -194,12 +195,13 @@ class FrameWriting(Dataset[Any]):
                 f"layout {made.layout.name!r} did not write all of {', '.join(names)}",
                 expected="all files of the frame",
             )
-        inserter = self._cache_of(frame.variant).manifest.backends.get("inserter", {})
+        manifest = self._cache_of(frame.variant).manifest
+        inserter = manifest.backends.get("inserter", {})
         licences = (licence_of_object(insertion.provenance, inserter) for insertion in frame.insertions)
         return {
             "group": frame.group,
             "files": sizes,
-            "objects": dict(Counter(insertion.object_name for insertion in frame.insertions)),
+            "objects": dict(Counter(counted_name(insertion, manifest.recipe) for insertion in frame.insertions)),
             "ood_px": int(torch.count_nonzero(is_any(frame.labels, frame.ood_ids))),
             "licences": dict(Counter(licences)),
             "record": record,

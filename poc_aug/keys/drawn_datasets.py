@@ -6,7 +6,7 @@ import inspect
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
-from types import ModuleType
+from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ _LEAVES = (str, bytes, int, float, complex, type, ModuleType, torch.Tensor, np.n
 def drawn_in(value: Any) -> list[Any]:
     """The wrappers of this package with ``set_epoch`` in a dataset, loader, transform, or list of them; each once.
 
-    It looks through attributes, lists, mappings, ``functools.partial``, bound methods and closures; not into what such
-    a wrapper holds itself, which it tells itself; nor into trainers and modules that have a ``train_dataloader``.
+    It looks through attributes, lists, mappings, ``functools.partial``, bound methods, and what functions use: their
+    closures, defaults and global variables; not into what such a wrapper holds itself, which it tells itself; nor into
+    trainers and modules that have a ``train_dataloader``.
 
     Args:
         value: where to look.
@@ -69,8 +70,11 @@ def _inside(value: Any) -> Iterator[Any]:
         yield value.__self__
     elif inspect.isfunction(value):
         yield from _closed_over(value)
-    elif hasattr(value, "__dict__") and not _drives_a_training(value):
-        yield from vars(value).values()
+        yield from (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+        yield from _globals_of(value)
+    elif not _drives_a_training(value):
+        yield from vars(value).values() if hasattr(value, "__dict__") else ()
+        yield from _slots(value)
 
 
 def _few(values: list[Any]) -> list[Any]:
@@ -86,6 +90,27 @@ def _closed_over(function: Any) -> Iterator[Any]:
             yield cell.cell_contents
         except ValueError:  # a variable that has no value yet
             continue
+
+
+def _globals_of(function: FunctionType) -> Iterator[Any]:
+    """Global variables that a function uses: wrappers of this package, and functions of the same module."""
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+        for name in code.co_names:
+            value = function.__globals__.get(name)
+            is_neighbour = inspect.isfunction(value) and value.__globals__ is function.__globals__
+            if is_neighbour or (value is not None and is_drawn(value)):
+                yield value
+
+
+def _slots(value: Any) -> Iterator[Any]:
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if isinstance(vars(kind).get(name), MemberDescriptorType):
+                yield getattr(value, name, None)
 
 
 def _drives_a_training(value: Any) -> bool:

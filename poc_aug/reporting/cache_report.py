@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from poc_aug.cache import Cache
-from poc_aug.cache.kept_summary import summarize_kept
+from poc_aug.cache.kept_summary import ReviewCounts, renamed_counts, summarize_kept
 from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.errors import RecipeError, SettingError
@@ -203,8 +203,9 @@ def _frames(cache: Cache, dataset: Any, keys: Keys | None, adapt: Adapt | None) 
 
 
 def _report(cache: Cache, frames: Frames | None, samples: int, show: Callable[[int], None]) -> RecipeReport:
-    summary = summarize_kept(cache)
-    report = _counted(cache, summary)
+    review = ReviewCounts()
+    summary = summarize_kept(cache, review=review)
+    report = _counted(cache, summary, review)
     recipe = None
     if report.kind == "insertions":
         try:
@@ -258,13 +259,13 @@ def _frame_galleries(
     return galleries
 
 
-def _counted(cache: Cache, summary: RecordSummary) -> RecipeReport:
+def _counted(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> RecipeReport:
     frames = cache.manifest.kind == "frames"
     shifts = sorted(summary.shifts.items())
     classes = (
         [(f"{domain}, severity {severity}", counts.frames) for (domain, severity), counts in shifts]
         if frames
-        else summary.objects.most_common()
+        else renamed_counts(summary.objects, review.names, cache.manifest.recipe).most_common()
     )
     inserter = cache.manifest.backends.get("inserter")
     name = inserter.get("inserter") if isinstance(inserter, Mapping) else None

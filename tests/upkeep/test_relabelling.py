@@ -20,6 +20,7 @@ from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.errors import CacheCorruptError, CacheMissError, LabelPolicyError, SettingError
 from poc_aug.exporting.exporter import export
 from poc_aug.labels.policies import NewClassLabels
+from poc_aug.reporting import write_report
 from poc_aug.sharing.pack_unpacking import unpack_cache
 from poc_aug.sharing.packing import pack_cache
 from poc_aug.upkeep import compact_cache, decisions, drop, merge_caches, repair, undo_decision, verify_cache
@@ -124,6 +125,23 @@ def test_a_relabelled_export_has_the_ids_and_starts_anew_if_the_names_change(cac
     drop(cache, class_name="car", relabel="zebra")
     with pytest.raises(LabelPolicyError, match="zebra"):
         write()
+
+
+def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path: Path) -> None:
+    arguments = ("export", cache, "--dataset", "tests.helpers.fakes:Frames", f"length={LENGTH}", "--layout", "coco")
+    arguments += ("--labels", "ids", "--split", "train", "--workers", 0, "--out")
+    run(*arguments, tmp_path / "before")
+    before = json.loads((tmp_path / "before" / "export.json").read_text())["objects"]
+    drop(cache, class_name="dog", relabel="horse", by="anna")
+    run(*arguments, tmp_path / "after")  # finds an id for the new name, too
+    after = json.loads((tmp_path / "after" / "export.json").read_text())
+    expected = {"horse" if name == "dog" else name: count for name, count in before.items()}
+    assert after["objects"] == expected
+    assert "horse" in after["labels"]["ids"]
+    with Cache.open(cache) as opened:
+        (report,) = write_report([opened], tmp_path / "report.html", samples=1)
+    assert dict(report.classes) == expected
+    assert {name for name, _ in report.galleries} == set(expected)
 
 
 def accepted_and_relabelled(cache: Path) -> None:
