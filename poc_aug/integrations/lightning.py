@@ -57,7 +57,7 @@ class AugmentationEpochs(Callback):
                 expected="loaders with a POCAugmentedDataset, a SceneShiftDataset or a Composer in them",
                 hint="pass redraw='read' to the dataset instead, and leave the callback out",
             )
-        before = [each.epoch for each in self.found]
+        before = [int(getattr(each, "epoch", 0)) for each in self.found]
         for each in self.found:
             if (warns := getattr(each, "_warn_again", None)) is not None:
                 # Every epoch is announced; what workers read too early when a training is resumed is read again.
