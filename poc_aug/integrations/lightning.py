@@ -9,13 +9,11 @@ from poc_aug.errors import SettingError
 from poc_aug.keys.drawn_datasets import drawn_in
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-elif (
-    "pytorch_lightning" in sys.modules and "lightning" not in sys.modules
-):  # the older package, with classes of its own
-    from pytorch_lightning import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback
+elif "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:
+    from pytorch_lightning import Callback  # the older package, with classes of its own
 else:
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback
 
 
 class AugmentationEpochs(Callback):
@@ -38,17 +36,17 @@ class AugmentationEpochs(Callback):
     def __init__(self) -> None:
         self.found: list[Any] = []
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Lightning has made the first epoch's iterator by now, and workers have read ahead: with the epoch 0."""
         late = [each for each in self._announce(trainer) if each != trainer.current_epoch]
         if late:  # a checkpoint was resumed
-            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+            iter(trainer.fit_loop._data_fetcher)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Before the iterators of all further epochs are made."""
         self._announce(trainer)
 
-    def _announce(self, trainer: Trainer) -> list[int]:
+    def _announce(self, trainer: Any) -> list[int]:
         """Set the epoch; returns those that were set before."""
         self.found = drawn_in(trainer.train_dataloader)
         if not self.found:
@@ -57,7 +55,7 @@ class AugmentationEpochs(Callback):
                 expected="loaders with a POCAugmentedDataset, a SceneShiftDataset or a Composer in them",
                 hint="pass redraw='read' to the dataset instead, and leave the callback out",
             )
-        before = [each.epoch for each in self.found]
+        before = [int(getattr(each, "epoch", 0)) for each in self.found]
         for each in self.found:
             if (warns := getattr(each, "_warn_again", None)) is not None:
                 # Every epoch is announced; what workers read too early when a training is resumed is read again.
