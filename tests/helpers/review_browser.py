@@ -122,7 +122,9 @@ class OpenedPage:
     """One browser window with the page."""
 
     def __init__(self, browser: Any, address: str, *, fragment: str = "", **settings: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 700}, **settings})
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
+        )
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
@@ -183,7 +185,7 @@ def opened_review(
 
 def serve_for_tests(cache: Path, port: int, token: str, started: Connection) -> None:
     """What a process does that is a server and nothing else: says its address, and serves until it is killed."""
-    serve(cache, base_of_reviews(), reviewer="anna", port=port, token=token, on_start=started.send)
+    serve(cache, reviewer="anna", port=port, token=token, on_start=started.send)
 
 
 def copied(cache: Path, folder: Path) -> Path:

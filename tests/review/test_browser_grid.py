@@ -43,7 +43,8 @@ def cache(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def grid(browser: Any, cache: Path) -> Iterator[OpenedPage]:
-    with opened_review(browser, cache, dataset=base_of_reviews(), fragment="#view=grid") as opened:
+    tall = {"viewport": {"width": 1190, "height": 1000}}
+    with opened_review(browser, cache, dataset=base_of_reviews(), fragment="#view=grid", **tall) as opened:
         opened.until(f"{CELLS} === 24")
         yield opened
 

@@ -92,6 +92,7 @@ export function writeHash(filter, view, at) {
   const said = new URLSearchParams(filter);
   if (view === "grid") said.set("view", "grid");
   if (at) said.set("at", at);
+  const address = `${location.pathname}${said.size ? `#${said}` : ""}`;
   // Also takes the token out of the address that it was opened with.
-  history.replaceState(null, "", `${location.pathname}${said.size ? `#${said}` : ""}`);
+  if (address !== `${location.pathname}${location.search}${location.hash}`) history.replaceState(null, "", address);
 }

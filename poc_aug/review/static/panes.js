@@ -221,7 +221,8 @@ const LAYOUTS = ["scene", "close", "four"];
 
 /** All panes of the page, and what they have in common. */
 export class Panes {
-  constructor(pictures) {
+  constructor(pictures, onWant) {
+    this.onWant = onWant;
     this.looks = { scene: new Look(), close: new Look() };
     this.scene = new Pane($("pane-scene"), pictures, this.looks.scene);
     this.close = new Pane($("pane-close"), pictures, this.looks.close);
@@ -251,6 +252,12 @@ export class Panes {
     this.draw();
   }
 
+  /** Draws with other pictures than before, which have to be read first. */
+  redraw() {
+    this.onWant();
+    this.draw();
+  }
+
   draw() {
     if (!this.thing) return;
     for (const pane of this.all) pane.show(this.thing, this.face, this.hasOutline);
@@ -262,12 +269,12 @@ export class Panes {
   setFace(face) {
     if (face === "before" && !this.hasFrames) return;
     this.face = face;
-    this.draw();
+    this.redraw();
   }
 
   toggleOutline() {
     this.hasOutline = !this.hasOutline;
-    this.draw();
+    this.redraw();
   }
 
   /** Without the dataset there are close-ups alone. */
@@ -285,7 +292,7 @@ export class Panes {
   setLayout(layout) {
     $("review").classList.replace(`layout-${this.layout}`, `layout-${layout}`);
     this.layout = layout;
-    this.draw();
+    this.redraw();
   }
 
   /** The whole picture, the object, its pixels one to one, in turn. */
@@ -298,6 +305,7 @@ export class Panes {
       look.mode = "free";
     } else look.mode = "whole";
     look.before = look.mode === "free" ? "object" : look.mode;
+    this.onWant();
     this.main.changed();
   }
 
@@ -314,8 +322,10 @@ export class Panes {
   /** Addresses of what a thing needs, most urgent first. */
   urls(thing) {
     if (thing.kind === "rejected attempts") return thing.picture === false ? [] : [this.main.url("after", thing)];
-    const faces = this.hasFrames ? ["after", "before", "shape", "mask"] : ["after", "shape", "mask"];
-    if (!hasShape(thing)) faces.splice(faces.indexOf("shape"), 1);
+    const faces = this.hasFrames ? ["after", "before"] : ["after"];
+    const needsShape = this.hasOutline || this.looks.close.mode === "object";
+    if (needsShape && hasShape(thing)) faces.push("shape");
+    if (this.face === "mask" || this.layout === "four") faces.push("mask");
     if (!this.hasFrames) return faces.map((face) => this.close.url(face, thing));
     return faces.flatMap((face) => [this.main.url(face, thing), (this.main === this.close ? this.scene : this.close).url(face, thing)]);
   }

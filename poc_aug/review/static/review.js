@@ -21,7 +21,7 @@ class Page {
     this.things = new Things();
     this.decisions = new Decisions(this.things, this.link);
     this.pictures = new Pictures(() => this.panes.draw());
-    this.panes = new Panes(this.pictures);
+    this.panes = new Panes(this.pictures, () => this.preload());
     this.progress = new Progress();
     this.relabelDialog = new RelabelDialog();
     this.nameDialog = new NameDialog((name) => this.rename(name));
@@ -187,6 +187,7 @@ class Page {
 
   /** Reads this thing's pictures, then the first ones of the next two, then the rest. */
   preload() {
+    if (!this.thing || this.view !== "one") return;
     const ahead = [...this.next(this.index, 2), this.index + 1, this.index - 1].map((index) => this.things.at(index)).filter(Boolean);
     const ofThis = this.panes.urls(this.thing);
     const ofThose = ahead.map((thing) => this.panes.urls(thing));
@@ -278,7 +279,7 @@ class Page {
     $("tool-blink").addEventListener("click", () => this.blink());
     $("tool-outline").addEventListener("click", () => this.panes.toggleOutline());
     $("tool-zoom").addEventListener("click", () => this.panes.nextZoom());
-    $("tool-layout").addEventListener("click", () => this.nextLayout());
+    $("tool-layout").addEventListener("click", () => this.panes.nextLayout());
     $("show-one").addEventListener("click", () => this.setView("one"));
     $("show-grid").addEventListener("click", () => this.setView("grid"));
     $("help-button").addEventListener("click", () => $("help-dialog").showModal());
@@ -311,7 +312,7 @@ class Page {
         l: () => this.openRelabel(), "/": () => this.openRelabel(), n: () => this.go(this.next(this.index, 1)[0] ?? this.index),
         ArrowRight: () => this.go(this.index + 1), ArrowLeft: () => this.go(this.index - 1), ArrowDown: () => this.go(this.index + 1), ArrowUp: () => this.go(this.index - 1),
         Home: () => this.go(0), End: () => this.go(this.things.ids.length - 1),
-        m: () => panes.toggleOutline(), v: () => this.nextLayout(), z: () => panes.nextZoom(), 0: () => panes.whole(),
+        m: () => panes.toggleOutline(), v: () => panes.nextLayout(), z: () => panes.nextZoom(), 0: () => panes.whole(),
         "+": () => panes.main.zoom(1.5), "=": () => panes.main.zoom(1.5), "-": () => panes.main.zoom(1 / 1.5), "−": () => panes.main.zoom(1 / 1.5),
       }[key] ?? (/^[1-9]$/.test(key) ? () => this.relabel(Number(key)) : null);
       if (!does) return false;
@@ -329,12 +330,6 @@ class Page {
 
   blink() {
     this.panes.setFace(this.panes.face === "before" ? "after" : "before");
-  }
-
-  nextLayout() {
-    this.panes.nextLayout();
-    if (this.thing) this.preload();
-    this.panes.draw();
   }
 
   hashChanged() {
