@@ -110,4 +110,5 @@ def _square(colour: tuple[int, int, int]) -> str:
 
 
 def _chip(entry: LegendEntry) -> str:
-    return f'<span style="display: inline-block; margin-right: 12px; overflow-wrap: anywhere">{_square(entry.colour)} {_text(entry.text)}</span> '
+    style = "display: inline-block; margin-right: 12px; overflow-wrap: anywhere"
+    return f'<span style="{style}">{_square(entry.colour)} {_text(entry.text)}</span> '

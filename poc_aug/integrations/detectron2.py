@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 from poc_aug.cache import Cache
 from poc_aug.composer import Composed, Composer
 from poc_aug.errors import ItemFormatError, SampleReadError, SettingError, in_one_line
-from poc_aug.integrations.config_values import check_config_keys, policy_from_config, schema_from_config
-from poc_aug.integrations.detectron2_annotations import composed_annotations
-from poc_aug.integrations.shared_draws import rewriting
+from poc_aug.integrations._config_values import check_config_keys, policy_from_config, schema_from_config
+from poc_aug.integrations._detectron2_annotations import composed_annotations
+from poc_aug.integrations._shared_draws import rewriting
 from poc_aug.reading.composed_panoptic import compose_panoptic
 
 _FILES = ("file_name", "sem_seg_file_name", "pan_seg_file_name")

@@ -105,7 +105,7 @@ class InserterContract:
     def test_different_seeds_give_different_objects(self, inserter: Inserter, crops: Sequence[Crop]) -> None:
         from dataclasses import replace
 
-        results = inserter.insert([replace(crops[0], seed=seed) for seed in range(1, 9)])
+        results = inserter.insert([replace(crops[0], seed=seed) for seed in range(1, 6)])
         pictures = [result.image for result in results if isinstance(result, Filled)]
         assert len(pictures) >= 2
         assert any(not torch.equal(pictures[0], picture) for picture in pictures[1:])

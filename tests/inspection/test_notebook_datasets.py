@@ -65,8 +65,8 @@ def test_a_dataset_shows_facts_and_items_before_and_after(cache_path: Path) -> N
     indices = [index for index in range(LENGTH) if f"item {index}; " in elements.text]
     assert len(indices) == 3
     for index in indices:
-        before, after = dataset.base[index][0], dataset[index][0]
-        assert not np.array_equal(np.array(before), np.array(after))
+        before, after = tensors(*dataset.base[index])[0], dataset[index][0]
+        assert not torch.equal(before, after)
 
 
 def test_a_peek_is_what_the_item_shows(cache_path: Path) -> None:

@@ -27,8 +27,8 @@ from poc_aug.errors import (
     SchemaError,
     SettingError,
 )
-from poc_aug.integrations import mmseg_insert
-from poc_aug.integrations.mmseg_labels import mapped_schema
+from poc_aug.integrations import _mmseg_insert as mmseg_insert
+from poc_aug.integrations._mmseg_labels import mapped_schema
 from poc_aug.integrations.mmsegmentation import PocInsert
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema

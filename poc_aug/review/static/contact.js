@@ -1,6 +1,6 @@
 // Contact with the server: what others decided meanwhile, and what is said while it does not answer.
 import { $, counted, note } from "./elements.js";
-import { ask, Refused } from "./server.js";
+import { ask, Refused, session } from "./server.js";
 
 const POLL_MS = 2000;
 
@@ -22,13 +22,15 @@ export function hideBanner() {
 
 /** Asks for changes for as long as the page is open; `take` gets the things that changed. */
 export async function watch(link, version, take) {
+  let known = session.number;
   for (;;) {
     await (link.up ? new Promise((resolve) => setTimeout(resolve, POLL_MS)) : link.again());
     if (document.hidden && link.up) continue;
     try {
       const answer = await ask(`api/changes?since=${version}`);
-      // Versions of a server that was started again begin anew: everything is asked for once more.
-      version = answer.version < version ? 0 : answer.version;
+      // A server that was started again counts its versions anew, and others may have decided meanwhile.
+      version = known === session.number ? answer.version : 0;
+      known = session.number;
       link.answered();
       take(answer.things);
     } catch (error) {

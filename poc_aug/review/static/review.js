@@ -60,7 +60,7 @@ class Page {
         this.link.answered();
         return answer;
       } catch (error) {
-        if (error instanceof Refused && error.status !== 403) throw error;
+        if (error.name === "AbortError" || (error instanceof Refused && error.status !== 403)) throw error;
         this.link.failed(error);
         await this.link.again();
       }
