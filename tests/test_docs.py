@@ -72,7 +72,7 @@ def broken_links(page: Path) -> list[str]:
 
 
 def unknown_names(code: str) -> set[str]:
-    """Names that a block of code uses, but neither defines nor imports."""
+    """Names that code uses, but neither defines nor imports."""
     used: set[str] = set()
     known = set(dir(builtins)) | {"__file__", "__name__"}
     for node in ast.walk(ast.parse(code)):
@@ -129,8 +129,11 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_is_complete(page: Path) -> None:
-    for code in blocks(page, "python"):
-        assert unknown_names(code) <= STAND_INS, code
+    """A block may use what a block above it defines: they run from top to bottom (tests/test_docs_run.py)."""
+    code = ""
+    for block in blocks(page, "python"):
+        code += block
+        assert unknown_names(code) <= STAND_INS, block
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -47,7 +47,7 @@ def _section(name: str, command: Any) -> str:
 
 def _row(names: str, text: str) -> str:
     options, _, value = names.partition(" <")  # --num-variants, --variants <int>
-    shown = ", ".join(f"`{option}`" for option in options.split(", "))
+    shown = re.sub(r"[^\s,/]\S*?(?=,|\s|$)", r"`\g<0>`", options)  # also --resume / --no-resume
     return f"| {shown}{f' `<{value}`' if value else ''} | {_cell(text)} |\n"
 
 

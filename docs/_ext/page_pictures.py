@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from page_code import python_blocks, run_block
@@ -36,11 +37,10 @@ def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
     page.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     namespace: dict[str, object] = {"__name__": page.stem}
-    filling.load_frames = in_this_process
-    SyntheticStreet.__getitem__ = rendered_once  # type: ignore[method-assign]
     parts, begin, number = [], 0, 0
     here = os.getcwd()
-    with tempfile.TemporaryDirectory() as scratch:
+    quick = patch.object(filling, "load_frames", in_this_process)
+    with quick, patch.object(SyntheticStreet, "__getitem__", rendered_once), tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # a page may write a cache under a short name
         try:
             for block in blocks:

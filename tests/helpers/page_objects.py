@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from torchvision.datasets import Cityscapes
 from torchvision.transforms import v2
@@ -151,6 +152,24 @@ def _adding_a_backend(folder: Path) -> Names:
     return {}
 
 
+def _litdata(folder: Path) -> Names:
+    schema = {"ids": dict(base().schema.ids), "ignore": list(base().schema.ignore)}
+    (folder / "street.yaml").write_text(yaml.safe_dump(schema), encoding="utf-8")
+    frames = [base()[index] for index in range(4)]
+    pairs = zip(frames, base().keys(), strict=True)
+    return {"base": [{"image": image, "labels": labels, "name": key} for (image, labels), key in pairs]}
+
+
+def _my_dataset(name: str) -> SyntheticStreet:
+    return SyntheticStreet(size=SIZE_HW, length=6, seed=len(name))
+
+
+def _pytorch(folder: Path) -> Names:
+    for name in ("city", "country"):
+        warm_cache(_my_dataset(name), f"{name}.cache", pipeline(), num_variants=1, workers=0)
+    return {"MyDataset": _my_dataset}
+
+
 def _save(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
@@ -159,6 +178,7 @@ def _save(picture: Image.Image, path: Path) -> None:
 # By page: under which name it reads a cache of `base` that it does not make, and what else it needs.
 CACHES = {
     "README.md": "cityscapes.cache",
+    "docs/integrations/litdata.md": "street.cache",
     "docs/packing.md": "street.cache",
     "docs/training.md": "cityscapes.cache",
     "docs/upkeep.md": "street.cache",
@@ -169,6 +189,8 @@ PREPARED: dict[str, Callable[[Path], Names]] = {
     "docs/evaluation.md": _evaluation,
     "docs/exporting.md": _exporting,
     "docs/importing.md": _importing,
+    "docs/integrations/litdata.md": _litdata,
+    "docs/integrations/pytorch.md": _pytorch,
     "docs/other_domains.md": _other_domains,
     "docs/paper_sets.md": _paper_sets,
     "docs/training.md": _training,
