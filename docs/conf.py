@@ -28,7 +28,10 @@ root_doc = "index"
 exclude_patterns = ["_ext", "_build", "**.ipynb_checkpoints"]
 nitpicky = True
 # Types of other packages, of which no inventory is fetched, and what a signature names without being public.
-_OTHERS = "annotated_types|collections|lmdb|numpy|np|os|pathlib|PIL|pydantic|torch|torchmetrics|types|typing"
+_OTHERS = (
+    "annotated_types|collections|datasets|lightning|lmdb|mmcv|mmengine|numpy|np|os|pathlib|PIL|pydantic|torch|torchmetrics"
+    "|transformers|types|typing"
+)
 nitpick_ignore_regex = [
     (r"py:.*", rf"({_OTHERS})(\..*)?"),
     (r"py:class", r"Exif"),

@@ -85,8 +85,9 @@ def train(table: datasets.Dataset, cache: Path, folder: Path, epochs: int) -> No
     sizes: dict[str, Any] = {
         "num_encoder_blocks": 2, "depths": [1, 1], "sr_ratios": [2, 1], "hidden_sizes": [16, 16],
         "num_attention_heads": [1, 1], "patch_sizes": [7, 3], "strides": [4, 2], "mlp_ratios": [2, 2],
+        "decoder_hidden_size": 16, "num_labels": max(SCHEMA.ids.values()) + 2,
     }  # fmt: skip
-    config = transformers.SegformerConfig(**sizes, decoder_hidden_size=16, num_labels=max(SCHEMA.ids.values()) + 2)
+    config = transformers.SegformerConfig(**sizes)
     model = transformers.SegformerForSemanticSegmentation(config)
     arguments = transformers.TrainingArguments(
         str(folder), num_train_epochs=epochs, per_device_train_batch_size=2, learning_rate=2e-3, use_cpu=True,
@@ -106,7 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch) / "street.cache"
         pipeline = InsertionPipeline(load_preset("obstacles"), RenderedInserter())
-        poc_aug.warm_cache(table, cache, pipeline, workers=0, schema=SCHEMA, keys="file_name")  # type: ignore[arg-type]
+        poc_aug.warm_cache(table, cache, pipeline, workers=0, schema=SCHEMA, keys="file_name")
         read_rows(table, cache)
         read_stream(table, cache)
         train(table, cache, Path(scratch) / "run", 1 if options.smoke else options.epochs)

@@ -16,6 +16,7 @@ import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
 
+gc.disable()  # until everything is imported: see below
 torch.set_num_threads(1)
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask a server for its newest version
 # A shell starts what runs in the background with SIGINT ignored, and so would every child of these tests.
@@ -82,6 +83,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now, and never goes, out of every later garbage collection."""
+    """Leave what is imported by now, and never goes, out of every later garbage collection, and collect more rarely.
+
+    Tests of what is left behind collect by themselves.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(7_000, 20, 20)
+    gc.enable()

@@ -99,7 +99,7 @@ def test_items_depend_on_seed_epoch_and_index_only(cache_path: Path) -> None:
 def test_workers_give_the_same_items(cache_path: Path, start: str) -> None:
     ds = augmented(cache_path, p=0.7)
     alone = [ds[i] for i in range(LENGTH)]
-    for workers in (1, 2):
+    for workers in (1, 2) if start != "spawn" else (2,):  # a process that imports everything takes seconds
         loader = DataLoader(ds, batch_size=2, num_workers=workers, multiprocessing_context=start, collate_fn=keep)
         items = [item for batch in loader for item in batch]
         assert all(equal(a, b) for a, b in zip(alone, items, strict=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from pathlib import Path
+from types import ModuleType
 
 # Public names by topic; a name that is in none of them is below "More".
 TOPICS: dict[str, list[str]] = {
@@ -98,26 +100,37 @@ def _toctree(pages: list[str]) -> str:
     return ".. toctree::\n   :hidden:\n\n" + "".join(f"   {page}\n" for page in pages)
 
 
-def integration_modules(root: Path) -> list[str]:
-    """The public modules of the integrations, if this version has any."""
-    folder = root.joinpath(*INTEGRATIONS.split("."))
-    found = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
-    return [f"{INTEGRATIONS}.{name}" for name in found if _can_be_imported(f"{INTEGRATIONS}.{name}")]
+def integrations(root: Path) -> dict[str, list[str]]:
+    """What the integrations' folder says that it gives, by the module from which a user imports it."""
+    found: dict[str, list[str]] = {}
+    package = importlib.import_module(INTEGRATIONS)
+    gives = (package.__doc__ or "").partition("Gives:")[2]
+    for name in re.findall(r"`(\w+)`", gives):
+        homes = [module for module in _integration_modules(root) if hasattr(module, name)]
+        homes.sort(key=lambda module: (name not in getattr(module, "__all__", []), not _defines(module, name)))
+        if homes:
+            found.setdefault(homes[0].__name__, []).append(name)
+    return found
 
 
-def _can_be_imported(name: str) -> bool:
-    """Whether a module needs nothing that is not installed, such as detectron2."""
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        if (error.name or name).partition(".")[0] == "poc_aug":
-            raise
-        return False
-    return True
+def _defines(module: ModuleType, name: str) -> bool:
+    return getattr(getattr(module, name), "__module__", None) == module.__name__
 
 
-def write_api(root: Path, folder: Path) -> None:
-    """Writes the pages into `folder`."""
+def _integration_modules(root: Path) -> list[ModuleType]:
+    """The modules that can be imported: others need what is not installed, such as detectron2."""
+    modules = []
+    for path in sorted(root.joinpath(*INTEGRATIONS.split(".")).glob("[a-z]*.py")):
+        try:
+            modules.append(importlib.import_module(f"{INTEGRATIONS}.{path.stem}"))
+        except ImportError as error:
+            if (error.name or "poc_aug").partition(".")[0] == "poc_aug":
+                raise
+    return modules
+
+
+def write_api(root: Path, folder: Path) -> set[Path]:
+    """Writes the pages into `folder`, and returns their paths."""
     import poc_aug
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,16 +144,19 @@ def write_api(root: Path, folder: Path) -> None:
         for name in there:
             pages.append(name)
             _write(folder / f"{name}.rst", _heading(name) + "\n" + directive("poc_aug", name))
-    modules = {**MODULES, **{name: name.removeprefix("poc_aug.") for name in integration_modules(root)}}
+    modules = {module: module_members(module) for module in MODULES} | integrations(root)
     rows = []
-    for module, title in modules.items():
-        members = module_members(module)
+    for module, members in modules.items():
         pages.append(module)
         rows.append(f"   * - :doc:`{module}`\n     - {', '.join(f'`{module}.{member}`' for member in members)}\n")
-        _write(folder / f"{module}.rst", _module_page(module, title, members))
+        _write(
+            folder / f"{module}.rst",
+            _module_page(module, MODULES.get(module, module.removeprefix("poc_aug.")), members),
+        )
     listed = ".. list-table::\n   :widths: 30 70\n\n" + "".join(rows)
     parts += [_heading("Modules", "-"), listed, _toctree(pages)]
     _write(folder / "index.rst", "\n".join(parts))
+    return {folder / f"{page}.rst" for page in (*pages, "index")}
 
 
 def _module_page(module: str, title: str, members: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import tempfile
@@ -13,10 +14,12 @@ import torch
 from page_code import python_blocks, run_block
 from PIL import Image
 
+from poc_aug import SyntheticStreet
 from poc_aug.generation import filling
 from poc_aug.generation.filling import load_frames
 
 WIDEST_PX = 1400
+_RENDER: Any = SyntheticStreet.__getitem__
 
 
 def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
@@ -34,6 +37,7 @@ def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
     torch.set_num_threads(1)
     namespace: dict[str, object] = {"__name__": page.stem}
     filling.load_frames = in_this_process
+    SyntheticStreet.__getitem__ = rendered_once  # type: ignore[method-assign]
     parts, begin, number = [], 0, 0
     here = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
@@ -58,6 +62,19 @@ def with_pictures(text: str, page: Path, kept: set[Path]) -> str:
         finally:
             os.chdir(here)
     return "".join([*parts, text[begin:]])
+
+
+@functools.cache
+def _street(size_hw: tuple[int, int], seed: int, index: int) -> tuple[Image.Image, Image.Image]:
+    return _RENDER(SyntheticStreet(size_hw, index + 1, seed=seed), index)
+
+
+def rendered_once(street: SyntheticStreet, index: int) -> tuple[Image.Image, Image.Image]:
+    """A street's item: the pages show the same few again and again, and each takes a third of a second."""
+    if street.transforms is not None:
+        return _RENDER(street, index)
+    image, labels = _street(street.size_hw, street.seed, range(street.length)[index])
+    return image.copy(), labels.copy()
 
 
 def in_this_process(frames: Any, workers: int) -> Any:

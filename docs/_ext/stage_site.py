@@ -78,8 +78,7 @@ def stage(target: Path) -> None:
                 page(path, page_of_file(ROOT, path))
     write(target / "cli.md", cli_page())
     write(target / "glossary.md", glossary_page((ROOT / "docs" / "design.md").read_text(encoding="utf-8")))
-    write_api(ROOT, target / "api")
-    kept |= {target / "cli.md", target / "glossary.md", *(target / "api").glob("*.rst")}
+    kept |= {target / "cli.md", target / "glossary.md", *write_api(ROOT, target / "api")}
     for stale in {file for file in target.rglob("*") if file.is_file()} - kept:
         stale.unlink()
 

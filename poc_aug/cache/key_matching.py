@@ -15,6 +15,7 @@ from poc_aug.cache.part_keys import IsSame, keys_of_part, keys_of_parts
 from poc_aug.errors import CacheDatasetMismatchError, NextStep
 from poc_aug.items.image_digest import digest_of, matches
 from poc_aug.items.open_item import Adapt, open_item
+from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import first_of_each, key_advice, number_keys
 from poc_aug.scenes.scene_recipe import shifted_key, split_key
 
@@ -129,7 +130,7 @@ def continued_keys(dataset: Any, keys: Sequence[str], cache: Cache, adapt: Adapt
 
     Raises:
         CacheDatasetMismatchError: it holds some of the samples under other names, but not all.
-        Exception: the dataset fails on the one sample that is compared.
+        SampleReadError: the dataset fails on the one sample that is compared.
     """
     held = HeldKeys(cache)
     matched = stored_keys(keys, held, dataset, adapt)
@@ -192,7 +193,8 @@ def check_held(keys: Sequence[str], own: Sequence[str], cache: Cache, dataset: A
 def _is_same(dataset: Any, number: int, key: str, cache: Cache, adapt: Adapt | None) -> bool:
     variant = cache.get(key, cache.variants(key)[0])
     assert variant is not None  # just listed
-    return matches(variant.digest, digest_of(open_item(dataset[number], adapt, key=key).image))
+    with naming_sample(key):
+        return matches(variant.digest, digest_of(open_item(dataset[number], adapt, key=key).image))
 
 
 def _by_name(keys: Sequence[str], stored: Collection[str]) -> list[str]:

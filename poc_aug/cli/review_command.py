@@ -12,6 +12,7 @@ from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console, errors
 from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames, SchemaName
 from poc_aug.errors import SettingError
+from poc_aug.stores import is_store_url
 
 
 def review_command(
@@ -51,12 +52,18 @@ def review_command(
     # Loaded here: the extra `review` is needed for it.
     from poc_aug.review.decisions import OPS
     from poc_aug.review.review_access import is_loopback
-    from poc_aug.review.serving import check_installed, open_page, serve
+    from poc_aug.review.serving import check_installed, serve
 
     check_installed()
     shown = ("undecided", *OPS)
     if decision is not None and decision not in shown:
         raise SettingError(f"--decision {decision[:60]!a}", expected=f"one of {', '.join(shown)}")
+    if addresses := [value for value in (cache, *(arguments or [])) if is_store_url(value)]:
+        raise SettingError(
+            f"a review of {addresses[0]}",
+            expected="the path of a cache: decisions are written there",
+            hint="fetch it with `poc-aug pull`, review the copy, and send it back with `poc-aug push`",
+        )
     caches, pairs = split_caches(cache, arguments or [])
     if dataset is None and (pairs or keys is not None):
         raise SettingError(
@@ -74,8 +81,6 @@ def review_command(
             )
         console.print(address, highlight=False)
         console.file.flush()
-        if open_browser and not dry_run:
-            open_page(address)
 
     filters = {name: value for name, value in (("class", class_name), ("decision", decision)) if value is not None}
     serve(
@@ -90,5 +95,6 @@ def review_command(
         sigma_px=sigma,
         filters=filters,
         dry_run=dry_run,
+        open_browser=open_browser,
         on_start=tell,
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poc_aug.errors import SettingError
 from poc_aug.keys.drawn_datasets import drawn_in
 
-if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:  # the older package, with classes of its own
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+elif (
+    "pytorch_lightning" in sys.modules and "lightning" not in sys.modules
+):  # the older package, with classes of its own
     from pytorch_lightning import Callback, LightningModule, Trainer
 else:
     from lightning.pytorch import Callback, LightningModule, Trainer

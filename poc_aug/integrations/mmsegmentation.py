@@ -13,7 +13,7 @@ A config imports this file, and names the transform right after the one that loa
 Both are registered with mmengine, where mmsegmentation, and any other library of the family, finds them.
 """
 
-from poc_aug.integrations.mmseg_dataset import PocDataset as PocDataset
-from poc_aug.integrations.mmseg_insert import PocInsert as PocInsert
+from poc_aug.integrations._mmseg_dataset import PocDataset as PocDataset
+from poc_aug.integrations._mmseg_insert import PocInsert as PocInsert
 
 __all__ = ["PocDataset", "PocInsert"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from types import ModuleType
@@ -37,9 +38,9 @@ def drawn_in(value: Any) -> list[Any]:
     found: list[Any] = []
     held: list[Any] = []  # what is looked at lives until the end, so that its id is its own
     seen: set[int] = set()
-    waiting = [value]
+    waiting = deque([value])
     while waiting and len(seen) < _MAX_FOUND:
-        here = waiting.pop()
+        here = waiting.popleft()  # the nearest first
         if id(here) in seen or here is None or isinstance(here, _LEAVES):
             continue
         seen.add(id(here))
@@ -47,7 +48,7 @@ def drawn_in(value: Any) -> list[Any]:
         if is_drawn(here):
             found.append(here)
         else:
-            waiting += reversed(list(_inside(here)))
+            waiting += _inside(here)
     return found
 
 
@@ -73,8 +74,10 @@ def _inside(value: Any) -> Iterator[Any]:
 
 
 def _few(values: list[Any]) -> list[Any]:
-    begins_with_one = bool(values) and hasattr(values[0], "__dict__")
-    return values if len(values) <= _LONG or begins_with_one else []
+    if len(values) <= _LONG:
+        return values
+    begins_with_one = hasattr(values[0], "__dict__") and hasattr(type(values[0]), "__getitem__")
+    return values if begins_with_one else []
 
 
 def _closed_over(function: Any) -> Iterator[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from poc_aug.cache import Cache
 from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
-from poc_aug.errors import CacheDatasetMismatchError, CacheMissError
+from poc_aug.errors import CacheDatasetMismatchError, CacheMissError, SettingError
 from poc_aug.items.image_digest import digest_of_sample, matches
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
@@ -100,8 +101,10 @@ def _numbers(dataset: Any, own: Sequence[str], cache: Cache) -> dict[str, int]:
         names = stored_keys(own, HeldKeys(cache), dataset)
         check_held(names, own, cache, dataset, misses_allowed=True)
         return first_of_each(names)
-    held = cache.keys()
-    split = {key: split_key(key) for key in held}
+    split: dict[str, tuple[str, str, int]] = {}
+    for key in cache.keys():
+        with suppress(SettingError):  # a stranger's key: no frame can be stored under it
+            split[key] = split_key(key)
     names = stored_keys(own, {sample for sample, _, _ in split.values()}, dataset)
     shifts = sorted({(domain, severity) for _, domain, severity in split.values()})
     wanted, mine = ([shifted_key(key, *shift) for key in some for shift in shifts] for some in (names, own))

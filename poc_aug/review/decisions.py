@@ -75,9 +75,7 @@ class ReviewDecisions:
                 if now is before:
                     continue
                 self._journals[source] = now
-                old, new = ({entry.id: entry.where.key for entry in journal.counting} for journal in (before, now))
-                known = old | new
-                keys = [known[name] for name in old.keys() ^ new.keys()]
+                keys = _changed_keys(before, now)
                 named = [key for key in keys if key is not None]
                 changed += index.renew(source, named if len(named) == len(keys) else None)
         return changed
@@ -186,6 +184,16 @@ class ReviewDecisions:
             writer = self._writers[source, by] = JournalWriter(self.caches[source].path, by=by)
         writer.follow(self._journals[source])
         return writer
+
+
+def _changed_keys(before: Journal, now: Journal) -> list[str | None]:
+    """Keys that decisions name which are in one of two journals alone; an "undo" names what it takes back."""
+    count = len(before.entries)
+    if now.entries[:count] == before.entries:  # usually: only some were added, and those before are the same objects
+        return [entry.where.key for entry in now.entries[count:]]
+    old, new = ({entry.id: entry.where.key for entry in journal.entries} for journal in (before, now))
+    known = old | new
+    return [known[name] for name in old.keys() ^ new.keys()]
 
 
 def _is_news(thing: Thing, by: str, seen: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from poc_aug.cache import Cache
 from poc_aug.cache.united_caches import open_members
-from poc_aug.errors import PocAugError, SettingError
+from poc_aug.errors import CacheError, PocAugError, SettingError
 from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys
 from poc_aug.labels.detect import find_schema
@@ -142,6 +142,9 @@ class Review:
         except PocAugError as error:  # the page says so; what was listed can be reviewed
             self.failure = error
             _logger.warning("review: %s", error)
+        except Exception as error:
+            self.failure = CacheError(f"listing the caches ended with an unexpected {type(error).__name__}")
+            _logger.exception("review: listing the caches failed")
         finally:
             self.index.complete = True
             self._listed.set()
@@ -154,7 +157,7 @@ class Review:
                 thing = self._ahead.pop()
                 try:
                     self.pictures.prepare(thing)
-                except PocAugError as error:  # said again when the picture itself is asked for
+                except Exception as error:  # whatever it is: it is said when the picture itself is asked for
                     _logger.debug("review: %s", error)
             if self._closing:
                 return

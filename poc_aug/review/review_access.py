@@ -64,7 +64,23 @@ class ReviewAccess:
         self.cookie = "poc-aug-review-" + hashlib.sha256(b"cookie" + self.token.encode()).hexdigest()[:12]
         self._sessions: OrderedDict[bytes, ReviewSession] = OrderedDict()
         self._by_token: ReviewSession | None = None
+        self._tickets: set[bytes] = set()
         self._lock = threading.Lock()
+
+    def ticket(self) -> str:
+        """A secret that opens the page once: the address that a browser is started with is in the list of processes."""
+        value = secrets.token_urlsafe(24)
+        with self._lock:
+            self._tickets.add(_hashed(value))
+        return value
+
+    def takes(self, ticket: str | None) -> bool:
+        """Whether a ticket opens the page; it does so once."""
+        with self._lock:
+            if ticket is None or _hashed(ticket) not in self._tickets:
+                return False
+            self._tickets.remove(_hashed(ticket))
+            return True
 
     def session(self, cookie: str | None, token: str | None) -> ReviewSession | None:
         """The session of a request, by its cookie, or by the token; ``None``: it may see nothing."""

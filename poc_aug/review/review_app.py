@@ -117,12 +117,16 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
         return answer
 
     async def start(request: Request) -> Response:
+        cookie = None
         try:
-            session = _checked(access, request)
+            _check_host(access, request)
+            if access.takes(request.query_params.get("ticket")):
+                cookie, session = access.begin()
+            else:
+                session = _checked(access, request)
         except PocAugError as error:
             return sent(refusal_answer(error, review))
-        cookie = None
-        if not access.knows(request.cookies.get(access.cookie)):
+        if cookie is None and not access.knows(request.cookies.get(access.cookie)):
             cookie, session = access.begin()
         values = {"cache": review.name, "reviewer": session.reviewer, "has_dataset": review.has_dataset}
         made = sent(Answer(200, page(values).encode("utf-8", "replace"), "text/html"))
@@ -141,20 +145,23 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
     return app
 
 
-def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
-    """The session of a request that may be answered.
-
-    Raises:
-        RequestRefused: it may not.
-    """
-    host = request.headers.get("host")
-    if not access.allows_host(host):
+def _check_host(access: ReviewAccess, request: Request) -> None:
+    if not access.allows_host(request.headers.get("host")):
         raise RequestRefused(
             "this name is not that of the review's server",
             expected="localhost, 127.0.0.1, or what --host names",
             hint="open the address that `poc-aug review` printed",
             status=403,
         )
+
+
+def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
+    """The session of a request that may be answered.
+
+    Raises:
+        RequestRefused: it may not.
+    """
+    _check_host(access, request)
     session = access.session(request.cookies.get(access.cookie), request.query_params.get("token"))
     if session is None:
         raise RequestRefused(
@@ -164,7 +171,7 @@ def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
             status=403,
         )
     if request.method == "POST":
-        if not access.allows_origin(request.headers.get("origin"), host):
+        if not access.allows_origin(request.headers.get("origin"), request.headers.get("host")):
             raise RequestRefused("a request of another page", expected="one of the review's own page", status=403)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise RequestRefused(

@@ -165,9 +165,13 @@ class ReviewIndex:
             return [kind for kind in KINDS if kind in held]
 
     def changed_since(self, version: int) -> list[Thing]:
-        """Things whose decisions changed after a version, from first to last; not those that were listed since."""
+        """Things whose decisions changed after a version, from first to last; not those that were listed since.
+
+        Version 0, which a page asks for when it meets a server that was started again, gives all with a decision.
+        """
         with self._lock:
-            changed = [thing for thing in self.things.values() if thing.version > version]
+            things = self.things.values()
+            changed = [each for each in things if each.version > version or (version == 0 and each.state.decisions)]
             return sorted(changed, key=lambda thing: thing.version)
 
     def select(self, wanted: ThingFilter) -> list[Thing]:

@@ -92,7 +92,9 @@ class ReviewPictures:
             encoded = self._shape(thing, close=view == "close-shape")
         else:
             drawn = self._draw(thing, view)
-            encoded = _encode(drawn, _THUMB_PX if view == "thumb" and width is None else width, close="close" in view)
+            encoded = _encode(
+                drawn, _THUMB_PX if view == "thumb" and width is None else width, is_small=view == "thumb"
+            )
         self._encoded.put(name, encoded)
         return encoded
 
@@ -258,7 +260,7 @@ def _crop(image: torch.Tensor, window: Box) -> torch.Tensor:
     return image[:, y : y + h, x : x + w].contiguous()
 
 
-def _encode(picture: Image.Image, width: int | None, *, close: bool) -> EncodedPicture:
+def _encode(picture: Image.Image, width: int | None, *, is_small: bool) -> EncodedPicture:
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     if width is not None and width < picture.width:
         size = width, max(1, round(picture.height * width / picture.width))
@@ -267,5 +269,6 @@ def _encode(picture: Image.Image, width: int | None, *, close: bool) -> EncodedP
     if max(picture.size) > 65_000:  # JPEG's limit
         picture.save(data, "PNG", compress_level=1)
         return EncodedPicture(data.getvalue(), "image/png")
-    picture.save(data, "JPEG", quality=95 if close else 88, subsampling=0 if close else 2)
+    # Colours in full: what a JPEG smears must not be taken for a fault of an insertion.
+    picture.save(data, "JPEG", quality=88 if is_small else 95, subsampling=2 if is_small else 0)
     return EncodedPicture(data.getvalue(), "image/jpeg")

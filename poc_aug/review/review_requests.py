@@ -167,10 +167,16 @@ class ReviewRequests:
         seen = _body(body, {"seen"}).get("seen")
         if seen is not None:
             return self._undo_seen(session, seen)
-        if not session.undos:
-            raise RequestRefused("there is nothing to undo", expected="a decision of this browser", status=409)
-        changed = self.review.decisions.undo(self.review.index, session.undos[-1], session.reviewer)
-        session.undos.pop()
+        try:
+            written = session.undos.pop()  # at once: another tab may ask at the same moment
+        except IndexError:
+            expected = "a decision of this browser"
+            raise RequestRefused("there is nothing to undo", expected=expected, status=409) from None
+        try:
+            changed = self.review.decisions.undo(self.review.index, written, session.reviewer)
+        except PocAugError:
+            session.undos.append(written)
+            raise
         return {"things": [self.shown(thing) for thing in changed], "can_undo": bool(session.undos), **self._now()}
 
     def _undo_seen(self, session: ReviewSession, seen: object) -> dict[str, Any]:

@@ -33,6 +33,7 @@ KINDS: tuple[ThingKind, ...] = ("insertions", "frames", "rejected attempts")
 _RECORDS_PER_BATCH = 200
 _MOST_MASK_PX = 1 << 26
 _MOST_PROMPT_CHARS = 500
+_MOST_ATTEMPTS = 500  # of one variant: no recipe tries so often, and a stranger may have written any number
 
 
 class ThingPart(NamedTuple):
@@ -192,9 +193,11 @@ class ThingScan:
             at += sum(nbytes for _, nbytes in _blobs_of(item))
         if "frame" in header:
             made.append(self._frame(header, stored, mark))
-        return made + [
-            self._attempt(header, number, rejection, mark) for number, rejection in enumerate(header["rejections"])
-        ]
+        rejections = header["rejections"]
+        made += [self._attempt(header, number, each, mark) for number, each in enumerate(rejections[:_MOST_ATTEMPTS])]
+        if len(rejections) > _MOST_ATTEMPTS:
+            made[-1].detail += f" (and {len(rejections) - _MOST_ATTEMPTS} further attempts)"
+        return made
 
     def _id(self, *name: object) -> str:
         return thing_id(self.source, self.cache.manifest.fingerprint, *name)
@@ -221,7 +224,7 @@ class ThingScan:
         digest = bytes.fromhex(header["digest"])
         height, width = frame_bounds(digest)[0] if len(digest) == DIGEST_BYTES else (0, 0)
         agreement, prompt = item["provenance"].get("agreement"), item["provenance"].get("prompt")
-        known = isinstance(agreement, int | float) and not isinstance(agreement, bool)
+        known = type(agreement) in (int, float) and abs(agreement) <= 1
         return Thing(
             self._id("frames", key, index),
             self.source,

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def serve(
     token: str | None = None,
     filters: dict[str, str] | None = None,
     dry_run: bool = False,
+    open_browser: bool = False,
     on_start: Callable[[str], None] = print,
 ) -> None:
     """Serve a page for the review of caches, until Ctrl-C.
@@ -59,6 +60,7 @@ def serve(
         token: the secret of the address; ``None`` draws one.
         filters: what the page shows first, as ``{"class": "cow"}``.
         dry_run: open everything, and end; ``on_start`` gets a line that says what there is to review.
+        open_browser: open the page in this machine's browser, too.
         on_start: gets the page's address once it can be opened.
 
     Raises:
@@ -83,14 +85,27 @@ def serve(
             review.wait()
             on_start(_what_there_is(review))
             return
-        query = urlencode({"token": access.token, **(filters or {})}, errors="replace")
-        address = f"http://{_reached_as(host)}:{listener.getsockname()[1]}/?{query}"
-        server.told = lambda: on_start(address)
+        at = f"{_reached_as(host)}:{listener.getsockname()[1]}"
+        server.told = lambda: _tell(access, at, filters or {}, on_start, open_browser)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
             # Ctrl-C is how a review ends: every decision is on disk already.
             return
+
+
+def _tell(
+    access: ReviewAccess, at: str, filters: Mapping[str, str], on_start: Callable[[str], None], open_browser: bool
+) -> None:
+    """Pass on the page's address; a browser gets one that can be opened once."""
+    on_start(_address(at, {"token": access.token, **filters}))
+    if open_browser:
+        address = _address(at, {"ticket": access.ticket(), **filters})
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _address(at: str, query: Mapping[str, str]) -> str:
+    return f"http://{at}/?{urlencode(query, errors='replace')}"
 
 
 def _reached_as(host: str) -> str:
@@ -117,11 +132,6 @@ def check_installed() -> None:
     """
     for module in ("starlette", "uvicorn", "jinja2"):
         require(module, extra="review", purpose=_PURPOSE)
-
-
-def open_page(address: str) -> None:
-    """Open a page in the browser of this machine, if there is one."""
-    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def login_name() -> str:

@@ -113,7 +113,7 @@ def test_random_decisions_of_several_people_on_copies(
     assert Journal.read(copies[0]).entries == Journal.read(copies[1]).entries
     for copy in copies:
         entries = list(Journal.read(copy).entries)
-        assert sorted(entry.id for entry in entries if entry.op != "undo") == sorted(entry.id for entry in made)
+        assert sorted(entry.id for entry in entries if entry.op != "undo") == sorted({entry.id for entry in made})
         with Cache.open(copy) as cache:
             for whole in wholes:
                 model = expected(entries, whole)

@@ -93,7 +93,7 @@ def test_workers_and_pickles_show_the_same(two: tuple[Path, Path]) -> None:
     here = [pixels(dataset[index]) for index in range(8)]
     copied = pickle.loads(pickle.dumps(dataset))
     assert [pixels(copied[index]) for index in range(8)] == here
-    for context in ("fork", "spawn"):
+    for context in ("fork", "forkserver"):  # the latter sends the dataset, as "spawn" does
         loader: Any = torch.utils.data.DataLoader(
             dataset, batch_size=None, num_workers=1, multiprocessing_context=context, collate_fn=pixels
         )

@@ -18,6 +18,7 @@ from poc_aug.review.serving import login_name
 from poc_aug.upkeep import drop
 from tests.helpers.command_line import run
 from tests.helpers.review_cases import Client, street_cache
+from tests.helpers.waiting import wait_until
 
 STREETS = ["--dataset", "tests.helpers.review_cases:Streets"]
 
@@ -119,6 +120,7 @@ def test_a_port_that_is_taken(path: Path, taken: int) -> None:
         (["--schema", "no such schema"], "no such schema"),
         (["--dataset", "tests.helpers.fakes:Frames", "length=2", "size_hw=8,8"], "a.cache"),
         (["b.cache"], "b.cache"),
+        (["s3://bucket/b.cache"], "a review of s3://bucket/b.cache"),
     ],
 )
 def test_what_it_refuses(path: Path, arguments: list[str], told: str) -> None:
@@ -133,16 +135,17 @@ def test_a_package_that_is_missing_is_named(package: str, path: Path, monkeypatc
     assert "pip install 'poc_aug[review]'" in told
 
 
-def test_the_browser_is_opened_on_wish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr("poc_aug.review.serving.open_page", opened.append)
-
-    def serve(caches: object, dataset: object, **settings: object) -> None:
-        on_start = settings["on_start"]
-        assert callable(on_start)
-        on_start("http://127.0.0.1:5/?token=x")
-
-    monkeypatch.setattr("poc_aug.review.serving.serve", serve)
-    for options, expected in (([], []), (["--no-browser"], []), (["--open"], ["http://127.0.0.1:5/?token=x"])):
-        assert run("review", path, *options) == "http://127.0.0.1:5/?token=x\n"
-        assert opened == expected
+def test_the_browser_is_opened_on_wish(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = tmp_path / "opened.txt"
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.write_text(address))
+    command = Command(path, "--open", "--class", "gnu", folder=tmp_path)
+    assert wait_until(lambda: opened.exists() and opened.read_text().endswith("gnu"))
+    base, _, query = opened.read_text().partition("/?")
+    assert Client(command.first.strip()).token not in query  # it could be read in the list of processes
+    browser = Client(command.first.strip())
+    answers = [browser.send("GET", f"/?{query}") for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 403]  # once
+    browser.cookie = answers[0].headers["set-cookie"].partition(";")[0]
+    assert browser.get("/api/state").status == 200
+    assert base == command.first.partition("/?")[0]
+    assert command.end(signal.SIGINT)[0] == 0

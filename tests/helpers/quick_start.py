@@ -116,6 +116,9 @@ def run_here(script: Path | str, *arguments: Any) -> subprocess.CompletedProcess
 
 def _run_script(command: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:
     os.setsid()
+    # The platform's own, as for a script: a child takes its parent's, with which each process of a loader would import
+    # everything.
+    multiprocessing.set_start_method(None, force=True)
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)

@@ -81,7 +81,7 @@ def one_insertion(number: int, name: str, parts: Sequence[str] | None = None) ->
 
 
 def review_cache(path: Path, count: int, *, frames: int = 6, names: Sequence[str] = CLASSES) -> Path:
-    """A cache of ``count`` insertions, one in each variant, over `Frames`; every tenth variant has a rejected attempt."""
+    """A cache of ``count`` insertions over `Frames`, one in each variant; every tenth one has a rejected attempt."""
     recipe = {"objects": [{"name": name, "prompts": [f"a {name}"]} for name in names], "seed": 0, "max_sigma_px": 2.0}
     digests = [digest_of_sample(make_sample(number, SIZE_HW)) for number in range(frames)]
 
@@ -122,7 +122,7 @@ class OpenedPage:
     """One browser window with the page."""
 
     def __init__(self, browser: Any, address: str, *, fragment: str = "", **settings: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 700}, **settings})
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
@@ -199,7 +199,8 @@ CONTRASTS = """(() => {
   };
   const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
   const light = (colour) => {
-    const [r, g, b] = colour.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = colour.map((value) => linear(value / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const ground = (element) => {
@@ -209,7 +210,8 @@ CONTRASTS = """(() => {
   const found = [];
   for (const element of document.querySelectorAll("body *")) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.checkVisibility({ opacityProperty: true }) || element.closest("option, :disabled, .skip-link")) continue;
+    if (!own || !element.checkVisibility({ opacityProperty: true })) continue;
+    if (element.closest("option, :disabled, .skip-link")) continue;
     const style = getComputedStyle(element);
     const below = ground(element);
     let colour = parse(style.color);

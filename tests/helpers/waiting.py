@@ -8,11 +8,11 @@ from collections.abc import Callable
 WATCHDOG_S = 1500.0  # less than pytest's own limit, so that what hangs is named by the test
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = WATCHDOG_S) -> bool:
-    """Whether something came to hold; what never does costs the whole bound."""
+def wait_until(holds: Callable[[], bool], seconds: float = WATCHDOG_S, *, pause_s: float = 0.01) -> bool:
+    """Whether something came to hold; what never does costs the whole bound. What is dear to look at has pauses."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
             return False
-        time.sleep(0.01)
+        time.sleep(pause_s)
     return True

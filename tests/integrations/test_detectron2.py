@@ -25,7 +25,15 @@ from poc_aug.labels.policies import NewClassLabels, OodLabels
 from poc_aug.labels.schema import LabelSchema
 from tests.helpers.dataset_cases import keep
 from tests.helpers.fakes import SCHEMA
-from tests.helpers.mapper_cases import BoxMode, DatasetMapper, MapDataset, Mapper, PanopticMapper, SemanticMapper
+from tests.helpers.mapper_cases import (
+    BoxMode,
+    DatasetMapper,
+    MapDataset,
+    Mapper,
+    PanopticMapper,
+    SemanticMapper,
+    mask_of,
+)
 from tests.helpers.mmseg_cases import LENGTH, VARIANTS, places, red_cache, shown_variant, write_frames
 
 NEW = NewClassLabels({"dog": 3, "cat": 4})
@@ -206,6 +214,17 @@ def test_annotations_of_other_forms(cache_path: Path, frames: Path) -> None:
     for wrong in ([{"bbox": [0, 0, 9, 9], "bbox_mode": 4, "category_id": 0}], whole):
         with pytest.raises(ItemFormatError, match="an annotation has"):
             mapped(wrong)
+
+
+def test_polygons_give_exactly_the_mask() -> None:
+    rng = np.random.default_rng(0)
+    for density in (0.2, 0.5, 0.8, 0.95) * 10:
+        mask = np.pad(rng.random(rng.integers(1, 24, 2)) < density, 3)
+        outlines = [
+            [float(value) for corner in each for value in corner] for each in edge_outlines(torch.from_numpy(mask))
+        ]
+        filled = mask_of(outlines, *mask.shape) if outlines else np.zeros_like(mask)
+        assert np.array_equal(filled, mask)
 
 
 def test_a_hidden_object_is_left_out_and_void_ones_get_no_annotation(cache_path: Path, frames: Path) -> None:

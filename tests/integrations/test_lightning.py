@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Subset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
 from poc_aug import POCAugmentedDataset
 from poc_aug.errors import SettingError
@@ -43,7 +44,7 @@ def drawn(dataset: Any, epochs: Any) -> list[Any]:
     return shown
 
 
-class Module(L.LightningModule):
+class Module(L.LightningModule):  # type: ignore[misc, name-defined]
     """Trains one number, and keeps what it was shown, by epoch."""
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class Module(L.LightningModule):
         return [sorted(image.numpy().tobytes() for image, _ in self.seen[epoch]) for epoch in sorted(self.seen)]
 
 
-class Data(L.LightningDataModule):
+class Data(L.LightningDataModule):  # type: ignore[misc, name-defined]
     def __init__(self, train: Any, validation: Any = None) -> None:
         super().__init__()
         self.train, self.validation = train, validation
@@ -115,7 +116,7 @@ def test_every_epoch_is_announced_and_the_validation_is_left_alone(frames_cache:
 
 def test_combined_and_wrapped_loaders(frames_cache: Path) -> None:
     first, second = dataset(frames_cache), dataset(frames_cache, seed=5)
-    loaders = {
+    loaders: Any = {
         "a": DataLoader(Subset(ConcatDataset([first, first]), range(LENGTH)), 2),
         "b": DataLoader(ConcatDataset([second]), 2),
     }
@@ -128,7 +129,7 @@ def test_combined_and_wrapped_loaders(frames_cache: Path) -> None:
     callback = lightning.AugmentationEpochs()
     module, _ = fit(loaders, callback)
     assert module.shown() == expected
-    assert callback.found == [first, second]
+    assert {*map(id, callback.found)} == {id(first), id(second)}
 
 
 def test_loaders_that_are_made_anew(frames_cache: Path) -> None:
@@ -143,12 +144,22 @@ def test_loaders_that_are_made_anew(frames_cache: Path) -> None:
     assert module.shown() == drawn(dataset(frames_cache), range(EPOCHS))
 
 
-def test_a_resumed_training_continues_with_its_epoch(frames_cache: Path, tmp_path: Path) -> None:
-    train = dataset(frames_cache)
-    _, trainer = fit(Data(DataLoader(train, 2)), lightning.AugmentationEpochs(), epochs=2)
+class Stream(IterableDataset[Any]):
+    """Has no length, so that Lightning reads a batch as soon as the iterator is made, before any hook."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.dataset[i] for i in range(LENGTH))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_resumed_training_continues_with_its_epoch(frames_cache: Path, tmp_path: Path, workers: int) -> None:
+    _, trainer = fit(Data(DataLoader(dataset(frames_cache), 2)), lightning.AugmentationEpochs(), epochs=2)
     trainer.save_checkpoint(tmp_path / "two.ckpt")
     again = dataset(frames_cache)
-    loader = DataLoader(again, 2, num_workers=1, persistent_workers=True)  # workers read ahead before the first hook
+    loader = DataLoader(Stream(again), 2, num_workers=workers, persistent_workers=workers > 0)
     module, _ = fit(Data(lambda: loader), lightning.AugmentationEpochs(), resume=str(tmp_path / "two.ckpt"))
     assert sorted(module.seen) == [2, 3, 4]
     assert module.shown() == drawn(dataset(frames_cache), range(2, EPOCHS))

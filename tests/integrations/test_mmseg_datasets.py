@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 pytest.importorskip("mmcv")
 
-from mmengine.dataset import ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
+from mmengine.config import Config  # type: ignore[import-untyped]
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset  # type: ignore[import-untyped]
 from mmengine.registry import DATASETS, TRANSFORMS  # type: ignore[import-untyped]
 
 from poc_aug.cache import Cache
 from poc_aug.errors import CacheMissError, ItemFormatError, LabelPolicyError, PocAugError, SettingError
 from poc_aug.integrations.mmsegmentation import PocDataset
+from poc_aug.labels.policies import NewClassLabels
+from tests.helpers.dataset_cases import keep
 from tests.helpers.engine_runs import Recorded, run_training
 from tests.helpers.fakes import SCHEMA
 from tests.helpers.mmseg_cases import LENGTH, LOADING, VARIANTS, FolderAsMmseg, red_cache, shown_variant, write_frames
@@ -77,6 +82,56 @@ def test_wrappers_take_it_as_a_config_and_as_an_object(frames: Path, cache_path:
         assert joined.get_data_info(LENGTH + 1) == joined.get_data_info(1)
 
 
+def test_a_config_file_is_all_that_it_needs(frames: Path, cache_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(
+        f"""
+custom_imports = dict(imports=["poc_aug.integrations.mmsegmentation"])
+loading = [dict(type="LoadImageFromFile"), dict(type="LoadLabelsAsMmseg")]
+train_dataset = dict(
+    type="RepeatDataset",
+    times=2,
+    dataset=dict(
+        type="PocDataset",
+        dataset=dict(type="FolderAsMmseg", data_root={str(frames)!r}, pipeline=loading),
+        cache=[{str(cache_path)!r}],
+        label_policy=dict(type="NewClassLabels", ids=dict(dog=3, cat=4), ring_px=1),
+        schema=dict(ids=dict(road=0, sky=1, car=2), ignore=[255]),
+        p=1.0,
+        keep=["gt_depth_map"],
+        pipeline=[dict(type="PackForATest")],
+    ),
+)
+"""
+    )
+    made = DATASETS.build(Config.fromfile(tmp_path / "config.py").train_dataset)
+    assert made.metainfo["classes"] == ("road", "sky", "car", "dog", "cat")
+    insert = pickle.loads(pickle.dumps(made.dataset.insert))
+    assert insert.label_policy == NewClassLabels({"dog": 3, "cat": 4}, ring_px=1)
+    assert type(insert.label_policy.ids) is dict
+    found = {int(label_id) for index in range(len(made)) for label_id in np.unique(made[index]["labels"])}
+    assert {3, 255} <= found <= {0, 1, 2, 3, 4, 255}
+
+
+def test_classes_are_balanced_by_the_wrapped_dataset(frames: Path, cache_path: Path) -> None:
+    balanced = ClassBalancedDataset(wrapping(frames, cache_path), oversample_thr=1.0)
+    assert balanced.repeat_indices == [0, 0, *range(1, LENGTH)]
+    assert balanced.get_cat_ids(0) == [0, 1]
+    assert not np.array_equal(balanced[0]["img"], FolderAsMmseg(data_root=str(frames), pipeline=LOADING)[0]["img"])
+
+
+def test_processes_that_are_not_forked_share_the_draws(frames: Path, cache_path: Path) -> None:
+    made = DATASETS.build(wrapping(frames, cache_path, p=0.8))
+    again = copy.deepcopy(made)
+    loader = DataLoader(
+        made, 1, num_workers=1, multiprocessing_context="forkserver", persistent_workers=True, collate_fn=keep
+    )
+    seen = [(Path(batch[0]["img_path"]).stem, batch[0]) for _ in range(4) for batch in loader]
+    expected = [(Path(item["img_path"]).stem, item) for _ in range(4) for item in map(again.__getitem__, range(LENGTH))]
+    draws = draws_by_key(cache_path, frames, seen)
+    assert draws == draws_by_key(cache_path, frames, expected)
+    assert all(len(set(each)) > 1 for each in draws.values())
+
+
 def test_new_classes_are_in_the_metainfo(frames: Path, cache_path: Path) -> None:
     made = DATASETS.build(wrapping(frames, cache_path, label_policy=NEW, lazy_init=True))
     assert made.metainfo["classes"] == ("road", "sky", "car", "dog", "cat")
@@ -103,6 +158,11 @@ def test_what_is_wrong_is_known_before_the_first_item(frames: Path, cache_path: 
         return caught.value
 
     assert isinstance(failing(label_policy={"type": "NewClassLabels", "ids": {"dog": 1, "cat": 3}}), LabelPolicyError)
+    # A dataset whose metainfo does not say how labels are mapped, but whose items do.
+    silent = FolderAsMmseg(data_root=str(frames), label_map={0: 0, 1: 1, 2: 255}, lazy_init=True)
+    silent._metainfo = {}
+    dropped = {"type": "NewClassLabels", "ids": {"dog": 2, "cat": 3}}
+    assert "no label id for the inserted classes ['car']" in failing(dataset=silent, label_policy=dropped).problem
     assert "'redraw'" in failing(redrew="read").hint
     assert "'pipeline'" in failing(pipelin=[]).hint
     assert "POCAugmentedDataset wraps any other" in failing(dataset=[1, 2]).hint

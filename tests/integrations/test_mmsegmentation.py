@@ -27,7 +27,8 @@ from poc_aug.errors import (
     SchemaError,
     SettingError,
 )
-from poc_aug.integrations import mmseg_insert
+from poc_aug.integrations import _mmseg_insert as mmseg_insert
+from poc_aug.integrations._mmseg_labels import mapped_schema
 from poc_aug.integrations.mmsegmentation import PocInsert
 from poc_aug.labels.policies import OodLabels
 from poc_aug.labels.schema import LabelSchema
@@ -161,6 +162,22 @@ def test_labels_that_were_not_mapped_are_noticed(cache_path: Path, frames: Path,
         given = copy.deepcopy(unmapped[0])
         after = PocInsert(cache_path, schema=schema, p=1.0, mapped=False)(unmapped[0])
         assert shown_variant(Cache.open(cache_path), key_of(after), given, after) >= 0
+
+
+def test_the_schema_follows_what_is_loaded() -> None:
+    files = LabelSchema("files", {"other": 0, "Road": 1, "sky": 2, "dog": 3}, (255, 4), ground=("road",), ood=("dog",))
+    loaded = mapped_schema(files, reduce_zero_label=True)
+    assert dict(loaded.ids) == {"other": 255, "Road": 0, "sky": 1, "dog": 2}
+    assert (loaded.ignore, loaded.ground, loaded.ood) == ((255, 3), ("road",), ("dog",))
+    dropped = mapped_schema(files, label_map={1: 255, 3: 255})
+    assert (dropped.ignore, dropped.ground, dropped.ood) == ((255, 4), (), ())
+    assert mapped_schema(files) is files
+    # What was ignored and a class become one id: mmsegmentation trains on it, so it is no ignore id.
+    assert mapped_schema(files, label_map={4: 1}).ignore == (255,)
+    with pytest.raises(SchemaError, match=r"label_map=\{3: 1\}.*'Road' has the id of 'dog'"):
+        mapped_schema(files, label_map={3: 1})
+    with pytest.raises(SchemaError, match="id 300 of schema"):
+        mapped_schema(LabelSchema("wide", {"road": 300}), label_map={0: 1})
 
 
 def test_a_wrong_schema_is_noticed(cache_path: Path, frames: Path) -> None:

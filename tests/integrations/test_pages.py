@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "integrations"
 MOST_LINES = 3
 _ROW = re.compile(
-    r"^\| \[[^\]]+\]\((\w+\.md)\) \| .+ \| (\d+) \| (.*\(\.\./\.\./(examples/\w+\.py)\).*) \|$", re.MULTILINE
+    r"^\| \[[^\]]+\]\((\w+\.md)\)[^|]* \| .+ \| (\d+) \| (.*\(\.\./\.\./(examples/\w+\.py)\).*) \|$", re.MULTILINE
 )
 ROWS = {
     page: (int(lines), example) for page, lines, _, example in _ROW.findall((FOLDER / "index.md").read_text("utf-8"))

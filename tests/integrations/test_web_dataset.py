@@ -133,7 +133,7 @@ def test_labels_as_colours_and_unclear_fields_are_errors(frames_cache: Path, tmp
         Composer(frames_cache, schema=SCHEMA, key="name")({"name": "frame-000", "jpg": image, "seg.png": labels})
     for wrong in ((1,), ("",)):
         with pytest.raises(SettingError, match="names of fields"):
-            decode_ids(*wrong)  # type: ignore[arg-type]
+            decode_ids(*wrong)
 
 
 def test_ids_are_decoded_as_they_are_stored() -> None:

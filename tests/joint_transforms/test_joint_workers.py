@@ -105,9 +105,10 @@ def test_workers_and_epochs_draw_differently_and_reproducibly(cache_path: Path, 
     assert all(torch.equal(a, b) for a, b in zip(drawn(ds, "fork")[0], epochs[0], strict=True))
 
 
-def test_spawned_workers_draw_differently(cache_path: Path) -> None:
+def test_workers_that_are_sent_the_dataset_draw_differently(cache_path: Path) -> None:
+    """As with "spawn" the dataset is pickled; what is more, all begin with the random states of the fork server."""
     ds = POCAugmentedDataset(Same(12), cache_path, p=0.0, transforms=JOINT["albumentations"])
-    (epoch,) = drawn(ds, "spawn")
+    (epoch,) = drawn(ds, "forkserver")
     assert any(not torch.equal(a, b) for a, b in zip(epoch[::2], epoch[1::2], strict=True))
 
 

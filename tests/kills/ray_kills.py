@@ -12,6 +12,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+from tests.helpers.command_line import run
 from tests.helpers.kinds import INSERTIONS, Kind
 from tests.helpers.ray_cases import doubles
 from tests.helpers.waiting import wait_until
@@ -21,6 +22,7 @@ from tests.kills.warm_kills import check_stored, command_line, write_recipe
 _ACTOR = "ray::FillingActor"
 _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 _BOUND_S = 900.0
+_PAUSE_S = 0.1  # every look reads all processes, or the cache: without it that took a third of the processors' time
 _PER_RUN = 4
 _ACTORS = 2
 
@@ -75,7 +77,7 @@ def kill_driver(kills: int, folder: Path, *, seed: int, kind: Kind = INSERTIONS)
             driver.kill()
             driver.wait()
             counts["kills"] += 1
-            assert wait_until(partial(_none_runs, children), _BOUND_S), "actors are left"
+            assert wait_until(partial(_none_runs, children), _BOUND_S, pause_s=_PAUSE_S), "actors are left"
             stored = check_stored(path, stored, expected, counts)
         driver = _start(kind, folder, path)
         assert driver.wait(_BOUND_S) == 0, _log(path)
@@ -92,9 +94,9 @@ def _wait_for_a_moment(driver: subprocess.Popen[bytes], path: Path, before: int,
     def more_is_stored() -> bool:
         return driver.poll() is not None or _count(path) > before
 
-    assert wait_until(actors_run, _BOUND_S), "no actor starts"
+    assert wait_until(actors_run, _BOUND_S, pause_s=_PAUSE_S), "no actor starts"
     if moments.random() < 0.8:
-        assert wait_until(more_is_stored, _BOUND_S), "nothing is stored"
+        assert wait_until(more_is_stored, _BOUND_S, pause_s=_PAUSE_S), "nothing is stored"
     time.sleep(moments.uniform(0, 0.5))
 
 
@@ -106,8 +108,7 @@ def _expected(kind: Kind, folder: Path) -> dict[tuple[str, int], bytes]:
     """What an undisturbed run of one process makes."""
     write_recipe(folder)
     path = folder / "whole.cache"
-    arguments = command_line(kind, folder, path, workers=0)
-    subprocess.run([sys.executable, "-m", "poc_aug", *arguments], check=True, stdout=subprocess.DEVNULL)
+    run(*command_line(kind, folder, path, workers=0))
     return content(path)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.kinds import Kind
+from tests.helpers.kinds import FRAMES, INSERTIONS, Kind
 from tests.helpers.live_cases import is_alive, kill, traces
 from tests.helpers.quick_start import RunningScript
 from tests.helpers.waiting import wait_until
@@ -34,7 +34,13 @@ def left_by(processes: dict[str, Any]) -> set[str]:
     return traces(processes["server"], processes["parent"], *processes["workers"])
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "none"])
+# What is generated is the same to processes that end: each start method has one kind, "fork" both.
+@pytest.mark.parametrize(
+    ("kind", "start_method"),
+    [(INSERTIONS, "fork"), (FRAMES, "fork"), (INSERTIONS, "spawn"), (FRAMES, "none")],
+    indirect=["kind"],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_a_killed_training_leaves_nothing(kind: Kind, start_method: str) -> None:
     program, processes = start(start_method, "train", kind.name)
     assert is_alive(processes["server"])

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from poc_aug.cache.journal_writing import JournalWriter
+from poc_aug.cache.selection import Selection
 from poc_aug.review.serving import listening
 from tests.helpers.review_browser import (
     CLASSES,
     OpenedPage,
-    base_of_reviews,
     browser_of_tests,
     copied,
     journal_of,
@@ -153,6 +154,19 @@ def test_what_is_not_stored_is_not_shown_as_stored(browser: Any, server: KilledS
         assert [op for op, *_ in journal_of(server.cache)] == ["accept"]
 
 
+def test_what_others_decided_while_the_server_was_down_is_shown(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        opened.press("ArrowRight", "a", "ArrowLeft", "ArrowLeft")
+        opened.all_stored()
+        key, variant = names_of(opened, server)[opened.shown]
+        server.kill()
+        with JournalWriter(server.cache, by="bert") as writer:
+            writer.append("drop", Selection(key=key, variant=variant, insertion=0))
+        server.start()
+        opened.until_text("thing-state", "rejected")
+        assert "bert" in opened.text("thing-history")
+
+
 def test_a_server_with_another_token_is_another_one(browser: Any, server: KilledServer) -> None:
     with OpenedPage(browser, server.address) as opened:
         server.kill()
@@ -162,4 +176,3 @@ def test_a_server_with_another_token_is_another_one(browser: Any, server: Killed
         opened.until("document.querySelector('#banner-title').textContent.includes('does not know this page')")
         assert opened.ask("document.body.dataset.pending") == "1"
         assert journal_of(server.cache) == []
-        opened.page.on("dialog", lambda dialog: dialog.accept())

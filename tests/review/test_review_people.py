@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry
 from poc_aug.cache.journal_files import journal_paths
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.selection import Selection
@@ -159,6 +160,27 @@ def test_a_clock_that_is_behind_does_not_hide_a_decision(path: Path) -> None:
         assert client.things()[0]["decision"] == "reject"
         assert client.decide(client.things()[:1], "accept")["things"][0]["decision"] == "accept"
         assert client.things()[0]["decision"] == "accept"
+
+
+def test_older_decisions_that_are_copied_in_later_are_shown(path: Path) -> None:
+    with opened_review([path]) as client:
+        first, second = client.things()[:2]
+        client.decide([first], "accept")
+        lines = [
+            JournalEntry(
+                "drop", Selection(key=each["key"], variant=0, insertion=each["insertion"]), 1000 + n, "bob"
+            ).line()
+            for n, each in enumerate((first, second))
+        ]
+        (path / "journal" / "copied.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+        changed = client.get("/api/changes", since=0).json["things"]
+        assert {(each["id"], each["decision"], each["conflict"]) for each in changed} == {
+            (first["id"], "accept", True),  # bob's was earlier
+            (second["id"], "reject", False),
+        }
+        (path / "journal" / "copied.jsonl").unlink()
+        client.get("/api/changes", since=0)
+        assert [each["decision"] for each in client.things()[:2]] == ["accept", None]
 
 
 def test_a_journal_that_is_damaged_meanwhile_is_reported(path: Path) -> None:

@@ -15,7 +15,7 @@ from poc_aug.errors import SettingError
 from poc_aug.review import ReviewAccess
 from poc_aug.review.review_access import is_loopback
 from poc_aug.review.shown_text import cut_paths, shown_key, shown_line
-from poc_aug.types import Rejection, Variant
+from poc_aug.types import Json, Rejection, Variant
 from tests.helpers.cache_cases import PARTS, RECORDS, make_insertion, make_manifest
 from tests.helpers.review_cases import Client, Streets, key_digest, opened_review, street_cache
 from tests.helpers.stranger_cache import write_cache
@@ -194,6 +194,45 @@ def test_bytes_of_a_stranger_are_no_error(tmp_path: Path) -> None:
     with opened_review([tmp_path / "a.cache"]) as client:
         state = client.get("/api/state").json
     assert (state["damaged"], state["counts"]["all"]) == (3, 0)
+
+
+def test_odd_numbers_of_a_stranger_are_no_error(tmp_path: Path) -> None:
+    odd: tuple[Json, ...] = (10**400, True, "x", -5, [], 0.25)
+    rejections = tuple(Rejection("black", "dusk", number) for number in range(700))
+    with CacheWriter(tmp_path / "a.cache", RECORDS[1].manifest()) as writer:
+        for number, agreement in enumerate(odd):
+            made = RECORDS[1].make(0)
+            assert made.frame is not None
+            frame = replace(made.frame, provenance={"agreement": agreement, "prompt": agreement})
+            writer.put(replace(made, index=number, frame=frame, rejections=rejections))
+        writer.put(Variant("no shift", 0, key_digest(17, 11), (), rejections[:1]))
+    with opened_review([tmp_path / "a.cache"], Streets()) as client:
+        assert [thing["score"] for thing in client.things()] == [None] * 5 + [0.25]
+        attempts = [each for each in client.things(kind="rejected attempts", key="@dusk") if each["variant"] == 0]
+        assert len(attempts) == 500
+        assert attempts[-1]["detail"].strip() == "(and 200 further attempts)"
+        assert client.get("/api/state").json["failure"] is None
+
+
+def test_a_listing_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("/home/somebody")
+
+    monkeypatch.setattr("poc_aug.review.review_things.ThingScan._in_header", fail)
+    with opened_review([street_cache(tmp_path / "a.cache")]) as client:
+        state = client.get("/api/state").json
+    assert state["failure"]["error"] == "listing the caches ended with an unexpected RuntimeError"
+    assert state["indexing"] is False
+
+
+def test_an_error_that_nobody_foresaw_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("/home/somebody")
+
+    with opened_review([street_cache(tmp_path / "a.cache")]) as client:
+        monkeypatch.setattr("poc_aug.review.review_pictures.ReviewPictures._draw", fail)
+        answered = client.get(f"/picture/{client.things()[0]['id']}/close")
+    assert (answered.status, answered.json["error"]) == (500, "unexpected RuntimeError")
 
 
 class Unreadable(Streets):

@@ -77,8 +77,10 @@ export class ConflictDialog {
     $("conflict-mine").addEventListener("click", () => this.settle(true));
     this.dialog.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "t") this.settle(false);
-      else if (event.key === "m") this.settle(true);
+      if (event.key !== "t" && event.key !== "m") return;
+      event.preventDefault();
+      event.stopPropagation(); // the dialog is closed by now: the page would take the key as one of its own
+      this.settle(event.key === "m");
     });
     this.dialog.addEventListener("close", () => this.next());
   }

@@ -4,6 +4,7 @@ import { address } from "./pictures.js";
 
 const GAP = 10;
 const FOOT = 46; // room under a picture for its label
+const isTouch = matchMedia("(pointer: coarse)");
 const SETTLE_MS = 60; // a row that scrolls past faster than this is not asked for
 
 export class Grid {
@@ -113,7 +114,7 @@ export class Grid {
   tell() {
     const count = this.chosen.size;
     const all = counted(this.things.length, "insertion");
-    $("grid-text").textContent = count ? `${digits(count)} of ${all} chosen` : `${all}: click, Shift and Ctrl choose`;
+    $("grid-text").textContent = count ? `${digits(count)} of ${all} chosen` : `${all}: ${isTouch.matches ? "tap to choose" : "click, Shift and Ctrl choose"}`;
     $("grid-none").disabled = count === 0;
     const cell = this.cells.get(this.focus);
     if (cell) this.scroller.setAttribute("aria-activedescendant", cell.id);
@@ -131,7 +132,7 @@ export class Grid {
     const id = this.things.ids[index];
     if (event.shiftKey) this.chooseRange(this.anchor, index, event.ctrlKey || event.metaKey);
     else {
-      if (event.ctrlKey || event.metaKey || matchMedia("(pointer: coarse)").matches) this.toggle(id);
+      if (event.ctrlKey || event.metaKey || isTouch.matches) this.toggle(id);
       else this.chosen = new Set([id]);
       this.anchor = index;
     }

@@ -32,7 +32,9 @@ export function listen(does, released) {
       return;
     }
     const isPress = event.target instanceof Element && event.target.closest("button, a") && ["Enter", " "].includes(event.key);
-    if (!isPress && does(event.key, event)) event.preventDefault();
+    // Whether a letter is a large one is up to Shift alone: Caps Lock is on by mistake.
+    const key = /^[a-z]$/i.test(event.key) ? event.key[event.shiftKey ? "toUpperCase" : "toLowerCase"]() : event.key;
+    if (!isPress && does(key, event)) event.preventDefault();
   });
-  document.addEventListener("keyup", (event) => released(event.key));
+  document.addEventListener("keyup", (event) => released(event.key.toLowerCase()));
 }

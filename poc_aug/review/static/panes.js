@@ -118,6 +118,7 @@ export class Pane {
       this.scale = look.scale;
       this.middle = [...look.middle];
     }
+    this.middle = this.kept(this.middle, this.scale);
     const [width, height] = this.room;
     const style = this.layer.style;
     style.width = `${this.size[0] * this.scale}px`;
@@ -159,20 +160,24 @@ export class Pane {
     const point = [this.middle[0] + (x - width / 2) / this.scale, this.middle[1] + (y - height / 2) / this.scale];
     this.look.mode = "free";
     this.look.scale = scale;
-    this.look.middle = this.kept([point[0] - (x - width / 2) / scale, point[1] - (y - height / 2) / scale]);
+    this.look.middle = this.kept([point[0] - (x - width / 2) / scale, point[1] - (y - height / 2) / scale], scale);
     this.changed();
   }
 
   pan(dx, dy) {
     if (!this.size) return;
     this.look.scale = this.scale;
-    this.look.middle = this.kept([this.middle[0] - dx / this.scale, this.middle[1] - dy / this.scale]);
+    this.look.middle = this.kept([this.middle[0] - dx / this.scale, this.middle[1] - dy / this.scale], this.scale);
     this.look.mode = "free";
     this.changed();
   }
 
-  kept([x, y]) {
-    return [Math.min(this.size[0], Math.max(0, x)), Math.min(this.size[1], Math.max(0, y))];
+  /** A middle at which nothing beside the picture is shown where it is larger than the pane. */
+  kept(middle, scale) {
+    return middle.map((at, axis) => {
+      const half = this.room[axis] / 2 / scale;
+      return 2 * half >= this.size[axis] ? this.size[axis] / 2 : Math.min(this.size[axis] - half, Math.max(half, at));
+    });
   }
 
   changed() {
@@ -309,8 +314,8 @@ export class Panes {
   /** Addresses of what a thing needs, most urgent first. */
   urls(thing) {
     if (thing.kind === "rejected attempts") return thing.picture === false ? [] : [this.main.url("after", thing)];
-    const faces = this.hasFrames ? ["after", "before", "mask"] : ["after", "mask"];
-    if (hasShape(thing)) faces.push("shape");
+    const faces = this.hasFrames ? ["after", "before", "shape", "mask"] : ["after", "shape", "mask"];
+    if (!hasShape(thing)) faces.splice(faces.indexOf("shape"), 1);
     if (!this.hasFrames) return faces.map((face) => this.close.url(face, thing));
     return faces.flatMap((face) => [this.main.url(face, thing), (this.main === this.close ? this.scene : this.close).url(face, thing)]);
   }

@@ -1,4 +1,5 @@
 // The page: which thing is shown, what keys do, and what is told of the server's answers.
+import { hideBanner, showBanner, watch } from "./contact.js";
 import { Decisions } from "./decisions.js";
 import { said, showClasses, showDetails, stateOf } from "./details.js";
 import { ConflictDialog, NameDialog, RelabelDialog } from "./dialogs.js";
@@ -12,7 +13,6 @@ import { Progress } from "./progress.js";
 import { ask, askOnce, Link, onEnter, Refused } from "./server.js";
 import { isAttempt, Things } from "./things.js";
 
-const POLL_MS = 2000;
 const HOLD_MS = 300;
 
 class Page {
@@ -49,7 +49,7 @@ class Page {
     const state = this.keep(() => ask("api/state")).then((answer) => this.setState(answer));
     await this.apply(filter, { view, at });
     await state;
-    this.poll();
+    watch(this.link, this.version, (things) => this.tellOthers(this.things.take(things)));
   }
 
   /** Asks until there is an answer: a page that opens while the server restarts is shown when it is back. */
@@ -60,7 +60,7 @@ class Page {
         this.link.answered();
         return answer;
       } catch (error) {
-        if (error instanceof Refused && error.status !== 403) throw error;
+        if (error.name === "AbortError" || (error instanceof Refused && error.status !== 403)) throw error;
         this.link.failed(error);
         await this.link.again();
       }
@@ -179,7 +179,7 @@ class Page {
     document.body.dataset.pending = waiting;
     document.body.dataset.id = this.thing?.id ?? "";
     $("pending").hidden = waiting === 0;
-    if (!this.link.up) this.showBanner();
+    if (!this.link.up) showBanner(this.link, waiting);
     $("pending").textContent = waiting ? `${counted(waiting, "decision")} not stored yet` : "";
     if (left === 0 && all > 0 && this.left > 0 && this.things.complete) note("All of this filter is decided", "good", 6);
     this.left = left;
@@ -283,8 +283,7 @@ class Page {
     $("show-grid").addEventListener("click", () => this.setView("grid"));
     $("help-button").addEventListener("click", () => $("help-dialog").showModal());
     $("help-close").addEventListener("click", () => $("help-dialog").close());
-    $("banner-retry").addEventListener("click", () => this.link.now());
-    this.link.addEventListener("down", () => this.showBanner());
+    this.link.addEventListener("down", () => showBanner(this.link, this.decisions.pending));
     this.link.addEventListener("up", () => this.isBack());
     this.things.addEventListener("changed", (event) => this.changed(event.detail));
     this.things.addEventListener("trouble", (event) => this.listBroke(event.detail));
@@ -381,18 +380,8 @@ class Page {
     this.isListBroken = true;
   }
 
-  showBanner() {
-    const { reason, refused } = this.link;
-    $("banner").hidden = false;
-    $("banner-title").textContent = refused ? "The server does not know this page any more." : "The server does not answer.";
-    const waiting = this.decisions.pending;
-    const kept = waiting ? `${counted(waiting, "decision")} not stored yet; they are sent again, in order, once it is back.` : "It is asked again every few seconds.";
-    $("banner-text").textContent = refused ? `${reason}. Open the address that poc-aug review prints; ${waiting ? counted(waiting, "decision") : "nothing"} not stored.` : kept;
-    $("banner").title = reason;
-  }
-
   async isBack() {
-    $("banner").hidden = true;
+    hideBanner();
     note("The server is back", "good");
     this.pictures.again();
     this.grid.again();
@@ -400,22 +389,6 @@ class Page {
     if (this.isListBroken) {
       this.isListBroken = false;
       await this.apply(this.filter, { at: this.thing?.id });
-    }
-  }
-
-  async poll() {
-    for (;;) {
-      await (this.link.up ? new Promise((resolve) => setTimeout(resolve, POLL_MS)) : this.link.again());
-      if (document.hidden && this.link.up) continue;
-      try {
-        const answer = await ask(`api/changes?since=${this.version}`);
-        this.version = answer.version;
-        this.link.answered();
-        this.tellOthers(this.things.take(answer.things));
-      } catch (error) {
-        if (error instanceof Refused && error.status !== 403) note(error.message, "bad");
-        else this.link.failed(error);
-      }
     }
   }
 

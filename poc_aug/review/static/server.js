@@ -30,13 +30,18 @@ export async function ask(path, options = {}) {
   }
 }
 
+/** Counts the servers that this page has come to know. */
+export const session = { number: 0 };
+
 let entering = null;
 
 function enter() {
   entering ??= (async () => {
     try {
       const response = await fetch(`./?${new URLSearchParams({ token })}`, { credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS) });
-      if (response.ok && entered) await entered();
+      if (!response.ok) return;
+      session.number += 1;
+      if (entered) await entered();
     } catch (error) {
       throw new NoAnswer(error.message);
     } finally {

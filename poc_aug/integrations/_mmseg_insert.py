@@ -18,9 +18,9 @@ from poc_aug.errors import (
     SchemaError,
     SettingError,
 )
-from poc_aug.integrations.config_values import check_config_keys, policy_from_config, schema_from_config
-from poc_aug.integrations.mmseg_labels import mapped_schema
-from poc_aug.integrations.shared_draws import rewriting
+from poc_aug.integrations._config_values import check_config_keys, policy_from_config, schema_from_config
+from poc_aug.integrations._mmseg_labels import mapped_schema
+from poc_aug.integrations._shared_draws import rewriting
 from poc_aug.labels.policies import OodLabels
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from poc_aug.errors import SettingError
-from poc_aug.integrations.config_values import check_config_keys
-from poc_aug.integrations.mmseg_insert import PocInsert, openmmlab
-from poc_aug.integrations.mmseg_labels import IGNORED_ID
-from poc_aug.integrations.shared_draws import check_some_held
+from poc_aug.integrations._config_values import check_config_keys
+from poc_aug.integrations._mmseg_insert import PocInsert, openmmlab
+from poc_aug.integrations._mmseg_labels import IGNORED_ID
+from poc_aug.integrations._shared_draws import check_some_held
 from poc_aug.labels.policies import NewClassLabels
 
 _registry, _datasets = openmmlab("mmengine.registry"), openmmlab("mmengine.dataset")
@@ -62,8 +62,8 @@ class PocDataset(_datasets.BaseDataset):  # type: ignore[misc, name-defined]
         max_refetch: int = 1000,
         **settings: Any,
     ) -> None:
-        known = {name: None for name in ("dataset", "pipeline", "lazy_init", "test_mode", "max_refetch")}
-        check_config_keys(type(self).__name__, settings, [*known, *_settings_of(PocInsert)])
+        own = ["dataset", "pipeline", "lazy_init", "test_mode", "max_refetch"]
+        check_config_keys(type(self).__name__, settings, [*own, *_settings_of(PocInsert)])
         if "cache" not in settings:
             raise SettingError("PocDataset without cache=", expected="the path of a cache", hint="cache='frames.cache'")
         self.dataset = _registry.DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
@@ -79,7 +79,8 @@ class PocDataset(_datasets.BaseDataset):  # type: ignore[misc, name-defined]
         self.pipeline = _datasets.Compose([*pipeline])
         self.test_mode, self.max_refetch = test_mode, max_refetch
         self._metainfo = _with_new_classes(self.dataset.metainfo, self.insert.label_policy)
-        self.insert.composer_for(self._metainfo)
+        if {"label_map", "reduce_zero_label"} & self._metainfo.keys():  # otherwise only items say it
+            self.insert.composer_for(self._metainfo)
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -89,10 +90,13 @@ class PocDataset(_datasets.BaseDataset):  # type: ignore[misc, name-defined]
 
         Raises:
             CacheMissError: it holds none of them, and ``on_miss`` was not given.
+            SchemaError, LabelPolicyError: see `PocInsert`.
         """
         if self._fully_initialized:
             return
         self.dataset.full_init()
+        if len(self.dataset):
+            self.insert.composer_for(self.dataset.get_data_info(0))
         infos = (self.dataset.get_data_info(index) for index in range(len(self.dataset)))
         check_some_held(self.insert.composer, (info.get(self.insert.key) for info in infos))
         self._fully_initialized = True
