@@ -83,7 +83,7 @@ def _without_shares(legend: Mapping[LegendEntry, None]) -> list[LegendEntry]:
 
 
 def _schema(dataset: AugmentedDataset) -> LabelSchema | None:
-    policy = dataset.label_policy
+    policy = dataset.label_policy if isinstance(dataset, POCAugmentedDataset | SceneShiftDataset) else None
     return None if policy is not None and policy.rewrites_base else dataset.base_schema
 
 
