@@ -264,7 +264,7 @@ def _frame_galleries(
             variant = cache.get(choice.key, choice.index)
             if variant is not None and variant.frame is not None:
                 agreement = variant.frame.provenance.get("agreement")
-                text = f"agreement {agreement:.2f}" if isinstance(agreement, float) else "agreement not checked"
+                text = f"agreement {agreement:.2f}" if isinstance(agreement, float) else ""
                 pictures.append((data_address(fitted(variant.frame.image)), text))
         galleries.append((name, pictures))
     return galleries
