@@ -101,7 +101,7 @@ def test_random_decisions_of_several_people_on_copies(
         batch = []
         for _ in range(rng.randrange(1, 4)):
             op = rng.choice(OPS)
-            names = {"to": rng.choice(["horse", "zebra", *PARTS]), "part": rng.choice([None, *PARTS])}
+            names: dict[str, Any] = {"to": rng.choice(["horse", "zebra", *PARTS]), "part": rng.choice([None, *PARTS])}
             where = random_where(rng, rng.choice(wholes))
             batch.append(JournalEntry(op, where, 0, **(names if op == "relabel" else {})))
         made += writer.append_all(batch)
@@ -109,7 +109,7 @@ def test_random_decisions_of_several_people_on_copies(
         writer.close()
     for source, target in (copies, copies[::-1]):  # each gets what the other has
         unite_journals(source, target)
-    outcomes = set()
+    outcomes: set[Any] = set()
     assert Journal.read(copies[0]).entries == Journal.read(copies[1]).entries
     for copy in copies:
         entries = list(Journal.read(copy).entries)
@@ -189,12 +189,17 @@ def test_objects_of_several_parts_are_relabelled_part_by_part() -> None:
 def test_a_batch_is_written_with_one_sync_and_cut_off_anywhere_keeps_its_whole_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     sync = os.fsync
+
+    def count(fd: int) -> None:
+        synced.append(fd)
+        sync(fd)
+
     batch = [JournalEntry("accept", Selection(key=f"{number}"), 0) for number in range(40)]
     with JournalWriter(tmp_path, by="anna") as writer:
         writer.append("skip", Selection(key="first"))
-        monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), sync(fd)))
+        monkeypatch.setattr(os, "fsync", count)
         made = writer.append_all(batch)
         monkeypatch.undo()
         assert writer.append_all([]) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,10 @@ def item(form: str = "array", number: int = 0, **more: Any) -> dict[str, Any]:
     }
 
 
+def item_with(more: Mapping[str, Any], form: str = "array") -> dict[str, Any]:
+    return item(form, **more)
+
+
 def insertions_of(composer: Composer, number: int = 0) -> Any:
     variant = composer.cache.get(f"frame-{number:03d}", 0)
     assert variant is not None
@@ -132,7 +136,7 @@ def test_tv_tensors_go_through_torchvisions_transforms(cache_path: Path) -> None
 def test_items_without_insertions_have_the_same_fields(cache_path: Path, form: str) -> None:
     shown, plain = composer_of(cache_path), composer_of(cache_path, p=0.0)
     for more in ({}, {"instances": base_map()}):
-        augmented, untouched = shown(item(form, **more)), plain(item(form, **more))
+        augmented, untouched = shown(item_with(more, form)), plain(item_with(more, form))
         assert list(augmented) == list(untouched)
         for name in OBJECT_FIELDS:
             if name != "object_classes":
@@ -154,7 +158,7 @@ def test_items_with_as_many_objects_collate(cache_path: Path) -> None:
 
 @pytest.mark.parametrize("name", MAP_FIELDS)
 def test_the_map_is_found_by_its_name(cache_path: Path, name: str) -> None:
-    new = composer_of(cache_path)(item(**{name: base_map()}))
+    new = composer_of(cache_path)(item_with({name: base_map()}))
     assert new[name].max() > 5
     assert ("instance_map" in new) == (name == "instance_map")
     named = composer_of(cache_path, "segments")(item(segments=base_map()))
@@ -178,7 +182,7 @@ def test_what_is_not_clear_is_an_error(cache_path: Path) -> None:
     assert "instances='instance_map'" in str(error.value)
     for name in ("boxes", "area"):
         with pytest.raises(ItemFormatError, match=f"has the field '{name}' already"):
-            composer(item(**{name: base_map()}))
+            composer(item_with({name: base_map()}))
     with pytest.raises(ItemFormatError, match="has no field 'inst' with its instance ids"):
         composer_of(cache_path, "inst")(item(instances=base_map()))
 

@@ -222,7 +222,7 @@ def test_a_browser_gives_its_own_name(browser: Any, cache: Path) -> None:
 
 
 def test_a_narrow_screen_with_touch(browser: Any, cache: Path) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with opened_review(browser, cache, dataset=base_of_reviews(), **phone) as opened:
         width = "document.documentElement.scrollWidth"
         assert opened.ask(width) == 390

@@ -85,7 +85,7 @@ def names_of(opened: OpenedPage, server: KilledServer) -> dict[str, tuple[str, i
 def test_300_decisions_by_hand_while_the_server_is_killed_three_times(browser: Any, server: KilledServer) -> None:
     rng = random.Random()
     kills = rng.sample([number for number in range(10, COUNT - 10) if 5 < number % 60 < 50], KILLS)
-    words = {"a": ("accept", None), "r": ("drop", None), "s": ("skip", None)}
+    words: dict[str, tuple[str, str | None]] = {"a": ("accept", None), "r": ("drop", None), "s": ("skip", None)}
     words |= {str(number + 1): ("relabel", name) for number, name in enumerate(CLASSES[:3])}
     typed: list[tuple[str, str, str | None]] = []
     with OpenedPage(browser, server.address, fragment="&decision=undecided") as opened:

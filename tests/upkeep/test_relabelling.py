@@ -186,7 +186,8 @@ def test_merging_unites_what_was_decided_in_both(cache: Path, tmp_path: Path) ->
     other = Path(shutil.copytree(cache, tmp_path / "b.cache"))
     drop(cache, class_name="dog", relabel="horse", by="anna")
     drop(other, class_name="dog", accept=True, by="bert")
-    entry = drop(other, class_name="cat", by="bert") and decisions(other)[-1][1]
+    drop(other, class_name="cat", by="bert")
+    entry = decisions(other)[-1][1]
     undo_decision(other, entry.id)
     merge_caches([cache, other], tmp_path / "all.cache")
     made = decisions(tmp_path / "all.cache")
