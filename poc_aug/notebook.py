@@ -40,9 +40,11 @@ class ShownAsHtml:
         return page
 
     def _notebook_view(self, **options: Any) -> Any:
-        """What is shown: a `poc_aug.inspection.view.View`."""
+        """What is shown: a `poc_aug.inspection.notebook_view.NotebookView`."""
         name = next(each.__name__ for each in type(self).__mro__ if each.__name__ in _VIEWS)
-        return import_module(f"poc_aug.inspection.{_VIEWS[name]}").view_of(self, **options)
+        module = _VIEWS[name]
+        view_of = getattr(import_module(f"poc_aug.inspection.{module}"), f"view_of_{module.removesuffix('_views')}")
+        return view_of(self, **options)
 
 
 class ShownAsPicture(ShownAsHtml):
@@ -63,5 +65,5 @@ class ShownAsPicture(ShownAsHtml):
 
     def _notebook_picture(self, width_px: int, **options: Any) -> Image.Image:
         view = self._notebook_view(**options)
-        picture: Image.Image = import_module("poc_aug.inspection.view").picture_of(view, width_px)
+        picture: Image.Image = import_module("poc_aug.inspection.notebook_view").picture_of(view, width_px)
         return picture

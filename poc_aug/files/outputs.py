@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from poc_aug.errors import OutputError, PocAugError
 
@@ -134,6 +134,40 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _error(Path(path), Path(path).parent, error) from error
+
+
+@contextmanager
+def writing_whole(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file to write one of results to: it replaces the one at ``path`` at the end, whole, or not at all.
+
+    Raises:
+        OutputError: instead of any ``OSError``, naming the path.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with writing_whole(Path(folder) / "report.html") as file:
+        ...         _ = file.write(b"<p>")
+        ...     os.listdir(folder)
+        ['report.html']
+    """
+    target = Path(os.path.realpath(path))  # of a link, what it leads to
+    with writing(path):
+        if target.exists() and not target.is_file():  # /dev/null
+            with target.open("wb") as file:
+                yield file
+            return
+        temporary = NamedTemporaryFile(dir=target.parent, prefix=".poc-aug-", delete=False)
+        try:
+            with temporary as file:
+                yield file
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary.name, 0o666 & ~umask)
+            os.replace(temporary.name, target)
+        except BaseException:
+            os.unlink(temporary.name)
+            raise
 
 
 def unwritable(path: Path, folder: Path, code: int | None, kind: type[_Error]) -> _Error | None:

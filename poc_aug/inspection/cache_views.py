@@ -13,8 +13,8 @@ from poc_aug.cache.shard import shard_paths
 from poc_aug.cache.verify import listed_name, lmdb_keys
 from poc_aug.errors import PocAugError
 from poc_aug.inspection.contact_sheet import to_pil
+from poc_aug.inspection.notebook_view import NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion, on_grey
-from poc_aug.inspection.view import Panel, PanelRow, View, plain
 from poc_aug.reading.compose_opacity import opacity
 from poc_aug.types import Variant
 
@@ -22,12 +22,12 @@ _MOST_PICTURES = 6
 _MOST_TRIED = 24
 
 
-def view_of(cache: Cache | UnitedCaches) -> View:
+def view_of_cache(cache: Cache | UnitedCaches) -> NotebookView:
     """What is shown of an opened cache, or of several."""
     caches = cache.caches if isinstance(cache, UnitedCaches) else (cache,)
     if len(caches) == 1:
         return _cache_view(caches[0])
-    view = View(f"{len(caches)} caches, {len(cache):,} variants")
+    view = NotebookView(f"{len(caches)} caches, {len(cache):,} variants")
     for each in caches:
         own = _cache_view(each)
         view.facts += [("", ""), ("cache", own.title), *own.facts] if view.facts else [("cache", own.title), *own.facts]
@@ -36,11 +36,11 @@ def view_of(cache: Cache | UnitedCaches) -> View:
     return view
 
 
-def _cache_view(cache: Cache) -> View:
+def _cache_view(cache: Cache) -> NotebookView:
     manifest = cache.manifest
     frames = manifest.kind == "frames"
     name = cache.path.name if cache.path.parent.name != "recipes" else cache.path.parent.parent.name
-    view = View(f"Cache {plain(name)}: {'shifted frames' if frames else 'insertions'}")
+    view = NotebookView(f"Cache {plain_line(name)}: {'shifted frames' if frames else 'insertions'}")
     names = recipe_names(manifest.recipe)
     inserter = manifest.backends.get("inserter")
     made_by = inserter.get("inserter") if isinstance(inserter, Mapping) else None
@@ -49,8 +49,8 @@ def _cache_view(cache: Cache) -> View:
         ("samples", f"{cache.samples:,}{of}"),
         ("frames" if frames else "variants", f"{len(cache):,}"),
         ("objects", "" if names is None else _listed(sorted(names[0]))),
-        ("made by", "" if made_by is None else plain(made_by)),
-        ("recipe", plain(manifest.fingerprint)),
+        ("made by", "" if made_by is None else plain_line(made_by)),
+        ("recipe", plain_line(manifest.fingerprint)),
         ("decisions", f"{len(cache.journal.counting):,} in its journal" if cache.journal.counting else ""),
     ]
     view.facts = [fact for fact in view.facts if fact[1]]
@@ -59,7 +59,7 @@ def _cache_view(cache: Cache) -> View:
         try:
             variant = cache.get(key, index)
         except PocAugError as error:
-            view.notes.append(plain(f"variant {index} of {key!r} cannot be read: {error.problem}", 300))
+            view.notes.append(plain_line(f"variant {index} of {key!r} cannot be read: {error.problem}", 300))
             continue
         panels += [] if variant is None else _panels(variant)
         if len(panels) >= _MOST_PICTURES:
@@ -81,7 +81,7 @@ def _first_names(cache: Cache, notes: list[str]) -> Iterator[tuple[str, int]]:
                 yield listed_name(shard, name)
                 count -= 1
         except (RecordError, lmdb.Error) as error:
-            notes.append(plain(f"shard {path.name!r} cannot be listed: {error}", 300))
+            notes.append(plain_line(f"shard {path.name!r} cannot be listed: {error}", 300))
         finally:
             registry.release(shard)
 
@@ -97,4 +97,4 @@ def _panels(variant: Variant) -> list[Panel]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(plain(name, 60) for name in names[:12]) + (", ..." if len(names) > 12 else "")
+    return ", ".join(plain_line(name, 60) for name in names[:12]) + (", ..." if len(names) > 12 else "")

@@ -8,9 +8,9 @@ from typing import Any
 from poc_aug.augmented_dataset import AugmentedDataset, Peeked
 from poc_aug.cache import UnitedCaches
 from poc_aug.dataset import POCAugmentedDataset
-from poc_aug.inspection.label_colours import label_panel, new_classes, reduced
+from poc_aug.inspection.label_colours import label_panel, new_classes, reduced_labels
+from poc_aug.inspection.notebook_view import LegendEntry, NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion
-from poc_aug.inspection.view import LegendEntry, Panel, PanelRow, View, plain
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.scene_dataset import SceneShiftDataset
 from poc_aug.types import Insertion
@@ -21,9 +21,9 @@ _MOST_OBJECTS = 3
 _MOST_NAMES = 12
 
 
-def view_of(dataset: AugmentedDataset) -> View:
+def view_of_dataset(dataset: AugmentedDataset) -> NotebookView:
     """What is shown of a dataset. It is not read for it: see `AugmentedDataset.peek`."""
-    view = View(f"{type(dataset).__name__}: {len(dataset):,} items", _facts(dataset))
+    view = NotebookView(f"{type(dataset).__name__}: {len(dataset):,} items", _facts(dataset))
     peeks: list[tuple[int, Peeked]] = []
     unchanged: list[tuple[int, Peeked]] = []
     drawn = dataset.drawn_items() or [*range(min(1, len(dataset)))]
@@ -31,7 +31,7 @@ def view_of(dataset: AugmentedDataset) -> View:
         try:
             peeked = dataset.peek(index)
         except Exception as error:  # a base dataset may raise anything, and its other items are shown nevertheless
-            view.notes.append(plain(f"item {index} cannot be read: {type(error).__name__}: {error}", 300))
+            view.notes.append(plain_line(f"item {index} cannot be read: {type(error).__name__}: {error}", 300))
         else:
             (unchanged if peeked.variant is None else peeks).append((index, peeked))
         if len(peeks) == _MOST_ITEMS or len(peeks) + len(unchanged) + len(view.notes) == _MOST_OPENED:
@@ -59,18 +59,18 @@ def _row(
 ) -> tuple[PanelRow, list[LegendEntry]]:
     before, after, variant, insertions = peeked.before, peeked.after, peeked.variant, _insertions(peeked)
     labels, legend = label_panel(after.labels, after.image, _schema(dataset), inserted)
-    caption = [f"item {index}", plain(before.key)]
+    caption = [f"item {index}", plain_line(before.key)]
     if variant is None:
         caption.append("as it is in its base")
     elif variant.frame is not None:
-        caption.append(f"{plain(variant.frame.domain)}, severity {variant.frame.severity}")
+        caption.append(f"{plain_line(variant.frame.domain)}, severity {variant.frame.severity}")
     else:
         caption.append(f"variant {variant.index}")
         caption += [described_insertion(insertion) for insertion in insertions[:_MOST_OBJECTS]]
         caption += [f"and {len(insertions) - _MOST_OBJECTS} more"] if len(insertions) > _MOST_OBJECTS else []
     panels = (
-        Panel("before", reduced(before.labels, before.image)[1]),
-        Panel("after", reduced(after.labels, after.image)[1]),
+        Panel("before", reduced_labels(before.labels, before.image)[1]),
+        Panel("after", reduced_labels(after.labels, after.image)[1]),
         labels,
     )
     return PanelRow(panels, "; ".join(caption), 4), legend
@@ -83,7 +83,7 @@ def _without_shares(legend: Mapping[LegendEntry, None]) -> list[LegendEntry]:
 
 
 def _schema(dataset: AugmentedDataset) -> LabelSchema | None:
-    policy = dataset.label_policy
+    policy = dataset.label_policy if isinstance(dataset, POCAugmentedDataset | SceneShiftDataset) else None
     return None if policy is not None and policy.rewrites_base else dataset.base_schema
 
 
@@ -92,7 +92,7 @@ def _ids(dataset: AugmentedDataset) -> Mapping[str, int]:
 
 
 def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
-    schema = "unknown" if dataset.base_schema is None else plain(dataset.base_schema.name)
+    schema = "unknown" if dataset.base_schema is None else plain_line(dataset.base_schema.name)
     base: Any = dataset.base
     facts = [("base", f"{type(base).__name__}, {len(base):,} samples, schema {schema}")]
     if dataset.cache is not None:
@@ -102,7 +102,7 @@ def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
     if isinstance(dataset, POCAugmentedDataset):
         objects = list(dict.fromkeys(spec.name for recipe in dataset.recipes for spec in recipe.objects))
         facts.append(("objects", f"{len(objects)}: {_listed(objects)}"))
-        facts.append(("labels", plain(dataset.label_policy, 300)))
+        facts.append(("labels", plain_line(dataset.label_policy, 300)))
     if isinstance(dataset, SceneShiftDataset):
         facts.append(("shifts", _listed([f"{domain}-{severity}" for domain, severity in dataset.shifts])))
     shown = f"variants={dataset.variants!r}" if dataset.variant is None else f"variant={dataset.variant}"
@@ -113,4 +113,6 @@ def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(plain(name, 60) for name in names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    return ", ".join(plain_line(name, 60) for name in names[:_MOST_NAMES]) + (
+        ", ..." if len(names) > _MOST_NAMES else ""
+    )

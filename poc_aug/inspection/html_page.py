@@ -1,4 +1,4 @@
-"""A `View` as HTML for a notebook: it holds its pictures, loads nothing, and follows the notebook's colours."""
+"""A `NotebookView` as HTML for a notebook: it holds its pictures, loads nothing, and follows the notebook's colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image
 
-from poc_aug.inspection.view import GAP_PX, LegendEntry, Panel, View, panel_pictures, plain
+from poc_aug.inspection.notebook_view import GAP_PX, LegendEntry, NotebookView, Panel, panel_pictures, plain_line
 from poc_aug.notebook import WIDTH_PX
 
 _FONT = "font: 13px/1.45 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -18,14 +18,14 @@ _MOST_TEXT = 400
 _PNG_PX = 128 * 128
 
 
-def html_of(make: Callable[[], View]) -> str:
+def html_of(make: Callable[[], NotebookView]) -> str:
     """What a notebook shows; if it cannot be made, why not.
 
     Args:
         make: makes the view.
 
     Example:
-        >>> html_of(lambda: View("a <b>")).count("a &lt;b&gt;")
+        >>> html_of(lambda: NotebookView("a <b>")).count("a &lt;b&gt;")
         1
     """
     try:
@@ -34,7 +34,7 @@ def html_of(make: Callable[[], View]) -> str:
         return _box(f"<p>It cannot be shown: {_text(f'{type(error).__name__}: {error}')}</p>")
 
 
-def _html(view: View) -> str:
+def _html(view: NotebookView) -> str:
     parts = [f"<b>{_text(view.title)}</b>"]
     if view.facts:
         rows = "".join(
@@ -76,7 +76,7 @@ def data_url(picture: Image.Image) -> str:
 
 
 def _text(text: object) -> str:
-    return escape(plain(text, _MOST_TEXT), quote=True)
+    return escape(plain_line(text, _MOST_TEXT), quote=True)
 
 
 def _box(inside: str) -> str:
@@ -92,7 +92,7 @@ def _head(names: Sequence[str], has_swatches: bool) -> str:
     return "<tr>" + "".join(f'<th style="{_CELL}; opacity: .7">{_text(name)}</th>' for name in cells) + "</tr>"
 
 
-def _body(view: View) -> str:
+def _body(view: NotebookView) -> str:
     rows = []
     for number, values in enumerate(view.table[1:]):
         swatch = f'<td style="{_CELL}">{_square(view.swatches[number])}</td>' if view.swatches else ""

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from poc_aug.inspection.contact_sheet import PALETTE, to_pil
-from poc_aug.inspection.view import LegendEntry, Panel, Rgb
+from poc_aug.inspection.notebook_view import LegendEntry, Panel, RgbLevels
 from poc_aug.labels.schema import LabelSchema
 
 IGNORED_RGB = (60, 60, 60)
@@ -22,7 +22,7 @@ _GOLDEN = 0.618033988749895
 
 
 @lru_cache(maxsize=4096)
-def colour_of(label_id: int) -> Rgb:
+def colour_of(label_id: int) -> RgbLevels:
     """A muted colour for a label id; those of inserted classes are `vivid`.
 
     Example:
@@ -33,7 +33,7 @@ def colour_of(label_id: int) -> Rgb:
     return _rgb(colorsys.hls_to_rgb(label_id * _GOLDEN % 1.0, lightness, saturation))
 
 
-def vivid(number: int) -> Rgb:
+def vivid(number: int) -> RgbLevels:
     """A bright colour for the ``number``-th inserted class."""
     return PALETTE[number % len(PALETTE)]
 
@@ -52,7 +52,7 @@ def label_panel(
         schema: names the ids.
         inserted: ids of inserted classes by name, which are bright.
     """
-    small, picture = reduced(labels, image)
+    small, picture = reduced_labels(labels, image)
     ids, inverse, counts = np.unique(small, return_inverse=True, return_counts=True)
     own: dict[int, str] = {}
     for name, label_id in (inserted or {}).items():
@@ -92,7 +92,7 @@ def new_classes(ids: Mapping[str, int], names: Collection[str], schema: LabelSch
     }
 
 
-def reduced(labels: torch.Tensor, image: torch.Tensor) -> tuple[npt.NDArray[np.int64], Image.Image]:
+def reduced_labels(labels: torch.Tensor, image: torch.Tensor) -> tuple[npt.NDArray[np.int64], Image.Image]:
     """Labels and image, at most 900 pixels wide or high: a giant frame takes no longer than others."""
     height, width = labels.shape
     scale = min(1.0, _LONGEST_PX / max(height, width))
@@ -104,7 +104,7 @@ def reduced(labels: torch.Tensor, image: torch.Tensor) -> tuple[npt.NDArray[np.i
     return small, picture if scale == 1 else picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def _colour(label_id: int, bright: Mapping[int, int], ignored: Collection[int]) -> Rgb:
+def _colour(label_id: int, bright: Mapping[int, int], ignored: Collection[int]) -> RgbLevels:
     if label_id in bright:
         return vivid(bright[label_id])
     return IGNORED_RGB if label_id in ignored else colour_of(label_id)
@@ -121,6 +121,6 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.0005 else "<0.1%"
 
 
-def _rgb(colour: tuple[float, float, float]) -> Rgb:
+def _rgb(colour: tuple[float, float, float]) -> RgbLevels:
     red, green, blue = (round(255 * value) for value in colour)
     return red, green, blue

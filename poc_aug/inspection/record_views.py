@@ -13,7 +13,7 @@ from PIL import Image
 from poc_aug.errors import SettingError
 from poc_aug.inspection.contact_sheet import PALETTE, overlay, to_pil
 from poc_aug.inspection.label_colours import vivid
-from poc_aug.inspection.view import LegendEntry, Panel, PanelRow, View, plain
+from poc_aug.inspection.notebook_view import LegendEntry, NotebookView, Panel, PanelRow, plain_line
 from poc_aug.items.image_digest import DIGEST_BYTES, frame_size_of
 from poc_aug.masks import window
 from poc_aug.reading.compose import compose
@@ -30,7 +30,7 @@ _AROUND = 0.6
 _SIGMA_PX = 1.0
 
 
-def view_of(thing: Insertion | ShiftedFrame | Variant, frame: Sample | None = None) -> View:
+def view_of_record(thing: Insertion | ShiftedFrame | Variant, frame: Sample | None = None) -> NotebookView:
     """What is shown of one of them.
 
     Args:
@@ -55,8 +55,8 @@ def described_insertion(insertion: Insertion) -> str:
         'cup 0.90, 2×4 px (h×w) at y 6, x 2'
     """
     y, x, h, w = insertion.box_yxhw
-    parts = ", ".join(f"{plain(part.name, 60)} {part.score:.2f}" for part in classes_of(insertion))
-    return f"{parts or plain(insertion.object_name, 60)}, {h}×{w} px (h×w) at y {y}, x {x}"
+    parts = ", ".join(f"{plain_line(part.name, 60)} {part.score:.2f}" for part in classes_of(insertion))
+    return f"{parts or plain_line(insertion.object_name, 60)}, {h}×{w} px (h×w) at y {y}, x {x}"
 
 
 def classes_of(insertion: Insertion) -> list[Part]:
@@ -101,11 +101,14 @@ def framed(frame: Sample, insertions: Sequence[Insertion]) -> torch.Tensor:
     return compose(frame, insertions, dict.fromkeys(names, 0), sigma_px=sigma_px).image
 
 
-def _insertion_view(insertion: Insertion, frame: Sample | None) -> View:
-    view = View(f"Insertion of {plain(insertion.object_name)}")
+def _insertion_view(insertion: Insertion, frame: Sample | None) -> NotebookView:
+    view = NotebookView(f"Insertion of {plain_line(insertion.object_name)}")
     y, x, h, w = insertion.box_yxhw
     view.facts = [
-        ("classes", ", ".join(f"{plain(part.name, 60)} (score {part.score:.2f})" for part in classes_of(insertion))),
+        (
+            "classes",
+            ", ".join(f"{plain_line(part.name, 60)} (score {part.score:.2f})" for part in classes_of(insertion)),
+        ),
         ("box", f"y {y}, x {x}, {h} × {w} pixels (height × width)"),
         ("mask", f"{int(insertion.mask.sum()):,} pixels"),
         *_provenance(insertion.provenance),
@@ -140,18 +143,21 @@ def surroundings(insertion: Insertion, size_hw: tuple[int, int]) -> tuple[int, i
     return top, left, min(size_hw[0], y + h + margin) - top, min(size_hw[1], x + w + margin) - left
 
 
-def _frame_view(frame: ShiftedFrame) -> View:
+def _frame_view(frame: ShiftedFrame) -> NotebookView:
     height, width = frame.image.shape[-2:]
-    facts = [("domain", f"{plain(frame.domain)}, severity {frame.severity}"), ("size", f"{height} × {width} pixels")]
+    facts = [
+        ("domain", f"{plain_line(frame.domain)}, severity {frame.severity}"),
+        ("size", f"{height} × {width} pixels"),
+    ]
     row = PanelRow((Panel("", to_pil(frame.image)),), "", _ENLARGED)
-    return View("Shifted frame", [*facts, *_provenance(frame.provenance)], [row])
+    return NotebookView("Shifted frame", [*facts, *_provenance(frame.provenance)], [row])
 
 
-def _variant_view(variant: Variant, frame: Sample | None) -> View:
-    view = View(f"Variant {variant.index} of {plain(variant.key)}")
+def _variant_view(variant: Variant, frame: Sample | None) -> NotebookView:
+    view = NotebookView(f"Variant {variant.index} of {plain_line(variant.key)}")
     rejected = Counter(rejection.reason for rejection in variant.rejections)
     if rejected:
-        view.facts.append(("rejected", ", ".join(f"{plain(reason)}: {n}" for reason, n in rejected.most_common())))
+        view.facts.append(("rejected", ", ".join(f"{plain_line(reason)}: {n}" for reason, n in rejected.most_common())))
     if variant.frame is not None:
         shown = _frame_view(variant.frame)
         before = [] if frame is None else [Panel("before", to_pil(frame.image))]
@@ -214,7 +220,7 @@ def _part_legend(insertions: Sequence[Insertion]) -> list[LegendEntry]:
     names: dict[str, LegendEntry] = {}
     for number, insertion in enumerate(insertions):
         for part_number, part in enumerate(classes_of(insertion)):
-            names.setdefault(part.name, LegendEntry(vivid(number + part_number), plain(part.name, 60)))
+            names.setdefault(part.name, LegendEntry(vivid(number + part_number), plain_line(part.name, 60)))
     return list(names.values())
 
 
@@ -223,4 +229,4 @@ def _provenance(provenance: object) -> Iterator[tuple[str, str]]:
     values = provenance.items() if hasattr(provenance, "items") else ()
     shown = [(name, value) for name, value in values if isinstance(value, str | int | float)]
     for name, value in shown[:_MOST_FACTS]:
-        yield plain(name, 40), f"{value:.4g}" if isinstance(value, float) else plain(value)
+        yield plain_line(name, 40), f"{value:.4g}" if isinstance(value, float) else plain_line(value)

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from poc_aug.composer import Composed
-from poc_aug.inspection.label_colours import label_panel, new_classes, reduced
+from poc_aug.inspection.label_colours import label_panel, new_classes, reduced_labels
+from poc_aug.inspection.notebook_view import NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion
-from poc_aug.inspection.view import Panel, PanelRow, View, plain
 from poc_aug.items.open_item import open_item
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.types import Sample
@@ -18,7 +18,7 @@ _FAR_M = 100.0
 _MOST_OBJECTS = 6
 
 
-def view_of(thing: Sample | Composed, schema: LabelSchema | str | None = None) -> View:
+def view_of_sample(thing: Sample | Composed, schema: LabelSchema | str | None = None) -> NotebookView:
     """What is shown of one of them.
 
     Args:
@@ -32,22 +32,22 @@ def view_of(thing: Sample | Composed, schema: LabelSchema | str | None = None) -
     return _sample_view(thing, known) if isinstance(thing, Sample) else _composed_view(thing, known)
 
 
-def _sample_view(sample: Sample, schema: LabelSchema | None) -> View:
-    view = View(f"Sample {plain(sample.key)}", _facts(sample, schema))
+def _sample_view(sample: Sample, schema: LabelSchema | None) -> NotebookView:
+    view = NotebookView(f"Sample {plain_line(sample.key)}", _facts(sample, schema))
     labels, view.legend = label_panel(sample.labels, sample.image, schema)
-    panels = [Panel("image", reduced(sample.labels, sample.image)[1]), labels]
+    panels = [Panel("image", reduced_labels(sample.labels, sample.image)[1]), labels]
     if sample.depth_m is not None:
         panels.append(Panel(f"depth, 0 to {_FAR_M:.0f} m (dark)", _depth_picture(sample)))
     if sample.calibration is not None:
-        view.facts.append(("calibration", plain(sample.calibration)))
+        view.facts.append(("calibration", plain_line(sample.calibration)))
     view.rows = [PanelRow(panels, "", _ENLARGED)]
     return view
 
 
-def _composed_view(composed: Composed, schema: LabelSchema | None) -> View:
+def _composed_view(composed: Composed, schema: LabelSchema | None) -> NotebookView:
     sample = open_item((composed.image, composed.labels), key=composed.key).sample()
     schema = schema or composed.schema
-    view = View(f"Composed {plain(composed.key)}", _facts(sample, schema))
+    view = NotebookView(f"Composed {plain_line(composed.key)}", _facts(sample, schema))
     insertions = () if composed.variant is None else composed.variant.insertions
     if composed.variant is None:
         view.facts.append(("objects", "none was inserted"))
@@ -58,13 +58,13 @@ def _composed_view(composed: Composed, schema: LabelSchema | None) -> View:
     names = {part.name for insertion in insertions for part in insertion.parts}
     inserted = new_classes(composed.ids, names, schema)
     labels, view.legend = label_panel(sample.labels, sample.image, schema, inserted)
-    view.rows = [PanelRow((Panel("image", reduced(sample.labels, sample.image)[1]), labels), "", _ENLARGED)]
+    view.rows = [PanelRow((Panel("image", reduced_labels(sample.labels, sample.image)[1]), labels), "", _ENLARGED)]
     return view
 
 
 def _facts(sample: Sample, schema: LabelSchema | None) -> list[tuple[str, str]]:
     height, width = sample.size_hw
-    named = "" if schema is None else f", schema {plain(schema.name)}"
+    named = "" if schema is None else f", schema {plain_line(schema.name)}"
     return [
         ("size", f"{height} × {width} pixels (height × width)"),
         ("labels", f"{str(sample.labels.dtype).removeprefix('torch.')}{named}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poc_aug.inspection.label_colours import IGNORED_RGB, colour_of
-from poc_aug.inspection.view import View, plain
+from poc_aug.inspection.notebook_view import NotebookView, plain_line
 from poc_aug.labels.schema import LabelSchema, class_key
 from poc_aug.recipe import Recipe, SizeRule
 from poc_aug.scenes.scene_recipe import SceneRecipe
@@ -13,20 +13,20 @@ from poc_aug.scenes.scene_recipe import SceneRecipe
 _MOST_ROWS = 100
 
 
-def view_of(thing: LabelSchema | Recipe | SceneRecipe) -> View:
+def view_of_table(thing: LabelSchema | Recipe | SceneRecipe) -> NotebookView:
     """What is shown of one of them."""
     if isinstance(thing, LabelSchema):
         return _schema_view(thing)
     return _recipe_view(thing) if isinstance(thing, Recipe) else _scene_view(thing)
 
 
-def _schema_view(schema: LabelSchema) -> View:
+def _schema_view(schema: LabelSchema) -> NotebookView:
     names: dict[int, list[str]] = {}
     for name, label_id in schema.ids.items():
         names.setdefault(label_id, []).append(name)
     for label_id in schema.ignore:
         names.setdefault(label_id, [])
-    view = View(f"Label schema {plain(schema.name)}: {len(schema.ids)} class names")
+    view = NotebookView(f"Label schema {plain_line(schema.name)}: {len(schema.ids)} class names")
     shown = sorted(names.items())[:_MOST_ROWS]
     view.table = [("id", "class", "")]
     roles = (("ground", schema.ground), ("out of distribution", schema.ood))
@@ -40,17 +40,17 @@ def _schema_view(schema: LabelSchema) -> View:
     return view
 
 
-def _recipe_view(recipe: Recipe) -> View:
+def _recipe_view(recipe: Recipe) -> NotebookView:
     fewest, most = recipe.objects_per_variant
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    view = View(f"Recipe of {len(recipe.objects)} object{'' if len(recipe.objects) == 1 else 's'}")
+    view = NotebookView(f"Recipe of {len(recipe.objects)} object{'' if len(recipe.objects) == 1 else 's'}")
     view.facts = [
         ("in a variant", count),
         ("location", _listed(recipe.location) or "anywhere"),
         ("size", _size(recipe.size)),
         ("attempts", str(recipe.attempts)),
         ("seed", str(recipe.seed)),
-        ("prompt", plain(recipe.prompt_template)),
+        ("prompt", plain_line(recipe.prompt_template)),
         ("fingerprint", recipe.fingerprint),
     ]
     rows: list[tuple[str, ...]] = [("object", "prompts", "parts", "size", "location")]
@@ -65,7 +65,7 @@ def _recipe_view(recipe: Recipe) -> View:
     return view
 
 
-def _scene_view(recipe: SceneRecipe) -> View:
+def _scene_view(recipe: SceneRecipe) -> NotebookView:
     facts = [
         ("domains", _listed(recipe.domains, most=24)),
         ("severities", _listed([str(severity) for severity in recipe.severities])),
@@ -73,7 +73,7 @@ def _scene_view(recipe: SceneRecipe) -> View:
         ("seed", str(recipe.seed)),
         ("fingerprint", recipe.fingerprint),
     ]
-    return View(f"Recipe of {len(recipe.shifts)} scene shifts", facts)
+    return NotebookView(f"Recipe of {len(recipe.shifts)} scene shifts", facts)
 
 
 def _size(size: SizeRule) -> str:
@@ -82,7 +82,7 @@ def _size(size: SizeRule) -> str:
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(plain(name, 60) for name in names[:most]) + (", ..." if len(names) > most else "")
+    return ", ".join(plain_line(name, 60) for name in names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _and_more(left: int, what: str) -> list[str]:

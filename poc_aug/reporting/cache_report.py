@@ -16,7 +16,8 @@ from poc_aug.cache.kept_summary import ReviewCounts, renamed_counts, summarize_k
 from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.errors import RecipeError, SettingError
-from poc_aug.files.outputs import check_outputs, writing
+from poc_aug.files.outputs import check_outputs, writing_whole
+from poc_aug.inspection.notebook_view import plain_line
 from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys, dataset_keys
 from poc_aug.recipe import Recipe
@@ -29,6 +30,9 @@ from poc_aug.version import __version__
 MAX_DRAWN = 20_000
 """Variants of a recipe that sizes, places and brightness are measured on; of more, as many at equal distances."""
 _MAX_DOTS = 1500
+_MAX_PICTURES = 600
+"""Pictures of a recipe: of 200 classes, three each are shown at most."""
+_MAX_CHARS = 200
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -45,7 +49,9 @@ class RecipeReport:
         variants: variants that are held.
         empty: variants without an object or a frame.
         accepted: objects, or frames.
-        classes: objects by name, or frames by domain and severity.
+        classes: objects by the name that they were made with, or frames by domain and severity.
+        relabelled: parts that got another class in review: the old name, the new one, and how many.
+        decided: objects or frames by what was decided about them in review.
         rejections: rejected attempts by reason.
         rejected_objects: rejected attempts by object.
         figures: of insertions.
@@ -64,6 +70,8 @@ class RecipeReport:
     empty: int
     accepted: int
     classes: list[tuple[str, int]]
+    relabelled: list[tuple[str, str, int]]
+    decided: list[tuple[str, int]]
     rejections: list[tuple[str, int]]
     rejected_objects: list[tuple[str, int]]
     figures: InsertionFigures = field(default_factory=InsertionFigures)
@@ -95,7 +103,7 @@ class RecipeReport:
             ),
             ("Distance", histogram(figures.distances_m, "metres", logarithmic=True), _DISTANCE),
             ("Brightness", scatter(_thinned(figures.brightness), "scene", "object"), self._brightness_text()),
-            ("Agreement", histogram(self.agreements, "mIoU of the labels"), "that a segmenter found again"),
+            ("Agreement", histogram(self.agreements, "mIoU of the labels"), _AGREEMENT),
         ):
             if chart:
                 made.append((title, chart, text))
@@ -122,6 +130,7 @@ class RecipeReport:
         return f"mean luma, 0 to 255; objects are {text}" if round(middle) else "mean luma, 0 to 255"
 
 
+_AGREEMENT = "of a frame's labels with what a segmenter found in the shifted frame"
 _DISTANCE = "along the ground, by the horizon that the object was placed with"
 
 
@@ -188,8 +197,8 @@ def write_report(
         reports.append(_report(cache, frames, samples, show))
         done += min(len(cache), MAX_DRAWN)
     page = _page(reports, with_frames=dataset is not None)
-    with writing(path):
-        path.write_text(page, encoding="utf-8")
+    with writing_whole(path) as file:
+        file.write(page.encode("utf-8", "backslashreplace"))
     return reports
 
 
@@ -199,7 +208,7 @@ def _frames(cache: Cache, dataset: Any, keys: Keys | None, adapt: Adapt | None) 
     own = dataset_keys(dataset, keys)
     names = stored_keys(own, HeldKeys(cache), dataset)
     check_held(names, own, cache, dataset, misses_allowed=True)
-    return Frames(dataset, names, adapt)
+    return Frames(dataset, names, cache, adapt)
 
 
 def _report(cache: Cache, frames: Frames | None, samples: int, show: Callable[[int], None]) -> RecipeReport:
@@ -233,6 +242,8 @@ def _report(cache: Cache, frames: Frames | None, samples: int, show: Callable[[i
                 report.agreements.append(float(agreement))
         show(report.measured)
     chosen = dict(draw.chosen()) if samples else {}
+    most = max(1, _MAX_PICTURES // max(1, len(chosen)))
+    chosen = {name: choices[:most] for name, choices in chosen.items()}
     if report.kind == "frames":
         report.galleries = _frame_galleries(cache, chosen)
     else:
@@ -253,7 +264,7 @@ def _frame_galleries(
             variant = cache.get(choice.key, choice.index)
             if variant is not None and variant.frame is not None:
                 agreement = variant.frame.provenance.get("agreement")
-                text = f"agreement {agreement:.2f}" if isinstance(agreement, float) else "agreement not checked"
+                text = f"agreement {agreement:.2f}" if isinstance(agreement, float) else ""
                 pictures.append((data_address(fitted(variant.frame.image)), text))
         galleries.append((name, pictures))
     return galleries
@@ -278,13 +289,18 @@ def _counted(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> Reci
         variants=len(cache),
         empty=summary.empty,
         accepted=sum(count for _, count in classes),
-        classes=classes,
+        classes=[(name, count) for name, count in classes if count],
+        relabelled=[(old, new, count) for (old, new), count in review.names.most_common()],
+        decided=[(_DECIDED.get(outcome, outcome), count) for outcome, count in sorted(review.outcomes.items())],
         rejections=summary.rejections.most_common(),
         rejected_objects=Counter(
             {name: sum(reasons.values()) for name, reasons in summary.rejected_objects.items()}
         ).most_common(),
         created_by=cache.manifest.created_by,
     )
+
+
+_DECIDED = {"drop": "rejected", "accept": "accepted", "relabel": "relabelled", "skip": "left to others"}
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -296,6 +312,7 @@ def _page(reports: Sequence[RecipeReport], *, with_frames: bool) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # torch brings it
 
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.filters["line"] = lambda text: plain_line(text, _MAX_CHARS)
     template = environment.get_template("cache_report.html")
     names = list(dict.fromkeys(report.name for report in reports))
     return template.render(

@@ -13,16 +13,16 @@ import xxhash
 from PIL import Image
 
 from poc_aug.cache import Cache
-from poc_aug.items.image_digest import digest_of, matches
+from poc_aug.inspection.record_views import on_grey
+from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
+from poc_aug.keys import key_advice
 from poc_aug.masks import window
 from poc_aug.reading.compose import compose
-from poc_aug.reading.compose_opacity import opacity
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Insertion, Sample, Variant
 
-_GROUND = 128
 _LONGEST_PX = 220
 _AROUND = 0.6
 
@@ -75,11 +75,12 @@ class Frames:
     Args:
         dataset: the dataset.
         names: the key of each of its samples in the cache.
+        cache: the cache.
         adapt: see `POCAugmentedDataset`.
     """
 
-    def __init__(self, dataset: Any, names: Sequence[str], adapt: Adapt | None = None) -> None:
-        self._dataset, self._adapt = dataset, adapt
+    def __init__(self, dataset: Any, names: Sequence[str], cache: Cache, adapt: Adapt | None = None) -> None:
+        self._dataset, self._cache, self._adapt = dataset, cache, adapt
         self._numbers: dict[str, int] = {}
         for number, name in enumerate(names):
             self._numbers.setdefault(name, number)
@@ -93,13 +94,18 @@ class Frames:
 
         Raises:
             SampleReadError, ItemFormatError: it cannot be read.
+            CacheDatasetMismatchError: the dataset has another picture under that key.
         """
         number = self._numbers.get(key)
         if number is None:
             return None
         with naming_sample(key):
             item = open_item(self._dataset[number], self._adapt, key=key)
-        return item.sample(key) if matches(variant.digest, digest_of(item.image)) else None
+        manifest = self._cache.manifest
+        check_match(
+            variant.digest, digest_of(item.image), key, self._cache.path, manifest.dataset, key_advice(self._dataset)
+        )
+        return item.sample(key)
 
 
 def names_of(insertion: Insertion) -> tuple[str, ...]:
@@ -125,29 +131,15 @@ def samples_of(
                 continue
             insertion = variant.insertions[choice.number]
             sample = None if frames is None else frames.of(variant, choice.key)
-            picture = on_grey(insertion) if sample is None else in_frame(sample, variant, insertion)
+            picture = fitted(on_grey(insertion, 0.0)) if sample is None else in_its_frame(sample, variant, insertion)
             score = min((part.score for part in insertion.parts if part.name != IGNORED), default=0.0)
             height, width = insertion.box_yxhw[2:]
-            pictures.append((picture, f"{height}×{width} px, score {score:.2f}"))
+            missing = ", not in the dataset" if frames is not None and sample is None else ""
+            pictures.append((picture, f"{height}×{width} px, score {score:.2f}{missing}"))
         yield name, pictures
 
 
-def on_grey(insertion: Insertion) -> Image.Image:
-    """An insertion on grey ground, without its shadow.
-
-    Example:
-        >>> from poc_aug.types import Part
-        >>> patch = torch.full((3, 1, 2), 255, dtype=torch.uint8)
-        >>> part = Part("cup", torch.tensor([[True, False]]))
-        >>> on_grey(Insertion((0, 0, 1, 2), patch, (part,), None, None, "cup", max_sigma_px=0.0)).size
-        (8, 4)
-    """
-    share = opacity(insertion, 0.0).float() / 255
-    colours = insertion.patch.float() * share + _GROUND * (1 - share)
-    return fitted(colours.round().to(torch.uint8))
-
-
-def in_frame(sample: Sample, variant: Variant, insertion: Insertion) -> Image.Image:
+def in_its_frame(sample: Sample, variant: Variant, insertion: Insertion) -> Image.Image:
     """The surroundings of an insertion in its composed frame."""
     names = {part.name for one in variant.insertions for part in one.parts}
     after = compose(sample, variant.insertions, dict.fromkeys(names, 0))

@@ -1,4 +1,4 @@
-"""`View`: what is shown of an object, whether as HTML or as one picture."""
+"""`NotebookView`: what is shown of an object, whether as HTML or as one picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from poc_aug.errors import SettingError
 
-Rgb: TypeAlias = tuple[int, int, int]
+RgbLevels: TypeAlias = tuple[int, int, int]
 
 GAP_PX = 6
 MIN_WIDTH_PX, MAX_WIDTH_PX = 64, 8192
@@ -55,12 +55,12 @@ class PanelRow:
 class LegendEntry:
     """A colour, and what has it."""
 
-    colour: Rgb
+    colour: RgbLevels
     text: str
 
 
 @dataclass
-class View:
+class NotebookView:
     """What is shown of an object.
 
     Attributes:
@@ -79,14 +79,14 @@ class View:
     legend: list[LegendEntry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     table: list[tuple[str, ...]] = field(default_factory=list)
-    swatches: list[Rgb] = field(default_factory=list)
+    swatches: list[RgbLevels] = field(default_factory=list)
 
 
-def plain(text: object, most: int = _MOST_CHARS) -> str:
+def plain_line(text: object, most: int = _MOST_CHARS) -> str:
     r"""A text of anybody's as one line of bounded length: what is not printable is written as an escape.
 
     Example:
-        >>> plain("a\nb"), plain("x" * 200, 5)
+        >>> plain_line("a\nb"), plain_line("x" * 200, 5)
         ('a\\nb', 'xxxxx...')
     """
     line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text)[: most + 1])
@@ -118,7 +118,7 @@ def row_picture(row: PanelRow, width_px: int) -> Image.Image:
     return canvas
 
 
-def picture_of(view: View, width_px: int) -> Image.Image:
+def picture_of(view: NotebookView, width_px: int) -> Image.Image:
     """All pictures of a view in one, with its captions, notes and legend.
 
     Raises:
@@ -150,11 +150,11 @@ def _panel_width(row: PanelRow, width_px: int) -> int:
 
 def _drawable(text: str, most: int = _MOST_CHARS) -> str:
     """A text that Pillow's font has letters for."""
-    return plain(text, most).replace("×", "x")
+    return plain_line(text, most).replace("×", "x")
 
 
 def _fitted(picture: Image.Image, most_w: int, largest: int) -> Image.Image:
-    """A picture of a panel's width: reduced, or enlarged in whole steps, so that its pixels are seen."""
+    """A picture of a panel's width: reduced_labels, or enlarged in whole steps, so that its pixels are seen."""
     most_h = max(1, round(most_w * _MAX_PANEL_HEIGHT))
     scale = min(most_w / picture.width, most_h / picture.height)
     if scale >= 1:
@@ -165,7 +165,9 @@ def _fitted(picture: Image.Image, most_w: int, largest: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _text_block(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, ink: Rgb) -> Image.Image:
+def _text_block(
+    text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, ink: RgbLevels
+) -> Image.Image:
     line = _shortened(_drawable(text, 2 * _MOST_CHARS), width, font)
     block = Image.new("RGB", (min(width, int(font.getlength(line)) + 2), _FONT_PX + 6), _GROUND)
     ImageDraw.Draw(block).text((0, 1), line, ink, font)
