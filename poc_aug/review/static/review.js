@@ -20,7 +20,7 @@ class Page {
     this.link = new Link();
     this.things = new Things();
     this.decisions = new Decisions(this.things, this.link);
-    this.pictures = new Pictures(() => this.panes.draw());
+    this.pictures = new Pictures(() => { this.things.goOn?.(); this.panes.draw(); });
     this.panes = new Panes(this.pictures, () => this.preload());
     this.progress = new Progress();
     this.relabelDialog = new RelabelDialog();
@@ -134,6 +134,7 @@ class Page {
     $("show-grid").setAttribute("aria-pressed", String(view === "grid"));
     this.show();
     if (view !== "grid") return;
+    this.things.goOn?.();
     this.grid.anchor = this.index;
     this.grid.go(this.index);
     this.grid.draw(true);

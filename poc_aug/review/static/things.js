@@ -3,6 +3,7 @@ import { ask } from "./server.js";
 
 const FIRST = 60;
 const PAGE = 1000;
+const CALM_MS = 1000;
 
 export class Things extends EventTarget {
   constructor() {
@@ -43,7 +44,9 @@ export class Things extends EventTarget {
     this.clear();
     this.all = new Map();
     this.add(first);
-    this.rest(filter, reading.signal, first.things.length).catch((error) => {
+    // The first picture comes first: the rest of the list would keep the server from it.
+    const calm = new Promise((resolve) => { this.goOn = resolve; setTimeout(resolve, CALM_MS); });
+    calm.then(() => this.rest(filter, reading.signal, first.things.length)).catch((error) => {
       if (!reading.signal.aborted) this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
     });
     return first;
