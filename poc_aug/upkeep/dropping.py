@@ -13,6 +13,7 @@ from pathlib import Path
 
 from poc_aug.cache import Cache
 from poc_aug.cache.cache_path import absolute_path
+from poc_aug.cache.journal import Journal
 from poc_aug.cache.journal_entry import JournalEntry, JournalOp, check_relabel
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.manifest import Manifest
@@ -72,8 +73,8 @@ def drop(
     """Leave out insertions that fit everything given, or take them in again, accept or relabel them.
 
     No record is changed. It also holds for insertions of these recipes that are stored later if they fit. A decision
-    that would change nothing is not written. If the cache holds several recipes, ``variant`` is its number in its own
-    recipe, whereas datasets, previews and exports count those of all recipes: give ``recipe``, too.
+    that would change nothing, now or later, is not written. If the cache holds several recipes, ``variant`` is its
+    number in its own recipe, whereas datasets, previews and exports count those of all recipes: give ``recipe``, too.
 
     Args:
         cache: the ``NAME.cache`` directory.
@@ -132,10 +133,12 @@ def drop(
     report = DropReport()
     chosen: list[tuple[Path, Selection]] = []
     others: list[tuple[Path, Selection]] = []
+    adds = False
     for member in members:
         with Cache.open(member) as opened:
             own = _exact_or_pattern(replace(where, recipe=opened.manifest.fingerprint), opened)
             report.frames = opened.manifest.kind == "frames"
+            adds = decision.adds_to(opened.journal, own) or adds
             if _count(opened, own, decision, report, found, on_progress):
                 chosen.append((member, own))
             else:
@@ -146,7 +149,7 @@ def drop(
     report.recipes = len(chosen)
     if class_name is not None and key is None:
         chosen += others  # what they will hold of this class is decided, too
-    if report.changed and not dry_run:
+    if (report.changed or adds) and not dry_run:
         for member, own in chosen:
             with JournalWriter(member, by=by) as writer:
                 writer.append(decision.op, own, to=decision.to, part=decision.part)
@@ -216,6 +219,14 @@ class _Decision:
         same_reviewer = before.entry is not None and before.entry.by == self.by
         is_same = (after.outcome, after.names) == (before.outcome, before.names)
         return None if is_same and (same_reviewer or self.op != "accept") else after
+
+    def adds_to(self, journal: Journal, where: Selection) -> bool:
+        """Whether it says something about what will be stored, which the journal does not say already."""
+        if self.op not in ("drop", "relabel") or where.variant is not None or self.to == where.class_name is not None:
+            return False
+        ops = ("relabel",) if self.op == "relabel" else ("drop", "restore", "accept")
+        said = [one for one in journal.counting if one.where == where and one.op in ops and one.part == self.part]
+        return not said or (said[-1].op, said[-1].to) != (self.op, self.to)
 
     def check(self, parts: Collection[tuple[str, ...]], frames: bool) -> None:
         """Check that what is selected can be relabelled."""

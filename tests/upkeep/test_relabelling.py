@@ -306,3 +306,26 @@ def test_an_object_that_another_person_accepts_is_noted_once_for_each(cache: Pat
     for by in ("anna", "anna", "bert", "bert"):
         drop(cache, class_name="dog", accept=True, by=by)
     assert [entry.by for _, entry in decisions(cache)] == ["anna", "bert"]
+
+
+def test_a_decision_about_a_class_holds_for_what_is_stored_later_although_it_changes_nothing_now(cache: Path) -> None:
+    with Cache.open(cache, journal=False) as opened:
+        stored = [stored_variant(opened, *name) for name in opened]
+    for variant in stored:  # as a review does, one by one
+        for number, insertion in enumerate(variant.insertions):
+            where = {"key": variant.key, "variant": variant.index, "insertion": number}
+            if insertion.object_name == "dog":
+                drop(cache, **where)  # type: ignore[arg-type]
+            elif insertion.object_name == "cat":
+                drop(cache, relabel="horse", **where)  # type: ignore[arg-type]
+    one_by_one = len(decisions(cache))
+    for _ in range(2):  # the second time, it is said already
+        assert drop(cache, class_name="dog").changed == 0
+        assert drop(cache, class_name="cat", relabel="horse").changed == 0
+        assert len(decisions(cache)) == one_by_one + 2
+    INSERTIONS.warm(cache, LENGTH, num_variants=VARIANTS + 3)
+    shown = [
+        part.name for variant in read_all(cache).values() if variant for one in variant.insertions for part in one.parts
+    ]
+    assert "horse" in shown
+    assert not {"dog", "cat"} & set(shown)
