@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poc_aug.generation import filling
-from poc_aug.generation.filling import load_frames
+from poc_aug.generation.frame_loading import load_frames
 from tests.helpers import page_objects
 from tests.helpers.page_objects import PREPARED, REPLACED, ROOT, page_code
 

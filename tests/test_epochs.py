@@ -56,10 +56,10 @@ def with_default(dataset: Any) -> Callable[[Any], Any]:
 
 def with_global(dataset: Any) -> Callable[[Any], Any]:
     """As a script has it: a transform that calls another function of its module, which uses a global variable."""
-    names = {"train": dataset}
+    names: dict[str, Any] = {"train": dataset}
     source = "def show(item):\n    return [train[0] for _ in (0,)], item\n\ntransform = lambda item: show(item)\n"
     exec(compile(source, "script.py", "exec"), names)
-    transform: Any = names["transform"]
+    transform: Callable[[Any], Any] = names["transform"]
     return transform
 
 
