@@ -206,7 +206,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_hostile_frames_stay_text(tmp_path: Path) -> None:
     image = torch.zeros(3, 4, 8, dtype=torch.uint8)
     path = tmp_path / "a.cache"
-    provenance = {"agreement": 1e300, "agreement_by_class": {HOSTILE: 1.0}}
+    provenance: dict[str, Any] = {"agreement": 1e300, "agreement_by_class": {HOSTILE: 1.0}}
     with CacheWriter(path, make_frame_manifest()) as writer:
         frame = ShiftedFrame(image, "dusk", 2, provenance)
         writer.put(Variant(f"{HOSTILE}@dusk-2", 0, struct.pack("<II", 4, 8) + bytes(768), (), frame=frame))
