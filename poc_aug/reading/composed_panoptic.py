@@ -34,13 +34,17 @@ def check_categories(
 
     Raises:
         LabelPolicyError: the policy rewrites all labels, and ``categories`` does not name a class.
+
+    Example:
+        >>> from poc_aug.labels.policies import AnomalyLabels
+        >>> check_categories(AnomalyLabels(known=()), ["dog"], {"dog": 18}, "annotations")
     """
     missing = sorted(name for name in ids if name != IGNORED and name not in (categories or {}))
     if policy.rewrites_base and missing:
         raise LabelPolicyError(
-            f"{type(policy).__name__} gives labels a new meaning, and {what} keep the base's category_id: there is none "
-            f"for {', '.join(map(repr, missing[:5]))}",
-            expected="a category_id (None: no object) for each class that is inserted, or a policy that keeps the base's ids",
+            f"{type(policy).__name__} gives labels a new meaning, and {what} keep the base's category_id: "
+            f"there is none for {', '.join(map(repr, missing[:5]))}",
+            expected="a category_id for each class that is inserted (None: no object), or a policy that keeps ids",
             hint="categories={" + ", ".join(f"{name!r}: <id>" for name in missing[:5]) + "}, or OodLabels",
         )
 
