@@ -13,13 +13,12 @@ import xxhash
 from PIL import Image
 
 from poc_aug.cache import Cache
-from poc_aug.inspection.record_views import on_grey
+from poc_aug.inspection.record_views import framed, on_grey
 from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import key_advice
 from poc_aug.masks import window
-from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Insertion, Sample, Variant
 
@@ -141,13 +140,12 @@ def samples_of(
 
 def in_its_frame(sample: Sample, variant: Variant, insertion: Insertion) -> Image.Image:
     """The surroundings of an insertion in its composed frame."""
-    names = {part.name for one in variant.insertions for part in one.parts}
-    after = compose(sample, variant.insertions, dict.fromkeys(names, 0))
+    after = framed(sample, variant.insertions)
     y, x, h, w = insertion.box_yxhw
     margin = max(16, round(_AROUND * max(h, w)))
     top, left = max(0, y - margin), max(0, x - margin)
     bottom, right = min(sample.size_hw[0], y + h + margin), min(sample.size_hw[1], x + w + margin)
-    return fitted(after.image[:, *window((top, left, bottom - top, right - left))])
+    return fitted(after[:, *window((top, left, bottom - top, right - left))])
 
 
 def fitted(pixels: torch.Tensor) -> Image.Image:

@@ -25,7 +25,7 @@ from poc_aug.upkeep import drop
 from tests.helpers.cache_cases import RECORDS, Records, make_frame_manifest, make_insertion, make_manifest
 from tests.helpers.command_line import run
 from tests.helpers.fakes import make_recipe
-from tests.helpers.review_cases import Streets, street_cache
+from tests.helpers.review_cases import Streets, placed, street_cache
 
 HOSTILE = "</style><script>alert('x')</script>\"'&\n" + "x" * 900
 
@@ -244,6 +244,17 @@ def test_samples_show_their_frames_if_there_is_a_dataset(tmp_path: Path) -> None
     (none,), page = report(path, tmp_path / "none.html", samples=0)
     assert none.galleries == []
     assert page.pictures == 1  # the map of places
+
+
+def test_objects_without_pixels_for_a_feather_are_shown_in_their_frames(tmp_path: Path) -> None:
+    streets = Streets(["a.png", "b.png"])
+    path = tmp_path / "hard.cache"
+    with CacheWriter(path, make_manifest()) as writer:
+        for number, key in enumerate(streets.keys):
+            hard = replace(placed(number, 30, 40), max_sigma_px=0.0)
+            writer.put(Variant(key, 0, streets.digest(number), (hard,)))
+    _, page = report(path, tmp_path / "report.html", dataset=streets)
+    assert page.pictures == 3  # the map of places, and both objects
 
 
 def test_a_dataset_that_lacks_some_frames_is_fine_and_another_one_is_an_error(tmp_path: Path) -> None:
