@@ -206,7 +206,7 @@ def _frames(cache: Cache, dataset: Any, keys: Keys | None, adapt: Adapt | None) 
     if cache.manifest.kind == "frames":
         return None
     own = dataset_keys(dataset, keys)
-    names = stored_keys(own, HeldKeys(cache), dataset)
+    names = stored_keys(own, HeldKeys(cache), dataset, adapt)
     check_held(names, own, cache, dataset, misses_allowed=True)
     return Frames(dataset, names, cache, adapt)
 

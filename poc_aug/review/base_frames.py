@@ -47,7 +47,7 @@ class BaseFrames:
     ) -> None:
         self._dataset, self._adapt = dataset, adapt
         own = dataset_keys(dataset, keys)
-        self._numbers = [_numbers(dataset, own, cache) for cache in caches]
+        self._numbers = [_numbers(dataset, own, cache, adapt) for cache in caches]
         self._frames: RecentItems[int, tuple[Sample, bytes]] = RecentItems(most_nbytes, _nbytes)
         self._lock = threading.Lock()
 
@@ -95,10 +95,10 @@ def _nbytes(read: tuple[Sample, bytes]) -> int:
     return read[0].image.nbytes + read[0].labels.nbytes
 
 
-def _numbers(dataset: Any, own: Sequence[str], cache: Cache) -> dict[str, int]:
+def _numbers(dataset: Any, own: Sequence[str], cache: Cache, adapt: Adapt | None) -> dict[str, int]:
     """Numbers of the dataset's samples by the keys that a cache has for them."""
     if cache.manifest.kind != "frames":
-        names = stored_keys(own, HeldKeys(cache), dataset)
+        names = stored_keys(own, HeldKeys(cache), dataset, adapt)
         check_held(names, own, cache, dataset, misses_allowed=True)
         return first_of_each(names)
     split: dict[str, tuple[str, str, int]] = {}

@@ -245,6 +245,8 @@ def _check(things: Sequence[Thing], op: str, to: str | None, part: str | None) -
         raise SettingError(f"op {op[:60]!a}", expected=f"one of {', '.join(OPS)}")
     if (to is not None) != (op == "relabel"):
         raise SettingError(f"{op!r} {'without' if to is None else 'with'} a class", expected="'to' for 'relabel' alone")
+    if to is not None and not to.strip():
+        raise SettingError(f"the new class {to[:60]!a}", expected="a name that can be seen")
     for thing in things:
         if thing.kind == ATTEMPTS:
             raise SettingError(

@@ -266,6 +266,7 @@ def test_a_new_class_for_what_was_rejected_takes_it_in_again(own: tuple[Client, 
         ({"ids": [0], "op": "accept", "to": "cow"}, 422),
         ({"ids": [0], "op": "relabel", "to": ""}, 400),
         ({"ids": [0], "op": "relabel", "to": "a\nb"}, 422),
+        ({"ids": [0], "op": "relabel", "to": " "}, 422),
         ({"ids": [0], "op": "relabel", "to": "cow", "part": "no such part"}, 422),
         ({"ids": [1], "op": "relabel", "to": "cow"}, 422),  # of two parts
         ({"ids": [0], "op": "accept", "seen": [1]}, 400),

@@ -21,8 +21,9 @@ from poc_aug.cache.selection import StoredThings
 from poc_aug.errors import CacheCorruptError, CacheDatasetMismatchError, CacheError, SettingError
 from poc_aug.generation.warming import warm_cache
 from poc_aug.items.image_digest import digest_of
-from poc_aug.items.open_item import open_item
+from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.keys import dataset_keys
+from poc_aug.reporting import write_report
 from poc_aug.review import Review
 from poc_aug.review.recent_items import RecentItems
 from poc_aug.review.review_index import ReviewIndex, ThingFilter
@@ -252,3 +253,27 @@ def test_frames_are_shown_with_their_labels_borders(tmp_path: Path) -> None:
     rows = np.abs(drawn["mask"] - drawn["after"]).mean(axis=(1, 2))
     assert rows.argmax() == 48  # where the labels change
     assert rows[:40].max() < 3
+
+
+def test_items_of_another_form_in_a_concatenated_dataset_are_compared(tmp_path: Path) -> None:
+    path = street_cache(tmp_path / "part.cache")  # made for the second part alone
+
+    class Parts(Streets):
+        """Two parts of the same names, whose items only `adapt` can take apart."""
+
+        def __init__(self) -> None:
+            super().__init__([f"{part}/street/{number:04d}" for part in range(2) for number in range(8)])
+
+        def __getitem__(self, number: int) -> Any:
+            image, labels = super().__getitem__((number + 8) % 16)
+            return {"camera": {"front": image}, "ids": labels}
+
+    adapt = Adapt(
+        get=lambda item: (item["camera"]["front"], item["ids"]),
+        put=lambda item, image, labels: {"camera": {"front": image}, "ids": labels},
+    )
+    parts = Parts()
+    with opened_review([path], parts, keys=parts.keys, adapt=adapt) as client:
+        assert client.get(f"/picture/{client.things()[0]['id']}/after").status == 200
+    with Cache.open(path) as cache:
+        write_report([cache], tmp_path / "report.html", dataset=parts, keys=parts.keys, adapt=adapt)
