@@ -15,7 +15,7 @@ from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.review_state import ReviewState
 from poc_aug.cache.selection import Selection
 from poc_aug.cache.shard import is_blank, scan_shards, shard_paths
-from poc_aug.errors import CacheNotFoundError, SettingError
+from poc_aug.errors import CacheNotFoundError, PocAugError, SettingError
 from poc_aug.review.review_index import ATTEMPTS, ReviewIndex
 from poc_aug.review.review_things import Thing
 from poc_aug.review.shown_text import shown_class
@@ -109,7 +109,7 @@ class ReviewDecisions:
 
         Raises:
             SettingError: a decision that these things cannot have.
-            CacheError: it cannot be written; nothing was decided about the things of that cache.
+            CacheError: it cannot be written; nothing was decided, in other caches neither.
         """
         _check(things, op, to, part)
         with self._lock:
@@ -135,9 +135,7 @@ class ReviewDecisions:
                     if op == "relabel" and thing.state.is_dropped:  # a new class alone would leave it dropped
                         entries.append(JournalEntry("restore", where, 0))
                     entries.append(JournalEntry(OPS[op], where, 0, to=to, part=_stored_part(thing, part)))
-            written: list[Written] = []
-            for source, entries in by_source.items():
-                written += [(source, entry) for entry in self._writer(source, by).append_all(entries)]
+            written = self._write(index, by_source, by)
             changed += self.poll(index)
         return DecideReport(list(dict.fromkeys([*changed, *conflicts])), conflicts, written)
 
@@ -180,6 +178,23 @@ class ReviewDecisions:
             for writer in self._writers.values():
                 writer.close()
             self._writers.clear()
+
+    def _write(self, index: ReviewIndex, by_source: Mapping[int, list[JournalEntry]], by: str) -> list[Written]:
+        """Write decisions to the journals of their caches: to all of them, or, if one refuses, to none."""
+        written: list[Written] = []
+        for source, entries in by_source.items():
+            try:
+                written += [(source, entry) for entry in self._writer(source, by).append_all(entries)]
+            except PocAugError as error:
+                try:
+                    self.undo(index, written, by)
+                except PocAugError:
+                    raise error.with_hint(
+                        "look at what is chosen again: the decisions about other caches are stored, and could not be "
+                        "taken back"
+                    ) from error
+                raise
+        return written
 
     def _writer(self, source: int, by: str) -> JournalWriter:
         self._check_in_place(source)

@@ -231,6 +231,31 @@ def test_a_disk_that_is_full_is_reported(path: Path, monkeypatch: pytest.MonkeyP
         assert client.decide([thing], "accept")["things"][0]["decision"] == "accept"
 
 
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_of_two_caches_both_are_decided_about_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_back: bool
+) -> None:
+    paths = [street_cache(tmp_path / name) for name in ("a.cache", "b.cache")]
+    with opened_review(paths) as client:
+        ids = [thing["id"] for thing in client.things()[:6]]
+        with monkeypatch.context() as patch:
+            write, written = JournalWriter._write, list[bytes]()
+
+            def full(writer: JournalWriter, line: bytes) -> None:
+                if writer.cache.name == "b.cache" or (written and not taken_back):
+                    raise OSError(28, "No space left on device")
+                written.append(line)
+                write(writer, line)
+
+            patch.setattr(JournalWriter, "_write", full)
+            answered = client.post("/api/decide", {"ids": ids, "op": "reject"})
+        assert (answered.status, "b.cache" in answered.json["error"]) == (422, True)
+        assert ("stored, and could not be taken back" in answered.json["hint"]) == (not taken_back)
+        assert [len(Journal.read(path).counting) for path in paths] == [0 if taken_back else 4, 0]
+        client.get("/api/changes", since=0)
+        assert len(client.things(decision="reject")) == (0 if taken_back else 4)
+
+
 def test_kills_after_decisions_lose_none(path: Path) -> None:
     ops = ("accept", "reject", "skip", "relabel")
     expected: dict[str, str] = {}
