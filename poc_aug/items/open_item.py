@@ -255,6 +255,12 @@ def label_canvas(value: Any, key: str, where: str = "the labels", *, unshared: b
         here = value.device.type == "cpu" or value.is_floating_point()
         labels = TensorLabelCanvas if here else DeviceLabelCanvas
         return labels(value, key, where)
+    if isinstance(value, np.ma.MaskedArray):
+        raise ItemFormatError(
+            f"item {key!r}: {where} are a masked array",
+            expected="a plain array of label ids: what is masked has none, and would hide inserted objects",
+            hint="labels.filled(255), say, with an ignore id of the schema",
+        )
     if isinstance(value, np.ndarray):
         return ArrayLabelCanvas(value, key, where)
     raise ItemFormatError(

@@ -141,3 +141,10 @@ def test_bgr_of_a_pil_image_is_an_error() -> None:
     adapt = Adapt(get=lambda item: item, put=lambda item, image, labels: (image, labels), bgr=True)
     with pytest.raises(ItemFormatError, match="PIL images are RGB"):
         open_item((Image.fromarray(RGB), IDS), adapt, key="k")
+
+
+def test_masked_labels_are_an_error_and_filled_ones_are_not() -> None:
+    image, labels = np.zeros((4, 8, 3), np.uint8), np.ma.masked_equal(np.arange(32).reshape(4, 8), 7)
+    with pytest.raises(ItemFormatError, match=r"masked array(?s:.*)filled\(255\)"):
+        open_item((image, labels), key="frame")
+    assert open_item((image, labels.filled(255)), key="frame").sample().labels[0, 7] == 255
