@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from poc_aug.errors import ItemFormatError, SettingError
 from poc_aug.items.container import describe_value
@@ -22,6 +23,7 @@ from poc_aug.types import Insertion
 
 MAP_FIELDS = ("instance_map", "instance_ids", "instances", "instance", "instance_mask", "inst_map")
 """Fields in which a map of instance ids is found without being named; a new map is put into the first."""
+_ID_FIELDS = ("instance_map", "instance_ids", "instance_mask", "inst_map")  # the others may hold boxes or annotations
 PANOPTIC_FIELDS = ("panoptic_map", "panoptic_seg", "panoptic", "pan_seg", "panoptic_mask")
 """Fields in which a panoptic map is found, of items with ``segments_info``."""
 SEGMENTS_FIELD = "segments_info"
@@ -161,7 +163,17 @@ class InstanceFields:
                 expected="a map of ids, one per pixel",
                 hint="instances= names the field; instances=True for items without instance ids",
             )
-        return _only_map(item, MAP_FIELDS, opened, "instances='{}'")
+        found = _only_map(item, MAP_FIELDS, opened, "instances='{}'")
+        for name in _ID_FIELDS if found is None else ():
+            if (value := item.get(name)) is not None and (name == MAP_FIELDS[0] or _holds_rows(value)):
+                height, width = opened.size_hw
+                raise ItemFormatError(
+                    f"item {opened.key!r}: its field {name!r} is {describe_value(value)}, and no map of instance ids "
+                    f"of its image, {height}x{width} pixels (h x w)",
+                    expected="one id per pixel: an array, a tensor or a PIL image",
+                    hint="np.asarray(ids), in the order rows, columns; None, or no such field, in items without ids",
+                )
+        return found
 
     @staticmethod
     def _panoptic_field(item: Mapping[str, Any], opened: OpenItem) -> str:
@@ -173,6 +185,13 @@ class InstanceFields:
             expected=f"the map in one of {', '.join(PANOPTIC_FIELDS)}",
             hint="rename its field, or use composer.compose(image, labels, key=..., panoptic=(pan_seg, segments_info))",
         )
+
+
+def _holds_rows(value: Any) -> bool:
+    """Whether a value has rows and columns, of whatever size."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and isinstance(value[0], list | tuple | np.ndarray)
+    return hasattr(value, "size") and (isinstance(value, Image.Image) or getattr(value, "ndim", 0) >= 2)
 
 
 def _only_map(item: Mapping[str, Any], names: Sequence[str], opened: OpenItem, hint: str) -> str | None:

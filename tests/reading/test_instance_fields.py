@@ -268,6 +268,20 @@ def test_base_objects_have_the_labels_that_a_policy_writes(cache_path: Path) -> 
     assert set(new["object_labels"][~inserted].tolist()) == {0}
 
 
+@pytest.mark.parametrize("field", ["instance_map", "inst_map"])
+@pytest.mark.parametrize(
+    "form", [np.ndarray.tolist, np.transpose, lambda ids: ids[::2, ::2], lambda ids: Image.fromarray(ids[::2])]
+)
+def test_ids_that_are_no_map_of_the_image_are_an_error(
+    cache_path: Path, field: str, form: Callable[[np.ndarray], Any]
+) -> None:
+    with pytest.raises(ItemFormatError, match=f"its field '{field}' is (?s:.*)no map of instance ids"):
+        composer_of(cache_path)(item(**{field: form(base_map())}))
+    empty = composer_of(cache_path)(item(**{field: None}))
+    assert empty["object_inserted"].all()
+    assert composer_of(cache_path)(item(instances=np.zeros((3, 4))))["instances"].shape == (3, 4)  # boxes
+
+
 def test_panoptic_segments_need_categories_if_a_policy_rewrites_labels(cache_path: Path) -> None:
     segments = [{"id": 1, "category_id": 0}]
     given = item(panoptic_map=np.ones(HW, np.int32), segments_info=segments)
