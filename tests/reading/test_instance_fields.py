@@ -276,8 +276,8 @@ def test_ids_that_are_no_map_of_the_image_are_an_error(
     cache_path: Path, field: str, form: Callable[[np.ndarray], Any]
 ) -> None:
     with pytest.raises(ItemFormatError, match=f"its field '{field}' is (?s:.*)no map of instance ids"):
-        composer_of(cache_path)(item(**{field: form(base_map())}))
-    empty = composer_of(cache_path)(item(**{field: None}))
+        composer_of(cache_path)(item_with({field: form(base_map())}))
+    empty = composer_of(cache_path)(item_with({field: None}))
     assert empty["object_inserted"].all()
     assert composer_of(cache_path)(item(instances=np.zeros((3, 4))))["instances"].shape == (3, 4)  # boxes
 
