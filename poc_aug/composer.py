@@ -181,7 +181,7 @@ class Composer(ItemComposer):
             self.cache.indices(), variant=self.variant, generates=False, sigma_px=sigma_px, most_px=self.max_sigma_px
         )
         self.resolve_ids()
-        self._instances = InstanceFields(instances, self._labels.ids, self.schema, policy.ring_px)
+        self._instances = InstanceFields(instances, self._labels.ids, self.schema, policy)
         held = self.cache.caches if isinstance(self.cache, UnitedCaches) else (self.cache,)
         self._finders = [KeyFinder(cache) for cache in held]
         self._partial = any(

@@ -107,23 +107,25 @@ def _annotation(
     part: VisiblePart, category: int, annotations: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]
 ) -> dict[str, Any]:
     """An inserted object, with the fields that the base's annotations have."""
-    model = annotations[0] if annotations else {}
     y, x, height, width = part.box_yxhw
-    mode = model.get("bbox_mode", _XYXY)
+    mode = annotations[0].get("bbox_mode", _XYXY) if annotations else _XYXY
     new: dict[str, Any] = {
         "bbox": [x, y, x + width, y + height],
         "bbox_mode": type(mode)(_XYXY),
         "category_id": category,
         "iscrowd": 0,
     }
-    if "area" in model:
+    names = {name for each in annotations for name in each}
+    if "area" in names:
         new["area"] = int(part.mask.sum())
-    if "segmentation" in model or not model:
+    if "segmentation" in names or not annotations:
         mask = np.zeros(size_hw, np.bool_)
         mask[y : y + height, x : x + width] = part.mask.numpy()
-        new["segmentation"] = _encoded(mask, like=model.get("segmentation", []))
-    if "keypoints" in model:  # none of them is labelled
-        new["keypoints"] = [0.0] * len(model["keypoints"])
+        # Crowds have run lengths where all others have polygons, which a mapper of run lengths takes too.
+        objects = (each for each in annotations if not each.get("iscrowd") and "segmentation" in each)
+        new["segmentation"] = _encoded(mask, like=next(objects, {}).get("segmentation", []))
+    if "keypoints" in names:  # none of them is labelled
+        new["keypoints"] = [0.0] * next(len(each["keypoints"]) for each in annotations if "keypoints" in each)
     return new
 
 

@@ -23,7 +23,7 @@ from poc_aug.errors import ItemFormatError, SampleReadError, SettingError, in_on
 from poc_aug.integrations._config_values import check_config_keys, policy_from_config, schema_from_config
 from poc_aug.integrations._detectron2_annotations import composed_annotations
 from poc_aug.integrations._shared_draws import rewriting
-from poc_aug.reading.composed_panoptic import compose_panoptic
+from poc_aug.reading.composed_panoptic import check_categories, compose_panoptic
 
 _FILES = ("file_name", "sem_seg_file_name", "pan_seg_file_name")
 _ADVICE = "the cache was made from another picture than the one at this file_name: check the path of the cache"
@@ -133,6 +133,8 @@ class PocMapper:
 
     def _compose(self, dataset_dict: Mapping[str, Any], key: str) -> tuple[Image.Image, Composed]:
         image = ImageOps.exif_transpose(_read(key, key)).convert("RGB")
+        if described := [name for name in ("segments_info", "annotations") if name in dataset_dict]:
+            check_categories(self.composer.label_policy, self.composer.ids, self.categories, described[0])
         if "sem_seg_file_name" in dataset_dict:
             labels = _read(dataset_dict["sem_seg_file_name"], key)
             return labels, self.composer.compose(image, labels, key=key)

@@ -52,5 +52,6 @@ class ComposeRows:
             )
         count = next(iter(lengths.values())) or 0
         rows = [self.composer({name: column[number] for name, column in batch.items()}) for number in range(count)]
-        columns = {name: [row[name] for row in rows] for name in batch}
+        names = dict.fromkeys([*batch, *(name for row in rows for name in row)])  # instances= adds some
+        columns = {name: [row[name] for row in rows] for name in names}
         return columns if self.then is None else self.then(columns)

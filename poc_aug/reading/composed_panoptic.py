@@ -9,14 +9,44 @@ from typing import Any, SupportsIndex
 
 import torch
 
-from poc_aug.errors import ItemFormatError
+from poc_aug.errors import ItemFormatError, LabelPolicyError
 from poc_aug.items.id_maps import IdMap
 from poc_aug.items.label_ids import distinct_ids
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.masks import bounds, dilate, window, with_margin
 from poc_aug.reading.visible_parts import visible_parts, written_pixels
+from poc_aug.recipe import IGNORED
 from poc_aug.types import Insertion
 
 _VOID = 0
+
+
+def check_categories(
+    policy: LabelPolicy, ids: Collection[str], categories: Mapping[str, int | None] | None, what: str
+) -> None:
+    """Check that new objects get categories of the base's numbering, which a policy that rewrites labels leaves.
+
+    Args:
+        policy: the label policy.
+        ids: the class names that are inserted.
+        categories: ``category_id`` of classes for which it is not their label id.
+        what: what has the base's categories, for the message.
+
+    Raises:
+        LabelPolicyError: the policy rewrites all labels, and ``categories`` does not name a class.
+
+    Example:
+        >>> from poc_aug.labels.policies import AnomalyLabels
+        >>> check_categories(AnomalyLabels(known=()), ["dog"], {"dog": 18}, "annotations")
+    """
+    missing = sorted(name for name in ids if name != IGNORED and name not in (categories or {}))
+    if policy.rewrites_base and missing:
+        raise LabelPolicyError(
+            f"{type(policy).__name__} gives labels a new meaning, and {what} keep the base's category_id: "
+            f"there is none for {', '.join(map(repr, missing[:5]))}",
+            expected="a category_id for each class that is inserted (None: no object), or a policy that keeps ids",
+            hint="categories={" + ", ".join(f"{name!r}: <id>" for name in missing[:5]) + "}, or OodLabels",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,9 +14,10 @@ from poc_aug.items.container import describe_value
 from poc_aug.items.id_maps import as_mask_like, is_tv_tensor
 from poc_aug.items.open_item import OpenItem
 from poc_aug.items.per_pixel_maps import is_frame_map
+from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.reading.composed_instances import ComposedInstances, InstanceMap, compose_instances
-from poc_aug.reading.composed_panoptic import ComposedPanoptic, compose_panoptic
+from poc_aug.reading.composed_panoptic import ComposedPanoptic, check_categories, compose_panoptic
 from poc_aug.types import Insertion
 
 MAP_FIELDS = ("instance_map", "instance_ids", "instances", "instance", "instance_mask", "inst_map")
@@ -36,7 +37,7 @@ class InstanceFields:
             an `InstanceMap`; ``False``: only whoever calls `instances` or `panoptic` gets them.
         ids: label id of each class name that is inserted; read when items are composed.
         schema: schema of the composed labels, if it is known.
-        ring_px: width of the label policy's rings.
+        policy: the label policy; ``None``: one without rings that keeps the base's ids.
 
     Raises:
         SettingError: ``instances`` is none of these.
@@ -51,7 +52,7 @@ class InstanceFields:
         instances: bool | str | InstanceMap,
         ids: Mapping[str, int],
         schema: LabelSchema | None,
-        ring_px: int = 0,
+        policy: LabelPolicy | None = None,
     ) -> None:
         if not isinstance(instances, bool | InstanceMap) and not (isinstance(instances, str) and instances):
             raise SettingError(
@@ -63,7 +64,7 @@ class InstanceFields:
             self._rule = instances
         else:
             self._rule = InstanceMap(instances if isinstance(instances, str) else None)
-        self._ids, self._schema, self._ring_px = ids, schema, ring_px
+        self._ids, self._schema, self._policy = ids, schema, policy
 
     def instances(self, opened: OpenItem, insertions: Sequence[Insertion], base: Any = None) -> ComposedInstances:
         """The objects of a composed item.
@@ -92,6 +93,7 @@ class InstanceFields:
 
         Raises:
             ItemFormatError: no such pair; otherwise see `compose_panoptic`.
+            LabelPolicyError: the policy gives labels a new meaning, and a class has no category of its own.
         """
         if not isinstance(base, tuple | list) or len(base) != 2 or not isinstance(base[1], Sequence):
             raise ItemFormatError(
@@ -99,9 +101,12 @@ class InstanceFields:
                 expected="a pair: the panoptic map, and segments_info, a list of one dict per segment",
                 hint="panoptic=(pan_seg, segments_info)",
             )
+        if self._policy is not None:
+            check_categories(self._policy, self._ids, self._rule.categories, "panoptic segments")
         return compose_panoptic(
             insertions, base[0], base[1], self._ids, opened.size_hw, categories=self._rule.categories,
-            ignored=() if self._schema is None else self._schema.ignore, ring_px=self._ring_px, key=opened.key,
+            ignored=() if self._schema is None else self._schema.ignore,
+            ring_px=0 if self._policy is None else self._policy.ring_px, key=opened.key,
         )  # fmt: skip
 
     def put(self, item: Any, opened: OpenItem, insertions: Sequence[Insertion]) -> Any:

@@ -14,7 +14,8 @@ from poc_aug.cache.journal_following import JournalFollower
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.review_state import ReviewState
 from poc_aug.cache.selection import Selection
-from poc_aug.errors import SettingError
+from poc_aug.cache.shard import is_blank, scan_shards, shard_paths
+from poc_aug.errors import CacheNotFoundError, SettingError
 from poc_aug.review.review_index import ATTEMPTS, ReviewIndex
 from poc_aug.review.review_things import Thing
 from poc_aug.review.shown_text import shown_class
@@ -57,6 +58,8 @@ class ReviewDecisions:
     def __post_init__(self) -> None:
         self._followers = [JournalFollower(cache.path, cache.manifest.fingerprint) for cache in self.caches]
         self._journals = [follower.read() for follower in self._followers]
+        # Without those of killed runs that hold nothing: a run that goes on removes them.
+        self._shards = [{path.name for path in shard_paths(cache.path) if not is_blank(path)} for cache in self.caches]
 
     def state_of(self, thing: Thing) -> ReviewState:
         """What was decided about an insertion or a frame."""
@@ -179,11 +182,26 @@ class ReviewDecisions:
             self._writers.clear()
 
     def _writer(self, source: int, by: str) -> JournalWriter:
+        self._check_in_place(source)
         writer = self._writers.get((source, by))
         if writer is None:
             writer = self._writers[source, by] = JournalWriter(self.caches[source].path, by=by)
         writer.follow(self._journals[source])
         return writer
+
+    def _check_in_place(self, source: int) -> None:
+        """Check that another cache was not put in the place of one: its insertions have other numbers.
+
+        Raises:
+            CacheNotFoundError: shards that were there are gone; while a cache is filled, only some are added.
+        """
+        path = self.caches[source].path
+        if not self._shards[source] <= scan_shards(path).keys():
+            raise CacheNotFoundError(
+                f"the cache {path.name!r} was removed, moved or replaced while it was reviewed",
+                expected="a cache that stays at its path, with its shards",
+                hint="start the review again, with the path that the cache has now: nothing was decided",
+            )
 
 
 def _changed_keys(before: Journal, now: Journal) -> list[str | None]:

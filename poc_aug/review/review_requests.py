@@ -122,7 +122,8 @@ class ReviewRequests:
             raise RequestRefused(f"picture {view[:60]!a}", expected=f"one of {', '.join(VIEWS)}", status=404)
         width = _whole(query, "width", 0, MIN_WIDTH, MAX_WIDTH) if query.get("width") else None
         mark = f'"{self.review.pictures.etag(thing, known, width)}"'
-        headers = {"Cache-Control": "private, max-age=600", "ETag": mark}
+        # Another cache may be reviewed at the same address soon, with other pictures of the same names: a browser asks.
+        headers = {"Cache-Control": "private, no-cache", "ETag": mark}
         if mark in [part.strip().removeprefix("W/") for part in etag.split(",")]:
             return Answer(304, b"", "image/jpeg", headers)
         made = self.review.pictures.picture(thing, known, width)

@@ -21,7 +21,7 @@ from poc_aug.composer import Composer
 from poc_aug.errors import ItemFormatError, LabelPolicyError, PocAugError, SampleReadError, SchemaError, SettingError
 from poc_aug.exporting.mask_polygons import edge_outlines
 from poc_aug.integrations.detectron2 import PocMapper
-from poc_aug.labels.policies import NewClassLabels, OodLabels
+from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.labels.schema import LabelSchema
 from tests.helpers.dataset_cases import keep
 from tests.helpers.fakes import SCHEMA
@@ -207,6 +207,11 @@ def test_annotations_of_other_forms(cache_path: Path, frames: Path) -> None:
     alone = mapped([])
     assert len(alone) == len(names)
     assert all(isinstance(each["segmentation"], list) for each in alone)
+    crowd = {**parked_car("run lengths"), "iscrowd": 1, "area": 9}  # comes first, and has run lengths as COCO's do
+    for crowds in ([crowd], [crowd, parked_car("polygons")]):
+        new = mapped(crowds)[len(crowds) :]
+        assert [(type(each["segmentation"]), each["iscrowd"]) for each in new] == [(list, 0)] * len(names)
+        assert all(each["area"] > 0 for each in new)
     everything = dict.fromkeys(["dog", "cat", "car"])
     assert mapped([], categories=everything) == []
     assert {each["category_id"] for each in mapped([], categories=dict.fromkeys(everything, 7))} == {7}
@@ -305,6 +310,24 @@ def test_labels_of_16_bits_and_paths_on_a_store(
     after = PocMapper(SemanticMapper(), cache_path, OodLabels(4000), schema=schema, p=1.0)(stored)
     assert set(after["sem_seg"].unique().tolist()) <= {255, 3000, 3001, 3002, 4000}
     assert 4000 in after["sem_seg"] or 3002 in after["sem_seg"]
+
+
+@pytest.mark.parametrize("parts", ["pan", "ann"])
+def test_categories_of_a_policy_that_rewrites_labels_have_to_be_given(
+    cache_path: Path, frames: Path, parts: str
+) -> None:
+    given = dicts(frames, parts)[0] | ({"annotations": [parked_car("polygons")]} if parts == "ann" else {})
+
+    def mapped(**settings: Any) -> Any:
+        return PocMapper(lambda each: each, cache_path, AnomalyLabels(), schema=SCHEMA, p=1.0, variant=1, **settings)(
+            given
+        )
+
+    with pytest.raises(LabelPolicyError, match="keep the base's category_id: there is none for 'car', 'cat', 'dog'"):
+        mapped()
+    new = mapped(categories={"car": 2, "cat": 7, "dog": 7})["annotations" if parts == "ann" else "segments_info"]
+    assert {each["category_id"] for each in new} <= {0, 1, 2, 7}
+    assert new[-1]["category_id"] in (2, 7)
 
 
 def test_what_is_wrong_is_explained(cache_path: Path, frames: Path, tmp_path: Path) -> None:

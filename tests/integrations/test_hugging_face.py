@@ -120,6 +120,13 @@ def test_a_transform_of_a_table_draws_anew(frames_cache: Path, table: Any) -> No
     assert then[0] == {"sizes": (65, 48)}
 
 
+def test_a_transform_of_a_table_keeps_the_objects(frames_cache: Path, table: Any) -> None:
+    rows = table.with_transform(ComposeRows(composer(frames_cache, instances=True)))[:]
+    single = composer(frames_cache, instances=True)(table[1])
+    assert {*rows} == {*single}
+    assert rows["boxes"][1].tolist() == single["boxes"].tolist() != []
+
+
 def test_mapping_a_table_stores_one_draw_of_each_row(frames_cache: Path, table: Any, tmp_path: Path) -> None:
     compose = composer(frames_cache, p=0.5, redraw="read")
     with pytest.raises(ItemFormatError, match=r"row of Dataset\.map, which stores(?s:.*)ComposeRows"):

@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 from torchvision import tv_tensors
 
 from poc_aug.composer import Composer
-from poc_aug.errors import ItemFormatError, SettingError
+from poc_aug.errors import ItemFormatError, LabelPolicyError, SettingError
 from poc_aug.generation.pipeline import InsertionPipeline
 from poc_aug.generation.warming import warm_cache
 from poc_aug.items import per_pixel_maps
@@ -266,6 +266,19 @@ def test_base_objects_have_the_labels_that_a_policy_writes(cache_path: Path) -> 
     names = [name for name, is_inserted in zip(new["object_classes"], inserted, strict=True) if is_inserted]
     assert new["object_labels"][inserted].tolist() == [composer.ids[name] for name in names]
     assert set(new["object_labels"][~inserted].tolist()) == {0}
+
+
+def test_panoptic_segments_need_categories_if_a_policy_rewrites_labels(cache_path: Path) -> None:
+    segments = [{"id": 1, "category_id": 0}]
+    given = item(panoptic_map=np.ones(HW, np.int32), segments_info=segments)
+    with pytest.raises(LabelPolicyError, match="panoptic segments keep the base's category_id"):
+        composer_of(cache_path, label_policy=AnomalyLabels())(given)
+    composer = composer_of(cache_path, label_policy=AnomalyLabels(), instances=InstanceMap(categories={}))
+    with pytest.raises(LabelPolicyError, match="there is none for"):
+        composer(given)
+    categories = dict.fromkeys(composer.ids, 30)
+    composer = composer_of(cache_path, label_policy=AnomalyLabels(), instances=InstanceMap(categories=categories))
+    assert {info["category_id"] for info in composer(given)["segments_info"]} == {0, 30}
 
 
 def test_maps_that_follow_are_not_warned_of(

@@ -13,7 +13,7 @@ from poc_aug.cache.journal_entry import JournalEntry
 from poc_aug.cache.journal_files import journal_paths
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.selection import Selection
-from poc_aug.upkeep import drop
+from poc_aug.upkeep import compact_cache, drop
 from tests.helpers.cache_cases import RECORDS, make_manifest
 from tests.helpers.review_cases import Client, kill, opened_review, review_process, street_cache
 from tests.helpers.upkeep_cases import with_two_recipes
@@ -193,6 +193,25 @@ def test_a_journal_that_is_damaged_meanwhile_is_reported(path: Path) -> None:
         assert client.post("/api/decide", {"ids": [client.things()[1]["id"]], "op": "accept"}).status == 422
         file.with_name("other.jsonl").unlink()
         assert client.get("/api/changes", since=0).status == 200
+
+
+@pytest.mark.parametrize("decided_before", [False, True])
+def test_nothing_is_decided_about_a_cache_that_was_put_in_its_place(path: Path, decided_before: bool) -> None:
+    with opened_review([path]) as client:
+        first, second = client.things()[:2]
+        if decided_before:
+            client.decide([first], "skip")
+        drop(path, key=first["key"], variant=first["variant"], insertion=first["insertion"])
+        compact_cache(path, path.with_name("small.cache"))  # what comes after it has another number there
+        path.rename(path.with_name("old.cache"))
+        path.with_name("small.cache").rename(path)
+        before = Journal.read(path).entries
+        for _ in range(2):
+            answered = client.post("/api/decide", {"ids": [second["id"]], "op": "reject", "force": True})
+            assert (answered.status, "replaced" in answered.json["error"]) == (422, True)
+        if decided_before:
+            assert client.post("/api/undo").status == 422
+        assert Journal.read(path).entries == before
 
 
 def test_a_disk_that_is_full_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

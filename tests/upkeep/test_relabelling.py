@@ -128,7 +128,15 @@ def test_a_relabelled_export_has_the_ids_and_starts_anew_if_the_names_change(cac
 
 
 def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path: Path) -> None:
-    arguments: tuple[Any, ...] = ("export", cache, "--dataset", "tests.helpers.fakes:Frames", f"length={LENGTH}", "--layout", "coco")
+    arguments: tuple[Any, ...] = (
+        "export",
+        cache,
+        "--dataset",
+        "tests.helpers.fakes:Frames",
+        f"length={LENGTH}",
+        "--layout",
+        "coco",
+    )
     arguments += ("--labels", "ids", "--split", "train", "--workers", 0, "--out")
     run(*arguments, tmp_path / "before")
     before = json.loads((tmp_path / "before" / "export.json").read_text())["objects"]
