@@ -356,6 +356,13 @@ class Composer(ItemComposer):
     def _miss(self, name: str) -> None:
         if self.on_miss == "original":
             return
+        similar = max((finder.similar(name) for finder in self._finders), key=len)
+        if len(similar) > 1:
+            raise CacheMissError(
+                f"the name {name!r} fits {len(similar)} keys of {described(self.cache)}",
+                expected=f"one of them: {', '.join(map(repr, similar[:3]))}{', ...' if len(similar) > 3 else ''}",
+                hint='give more of its path: key= may be a function of the item; on_miss="original" leaves it as it is',
+            )
         if self.on_miss is None and self._partial:
             if self._warn_missing.values[0]:
                 self._warn_missing.values[0] = False

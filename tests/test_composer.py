@@ -222,6 +222,22 @@ def test_a_file_of_the_same_name_is_compared(cache_path: Path) -> None:
     assert "key=" in caught.value.hint
 
 
+def test_a_name_that_fits_several_keys(tmp_path: Path) -> None:
+    class Cities(Frames):
+        def keys(self) -> list[str]:
+            return [f"city-{number}/frame.png" for number in range(self.length)]
+
+    path = tmp_path / "cities.cache"
+    warm_cache(Cities(3), path, InsertionPipeline(make_recipe(), EllipseInserter()), num_variants=1, workers=0, limit=2)
+    image, labels = Cities(3)[1]
+    composer = composer_of(path)
+    assert composer.compose(image, labels, key="/data/city-1/frame").variant is not None
+    with pytest.raises(CacheMissError, match="fits 2 keys") as caught:  # although it was filled in part
+        composer.compose(image, labels, key="frame.png")
+    assert "'city-0/frame.png', 'city-1/frame.png'" in caught.value.expected
+    assert composer_of(path, on_miss="original").compose(image, labels, key="frame.png").variant is None
+
+
 def test_a_cache_that_was_filled_in_part_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "part.cache"
     pipeline = InsertionPipeline(make_recipe(), EllipseInserter())

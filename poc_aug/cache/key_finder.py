@@ -72,6 +72,12 @@ class KeyFinder:
             self._known[name] = found
         return found
 
+    def similar(self, name: str) -> list[str]:
+        """Keys with the file name of a name that was not found: several may fit, sorted."""
+        last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        tables = self._by_name or _by_name(self._cache.keys())
+        return sorted({*tables[True].get(last, ()), *tables[False].get(name_without_extension(last), ())})
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_cache": self._cache, "_by_name": None, "_known": {}}
 

@@ -55,6 +55,7 @@ export class RelabelDialog {
   }
 
   key(event) {
+    if (!this.dialog.open) return; // it was just closed, and its field still has the focus
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
     if (event.key in steps) this.draw(this.active + steps[event.key]);
     else if (event.key === "Enter") { if (this.found.length) this.take(this.found[this.active]); }

@@ -15,7 +15,8 @@ export function fillHelp() {
     make("dl", {}, ...rows.flatMap(([keys, does]) => [make("dt", {}, ...(keys === "+ −" ? [make("kbd", { text: "+" }), make("kbd", { text: "−" })] : names(keys))), make("dd", { text: does })])))));
 }
 
-const isTyping = (target) => target instanceof Element && target.closest("input:not([type=button]), select, textarea, [contenteditable]");
+// The field of a dialog that was just closed keeps the focus for a moment, in which keys are the page's already.
+const isTyping = (target) => target instanceof Element && !target.closest("dialog:not([open])") && target.closest("input:not([type=button]), select, textarea, [contenteditable]");
 
 /** Calls `does(key, event)` for keys that mean something here: not in fields, nor in dialogs, nor with Ctrl. */
 export function listen(does, released) {
@@ -31,7 +32,7 @@ export function listen(does, released) {
       if (event.key === "Escape") { event.target.blur(); $("main").focus(); }
       return;
     }
-    const isPress = event.target instanceof Element && event.target.closest("button, a") && ["Enter", " "].includes(event.key);
+    const isPress = event.target instanceof Element && !event.target.closest("dialog:not([open])") && event.target.closest("button, a") && ["Enter", " "].includes(event.key);
     // Whether a letter is a large one is up to Shift alone: Caps Lock is on by mistake.
     const key = /^[a-z]$/i.test(event.key) ? event.key[event.shiftKey ? "toUpperCase" : "toLowerCase"]() : event.key;
     if (!isPress && does(key, event)) event.preventDefault();
