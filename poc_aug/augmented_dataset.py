@@ -6,8 +6,8 @@ import logging
 import operator
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -44,18 +44,22 @@ _AugmentedT = TypeVar("_AugmentedT", bound="AugmentedDataset")
 
 
 @dataclass(frozen=True, slots=True)
-class Peeked:
-    """What `AugmentedDataset.peek` found.
+class Peeked(ShownAsPicture):
+    """What `AugmentedDataset.peek` found; a notebook shows it before and after.
 
     Attributes:
         before: the base's item.
         after: the item, before ``transforms``.
         variant: what is shown of the cache, or was made in place; ``None``: nothing.
+        schema: names the label ids, as far as it is known.
+        ids: label id of each class name that inserted objects may have.
     """
 
     before: Sample
     after: Sample
     variant: Variant | None
+    schema: LabelSchema | None = None
+    ids: Mapping[str, int] = field(default_factory=dict)
 
 
 class AugmentedDataset(ShownAsPicture, Dataset[Any]):
@@ -212,7 +216,11 @@ class AugmentedDataset(ShownAsPicture, Dataset[Any]):
             self._source.fetch_missing([reading])
             before = reading.item.sample()
             self._write(reading.item, reading.variant)
-            return Peeked(before, reading.item.sample(), reading.variant)
+            return Peeked(before, reading.item.sample(), reading.variant, *self._names())
+
+    def _names(self) -> tuple[LabelSchema | None, Mapping[str, int]]:
+        """What names the ids of its items' labels: a schema, and ids of inserted classes."""
+        return self.base_schema, {}
 
     def drawn_items(self, samples: int = 1000) -> list[int]:
         """Indices of items that are drawn (``p``) in this epoch, of the first samples, one of each; nothing is read.

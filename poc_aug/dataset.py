@@ -294,6 +294,9 @@ class POCAugmentedDataset(AugmentedDataset):
         """Label id of each class name that inserted objects may have."""
         return self._items.ids
 
+    def _names(self) -> tuple[LabelSchema | None, Mapping[str, int]]:
+        return (None if self.label_policy.rewrites_base else self.base_schema), self.ids
+
     def _shown_by(self, number: int, index: int, place: int, draw: int) -> tuple[str, int]:
         return self.keys[number], place
 

@@ -24,6 +24,7 @@ _VIEWS = {
     "Cache": "cache_views",
     "UnitedCaches": "cache_views",
     "AugmentedDataset": "dataset_views",
+    "Peeked": "peeked_views",
     "LabelSchema": "table_views",
     "Recipe": "table_views",
     "SceneRecipe": "table_views",

@@ -190,5 +190,10 @@ def _print(report: ExportReport) -> None:
         f"object{'' if objects == 1 else 's'}, {report.ood_px} OOD pixels",
         markup=False,
     )
+    if report.without_object and report.objects:
+        console.print(
+            f"  {report.without_object} of them hold no object: all of it was rejected (--skip-empty leaves them out)",
+            markup=False,
+        )
     for reason, count in report.skipped.items():
         console.print(f"  left out: {count} x {reason}", style="yellow", markup=False)

@@ -147,13 +147,19 @@ class ExportFolder:
             ) from error
         names = [name for name in {**stored, **self._identity} if stored.get(name) != self._identity.get(name)]
         if names:
+            pairs = {name: _differing(stored.get(name), self._identity.get(name)) for name in names}
             shown = "; ".join(
-                f"{name}: there {_short(stored.get(name))}, now {_short(self._identity.get(name))}" for name in names
+                f"{name}: there {_short(one)}, now {_short(other)}" for name, (one, other) in pairs.items()
             )
             raise ExportError(
                 f"{str(self.path)!r} holds another export: {shown}",
                 expected="the recipe, labels, layout and feather of what is there, or an empty folder",
-                hint="give another folder",
+                hint="give another folder"
+                + (
+                    "; a class that was relabelled to a new name brings an id of its own"
+                    if "label_ids" in names
+                    else ""
+                ),
             )
         return dict(manifest)
 
@@ -189,6 +195,14 @@ def _locked(folder: Path) -> FileLock:
                 expected="one export into a folder at a time",
                 hint="wait for it, or give another folder",
             ) from None
+
+
+def _differing(there: Any, now: Any) -> tuple[Any, Any]:
+    """Of two tables what differs; of anything else the whole."""
+    if not (isinstance(there, dict) and isinstance(now, dict)):
+        return there, now
+    names = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+    return {name: there[name] for name in names if name in there}, {name: now[name] for name in names if name in now}
 
 
 def _short(value: Any) -> str:

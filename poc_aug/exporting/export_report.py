@@ -24,6 +24,8 @@ class ExportReport:
         objects: inserted objects in these, by name.
         ood_px: pixels whose label says that they are none of the base's classes.
         seconds: how long it took.
+        without_object: frames of variants in the folder that hold no object, since every attempt was rejected or what
+            they held was dropped.
 
     Example:
         >>> ExportReport(Path("out"), "pebal", total=4, written=2, present=1, skipped=Counter({"no insertion": 1})).done
@@ -40,6 +42,7 @@ class ExportReport:
     objects: dict[str, int] = field(default_factory=dict)
     ood_px: int = 0
     seconds: float = 0.0
+    without_object: int = 0
 
     @property
     def done(self) -> int:

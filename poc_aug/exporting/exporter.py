@@ -242,6 +242,7 @@ class _Export:
         counts = export_counts(written)
         self.report.splits, self.report.objects = counts["splits"], counts["objects"]
         self.report.ood_px = counts["ood_px"]
+        self.report.without_object = sum(line["variant"] is not None and not line["objects"] for line in written)
         if self.folder.complete:
             return
         plan = dataclasses.replace(self.plan, frames=len(written), splits=tuple(counts["splits"]))

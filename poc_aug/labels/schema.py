@@ -247,7 +247,8 @@ class LabelSchema(ShownAsHtml):
                 ) from error
         name = str(name_or_file)
         folded = {known.casefold(): known for known in SCHEMAS}
-        close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=2)]
+        begun = [known for known in SCHEMAS if name and known.casefold().startswith(name.casefold())]
+        close = begun or [folded[match] for match in get_close_matches(name.casefold(), folded, n=2)]
         raise SchemaError(
             f"no file {name!r} with a label schema" if Path(name).suffix else f"no label schema {name!r}",
             expected=f"a YAML file, or one of: {', '.join(SCHEMAS)}",

@@ -83,6 +83,11 @@ def test_a_peek_is_what_the_item_shows(cache_path: Path) -> None:
             assert torch.equal(peeked.before.labels, labels)
             assert (peeked.variant is None) == torch.equal(peeked.before.image, peeked.after.image)
             assert peeked.before.key == f"frame-{index:03d}"
+            assert peeked.show().width > 100
+            page = peeked._repr_html_()
+            assert f"frame-{index:03d}" in page
+            assert ("variant" in page) == (peeked.variant is not None)
+            assert page.count("data:image/") == 3
     with pytest.raises(IndexError):
         dataset.peek(LENGTH)
 

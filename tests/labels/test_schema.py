@@ -81,3 +81,11 @@ def test_a_file_that_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
         LabelSchema.load(tmp_path / "street.yaml")
     with pytest.raises(SchemaError, match="no label schema"):
         LabelSchema.load("x" * 256)
+
+
+def test_the_beginning_of_a_name_brings_all_that_begin_so() -> None:
+    with pytest.raises(SchemaError) as caught:
+        LabelSchema.load("cityscapes")
+    assert "cityscapes-labelIds" in caught.value.hint
+    assert "cityscapes-trainIds" in caught.value.hint
+    assert "fishyscapes" not in caught.value.hint

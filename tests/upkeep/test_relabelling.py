@@ -141,6 +141,9 @@ def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path
     run(*arguments, tmp_path / "before")
     before = json.loads((tmp_path / "before" / "export.json").read_text())["objects"]
     drop(cache, class_name="dog", relabel="horse", by="anna")
+    refused = run(*arguments, tmp_path / "before", fails=True)
+    assert '"horse"' in refused  # the one difference, not the beginning of all ids
+    assert "relabelled" in refused
     run(*arguments, tmp_path / "after")  # finds an id for the new name, too
     after = json.loads((tmp_path / "after" / "export.json").read_text())
     expected = {"horse" if name == "dog" else name: count for name, count in before.items()}
@@ -150,6 +153,16 @@ def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path
         (report,) = write_report([opened], tmp_path / "report.html", samples=1)
     assert dict(report.classes) == expected
     assert {name for name, _ in report.galleries} == set(expected)
+
+
+def test_an_export_says_how_many_frames_lost_all_their_objects(cache: Path, tmp_path: Path) -> None:
+    arguments: tuple[Any, ...] = ("export", cache, "--dataset", "tests.helpers.fakes:Frames", f"length={LENGTH}")
+    arguments += ("--layout", "coco", "--labels", "ids", "--split", "train", "--workers", 0, "--out")
+    assert "hold no object" not in run(*arguments, tmp_path / "before")
+    with Cache.open(cache) as opened:
+        key = opened.keys()[0]
+    drop(cache, key=key, variant=0)
+    assert "1 of them hold no object" in run(*arguments, tmp_path / "after")
 
 
 def accepted_and_relabelled(cache: Path) -> None:

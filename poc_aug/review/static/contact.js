@@ -12,7 +12,7 @@ export function showBanner(link, waiting) {
   $("banner-title").textContent = link.refused ? "The server does not know this page any more." : "The server does not answer.";
   const kept = waiting ? `${counted(waiting, "decision")} not stored yet` : "No decision waits to be stored";
   $("banner-text").textContent = link.refused
-    ? `${kept}. Open the address that poc-aug review prints now. (${link.reason})`
+    ? `${kept}. Open the address that poc-aug review prints now in another tab: this one then sends what it holds. (${link.reason})`
     : `${kept}${waiting ? "; sent again, in order, once it is back" : ""}. It is asked again every few seconds.`;
 }
 
