@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have yapf, which mmengine imports, write its grammar before several processes do so at once."""
+    if not hasattr(config, "workerinput") and importlib.util.find_spec("yapf") is not None:
+        importlib.import_module("yapf")
 
 
 @pytest.fixture(autouse=True)

@@ -23,11 +23,11 @@ from tests.helpers.hostile_lines import HostileLine, lines, make_files, usable
 _PER_OPTION = 4
 _OUTPUTS = tuple(
     "new.cache tuned tried report agreement demo sheet.png bench.json exported packed.tar unpacked.cache "
-    "compacted.cache merged.cache pulled.cache".split()
+    "compacted.cache merged.cache pulled.cache report.html".split()
 )
 _COMMANDS = (
     "warm-cache warm-scenes finetune-scenes try models sets doctor evaluate reliability import info verify preview "
-    "export review pack unpack demo bench drop compact repair merge push pull"
+    "report export review pack unpack demo bench drop compact repair merge push pull"
 ).split()
 
 

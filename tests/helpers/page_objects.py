@@ -180,6 +180,7 @@ CACHES = {
     "README.md": "cityscapes.cache",
     "docs/integrations/litdata.md": "street.cache",
     "docs/packing.md": "street.cache",
+    "docs/report.md": "street.cache",
     "docs/training.md": "cityscapes.cache",
     "docs/upkeep.md": "street.cache",
 }

@@ -22,6 +22,7 @@ from poc_aug.items.image_digest import digest_of_sample
 from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Sample, Variant
 from tests.helpers.cache_cases import make_insertion, make_manifest
+from tests.helpers.waiting import WATCHDOG_S
 
 SIZE_HW = (96, 128)
 
@@ -88,7 +89,7 @@ class Client:
         """One request, with exactly these headers besides the cookie."""
         sent = {"Cookie": self.cookie} if self.cookie else {}
         sent |= {name: value for name, value in (headers or {}).items() if value}
-        with closing(http.client.HTTPConnection(self.host, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection(self.host, timeout=WATCHDOG_S)) as connection:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
             return Answered(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
@@ -124,7 +125,7 @@ def opened_review(
 ) -> Iterator[Client]:
     """A review that is served from this process, all of it listed, and a browser that has opened it."""
     with served(paths, dataset, reviewer=reviewer, **settings) as (address, review):
-        assert review.wait(60)
+        assert review.wait(WATCHDOG_S)
         yield Client(address).open()
 
 
