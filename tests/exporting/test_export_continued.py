@@ -117,9 +117,10 @@ def test_ctrl_c_ends_the_loader_processes_before_the_folder_is_free(halos: Path,
     def interrupt(report: ExportReport) -> None:
         raise KeyboardInterrupt
 
+    others = {child.pid for child in multiprocessing.active_children()}  # of tests before, until they are collected
     with pytest.raises(KeyboardInterrupt):
         run(halos, tmp_path, workers=2, on_progress=interrupt)
-    assert multiprocessing.active_children() == []
+    assert {child.pid for child in multiprocessing.active_children()} <= others
     assert not (tmp_path / ".partial").exists()
 
 
