@@ -83,11 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now, and never goes, out of every later garbage collection, and collect more rarely.
-
-    Tests of what is left behind collect by themselves.
-    """
+    """Leave what is imported by now, and never goes, out of every later garbage collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(7_000, 20, 20)
     gc.enable()
