@@ -13,11 +13,13 @@ from poc_aug.cache.selection import Selection, StoredThings
 class RemainingDecisions:
     """Collects the decisions that hold in the copy, with the numbers that insertions have there.
 
-    Decisions to drop and to restore have been carried out in it, and an "undo", too.
+    An "undo" has been carried out in it, and so have decisions to drop and to restore.
 
     Args:
         journal: of the cache that is copied.
         ops: those that are collected.
+        standing: also those to drop that hold for what is stored later (a class, a pattern of keys), and those to
+            restore, which may take something out of them.
 
     Example:
         >>> where = Selection(key="a.png", variant=0, insertion=1)
@@ -27,8 +29,13 @@ class RemainingDecisions:
         ["key 'a.png', variant 0, insertion 0"]
     """
 
-    def __init__(self, journal: Journal, ops: Collection[JournalOp] = ("accept", "relabel", "skip")) -> None:
-        self._journal = Journal([entry for entry in journal.counting if entry.op in ops])
+    def __init__(
+        self, journal: Journal, ops: Collection[JournalOp] = ("accept", "relabel", "skip"), *, standing: bool = False
+    ) -> None:
+        drops = [entry.id for entry in journal.counting if standing and entry.op == "drop" and _is_standing(entry)]
+        restores: tuple[JournalOp, ...] = ("restore",) if drops else ()
+        collected, chosen = (*ops, *restores), {*drops}
+        self._journal = Journal([one for one in journal.counting if one.op in collected or one.id in chosen])
         self._numbers = {id(entry): number for number, entry in enumerate(self._journal.counting)}
         self._found: dict[int, list[Selection]] = {number: [] for number in self._numbers.values()}
 
@@ -66,3 +73,9 @@ class RemainingDecisions:
                 places = [replace(entry.where, recipe=recipe)] if found or not only_found else []
             made += [replace(entry, where=place, _hash="") for place in places]
         return made
+
+
+def _is_standing(entry: JournalEntry) -> bool:
+    """Whether a decision may be about a variant that is not stored yet."""
+    where = entry.where
+    return where.insertion is None and (where.key is None or where.variant is None)

@@ -9,8 +9,12 @@ from itertools import count, islice
 from pathlib import Path
 
 from poc_aug.cache import Cache
+from poc_aug.cache.cache_summary import summarize_cache
+from poc_aug.cache.journal import Journal
+from poc_aug.cache.journal_entry import JournalEntry
 from poc_aug.cache.manifest_checks import object_parts
 from poc_aug.cache.record import header_of_record
+from poc_aug.cache.record_summary import OTHERS
 from poc_aug.cache.selection import StoredThings, things_in_header
 from poc_aug.scenes.scene_recipe import split_key
 
@@ -49,7 +53,7 @@ class Replacements:
 def replacements(cache: Cache, keys: Iterable[str], num_variants: int) -> Replacements:
     """Find what replaces variants of which something was dropped: the next numbers that are free.
 
-    A sample is to have as many variants of which nothing was dropped as there are asked for. Which numbers those have
+    Also of a cache that was compacted or packed, whose records say what they lack. A sample is to have as many variants of which nothing was dropped as there are asked for. Which numbers those have
     depends only on what is stored and on the journal, so a run that was killed is continued with the same ones.
 
     Args:
@@ -76,10 +80,11 @@ def replacements(cache: Cache, keys: Iterable[str], num_variants: int) -> Replac
         [[2]]
     """
     found = Replacements()
-    if not any(entry.op == "drop" for entry in cache.journal.counting):
+    losses = _Losses(cache)
+    if not losses.possible:
         return found
     for key in keys:
-        numbers, unreplaced = _of_sample(cache, key, num_variants)
+        numbers, unreplaced = _of_sample(cache, losses, key, num_variants)
         if numbers:
             found.missing[key] = numbers
         found.unreplaced += unreplaced
@@ -129,9 +134,51 @@ def with_replacements(
     return {key: numbers for key, numbers in united.items() if numbers}
 
 
-def _of_sample(cache: Cache, key: str, num_variants: int) -> tuple[list[int], int]:
+class _Losses:
+    """What variants have lost: to the journal, or in a copy that was written without it, which their records say."""
+
+    def __init__(self, cache: Cache) -> None:
+        reasons = summarize_cache(cache.path).rejections
+        self._cache = cache
+        self._parts = {} if cache.manifest.kind == "frames" else object_parts(cache.manifest.recipe)
+        self._may_be_cut = bool(reasons["dropped"] or reasons[OTHERS])
+        # Insertions have other numbers in a copy: what it lacks has none.
+        self._wide = Journal([entry for entry in cache.journal.counting if entry.where.insertion is None])
+        self.possible = self._may_be_cut or any(entry.op == "drop" for entry in cache.journal.counting)
+
+    def of(self, key: str, number: int) -> _Loss:
+        """What a stored variant has lost."""
+        cache, keys = self._cache, _keys_of(self._cache, key)
+        if not self._may_be_cut and not cache.journal.may_concern(keys, number):
+            return _Loss.NOTHING
+        data = cache.raw(key, number)
+        assert data is not None  # just listed
+        header = header_of_record(data)
+        dropped = [*cache.journal.dropped(things_in_header(header)).values()]
+        gone = [name for reason, name, _, _ in header["rejections"] if reason == "dropped"]
+        if not dropped and not gone:
+            return _Loss.NOTHING
+        still = [self._wide.dropped(self._things(keys, number, name)).get(0) for name in gone]
+        general = all(entry is not None and _is_general(entry) for entry in (*dropped, *still))
+        return _Loss.IN_GENERAL if general else _Loss.BY_VARIANT
+
+    def may_be_kept(self, key: str, number: int) -> bool:
+        """Whether a variant that is not stored may have something that no decision drops."""
+        journal, keys = self._cache.journal, _keys_of(self._cache, key)
+        if not journal.may_concern(keys, number):
+            return True
+        names = [split_key(key)[1]] if self._cache.manifest.kind == "frames" else list(self._parts)
+        return not names or any(not journal.dropped(self._things(keys, number, name)) for name in names)
+
+    def _things(self, keys: tuple[str, ...], number: int, name: str) -> StoredThings:
+        """A variant that holds one object, or a frame of one domain, as decisions ask for it."""
+        parts = self._parts.get(name, ())
+        return StoredThings(keys, number, (frozenset({name, *parts}),), (parts,))
+
+
+def _of_sample(cache: Cache, found: _Losses, key: str, num_variants: int) -> tuple[list[int], int]:
     stored = cache.variants(key)
-    losses = {number: _loss(cache, key, number) for number in stored}
+    losses = {number: found.of(key, number) for number in stored}
     sound = sum(loss is _Loss.NOTHING for loss in losses.values())
     if sound == len(stored):
         return [], 0
@@ -140,35 +187,15 @@ def _of_sample(cache: Cache, key: str, num_variants: int) -> tuple[list[int], in
     most = min(wanted, MOST_IN_VAIN * num_variants - in_vain)
     numbers: list[int] = []
     # Decisions name only so many variants: if one that none of them names cannot be kept, no further one can.
-    if most > 0 and _may_be_kept(cache, key, _UNNAMED):
+    if most > 0 and found.may_be_kept(key, _UNNAMED):
         fitting = (number for number in count(num_variants) if number not in losses)
-        numbers = list(islice((number for number in fitting if _may_be_kept(cache, key, number)), most))
+        numbers = list(islice((number for number in fitting if found.may_be_kept(key, number)), most))
     return numbers, max(0, wanted - len(numbers))
 
 
-def _loss(cache: Cache, key: str, number: int) -> _Loss:
-    if not cache.journal.may_concern(_keys_of(cache, key), number):
-        return _Loss.NOTHING
-    data = cache.raw(key, number)
-    assert data is not None  # just listed
-    dropped = cache.journal.dropped(things_in_header(header_of_record(data)))
-    if not dropped:
-        return _Loss.NOTHING
-    general = all(entry.where.key is None or entry.where.variant is None for entry in dropped.values())
-    return _Loss.IN_GENERAL if general else _Loss.BY_VARIANT
-
-
-def _may_be_kept(cache: Cache, key: str, number: int) -> bool:
-    """Whether a variant that is not stored may have something that no decision drops."""
-    keys = _keys_of(cache, key)
-    if not cache.journal.may_concern(keys, number):
-        return True
-    if cache.manifest.kind == "frames":
-        domain = split_key(key)[1]
-        return not cache.journal.dropped(StoredThings(keys, number, (frozenset({domain}),), ((),)))
-    objects = object_parts(cache.manifest.recipe)
-    things = (StoredThings(keys, number, (frozenset({name, *parts}),), (parts,)) for name, parts in objects.items())
-    return not objects or any(not cache.journal.dropped(one) for one in things)
+def _is_general(entry: JournalEntry) -> bool:
+    """Whether a decision is about more than one variant."""
+    return entry.where.key is None or entry.where.variant is None
 
 
 def _keys_of(cache: Cache, key: str) -> tuple[str, ...]:

@@ -82,9 +82,9 @@ def compact_cache(
 
     The new cache reads as the old one. It has few shards and no record twice, and of the journal what was accepted,
     relabelled and skipped, by whom and when. What was dropped of a variant remains in it as a rejection with the reason
-    "dropped", so the same ``warm_cache`` does not make it again; recipes that were dropped as a whole are left out. The
-    new cache appears when it is complete: of a run that was killed, a hidden folder remains next to it, which the next
-    run replaces.
+    "dropped", so the same ``warm_cache`` does not make it again. What was dropped of a class, or of a sample, is left
+    out of what is stored later, too; recipes that were dropped as a whole are left out. The new cache appears when it
+    is complete: of a run that was killed, a hidden folder remains next to it, which the next run replaces.
 
     Args:
         cache: the ``NAME.cache`` directory.
@@ -208,7 +208,7 @@ def _compact_member(member: Path, inside: Path, report: CompactReport, counted: 
     with disk_errors(inside):
         (inside / SHARDS).mkdir(parents=True)
     with opened_shards(paths) as shards:
-        remaining = RemainingDecisions(journal)
+        remaining = RemainingDecisions(journal, standing=True)
         records = _records(shards, journal, remaining, report, counted)
         while (first := next(records, None)) is not None:
             file = inside / SHARDS / f"{unique_name(inside, 'compact')}{SUFFIX}"

@@ -138,8 +138,9 @@ def drop(
         with Cache.open(member) as opened:
             own = _exact_or_pattern(replace(where, recipe=opened.manifest.fingerprint), opened)
             report.frames = opened.manifest.kind == "frames"
-            adds = decision.adds_to(opened.journal, own) or adds
-            if _count(opened, own, decision, report, found, on_progress):
+            own_adds = decision.adds_to(opened.journal, own)
+            adds = own_adds or adds
+            if _count(opened, own, decision, report, found, on_progress) or (own_adds and decision.takes_in):
                 chosen.append((member, own))
             else:
                 others.append((member, own))
@@ -188,6 +189,10 @@ class _Decision:
     to: str | None = None
     part: str | None = None
 
+    @property
+    def takes_in(self) -> bool:
+        return self.op in ("restore", "accept")
+
     @classmethod
     def of(cls, restore: bool, accept: bool, relabel: str | None, part: str | None, by: str) -> _Decision:
         if restore + accept + (relabel is not None) > 1:
@@ -222,10 +227,12 @@ class _Decision:
 
     def adds_to(self, journal: Journal, where: Selection) -> bool:
         """Whether it says something about what will be stored, which the journal does not say already."""
-        if self.op not in ("drop", "relabel") or where.variant is not None or self.to == where.class_name is not None:
+        if where.variant is not None or self.to == where.class_name is not None:
             return False
         ops = ("relabel",) if self.op == "relabel" else ("drop", "restore", "accept")
         said = [one for one in journal.counting if one.where == where and one.op in ops and one.part == self.part]
+        if self.takes_in:  # in a compacted cache, nothing else is left of what was dropped
+            return bool(said) and said[-1].op == "drop"
         return not said or (said[-1].op, said[-1].to) != (self.op, self.to)
 
     def check(self, parts: Collection[tuple[str, ...]], frames: bool) -> None:

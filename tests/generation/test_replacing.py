@@ -15,8 +15,10 @@ import pytest
 from poc_aug.cache import Cache
 from poc_aug.cache.record import header_of_record
 from poc_aug.cache.selection import things_in_header
+from poc_aug.generation import replacing
 from poc_aug.generation.replacing import MOST_IN_VAIN, replacements
-from poc_aug.upkeep import drop
+from poc_aug.sharing.packing import pack_cache
+from poc_aug.upkeep import compact_cache, drop
 from tests.helpers.cache_cases import stored_variant
 from tests.helpers.command_line import FRAMES as DATASET
 from tests.helpers.command_line import run
@@ -242,6 +244,44 @@ def test_numbers_that_a_decision_names_are_passed_over(tmp_path: Path) -> None:
     with Cache.open(fresh) as cache:
         found = replacements(cache, [key], VARIANTS)
     assert found.missing[key][0] == VARIANTS + 2
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("copied", ["compacted", "packed"])
+def test_a_copy_without_what_was_dropped_gets_as_many_as_its_original(tmp_path: Path, kind: Kind, copied: str) -> None:
+    path, copy = tmp_path / "a.cache", tmp_path / "copy"
+    kind.warm(path, 3, num_variants=VARIANTS)
+    reject(path, [(key, index) for index in range(VARIANTS) for key in with_something(path, index)[index::2]])
+    compact_cache(path, copy) if copied == "compacted" else pack_cache(path, copy)
+    wanted = kind.warm(path, 3, num_variants=VARIANTS, replace_dropped=True)
+    made = kind.warm(copy, 3, num_variants=VARIANTS, replace_dropped=True)
+    assert (made.made, made.replacements, made.unreplaced) == (wanted.made, wanted.replacements, 0)
+    assert made.made > 2
+    new = {name: data for name, data in content(path).items() if name[1] >= VARIANTS}
+    assert {name: data for name, data in content(copy).items() if name[1] >= VARIANTS} == new
+    again = kind.warm(copy, 3, num_variants=VARIANTS, replace_dropped=True)
+    assert (again.made, again.replacements, again.unreplaced) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(INSERTIONS, "cat"), (FRAMES, "dusk")], ids=lambda value: str(value)[:4])
+def test_a_compacted_cache_replaces_no_class_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind, name: str
+) -> None:
+    monkeypatch.setattr(replacing, "MOST_IN_VAIN", 1)
+    path, copy, again = tmp_path / "a.cache", tmp_path / "b.cache", tmp_path / "c.cache"
+    kind.warm(path, 8, num_variants=1)
+    drop(path, class_name=name)
+    reject(path, [(key, 0) for key in with_something(path, 0)][:2])
+    compact_cache(path, copy)
+    wanted = kind.warm(path, 8, num_variants=1, replace_dropped=True)
+    made = kind.warm(copy, 8, num_variants=1, replace_dropped=True)
+    assert (made.made, made.replacements, made.unreplaced) == (wanted.made, wanted.replacements, wanted.unreplaced)
+    assert made.made > 0
+    assert made.unreplaced > 0
+    # What was made in vain is counted as such after it was compacted, too.
+    compact_cache(copy, again)
+    last = kind.warm(again, 8, num_variants=1, replace_dropped=True)
+    assert (last.made, last.unreplaced) == (0, made.unreplaced)
 
 
 def test_what_cannot_be_made_is_not_tried_for_ever(tmp_path: Path) -> None:

@@ -12,17 +12,19 @@ import pytest
 
 from poc_aug.cache import Cache, Manifest, same_variant
 from poc_aug.cache.codec import Codec
-from poc_aug.cache.journal_files import JOURNAL
+from poc_aug.cache.journal import Journal
 from poc_aug.cache.lock import FileLock
 from poc_aug.cache.members import RECIPES, member_path
 from poc_aug.cache.record import encode_record
+from poc_aug.cache.selection import Selection
 from poc_aug.errors import CacheBusyError, CacheCorruptError, CacheDiskError, CacheMissError, OutputError
+from poc_aug.types import Variant
 from poc_aug.upkeep import compact_cache, drop, verify_cache
 from poc_aug.upkeep import compacting as compacting_module
 from poc_aug.upkeep.unfinished import unfinished_folder
 from tests.helpers.cache_cases import RECORDS, Records, contents, in_child, make_cache, make_variant, stored_variant
 from tests.helpers.command_line import run
-from tests.helpers.kinds import KINDS, Kind
+from tests.helpers.kinds import FRAMES, INSERTIONS, KINDS, Kind
 from tests.helpers.upkeep_cases import (
     all_contents,
     changed,
@@ -66,7 +68,15 @@ def test_it_reads_as_before_and_copies_what_is_whole(tmp_path: Path, records: Re
     cut = [name for name in after if after[name] != before[name]]
     assert len(cut) >= 3
     assert (report.cut, report.doubles, report.records, report.shards) == (len(cut), 4, COUNT, 1)
-    assert not (out / JOURNAL).exists()
+    # Only what holds for records that are stored later goes along.
+    fingerprint = records.manifest().fingerprint
+    standing = [
+        Selection(recipe=fingerprint, keys="street/000[13]*", variant=1),
+        Selection(recipe=fingerprint, key="street/0004"),
+    ]
+    assert [(one.op, one.where, one.by) for one in Journal.read(out).entries] == [
+        ("drop", where, "anna") for where in standing
+    ]
     assert verify_cache(out).ok
     assert not list(tmp_path.glob(".*"))
 
@@ -93,6 +103,44 @@ def test_the_same_command_makes_nothing_of_it_again(tmp_path: Path, kind: Kind) 
     assert kind.warm(out, 4).made == 3 * kind.per_sample
     with kind.read(out, 3) as dataset:
         assert len([dataset[index] for index in range(len(dataset))]) == len(dataset)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(INSERTIONS, "cat"), (FRAMES, "dusk")], ids=lambda value: str(value)[:4])
+def test_a_dropped_class_stays_left_out_of_what_is_stored_later(tmp_path: Path, kind: Kind, name: str) -> None:
+    path, out = tmp_path / "a.cache", tmp_path / "b.cache"
+    kind.warm(path, 3)
+    first = next(names for names, variant in read_all(path).items() if name in _held(variant))
+    drop(path, class_name=name, by="anna")
+    drop(path, class_name=name, key=first[0], variant=first[1], restore=True)
+    compact_cache(path, out)
+    assert [names for names, variant in read_all(out).items() if name in _held(variant)] == [first]
+    for cache in (path, out):
+        kind.warm(cache, 8)
+    later, wanted = read_all(out), read_all(path)
+    assert later.keys() == wanted.keys()
+    assert all(same_variant(later[names], wanted[names]) for names in wanted)  # type: ignore[arg-type]
+    assert [names for names, variant in later.items() if name in _held(variant)] == [first]
+    assert drop(out, class_name=name, restore=True).changed
+    assert len([variant for variant in read_all(out).values() if name in _held(variant)]) > 1
+
+
+def test_a_class_of_which_nothing_is_left_can_be_taken_in_again(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.cache", tmp_path / "b.cache"
+    INSERTIONS.warm(path, 3)
+    drop(path, class_name="cat")
+    drop(path, key="frame-000")
+    compact_cache(path, out)
+    for selected in ({"class_name": "cat"}, {"key": "frame-000"}):
+        drop(out, **selected, restore=True)  # type: ignore[arg-type]
+        with pytest.raises(CacheMissError, match="fits"):  # once is enough
+            drop(out, **selected, restore=True)  # type: ignore[arg-type]
+    INSERTIONS.warm(out, 8)
+    assert any("cat" in _held(variant) for variant in read_all(out).values())
+
+
+def _held(variant: Variant | None) -> list[str]:
+    assert variant is not None
+    return [one.object_name for one in variant.insertions] + ([variant.frame.domain] if variant.frame else [])
 
 
 def test_recipes_that_were_dropped_are_left_out(tmp_path: Path) -> None:
