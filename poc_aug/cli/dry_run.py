@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.console import Console
 from poc_aug.cache import Cache, has_manifest
 from poc_aug.cache.members import member_paths
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
+from poc_aug.generation.dropped_classes import dropped_text
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.replacing import replacements
 from poc_aug.keys import dataset_keys, first_of_each
@@ -67,8 +67,7 @@ def dry_run(
         ("variants", f"{job.num_variants} per frame: {found.variants}"),
         ("objects", f"{found.objects:.10g}, of {len(recipe.objects)} kinds"),
     ]
-    if job.replace_dropped:
-        rows.append(("replaced", _replaced(job, recipe, chosen)))
+    rows += _of_cache(job, recipe, chosen)
     if paper_set is not None:
         rows += _labels(paper_set, recipe)
     for key in chosen[:_FIRST_KEYS]:
@@ -85,18 +84,25 @@ def dry_run(
     console.print("dry run: nothing was written")
 
 
-def _replaced(job: WarmCacheOptions, recipe: Recipe, keys: Sequence[str]) -> str:
-    """How many variants of the cache would be replaced, since something of them was dropped."""
+def _of_cache(job: WarmCacheOptions, recipe: Recipe, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """What was dropped of a cache that is there: variants that would be replaced, and classes that stay left out."""
     made_by = json.loads(json.dumps(recipe.to_dict()))
-    members = member_paths(Path(job.out)) if job.out is not None and has_manifest(Path(job.out)) else []
+    members = member_paths(job.out) if job.out is not None and has_manifest(job.out) else []
     for member in members:
         with Cache.open(member) as cache:
             if dict(cache.manifest.recipe) == made_by:
-                found = replacements(cache, [key for key in keys if cache.variants(key)], job.num_variants)
-                return f"{found.count} variants in place of dropped ones" + (
-                    f"; {found.unreplaced} cannot be: what would be made is dropped, too" if found.unreplaced else ""
-                )
-    return "none: no cache of this recipe is there (--out)"
+                rows = [("replaced", _replaced(cache, keys, job.num_variants))] if job.replace_dropped else []
+                text = dropped_text(members[0], cache, keys)
+                return rows + ([("warning", text)] if text else [])
+    return [("replaced", "none: no cache of this recipe is there (--out)")] if job.replace_dropped else []
+
+
+def _replaced(cache: Cache, keys: Sequence[str], num_variants: int) -> str:
+    """How many variants of a cache would be replaced, since something of them was dropped."""
+    found = replacements(cache, [key for key in keys if cache.variants(key)], num_variants)
+    return f"{found.count} variants in place of dropped ones" + (
+        f"; {found.unreplaced} cannot be: what would be made is dropped, too" if found.unreplaced else ""
+    )
 
 
 def _steps(backend_args: Mapping[str, Any]) -> int | None:

@@ -53,8 +53,9 @@ class Replacements:
 def replacements(cache: Cache, keys: Iterable[str], num_variants: int) -> Replacements:
     """Find what replaces variants of which something was dropped: the next numbers that are free.
 
-    Also of a cache that was compacted or packed, whose records say what they lack. A sample is to have as many variants of which nothing was dropped as there are asked for. Which numbers those have
-    depends only on what is stored and on the journal, so a run that was killed is continued with the same ones.
+    Also of a cache that was compacted or packed, whose records say what they lack. A sample is to have as many variants
+    of which nothing was dropped as there are asked for. Which numbers those have depends only on what is stored and on
+    the journal, so a run that was killed is continued with the same ones.
 
     Args:
         cache: opened, with its journal.

@@ -27,6 +27,7 @@ from poc_aug.errors import (
 from poc_aug.files.outputs import make_folder
 from poc_aug.generation.base_pipeline import GenerationPipeline, built_pipeline
 from poc_aug.generation.dataset_manifest import manifest_of, type_name
+from poc_aug.generation.dropped_classes import warn_of_dropped
 from poc_aug.generation.filling import fill
 from poc_aug.generation.filling_job import filling_job_of
 from poc_aug.generation.filling_plan import FillingPlan
@@ -193,6 +194,8 @@ def warm_cache(
         report.count_before(_read(path, before))
         report.seconds = time.perf_counter() - started
         return report  # and nothing is written, not even a lock: a complete cache may be read-only
+    if missing and has_manifest(path):
+        warn_of_dropped(Path(cache), path, missing)
     calibrations = _calibrations(dataset, pipeline, [first[key] for key in missing], on_error)
     # Paths that cannot be written are noticed before any frame is read.
     if path != Path(cache):

@@ -25,7 +25,10 @@ from tests.helpers.command_line import run
 from tests.helpers.kinds import FRAMES, INSERTIONS, KINDS, Kind
 from tests.helpers.warming_cases import content, pipeline
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.* was dropped in recipe"),
+]
 VARIANTS = 2
 
 
