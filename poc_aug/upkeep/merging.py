@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -113,7 +113,8 @@ def merge_caches(
 
     Raises:
         SettingError: no cache.
-        CacheMismatchError: caches of one recipe have different codecs, or some hold frames, and others insertions.
+        CacheMismatchError: caches of one recipe have different codecs, or some hold frames, and others insertions; or
+            one is a compacted copy of another.
         CacheDatasetMismatchError: they are of different datasets, or hold different images under one key.
         CacheCorruptError: two hold different content under one name, or a damaged record.
         CacheDiskError: the disk is full; what was added remains.
@@ -299,17 +300,37 @@ def _new_names(
             new.append(name)
             continue
         doubles += 1
+        one, other = stored_record(holder, name), stored_record(shard, name)
         try:
-            same = same_content(stored_record(holder, name), stored_record(shard, name))
+            if not same_content(one, other):
+                raise _different(key, index, {holder.path: one, shard.path: other})
         except RecordError as error:
             raise damaged(shard.path, f"holds a damaged record: {error}") from error
-        if not same:
-            raise CacheMismatchError(
-                f"{str(holder.path)!r} and {str(shard.path)!r} hold different content under variant {index} of {key!r}",
-                expected="equal records under one name: one recipe makes the same ones on every machine",
-                hint="check both with `poc-aug verify`; leave one of the caches out",
-            )
     return new, doubles
+
+
+def _different(key: str, index: int, records: Mapping[Path, bytes]) -> CacheMismatchError:
+    """The error for two records of one name, by the paths of their shards."""
+    (first, more), (second, less) = sorted(records.items(), key=lambda record: _cut_out_of(record[1]))
+    if _cut_out_of(more) < _cut_out_of(less):
+        original, copy = (str(path.parent.parent) for path in (first, second))
+        return CacheMismatchError(
+            f"{copy!r} lacks what was dropped of variant {index} of {key!r}, and {original!r} holds it: one was "
+            "compacted or packed, and the other not, or at another time",
+            expected="a cache, or its copy without what was dropped, not both",
+            hint=f"leave out {copy!r}: the journal of the cache that it was made of leaves out the same; or compact "
+            f"{original!r}, too, and merge what comes out",
+        )
+    return CacheMismatchError(
+        f"{str(first)!r} and {str(second)!r} hold different content under variant {index} of {key!r}",
+        expected="equal records under one name: one recipe makes the same ones on every machine",
+        hint="check both with `poc-aug verify`; leave one of the caches out",
+    )
+
+
+def _cut_out_of(record: bytes) -> int:
+    """How many insertions, or frames, a copy without what was dropped lacks of a variant."""
+    return sum(reason == "dropped" for reason, *_ in split_record(record)[0]["rejections"])
 
 
 def _add(copy: _Copy) -> None:

@@ -24,7 +24,7 @@ from poc_aug.errors import (
     SettingError,
 )
 from poc_aug.types import Variant
-from poc_aug.upkeep import drop, merge_caches, verify_cache
+from poc_aug.upkeep import compact_cache, drop, merge_caches, verify_cache
 from tests.helpers.cache_cases import RECORDS, Records, contents, make_cache, make_manifest, make_variant
 from tests.helpers.command_line import run
 from tests.helpers.kinds import KINDS, Kind
@@ -97,6 +97,39 @@ def test_other_recipes_become_members(tmp_path: Path, records: Records) -> None:
     merge_caches([second, both], tmp_path / "turned.cache")
     assert Manifest.read(tmp_path / "turned.cache").fingerprint == other_recipe(records).fingerprint
     assert all_contents(tmp_path / "turned.cache") == all_contents(both)
+
+
+@BOTH
+def test_a_cache_and_its_compacted_copy(tmp_path: Path, records: Records) -> None:
+    path, copy, out = tmp_path / "a.cache", tmp_path / "b.cache", tmp_path / "out.cache"
+    filled(path, records, range(6))
+    compact_cache(path, copy)
+    assert merge_caches([path, copy], out).doubles == 6  # nothing is missing in it yet
+    drop(path, variant=1)
+    shutil.rmtree(copy)
+    compact_cache(path, copy)
+    before = files_of(tmp_path)
+    for sources, target in (
+        ([path, copy], out),
+        ([copy, path], tmp_path / "new.cache"),
+        ([path], copy),
+        ([copy], path),
+    ):
+        with pytest.raises(
+            CacheMismatchError, match=r"b\.cache' lacks what was dropped of .*a\.cache' holds"
+        ) as caught:
+            merge_caches(sources, target)
+        assert f"leave out '{copy}'" in caught.value.hint
+        assert files_of(tmp_path) == before
+    # As the hint says: two copies without it unite, with what was made in one of them since.
+    filled(path, records, range(6, 9))
+    compact_cache(path, tmp_path / "c.cache")
+    assert merge_caches([copy, tmp_path / "c.cache"], tmp_path / "new.cache").records == 9
+    assert read_all(tmp_path / "new.cache").keys() == read_all(path).keys()
+    assert all(
+        same_variant(variant, read_all(path)[name])  # type: ignore[arg-type]
+        for name, variant in read_all(tmp_path / "new.cache").items()
+    )
 
 
 @BOTH
