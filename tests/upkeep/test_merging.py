@@ -110,7 +110,7 @@ def test_a_cache_and_its_compacted_copy(tmp_path: Path, records: Records) -> Non
     compact_cache(path, copy)
     before = files_of(tmp_path)
     for sources, target in (
-        ([path, copy], out),
+        ([path, copy], tmp_path / "new.cache"),
         ([copy, path], tmp_path / "new.cache"),
         ([path], copy),
         ([copy], path),
