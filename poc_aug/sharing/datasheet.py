@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from poc_aug.sharing.datasheet_counts import RecipeCounts
+from poc_aug.sharing.licence_conflicts import licence_conflicts
 from poc_aug.sharing.licences import UNKNOWN, ModelLicence, licence_terms, model_licences
 from poc_aug.sharing.pack_redaction import KEPT_PROVENANCE
 from poc_aug.version import __version__
@@ -273,6 +274,8 @@ def _licences(facts: DatasheetFacts) -> str:
         if facts.licence
         else "Whoever shares this cache has named no licence for it. What it was made with has these:"
     ]
+    if conflicts := licence_conflicts(facts.licence, facts.recipes):
+        text.append(f"**It contradicts those of its sources**: {'; '.join(map(_plain, conflicts))}.")
     models = _models(facts.recipes)
     if models:
         commercial = {True: "banned", False: "not banned", None: UNKNOWN}

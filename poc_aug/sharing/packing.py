@@ -35,6 +35,7 @@ from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 from poc_aug.inspection.frame_sheet import frame_sheet, rows_of
 from poc_aug.sharing.datasheet import DatasheetFacts, attributions, datasheet, non_commercial
 from poc_aug.sharing.datasheet_counts import RecipeCounts
+from poc_aug.sharing.licence_conflicts import warn_of_conflicts
 from poc_aug.sharing.licences import UNKNOWN, model_licences
 from poc_aug.sharing.pack_archives import PackWriter, archive_form
 from poc_aug.sharing.pack_members import ATTRIBUTIONS, FACTS, PICTURES, README, is_member
@@ -64,6 +65,7 @@ class PackReport:
         non_commercial: insertions whose picture's licence bans commercial use.
         non_commercial_models: models whose licence does.
         unknown_licences: insertions whose picture's licence is not known.
+        licence_conflicts: sources whose licences forbid what the given licence allows.
     """
 
     out: Path
@@ -75,6 +77,7 @@ class PackReport:
     non_commercial: int
     non_commercial_models: tuple[str, ...]
     unknown_licences: int
+    licence_conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def pack_cache(
         rejected: add the pictures of rejected attempts. They show parts of the base's frames.
         frames: add a picture of composed frames to the datasheet. It shows the base's frames.
         reviewers: name who accepted and relabelled insertions.
-        licence: the licence that you give the packed cache, as an id of the Hugging Face hub: "cc-by-4.0".
+        licence: the licence that you give the packed cache, as an id of the Hugging Face hub: "cc-by-4.0". One that
+            allows what those of its sources forbid gets a warning.
         absolute_keys: accept keys that are absolute paths; they cannot be changed, since reading looks for them.
         shard_nbytes: bytes of records per shard of the archive.
         progress: called with the number of records packed and their total.
@@ -320,6 +324,7 @@ class _Packing:
             non_commercial=banned,
             non_commercial_models=tuple(models),
             unknown_licences=sum(one.licences[UNKNOWN] for one in self._recipes),
+            licence_conflicts=warn_of_conflicts(self._facts.licence, self._recipes),
         )
 
 

@@ -13,9 +13,10 @@ from tests.helpers.pack_cases import records_of, telling_cache
 
 def test_pack_and_unpack(tmp_path: Path) -> None:
     cache = telling_cache(tmp_path / "street.cache")
-    text = run(
-        "pack", cache, "--out", tmp_path / "a.tar", "--leave-out", "prompts, provenance", "--licence", "cc-by-4.0"
-    )
+    with pytest.warns(UserWarning, match=r"the licence cc-by-4.0 .* contradicts .*CC-BY-NC-2\.0, which bans"):
+        text = run(
+            "pack", cache, "--out", tmp_path / "a.tar", "--leave-out", "prompts, provenance", "--licence", "cc-by-4.0"
+        )
     assert "12 records of 2 recipes" in text
     assert "non-commercial: 4 of 9 insertions" in text
     assert "licence unknown: 3 of 9 insertions" in text
