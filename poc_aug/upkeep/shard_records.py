@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -22,8 +23,10 @@ from poc_aug.cache.registry import Environment
 from poc_aug.cache.shard import check_shard, shard_paths
 from poc_aug.cache.verify import lmdb_keys
 from poc_aug.errors import CacheCorruptError, CacheDiskError, CacheError
+from poc_aug.types import Variant
 
 _BATCH_NBYTES = 32 << 20
+_LICENCE_FIELDS = ("licence", "attribution")
 
 
 @contextmanager
@@ -76,13 +79,29 @@ def stored_record(shard: Environment, name: bytes) -> bytes:
 def same_content(one: bytes, other: bytes) -> bool:
     """Whether two records of one name hold equal variants: another zstd library may write other bytes.
 
+    Earlier versions did not record the licences of pictures, so one of them may state one and the other not. Why an
+    attempt was rejected is compared, and not in which words.
+
     Raises:
         RecordError: one is damaged.
     """
     if record_hash(one) == record_hash(other) and one == other:
         return True
     key, index = record_name(one)
-    return same_variant(decode_record(one, key, index), decode_record(other, key, index))
+    first, second = decode_record(one, key, index), decode_record(other, key, index)
+    return same_variant(_as_far_as(second, first), _as_far_as(first, second))
+
+
+def _as_far_as(other: Variant, variant: Variant) -> Variant:
+    """A variant without what only it says of the licences of its objects' pictures, and without details of rejections."""
+    insertions = list(variant.insertions)
+    if len(insertions) == len(other.insertions):
+        for number, (own, there) in enumerate(zip(insertions, other.insertions, strict=True)):
+            added = {name for name in _LICENCE_FIELDS if name not in there.provenance}
+            provenance = {name: value for name, value in own.provenance.items() if name not in added}
+            insertions[number] = replace(own, provenance=provenance)
+    rejections = tuple(replace(one, detail="") for one in variant.rejections)
+    return replace(variant, insertions=tuple(insertions), rejections=rejections)
 
 
 def damaged(shard: Path, problem: str) -> CacheCorruptError:

@@ -132,6 +132,38 @@ def test_a_cache_and_its_compacted_copy(tmp_path: Path, records: Records) -> Non
     )
 
 
+def with_licences(number: int, **licences: str) -> Variant:
+    """A variant whose pictures' origin is recorded, and whose rejections are worded anew."""
+    variant = make_variant(number)
+    insertions = (replace(one, provenance={**one.provenance, **licences}) for one in variant.insertions)
+    rejections = tuple(replace(one, detail=f"{len(licences)} of 2 stated") for one in variant.rejections)
+    return changed(variant, insertions=tuple(insertions), rejections=rejections)
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_records_of_before_licences_were_recorded(tmp_path: Path, older_first: bool) -> None:
+    manifest = RECORDS[0].manifest
+    stated = Records("stated", lambda n: with_licences(n, licence="CC-BY-2.0", attribution="anna"), manifest)
+    older, newer = filled(tmp_path / "a.cache", RECORDS[0], range(9)), filled(tmp_path / "b.cache", stated, range(12))
+    caches = [older, newer] if older_first else [newer, older]
+    out = tmp_path / "out.cache"
+    report = merge_caches(caches, out)
+    assert (report.records, report.doubles) == (12, 9)
+    # Each record is as it was in the first cache that holds it.
+    assert contents(out) == {**contents(caches[1]), **contents(caches[0])}
+    assert verify_cache(out).ok
+    for path in newer.glob("shards/*.lmdb"):
+        shutil.copy(path, older / "shards")
+    assert compact_cache(older, tmp_path / "c.cache").doubles == 9
+
+    # Different ones that both state, and anything else, are different content.
+    for number, other in enumerate(({"licence": "CC-BY-NC-2.0", "attribution": "anna"}, {"source": "elsewhere"})):
+        records = Records("other", lambda n, other=other: with_licences(n, **other), manifest)  # type: ignore[misc]
+        path = filled(tmp_path / f"{number}.cache", records, range(9))
+        with pytest.raises(CacheMismatchError, match="different content"):
+            merge_caches([newer, path], tmp_path / "none.cache")
+
+
 @BOTH
 def test_journals_are_united(tmp_path: Path, records: Records) -> None:
     one = with_two_recipes(tmp_path / "one.cache", records)
