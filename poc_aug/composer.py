@@ -375,6 +375,6 @@ class Composer(ItemComposer):
         keys = self.cache.keys()
         raise CacheMissError(
             f"the cache {described(self.cache)!r} holds no item {name!r}",
-            expected=f"one of its {len(keys)} keys, such as {', '.join(map(repr, keys[:2])) or '(none)'}",
+            expected=f"one of its keys ({len(keys)}), such as {', '.join(map(repr, keys[:2])) or '(none)'}",
             hint='key= says what names an item; on_miss="original" leaves items that it does not hold as they are',
         )

@@ -16,6 +16,7 @@ from poc_aug.cache.key_matching import HeldKeys, check_held, continued_keys, sto
 from poc_aug.cache.members import member_of, member_paths
 from poc_aug.cache.several_caches import check_several, described, match_united, open_caches
 from poc_aug.camera import FrameCalibrations
+from poc_aug.counting import count_of
 from poc_aug.errors import SettingError
 from poc_aug.items.open_item import Adapt, OpenItem
 from poc_aug.joint_transforms.joint_transform import check_base_transforms, ignore_ids, object_ids
@@ -128,7 +129,7 @@ class POCAugmentedDataset(AugmentedDataset):
         >>> image.size, labels.getextrema()
         ((128, 64), (0, 254))
         >>> print(train.stats())
-        epoch 0: 1 items, 100% augmented; 1 from the cache; ...
+        epoch 0: 1 item, 100% augmented; 1 from the cache; ...
         >>> folder.cleanup()
     """
 
@@ -315,10 +316,11 @@ class POCAugmentedDataset(AugmentedDataset):
         shown = ", ".join(objects[:6]) + (", ..." if len(objects) > 6 else "")
         return "\n".join(
             (
-                f"{type(self).__name__}: {len(self)} items",
-                f"  base: {type(self.base).__name__}, {len(self.keys)} samples, "
+                f"{type(self).__name__}: {count_of(len(self), 'item')}",
+                f"  base: {type(self.base).__name__}, {count_of(len(self.keys), 'sample')}, "
                 f"schema {self.base_schema.name if self.base_schema else 'unknown'}",
-                f"  cache: {described(self.cache)}, {len(self.cache)} variants of {self._stored} of these samples",
+                f"  cache: {described(self.cache)}, {count_of(len(self.cache), 'variant')} of {self._stored} of "
+                "these samples",
                 f"  objects: {len(objects)} ({shown})",
                 f"  labels: {self.label_policy!r}: {ids}",
                 f"  p={self.p}, {shows}, on_miss={self.on_miss!r}, sigma_px={self.sigma_px}, "

@@ -16,6 +16,7 @@ from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.members import member_of
 from poc_aug.camera import FrameCalibrations
 from poc_aug.camera_spec import CameraSpec
+from poc_aug.counting import count_of
 from poc_aug.errors import CacheMismatchError, DatasetKeyError, SettingError
 from poc_aug.generation.filling_job import FillingJob, shift_job
 from poc_aug.generation.in_place import InPlaceGenerator, NothingStored
@@ -363,11 +364,11 @@ class SceneShiftDataset(AugmentedDataset):
         shows = f"variants={self.variants!r}" if self.variant is None else f"variant={self.variant}"
         source = "made where they are read" if self._live is None else "made in the generation process"
         if self.cache is not None:
-            source = f"{self.cache.path}, {len(self.cache)} frames"
+            source = f"{self.cache.path}, {count_of(len(self.cache), 'frame')}"
         return "\n".join(
             (
-                f"{type(self).__name__}: {len(self)} items",
-                f"  base: {type(self.base).__name__}, {len(self._sample_keys)} samples, "
+                f"{type(self).__name__}: {count_of(len(self), 'item')}",
+                f"  base: {type(self.base).__name__}, {count_of(len(self._sample_keys), 'sample')}, "
                 f"schema {self.base_schema.name if self.base_schema else 'unknown'}",
                 f"  shifts: {_names(self.shifts)}",
                 f"  frames: {source}",

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from poc_aug.benchmarking.timing import Spread, interleaved, ratios, seconds, significant
 from poc_aug.cache import Cache
+from poc_aug.counting import count_of
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.environment import environment, write_json
 from poc_aug.errors import CacheDatasetMismatchError, SettingError
@@ -328,7 +329,10 @@ def _one_item(wrapped: POCAugmentedDataset, index: int, variant: Variant, ids: d
 
 def print_result(console: Console, result: BenchResult) -> None:
     """Print a result as two tables."""
-    rates = Table(title=f"{result.dataset}, {result.workers} workers, {result.items} items", title_justify="left")
+    rates = Table(
+        title=f"{result.dataset}, {count_of(result.workers, 'worker')}, {count_of(result.items, 'item')}",
+        title_justify="left",
+    )
     for name in ("", "samples/s", "spread", "over base"):
         rates.add_column(name, justify="left" if not name else "right")
     rates.add_row("base", f"{result.base_rate:.1f}", _rates(result.items, result.base_s), "")
@@ -343,7 +347,7 @@ def print_result(console: Console, result: BenchResult) -> None:
     console.print(stages)
     console.print(
         f"cache: {result.mb_per_sample:.4f} MB per sample, {result.mb_per_variant:.4f} MB per variant "
-        f"({result.variants} variants of {result.samples} samples)"
+        f"({count_of(result.variants, 'variant')} of {count_of(result.samples, 'sample')})"
     )
 
 

@@ -1,7 +1,7 @@
 """The cache: generated insertions, in LMDB shards next to a manifest.
 
 In it: records, shards, manifest, index, locks; reading, writing and verifying; how a dataset's samples are matched.
-May import: errors, files, items, keys, labels, masks, notebook, recipe, scenes, seeding, types.
+May import: counting, errors, files, items, keys, labels, masks, notebook, recipe, scenes, seeding, types.
 Gives: `Cache`, `CacheWriter`, `Manifest`, `stored_keys`.
 
 ::

@@ -11,6 +11,7 @@ import numpy as np
 from poc_aug.cache.index_file import INDEX, IndexFile, RecordArrays
 from poc_aug.cache.record_keys import name_hash
 from poc_aug.cache.shard import scan_shards
+from poc_aug.counting import count_of
 from poc_aug.errors import CacheError
 
 
@@ -64,6 +65,6 @@ class IndexCheck:
         )
         if len(known[0]) != len(names) or (found.hashes != known[0]).any() or (found.variants != known[1]).any():
             self.problems.append(
-                f"its {len(known[0])} records of shard {shard!r} are not the {len(names)} in it, so reading may miss "
-                "some; delete it, and `poc-aug info` makes a new one"
+                f"it has {count_of(len(known[0]), 'record')} of shard {shard!r}, not the {len(names)} in it, so "
+                "reading may miss some; delete it, and `poc-aug info` makes a new one"
             )

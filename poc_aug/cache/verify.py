@@ -25,6 +25,7 @@ from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.record_keys import decode_key, encode_key
 from poc_aug.cache.registry import Environment, acquire, release
 from poc_aug.cache.shard import SHARDS, SUFFIX, read_meta, structure_problems
+from poc_aug.counting import count_of
 from poc_aug.errors import CacheFormatError
 from poc_aug.items.image_digest import DIGEST_BYTES
 from poc_aug.labels.label_digest import check_label_digest
@@ -242,7 +243,7 @@ def _content_problem(variant: Variant, manifest: Manifest) -> str | None:
 def _frame_problem(variant: Variant, manifest: Manifest) -> str | None:
     """What is wrong with a variant of a cache of frames that decoding does not find."""
     if variant.insertions:
-        return f"holds {len(variant.insertions)} insertions, in a cache of frames"
+        return f"holds {count_of(len(variant.insertions), 'insertion')}, in a cache of frames"
     if variant.frame is None:
         return None if variant.rejections else "holds neither a frame nor a reason why there is none"
     domains, severities = manifest.recipe.get("domains"), manifest.recipe.get("severities")

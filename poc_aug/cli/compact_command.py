@@ -12,6 +12,7 @@ from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath
+from poc_aug.counting import count_of
 from poc_aug.upkeep import compact_cache
 
 
@@ -28,7 +29,8 @@ def compact_command(
     reported.update(asdict(report))
     left_out = f"; recipes left out: {', '.join(report.dropped_recipes)}" if report.dropped_recipes else ""
     console.print(
-        f"{out}: {report.records} records in {report.shards} shards, {report.nbytes_before / 1e6:.2f} MB -> "
-        f"{report.nbytes / 1e6:.2f} MB; left out: {report.dropped} insertions or frames, of {report.cut} "
-        f"variants; stored twice before: {report.doubles}" + left_out
+        f"{out}: {count_of(report.records, 'record')} in {count_of(report.shards, 'shard')}, "
+        f"{report.nbytes_before / 1e6:.2f} MB -> {report.nbytes / 1e6:.2f} MB; left out: "
+        f"{count_of(report.dropped, 'insertion or frame', 'insertions or frames')}, "
+        f"of {count_of(report.cut, 'variant')}; stored twice before: {report.doubles}" + left_out
     )

@@ -12,6 +12,7 @@ from poc_aug.cache.members import member_paths
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.shared_options import CachePath
+from poc_aug.counting import count_of
 from poc_aug.errors import SettingError
 from poc_aug.upkeep import DropReport, decisions, drop, undo_decision
 
@@ -106,13 +107,9 @@ def _text(report: DropReport, verb: str, dry_run: bool) -> str:
     done = ("would be " if dry_run else "") + verb
     left = f"; without {'a frame' if report.frames else 'an insertion'}: {report.empty_before} -> {report.empty_after}"
     return (
-        f"{_counted(report.changed, unit)} of {report.insertions} that fit, in {_counted(report.variants, 'variant')}, "
+        f"{count_of(report.changed, unit)} of {report.insertions} that fit, in {count_of(report.variants, 'variant')}, "
         f"{done}; kept: {report.kept_before} -> {report.kept_after}{left} of these variants"
     )
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _print_journal(cache: CachePath) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from poc_aug.cache import Cache, has_manifest
 from poc_aug.cache.members import member_paths
 from poc_aug.cli.warm_cache_options import WarmCacheOptions
+from poc_aug.counting import count_of
 from poc_aug.generation.dropped_classes import dropped_text
 from poc_aug.generation.object_order import draw_objects
 from poc_aug.generation.replacing import replacements
@@ -100,7 +101,7 @@ def _of_cache(job: WarmCacheOptions, recipe: Recipe, keys: Sequence[str]) -> lis
 def _replaced(cache: Cache, keys: Sequence[str], num_variants: int) -> str:
     """How many variants of a cache would be replaced, since something of them was dropped."""
     found = replacements(cache, [key for key in keys if cache.variants(key)], num_variants)
-    return f"{found.count} variants in place of dropped ones" + (
+    return f"{count_of(found.count, 'variant')} in place of dropped ones" + (
         f"; {found.unreplaced} cannot be: what would be made is dropped, too" if found.unreplaced else ""
     )
 

@@ -11,6 +11,7 @@ import typer
 from poc_aug.cli.console import console, errors
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
+from poc_aug.counting import count_of
 from poc_aug.upkeep import merge_caches
 
 
@@ -29,6 +30,6 @@ def merge_command(
     for shard in report.being_written:
         errors.print(f"left out, a process writes it: {shard}; merge again when it has ended", style="yellow")
     console.print(
-        f"{out}: {report.records} records of {report.shards} shards {'would be ' * dry_run}added, "
-        f"{report.doubles} were there already; {report.recipes} recipe{'' if report.recipes == 1 else 's'}"
+        f"{out}: {count_of(report.records, 'record')} of {count_of(report.shards, 'shard')} "
+        f"{'would be ' * dry_run}added, {report.doubles} were there already; {count_of(report.recipes, 'recipe')}"
     )

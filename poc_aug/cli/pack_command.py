@@ -13,6 +13,7 @@ from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath, DatasetArguments, DatasetName, KeysName
+from poc_aug.counting import count_of
 from poc_aug.errors import SettingError
 from poc_aug.sharing.pack_redaction import Redaction
 from poc_aug.sharing.packing import FramesToShow, PackReport, pack_cache
@@ -88,13 +89,13 @@ def _frames_to_show(
 def _print(report: PackReport) -> None:
     recipes = f" of {report.recipes} recipes" if report.recipes > 1 else ""
     size = f"{report.nbytes / 1e6:.2f} MB"
-    console.print(f"{report.records} records{recipes}, {size}: {report.out}", markup=False)
+    console.print(f"{count_of(report.records, 'record')}{recipes}, {size}: {report.out}", markup=False)
     if report.sha256:
         console.print(f"sha256 {report.sha256}", markup=False)
     if report.non_commercial or report.non_commercial_models:
         models = f"; models: {', '.join(report.non_commercial_models)}" if report.non_commercial_models else ""
-        text = f"non-commercial: {report.non_commercial} of {report.insertions} insertions{models}"
+        text = f"non-commercial: {report.non_commercial} of {count_of(report.insertions, 'insertion')}{models}"
         console.print(text, style="yellow", markup=False)
     if report.unknown_licences:
-        text = f"licence unknown: {report.unknown_licences} of {report.insertions} insertions"
+        text = f"licence unknown: {report.unknown_licences} of {count_of(report.insertions, 'insertion')}"
         console.print(text, style="yellow", markup=False)

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from poc_aug.backends.paste.paste_inserter import PasteInserter
 from poc_aug.cli.progress_lines import progress
+from poc_aug.counting import count_of
 from poc_aug.generation.warm_report import WarmReport
 from poc_aug.inspection.empty_variants import without_object_text
+from poc_aug.inspection.rejected_sheet import all_attempts
 from poc_aug.protocols import Inserter
 
 
@@ -91,18 +93,23 @@ def print_report(console: Console, report: WarmReport, path: object, *, frames: 
 
 def _replaced_text(report: WarmReport, frames: bool) -> str:
     """What is said of variants that were asked for in place of dropped ones."""
-    what = "frames" if frames else "variants"
-    text = f"{report.replacements} {what} were asked for in place of dropped ones"
+    what = "frame" if frames else "variant"
+    text = f"{count_of(report.replacements, what)} {_were(report.replacements)} asked for in place of dropped ones"
     if report.unreplaced:
-        text += f"; {report.unreplaced} {what} were not replaced: what is made is dropped by the same decisions"
+        text += f"; {count_of(report.unreplaced, what)} {_were(report.unreplaced)} not replaced: what is made is "
+        text += "dropped by the same decisions"
     return text
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def nothing_accepted_text(report: WarmReport, path: object, *, frames: bool = False) -> str:
     """What is said after a run that leaves no variant with an object, or no frame: the next steps."""
     change = "--min-agreement, --attempts, --strength" if frames else "--sizes, --location, --set attempts=10"
     return (
-        f"error: nothing was accepted: all {report.rejected.total()} attempts were rejected\n"
+        f"error: nothing was accepted: {all_attempts(report.rejected.total())} rejected\n"
         f"Next step: change what rejects them ({change}) and fill another cache (--out); "
         f"--keep-rejected 5 keeps pictures of them, which `poc-aug preview CACHE --rejected` shows; {path} holds the "
         "reasons"

@@ -12,6 +12,7 @@ from poc_aug.cli.cache_argument import byte_progress, print_waiting
 from poc_aug.cli.console import console
 from poc_aug.cli.push_command import Transfers
 from poc_aug.cli.run_report import with_report
+from poc_aug.counting import count_of
 from poc_aug.stores import TransferSettings, pull
 
 
@@ -29,7 +30,8 @@ def pull_command(
         report = pull(url, out, settings=settings, progress=show, on_wait=print_waiting)
     reported.update(asdict(report))
     console.print(
-        f"{len(report.sent)} of {report.files} files fetched and checked ({report.sent_nbytes / 1e6:.1f} MB)",
+        f"{len(report.sent)} of {count_of(report.files, 'file')} fetched and checked "
+        f"({report.sent_nbytes / 1e6:.1f} MB)",
         markup=False,
     )
     console.print(f"cache: {out}", markup=False)

@@ -11,6 +11,7 @@ from poc_aug.cli.cache_argument import byte_progress
 from poc_aug.cli.console import console
 from poc_aug.cli.run_report import with_report
 from poc_aug.cli.shared_options import CachePath
+from poc_aug.counting import count_of
 from poc_aug.stores import TransferSettings, push
 
 MOST_TRANSFERS = 64
@@ -36,11 +37,12 @@ def push_command(
         report = push(cache, url, rejected=rejected, replace=replace, settings=settings, progress=show)
     reported.update(asdict(report))
     console.print(
-        f"{len(report.sent)} of {report.files} files sent ({report.sent_nbytes / 1e6:.1f} MB); "
+        f"{len(report.sent)} of {count_of(report.files, 'file')} sent ({report.sent_nbytes / 1e6:.1f} MB); "
         f"{report.place} has {report.nbytes / 1e6:.1f} MB",
         markup=False,
     )
     if report.only_there:
-        console.print(f"{len(report.only_there)} files there are not in {cache}; they stay", markup=False)
+        are, they = ("is", "it stays") if len(report.only_there) == 1 else ("are", "they stay")
+        console.print(f"{count_of(len(report.only_there), 'file')} there {are} not in {cache}; {they}", markup=False)
     for name in report.being_written:
         console.print(f"  left out, since it is being written: {name}; push again later", style="yellow", markup=False)

@@ -28,6 +28,7 @@ from poc_aug.errors import DatasetError, RecipeError, SchemaError, SettingError
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.files.picture_pairs import open_pair
 from poc_aug.files.pictures import open_picture, to_rgb, upright
+from poc_aug.inspection.rejected_sheet import shown_detail
 from poc_aug.inspection.trace import Attempt, Trace, trace_variant
 from poc_aug.inspection.trace_pictures import stage_pictures
 from poc_aug.items.open_item import open_item
@@ -262,6 +263,6 @@ def _print(traced: Trace, out: Path, seconds: float) -> None:
             shown = ", ".join(f"{score:.2f}" for score in scores)
             console.print(f"attempt {attempt.number}: accepted, score {shown}", style="green", markup=False)
         else:
-            reason = f"{attempt.rejection.reason}: {attempt.rejection.detail}"
+            reason = f"{attempt.rejection.reason}: {shown_detail(attempt.rejection.detail)}"
             console.print(f"attempt {attempt.number}: rejected, {reason}", style="yellow", markup=False)
     console.print(f"{seconds:.1f} s; look at the pictures in {out}", markup=False)

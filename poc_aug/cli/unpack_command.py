@@ -11,6 +11,7 @@ import typer
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
+from poc_aug.counting import count_of
 from poc_aug.sharing.pack_unpacking import unpack_cache
 
 
@@ -29,4 +30,4 @@ def unpack_command(
         report = unpack_cache(archive, out, sha256=sha256, progress=show)
     reported.update(asdict(report))
     recipes = f" of {report.recipes} recipes" if report.recipes > 1 else ""
-    console.print(f"{report.records} records{recipes} verified: {out}", markup=False)
+    console.print(f"{count_of(report.records, 'record')}{recipes} verified: {out}", markup=False)

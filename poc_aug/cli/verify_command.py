@@ -12,6 +12,7 @@ from poc_aug.cli.cache_argument import CacheToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.run_report import with_report
+from poc_aug.counting import count_of
 from poc_aug.upkeep import verify_cache
 
 
@@ -24,7 +25,10 @@ def verify_command(*, cache: CacheToRead, reported: dict[str, Any]) -> None:
     reported.update(asdict(report), ok=report.ok)
     for problem in report.problems:
         console.print(f"corrupt: {problem}", style="red")
-    console.print(f"{report.records} records in {report.shards} shards checked, {len(report.problems)} corrupt")
+    console.print(
+        f"{count_of(report.records, 'record')} in {count_of(report.shards, 'shard')} checked, "
+        f"{len(report.problems)} corrupt"
+    )
     if report.problems:
         console.print(f"set what is damaged aside with: poc-aug repair {shlex.quote(str(path))}")
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from poc_aug.counting import count_of
 from poc_aug.errors import DatasetError, ModelError
 from poc_aug.evaluation.confidence import ConfidenceFigures, confidence_values
 from poc_aug.evaluation.inference import evaluating, frame_logits, resize_pair
@@ -156,7 +157,7 @@ def evaluate_classes(
             confidence.update(logits[:, : len(classes)], predicted, truth[None].to(device))
     if not bool(labelled.any()):
         raise DatasetError(
-            f"no pixel of {count} frames of {name or type(dataset).__name__} is of a class that counts",
+            f"no pixel of {count_of(count, 'frame')} of {name or type(dataset).__name__} is of a class that counts",
             expected=f"labels of {', '.join(names)}",
         )
     values = metric.compute().cpu()

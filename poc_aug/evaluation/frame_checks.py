@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from poc_aug.counting import count_of
 from poc_aug.errors import (
     DatasetError,
     ModelError,
@@ -88,7 +89,7 @@ def check_anomalies(
     ):
         if not ids:
             raise DatasetError(
-                f"{name}: no pixel of its {_count(dataset, limit)} frames{_at(size_hw)} is {missing}: "
+                f"{name}: no pixel of its {count_of(_count(dataset, limit), 'frame')}{_at(size_hw)} is {missing}: "
                 f"their ids are {sorted(found)}",
                 expected=f"anomalies, ids {sorted(anomalies)}, and known classes",
                 hint=f"take {_LARGER * (size_hw is not None)}more frames (limit), or the schema that fits these labels",
@@ -125,8 +126,8 @@ def check_classes(
     found = _ids(dataset, known, name, limit, size_hw)
     if not any(int(class_of_id[label_id]) < len(shared) for label_id in found):
         raise DatasetError(
-            f"{name}: no pixel of its {_count(dataset, limit)} frames{_at(size_hw)} is of a class that counts: "
-            f"their ids are {sorted(found)}",
+            f"{name}: no pixel of its {count_of(_count(dataset, limit), 'frame')}{_at(size_hw)} is of a class that "
+            f"counts: their ids are {sorted(found)}",
             expected=f"labels of {', '.join(shared)}",
             command=f"{_LARGER_SIZE}or leave it out" if size_hw is not None else "",
         )

@@ -103,7 +103,8 @@ def plot_precision_recall(results: Sequence[EvaluationResult], path: Path) -> No
     figure, axes = _figure((6.4, 4.8))
     for result in results:
         for name, score in result.scores.items():
-            label = f"{result.dataset}, {name}: AuPRC {score.pixels['AuPRC']:.1%}"
+            value = score.pixels["AuPRC"]
+            label = f"{result.dataset}, {name}: AuPRC {f'{value:.1%}' if math.isfinite(value) else 'undefined'}"
             axes.plot(score.curves["recall"], score.curves["precision"], label=label, linewidth=1.2)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)

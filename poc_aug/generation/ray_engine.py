@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poc_aug.cache.manifest import MANIFEST
+from poc_aug.counting import count_of
 from poc_aug.errors import ClusterError, PocAugError, in_one_line
 from poc_aug.generation.filling_plan import FillingPlan
 from poc_aug.generation.ray_actor import Ended, FillingActor, Introduction, SentPlan, Told, Unit, crash_text
@@ -254,7 +255,7 @@ class _Driver:
         self._crashes += 1
         if not (self._done.made or self._done.elsewhere) and self._crashes > self._crashes_before_any:
             raise ClusterError(
-                f"{self._crashes} actors died before one of them stored anything: {reason}",
+                f"{count_of(self._crashes, 'actor')} died before one of them stored anything: {reason}",
                 expected="memory for as many model sets as there are actors on a machine, and code that does not crash",
                 hint="fewer actors: RayEngine(actors=1); or fill in this process: engine='local'",
                 command="fewer actors: --actors 1; or leave out --engine ray",

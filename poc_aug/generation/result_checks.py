@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import torch
 
+from poc_aug.counting import count_of
 from poc_aug.errors import GenerationError
 from poc_aug.types import Annotation, Crop, Filled, Part
 
@@ -37,7 +38,7 @@ def check_results(backend: object, results: object, kinds: tuple[type, ...], cro
             return
         problem = f"results of type {', '.join(wrong)}"
     raise GenerationError(
-        f"{type(backend).__name__} returned {problem} for {count} crops",
+        f"{type(backend).__name__} returned {problem} for {count_of(count, 'crop')}",
         expected=f"a list of {count}: one {' or '.join(kind.__name__ for kind in kinds)} per crop, in order",
         hint="correct the backend: a Rejection stands for what it cannot do",
     )

@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import torch
 
+from poc_aug.counting import count_of
 from poc_aug.errors import GenerationError
 from poc_aug.generation.statistics import Statistics
 from poc_aug.scenes.shifter_protocol import (
@@ -179,7 +180,7 @@ def _check_count(backend: object, results: object, kinds: type | tuple[type, ...
         problem = f"{len(results)} results" if many else f"a {type(results).__name__}"  # type: ignore[arg-type]
     names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
     raise GenerationError(
-        f"{type(backend).__name__} returned {problem} for {count} frames",
+        f"{type(backend).__name__} returned {problem} for {count_of(count, 'frame')}",
         expected=f"a list of {count}: one {names} per frame, in order",
         hint="correct the backend",
     )

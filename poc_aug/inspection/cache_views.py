@@ -11,6 +11,7 @@ from poc_aug.cache.manifest_checks import recipe_names
 from poc_aug.cache.record_header import RecordError
 from poc_aug.cache.shard import shard_paths
 from poc_aug.cache.verify import listed_name, lmdb_keys
+from poc_aug.counting import count_of
 from poc_aug.errors import PocAugError
 from poc_aug.inspection.contact_sheet import to_pil
 from poc_aug.inspection.notebook_view import NotebookView, Panel, PanelRow, plain_line
@@ -27,7 +28,7 @@ def view_of_cache(cache: Cache | UnitedCaches) -> NotebookView:
     caches = cache.caches if isinstance(cache, UnitedCaches) else (cache,)
     if len(caches) == 1:
         return _cache_view(caches[0])
-    view = NotebookView(f"{len(caches)} caches, {len(cache):,} variants")
+    view = NotebookView(f"{len(caches)} caches, {count_of(len(cache), 'variant', thousands=True)}")
     for each in caches:
         own = _cache_view(each)
         view.facts += [("", ""), ("cache", own.title), *own.facts] if view.facts else [("cache", own.title), *own.facts]

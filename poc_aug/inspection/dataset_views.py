@@ -7,6 +7,7 @@ from typing import Any
 
 from poc_aug.augmented_dataset import AugmentedDataset, Peeked
 from poc_aug.cache import UnitedCaches
+from poc_aug.counting import count_of
 from poc_aug.dataset import POCAugmentedDataset
 from poc_aug.inspection.label_colours import label_panel, new_classes, reduced_labels
 from poc_aug.inspection.notebook_view import LegendEntry, NotebookView, Panel, PanelRow, plain_line
@@ -23,7 +24,7 @@ _MOST_NAMES = 12
 
 def view_of_dataset(dataset: AugmentedDataset) -> NotebookView:
     """What is shown of a dataset. It is not read for it: see `AugmentedDataset.peek`."""
-    view = NotebookView(f"{type(dataset).__name__}: {len(dataset):,} items", _facts(dataset))
+    view = NotebookView(f"{type(dataset).__name__}: {count_of(len(dataset), 'item', thousands=True)}", _facts(dataset))
     peeks: list[tuple[int, Peeked]] = []
     unchanged: list[tuple[int, Peeked]] = []
     drawn = dataset.drawn_items() or [*range(min(1, len(dataset)))]
@@ -94,11 +95,11 @@ def _ids(dataset: AugmentedDataset) -> Mapping[str, int]:
 def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
     schema = "unknown" if dataset.base_schema is None else plain_line(dataset.base_schema.name)
     base: Any = dataset.base
-    facts = [("base", f"{type(base).__name__}, {len(base):,} samples, schema {schema}")]
+    facts = [("base", f"{type(base).__name__}, {count_of(len(base), 'sample', thousands=True)}, schema {schema}")]
     if dataset.cache is not None:
         caches = dataset.cache.caches if isinstance(dataset.cache, UnitedCaches) else (dataset.cache,)
         names = _listed([cache.path.name for cache in caches])
-        facts.append(("cache", f"{names}: {len(dataset.cache):,} variants"))
+        facts.append(("cache", f"{names}: {count_of(len(dataset.cache), 'variant', thousands=True)}"))
     if isinstance(dataset, POCAugmentedDataset):
         objects = list(dict.fromkeys(spec.name for recipe in dataset.recipes for spec in recipe.objects))
         facts.append(("objects", f"{len(objects)}: {_listed(objects)}"))

@@ -47,7 +47,7 @@ class RejectedPicture:
         about = {name: " ".join(str(value).split()) for name, value in self.about.items()}
         text = f"{about['reason']}: {about['object']}  {about['key']}  variant {about['variant']}"
         text += f"  attempt {about['attempt']}"
-        detail = about.get("detail", "").replace("any of 1 rungs", "the ladder's only rung")
+        detail = shown_detail(about.get("detail", ""))
         return "   ".join(filter(None, (text, about.get("wanted"), detail)))
 
 
@@ -131,7 +131,7 @@ def nothing_accepted(path: Path, variants: Sequence[Variant], *, frames: bool = 
         >>> from poc_aug.types import Rejection
         >>> variant = Variant("a", 0, b"", (), (Rejection("no room", "cone"),))
         >>> print(nothing_accepted(Path("a.cache"), [variant]).problem)
-        none of the 1 variants of cache 'a.cache' has an object: all 1 attempts were rejected:
+        the only variant of cache 'a.cache' has no object: the only attempt was rejected:
           cone: 1 no room
     """
     rejected: Counter[tuple[str, str]] = Counter(
@@ -145,10 +145,12 @@ def nothing_accepted(path: Path, variants: Sequence[Variant], *, frames: bool = 
         look = "--keep-rejected 5 keeps pictures of what is rejected, for `poc-aug preview CACHE --rejected`"
     else:
         look = f"`poc-aug preview {path} --rejected` shows the pictures that --keep-rejected kept"
-    why = "\n".join([f"all {rejected.total()} attempts were rejected:", *lines]) if lines else "none was tried"
+    why = "\n".join([f"{all_attempts(rejected.total())} rejected:", *lines]) if lines else "none was tried"
     if frames:
         return CacheError(
-            f"none of the {len(variants)} frames of cache {str(path)!r} was accepted: {why}",
+            f"the only frame of cache {str(path)!r} was not accepted: {why}"
+            if len(variants) == 1
+            else f"none of the {len(variants)} frames of cache {str(path)!r} was accepted: {why}",
             expected="at least one that was accepted",
             hint="change the pipeline (agreement, attempts, strength) and fill another cache; keep_rejected=5 keeps "
             "pictures of what is rejected",
@@ -156,13 +158,35 @@ def nothing_accepted(path: Path, variants: Sequence[Variant], *, frames: bool = 
             f"(--out); {look}",
         )
     return CacheError(
-        f"none of the {len(variants)} variants of cache {str(path)!r} has an object: {why}",
+        f"the only variant of cache {str(path)!r} has no object: {why}"
+        if len(variants) == 1
+        else f"none of the {len(variants)} variants of cache {str(path)!r} has an object: {why}",
         expected="at least one that was accepted",
         hint="change the recipe (sizes, location, attempts, limits) and fill another cache; keep_rejected=5 keeps "
         "pictures of what is rejected",
         command="change what rejects them (--sizes, --location, --set attempts=10) and fill another cache (--out); "
         + look,
     )
+
+
+def all_attempts(count: int) -> str:
+    """The subject and the verb of a text that says that all attempts were rejected.
+
+    Example:
+        >>> all_attempts(3), all_attempts(1)
+        ('all 3 attempts were', 'the only attempt was')
+    """
+    return "the only attempt was" if count == 1 else f"all {count} attempts were"
+
+
+def shown_detail(detail: str) -> str:
+    """The detail of a rejection as it is shown: as it is stored, which stays what it is, but for its grammar.
+
+    Example:
+        >>> shown_detail("no place on any of 1 rungs"), shown_detail("no place on any of 3 rungs")
+        ("no place on the ladder's only rung", 'no place on any of 3 rungs')
+    """
+    return detail.replace("any of 1 rungs", "the ladder's only rung")
 
 
 def _read_picture(path: Path) -> RejectedPicture:

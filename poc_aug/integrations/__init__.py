@@ -2,6 +2,6 @@
 
 In it: rows of Hugging Face's datasets, labels in WebDataset's shards, Lightning's epochs; a transform and a dataset
     of mmsegmentation, mappers of detectron2.
-May import: backends.paste, cache, composer, errors, exporting, items, keys, labels, masks, reading, types.
+May import: backends.paste, cache, composer, counting, errors, exporting, items, keys, labels, masks, reading, types.
 Gives: `ComposeRows`, `decode_ids`, `AugmentationEpochs`, `PocInsert`, `PocDataset`, `PocMapper`.
 """

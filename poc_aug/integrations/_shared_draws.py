@@ -9,6 +9,7 @@ from typing import Any
 from poc_aug.cache import UnitedCaches
 from poc_aug.cache.key_finder import KeyFinder
 from poc_aug.composer import Composer
+from poc_aug.counting import count_of
 from poc_aug.errors import CacheMissError, NextStep
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import LabelSchema
@@ -60,7 +61,7 @@ def check_some_held(composer: Composer, names: Iterable[Any]) -> None:
         held = composer.cache.keys()
         raise CacheMissError(
             f"the cache holds none of the dataset's items, such as {first!r}",
-            expected=f"items of its {len(held)} keys, such as {', '.join(map(repr, held[:2])) or '(none)'}",
+            expected=f"items of its {count_of(len(held), 'key')}, such as {', '.join(map(repr, held[:2])) or '(none)'}",
             hint="check the path of the cache; key= says which field names an item; on_miss='original' leaves what it "
             "does not hold as it is",
         )

@@ -1,7 +1,7 @@
 """Keys: the stable names under which insertions are stored, equal on every machine and in every order.
 
 In it: the keys of a dataset from its own names, paths, columns or wrapped datasets; samples with the same key.
-May import: errors, items.
+May import: counting, errors, items.
 Gives: `dataset_keys`, `number_keys`, `key_advice`, `check_repeats`.
 
 The sources, in order: ``keys=``; the dataset's own ``keys()``; the parts of a `Subset`, `ConcatDataset` or

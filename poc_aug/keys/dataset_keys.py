@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch.utils.data import Dataset, IterableDataset, StackDataset, Subset
 
+from poc_aug.counting import count_of
 from poc_aug.errors import DatasetKeyError, PocAugError, in_one_line
 from poc_aug.keys.column_keys import GIVE_KEYS, column, no_column
 from poc_aug.keys.dataset_wrappers import is_dataset, own_attribute, parts, wrapped, wrapped_indices
@@ -234,7 +235,9 @@ def _checked(keys: list[Any], length: int, dataset: Any) -> list[str]:
     name = type(dataset).__name__
     if len(keys) != length:
         raise DatasetKeyError(
-            f"{len(keys)} keys for the {length} samples of {name}", expected="one key per sample", **GIVE_KEYS._asdict()
+            f"{count_of(len(keys), 'key')} for the {count_of(length, 'sample')} of {name}",
+            expected="one key per sample",
+            **GIVE_KEYS._asdict(),
         )
     texts = [str(os.fsdecode(key)) if isinstance(key, str | bytes | os.PathLike) else key for key in keys]
     invalid = [key for key in texts if not isinstance(key, str) or not key]

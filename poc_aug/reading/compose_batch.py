@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from poc_aug.counting import count_of
 from poc_aug.errors import CacheDatasetMismatchError, ItemFormatError
 from poc_aug.items.image_digest import describe, digest_of_pixels, grid_of, matches
 from poc_aug.labels.detect import find_schema
@@ -139,7 +140,9 @@ def _check_variants(variants: object, count: int) -> None:
             hint="for a single image, pass a list of one: [variant]",
         )
     if len(variants) != count:
-        raise ItemFormatError(f"compose_batch: {len(variants)} variants for {count} images", expected=expected)
+        raise ItemFormatError(
+            f"compose_batch: {count_of(len(variants), 'variant')} for {count_of(count, 'image')}", expected=expected
+        )
     for number, variant in enumerate(variants):
         if not isinstance(variant, Variant | None):
             raise ItemFormatError(

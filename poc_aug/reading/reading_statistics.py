@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any, Protocol
 
+from poc_aug.counting import count_of
 from poc_aug.reading.outcomes import Ledger, Outcome
 
 
@@ -118,15 +120,18 @@ class ReadingStatistics:
                 writer.add_scalar(f"{prefix}/{name}", value, self.epoch)
 
     def __str__(self) -> str:
-        parts = [
-            f"epoch {self.epoch}: {self.items} items, {self.augmented:.0%} augmented",
-            f"{self.hits} from the cache",
-            f"{self.generated} generated while they waited ({self.wait_s:.1f} s in all)",
-            f"{self.missed} without what they drew",
-        ]
+        parts = [f"epoch {self.epoch}: nothing was read yet"]
+        if self.items:
+            parts = [
+                f"epoch {self.epoch}: {count_of(self.items, 'item')}, {self.augmented:.0%} augmented",
+                f"{self.hits} from the cache",
+                f"{self.generated} generated while they waited ({self.wait_s:.1f} s in all)",
+                f"{self.missed} without what they drew",
+            ]
         if self.made or self.queue or self.failed:
-            parts.append(
-                f"generation process: {self.made} variants made, {self.failed} failed, {self.queue} queued, "
-                f"{self.acceptance:.0%} of the attempts accepted, {self.batch_size:.1f} crops a batch"
-            )
+            made = f"{count_of(self.made, 'variant')} made, {self.failed} failed, {self.queue} queued"
+            # Without an attempt or a batch, there is no rate yet.
+            made += "" if isnan(self.acceptance) else f", {self.acceptance:.0%} of the attempts accepted"
+            made += "" if isnan(self.batch_size) else f", {self.batch_size:.1f} crops per batch"
+            parts.append(f"generation process: {made}")
         return "; ".join(parts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poc_aug.errors import PocAugError
+from poc_aug.inspection.rejected_sheet import shown_detail
 from poc_aug.review.decisions import SHOWN_OPS
 from poc_aug.review.review import Review
 from poc_aug.review.review_access import ReviewSession, checked_reviewer
@@ -234,7 +235,7 @@ class ReviewRequests:
             "kind": thing.kind,
             "prompt": shown_line(thing.prompt),
             "reason": shown_line(thing.reason),
-            "detail": shown_line(thing.detail),
+            "detail": shown_line(shown_detail(thing.detail)),
             "attempt": thing.attempt,
             "picture": thing.kind != ATTEMPTS or self.review.attempts.has(thing),
             "decision": None if state.outcome is None else SHOWN_OPS[state.outcome],

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from poc_aug.counting import count_of
 from poc_aug.sharing.datasheet_counts import RecipeCounts
 from poc_aug.sharing.licence_conflicts import licence_conflicts
 from poc_aug.sharing.licences import UNKNOWN, ModelLicence, licence_terms, model_licences
@@ -145,7 +146,9 @@ def _about(facts: DatasheetFacts) -> str:
         )
     variants = sum(one.variants for one in facts.recipes)
     recipes = f" by {len(facts.recipes)} recipes" if len(facts.recipes) > 1 else ""
-    parts.append(f"{variants} variants of {samples} samples{recipes}, made and read by poc_aug.")
+    parts.append(
+        f"{count_of(variants, 'variant')} of {count_of(samples, 'sample')}{recipes}, made and read by poc_aug."
+    )
     return "\n\n".join(parts)
 
 
@@ -188,7 +191,7 @@ def _rejections(facts: DatasheetFacts) -> str:
     rows = [[_plain(reason), count, f"{count / (total + accepted):.1%}"] for reason, count in reasons.most_common()]
     kept = f"\n\n`rejected/` holds pictures of {facts.rejected} of them." if facts.rejected else ""
     note = "\n\n`dropped`: made and accepted, then taken out by whoever looked at them." if reasons["dropped"] else ""
-    intro = f"{total} of {total + accepted} attempts gave nothing:\n\n"
+    intro = f"{total} of {count_of(total + accepted, 'attempt')} gave nothing:\n\n"
     return intro + _table(["reason", "attempts", "of all attempts"], rows) + note + kept
 
 
@@ -255,9 +258,8 @@ image, labels = dataset[0]
 
 def _files(facts: DatasheetFacts) -> str:
     total = sum(facts.sizes.values())
-    text = (
-        f"{len(facts.sizes)} files, {total} bytes ({total / 1e6:.1f} MB), apart from this page and the list of hashes. "
-    )
+    text = f"{count_of(len(facts.sizes), 'file')}, {total} bytes ({total / 1e6:.1f} MB), apart from this page and "
+    text += "the list of hashes. "
     text += "`SHA256SUMS` has the hash of every file (`sha256sum -c SHA256SUMS`); `poc-aug unpack` compares them and "
     text += (
         "verifies every record. Hashes are no signature: compare that of the archive with what its source published."
@@ -295,7 +297,7 @@ def _licences(facts: DatasheetFacts) -> str:
             text.append("`attributions.csv` names the pictures, by licence.")
     banned_models, banned = non_commercial(facts)
     if licences or models:
-        of = f"{banned} of {sum(licences.values())} insertions" if licences else "no insertions"
+        of = f"{banned} of {count_of(sum(licences.values()), 'insertion')}" if licences else "no insertions"
         by = f", models: {_plain(', '.join(banned_models))}" if banned_models else ""
         text.append(f"**Non-commercial**: {of}{by}.")
     text.append("Licences are as stated by the authors of models and by the files that objects came from; what nobody "

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 
+from poc_aug.counting import count_of
 from poc_aug.sharing.datasheet_counts import RecipeCounts
 from poc_aug.sharing.licences import licence_terms, model_licences
 
@@ -40,7 +41,7 @@ def licence_conflicts(given: str, recipes: Sequence[RecipeCounts]) -> list[str]:
     objects = sum((one.licences for one in recipes), Counter[str]())
     for licence, count in objects.most_common():
         if why := _broken(given, licence):
-            pictures = "the picture of 1 insertion" if count == 1 else f"pictures of {count} insertions"
+            pictures = f"{'the picture' if count == 1 else 'pictures'} of {count_of(count, 'insertion')}"
             named = min((name for one in recipes for name in one.attributions.get(licence, ())), default="")
             have = f"{f' (such as {named})' if named else ''} {'has' if count == 1 else 'have'}"
             found.append(f"{pictures}{have} the licence {licence}, which {' and '.join(why)}")

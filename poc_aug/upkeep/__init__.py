@@ -1,7 +1,7 @@
 """Upkeep: what is done to a cache after it was filled, without changing a record.
 
 In it: decisions about many insertions at once, compacting, repairing, merging, and verifying all recipes of a cache.
-May import: cache, errors, files, items.
+May import: cache, errors, files, items, types.
 Gives: `drop`, `undo_decision`, `decisions`, `compact_cache`, `repair`, `merge_caches`, `verify_cache`.
 """
 

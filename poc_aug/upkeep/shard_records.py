@@ -79,8 +79,7 @@ def stored_record(shard: Environment, name: bytes) -> bytes:
 def same_content(one: bytes, other: bytes) -> bool:
     """Whether two records of one name hold equal variants: another zstd library may write other bytes.
 
-    Earlier versions did not record the licences of pictures, so one of them may state one and the other not. Why an
-    attempt was rejected is compared, and not in which words.
+    Earlier versions did not record the licences of pictures, so one of them may state one and the other not.
 
     Raises:
         RecordError: one is damaged.
@@ -93,15 +92,14 @@ def same_content(one: bytes, other: bytes) -> bool:
 
 
 def _as_far_as(other: Variant, variant: Variant) -> Variant:
-    """A variant without what only it says of the licences of its objects' pictures, and without details of rejections."""
+    """A variant without what only it says of the licences of its objects' pictures."""
     insertions = list(variant.insertions)
     if len(insertions) == len(other.insertions):
         for number, (own, there) in enumerate(zip(insertions, other.insertions, strict=True)):
             added = {name for name in _LICENCE_FIELDS if name not in there.provenance}
             provenance = {name: value for name, value in own.provenance.items() if name not in added}
             insertions[number] = replace(own, provenance=provenance)
-    rejections = tuple(replace(one, detail="") for one in variant.rejections)
-    return replace(variant, insertions=tuple(insertions), rejections=rejections)
+    return replace(variant, insertions=tuple(insertions))
 
 
 def damaged(shard: Path, problem: str) -> CacheCorruptError:

@@ -138,7 +138,7 @@ def test_verify_finds_what_does_not_belong_into_a_cache_of_frames(tmp_path: Path
         "street/0001@fog-2": "its domain 'fog' is none of the recipe",
         "street/0005@dusk-5": "its severity 5 is none of the recipe",
         "street/0003@dusk-2": "holds neither a frame nor a reason why there is none",
-        "street/0004@dusk-2": "holds 1 insertions, in a cache of frames",
+        "street/0004@dusk-2": "holds 1 insertion, in a cache of frames",
     }
 
 

@@ -216,7 +216,7 @@ def test_nothing_accepted_is_exit_code_3_and_says_what_rejects(tmp_path: Path) -
     assert (report["command"], report["exit_code"], report["nothing_accepted"]) == ("warm-scenes", 3, True)
     assert report["rejections_by_object"] == {"dusk": {"black": 3}}
     problem = run("preview", tmp_path / "a.cache", *FRAMES, "--out", tmp_path / "a.png", fails=True)
-    assert "none of the 1 frames of cache" in problem
+    assert "the only frame of cache" in problem
     assert "dusk: 3 black" in problem
     assert "--min-agreement" in problem
 
@@ -253,7 +253,7 @@ def test_info_lists_domains_and_severities(fog_cache: Path) -> None:
 
 
 def test_verify_checks_every_frame(fog_cache: Path) -> None:
-    assert "12 records in 1 shards checked, 0 corrupt" in run("verify", fog_cache)
+    assert "12 records in 1 shard checked, 0 corrupt" in run("verify", fog_cache)
 
 
 @pytest.mark.parametrize(

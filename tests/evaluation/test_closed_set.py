@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_named() -> None:
         evaluate_classes(Reads(4), Tables([[0]], [[77]]), CLASSES)
     with pytest.raises(ModelError, match="2 channels for 4 classes"):
         evaluate_classes(Reads(2), data, CLASSES)
-    with pytest.raises(DatasetError, match="no pixel of 1 frames"):
+    with pytest.raises(DatasetError, match="no pixel of 1 frame "):
         evaluate_classes(Reads(4), Tables([[0]], [[255]]), CLASSES)
     with pytest.raises(DatasetError, match="no pixel of 0 frames"):
         evaluate_classes(Reads(4), data, CLASSES, limit=0)

@@ -125,7 +125,7 @@ def test_wrappers(name: str) -> None:
 @pytest.mark.parametrize(
     ("dataset", "keys", "message"),
     [
-        (Plain(2), ["a"], "1 keys for the 2 samples of Plain"),
+        (Plain(2), ["a"], "1 key for the 2 samples of Plain"),
         (Plain(2), ["a", 1], "key 1 of Plain"),
         (Plain(2), ["a", None], "key None of Plain"),
         (Plain(2), ["a", ""], "key '' of Plain"),

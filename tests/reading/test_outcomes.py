@@ -37,6 +37,21 @@ def test_the_ledger_counts_an_epochs_items_once() -> None:
     assert np.isnan(ReadingStatistics.of(ledger, 9, None).augmented)
 
 
+def test_rates_that_are_not_known_yet_are_not_printed() -> None:
+    ledger, counters = Ledger(2), LiveCounters()
+    assert str(ReadingStatistics.of(ledger, 3, None)) == "epoch 3: nothing was read yet"
+    counters["queue"] = 2  # requested, and nothing attempted yet
+    waiting = "generation process: 0 variants made, 0 failed, 2 queued"
+    assert str(ReadingStatistics.of(ledger, 0, counters)) == f"epoch 0: nothing was read yet; {waiting}"
+    counters["made"], counters["attempts"], counters["accepted"], counters["crops"], counters["batches"] = 1, 2, 1, 2, 1
+    ledger.write(0, 0, Outcome.GENERATED, 0.5)
+    assert str(ReadingStatistics.of(ledger, 0, counters)) == (
+        "epoch 0: 1 item, 100% augmented; 0 from the cache; 1 generated while they waited (0.5 s in all); "
+        "0 without what they drew; generation process: 1 variant made, 0 failed, 2 queued, "
+        "50% of the attempts accepted, 2.0 crops per batch"
+    )
+
+
 def _write(ledger: Ledger, counters: LiveCounters) -> None:
     ledger.write(2, 0, Outcome.MISSED, 1.0)
     counters["queue"] = 7

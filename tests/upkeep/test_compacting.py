@@ -270,7 +270,7 @@ def test_the_command(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache")
     drop(path, variant=1)
     said = run("compact", path, "--out", tmp_path / "b.cache", "--report", tmp_path / "run.json")
-    assert "7 records in 1 shards" in said
-    assert "left out: 1 insertions or frames, of 1 variants" in said
+    assert "7 records in 1 shard," in said
+    assert "left out: 1 insertion or frame, of 1 variant;" in said
     assert '"dropped": 1' in (tmp_path / "run.json").read_text()
     assert "it exists" in run("compact", path, "--out", tmp_path / "run.json", fails=True)

@@ -133,11 +133,10 @@ def test_a_cache_and_its_compacted_copy(tmp_path: Path, records: Records) -> Non
 
 
 def with_licences(number: int, **licences: str) -> Variant:
-    """A variant whose pictures' origin is recorded, and whose rejections are worded anew."""
+    """A variant whose pictures' origin is recorded."""
     variant = make_variant(number)
     insertions = (replace(one, provenance={**one.provenance, **licences}) for one in variant.insertions)
-    rejections = tuple(replace(one, detail=f"{len(licences)} of 2 stated") for one in variant.rejections)
-    return changed(variant, insertions=tuple(insertions), rejections=rejections)
+    return changed(variant, insertions=tuple(insertions))
 
 
 @pytest.mark.parametrize("older_first", [True, False])
