@@ -1,17 +1,19 @@
-"""Score maps: titles, and the colours of a score's range."""
+"""Score maps: titles, and the colours of a score's range; labels of the curves."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from poc_aug.evaluation import plots
-from poc_aug.evaluation.anomalies import Frame
-from poc_aug.evaluation.plots import write_maps
+from poc_aug.evaluation.anomalies import EvaluationResult, Frame, ScoreResult
+from poc_aug.evaluation.plots import plot_precision_recall, write_maps
 
 
 def sheet_of(folder: Path, **scores: torch.Tensor) -> np.ndarray:
@@ -62,3 +64,20 @@ def test_the_numbers_are_the_quantiles_that_the_colours_show(tmp_path: Path, mon
     ((title, limits),) = written[2:]
     assert title == "energy"
     np.testing.assert_allclose(limits, np.array([0.01, 0.99]) * (64 * 128 - 1) / 100, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.8, "80.0%"), (float("nan"), "undefined")])
+def test_an_undefined_area_is_no_percentage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, shown: str
+) -> None:
+    labels: list[str] = []
+    plot = Axes.plot
+
+    def noted(axes: Axes, *values: Any, **settings: Any) -> Any:
+        labels.append(settings["label"])
+        return plot(axes, *values, **settings)
+
+    monkeypatch.setattr(Axes, "plot", noted)
+    score = ScoreResult({"AuPRC": value}, curves={"recall": [0.5, 1.0], "precision": [1.0, 0.6]})
+    plot_precision_recall([EvaluationResult("streets", 4, 0, {"msp": score}, 1.0)], tmp_path / "curves.png")
+    assert labels == [f"streets, msp: AuPRC {shown}"]

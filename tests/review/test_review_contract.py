@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poc_aug.cache import Cache
+from poc_aug.cache import Cache, CacheWriter
 from poc_aug.cache.journal import Journal
 from poc_aug.reading.compose import compose
-from poc_aug.types import Sample
-from tests.helpers.cache_cases import RECORDS, make_manifest
+from poc_aug.types import Rejection, Sample
+from tests.helpers.cache_cases import RECORDS, make_manifest, make_variant
 from tests.helpers.review_cases import SIZE_HW, Client, Streets, opened_review, street_cache
 
 VIEWS = ("before", "after", "mask", "close", "close-before", "close-mask", "thumb")
@@ -335,3 +336,13 @@ def test_frames_and_rejected_attempts(tmp_path: Path) -> None:
         variant = cache.get(frames[0]["key"], frames[0]["variant"])
     assert variant is not None
     assert variant.is_empty
+
+
+def test_details_are_shown_in_proper_grammar(tmp_path: Path) -> None:
+    path = tmp_path / "a.cache"
+    rejection = Rejection("no room", "gnu", 0, "no place on any of 1 rungs")
+    with CacheWriter(path, make_manifest()) as writer:
+        writer.put_many([replace(make_variant(number), rejections=(rejection,)) for number in range(3)])
+    with opened_review([path]) as client:
+        details = {each["detail"] for each in client.things(kind="rejected attempts")}
+    assert details == {"no place on the ladder's only rung"}
