@@ -344,7 +344,8 @@ def test_a_decision_about_a_class_holds_for_what_is_stored_later_although_it_cha
         assert drop(cache, class_name="dog").changed == 0
         assert drop(cache, class_name="cat", relabel="horse").changed == 0
         assert len(decisions(cache)) == one_by_one + 2
-    INSERTIONS.warm(cache, LENGTH, num_variants=VARIANTS + 3)
+    with pytest.warns(UserWarning, match="'dog' was dropped in recipe"):
+        INSERTIONS.warm(cache, LENGTH, num_variants=VARIANTS + 3)
     shown = [
         part.name for variant in read_all(cache).values() if variant for one in variant.insertions for part in one.parts
     ]
