@@ -130,7 +130,8 @@ def test_a_class_is_dropped_of_recipes_that_hold_none_of_it_yet(tmp_path: Path) 
     warm_cache(Frames(LENGTH), path, pipeline("dog"), num_variants=1, workers=0)
     warm_cache(Frames(LENGTH), path, pipeline("cow", "dog"), num_variants=1, workers=0, add_recipe=True, limit=1)
     drop(path, class_name="dog")
-    warm_cache(Frames(LENGTH), path, pipeline("cow", "dog"), num_variants=2, workers=0)
+    with pytest.warns(UserWarning, match="'dog' was dropped in recipe"):
+        warm_cache(Frames(LENGTH), path, pipeline("cow", "dog"), num_variants=2, workers=0)
     for member in member_paths(path):
         with Cache.open(member) as cache:
             variants = [cache.get(*name) for name in cache]
