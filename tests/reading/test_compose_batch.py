@@ -181,7 +181,7 @@ def test_variants_of_other_forms_are_refused(cache: Cache) -> None:
         (torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5, dtype=torch.uint8), 2, r"labels\[:, 0\]"),
         (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5), 2, "labels are a torch.float32"),
         (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8), 3, "3 variants for 2 images"),
-        (torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.uint8), 2, "2 variants for 1 images"),
+        (torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.uint8), 2, "2 variants for 1 image"),
         (torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.uint8, device="meta"), 2, "labels on meta"),
     ],
 )
