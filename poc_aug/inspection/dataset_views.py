@@ -8,6 +8,7 @@ from typing import Any
 from poc_aug.augmented_dataset import AugmentedDataset, Peeked
 from poc_aug.cache import UnitedCaches
 from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.inspection.decision_facts import decision_facts
 from poc_aug.inspection.label_colours import label_panel, new_classes, reduced_labels
 from poc_aug.inspection.notebook_view import LegendEntry, NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion
@@ -99,6 +100,9 @@ def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
         caches = dataset.cache.caches if isinstance(dataset.cache, UnitedCaches) else (dataset.cache,)
         names = _listed([cache.path.name for cache in caches])
         facts.append(("cache", f"{names}: {len(dataset.cache):,} variants"))
+        for cache in caches:
+            of = f"{plain_line(cache.path.name, 60)}: " if len(caches) > 1 else ""
+            facts += [(name, f"{of}{text}") for name, text in decision_facts(cache)]
     if isinstance(dataset, POCAugmentedDataset):
         objects = list(dict.fromkeys(spec.name for recipe in dataset.recipes for spec in recipe.objects))
         facts.append(("objects", f"{len(objects)}: {_listed(objects)}"))

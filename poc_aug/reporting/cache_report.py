@@ -17,6 +17,7 @@ from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.errors import RecipeError, SettingError
 from poc_aug.files.outputs import check_outputs, writing_whole
+from poc_aug.inspection.decision_facts import outcome_counts
 from poc_aug.inspection.notebook_view import plain_line
 from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys, dataset_keys
@@ -49,7 +50,8 @@ class RecipeReport:
         variants: variants that are held.
         empty: variants without an object or a frame.
         accepted: objects, or frames.
-        classes: objects by the name that they were made with, or frames by domain and severity.
+        classes: objects by the name that they are read with, or frames by domain and severity.
+        decisions: decisions in its journal that were not undone.
         relabelled: parts that got another class in review: the old name, the new one, and how many.
         decided: objects or frames by what was decided about them in review.
         rejections: rejected attempts by reason.
@@ -70,6 +72,7 @@ class RecipeReport:
     empty: int
     accepted: int
     classes: list[tuple[str, int]]
+    decisions: int
     relabelled: list[tuple[str, str, int]]
     decided: list[tuple[str, int]]
     rejections: list[tuple[str, int]]
@@ -290,17 +293,15 @@ def _counted(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> Reci
         empty=summary.empty,
         accepted=sum(count for _, count in classes),
         classes=[(name, count) for name, count in classes if count],
+        decisions=len(cache.journal.counting),
         relabelled=[(old, new, count) for (old, new), count in review.names.most_common()],
-        decided=[(_DECIDED.get(outcome, outcome), count) for outcome, count in sorted(review.outcomes.items())],
+        decided=outcome_counts(review),
         rejections=summary.rejections.most_common(),
         rejected_objects=Counter(
             {name: sum(reasons.values()) for name, reasons in summary.rejected_objects.items()}
         ).most_common(),
         created_by=cache.manifest.created_by,
     )
-
-
-_DECIDED = {"drop": "rejected", "accept": "accepted", "relabel": "relabelled", "skip": "left to others"}
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -246,7 +246,7 @@ def test_info_says_what_was_decided_and_by_whom(cache: Path) -> None:
     drop(cache, key=key, variant=variant, insertion=0, by="anna")
     drop(cache, key=key, variant=variant, insertion=0, accept=True, by="bert")
     shown = " ".join(run("info", cache).split())
-    for expected in ("accepted", "by bert", "relabelled", "dog to horse", "dropped 1 (1 by bert)"):
+    for expected in ("accepted", "by bert", "relabelled", "dog to horse", "1 rejected (1 by bert)"):
         assert expected in shown
     assert "conflicts reviewers disagree about 1" in shown
 
