@@ -135,9 +135,9 @@ def tiles_of(
     own_keys = dataset_keys(dataset, keys)
     # Samples that are not in the cache are not shown.
     if isinstance(cache, UnitedCaches):
-        names, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
+        names, _ = match_united(cache, own_keys, dataset, misses_allowed=True, adapt=adapt)
     else:
-        names = stored_keys(own_keys, HeldKeys(cache), dataset)
+        names = stored_keys(own_keys, HeldKeys(cache), dataset, adapt)
         check_held(names, own_keys, cache, dataset, misses_allowed=True)
     advice = key_advice(dataset)
     tiles: list[Tile] = []

@@ -8,7 +8,12 @@ from poc_aug.cache import Cache
 from poc_aug.cache.kept_summary import ReviewCounts, count_review
 from poc_aug.inspection.notebook_view import plain_line
 
-OUTCOME_WORDS: Mapping[str, str] = {"accept": "accepted", "drop": "rejected", "relabel": "relabelled", "skip": "skipped"}
+OUTCOME_WORDS: Mapping[str, str] = {
+    "accept": "accepted",
+    "drop": "rejected",
+    "relabel": "relabelled",
+    "skip": "skipped",
+}
 """Outcomes of a `ReviewState` as people read them, in the order in which they are listed; the review page's words."""
 _MOST_CHANGES = 20
 _MOST_READ = 2_000
