@@ -24,7 +24,9 @@ def report_command(
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     keys: KeysName = None,
-    out: Annotated[Path, typer.Option("--out", help="Where the page goes; an earlier report is replaced.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", help="Where the page goes; an earlier report is replaced.")] = Path(
+        "report.html"
+    ),
     samples: Annotated[int, typer.Option("--samples", min=0, max=200, help="Pictures of each class.")] = 6,
     recipe: RecipeNames = None,
 ) -> None:

@@ -185,11 +185,14 @@ def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
     """
     largest = min((most for manifest in manifests if (most := manifest.max_sigma_px) is not None), default=math.inf)
     number = isinstance(sigma_px, numbers.Real) and not isinstance(sigma_px, bool)
-    if not number or not 0 <= sigma_px <= largest:
+    if not number or not 0 <= sigma_px <= largest or sigma_px == math.inf:
+        held = f"0 to {largest:g}: the cache holds no pixels beyond that feather"
+        other = "make the cache with a larger max_sigma_px in the recipe"
         raise SettingError(
             f"sigma_px={sigma_px!r}",
-            expected=f"0 to {largest:g}: the cache holds no pixels beyond that feather",
-            hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
+            expected="a number of pixels, 0 or more" if largest == math.inf else held,
+            hint=f"choose a smaller sigma_px, or {other}",
+            command=f"choose a smaller --sigma, or {other}",
         )
     return float(sigma_px)
 
