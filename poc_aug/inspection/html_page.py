@@ -57,7 +57,7 @@ def _html(view: NotebookView) -> str:
 
 
 def _panels(panels: Sequence[Panel], pictures: Sequence[Image.Image]) -> str:
-    """The pictures of a row. Those of equal width are compared: they share one line, or, if it is too narrow, none do."""
+    """The pictures of a row. Those of equal width are compared: all share a line, or, if it is too narrow, none do."""
     count = len(pictures)
     place, align = "flex: 0 1 auto", "flex-start"
     if count > 1 and len({picture.width for picture in pictures}) == 1:

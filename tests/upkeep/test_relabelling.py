@@ -144,6 +144,10 @@ def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path
     refused = run(*arguments, tmp_path / "before", fails=True)
     assert '"horse"' in refused  # the one difference, not the beginning of all ids
     assert "relabelled" in refused
+    assert 'has the class "horse" (id ' in refused
+    assert (
+        "Next step: give another folder with --out: all frames are written there, with the ids that hold now" in refused
+    )
     run(*arguments, tmp_path / "after")  # finds an id for the new name, too
     after = json.loads((tmp_path / "after" / "export.json").read_text())
     expected = {"horse" if name == "dog" else name: count for name, count in before.items()}
