@@ -100,19 +100,28 @@ def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
         caches = dataset.cache.caches if isinstance(dataset.cache, UnitedCaches) else (dataset.cache,)
         names = _listed([cache.path.name for cache in caches])
         facts.append(("cache", f"{names}: {len(dataset.cache):,} variants"))
-        for cache in caches:
-            of = f"{plain_line(cache.path.name, 60)}: " if len(caches) > 1 else ""
-            facts += [(name, f"{of}{text}") for name, text in decision_facts(cache)]
     if isinstance(dataset, POCAugmentedDataset):
         objects = list(dict.fromkeys(spec.name for recipe in dataset.recipes for spec in recipe.objects))
         facts.append(("objects", f"{len(objects)}: {_listed(objects)}"))
         facts.append(("labels", plain_line(dataset.label_policy, 300)))
     if isinstance(dataset, SceneShiftDataset):
         facts.append(("shifts", _listed([f"{domain}-{severity}" for domain, severity in dataset.shifts])))
+    facts += _decisions(dataset)
     shown = f"variants={dataset.variants!r}" if dataset.variant is None else f"variant={dataset.variant}"
     facts.append(("drawn", f"p={dataset.p}, {shown}, redraw={dataset.redraw!r}, epoch {dataset.epoch}"))
     if dataset.transforms is not None:
         facts.append(("transforms", f"{type(dataset.transforms).__name__}: not applied to these pictures"))
+    return facts
+
+
+def _decisions(dataset: AugmentedDataset) -> list[tuple[str, str]]:
+    caches = dataset.cache.caches if isinstance(dataset.cache, UnitedCaches) else (dataset.cache,)
+    facts = []
+    for cache in caches:
+        if cache is None:
+            continue
+        of = f"{plain_line(cache.path.name, 60)}: " if len(caches) > 1 else ""
+        facts += [(name, f"{of}{text}") for name, text in decision_facts(cache)]
     return facts
 
 

@@ -104,6 +104,13 @@ def test_classes_are_those_that_are_read(decided: Path, tmp_path: Path) -> None:
     with POCAugmentedDataset(Frames(LENGTH), decided, policy, p=1.0) as dataset:
         facts = dict(view_of_dataset(dataset).facts)
     assert facts["relabelled"] == changes
+    copied = shutil.copytree(decided, tmp_path / "copied.cache")
+    with POCAugmentedDataset(Frames(LENGTH), [decided, copied], policy, p=1.0) as dataset:
+        of_both = view_of_dataset(dataset).facts
+    assert [text for name, text in of_both if name == "relabelled"] == [
+        f"a.cache: {changes}",
+        f"copied.cache: {changes}",
+    ]
 
 
 def undo_all(path: Path) -> None:
