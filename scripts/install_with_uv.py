@@ -34,6 +34,7 @@ def pip_settings(listing: str) -> dict[str, list[str]]:
 
 
 def main() -> int:
+    """Install, with the arguments of ``pip install``."""
     pip = [sys.executable, "-m", "pip"]
     listing = subprocess.run([*pip, "config", "list"], check=True, capture_output=True, text=True).stdout
     subprocess.run([*pip, "install", "--quiet", "uv"], check=True)
