@@ -161,7 +161,7 @@ def test_workers_of_a_stream_give_the_same_items(cache_path: Path, start: str) -
     stream = Stream(composer)
     alone = composer_of(cache_path, p=0.7, redraw="read")
     loader = DataLoader(stream, batch_size=1, num_workers=2, multiprocessing_context=start, collate_fn=keep)
-    for _ in range(3):  # counts of reads outlive the workers
+    for _ in range(2):  # counts of reads outlive the workers
         found = sorted((item for batch in loader for item in batch), key=lambda item: str(item["img_path"]))
         wanted = sorted((alone(item) for item in items()), key=lambda item: str(item["img_path"]))
         assert all(equal(rgb(a), rgb(b)) for a, b in zip(found, wanted, strict=True))

@@ -28,7 +28,7 @@ def test_importing_poc_aug_loads_only_the_standard_library() -> None:
     assert loaded == {"poc_aug"}
 
 
-def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
+def test_wrapping_a_dataset_of_ones_own_and_the_command_line_do_not_load_torchvision() -> None:
     code = """if True:
         import poc_aug
         from poc_aug.labels.detect import schema_of
@@ -37,6 +37,7 @@ def test_wrapping_a_dataset_of_ones_own_does_not_load_torchvision() -> None:
         poc_aug.POCAugmentedDataset, poc_aug.InsertionPipeline, poc_aug.RenderedInserter, poc_aug.PasteInserter
         import sys, poc_aug.live.server
         assert not [name for name in sys.modules if name.startswith("poc_aug.inspection")]  # notebooks load it
+        import poc_aug.cli
     """
     assert "torchvision" not in modules_after(code)
 

@@ -174,7 +174,9 @@ def test_files_can_be_read_in_one_sitting(folder: str) -> None:
     assert {path.name: length for path, length in lengths.items() if length > 400} == {}
 
 
-# Loads what the package imports of others once, then imports each module as if it were the first of the package.
+# Loads what the package imports of others once, then imports each folder as if it were the first of the package, with
+# its modules in any order after it: importing one of them alone runs the folder's __init__ before it, too, and what it
+# finds half imported then is a circle, within the folder or between two, which other tests rule out.
 ALONE = """
 import gc, importlib, random, sys, tempfile, traceback
 import kornia, lmdb, numpy, PIL.Image, pydantic, rich, torch, torch.utils.data, torchvision, typer, yaml
@@ -182,29 +184,41 @@ from importlib.util import find_spec
 for optional in ("matplotlib.pyplot", "sklearn.metrics", "torchmetrics"):
     if find_spec(optional.partition(".")[0]):
         importlib.import_module(optional)
-modules = sys.argv[2:]
-random.Random(int(sys.argv[1])).shuffle(modules)
+order = random.Random(int(sys.argv[1]))
+folders = [folder.split() for folder in sys.argv[2:]]
+order.shuffle(folders)
 gc.freeze()
 # Each module is compiled once, also where Python is told to write nothing next to it.
 compiled = tempfile.TemporaryDirectory()
 sys.dont_write_bytecode, sys.pycache_prefix = False, compiled.name
 failed = []
-for module in modules:
+for folder in folders:
     assert not [name for name in sys.modules if name.partition(".")[0] == "poc_aug"]
-    try:
-        importlib.import_module(module)
-    except BaseException:
-        traceback.print_exc()
-        failed.append(module)
+    for module in (folder[0], *order.sample(folder[1:], len(folder) - 1)):
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            traceback.print_exc()
+            failed.append(module)
     for name in [name for name in sys.modules if name.partition(".")[0] == "poc_aug"]:
         del sys.modules[name]
 sys.exit(" ".join(failed) or 0)
 """
 
 
-def test_every_module_imports_alone() -> None:
-    modules = [module for module in MODULES if not module.endswith("__main__")]
-    run = subprocess.run([sys.executable, "-c", ALONE, "1", *modules], capture_output=True, text=True)
+def test_every_folder_and_every_module_at_the_top_imports_alone() -> None:
+    at_the_top = [dotted(path) for path in PACKAGE.glob("*.py") if path.name not in ("__init__.py", "__main__.py")]
+    inside = [
+        " ".join(
+            [
+                dotted(folder / "__init__.py"),
+                *(dotted(path) for path in sorted(folder.glob("*.py")) if path.stem != "__init__"),
+            ]
+        )
+        for folder in FOLDERS
+    ]
+    assert len(MODULES) == 2 + len(at_the_top) + sum(len(folder.split()) for folder in inside)
+    run = subprocess.run([sys.executable, "-c", ALONE, "1", *at_the_top, *inside], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,25 +69,45 @@ def summarize_kept(cache: Cache, progress: Progress | None = None, review: Revie
         CacheError: as `summarize_cache`.
     """
     summary = summarize_cache(cache.path, progress)
-    entries = cache.journal.counting
-    if not entries:
-        return summary
-    keys = {entry.where.key for entry in entries}
-    names: Iterable[tuple[str, int]] = cache
-    total = len(cache)
-    if None not in keys and cache.manifest.kind == "insertions":
-        chosen = [(key, index) for key in sorted(filter(None, keys)) for index in cache.variants(key)]
-        names, total = chosen, len(chosen)
+    names, total = _decided_names(cache)
     for done, (key, index) in enumerate(names, start=1):
-        try:
-            data = cache.raw(key, index)
-        except CacheCorruptError:  # it is counted as unreadable already
-            continue
-        if data is not None:
-            _count_kept(cache, data, summary, review)
+        if decided := _decided(cache, key, index):
+            _count_kept(cache, *decided, summary, review)
         if progress is not None:
             progress(done, total)
     return summary
+
+
+def count_review(cache: Cache, *, most: int | None = None) -> ReviewCounts | None:
+    """Count what was decided about what a cache holds, as `summarize_kept` does.
+
+    Args:
+        cache: an opened cache.
+        most: records to read at most; ``None``: all that a decision may be about.
+
+    Returns:
+        The counts; ``None`` if more records would have to be read.
+
+    Raises:
+        CacheDiskError, CacheFormatError: a record cannot be read.
+    """
+    names, total = _decided_names(cache)
+    if most is not None and total > most:
+        return None
+    review = ReviewCounts()
+    for key, index in names:
+        if decided := _decided(cache, key, index):
+            review.add(decided[-1])
+    return review
+
+
+def _decided_names(cache: Cache) -> tuple[Iterable[tuple[str, int]], int]:
+    """The records that a decision may be about, and how many they are."""
+    keys = {entry.where.key for entry in cache.journal.counting}
+    if None in keys or (keys and cache.manifest.kind == "frames"):
+        return cache, len(cache)
+    chosen = [(key, index) for key in sorted(filter(None, keys)) for index in cache.variants(key)]
+    return chosen, len(chosen)
 
 
 def counted_name(insertion: Insertion, recipe: Mapping[str, Any]) -> str:
@@ -137,19 +157,33 @@ def renamed_counts(
     return +counts
 
 
-def _count_kept(cache: Cache, data: bytes, summary: RecordSummary, review: ReviewCounts | None) -> None:
-    """Replace the counts of a record by those without what is left out of it."""
-    counts = record_counts(data, cache.manifest.kind)
-    if counts.unreadable:
-        return
+def _decided(cache: Cache, key: str, index: int) -> tuple[bytes, Mapping[str, Any], list[ReviewState]] | None:
+    """A record, its header, and what was decided about its insertions, or its frame; ``None`` if it is unreadable."""
+    try:
+        data = cache.raw(key, index)
+    except CacheCorruptError:  # it is counted as unreadable already
+        return None
+    if data is None or record_counts(data, cache.manifest.kind).unreadable:
+        return None
     header = header_of_record(data)
-    states = cache.journal.states(things_in_header(header))
+    return data, header, cache.journal.states(things_in_header(header))
+
+
+def _count_kept(
+    cache: Cache,
+    data: bytes,
+    header: Mapping[str, Any],
+    states: Sequence[ReviewState],
+    summary: RecordSummary,
+    review: ReviewCounts | None,
+) -> None:
+    """Replace the counts of a record by those without what is left out of it."""
     if review is not None:
         review.add(states)
     dropped = {number: state.entry for number, state in enumerate(states) if state.is_dropped}
     if not dropped:
         return
-    summary.remove(counts)
+    summary.remove(record_counts(data, cache.manifest.kind))
     shift = split_key(header["key"])[1:] if cache.manifest.kind == "frames" else None
     summary.add(_without(header, dropped), shift)
 

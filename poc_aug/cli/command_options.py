@@ -67,7 +67,7 @@ def shown_default(text: str) -> str:
 class CommandOptions(BaseModel):
     """The options of a command; each field carries a `CliOption` in its ``Annotated`` type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], where: str) -> Self:

@@ -12,19 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from poc_aug.cache import Cache
-from poc_aug.cache.kept_summary import ReviewCounts, summarize_kept
+from poc_aug.cache.kept_summary import ReviewCounts, renamed_counts, summarize_kept
 from poc_aug.cache.members import member_paths
 from poc_aug.cache.record_summary import RecordSummary
 from poc_aug.cli.cache_argument import CachesToRead, cache_to_read
 from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
+from poc_aug.inspection.decision_facts import decision_facts
 from poc_aug.inspection.empty_variants import without_object_text
 from poc_aug.inspection.frame_summary import ShiftSummary, class_agreements, summaries_of
 from poc_aug.scenes.scene_recipe import split_key
 
 _MAX_CHARS = 10_000
-_MOST_CHANGES = 20
-_OUTCOMES = {"accept": "accepted", "relabel": "relabelled", "drop": "dropped", "skip": "skipped"}
 
 
 def info_command(
@@ -60,12 +59,13 @@ def _show(cache: Cache, place: str) -> None:
 
 
 def _insertions_rows(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> list[tuple[str, str]]:
+    objects = renamed_counts(summary.objects, review.names, cache.manifest.recipe)
     horizons = (f"{source} ({n} object{'' if n == 1 else 's'})" for source, n in summary.horizons.items())
     return [
         *_head(cache, cache.samples, "variants"),
         ("inserter", str(cache.manifest.backends.get("inserter", {}).get("inserter", "?"))),
         ("fingerprint", cache.manifest.fingerprint),
-        ("objects", ", ".join(f"{count} {object_}" for object_, count in summary.objects.most_common()) or "none"),
+        ("objects", ", ".join(f"{count} {object_}" for object_, count in objects.most_common()) or "none"),
         ("without object", without_object_text(summary.empty, len(cache)) or "none"),
         ("horizon from", ", ".join(horizons) or "none"),
         ("rejections", _counted(summary.rejections)),
@@ -125,31 +125,12 @@ def _head(cache: Cache, samples: int, unit: str) -> tuple[tuple[str, str], ...]:
 
 def _tail(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> list[tuple[str, str]]:
     """What there is to say of few caches."""
-    rows = []
-    if decisions := len(cache.journal.entries):
-        said = f"{decisions} decision{'' if decisions == 1 else 's'}"
-        rows.append(("journal", f"{said}; what they leave out is counted among the rejections"))
-        rows += _review_rows(review)
+    rows = decision_facts(cache, review)
+    if review.outcomes["drop"]:
+        rows[0] = (rows[0][0], f"{rows[0][1]}; what they reject is counted above as dropped")
     if summary.unreadable:
         damaged = f"{summary.unreadable} record{'' if summary.unreadable == 1 else 's'}, not counted above"
         rows.append(("damaged", f"{damaged}: `poc-aug verify {cache.path}` names them"))
-    return rows
-
-
-def _review_rows(review: ReviewCounts) -> list[tuple[str, str]]:
-    """What was decided, and by whom."""
-    rows = []
-    for outcome, word in _OUTCOMES.items():
-        if count := review.outcomes[outcome]:
-            who = {name: counts[outcome] for name, counts in sorted(review.by.items()) if counts[outcome]}
-            named = ", ".join(f"{number} by {name or 'nobody named'}" for name, number in who.items())
-            rows.append((word, f"{count} ({named})" if list(who) != [""] else str(count)))
-    if review.names:
-        changes = (f"{count} {old} to {new}" for (old, new), count in review.names.most_common(_MOST_CHANGES))
-        more = len(review.names) - _MOST_CHANGES
-        rows.append(("new names", ", ".join(changes) + (f", and {more} more" if more > 0 else "")))
-    if review.conflicts:
-        rows.append(("conflicts", f"reviewers disagree about {review.conflicts}"))
     return rows
 
 

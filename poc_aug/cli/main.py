@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from poc_aug.cli.bench_command import bench_command
+from poc_aug.cli.checked_command import CheckedCommand
 from poc_aug.cli.compact_command import compact_command
 from poc_aug.cli.console import errors
 from poc_aug.cli.demo_command import demo_command
@@ -127,7 +128,7 @@ def _before_the_command(debug: _Debug = False) -> None:
 
 
 for _name, _command in _COMMANDS.items():
-    cli.command(_name)(_guarded(_command))
+    cli.command(_name, cls=CheckedCommand)(_guarded(_command))
 
 
 def app() -> None:
@@ -138,7 +139,7 @@ def app() -> None:
 def warm_cache_app() -> None:
     """Entry point of ``warm_cache``."""
     single = typer.Typer(pretty_exceptions_enable=False)
-    single.command()(_guarded(warm_cache_command))
+    single.command(cls=CheckedCommand)(_guarded(warm_cache_command))
     _run(single)
 
 

@@ -16,6 +16,7 @@ from poc_aug.cli.command_options import shown_default
 from poc_aug.cli.console import console
 from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames
 from poc_aug.errors import SettingError
+from poc_aug.exporting.export_planning import check_sigma
 from poc_aug.files.outputs import check_outputs, writing
 from poc_aug.inspection.contact_sheet import contact_sheet, tiles_of
 from poc_aug.inspection.empty_variants import count_without_object, without_object_text
@@ -82,8 +83,9 @@ def preview_command(
             ]
             sheet, shown = frame_sheet(rows, width_px=width), sum(len(row.variants) for row in rows)
         else:
+            sigma_px = 1.0 if sigma is None else check_sigma(sigma, [source.manifest for source in sources])
             tiles = tiles_of(base, opened, count, keys=keys)
-            sheet, shown = contact_sheet(tiles, width_px=width, sigma_px=1.0 if sigma is None else sigma), len(tiles)
+            sheet, shown = contact_sheet(tiles, width_px=width, sigma_px=sigma_px), len(tiles)
         empty = without_object_text(sum(map(count_without_object, sources)), len(opened), frames=frames)
     with writing(out):
         sheet.save(out)

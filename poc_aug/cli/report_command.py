@@ -15,8 +15,8 @@ from poc_aug.cli.console import console
 from poc_aug.cli.progress_lines import progress
 from poc_aug.cli.shared_options import DatasetArguments, DatasetName, KeysName, RecipeNames
 from poc_aug.errors import SettingError
-from poc_aug.files.outputs import check_outputs
 from poc_aug.reporting import write_report
+from poc_aug.reporting.cache_report import check_report_path
 
 
 def report_command(
@@ -24,7 +24,9 @@ def report_command(
     arguments: DatasetArguments = None,
     dataset: DatasetName = None,
     keys: KeysName = None,
-    out: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", help="Where the page goes; an earlier report is replaced.")] = Path(
+        "report.html"
+    ),
     samples: Annotated[int, typer.Option("--samples", min=0, max=200, help="Pictures of each class.")] = 6,
     recipe: RecipeNames = None,
 ) -> None:
@@ -36,7 +38,7 @@ def report_command(
     if out.suffix.lower() not in (".html", ".htm"):
         raise SettingError(f"--out {str(out)!r}", expected="the name of a page: one that ends in .html")
     caches, pairs = split_caches(cache, arguments or [])
-    check_outputs(out.parent, out.name)
+    check_report_path(out)
     base = None
     if dataset is not None:
         base = load_dataset(dataset, parse_arguments(pairs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ EXPORT_FRAMES = "export.frames.jsonl"
 """One line for each frame: where it came from, its files, what was inserted."""
 _LOCK = ".export.lock"
 _FORMAT = "poc_aug-export"
+_AROUND = 24
 _OWN = frozenset((EXPORT_MANIFEST, EXPORT_FRAMES, _LOCK, PARTIAL))
 
 Line: TypeAlias = dict[str, Any]
@@ -50,8 +52,8 @@ class ExportFolder:
         ...     ExportFolder(Path(folder), {"layout": "coco"})
         Traceback (most recent call last):
         poc_aug.errors.ExportError: ... holds another export: layout: there "pebal", now "coco"
-        Expected: the recipe, labels, layout and feather of what is there, or an empty folder
-        Next step: give another folder
+        Expected: the classes, recipe, labels, layout and feather of what is there, or an empty folder
+        Next step: give another folder: all frames are written there
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
@@ -145,22 +147,8 @@ class ExportFolder:
                 expected="a file that an export wrote",
                 hint="give another folder",
             ) from error
-        names = [name for name in {**stored, **self._identity} if stored.get(name) != self._identity.get(name)]
-        if names:
-            pairs = {name: _differing(stored.get(name), self._identity.get(name)) for name in names}
-            shown = "; ".join(
-                f"{name}: there {_short(one)}, now {_short(other)}" for name, (one, other) in pairs.items()
-            )
-            raise ExportError(
-                f"{str(self.path)!r} holds another export: {shown}",
-                expected="the recipe, labels, layout and feather of what is there, or an empty folder",
-                hint="give another folder"
-                + (
-                    "; a class that was relabelled to a new name brings an id of its own"
-                    if "label_ids" in names
-                    else ""
-                ),
-            )
+        if stored != self._identity:
+            raise _another_export(self.path, stored, self._identity)
         return dict(manifest)
 
     def _read_lines(self) -> dict[tuple[str, str], Line]:
@@ -197,8 +185,48 @@ def _locked(folder: Path) -> FileLock:
             ) from None
 
 
+def _another_export(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> ExportError:
+    """Of an export that is continued as another one: what differs, and what to do."""
+    names = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+    said, next_step = [], "all frames are written there"
+    before, after = there.get("label_ids"), now.get("label_ids")
+    if "label_ids" in names and "recipes" not in names and isinstance(before, dict) and isinstance(after, dict):
+        # Of equal recipes, only what was relabelled brings classes, or takes them away.
+        new, gone = (_classes(one, other) for one, other in ((after, before), (before, after)))
+        if all(after[name] == number for name, number in before.items() if name in after):
+            names.remove("label_ids")
+            said += [f"no frame there has the class {_listed(new)}, which something was relabelled to since"] * bool(
+                new
+            )
+            said += [f"there is the class {_listed(gone)}, which nothing is relabelled to any more"] * bool(gone)
+            next_step = "all frames are written there, with the ids that hold now"
+    for name in names:
+        one, other = _differing(there.get(name), now.get(name))
+        said.append(f"{name}: there {_short(one)}, now {_short(other)}")
+    return ExportError(
+        f"{str(path)!r} holds another export: {'; '.join(said)}",
+        expected="the classes, recipe, labels, layout and feather of what is there, or an empty folder",
+        hint=f"give another folder: {next_step}",
+        command=f"give another folder with --out: {next_step}",
+    )
+
+
+def _classes(of: Mapping[str, Any], besides: Mapping[str, Any]) -> dict[str, Any]:
+    """The classes that only one of two tables of ids has."""
+    return {name: number for name, number in of.items() if name not in besides}
+
+
+def _listed(classes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_short(name)} (id {number})" for name, number in classes.items())
+
+
 def _differing(there: Any, now: Any) -> tuple[Any, Any]:
-    """Of two tables what differs; of anything else the whole."""
+    """Of two tables what differs, of two texts where they do; of anything else the whole."""
+    if isinstance(there, str) and isinstance(now, str):
+        equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(there, now, strict=False))
+        start = max(0, sum(1 for _ in equal) - _AROUND)
+        dots = "..." if start else ""
+        return f"{dots}{there[start:]}", f"{dots}{now[start:]}"
     if not (isinstance(there, dict) and isinstance(now, dict)):
         return there, now
     names = [name for name in {**there, **now} if there.get(name) != now.get(name)]

@@ -15,7 +15,7 @@ from typing import Any, SupportsIndex
 import xxhash
 
 from poc_aug.cache import Cache, Manifest
-from poc_aug.cache.key_matching import check_held, stored_keys
+from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.record import record_hash, split_record
 from poc_aug.cache.selection import things_in_header
 from poc_aug.cache.several_caches import match_united
@@ -26,6 +26,7 @@ from poc_aug.exporting.frame_names import FramePlace, frame_name, frame_places, 
 from poc_aug.exporting.frame_writing import PlannedFrame
 from poc_aug.exporting.id_conversion import IdConversion
 from poc_aug.exporting.layout_protocol import ExportLayout, NumbersFrames, WantsIds
+from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys, dataset_keys, first_of_each
 from poc_aug.labels.policy_protocol import LabelPolicy
 from poc_aug.labels.schema import SCHEMAS, LabelSchema
@@ -63,6 +64,7 @@ def plan_frames(
     variants: str | int | Sequence[int],
     split: str | None,
     base_frames: bool,
+    adapt: Adapt | None = None,
 ) -> FramePlan:
     """Find the frames that a dataset and a cache give; see `export`.
 
@@ -73,7 +75,7 @@ def plan_frames(
     """
     wanted_variants = chosen_variants(variants)
     own_keys = dataset_keys(dataset, keys)
-    matched, stored = _matched(dataset, cache, own_keys)
+    matched, stored = _matched(dataset, cache, own_keys, adapt)
     places = frame_places([telling_key(*pair) for pair in zip(matched, own_keys, strict=True)], dataset, split)
     origin = _Origins(cache)
     skipped: Counter[str] = Counter()
@@ -183,11 +185,14 @@ def check_sigma(sigma_px: Any, manifests: Sequence[Manifest]) -> float:
     """
     largest = min((most for manifest in manifests if (most := manifest.max_sigma_px) is not None), default=math.inf)
     number = isinstance(sigma_px, numbers.Real) and not isinstance(sigma_px, bool)
-    if not number or not 0 <= sigma_px <= largest:
+    if not number or not 0 <= sigma_px <= largest or sigma_px == math.inf:
+        held = f"0 to {largest:g}: the cache holds no pixels beyond that feather"
+        other = "make the cache with a larger max_sigma_px in the recipe"
         raise SettingError(
             f"sigma_px={sigma_px!r}",
-            expected=f"0 to {largest:g}: the cache holds no pixels beyond that feather",
-            hint="choose a smaller sigma_px, or make the cache with a larger max_sigma_px in the recipe",
+            expected="a number of pixels, 0 or more" if largest == math.inf else held,
+            hint=f"choose a smaller sigma_px, or {other}",
+            command=f"choose a smaller --sigma, or {other}",
         )
     return float(sigma_px)
 
@@ -248,16 +253,19 @@ def export_provenance(manifests: Sequence[Manifest]) -> dict[str, Any]:
     }
 
 
-def _matched(dataset: Any, cache: Cache | UnitedCaches, own_keys: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+def _matched(
+    dataset: Any, cache: Cache | UnitedCaches, own_keys: list[str], adapt: Adapt | None
+) -> tuple[list[str], dict[str, list[str]]]:
     """The key that each sample is stored under, and the keys that its variants have, by this key."""
     frames = manifests_of(cache)[0].kind == "frames"
     if isinstance(cache, UnitedCaches) and not frames:
-        matched, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
+        matched, _ = match_united(cache, own_keys, dataset, misses_allowed=True, adapt=adapt)
         return matched, {key: [key] for key in cache.keys()}
     stored: dict[str, list[str]] = defaultdict(list)
     for key in cache.keys():
         stored[split_key(key)[0] if frames else key].append(key)
-    matched = stored_keys(own_keys, set(stored), dataset)
+    held = set(stored) if frames or isinstance(cache, UnitedCaches) else HeldKeys(cache)
+    matched = stored_keys(own_keys, held, dataset, adapt)
     shown = [key for name in dict.fromkeys(matched) for key in stored.get(name, (name,))]
     first = cache.caches[0] if isinstance(cache, UnitedCaches) else cache
     if not any(name in stored for name in matched):

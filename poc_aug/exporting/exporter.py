@@ -133,7 +133,9 @@ def export(
             written_schema, conversion = converted_schema(made, policy, base_schema, keep_ids=keep_ids)
             names = object_names(manifests, journal_class_names(caches_of(opened)))
             ids = LabelWriter(policy, written_schema, names).ids
-        frames = plan_frames(dataset, opened, made, keys=keys, variants=variants, split=split, base_frames=base_frames)
+        frames = plan_frames(
+            dataset, opened, made, keys=keys, variants=variants, split=split, base_frames=base_frames, adapt=adapt
+        )
         maps = InstanceMaps(dataset, instances)
         numbers = [number for number, _ in frames.work]
         has_instances, has_polygons = maps.missing(numbers) is None, maps.missing_polygons(numbers) is None

@@ -14,6 +14,7 @@ from poc_aug.cache.verify import listed_name, lmdb_keys
 from poc_aug.counting import count_of
 from poc_aug.errors import PocAugError
 from poc_aug.inspection.contact_sheet import to_pil
+from poc_aug.inspection.decision_facts import decision_facts
 from poc_aug.inspection.notebook_view import NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion, on_grey
 from poc_aug.reading.compose_opacity import opacity
@@ -52,7 +53,7 @@ def _cache_view(cache: Cache) -> NotebookView:
         ("objects", "" if names is None else _listed(sorted(names[0]))),
         ("made by", "" if made_by is None else plain_line(made_by)),
         ("recipe", plain_line(manifest.fingerprint)),
-        ("decisions", f"{len(cache.journal.counting):,} in its journal" if cache.journal.counting else ""),
+        *decision_facts(cache),
     ]
     view.facts = [fact for fact in view.facts if fact[1]]
     panels: list[Panel] = []

@@ -21,6 +21,7 @@ from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import Keys, dataset_keys, first_of_each, key_advice
+from poc_aug.number_settings import checked_number
 from poc_aug.reading.compose import compose
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Insertion, Part, Sample, Variant
@@ -67,7 +68,7 @@ def contact_sheet(
         An RGB picture.
 
     Raises:
-        SettingError: no tile.
+        SettingError: no tile, or a feather that is no finite number, negative, or wider than an object's patch allows.
 
     Example:
         >>> import torch
@@ -81,6 +82,8 @@ def contact_sheet(
         raise SettingError(
             "no variant to show", expected="at least one", hint="tiles_of(dataset, cache, count) gives them"
         )
+    if checked_number("sigma_px", sigma_px) < 0:
+        raise SettingError(f"sigma_px={sigma_px!r}", expected="a width in pixels, 0 or more")
     columns = 4 if zoom else 3
     tile_w = (width_px - _GAP_PX * (columns + 1)) // columns
     font = ImageFont.load_default(size=max(11, tile_w // 32))
@@ -135,9 +138,9 @@ def tiles_of(
     own_keys = dataset_keys(dataset, keys)
     # Samples that are not in the cache are not shown.
     if isinstance(cache, UnitedCaches):
-        names, _ = match_united(cache, own_keys, dataset, misses_allowed=True)
+        names, _ = match_united(cache, own_keys, dataset, misses_allowed=True, adapt=adapt)
     else:
-        names = stored_keys(own_keys, HeldKeys(cache), dataset)
+        names = stored_keys(own_keys, HeldKeys(cache), dataset, adapt)
         check_held(names, own_keys, cache, dataset, misses_allowed=True)
     advice = key_advice(dataset)
     tiles: list[Tile] = []

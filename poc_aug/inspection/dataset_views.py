@@ -9,6 +9,7 @@ from poc_aug.augmented_dataset import AugmentedDataset, Peeked
 from poc_aug.cache import UnitedCaches
 from poc_aug.counting import count_of
 from poc_aug.dataset import POCAugmentedDataset
+from poc_aug.inspection.decision_facts import decision_facts
 from poc_aug.inspection.label_colours import label_panel, new_classes, reduced_labels
 from poc_aug.inspection.notebook_view import LegendEntry, NotebookView, Panel, PanelRow, plain_line
 from poc_aug.inspection.record_views import described_insertion
@@ -106,10 +107,22 @@ def _facts(dataset: AugmentedDataset) -> list[tuple[str, str]]:
         facts.append(("labels", plain_line(dataset.label_policy, 300)))
     if isinstance(dataset, SceneShiftDataset):
         facts.append(("shifts", _listed([f"{domain}-{severity}" for domain, severity in dataset.shifts])))
+    facts += _decisions(dataset)
     shown = f"variants={dataset.variants!r}" if dataset.variant is None else f"variant={dataset.variant}"
     facts.append(("drawn", f"p={dataset.p}, {shown}, redraw={dataset.redraw!r}, epoch {dataset.epoch}"))
     if dataset.transforms is not None:
         facts.append(("transforms", f"{type(dataset.transforms).__name__}: not applied to these pictures"))
+    return facts
+
+
+def _decisions(dataset: AugmentedDataset) -> list[tuple[str, str]]:
+    caches = dataset.cache.caches if isinstance(dataset.cache, UnitedCaches) else (dataset.cache,)
+    facts = []
+    for cache in caches:
+        if cache is None:
+            continue
+        of = f"{plain_line(cache.path.name, 60)}: " if len(caches) > 1 else ""
+        facts += [(name, f"{of}{text}") for name, text in decision_facts(cache)]
     return facts
 
 

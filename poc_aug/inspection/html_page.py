@@ -15,6 +15,8 @@ from poc_aug.notebook import WIDTH_PX
 _FONT = "font: 13px/1.45 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _CELL = "text-align: left; vertical-align: top; padding: 1px 14px 1px 0; border: none; background: none"
 _MOST_TEXT = 400
+_LEAST_PX = 110
+"""Width that pictures in one line have at least."""
 _PNG_PX = 128 * 128
 
 
@@ -47,19 +49,32 @@ def _html(view: NotebookView) -> str:
         parts.append(_table(_head(view.table[0], bool(view.swatches)) + _body(view)))
     for row in view.rows:
         caption = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(row.caption)}</div>' if row.caption else ""
-        panels = "".join(map(_panel, row.panels, panel_pictures(row, WIDTH_PX)))
-        flex = f"display: flex; flex-wrap: wrap; gap: {GAP_PX}px; align-items: flex-start"
-        parts.append(f'<div style="margin: 8px 0">{caption}<div style="{flex}">{panels}</div></div>')
+        parts.append(f'<div style="margin: 8px 0">{caption}{_panels(row.panels, panel_pictures(row, WIDTH_PX))}</div>')
     if view.legend:
         parts.append(f'<div style="line-height: 1.7">{"".join(map(_chip, view.legend))}</div>')
     parts += [f'<p style="margin: 4px 0; opacity: .7">{_text(note)}</p>' for note in view.notes]
     return _box("".join(parts))
 
 
-def _panel(panel: Panel, picture: Image.Image) -> str:
-    title = f'<div style="opacity: .7; overflow-wrap: anywhere">{_text(panel.title)}</div>' if panel.title else ""
-    image = f'<img src="{data_url(picture)}" alt="{_text(panel.title)}" style="max-width: 100%; border-radius: 3px">'
-    return f'<div style="max-width: {picture.width}px">{title}{image}</div>'
+def _panels(panels: Sequence[Panel], pictures: Sequence[Image.Image]) -> str:
+    """The pictures of a row. Those of equal width are compared: all share a line, or, if it is too narrow, none do."""
+    count = len(pictures)
+    place, align = "flex: 0 1 auto", "flex-start"
+    if count > 1 and len({picture.width for picture in pictures}) == 1:
+        least = count * _LEAST_PX + (count - 1) * GAP_PX
+        # A basis below 0 lets all of them into one line, and one beyond all bounds none alongside another.
+        place, align = f"flex: 1 1 calc(({least}px - 100%) * 999)", "flex-end"
+    flex = f"display: flex; flex-wrap: wrap; gap: {2 * GAP_PX}px {GAP_PX}px; align-items: {align}"
+    inside = "".join(_panel(panel, picture, place) for panel, picture in zip(panels, pictures, strict=True))
+    return f'<div style="{flex}">{inside}</div>'
+
+
+def _panel(panel: Panel, picture: Image.Image, place: str) -> str:
+    title = f'<div style="opacity: .7; overflow-wrap: break-word">{_text(panel.title)}</div>' if panel.title else ""
+    style = "display: block; max-width: 100%; height: auto; margin: 0; border-radius: 3px"
+    image = f'<img src="{data_url(picture)}" alt="{_text(panel.title)}" style="{style}">'
+    width = f"max(7em, {picture.width}px)" if title else f"{picture.width}px"
+    return f'<div style="{place}; min-width: 0; max-width: {width}">{title}{image}</div>'
 
 
 def data_url(picture: Image.Image) -> str:

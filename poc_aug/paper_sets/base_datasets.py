@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from poc_aug.datasets.file_pairing import any_file, folder_at, is_folder
-from poc_aug.datasets.named_datasets import acdc, cityscapes, idd
-from poc_aug.datasets.paired_folder import PairedFolder
 from poc_aug.errors import DatasetError
+
+if TYPE_CHECKING:
+    from poc_aug.datasets.paired_folder import PairedFolder
 
 BaseName = Literal["cityscapes", "idd", "acdc"]
 
@@ -22,7 +23,6 @@ class BaseDataset:
     Attributes:
         title: its name.
         page: its official page.
-        open: opens it from the folder and the arguments that a set names.
         sign: glob of files that only it has.
         unprepared: glob of label files of the download, from which the ones that are needed are made.
         prepare: how they are made; ``{root}`` stands for the folder.
@@ -35,7 +35,6 @@ class BaseDataset:
 
     title: str
     page: str
-    open: Callable[..., PairedFolder]
     sign: str
     unprepared: str = ""
     prepare: str = ""
@@ -45,7 +44,6 @@ BASES: Mapping[BaseName, BaseDataset] = {
     "cityscapes": BaseDataset(
         title="Cityscapes",
         page="https://www.cityscapes-dataset.com",
-        open=cityscapes,
         sign="gtFine/*/*/*_gtFine_{labelIds,labelTrainIds}.png",
         unprepared="gtFine/*/*/*_gtFine_labelIds.png",
         prepare="make them with the dataset's own tool: pip install cityscapesscripts, then "
@@ -54,7 +52,6 @@ BASES: Mapping[BaseName, BaseDataset] = {
     "idd": BaseDataset(
         title="IDD",
         page="https://idd.insaan.iiit.ac.in",
-        open=idd,
         sign="gtFine/*/*/*_gtFine_label{csTrainIds,csIds,ids,level1Ids,level2Ids,level3Ids,level4Ids}.png",
         unprepared="gtFine/*/*/*_gtFine_{polygons.json,labellevel3Ids.png}",
         prepare="make them with the dataset's own tool, in its public code (github.com/AutoNUE/public-code): "
@@ -63,7 +60,6 @@ BASES: Mapping[BaseName, BaseDataset] = {
     "acdc": BaseDataset(
         title="ACDC",
         page="https://acdc.vision.ee.ethz.ch",
-        open=acdc,
         sign="rgb_anon/*/*/*/*_rgb_anon.png",
     ),
 }
@@ -88,14 +84,18 @@ def open_base(name: BaseName, root: str | Path, args: Mapping[str, Any]) -> Pair
         Expected: ACDC as its archives unpack
         Next step: check the path; ACDC can be downloaded from https://acdc.vision.ee.ethz.ch after registration
     """
+    from poc_aug.datasets import named_datasets  # loads torchvision, which takes as long as all else together
+
     base = BASES[name]
+    opened: PairedFolder
     try:
-        return base.open(root, **args)
+        opened = getattr(named_datasets, name)(root, **args)
     except DatasetError as error:
         if not error.problem.startswith(f"{base.title} is not in"):
             raise  # the folder is this dataset's, and something in it is wrong
         step = _next_step(name, folder_at(root))
         raise DatasetError(error.problem, expected=error.expected, hint=step[0], command=step[1]) from error
+    return opened
 
 
 def recognised(folder: Path) -> BaseName | None:

@@ -15,8 +15,9 @@ from poc_aug.cache import Cache
 from poc_aug.cache.kept_summary import ReviewCounts, renamed_counts, summarize_kept
 from poc_aug.cache.key_matching import HeldKeys, check_held, stored_keys
 from poc_aug.cache.record_summary import RecordSummary
-from poc_aug.errors import RecipeError, SettingError
-from poc_aug.files.outputs import check_outputs, writing_whole
+from poc_aug.errors import OutputError, RecipeError, SettingError
+from poc_aug.files.outputs import check_outputs, writing, writing_whole
+from poc_aug.inspection.decision_facts import outcome_counts
 from poc_aug.inspection.notebook_view import plain_line
 from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys, dataset_keys
@@ -33,6 +34,8 @@ _MAX_DOTS = 1500
 _MAX_PICTURES = 600
 """Pictures of a recipe: of 200 classes, three each are shown at most."""
 _MAX_CHARS = 200
+_MARK, _MARK_WITHIN = b", written by poc_aug ", 1 << 16
+"""What the beginning of a report holds."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -49,7 +52,8 @@ class RecipeReport:
         variants: variants that are held.
         empty: variants without an object or a frame.
         accepted: objects, or frames.
-        classes: objects by the name that they were made with, or frames by domain and severity.
+        classes: objects by the name that they are read with, or frames by domain and severity.
+        decisions: decisions in its journal that were not undone.
         relabelled: parts that got another class in review: the old name, the new one, and how many.
         decided: objects or frames by what was decided about them in review.
         rejections: rejected attempts by reason.
@@ -70,6 +74,7 @@ class RecipeReport:
     empty: int
     accepted: int
     classes: list[tuple[str, int]]
+    decisions: int
     relabelled: list[tuple[str, str, int]]
     decided: list[tuple[str, int]]
     rejections: list[tuple[str, int]]
@@ -152,7 +157,7 @@ def write_report(
 
     Args:
         caches: opened caches, or members of them; of insertions, or of shifted frames.
-        out: the file; one that exists is replaced.
+        out: the file; an earlier report is replaced.
         dataset: the dataset that they were made from; samples then show objects in their frames. ``None``: on grey.
         keys: see `POCAugmentedDataset`.
         adapt: see `POCAugmentedDataset`.
@@ -165,7 +170,7 @@ def write_report(
     Raises:
         SettingError: no cache, or a negative number of samples.
         CacheError: a cache cannot be read, or holds none of the dataset's samples.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or is there and no report.
 
     Example:
         >>> import tempfile
@@ -183,8 +188,7 @@ def write_report(
         raise SettingError("no cache", expected="at least one")
     if samples < 0:
         raise SettingError(f"samples={samples}", expected="0 or more pictures of each class")
-    path = Path(out)
-    check_outputs(path.parent, path.name)
+    path = check_report_path(out)
     total, done = sum(min(len(cache), MAX_DRAWN) for cache in caches), 0
     reports = []
     for cache in caches:
@@ -200,6 +204,39 @@ def write_report(
     with writing_whole(path) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
     return reports
+
+
+def check_report_path(out: str | os.PathLike[str]) -> Path:
+    """Check that a report can be written to a file, and that no other file than an earlier report is lost by it.
+
+    Raises:
+        OutputError: names what is in the way.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "thesis.html").write_text("<p>three years of work</p>")
+        ...     check_report_path(f"{folder}/thesis.html")
+        Traceback (most recent call last):
+        poc_aug.errors.OutputError: '...thesis.html' exists, and is no report of a cache
+        Expected: a new path, or an earlier report
+        Next step: give another path, or remove that file
+    """
+    path = Path(out)
+    check_outputs(path.parent, path.name)
+    with writing(path):
+        if not path.is_file():  # or /dev/null
+            return path
+        with path.open("rb") as file:
+            begin = file.read(_MARK_WITHIN)
+    if begin and _MARK not in begin:
+        raise OutputError(
+            f"{str(path)!r} exists, and is no report of a cache",
+            expected="a new path, or an earlier report",
+            hint="give another path, or remove that file",
+            command="give another path with --out, or remove that file",
+        )
+    return path
 
 
 def _frames(cache: Cache, dataset: Any, keys: Keys | None, adapt: Adapt | None) -> Frames | None:
@@ -290,17 +327,15 @@ def _counted(cache: Cache, summary: RecordSummary, review: ReviewCounts) -> Reci
         empty=summary.empty,
         accepted=sum(count for _, count in classes),
         classes=[(name, count) for name, count in classes if count],
+        decisions=len(cache.journal.counting),
         relabelled=[(old, new, count) for (old, new), count in review.names.most_common()],
-        decided=[(_DECIDED.get(outcome, outcome), count) for outcome, count in sorted(review.outcomes.items())],
+        decided=outcome_counts(review),
         rejections=summary.rejections.most_common(),
         rejected_objects=Counter(
             {name: sum(reasons.values()) for name, reasons in summary.rejected_objects.items()}
         ).most_common(),
         created_by=cache.manifest.created_by,
     )
-
-
-_DECIDED = {"drop": "rejected", "accept": "accepted", "relabel": "relabelled", "skip": "left to others"}
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

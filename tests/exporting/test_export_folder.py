@@ -55,6 +55,37 @@ def test_another_recipe_or_quality_is_refused(halos: Path, tmp_path: Path) -> No
         run(halos, tmp_path / "b", layout=OodSegLayout(quality=80))
 
 
+@pytest.mark.parametrize(
+    ("there", "now", "said"),
+    [
+        (
+            {"dog": 1},
+            {"dog": 1, "horse": 6},
+            'no frame there has the class "horse" (id 6), which something was relabelled',
+        ),
+        (
+            {"dog": 1, "horse": 6},
+            {"dog": 1},
+            'there is the class "horse" (id 6), which nothing is relabelled to any more',
+        ),
+        ({"dog": 1}, {"dog": 2, "horse": 6}, 'label_ids: there {"dog": 1}, now {"dog": 2, "horse": 6}'),
+    ],
+)
+def test_classes_that_are_new_or_gone_are_named(
+    there: dict[str, int], now: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    with ExportFolder(tmp_path, {"label_ids": there}) as folder:
+        folder.begin({})
+    with pytest.raises(ExportError) as caught:
+        ExportFolder(tmp_path, {"label_ids": now})
+    assert f"holds another export: {said}" in str(caught.value)
+    assert "Next step: give another folder: all frames are written there" in str(caught.value)
+    assert "give another folder with --out: all frames" in caught.value.on_command_line()
+    with pytest.raises(ExportError) as caught:
+        ExportFolder(tmp_path, {"label_ids": now, "recipes": ["other"]})
+    assert "relabelled" not in str(caught.value)
+
+
 def test_two_at_once_are_refused(halos: Path, tmp_path: Path) -> None:
     with ExportFolder(tmp_path, {"layout": "pebal"}) as _, pytest.raises(ExportError) as caught:
         run(halos, tmp_path)

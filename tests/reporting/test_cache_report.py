@@ -341,6 +341,28 @@ def test_what_is_asked_for_is_checked_first(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder" / "r.html").is_file()
 
 
+def test_an_earlier_report_is_replaced_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = street_cache(tmp_path / "a.cache"), tmp_path / "report.html"
+    monkeypatch.chdir(tmp_path)
+    out.touch()
+    run("report", path, "--samples", 0)
+    written = out.read_text(encoding="utf-8")
+    drop(path, key="street/0000")
+    run("report", path, "--samples", 0)
+    assert out.read_text(encoding="utf-8") != written
+    for content in ("<html>of another program", "x" * (1 << 17)):
+        out.write_text(content)
+        for told in (
+            run("report", path, "--dataset", "not.read:Yet", fails=True),
+            run("report", path, "--out", out, "--dataset", "not.read:Yet", fails=True),
+        ):
+            assert "report.html' exists, and is no report of a cache" in told
+            assert "--out" in told
+        with Cache.open(path) as cache, pytest.raises(OutputError, match="is no report of a cache"):
+            write_report([cache], out)
+        assert out.read_text() == content
+
+
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
     path, out = street_cache(tmp_path / "a.cache"), tmp_path / "pages" / "street.html"
     output = run("report", path, "--out", out, "--samples", 1)

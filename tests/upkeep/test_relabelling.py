@@ -144,6 +144,10 @@ def test_what_was_relabelled_is_counted_under_its_new_name(cache: Path, tmp_path
     refused = run(*arguments, tmp_path / "before", fails=True)
     assert '"horse"' in refused  # the one difference, not the beginning of all ids
     assert "relabelled" in refused
+    assert 'has the class "horse" (id ' in refused
+    assert (
+        "Next step: give another folder with --out: all frames are written there, with the ids that hold now" in refused
+    )
     run(*arguments, tmp_path / "after")  # finds an id for the new name, too
     after = json.loads((tmp_path / "after" / "export.json").read_text())
     expected = {"horse" if name == "dog" else name: count for name, count in before.items()}
@@ -246,7 +250,7 @@ def test_info_says_what_was_decided_and_by_whom(cache: Path) -> None:
     drop(cache, key=key, variant=variant, insertion=0, by="anna")
     drop(cache, key=key, variant=variant, insertion=0, accept=True, by="bert")
     shown = " ".join(run("info", cache).split())
-    for expected in ("accepted", "by bert", "relabelled", "dog to horse", "dropped 1 (1 by bert)"):
+    for expected in ("accepted", "by bert", "relabelled", "dog to horse", "1 rejected (1 by bert)"):
         assert expected in shown
     assert "conflicts reviewers disagree about 1" in shown
 
