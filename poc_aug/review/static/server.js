@@ -12,6 +12,12 @@ export class Refused extends Error {
 /** The server did not answer, or could not: worth asking again. */
 export class NoAnswer extends Error {}
 
+/** Whether the answer is a "no" that stays: not that of a server which is another one, or has too much to do. */
+export const isLasting = (error) => error instanceof Refused && ![403, 412, 429].includes(error.status);
+
+/** The caches that this page was opened for: the address may be that of another review one day. */
+export const review = document.documentElement.dataset.review;
+
 const PATIENCE_MS = 60_000;
 
 // The address that the page was opened with has the token; a server that was started again knows no cookie of before.
@@ -59,10 +65,10 @@ export function onEnter(tell) {
 }
 
 export async function askOnce(path, { body, signal } = {}) {
-  const options = { credentials: "same-origin", signal: signal ?? AbortSignal.timeout(PATIENCE_MS) };
+  const options = { credentials: "same-origin", headers: { "X-Poc-Aug-Review": review }, signal: signal ?? AbortSignal.timeout(PATIENCE_MS) };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "Content-Type": "application/json" };
+    options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
   let response, answer;
@@ -98,7 +104,7 @@ export class Link extends EventTarget {
 
   failed(error) {
     this.reason = error.message;
-    this.refused = error instanceof Refused;
+    this.status = error instanceof Refused ? error.status : null;
     this.tries += 1;
     this.up = false;
     this.dispatchEvent(new Event("down"));
