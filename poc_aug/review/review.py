@@ -170,9 +170,7 @@ class Review:
 
 def _identity(caches: Sequence[Cache]) -> str:
     """A name for these caches in this order; a copy of one, here or at the same path elsewhere, is another one."""
-    names = [
-        (cache.manifest.fingerprint, str(cache.path.resolve()), cache.path.stat().st_ino) for cache in caches
-    ]
+    names = [(cache.manifest.fingerprint, str(cache.path.resolve()), cache.path.stat().st_ino) for cache in caches]
     return blake2b(ascii(names).encode(), digest_size=16).hexdigest()
 
 

@@ -78,7 +78,9 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
     handlers: dict[tuple[str, str], Handler] = {
         ("GET", "/api/state"): lambda session, request, body: as_json(requests.state(session)),
         ("GET", "/api/things"): lambda session, request, body: as_json(requests.things(session, request.query_params)),
-        ("GET", "/api/changes"): lambda session, request, body: as_json(requests.changes(session, request.query_params)),
+        ("GET", "/api/changes"): lambda session, request, body: as_json(
+            requests.changes(session, request.query_params)
+        ),
         ("GET", "/picture/{name}/{view}"): lambda session, request, body: requests.picture(
             session,
             request.path_params["name"],

@@ -7,7 +7,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from poc_aug.cache import CacheWriter, Manifest
 from poc_aug.cache.journal import Journal
 from poc_aug.items.image_digest import digest_of_sample
-from poc_aug.review import serve, served
+from poc_aug.review import served
 from poc_aug.types import Insertion, Part, Rejection, Variant
 from tests.helpers.fakes import Frames, ellipse, make_sample
 
@@ -119,12 +118,21 @@ def ops_of(cache: Path) -> Counter[str]:
 
 
 class OpenedPage:
-    """One browser window with the page."""
+    """The page in a browser window of its own, or, given the context of another one, in a further tab of that.
 
-    def __init__(self, browser: Any, address: str, *, fragment: str = "", **settings: Any) -> None:
-        self.context = browser.new_context(
-            **{"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
-        )
+    Args:
+        browser: the browser, or the context.
+        address: that of the server.
+        fragment: what is added to the address.
+        script: what runs before the page's own scripts, in this window and in all of its tabs.
+        settings: those of the window.
+    """
+
+    def __init__(self, browser: Any, address: str, *, fragment: str = "", script: str = "", **settings: Any) -> None:
+        own = {"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
+        self.context = browser.new_context(**own) if hasattr(browser, "new_context") else browser
+        if script:
+            self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
@@ -181,11 +189,6 @@ def opened_review(
         review.wait()
         with OpenedPage(browser, address, fragment=fragment, **settings) as opened:
             yield opened
-
-
-def serve_for_tests(cache: Path, port: int, token: str, started: Connection) -> None:
-    """What a process does that is a server and nothing else: says its address, and serves until it is killed."""
-    serve(cache, reviewer="anna", port=port, token=token, on_start=started.send)
 
 
 def copied(cache: Path, folder: Path) -> Path:

@@ -13,8 +13,6 @@ from tests.helpers.review_browser import (
     CONTRASTS,
     OpenedPage,
     base_of_reviews,
-    browser_of_tests,
-    copied,
     journal_of,
     opened_review,
     ops_of,
@@ -23,22 +21,6 @@ from tests.helpers.review_browser import (
 
 CELLS = "document.querySelectorAll('#grid-space .cell').length"
 CHOSEN = "document.querySelectorAll('#grid-space [aria-selected=true]').length"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browser_of_tests() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return review_cache(tmp_path_factory.mktemp("made") / "gnus.cache", 24)
-
-
-@pytest.fixture
-def cache(made: Path, tmp_path: Path) -> Path:
-    return copied(made, tmp_path)
 
 
 @pytest.fixture
