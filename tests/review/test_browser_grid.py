@@ -48,7 +48,9 @@ def test_filters_are_in_the_address_and_come_back(browser: Any, cache: Path) -> 
         opened.until("document.querySelector('#filter-count').textContent === '3'")
         sizes = opened.text("thing-facts")
         total = opened.text("progress-text")
-        assert "px in the mask" in sizes
+        thing = opened.ask("fetch(`api/things?${location.hash.slice(1)}`).then((answer) => answer.json())")["things"][0]
+        height, width = thing["box"][2:]
+        assert f"{height} × {width} px (height × width), {thing['area']} px in the mask" in sizes
         opened.page.reload()
         opened.until("document.body.dataset.id")
         assert opened.page.input_value("[name=class]") == "deer"

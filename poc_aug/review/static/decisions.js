@@ -20,7 +20,7 @@ export class Decisions extends EventTarget {
     const time = Date.now();
     for (let at = 0; at < ids.length; at += MOST_IDS) {
       const some = ids.slice(at, at + MOST_IDS);
-      const known = (field) => Object.fromEntries(some.map((id) => [id, this.things.get(id)?.[field]]).filter(([, text]) => text));
+      const known = (field) => Object.fromEntries(some.map((id) => [id, this.things.get(id)?.[field]]).filter(([, text]) => text !== undefined));
       const job = { call: "decide", ids: some, op, to, part, seen: known("seen"), marks: known("mark"), force, by, time, group };
       this.done.push(job);
       this.push(job);

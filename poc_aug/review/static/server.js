@@ -22,8 +22,17 @@ const PATIENCE_MS = 60_000;
 
 // The address that the page was opened with has the token; a server that was started again knows no cookie of before.
 const KEY = "poc-aug-review-token";
-const token = new URLSearchParams(location.search).get("token") ?? sessionStorage.getItem(KEY);
-if (token) sessionStorage.setItem(KEY, token);
+const token = keptToken(new URLSearchParams(location.search).get("token"));
+
+function keptToken(given) {
+  try {
+    if (given) sessionStorage.setItem(KEY, given);
+    return given ?? sessionStorage.getItem(KEY);
+  } catch (error) {
+    console.warn("the token is known until this page is loaded again:", error.message);
+    return given;
+  }
+}
 
 /** Asks the server; a server that was started again, with the same token, is asked for a new cookie first. */
 export async function ask(path, options = {}) {
