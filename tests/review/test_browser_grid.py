@@ -227,6 +227,29 @@ def test_a_narrow_screen_with_touch(browser: Any, cache: Path) -> None:
         assert opened.ask(width) == 390
 
 
+def test_what_waits_to_be_stored_covers_nothing_on_a_narrow_screen(browser: Any, cache: Path) -> None:
+    box = """(name) => (({ top, bottom, left, right }) => ({ top, bottom, left, right }))(
+      document.querySelector(name).getBoundingClientRect())"""
+    with opened_review(browser, cache, viewport={"width": 390, "height": 844}) as opened:
+        before = opened.page.evaluate(box, ".bar")
+        opened.page.route("**/api/decide", lambda route: None)  # no answer, and no failure either
+        opened.press("a", "r")
+        opened.until("!document.querySelector('#pending').hidden")
+        assert opened.page.evaluate(box, ".bar") == before
+        pending = opened.page.evaluate(box, "#pending")
+        assert pending["top"] >= before["bottom"] - 1
+        assert 0 <= pending["left"] < pending["right"] <= 390
+
+
+def test_a_picture_fits_a_low_screen_and_the_name_a_narrow_one(browser: Any, cache: Path) -> None:
+    bottom = "document.querySelector('.pane[data-shown]').getBoundingClientRect().bottom"
+    with opened_review(browser, cache, dataset=base_of_reviews(), viewport={"width": 720, "height": 450}) as opened:
+        assert opened.ask(bottom) <= opened.ask("document.querySelector('#actions').getBoundingClientRect().top")
+    with opened_review(browser, cache, viewport={"width": 900, "height": 700}) as opened:
+        assert opened.page.is_visible("#reviewer")
+        assert opened.ask("document.documentElement.scrollWidth") == 900
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(browser: Any, cache: Path, scheme: str) -> None:
     with opened_review(browser, cache, dataset=base_of_reviews(), color_scheme=scheme) as opened:
