@@ -27,6 +27,17 @@ PLACES = (
     "/usr/bin/google-chrome-stable",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
+# Processes that no test needs: one for a graphics card, and one in reserve for each window. What Playwright turns off
+# by itself has to be named again, since the last list counts.
+UNUSED_FEATURES = (
+    *("SpareRendererForSitePerProcess", "AutoDeElevate", "AvoidUnnecessaryBeforeUnloadCheckSync", "HttpsUpgrades"),
+    *("DestroyProfileOnBrowserClose", "DialMediaRouteProvider", "GlobalMediaControls", "LensOverlay", "MediaRouter"),
+    *("OptimizationHints", "PaintHolding", "RenderDocument", "ThirdPartyStoragePartitioning", "Translate"),
+)
+BROWSER_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--in-process-gpu", "--num-raster-threads=1"),
+    f"--disable-features={','.join(UNUSED_FEATURES)}",
+]
 CLASSES = ("gnu", "deer", "red fox", "horse cart", "boar", "sheep", "goat", "dog", "cow", "llama", "wheelchair user")
 HOSTILE = "<img src=x onerror=document.body.dataset.hurt=1>"
 SIZE_HW = (96, 192)
@@ -55,7 +66,7 @@ def browser_of_tests() -> Iterator[Any]:
         path = find_browser(playwright.chromium.executable_path)
         if path is None:
             give_up("no browser: install Chromium, or set POC_AUG_CHROMIUM to its path")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()
 
