@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import warnings
 from pathlib import Path
 
 from poc_aug.review import serve
@@ -44,7 +45,7 @@ class KilledServer:
     def start(self) -> None:
         """Start it; it answers when this returns."""
         reads, writes = os.pipe()
-        self.process = os.fork()  # a new interpreter would take seconds
+        self.process = fork()
         if not self.process:
             try:
                 os.close(reads)
@@ -73,6 +74,14 @@ class KilledServer:
         self.kill()
         self.token, self.cache = token, cache or self.cache
         self.start()
+
+
+def fork() -> int:
+    """A copy of this process, since a new interpreter would take seconds; the browser's threads are not in it."""
+    with warnings.catch_warnings():
+        # From Python 3.12 on: a lock that another thread holds stays locked. A server takes none of the browser's.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _tell(pipe: int, address: str) -> None:
