@@ -28,7 +28,7 @@ def review_command(
     class_name: Annotated[str | None, typer.Option("--class", help="Class that the page shows first.")] = None,
     decision: Annotated[
         str | None,
-        typer.Option("--decision", help="Decision shown first: undecided, accept, reject, relabel or skip."),
+        typer.Option("--decision", help="Decision shown first: undecided, accept, reject, relabel, skip or conflict."),
     ] = None,
     sigma: Annotated[float, typer.Option("--sigma", min=0, help="Feather of insertions, in pixels.")] = 1.0,
     host: Annotated[
@@ -55,7 +55,7 @@ def review_command(
     from poc_aug.review.serving import check_installed, serve
 
     check_installed()
-    shown = ("undecided", *OPS)
+    shown = ("undecided", *OPS, "conflict")
     if decision is not None and decision not in shown:
         raise SettingError(f"--decision {decision[:60]!a}", expected=f"one of {', '.join(shown)}")
     if addresses := [value for value in (cache, *(arguments or [])) if is_store_url(value)]:

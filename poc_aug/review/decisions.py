@@ -94,6 +94,7 @@ class ReviewDecisions:
         part: str | None = None,
         seen: Mapping[str, str],
         force: bool = False,
+        late: bool = False,
     ) -> DecideReport:
         """Write a decision about things; it is on disk when this returns.
 
@@ -106,6 +107,8 @@ class ReviewDecisions:
             part: of "relabel": the part that gets it, as it is stored; ``None``: the only one.
             seen: by id, what stood for a thing's last decision when whoever decides saw it.
             force: decide also about things that somebody else has decided about meanwhile.
+            late: the decision was made some time ago: whoever decided since, also the same person, decided later, and
+                is not overruled, with ``force`` neither.
 
         Raises:
             SettingError: a decision that these things cannot have.
@@ -114,14 +117,16 @@ class ReviewDecisions:
         _check(things, op, to, part)
         with self._lock:
             changed = self.poll(index)
-            conflicts = [] if force else [thing for thing in things if _is_news(thing, by, seen.get(thing.id, ""))]
             # A page whose server was killed before it could answer sends its decision again.
             again = [
                 thing
                 for thing in things
                 if _is_there(thing, OPS[op], by, to, _stored_part(thing, part), seen.get(thing.id, ""))
             ]
-            left_out = {thing.id for thing in (*conflicts, *again)}
+            there = {thing.id for thing in again}
+            others = [] if force and not late else [thing for thing in things if thing.id not in there]
+            conflicts = [thing for thing in others if _is_news(thing, None if late else by, seen.get(thing.id, ""))]
+            left_out = there | {thing.id for thing in conflicts}
             by_source: dict[int, list[JournalEntry]] = {}
             for thing in things:
                 if thing.id not in left_out:
@@ -229,8 +234,8 @@ def _changed_keys(before: Journal, now: Journal) -> list[str | None]:
     return [known[name] for name in old.keys() ^ new.keys()]
 
 
-def _is_news(thing: Thing, by: str, seen: str) -> bool:
-    """Whether the last decision is somebody else's, and not the one that was seen."""
+def _is_news(thing: Thing, by: str | None, seen: str) -> bool:
+    """Whether the last decision is somebody else's (``None``: or anybody's), and not the one that was seen."""
     last = thing.last
     return last is not None and last.by != by and last.id != seen
 

@@ -7,6 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,6 +42,9 @@ class Review:
         recipes: fingerprints of those that are reviewed; ``None``: all.
         sigma_px: feather of insertions.
 
+    Attributes:
+        identity: tells these caches, where they are, from all others: a page's decisions are about no other ones.
+
     Raises:
         PocAugError: a cache cannot be opened, its journal is damaged, or the dataset is another one.
 
@@ -72,6 +76,7 @@ class Review:
         self.caches = _opened(caches, recipes)
         try:
             self.name = ", ".join(dict.fromkeys(Path(path).resolve().name for path in caches))
+            self.identity = _identity(self.caches)
             self.decisions = ReviewDecisions(self.caches)
             frames = None if dataset is None else BaseFrames(dataset, self.caches, keys=keys, adapt=adapt)
             known = None if dataset is None and schema is None else find_schema(dataset, schema)
@@ -161,6 +166,12 @@ class Review:
                     _logger.debug("review: %s", error)
             if self._closing:
                 return
+
+
+def _identity(caches: Sequence[Cache]) -> str:
+    """A name for these caches in this order; a copy of one, here or at the same path elsewhere, is another one."""
+    names = [(cache.manifest.fingerprint, str(cache.path.resolve()), cache.path.stat().st_ino) for cache in caches]
+    return blake2b(ascii(names).encode(), digest_size=16).hexdigest()
 
 
 def _opened(paths: Sequence[str | Path], recipes: Sequence[str] | None) -> list[Cache]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("poc_aug")
 _HERE = Path(__file__).parent
 _PURPOSE = "the review page"
+_REVIEW_HEADER = "X-Poc-Aug-Review"
 _STATIC_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}", re.ASCII)
 _MEDIA_TYPES = {
     ".js": "text/javascript",
@@ -77,7 +78,9 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
     handlers: dict[tuple[str, str], Handler] = {
         ("GET", "/api/state"): lambda session, request, body: as_json(requests.state(session)),
         ("GET", "/api/things"): lambda session, request, body: as_json(requests.things(session, request.query_params)),
-        ("GET", "/api/changes"): lambda session, request, body: as_json(requests.changes(request.query_params)),
+        ("GET", "/api/changes"): lambda session, request, body: as_json(
+            requests.changes(session, request.query_params)
+        ),
         ("GET", "/picture/{name}/{view}"): lambda session, request, body: requests.picture(
             session,
             request.path_params["name"],
@@ -109,6 +112,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
         async def answer(request: Request) -> Response:
             try:
                 session = _checked(access, request)
+                _check_review(review, request)
                 body = await _read(request) if request.method == "POST" else b""
             except PocAugError as error:
                 return sent(refusal_answer(error, review))
@@ -128,7 +132,7 @@ def create_app(review: Review, access: ReviewAccess) -> Starlette:
             return sent(refusal_answer(error, review))
         if cookie is None and not access.knows(request.cookies.get(access.cookie)):
             cookie, session = access.begin()
-        values = {"cache": review.name, "reviewer": session.reviewer, "has_dataset": review.has_dataset}
+        values = {"review": review.identity, "reviewer": session.reviewer}
         made = sent(Answer(200, page(values).encode("utf-8", "replace"), "text/html"))
         if cookie is not None:
             made.set_cookie(access.cookie, cookie, httponly=True, samesite="strict", path="/")
@@ -178,6 +182,21 @@ def _checked(access: ReviewAccess, request: Request) -> ReviewSession:
                 "a request of another content type", expected="Content-Type: application/json", status=415
             )
     return session
+
+
+def _check_review(review: Review, request: Request) -> None:
+    """Check that a page was opened for these caches: its address may be that of another review by now.
+
+    Raises:
+        RequestRefused: it was opened for others.
+    """
+    if request.headers.get(_REVIEW_HEADER, review.identity) != review.identity:
+        raise RequestRefused(
+            f"this page is about other caches than the server, which reviews {review.name}",
+            expected="a page of this review",
+            hint="open the address that `poc-aug review` printed",
+            status=412,
+        )
 
 
 async def _read(request: Request) -> bytes:

@@ -152,6 +152,12 @@ class ReviewIndex:
                 counter[shown_class(thing.label)] += thing.kind != ATTEMPTS
             return sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
 
+    def class_names(self) -> list[str]:
+        """Names that the filter by class knows: those that things have now, and those of their objects."""
+        with self._lock:
+            names = {shown_class(name) for thing in self.things.values() for name in (thing.label, thing.class_name)}
+            return sorted(names)
+
     def recipe_counts(self) -> list[int]:
         """How many things each source has, without rejected attempts."""
         with self._lock:

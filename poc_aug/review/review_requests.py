@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ _MOST_LISTED = 1000
 _MOST_TEXT_CHARS = 1024
 _MOST_CHANGES = 5000
 _NEXT = 3
+_LISTING_S = 10.0
 
 
 class RequestRefused(PocAugError):
@@ -106,7 +107,7 @@ class ReviewRequests:
 
     def things(self, session: ReviewSession, query: Mapping[str, str]) -> dict[str, Any]:
         """The things that a filter leaves, a part of them."""
-        wanted = _filter(query)
+        wanted = filter_of(query)
         offset = _whole(query, "offset", 0, 0, 1 << 31)
         limit = _whole(query, "limit", 200, 0, _MOST_LISTED)
         chosen = self.review.index.select(wanted)
@@ -134,25 +135,28 @@ class ReviewRequests:
 
     def decide(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
         """Write a decision; it is on disk before the answer."""
-        asked = _body(body, {"ids", "op", "to", "part", "seen", "force"})
-        ids, op, seen = asked.get("ids"), asked.get("op"), asked.get("seen", {})
+        asked = _body(body, {"ids", "op", "to", "part", "seen", "marks", "force", "late", "by"})
+        ids, op = asked.get("ids"), asked.get("op")
         if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
             raise RequestRefused("ids of a decision", expected=f"a list of 1 to {MAX_IDS}")
-        if not isinstance(seen, dict) or not all(isinstance(value, str) for value in seen.values()):
-            raise RequestRefused("'seen' of a decision", expected="an object of text by id")
+        seen, marks = (_texts(asked.get(name, {}), f"{name!r} of a decision") for name in ("seen", "marks"))
         if not isinstance(op, str):
             raise RequestRefused("'op' of a decision", expected="accept, reject, relabel or skip")
         to, part = (_text_or_none(asked, name) for name in ("to", "part"))
-        things = [self._thing(each) for each in dict.fromkeys(ids if all(isinstance(i, str) for i in ids) else [""])]
+        names = list(dict.fromkeys(ids if all(isinstance(name, str) for name in ids) else [""]))
+        self._wait_for(names)
+        gone = dict.fromkeys(name for name in names if name in marks and not self._is_still(name, marks[name]))
+        things = [self._thing(name) for name in names if name not in gone]
         report = self.review.decisions.decide(
             self.review.index,
             things,
             op,
-            session.reviewer,
+            _reviewer(asked, session),
             to=to,
             part=part,
             seen=seen,
             force=asked.get("force") is True,
+            late=asked.get("late") is True,
         )
         if report.written:
             session.wrote(report.written)
@@ -161,14 +165,15 @@ class ReviewRequests:
         return {
             "things": [self.shown(thing) for thing in shown],
             "conflicts": [thing.id for thing in report.conflicts],
+            "gone": list(gone),
             **self._now(),
         }
 
     def undo(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
         """Take back what this browser's last call decided, or the decisions that it names."""
-        seen = _body(body, {"seen"}).get("seen")
-        if seen is not None:
-            return self._undo_seen(session, seen)
+        asked = _body(body, {"seen", "by"})
+        if asked.get("seen") is not None:
+            return self._undo_seen(session, asked)
         try:
             written = session.undos.pop()  # at once: another tab may ask at the same moment
         except IndexError:
@@ -181,11 +186,11 @@ class ReviewRequests:
             raise
         return {"things": [self.shown(thing) for thing in changed], "can_undo": bool(session.undos), **self._now()}
 
-    def _undo_seen(self, session: ReviewSession, seen: object) -> dict[str, Any]:
-        if not isinstance(seen, dict) or not all(isinstance(value, str) for value in seen.values()):
-            raise RequestRefused("'seen' of what is undone", expected="an object of text by id")
+    def _undo_seen(self, session: ReviewSession, asked: Mapping[str, Any]) -> dict[str, Any]:
+        seen = _texts(asked["seen"], "'seen' of what is undone")
+        self._wait_for(list(seen))
         things = [self._thing(each) for each in seen]
-        changed = self.review.decisions.undo_seen(self.review.index, things, seen, session.reviewer)
+        changed = self.review.decisions.undo_seen(self.review.index, things, seen, _reviewer(asked, session))
         named = set(seen.values())
         session.undos = [
             left for wrote in session.undos if (left := [each for each in wrote if each[1].id not in named])
@@ -195,13 +200,10 @@ class ReviewRequests:
 
     def rename(self, session: ReviewSession, body: bytes) -> dict[str, Any]:
         """Give this browser another reviewer's name."""
-        name = _body(body, {"reviewer"}).get("reviewer")
-        if not isinstance(name, str) or not name.strip():
-            raise RequestRefused("the reviewer's name", expected="one printable line of at most 200 characters")
-        session.reviewer = checked_reviewer(name.strip())
+        session.reviewer = _reviewer_named(_body(body, {"reviewer"}).get("reviewer"))
         return {"reviewer": session.reviewer}
 
-    def changes(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def changes(self, session: ReviewSession, query: Mapping[str, str]) -> dict[str, Any]:
         """What changed after a version, by anybody."""
         since = _whole(query, "since", 0, 0, 1 << 62)
         self.review.decisions.poll(self.review.index)
@@ -211,7 +213,7 @@ class ReviewRequests:
             last = changed[-1].version
             changed = [thing for thing in changed if thing.version < last] or self.review.index.changed_since(since)
             now["version"] = changed[-1].version
-        return {"things": [self.shown(thing) for thing in changed], **now}
+        return {"things": [self.shown(thing) for thing in changed], "reviewer": session.reviewer, **now}
 
     def shown(self, thing: Thing) -> dict[str, Any]:
         """A thing as a page gets it."""
@@ -252,12 +254,27 @@ class ReviewRequests:
                 for each in state.decisions
             ],
             "seen": state.seen,
+            "mark": thing.mark.hex(),
         }
 
     def _now(self) -> dict[str, Any]:
         index = self.review.index
         indexing = not index.complete
         return {"version": index.version, "counts": index.counts(), "indexing": indexing}
+
+    def _wait_for(self, names: Sequence[str]) -> None:
+        """Wait for things that a server which has just been started may not have listed yet.
+
+        Raises:
+            RequestRefused: it takes long; a page asks again.
+        """
+        if any(name not in self.review.index.things for name in names) and not self.review.wait(_LISTING_S):
+            raise RequestRefused("the caches are still being listed", expected="a moment's patience", status=503)
+
+    def _is_still(self, name: str, mark: str) -> bool:
+        """Whether a thing is there, and its record is the one that was seen."""
+        thing = self.review.index.things.get(name)
+        return thing is not None and thing.mark.hex() == mark
 
     def _thing(self, name: object) -> Thing:
         thing = self.review.index.things.get(name) if isinstance(name, str) else None
@@ -280,7 +297,16 @@ def _shown_part(part: ThingPart, names: Mapping[str, str]) -> dict[str, Any]:
     return {"name": shown_class(part.name), "score": part.score, "area": part.area, "label": label}
 
 
-def _filter(query: Mapping[str, str]) -> ThingFilter:
+def filter_of(query: Mapping[str, str]) -> ThingFilter:
+    """The filter that a query asks for.
+
+    Raises:
+        RequestRefused: a value that it cannot have.
+
+    Example:
+        >>> filter_of({"class": "cow", "max_size": "40"}).max_size
+        40.0
+    """
     kind, decision, sort = query.get("kind", ""), query.get("decision", ""), query.get("sort") or "key"
     for name, value, allowed in (
         ("kind", kind, ("", *KINDS)),
@@ -338,6 +364,26 @@ def _body(body: bytes, allowed: set[str]) -> dict[str, Any]:
     if unknown := sorted(value.keys() - allowed):
         raise RequestRefused(f"unknown field {unknown[0][:60]!a}", expected=f"{', '.join(sorted(allowed)) or '{}'}")
     return value
+
+
+def _texts(value: object, what: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise RequestRefused(what, expected="an object of text by id")
+    return value
+
+
+def _reviewer(asked: Mapping[str, Any], session: ReviewSession) -> str:
+    """Whose decision it is: the page says which name it showed when the decision was made."""
+    by = asked.get("by")
+    if by is not None and not isinstance(by, str):
+        raise RequestRefused("'by' of a decision", expected="the reviewer's name")
+    return session.reviewer if by is None else checked_reviewer(by)
+
+
+def _reviewer_named(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise RequestRefused("the reviewer's name", expected="one printable line of at most 200 characters")
+    return checked_reviewer(name.strip())
 
 
 def _text_or_none(asked: Mapping[str, Any], name: str) -> str | None:

@@ -19,6 +19,7 @@ from poc_aug.items.open_item import Adapt
 from poc_aug.keys import Keys
 from poc_aug.labels.schema import LabelSchema
 from poc_aug.optional_imports import require
+from poc_aug.review.first_filters import check_filters
 from poc_aug.review.review import Review
 from poc_aug.review.review_access import ReviewAccess
 from poc_aug.review.review_app import create_app
@@ -64,7 +65,7 @@ def serve(
         on_start: gets the page's address once it can be opened.
 
     Raises:
-        SettingError: the port is taken, or there is no such address.
+        SettingError: the port is taken, there is no such address, or no such class or other value of a filter.
         MissingDependencyError: the extra ``review`` is not installed.
         PocAugError: as `Review`.
 
@@ -81,6 +82,7 @@ def serve(
         Review(paths, dataset, keys=keys, schema=schema, adapt=adapt, recipes=recipes, sigma_px=sigma_px) as review,
     ):
         server = _server(review, access)
+        check_filters(review, filters or {})
         if dry_run:
             review.wait()
             on_start(_what_there_is(review))

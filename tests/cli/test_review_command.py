@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -113,6 +114,7 @@ def test_a_port_that_is_taken(path: Path, taken: int) -> None:
         (["--host", "203.0.113.5"], "cannot listen at '203.0.113.5'"),
         (["--by", "a\nb"], "the reviewer's name 'a\\nb'"),
         (["--decision", "cow"], "--decision 'cow'"),
+        (["--class", "gnou"], "a.cache has no class 'gnou' Expected: one of: gnu Next step: did you mean 'gnu'?"),
         (["--sigma", "inf"], "--sigma 1.0"),
         (["--recipe", "0000"], "holds no recipe '0000'"),
         (["root=data"], "root=data without --dataset"),
@@ -124,7 +126,17 @@ def test_a_port_that_is_taken(path: Path, taken: int) -> None:
     ],
 )
 def test_what_it_refuses(path: Path, arguments: list[str], told: str) -> None:
-    assert told in run("review", path, *arguments, "--dry-run", fails=True)
+    assert told in " ".join(run("review", path, *arguments, "--dry-run", fails=True).split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--class", "cow"], ["--class", "gnu"], ["--decision", "conflict"]], ids=lambda each: each[1]
+)
+def test_what_is_shown_first_is_taken(arguments: list[str], path: Path, tmp_path: Path) -> None:
+    # A name that came in by relabelling is a class, too, and what was relabelled is found by its first name.
+    relabelled = shutil.copytree(path, tmp_path / "b.cache")
+    drop(relabelled, insertion=0, relabel="cow")
+    assert run("review", relabelled, *arguments, "--dry-run").startswith("32 to review: ")
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "jinja2"])

@@ -7,7 +7,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from poc_aug.cache import CacheWriter, Manifest
 from poc_aug.cache.journal import Journal
 from poc_aug.items.image_digest import digest_of_sample
-from poc_aug.review import serve, served
+from poc_aug.review import served
 from poc_aug.types import Insertion, Part, Rejection, Variant
 from tests.helpers.fakes import Frames, ellipse, make_sample
 
@@ -28,6 +27,17 @@ PLACES = (
     "/usr/bin/google-chrome-stable",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
+# Processes that no test needs: one for a graphics card, and one in reserve for each window. What Playwright turns off
+# by itself has to be named again, since the last list counts.
+UNUSED_FEATURES = (
+    *("SpareRendererForSitePerProcess", "AutoDeElevate", "AvoidUnnecessaryBeforeUnloadCheckSync", "HttpsUpgrades"),
+    *("DestroyProfileOnBrowserClose", "DialMediaRouteProvider", "GlobalMediaControls", "LensOverlay", "MediaRouter"),
+    *("OptimizationHints", "PaintHolding", "RenderDocument", "ThirdPartyStoragePartitioning", "Translate"),
+)
+BROWSER_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--in-process-gpu", "--num-raster-threads=1"),
+    f"--disable-features={','.join(UNUSED_FEATURES)}",
+]
 CLASSES = ("gnu", "deer", "red fox", "horse cart", "boar", "sheep", "goat", "dog", "cow", "llama", "wheelchair user")
 HOSTILE = "<img src=x onerror=document.body.dataset.hurt=1>"
 SIZE_HW = (96, 192)
@@ -56,7 +66,7 @@ def browser_of_tests() -> Iterator[Any]:
         path = find_browser(playwright.chromium.executable_path)
         if path is None:
             give_up("no browser: install Chromium, or set POC_AUG_CHROMIUM to its path")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()
 
@@ -119,12 +129,21 @@ def ops_of(cache: Path) -> Counter[str]:
 
 
 class OpenedPage:
-    """One browser window with the page."""
+    """The page in a browser window of its own, or, given the context of another one, in a further tab of that.
 
-    def __init__(self, browser: Any, address: str, *, fragment: str = "", **settings: Any) -> None:
-        self.context = browser.new_context(
-            **{"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
-        )
+    Args:
+        browser: the browser, or the context.
+        address: that of the server.
+        fragment: what is added to the address.
+        script: what runs before the page's own scripts, in this window and in all of its tabs.
+        settings: those of the window.
+    """
+
+    def __init__(self, browser: Any, address: str, *, fragment: str = "", script: str = "", **settings: Any) -> None:
+        own = {"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
+        self.context = browser.new_context(**own) if hasattr(browser, "new_context") else browser
+        if script:
+            self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.problems: list[str] = []
@@ -181,11 +200,6 @@ def opened_review(
         review.wait()
         with OpenedPage(browser, address, fragment=fragment, **settings) as opened:
             yield opened
-
-
-def serve_for_tests(cache: Path, port: int, token: str, started: Connection) -> None:
-    """What a process does that is a server and nothing else: says its address, and serves until it is killed."""
-    serve(cache, reviewer="anna", port=port, token=token, on_start=started.send)
 
 
 def copied(cache: Path, folder: Path) -> Path:

@@ -22,6 +22,7 @@ from poc_aug.items.image_digest import digest_of_sample
 from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Sample, Variant
 from tests.helpers.cache_cases import make_insertion, make_manifest
+from tests.helpers.killed_server import fork
 from tests.helpers.waiting import WATCHDOG_S
 
 SIZE_HW = (96, 128)
@@ -133,7 +134,7 @@ def opened_review(
 def review_process(path: Path, reviewer: str = "anna") -> Iterator[tuple[int, Client]]:
     """A review that another process serves: its id, and a browser; it is killed in the end."""
     reads, writes = os.pipe()
-    child = os.fork()  # a new interpreter would take seconds
+    child = fork()
     if not child:
         try:
             os.close(reads)

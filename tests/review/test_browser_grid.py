@@ -13,8 +13,6 @@ from tests.helpers.review_browser import (
     CONTRASTS,
     OpenedPage,
     base_of_reviews,
-    browser_of_tests,
-    copied,
     journal_of,
     opened_review,
     ops_of,
@@ -23,22 +21,6 @@ from tests.helpers.review_browser import (
 
 CELLS = "document.querySelectorAll('#grid-space .cell').length"
 CHOSEN = "document.querySelectorAll('#grid-space [aria-selected=true]').length"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browser_of_tests() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return review_cache(tmp_path_factory.mktemp("made") / "gnus.cache", 24)
-
-
-@pytest.fixture
-def cache(made: Path, tmp_path: Path) -> Path:
-    return copied(made, tmp_path)
 
 
 @pytest.fixture
@@ -66,7 +48,9 @@ def test_filters_are_in_the_address_and_come_back(browser: Any, cache: Path) -> 
         opened.until("document.querySelector('#filter-count').textContent === '3'")
         sizes = opened.text("thing-facts")
         total = opened.text("progress-text")
-        assert "px in the mask" in sizes
+        thing = opened.ask("fetch(`api/things?${location.hash.slice(1)}`).then((answer) => answer.json())")["things"][0]
+        height, width = thing["box"][2:]
+        assert f"{height} × {width} px (height × width), {thing['area']} px in the mask" in sizes
         opened.page.reload()
         opened.until("document.body.dataset.id")
         assert opened.page.input_value("[name=class]") == "deer"
@@ -241,6 +225,29 @@ def test_a_narrow_screen_with_touch(browser: Any, cache: Path) -> None:
         assert opened.ask(CHOSEN) == 2
         opened.page.tap("#filters-button")
         assert opened.ask(width) == 390
+
+
+def test_what_waits_to_be_stored_covers_nothing_on_a_narrow_screen(browser: Any, cache: Path) -> None:
+    box = """(name) => (({ top, bottom, left, right }) => ({ top, bottom, left, right }))(
+      document.querySelector(name).getBoundingClientRect())"""
+    with opened_review(browser, cache, viewport={"width": 390, "height": 844}) as opened:
+        before = opened.page.evaluate(box, ".bar")
+        opened.page.route("**/api/decide", lambda route: None)  # no answer, and no failure either
+        opened.press("a", "r")
+        opened.until("!document.querySelector('#pending').hidden")
+        assert opened.page.evaluate(box, ".bar") == before
+        pending = opened.page.evaluate(box, "#pending")
+        assert pending["top"] >= before["bottom"] - 1
+        assert 0 <= pending["left"] < pending["right"] <= 390
+
+
+def test_a_picture_fits_a_low_screen_and_the_name_a_narrow_one(browser: Any, cache: Path) -> None:
+    bottom = "document.querySelector('.pane[data-shown]').getBoundingClientRect().bottom"
+    with opened_review(browser, cache, dataset=base_of_reviews(), viewport={"width": 720, "height": 450}) as opened:
+        assert opened.ask(bottom) <= opened.ask("document.querySelector('#actions').getBoundingClientRect().top")
+    with opened_review(browser, cache, viewport={"width": 900, "height": 700}) as opened:
+        assert opened.page.is_visible("#reviewer")
+        assert opened.ask("document.documentElement.scrollWidth") == 900
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,11 @@ from tests.helpers.review_browser import (
     HOSTILE,
     OpenedPage,
     base_of_reviews,
-    browser_of_tests,
-    copied,
     journal_of,
     opened_review,
     ops_of,
     review_cache,
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browser_of_tests() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return review_cache(tmp_path_factory.mktemp("made") / "gnus.cache", 24)
-
-
-@pytest.fixture
-def cache(made: Path, tmp_path: Path) -> Path:
-    return copied(made, tmp_path)
-
-
-@pytest.fixture
-def opened(browser: Any, cache: Path) -> Iterator[OpenedPage]:
-    with opened_review(browser, cache, dataset=base_of_reviews()) as opened:
-        yield opened
 
 
 def test_each_key_decides_and_goes_on(opened: OpenedPage, cache: Path) -> None:

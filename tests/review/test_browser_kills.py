@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-from collections.abc import Iterator
-from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from poc_aug.cache.journal_writing import JournalWriter
 from poc_aug.cache.selection import Selection
-from poc_aug.review.serving import listening
-from tests.helpers.review_browser import (
-    CLASSES,
-    OpenedPage,
-    browser_of_tests,
-    copied,
-    journal_of,
-    review_cache,
-    serve_for_tests,
-)
+from tests.helpers.killed_server import KilledServer
+from tests.helpers.review_browser import CLASSES, OpenedPage, journal_of
 
-COUNT = 300
+COUNT = 300  # of the cache that `server` reviews
 KILLS = 3
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browser_of_tests() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return review_cache(tmp_path_factory.mktemp("made") / "gnus.cache", COUNT, names=CLASSES[:3])
-
-
-class KilledServer:
-    """A server of its own process on one port, which can be killed and started again."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache = cache
-        with listening("127.0.0.1", 0) as listener:
-            self.port = listener.getsockname()[1]
-        self.token = "the-same-in-every-process"
-        self.process: BaseProcess | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/?token={self.token}"
-
-    def start(self) -> None:
-        context = multiprocessing.get_context("forkserver")
-        ours, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=serve_for_tests, args=(self.cache, self.port, self.token, theirs))
-        self.process.start()
-        theirs.close()
-        assert ours.recv() == self.address
-        ours.close()
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.join()
-
-
-@pytest.fixture
-def server(made: Path, tmp_path: Path) -> Iterator[KilledServer]:
-    server = KilledServer(copied(made, tmp_path))
-    server.start()
-    yield server
-    server.kill()
 
 
 def names_of(opened: OpenedPage, server: KilledServer) -> dict[str, tuple[str, int]]:
@@ -84,7 +22,8 @@ def names_of(opened: OpenedPage, server: KilledServer) -> dict[str, tuple[str, i
 
 def test_300_decisions_by_hand_while_the_server_is_killed_three_times(browser: Any, server: KilledServer) -> None:
     rng = random.Random()
-    kills = rng.sample([number for number in range(10, COUNT - 10) if 5 < number % 60 < 50], KILLS)
+    # Far enough from one another, and from a change of mind, for the server to be there again in between.
+    kills = [60 * part + rng.randrange(10, 50) for part in rng.sample(range(COUNT // 60), KILLS)]
     words: dict[str, tuple[str, str | None]] = {"a": ("accept", None), "r": ("drop", None), "s": ("skip", None)}
     words |= {str(number + 1): ("relabel", name) for number, name in enumerate(CLASSES[:3])}
     typed: list[tuple[str, str, str | None]] = []

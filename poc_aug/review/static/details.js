@@ -29,7 +29,7 @@ export function showDetails(thing, index, things, decisions, onSettle) {
   if (thing.kind !== "insertions") facts.push(["Kind", thing.kind === "frames" ? "shifted frame" : "rejected attempt"]);
   if (thing.reason) facts.push(["Reason", [thing.reason, thing.detail].filter(Boolean).join(": ")]);
   else if (thing.detail) facts.push(["Detail", thing.detail]);
-  if (thing.width) facts.push(["Size", `${digits(thing.width)} × ${digits(thing.height)} px, ${digits(thing.area)} px in the mask`]);
+  if (thing.width) facts.push(["Size", `${digits(thing.height)} × ${digits(thing.width)} px (height × width), ${digits(thing.area)} px in the mask`]);
   if (thing.score !== null && thing.score !== undefined) facts.push(["Score", thing.score.toFixed(2)]);
   if (thing.parts?.length > 1) facts.push(["Parts", thing.parts.map((part) => `${part.name}${part.score == null ? "" : ` ${part.score.toFixed(2)}`}`).join(", ")]);
   facts.push(["Variant", thing.insertion === null || thing.insertion === undefined ? String(thing.variant) : `${thing.variant}, insertion ${thing.insertion}`]);

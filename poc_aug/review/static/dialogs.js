@@ -70,8 +70,8 @@ export class RelabelDialog {
 }
 
 export class ConflictDialog {
-  constructor(things, onForce) {
-    Object.assign(this, { things, onForce });
+  constructor(things, reviewer, onForce) {
+    Object.assign(this, { things, reviewer, onForce });
     this.dialog = $("conflict-dialog");
     this.waiting = [];
     $("conflict-theirs").addEventListener("click", () => this.settle(false));
@@ -86,17 +86,17 @@ export class ConflictDialog {
     this.dialog.addEventListener("close", () => this.next());
   }
 
-  add(job, ids) {
-    this.waiting.push({ job, ids });
+  add(job, ids, things) {
+    this.waiting.push({ job, ids, given: new Map(things.map((thing) => [thing.id, thing])) });
     if (!this.dialog.open) this.next();
   }
 
   next() {
     this.shown = this.waiting.shift();
     if (!this.shown) return;
-    const { job, ids } = this.shown;
+    const { job, ids, given } = this.shown;
     $("conflict-text").textContent = ids.length === 1 ? "Somebody decided this insertion before your decision was stored." : `Somebody decided ${counted(ids.length, "insertion")} before your decision was stored.`;
-    $("conflict-list").replaceChildren(...ids.slice(0, 8).map((id) => this.row(this.things.get(id), job)), ...(ids.length > 8 ? [make("li", { text: `and ${ids.length - 8} more` })] : []));
+    $("conflict-list").replaceChildren(...ids.slice(0, 8).map((id) => this.row(this.things.get(id) ?? given.get(id), job)), ...(ids.length > 8 ? [make("li", { text: `and ${ids.length - 8} more` })] : []));
     this.dialog.showModal();
     $("conflict-title").focus();
   }
@@ -106,7 +106,7 @@ export class ConflictDialog {
     const picture = make("img", { src: `picture/${encodeURIComponent(thing.id)}/thumb?width=128`, alt: "" });
     return make("li", {}, picture, make("div", {}, make("p", { class: "conflict-what", text: `${thing.class} in ${thing.key}` }),
       make("p", {}, make("b", { text: last.by || "somebody" }), ` ${said(last)}, ${clock(last.time)}`),
-      make("p", {}, make("b", { text: "you" }), ` ${said(job)}, not stored`)));
+      make("p", {}, make("b", { text: job.by === this.reviewer.name ? "you" : job.by || "somebody" }), ` ${said(job)}, not stored`)));
   }
 
   settle(isMine) {

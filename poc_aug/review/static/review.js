@@ -1,5 +1,5 @@
 // The page: which thing is shown, what keys do, and what is told of the server's answers.
-import { hideBanner, showBanner, watch } from "./contact.js";
+import { hideBanner, showBanner, tellGone, tellLate, watch } from "./contact.js";
 import { Decisions } from "./decisions.js";
 import { said, showClasses, showDetails, stateOf } from "./details.js";
 import { ConflictDialog, NameDialog, RelabelDialog } from "./dialogs.js";
@@ -10,8 +10,10 @@ import { fillHelp, listen } from "./keyboard.js";
 import { Panes } from "./panes.js";
 import { Pictures } from "./pictures.js";
 import { Progress } from "./progress.js";
-import { ask, askOnce, Link, onEnter, Refused } from "./server.js";
+import { Reviewer } from "./reviewer.js";
+import { ask, isLasting, Link, onEnter } from "./server.js";
 import { isAttempt, Things } from "./things.js";
+import { Unsent } from "./unsent.js";
 
 const HOLD_MS = 300;
 
@@ -19,13 +21,15 @@ class Page {
   constructor() {
     this.link = new Link();
     this.things = new Things();
-    this.decisions = new Decisions(this.things, this.link);
+    this.reviewer = new Reviewer();
+    this.unsent = new Unsent();
+    this.decisions = new Decisions(this.things, this.link, this.reviewer, this.unsent);
     this.pictures = new Pictures(() => { this.things.goOn?.(); this.panes.draw(); });
     this.panes = new Panes(this.pictures, () => this.preload());
     this.progress = new Progress();
     this.relabelDialog = new RelabelDialog();
-    this.nameDialog = new NameDialog((name) => this.rename(name));
-    this.conflictDialog = new ConflictDialog(this.things, ({ op, to, part }, ids) => this.decisions.decide(ids, op, { to, part, force: true }));
+    this.nameDialog = new NameDialog((name) => this.reviewer.rename(name));
+    this.conflictDialog = new ConflictDialog(this.things, this.reviewer, ({ op, to, part, by }, ids) => this.decisions.decide(ids, op, { to, part, by, force: true }));
     this.grid = new Grid(this.things, {
       stateOf: (thing) => stateOf(thing, this.decisions),
       onOpen: (index) => { this.setView("one"); this.go(index); },
@@ -37,7 +41,7 @@ class Page {
     this.classes = [];
     this.listen();
     // A server that was started again does not know what this browser's reviewer is called.
-    onEnter(() => this.rename(this.me));
+    onEnter(() => this.reviewer.again());
     fillHelp();
   }
 
@@ -49,7 +53,9 @@ class Page {
     const state = this.keep(() => ask("api/state")).then((answer) => this.setState(answer));
     await this.apply(filter, { view, at });
     await state;
-    watch(this.link, this.version, (things) => this.tellOthers(this.things.take(things)));
+    await this.unsent.adopt((jobs) => this.decisions.adopt(jobs), () => this.decisions.lose());
+    this.unsent.tellOthers();
+    watch(this.link, this.version, this.reviewer, (things) => this.tellOthers(this.things.take(things)));
   }
 
   /** Asks until there is an answer: a page that opens while the server restarts is shown when it is back. */
@@ -60,7 +66,7 @@ class Page {
         this.link.answered();
         return answer;
       } catch (error) {
-        if (error.name === "AbortError" || (error instanceof Refused && error.status !== 403)) throw error;
+        if (error.name === "AbortError" || isLasting(error)) throw error;
         this.link.failed(error);
         await this.link.again();
       }
@@ -70,13 +76,12 @@ class Page {
   setState(state) {
     this.version ??= state.version;
     this.classes = state.relabel_classes;
-    this.me ??= state.reviewer;
     if (!state.has_dataset && this.panes.hasFrames) this.panes.withoutFrames();
     if (state.failure) note([state.failure.error, state.failure.hint].filter(Boolean).join(" – "), "bad", 20);
     if (state.damaged) note(`${counted(state.damaged, "record")} cannot be read: poc-aug verify names them`, "bad", 10);
     document.title = `Review · ${state.cache}`;
     $("cache-name").textContent = state.cache;
-    $("reviewer").textContent = this.me;
+    this.unsent.cache = state.cache;
     this.filters.offer(state);
     showClasses(this.classes, (name) => this.relabelAs(name), () => this.openRelabel());
     this.show();
@@ -100,13 +105,6 @@ class Page {
     this.sought = place < 0 ? at : null;
     if (place < 0 && this.isDone(this.things.at(0))) this.index = this.next(-1, 1)[0] ?? 0;
     this.setView(view);
-  }
-
-  async rename(name) {
-    if (name === undefined) return;
-    const { reviewer } = await askOnce("api/reviewer", { body: { reviewer: name } });
-    this.me = reviewer;
-    $("reviewer").textContent = reviewer;
   }
 
   // ------------------------------------------------------------------- show
@@ -180,7 +178,7 @@ class Page {
     document.body.dataset.pending = waiting;
     document.body.dataset.id = this.thing?.id ?? "";
     $("pending").hidden = waiting === 0;
-    if (!this.link.up) showBanner(this.link, waiting);
+    if (!this.link.up) showBanner(this.link, waiting, this.unsent.isKept);
     $("pending").textContent = waiting ? `${counted(waiting, "decision")} not stored yet` : "";
     if (left === 0 && all > 0 && this.left > 0 && this.things.complete) note("All of this filter is decided", "good", 6);
     this.left = left;
@@ -285,7 +283,7 @@ class Page {
     $("show-grid").addEventListener("click", () => this.setView("grid"));
     $("help-button").addEventListener("click", () => $("help-dialog").showModal());
     $("help-close").addEventListener("click", () => $("help-dialog").close());
-    this.link.addEventListener("down", () => showBanner(this.link, this.decisions.pending));
+    this.link.addEventListener("down", () => showBanner(this.link, this.decisions.pending, this.unsent.isKept));
     this.link.addEventListener("up", () => this.isBack());
     this.things.addEventListener("changed", (event) => this.changed(event.detail));
     this.things.addEventListener("trouble", (event) => this.listBroke(event.detail));
@@ -293,9 +291,11 @@ class Page {
     decisions.addEventListener("pending", () => this.later());
     decisions.addEventListener("stored", ({ detail }) => { this.progress.stored(detail.ids.length); this.later(); });
     decisions.addEventListener("undone", ({ detail }) => this.undone(detail.ids));
-    decisions.addEventListener("conflict", ({ detail }) => this.conflictDialog.add(detail.job, detail.ids));
+    decisions.addEventListener("conflict", ({ detail }) => this.conflictDialog.add(detail.job, detail.ids, detail.things));
+    decisions.addEventListener("late", ({ detail }) => tellLate(detail, this.reviewer.name));
+    decisions.addEventListener("gone", ({ detail }) => { tellGone(detail.ids.length); this.later(); });
     decisions.addEventListener("refused", ({ detail }) => this.refused(detail));
-    $("reviewer").addEventListener("click", () => this.nameDialog.open(this.me));
+    $("reviewer").addEventListener("click", () => this.nameDialog.open(this.reviewer.name));
     addEventListener("hashchange", () => this.hashChanged());
     addEventListener("beforeunload", (event) => { if (decisions.pending) event.preventDefault(); });
   }
@@ -367,7 +367,7 @@ class Page {
   refused({ job, error }) {
     const what = job.call === "undo" ? "Nothing undone" : `Not stored (${said(job)})`;
     note([`${what}: ${error.message}`, error.hint].filter(Boolean).join(" – "), "bad", 10);
-    if (job.call === "decide") this.go(this.things.place(job.ids[0]));
+    if (job.call === "decide" && !job.isLate) this.go(this.things.place(job.ids[0]));
     this.later();
   }
 
@@ -389,7 +389,7 @@ class Page {
   }
 
   tellOthers(things) {
-    const shown = things.find((thing) => thing.id === this.thing?.id && thing.by && thing.by !== this.me);
+    const shown = things.find((thing) => thing.id === this.thing?.id && thing.by && thing.by !== this.reviewer.name);
     if (shown && this.view === "one" && !this.decisions.open.has(shown.id)) note(`${shown.by} ${said({ op: shown.decision, to: shown.label })} this one`, "plain", 6);
   }
 }

@@ -12,12 +12,27 @@ export class Refused extends Error {
 /** The server did not answer, or could not: worth asking again. */
 export class NoAnswer extends Error {}
 
+/** Whether the answer is a "no" that stays: not that of a server which is another one, or has too much to do. */
+export const isLasting = (error) => error instanceof Refused && ![403, 412, 429].includes(error.status);
+
+/** The caches that this page was opened for: the address may be that of another review one day. */
+export const review = document.documentElement.dataset.review;
+
 const PATIENCE_MS = 60_000;
 
 // The address that the page was opened with has the token; a server that was started again knows no cookie of before.
 const KEY = "poc-aug-review-token";
-const token = new URLSearchParams(location.search).get("token") ?? sessionStorage.getItem(KEY);
-if (token) sessionStorage.setItem(KEY, token);
+const token = keptToken(new URLSearchParams(location.search).get("token"));
+
+function keptToken(given) {
+  try {
+    if (given) sessionStorage.setItem(KEY, given);
+    return given ?? sessionStorage.getItem(KEY);
+  } catch (error) {
+    console.warn("the token is known until this page is loaded again:", error.message);
+    return given;
+  }
+}
 
 /** Asks the server; a server that was started again, with the same token, is asked for a new cookie first. */
 export async function ask(path, options = {}) {
@@ -59,10 +74,10 @@ export function onEnter(tell) {
 }
 
 export async function askOnce(path, { body, signal } = {}) {
-  const options = { credentials: "same-origin", signal: signal ?? AbortSignal.timeout(PATIENCE_MS) };
+  const options = { credentials: "same-origin", headers: { "X-Poc-Aug-Review": review }, signal: signal ?? AbortSignal.timeout(PATIENCE_MS) };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "Content-Type": "application/json" };
+    options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
   let response, answer;
@@ -98,7 +113,7 @@ export class Link extends EventTarget {
 
   failed(error) {
     this.reason = error.message;
-    this.refused = error instanceof Refused;
+    this.status = error instanceof Refused ? error.status : null;
     this.tries += 1;
     this.up = false;
     this.dispatchEvent(new Event("down"));

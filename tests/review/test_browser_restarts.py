@@ -1,0 +1,235 @@
+"""The review page in Chromium after its server has got another address: what was typed before is stored, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poc_aug.cache.journal_writing import JournalWriter
+from poc_aug.cache.selection import Selection
+from tests.helpers.killed_server import KilledServer
+from tests.helpers.review_browser import OpenedPage, copied, journal_of, ops_of
+
+KEPT = "Object.entries(localStorage).filter(([key]) => key.startsWith('poc-aug-review'))"
+LATE = "document.querySelector('#notes').textContent.includes('Typed earlier, and stored now')"
+DENIED = """for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, {
+  get() { throw new DOMException("denied", "SecurityError"); } })"""
+FULL = """Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); }"""
+NO_LOCKS = """Object.defineProperty(Navigator.prototype, "locks", { get: () => undefined })"""
+
+
+@contextmanager
+def tab_of(opened: OpenedPage, address: str) -> Iterator[OpenedPage]:
+    """Another tab of the same browser."""
+    tab = OpenedPage(opened.context, address)
+    yield tab
+    assert tab.problems == []
+
+
+def open_again(opened: OpenedPage, server: KilledServer) -> None:
+    """Open the server's new address in the same tab."""
+    opened.page.goto(server.address)
+    opened.until("document.body.dataset.id")
+
+
+def test_decisions_outlive_the_address_in_the_same_tab(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        opened.press("s")
+        opened.all_stored()
+        assert opened.ask(KEPT) == []
+        server.kill()
+        first = opened.shown
+        # The second decision about the first one, and what is undone again, count in their order.
+        opened.press("a", "ArrowLeft", "r", "2", "a", "u")
+        opened.until("document.querySelector('#banner-text').textContent.startsWith('3 decisions not stored yet')")
+        ((_, kept),) = opened.ask(KEPT)
+        assert len(json.loads(kept)["jobs"]) == 3
+        assert server.token not in kept
+        server.restart("another")
+        opened.until("document.querySelector('#banner-text').textContent.includes('here or in another tab')")
+        open_again(opened, server)
+        opened.until(LATE)
+        assert "Typed earlier, and stored now: 3 decisions" in opened.text("notes")
+        assert "(as" not in opened.text("notes")
+        opened.all_stored()
+        assert opened.ask(KEPT) == []
+        ops = [op for op, *_ in journal_of(server.cache)]
+        assert ops == ["skip", "accept", "drop", "relabel"]
+        # They can be taken back as if they had been typed here; nothing is sent once more.
+        opened.press("u", "u")
+        opened.until(f"document.body.dataset.id === '{first}'")
+        opened.all_stored()
+        opened.page.reload()
+        opened.until("document.body.dataset.id")
+        opened.all_stored()
+        assert [op for op, *_ in journal_of(server.cache)] == ["skip", "accept"]
+
+
+def test_what_was_stored_and_is_taken_back_later_is_taken_back(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        opened.press("a", "r")
+        opened.all_stored()
+        server.kill()
+        opened.press("u", "s")
+        server.restart("another")
+        open_again(opened, server)
+        opened.until(LATE)
+        assert "stored now: 1 decision, 1 taken back" in opened.text("notes")
+        assert [op for op, *_ in journal_of(server.cache)] == ["accept", "skip"]
+
+
+def test_an_answer_that_was_lost_makes_no_second_decision(browser: Any, server: KilledServer) -> None:
+    def lose_answer(route: Any) -> None:
+        route.fetch()
+        server.kill()
+        route.abort()
+
+    with OpenedPage(browser, server.address) as opened:
+        opened.page.route("**/api/decide", lose_answer, times=1)
+        opened.press("a", "ArrowLeft", "r")
+        opened.until("!document.querySelector('#banner').hidden")
+        server.restart("another")
+        open_again(opened, server)
+        opened.until(LATE)
+        assert [op for op, *_ in journal_of(server.cache)] == ["accept", "drop"]
+
+
+def test_another_cache_at_the_same_address_gets_nothing(browser: Any, server: KilledServer, tmp_path: Path) -> None:
+    own, other = server.cache, copied(server.cache, tmp_path / "elsewhere")
+    with OpenedPage(browser, server.address) as opened:
+        server.kill()
+        opened.press("a", "r")
+        server.restart("another", other)  # a copy: its insertions have the same ids
+        with tab_of(opened, server.address) as tab:
+            tab.until(
+                "document.querySelector('#notes').textContent.includes('2 decisions about other caches (gnus.cache)')"
+            )
+            # The tab of before has the new cookie, too; what it holds is not sent there.
+            opened.until("document.querySelector('#banner-title').textContent.startsWith('Other caches')")
+            tab.page.close()
+        assert opened.ask("document.body.dataset.pending") == "2"
+        open_again(opened, server)
+        opened.press("s")
+        opened.all_stored()
+        assert [op for op, *_ in journal_of(other)] == ["skip"]
+        server.restart("a-third-one", own)
+        open_again(opened, server)
+        opened.until(LATE)
+        assert [op for op, *_ in journal_of(own)] == ["accept", "drop"]
+        assert ops_of(other) == {"skip": 1}
+        assert opened.ask(KEPT) == []
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
+def test_of_two_tabs_each_decision_is_stored_once(browser: Any, server: KilledServer, locks: bool) -> None:
+    with OpenedPage(browser, server.address, script="" if locks else NO_LOCKS) as opened:
+        with tab_of(opened, server.address) as tab:
+            server.kill()
+            opened.press("a")
+            tab.press("ArrowRight", "r", "1")
+            server.restart("another")
+            tab.page.close()
+        # The tab of before is still open; one of both stores what the closed one left.
+        with tab_of(opened, server.address) as tab:
+            for each in (opened, tab):
+                each.all_stored()
+                each.until("document.querySelector('#banner').hidden")
+            tab.until_text("progress-text", "3 of 300 decided")
+            opened.until_text("progress-text", "3 of 300 decided")
+            assert tab.ask(KEPT) == []
+            assert ops_of(server.cache) == {"accept": 1, "drop": 1, "relabel": 1}
+            # What a tab leaves behind later is stored by the one that is still there.
+            server.kill()
+            opened.press("End", "s")
+            opened.until("document.body.dataset.pending === '1'")
+            opened.page.close()
+            server.start()
+            if not locks:  # it is not known when a tab is closed, only that another one is opened
+                open_again(tab, server)
+            tab.until("document.querySelector('#notes').textContent.includes('stored now: 1 decision')")
+        assert ops_of(server.cache) == {"accept": 1, "drop": 1, "relabel": 1, "skip": 1}
+
+
+@pytest.mark.parametrize("script", [DENIED, FULL], ids=["denied", "full"])
+def test_without_storage_the_page_says_so(browser: Any, server: KilledServer, script: str) -> None:
+    with OpenedPage(browser, server.address, script=script) as opened:
+        opened.press("a")
+        opened.all_stored()
+        server.kill()
+        opened.press("r", "s")
+        opened.until("document.querySelector('#banner-text').textContent.includes('leave this tab open')")
+        server.start()
+        opened.all_stored()
+        assert [op for op, *_ in journal_of(server.cache)] == ["accept", "drop", "skip"]
+
+
+def test_a_later_decision_is_not_overruled_by_an_earlier_one(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened:
+        shown = opened.shown
+        answer = opened.page.request.get(f"http://127.0.0.1:{server.port}/api/things?limit=1").json()
+        thing = next(each for each in answer["things"] if each["id"] == shown)
+        server.kill()
+        opened.press("a", "s")
+        with JournalWriter(server.cache, by="anna") as writer:  # the same person, elsewhere
+            writer.append("drop", Selection(key=thing["key"], variant=thing["variant"], insertion=0))
+        server.restart("another")
+        opened.page.goto(f"{server.address}&decision=undecided")  # which leaves out what the dialog is about
+        opened.until("document.querySelector('#conflict-dialog').open")
+        assert "anna rejected" in opened.text("conflict-list")
+        assert "you accepted, not stored" in opened.text("conflict-list")
+        opened.all_stored()
+        assert [op for op, *_ in journal_of(server.cache)] == ["drop", "skip"]
+        opened.press("m")
+        opened.until("!document.querySelector('#conflict-dialog').open")
+        opened.all_stored()
+        assert [op for op, *_ in journal_of(server.cache)] == ["drop", "skip", "accept"]
+
+
+def test_a_name_is_that_of_all_tabs_and_what_was_typed_before_keeps_its_own(browser: Any, server: KilledServer) -> None:
+    with OpenedPage(browser, server.address) as opened, tab_of(opened, server.address) as tab:
+        # The other tab hears of the name without asking the server.
+        tab.page.route("**/api/changes*", lambda route: route.abort())
+        opened.page.click("#reviewer")
+        opened.page.fill("#name-input", "cleo")
+        opened.press("Enter")
+        tab.until_text("reviewer", "cleo")
+        assert "now carry the name cleo" in tab.text("notes")
+        tab.page.unroute("**/api/changes*")
+        tab.press("a")
+        tab.all_stored()
+        assert [by for *_, by, _ in journal_of(server.cache)] == ["cleo"]
+        server.kill()
+        opened.press("End", "r")
+        opened.until("document.body.dataset.pending === '1'")
+        server.restart("another")
+        tab.page.close()
+        open_again(opened, server)
+        assert opened.text("reviewer") == "anna"
+        opened.until(LATE)
+        assert "1 decision (as cleo)" in opened.text("notes")
+        assert [(op, by) for op, *_, by, _ in journal_of(server.cache)] == [("accept", "cleo"), ("drop", "cleo")]
+
+
+def test_a_tab_that_did_not_hear_of_a_name_asks_the_server(browser: Any, server: KilledServer) -> None:
+    deaf = "window.BroadcastChannel = class { postMessage() {} }"
+    with OpenedPage(browser, server.address, script=deaf) as opened, tab_of(opened, server.address) as tab:
+        # Until it knows, its decisions carry the name that it shows.
+        held: list[Any] = []
+        tab.page.route("**/api/changes*", lambda route: held.append(route))
+        opened.page.click("#reviewer")
+        opened.page.fill("#name-input", "cleo")
+        opened.press("Enter")
+        opened.until_text("reviewer", "cleo")
+        assert tab.text("reviewer") == "anna"
+        tab.press("a")
+        tab.all_stored()
+        assert [by for *_, by, _ in journal_of(server.cache)] == ["anna"]
+        tab.page.unroute("**/api/changes*")
+        for route in held:
+            route.continue_()
+        tab.until_text("reviewer", "cleo")
