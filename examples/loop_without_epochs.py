@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--smoke", action="store_true", help="a few frames and steps")
     options = parser.parse_args()
-    steps = 24 if options.smoke else options.steps
+    steps = 16 if options.smoke else options.steps
     base = SyntheticStreet(size=(96, 192), length=6 if options.smoke else 32)
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch) / "street.cache"

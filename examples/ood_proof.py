@@ -144,7 +144,9 @@ def measure(weights: Path, original: Path, options: argparse.Namespace) -> Run:
     model, anomalies = load_model(weights), {}
     limit, device = 1 if options.smoke else None, options.device
     for name, frames in anomaly_sets(options.data).items():
-        evaluation = evaluate(model, frames, SCORES, size_hw=SIZE_HW, anomalous_only=True, limit=limit, device=device)
+        evaluation = evaluate(
+            model, frames, SCORES, size_hw=options.size_hw, anomalous_only=True, limit=limit, device=device
+        )
         anomalies[name] = {
             score: {figure: 100 * result.pixels[figure] for figure in FIGURES}
             for score, result in evaluation.scores.items()
@@ -154,7 +156,7 @@ def measure(weights: Path, original: Path, options: argparse.Namespace) -> Run:
         known[kind] = {}
         for name, (frames, names) in known_sets(options.data).items():
             result = evaluate_classes(
-                network, frames, CLASSES, merge=names, size_hw=SIZE_HW, limit=limit, device=device
+                network, frames, CLASSES, merge=names, size_hw=options.size_hw, limit=limit, device=device
             )
             known[kind][name] = 100 * result.mean_iou
     return {"anomalies": anomalies, **known}
@@ -277,7 +279,7 @@ def draw(options: argparse.Namespace) -> None:
                     model,
                     one,
                     ("msp",),
-                    size_hw=SIZE_HW,
+                    size_hw=options.size_hw,
                     schema=frames.schema,
                     device=options.device,
                     on_frame=seen.append,
@@ -310,13 +312,15 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read frames")
-    parser.add_argument("--smoke", action="store_true", help="one step, a frame of each set")
+    parser.add_argument("--smoke", action="store_true", help="one step, a frame of each set, half as large")
     options = parser.parse_args()
     options.arms = options.arms or ["before", "naive", "ours", *(["cache"] if options.cache else [])]
     if "cache" in options.arms and options.cache is None:
         parser.error("--arms cache needs --cache")
     options.weights = options.weights or options.data / "weights" / "erfnet_cityscapes_fp16.pth"
+    options.size_hw = SIZE_HW
     if options.smoke:
+        options.size_hw = (SIZE_HW[0] // 2, SIZE_HW[1] // 2)
         with tempfile.TemporaryDirectory() as scratch:
             options.out, options.steps, options.seeds = options.out or Path(scratch), 1, [0]
             prove(options)
