@@ -10,6 +10,7 @@ import pytest
 from torch.utils.data import ConcatDataset
 
 from poc_aug.cache.several_caches import open_caches
+from poc_aug.cache.united_caches import UnitedCaches
 from poc_aug.exporting.exporter import export
 from poc_aug.inspection.contact_sheet import tiles_of
 from poc_aug.items.container import Adapt
@@ -65,7 +66,7 @@ def test_the_samples_are_found(caches: dict[str, tuple[Any, Path]], case: str, t
             base_frames=False, keep_ids=True,
         )  # fmt: skip
         assert report.written == 2 * LENGTH * times
-        sources = [opened] if times == 1 else opened.caches
+        sources = opened.caches if isinstance(opened, UnitedCaches) else [opened]
         made = write_report(sources, tmp_path / "report.html", dataset=dataset, adapt=ADAPT)
     shown = [text for recipe in made for _, pictures in recipe.galleries for _, text in pictures]
     assert any("not in the dataset" not in text for text in shown)

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,8 @@ def decided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     kind.warm(path, LENGTH, num_variants=2)
     with Cache.open(path) as cache:
         names = [name for name in cache if (variant := cache.get(*name)) is not None and not variant.is_empty]
-    first, second, third, fourth, fifth = ({"key": key, "variant": index} for key, index in names[:5])
+    chosen: list[dict[str, Any]] = [{"key": key, "variant": index} for key, index in names[:5]]
+    first, second, third, fourth, fifth = chosen
     if kind is INSERTIONS:
         for key, index in names[5:]:
             drop(path, key=key, variant=index, insertion=0, relabel="horse", by="anna")
