@@ -34,6 +34,8 @@ class CheckedCommand(TyperCommand):
         Raises:
             SettingError: an option has another one in the place of its value, or a number that is not finite.
         """
+        if ctx.resilient_parsing:  # a shell completes a line that is not finished
+            return super().parse_args(ctx, args)
         numbers = self._numbers()
         for name, option, value, is_attached in _options_with_values(self.params, args):
             if value.startswith("--") and len(value) > 2 and not is_attached:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from poc_aug.cli.main import cli, warm_cache_app
 from poc_aug.cli.warm_scenes_options import WarmScenesOptions
@@ -100,3 +101,11 @@ def test_a_sheet_has_a_feather_that_the_cache_has_pixels_for(cache_path: Path, t
 
 
 _EMPTY = Variant("a", 0, b"", ())
+
+
+@pytest.mark.parametrize("begun", ["--out --samples", "--sigma inf"])
+def test_a_shell_completes_a_line_that_would_be_refused(begun: str) -> None:
+    words = f"poc-aug export a.cache {begun} --spl"
+    asked = {"_POC_AUG_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    result = CliRunner().invoke(cli, [], prog_name="poc-aug", env=asked)
+    assert (result.output.split(), result.exception) == (["--split"], None)
