@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,6 +13,12 @@ Terms: TypeAlias = Literal["non-commercial", "share-alike", "no derivatives"]
 
 UNKNOWN = "unknown"
 
+_WORD = re.compile(r"[A-Z]+")
+_TERMS: Mapping[Terms, tuple[str, str]] = {
+    "non-commercial": ("NC", "NONCOMMERCIAL"),
+    "share-alike": ("SA", "SHAREALIKE"),
+    "no derivatives": ("ND", "NODERIV"),
+}
 _MODEL_FIELDS = ("model", "lora", "vae", "checkpoint", "controlnet", "text_encoder")
 _ORIGINS = {
     "rendered": "none needed: drawn by poc_aug itself",
@@ -60,15 +67,19 @@ def model_licences(backends: Mapping[str, Any]) -> tuple[ModelLicence, ...]:
 def licence_terms(licence: str) -> tuple[Terms, ...]:
     """What a Creative Commons licence asks for in addition to naming the author.
 
+    Args:
+        licence: its SPDX id, or its name as people write it, such as "CC BY-NC 2.0" or "Attribution-NonCommercial".
+
     Example:
-        >>> licence_terms("CC-BY-NC-SA-2.0"), licence_terms("CC-BY-2.0")
-        (('non-commercial', 'share-alike'), ())
+        >>> licence_terms("CC-BY-NC-SA-2.0"), licence_terms("CC BY-NC 2.0"), licence_terms("CC-BY-2.0")
+        (('non-commercial', 'share-alike'), ('non-commercial',), ())
     """
-    parts = licence.upper().split("-")
-    if parts[0] != "CC":
-        return ()
-    terms: dict[str, Terms] = {"NC": "non-commercial", "SA": "share-alike", "ND": "no derivatives"}
-    return tuple(text for short, text in terms.items() if short in parts)
+    words = _WORD.findall(licence.upper())
+    text = "".join(words)
+    by_id, by_name = words[:1] == ["CC"], text.startswith(("CREATIVECOMMONS", "ATTRIBUTION"))
+    return tuple(
+        term for term, (short, name) in _TERMS.items() if (by_id and short in words) or (by_name and name in text)
+    )
 
 
 def licence_of_object(provenance: Mapping[str, Any], inserter: Mapping[str, Any]) -> str:

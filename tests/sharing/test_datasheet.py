@@ -365,3 +365,7 @@ def test_licences_of_objects(provenance: dict[str, Any], inserter: dict[str, Any
 def test_terms_of_licences() -> None:
     assert licence_terms("CC-BY-NC-ND-2.0") == ("non-commercial", "no derivatives")
     assert licence_terms("MIT") == licence_terms("unknown") == licence_terms("FANCY-NC") == ()
+    for written in ("CC BY-NC-ND 2.0", "cc by nc nd", "Creative Commons Attribution-NonCommercial-NoDerivatives 4.0"):
+        assert licence_terms(written) == ("non-commercial", "no derivatives"), written
+    assert licence_terms("Attribution-ShareAlike License") == ("share-alike",)
+    assert licence_terms("CC BY 2.0") == licence_terms("Attribution License") == licence_terms("Ranc NC") == ()
