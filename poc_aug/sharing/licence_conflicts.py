@@ -74,7 +74,8 @@ def _broken(given: str, licence: str) -> list[str]:
         why.append("bans commercial use")
     if "no derivatives" in asked and "no derivatives" not in kept:
         why.append("allows no derivatives")
-    also = licence.upper().replace(" ", "-") == "CC-BY-SA-4.0" and given == "gpl-3.0"  # which that licence names as compatible
+    # That licence names the other one as compatible.
+    also = licence.upper().replace(" ", "-") == "CC-BY-SA-4.0" and given == "gpl-3.0"
     if "share-alike" in asked and kept != asked and not also:
         why.append("asks for the same licence")
     return why

@@ -41,6 +41,8 @@ def counts_of(licence: str, model: str = "") -> RecipeCounts:
         ("cc-by-nc-sa-4.0", "CC-BY-SA-2.0", SA),
         ("cc-by-sa-4.0", "CC-BY-SA-2.0", ""),
         ("gpl-3.0", "CC-BY-SA-4.0", ""),
+        ("gpl-3.0", "CC BY-SA 4.0", ""),
+        ("cc-by-4.0", "CC BY-NC 2.0", NC),
         ("cc-by-sa-4.0", "CC-BY-NC-SA-2.0", f"{NC} and {SA}"),
         ("cc-by-nc-sa-4.0", "CC-BY-NC-SA-2.0", ""),
         ("cc-by-4.0", "CC-BY-NC-ND-2.0", f"{NC} and {ND}"),
