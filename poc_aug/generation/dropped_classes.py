@@ -15,6 +15,7 @@ from poc_aug.scenes.scene_recipe import split_key
 
 _SHORT_FINGERPRINT = 8
 _MOST_NAMES = 10
+_UNNAMED = -1  # a variant that no decision names
 
 
 def warn_of_dropped(cache: Path, member: Path, keys: Iterable[str]) -> None:
@@ -58,13 +59,16 @@ def dropped_text(cache: Path, member: Cache, keys: Iterable[str]) -> str:
     wide = [entry for entry in member.journal.counting if entry.where.to_dict().keys() <= {"recipe", "class"}]
     if not any(entry.op == "drop" for entry in wide):
         return ""
-    journal, parts = Journal(wide), object_parts(member.manifest.recipe)
+    journal, parts, made = Journal(wide), object_parts(member.manifest.recipe), list(keys)
     if member.manifest.kind == "frames":
-        parts = {split_key(key)[1]: () for key in keys}
+        parts = {split_key(key)[1]: () for key in made}
     states = {
-        name: journal.dropped(StoredThings(("",), 0, (frozenset({name, *own}),), (own,))).get(0)
+        name: journal.dropped(StoredThings(("",), _UNNAMED, (frozenset({name, *own}),), (own,))).get(0)
         for name, own in parts.items()
     }
+    for name, entry in states.items():
+        if entry is not None and not _stays_out(member, made, name, parts[name]):
+            states[name] = None
     found = [entry for entry in states.values() if entry is not None]
     if not found:
         return ""
@@ -83,6 +87,15 @@ def dropped_text(cache: Path, member: Cache, keys: Iterable[str]) -> str:
         f"{_listed(names)} {were} dropped in recipe {fingerprint} of {cache}: what is made of {them} stays left out; "
         f"take {them} in again with `{command} {named}`{'' if len(names) == 1 else ', and so on'}"
     )
+
+
+def _stays_out(member: Cache, keys: list[str], name: str, parts: tuple[str, ...]) -> bool:
+    """Whether an object, or a frame of a domain, is left out of any of these samples, after all decisions."""
+    frames = member.manifest.kind == "frames"
+    keys = [key for key in keys if not frames or split_key(key)[1] == name]
+    names = (frozenset({name, *parts}),)
+    samples = ((key, key.rpartition("@")[0]) if frames else (key,) for key in keys)
+    return not keys or any(member.journal.dropped(StoredThings(own, _UNNAMED, names, (parts,))) for own in samples)
 
 
 def _listed(names: list[str]) -> str:

@@ -133,3 +133,16 @@ def test_the_command_warns_before_it_begins(tmp_path: Path) -> None:
     assert f"--recipe{recipe}--restore" in shown
     with pytest.warns(UserWarning, match=f"recipe {recipe} of {path} was dropped"):
         run(*command)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(INSERTIONS, "cat"), (FRAMES, "dusk")], ids=lambda value: str(value)[:4])
+def test_what_is_taken_in_again_for_every_sample(tmp_path: Path, kind: Kind, name: str) -> None:
+    path = tmp_path / "a.cache"
+    begun(path, kind)
+    drop(path, class_name=name)
+    with Cache.open(path) as cache:
+        stored = cache.keys()[0].partition("@")[0]
+    drop(path, key=stored, restore=True)
+    assert said(path, kind).startswith(f"{name!r} was dropped in recipe")  # of the other samples
+    drop(path, key="*", accept=True)
+    assert said(path, kind) == ""
