@@ -100,6 +100,9 @@ def drop_command(
         )
     verb = "restored" if restore else "accepted" if accept else "relabelled" if relabel is not None else "dropped"
     console.print(_text(report, verb, dry_run))
+    if report.stored_as:
+        stored = ", ".join(map(repr, sorted(report.stored_as)))
+        console.print(f"not among them: what was relabelled to {class_name!r}; --class takes its stored name: {stored}")
 
 
 def _text(report: DropReport, verb: str, dry_run: bool) -> str:

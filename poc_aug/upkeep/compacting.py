@@ -36,6 +36,7 @@ from poc_aug.upkeep.shard_records import (
     names_by_shard,
     opened_shards,
     same_content,
+    says_less,
     stored_record,
 )
 from poc_aug.upkeep.unfinished import unfinished_folder
@@ -238,8 +239,10 @@ def _records(
         data = stored_record(holders[0], name)
         try:
             for other in holders[1:]:
-                if not same_content(data, stored_record(other, name)):
+                again = stored_record(other, name)
+                if not same_content(data, again):
                     raise damaged(other.path, f"holds other content than {holders[0].path.name!r} under {name[:60]!r}")
+                data = again if says_less(data, again) else data
             cut = cut_record(data, journal)
             if remaining:
                 things = things_in_header(split_record(data)[0])

@@ -41,6 +41,7 @@ class DropReport:
         empty_after: how many have nothing left from now on.
         frames: the cache holds frames.
         changed: insertions about which something else holds from now on.
+        stored_as: stored names of what was relabelled to the class, and is not selected by its new name.
     """
 
     recipes: int = 0
@@ -52,6 +53,7 @@ class DropReport:
     empty_after: int = 0
     frames: bool = False
     changed: int = 0
+    stored_as: frozenset[str] = frozenset()
 
 
 def drop(
@@ -145,7 +147,7 @@ def drop(
             else:
                 others.append((member, own))
     if not chosen:
-        raise _nothing(path, where, found, report.frames)
+        raise _nothing(path, where, found, report)
     decision.check(found.parts, report.frames)
     report.recipes = len(chosen)
     if class_name is not None and key is None:
@@ -313,6 +315,9 @@ def _count(
             things = _things(cache, key, index)
             for names in things.names:
                 found.names.update(names)
+            if where.class_name is not None:
+                names_now = [pair for state in cache.journal.states(things) for pair in state.names.items()]
+                report.stored_as |= {old for old, new in names_now if where.class_name == new != old}
             if selected := where.of(things):
                 states = cache.journal.states(things)
                 changes = [decision.changes(states[one], things.parts[one], where) for one in selected]
@@ -334,13 +339,10 @@ def _count(
 
 def _may_hold(where: Selection, key: str, index: int, frames: bool) -> bool:
     """Whether a variant can hold what is selected, as far as its name says: others are not read."""
-    if where.variant not in (None, index):
-        return False
     keys = (key, key.rpartition("@")[0]) if frames else (key,)
-    pattern = where.keys
-    return (where.key is None or where.key in keys) and (
-        pattern is None or any(fnmatchcase(one, pattern) for one in keys)
-    )
+    is_key = where.key is None or where.key in keys
+    is_like = where.keys is None or any(fnmatchcase(one, where.keys) for one in keys)
+    return where.variant in (None, index) and is_key and is_like
 
 
 def _things(cache: Cache, key: str, index: int) -> StoredThings:
@@ -356,9 +358,9 @@ def _things(cache: Cache, key: str, index: int) -> StoredThings:
         ) from error
 
 
-def _nothing(cache: Path, where: Selection, found: _Found, frames: bool) -> CacheMissError:
+def _nothing(cache: Path, where: Selection, found: _Found, report: DropReport) -> CacheMissError:
     """The error if nothing fits: the first field that alone fits nothing, and what there is of it."""
-    what = "frame" if frames else "insertion"
+    what = "frame" if (frames := report.frames) else "insertion"
     problem = f"no {what} of cache {str(cache)!r} fits {where}"
     samples = found.keys | ({key.rpartition("@")[0] for key in found.keys} if frames else set())
     if not found.keys:
@@ -370,6 +372,9 @@ def _nothing(cache: Path, where: Selection, found: _Found, frames: bool) -> Cach
         return CacheMissError(problem, expected=f"one of the variants {_listed(known)}", hint="correct the number")
     if where.class_name is not None and where.class_name not in found.names:
         names = [name for name, _ in found.names.most_common()]
+        if report.stored_as:
+            hint = f"that was relabelled; decisions select by stored names: {_listed(sorted(report.stored_as))}"
+            return CacheMissError(problem, expected=f"a class of the cache: {_listed(names)}", hint=hint)
         if names:
             return _unknown(problem, "domain" if frames else "class", where.class_name, names, names)
     return CacheMissError(

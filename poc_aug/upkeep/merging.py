@@ -34,6 +34,7 @@ from poc_aug.upkeep.shard_records import (
     names_by_shard,
     opened_shards,
     same_content,
+    says_less,
     stored_record,
 )
 
@@ -304,9 +305,21 @@ def _new_names(
         try:
             if not same_content(one, other):
                 raise _different(key, index, {holder.path: one, shard.path: other})
+            if says_less(one, other):
+                raise _without_licences(key, index, holder.path.parent.parent, shard.path.parent.parent)
         except RecordError as error:
             raise damaged(shard.path, f"holds a damaged record: {error}") from error
     return new, doubles
+
+
+def _without_licences(key: str, index: int, kept: Path, other: Path) -> CacheMismatchError:
+    """The error if the record that would be kept, of two equal ones, is the one that says less."""
+    return CacheMismatchError(
+        f"{str(kept)!r} does not say under which licence the pictures of variant {index} of {key!r} are, and "
+        f"{str(other)!r} does",
+        expected="the cache first whose records say more: of equal records, the first is kept",
+        hint=f"name {str(other)!r} before {str(kept)!r}, and merge into a new cache",
+    )
 
 
 def _different(key: str, index: int, records: Mapping[Path, bytes]) -> CacheMismatchError:

@@ -91,6 +91,21 @@ def same_content(one: bytes, other: bytes) -> bool:
     return same_variant(_as_far_as(second, first), _as_far_as(first, second))
 
 
+def says_less(one: bytes, other: bytes) -> bool:
+    """Whether a record lacks licences of pictures that another record of the same content states.
+
+    Raises:
+        RecordError: one is damaged.
+    """
+    if record_hash(one) == record_hash(other) and one == other:
+        return False
+    key, index = record_name(one)
+    pairs = zip(decode_record(one, key, index).insertions, decode_record(other, key, index).insertions, strict=True)
+    return any(
+        name in there.provenance and name not in own.provenance for own, there in pairs for name in _LICENCE_FIELDS
+    )
+
+
 def _as_far_as(other: Variant, variant: Variant) -> Variant:
     """A variant without what only it says of the licences of its objects' pictures."""
     insertions = list(variant.insertions)

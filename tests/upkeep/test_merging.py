@@ -139,21 +139,25 @@ def with_licences(number: int, **licences: str) -> Variant:
     return changed(variant, insertions=tuple(insertions))
 
 
-@pytest.mark.parametrize("older_first", [True, False])
-def test_records_of_before_licences_were_recorded(tmp_path: Path, older_first: bool) -> None:
+def test_records_of_before_licences_were_recorded(tmp_path: Path) -> None:
     manifest = RECORDS[0].manifest
     stated = Records("stated", lambda n: with_licences(n, licence="CC-BY-2.0", attribution="anna"), manifest)
     older, newer = filled(tmp_path / "a.cache", RECORDS[0], range(9)), filled(tmp_path / "b.cache", stated, range(12))
-    caches = [older, newer] if older_first else [newer, older]
     out = tmp_path / "out.cache"
-    report = merge_caches(caches, out)
+    report = merge_caches([newer, older], out)
     assert (report.records, report.doubles) == (12, 9)
-    # Each record is as it was in the first cache that holds it.
-    assert contents(out) == {**contents(caches[1]), **contents(caches[0])}
+    assert contents(out) == contents(newer)
     assert verify_cache(out).ok
+    # The first of equal records is kept: not the one that says less.
+    for sources, target in (([older, newer], tmp_path / "no.cache"), ([newer], older)):
+        with pytest.raises(CacheMismatchError, match=r"a\.cache' does not say under which licence") as caught:
+            merge_caches(sources, target)
+        assert f"name '{newer}' before '{older}'" in caught.value.hint
+    # Of shards that were copied into one folder, too.
     for path in newer.glob("shards/*.lmdb"):
         shutil.copy(path, older / "shards")
     assert compact_cache(older, tmp_path / "c.cache").doubles == 9
+    assert contents(tmp_path / "c.cache") == contents(newer)
 
     # Different ones that both state, and anything else, are different content.
     for number, other in enumerate(({"licence": "CC-BY-NC-2.0", "attribution": "anna"}, {"source": "elsewhere"})):

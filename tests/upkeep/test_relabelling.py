@@ -276,6 +276,17 @@ def test_what_cannot_be_relabelled_is_refused_before_anything_is_written(tmp_pat
     assert not (path / JOURNAL).exists()
 
 
+def test_decisions_select_by_stored_names_and_say_so(cache: Path) -> None:
+    drop(cache, class_name="dog", relabel="horse")
+    with pytest.raises(CacheMissError, match="class 'horse'") as caught:
+        drop(cache, class_name="horse")
+    assert "that was relabelled; decisions select by stored names: 'dog'" in str(caught.value)
+    drop(cache, class_name="dog", relabel="cat")
+    printed = " ".join(run("drop", cache, "--class", "cat", "--dry-run").split())
+    assert "not among them: what was relabelled to 'cat'; --class takes its stored name: 'dog'" in printed
+    assert "not among them" not in run("drop", cache, "--class", "dog", "--dry-run")
+
+
 def test_one_part_of_several(tmp_path: Path) -> None:
     path = make_cache(tmp_path / "a.cache", 15)
     report = drop(path, class_name="gnu", relabel="horse", part="part 1")
