@@ -39,6 +39,9 @@ BROWSER_ARGUMENTS = [
     f"--disable-features={','.join(UNUSED_FEATURES)}",
 ]
 CLASSES = ("gnu", "deer", "red fox", "horse cart", "boar", "sheep", "goat", "dog", "cow", "llama", "wheelchair user")
+# For tests of what is decided: neither the server nor the browser spends time on pictures.
+NO_PICTURES = """Object.defineProperty(HTMLImageElement.prototype, "src", { set() {} });
+HTMLImageElement.prototype.decode = async () => {};"""
 HOSTILE = "<img src=x onerror=document.body.dataset.hurt=1>"
 SIZE_HW = (96, 192)
 PATIENCE_MS = 240_000  # a machine may have other work
