@@ -111,7 +111,7 @@ class Page {
   // ------------------------------------------------------------------- show
 
   get thing() {
-    return this.things.at(this.index);
+    return this.filter && this.things.at(this.index); // nothing before `begin` is through
   }
 
   isDone(thing) {
