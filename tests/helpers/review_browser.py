@@ -39,9 +39,20 @@ BROWSER_ARGUMENTS = [
     f"--disable-features={','.join(UNUSED_FEATURES)}",
 ]
 CLASSES = ("gnu", "deer", "red fox", "horse cart", "boar", "sheep", "goat", "dog", "cow", "llama", "wheelchair user")
+# For tests of what is decided: neither the server nor the browser spends time on pictures.
+NO_PICTURES = """Object.defineProperty(HTMLImageElement.prototype, "src", { set() {} });
+HTMLImageElement.prototype.decode = async () => {};"""
 HOSTILE = "<img src=x onerror=document.body.dataset.hurt=1>"
 SIZE_HW = (96, 192)
 PATIENCE_MS = 240_000  # a machine may have other work
+# A note is gone after a few seconds: what a test waits for may have been said, and be gone, before it looks.
+KEEP_NOTES = """window.told = [];
+document.addEventListener("readystatechange", () => {
+  const notes = document.getElementById("notes");
+  if (document.readyState !== "interactive" || !notes) return;
+  const texts = (records) => records.flatMap(({ addedNodes }) => [...addedNodes].map((node) => node.textContent));
+  new MutationObserver((records) => window.told.push(...texts(records))).observe(notes, { childList: true });
+})"""
 
 
 def find_browser(of_playwright: str) -> str | None:
@@ -142,6 +153,8 @@ class OpenedPage:
     def __init__(self, browser: Any, address: str, *, fragment: str = "", script: str = "", **settings: Any) -> None:
         own = {"viewport": {"width": 1190, "height": 600}, "reduced_motion": "reduce", **settings}
         self.context = browser.new_context(**own) if hasattr(browser, "new_context") else browser
+        if self.context is not browser:
+            self.context.add_init_script(KEEP_NOTES)
         if script:
             self.context.add_init_script(script)
         self.page = self.context.new_page()
@@ -176,6 +189,18 @@ class OpenedPage:
         self.page.wait_for_function(
             "([name, text]) => document.getElementById(name).textContent === text", arg=[name, text], polling=20
         )
+
+    def until_told(self, text: str) -> None:
+        """Wait until the page has said something since it was loaded, in a note that may be gone by now."""
+        self.page.wait_for_function("text => window.told.some((each) => each.includes(text))", arg=text, polling=20)
+
+    def told(self, text: str) -> str:
+        """The last note with a text."""
+        return str(self.page.evaluate("text => window.told.findLast((each) => each.includes(text)) ?? ''", text))
+
+    def forget_told(self) -> None:
+        """Forget the notes so far."""
+        self.page.evaluate("() => { window.told = []; }")
 
     def all_stored(self) -> None:
         """Wait until every decision is in the journal."""

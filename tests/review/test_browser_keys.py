@@ -38,6 +38,18 @@ def test_each_key_decides_and_goes_on(opened: OpenedPage, cache: Path) -> None:
     assert opened.text("progress-text") == "3 of 24 decided, 1 skipped"
 
 
+def test_a_page_is_there_once_its_keys_do_something(browser: Any, cache: Path) -> None:
+    late = """const ask = window.fetch, pause = new Promise((resolve) => setTimeout(resolve, 400));
+    window.fetch = async (path, ...rest) => {
+      if (path === "api/state") await pause;
+      return ask(path, ...rest);
+    };"""
+    with opened_review(browser, cache, script=late) as opened:  # whose classes come after its insertions
+        opened.press("1")
+        opened.all_stored()
+        assert ops_of(cache) == {"relabel": 1}
+
+
 def test_undo_takes_back_the_last_key_and_shows_it(opened: OpenedPage, cache: Path) -> None:
     first = opened.shown
     opened.press("a")

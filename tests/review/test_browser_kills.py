@@ -64,11 +64,11 @@ def test_what_was_stored_before_the_server_died_is_not_stored_again(browser: Any
         for key, left in (("a", 1), ("r", 2), ("u", 1)):
             call = "undo" if key == "u" else "decide"
             opened.page.route(f"**/api/{call}", lose_answer, times=1)
+            opened.forget_told()
             opened.press(key)
-            opened.until("document.querySelector('#notes').textContent.includes('The server is back')")
+            opened.until_told("The server is back")
             opened.all_stored()
             assert len(journal_of(server.cache)) == left
-            opened.ask("document.querySelector('#notes').replaceChildren()")
 
 
 def test_what_is_not_stored_is_not_shown_as_stored(browser: Any, server: KilledServer) -> None:

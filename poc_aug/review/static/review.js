@@ -50,9 +50,9 @@ class Page {
   async begin() {
     const { filter, view, at } = readHash();
     this.filters.fill(filter);
-    const state = this.keep(() => ask("api/state")).then((answer) => this.setState(answer));
+    this.known = this.keep(() => ask("api/state")).then((answer) => this.setState(answer));
     await this.apply(filter, { view, at });
-    await state;
+    await this.known;
     await this.unsent.adopt((jobs) => this.decisions.adopt(jobs), () => this.decisions.lose());
     this.unsent.tellOthers();
     watch(this.link, this.version, this.reviewer, (things) => this.tellOthers(this.things.take(things)));
@@ -91,7 +91,8 @@ class Page {
     const asked = (this.asked = Symbol("filter"));
     this.filters.count();
     try {
-      await this.keep(() => this.things.read(filter));
+      // No key does anything before the classes and the name of the cache are known, too.
+      await Promise.all([this.keep(() => this.things.read(filter)), this.known]);
     } catch (error) {
       if (asked === this.asked && error.name !== "AbortError") note([error.message, error.hint].filter(Boolean).join(" – "), "bad", 10);
       return;
@@ -110,7 +111,7 @@ class Page {
   // ------------------------------------------------------------------- show
 
   get thing() {
-    return this.things.at(this.index);
+    return this.filter && this.things.at(this.index); // nothing before `begin` is through
   }
 
   isDone(thing) {
@@ -288,7 +289,8 @@ class Page {
     this.things.addEventListener("changed", (event) => this.changed(event.detail));
     this.things.addEventListener("trouble", (event) => this.listBroke(event.detail));
     const { decisions } = this;
-    decisions.addEventListener("pending", () => this.later());
+    // That something waits is there at once; that nothing does any more, once it is drawn.
+    decisions.addEventListener("pending", () => { if (decisions.pending) document.body.dataset.pending = decisions.pending; this.later(); });
     decisions.addEventListener("stored", ({ detail }) => { this.progress.stored(detail.ids.length); this.later(); });
     decisions.addEventListener("undone", ({ detail }) => this.undone(detail.ids));
     decisions.addEventListener("conflict", ({ detail }) => this.conflictDialog.add(detail.job, detail.ids, detail.things));

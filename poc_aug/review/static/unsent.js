@@ -38,13 +38,14 @@ export class Unsent {
   /** Gives `take` the jobs of pages that are gone, now and for as long as this page is open; `lose`: another page took ours. */
   async adopt(take, lose) {
     if (!this.storage) return;
-    const others = this.keys(OWN);
-    await Promise.all(others.map((key) => this.claim(key, take, { ifAvailable: true })));
-    for (const key of others) this.wait(key, take);
+    // First, so that nothing is missed while the locks are asked for.
     addEventListener("storage", ({ key, newValue }) => {
       if (newValue !== null && key?.startsWith(OWN)) this.wait(key, take);
       if (newValue === null && key === this.key && !navigator.locks) lose();
     });
+    const others = this.keys(OWN);
+    await Promise.all(others.map((key) => this.claim(key, take, { ifAvailable: true })));
+    for (const key of others) this.wait(key, take);
   }
 
   /** Takes what a page leaves once it is closed. */
