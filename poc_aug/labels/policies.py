@@ -260,9 +260,13 @@ class NewClassLabels(_KeepBase):
         ids = {name: own.get(class_key(name), inherited[name]) for name in names}
         missing = sorted(name for name, label_id in ids.items() if label_id is None)
         if missing:
-            known = [*self.ids, *(schema.ids if schema else ())]
+            known, but = list(self.ids), ""
+            if schema is not None:
+                known += [name for name in schema.ids if schema.known_id(name) is not None]
+                unused = [name for name in missing if schema.has(name)]
+                but = f"; schema {schema.name!r} has no usable id for {unused}: ignored, or OOD" if unused else ""
             raise LabelPolicyError(
-                f"no label id for the inserted classes {missing}",
+                f"no label id for the inserted classes {missing}{but}",
                 expected=f"an id for each inserted class; known are {', '.join(known) or 'none'}",
                 hint="add them: NewClassLabels({" + ", ".join(f'"{name}": <id>' for name in missing) + ", ...})",
             )

@@ -18,7 +18,7 @@ from poc_aug.items.image_digest import check_match, digest_of
 from poc_aug.items.open_item import Adapt, open_item
 from poc_aug.items.sample_errors import naming_sample
 from poc_aug.keys import key_advice
-from poc_aug.masks import window
+from poc_aug.masks import bounds, window
 from poc_aug.recipe import IGNORED
 from poc_aug.types import Insertion, Sample, Variant
 
@@ -132,9 +132,9 @@ def samples_of(
             sample = None if frames is None else frames.of(variant, choice.key)
             picture = fitted(on_grey(insertion, 0.0)) if sample is None else in_its_frame(sample, variant, insertion)
             score = min((part.score for part in insertion.parts if part.name != IGNORED), default=0.0)
-            height, width = insertion.box_yxhw[2:]
+            height, width = bounds(insertion.mask)[2:]
             missing = ", not in the dataset" if frames is not None and sample is None else ""
-            pictures.append((picture, f"{height}×{width} px, score {score:.2f}{missing}"))
+            pictures.append((picture, f"{height} × {width} px (height × width), score {score:.2f}{missing}"))
         yield name, pictures
 
 

@@ -83,7 +83,8 @@ class Review:
         except BaseException:
             self._close_caches()
             raise
-        self.schema_classes = [] if known is None else sorted(known.ids)
+        ids = {} if known is None else known.ids  # an ignored class would be no label: the object would be OOD
+        self.schema_classes = sorted(name for name, label_id in ids.items() if known and label_id not in known.ignore)
         self.objects = [recipe_objects(cache.manifest.recipe) for cache in self.caches]
         self.has_dataset = frames is not None
         self.attempts = AttemptPictures(self.caches)

@@ -9,6 +9,8 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import lmdb
+import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from poc_aug.cache import Cache, registry
@@ -58,7 +60,8 @@ class Thing:
         class_name: name of the object; the domain of a frame.
         stored: what selections of a journal ask for; of all insertions of the variant.
         parts: its parts.
-        box_yxhw: where it is.
+        box_yxhw: where its patch is, which has shadow and feather around the object.
+        size_hw: height and width of the object itself: of the box around its masks; of a frame, its own.
         area: pixels of its masks; of a frame, all.
         score: lowest confidence of its parts; agreement of a frame.
         mark: changes with the record.
@@ -80,6 +83,7 @@ class Thing:
     stored: StoredThings
     parts: tuple[ThingPart, ...] = ()
     box_yxhw: Box = (0, 0, 0, 0)
+    size_hw: tuple[int, int] = (0, 0)
     area: int | None = None
     score: float | None = None
     mark: bytes = b""
@@ -92,8 +96,8 @@ class Thing:
 
     @property
     def size_px(self) -> int:
-        """The longer side of its box."""
-        return max(self.box_yxhw[2:])
+        """The longer side of the object."""
+        return max(self.size_hw)
 
     @property
     def label(self) -> str:
@@ -187,7 +191,7 @@ class ThingScan:
         made = [self._insertion(header, number, stored, mark) for number in range(len(header["insertions"]))]
         at = len(view) - sum(nbytes for _, nbytes in _blobs(header))
         for item, thing in zip(header["insertions"], made, strict=True):
-            thing.parts, thing.area = _parts(item, view, at + item["patch"][1])
+            thing.parts, thing.area, thing.size_hw = _parts(item, view, at + item["patch"][1])
             scores = [part.score for part in thing.parts]
             thing.score = min(scores) if scores else None
             at += sum(nbytes for _, nbytes in _blobs_of(item))
@@ -235,6 +239,7 @@ class ThingScan:
             item["domain"],
             stored,
             box_yxhw=(0, 0, height, width),
+            size_hw=(height, width),
             area=height * width,
             score=float(agreement) if known else None,
             mark=mark,
@@ -260,26 +265,39 @@ class ThingScan:
         )
 
 
-def _parts(item: Mapping[str, Any], view: memoryview, at: int) -> tuple[tuple[ThingPart, ...], int | None]:
-    """Parts of an insertion with the pixels of their masks, and those of all."""
+def _parts(
+    item: Mapping[str, Any], view: memoryview, at: int
+) -> tuple[tuple[ThingPart, ...], int | None, tuple[int, int]]:
+    """Parts of an insertion with the pixels of their masks, those of all, and the size of the box around all masks."""
     height, width = item["box"][2:]
     parts: list[ThingPart] = []
+    covered: npt.NDArray[np.uint8] | None = None  # eight pixels per byte
     for name, score, codec, nbytes in item["parts"]:
         if name != IGNORED:
-            parts.append(ThingPart(name, float(score), _mask_area(codec, view[at : at + nbytes], height, width)))
+            packed = _packed_mask(codec, view[at : at + nbytes], height, width)
+            area = None if packed is None else int.from_bytes(packed.tobytes(), "little").bit_count()
+            parts.append(ThingPart(name, float(score), area))
+            if packed is not None:
+                covered = packed if covered is None else covered | packed
         at += nbytes
     areas = [part.area for part in parts if part.area is not None]
-    return tuple(parts), sum(areas) if len(areas) == len(parts) else None
+    if len(areas) < len(parts) or covered is None:
+        return tuple(parts), sum(areas) if len(areas) == len(parts) else None, (height, width)
+    rows = np.flatnonzero(covered.any(axis=1))
+    columns = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(covered, axis=0)))
+    size_hw = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if rows.size else (0, 0)
+    return tuple(parts), sum(areas), size_hw
 
 
-def _mask_area(codec: str, data: memoryview, height: int, width: int) -> int | None:
-    """Pixels of a mask; ``None`` if it is damaged, or so large that counting would hold up all others."""
+def _packed_mask(codec: str, data: memoryview, height: int, width: int) -> npt.NDArray[np.uint8] | None:
+    """A mask as it is stored, eight pixels per byte; ``None`` if it is damaged, or so large that all others waited."""
     if codec != "bits-zstd" or height * width > _MOST_MASK_PX:
         return None
     try:
-        return int.from_bytes(decompress(data, height * -(-width // 8)), "little").bit_count()
+        packed = decompress(data, height * -(-width // 8))
     except (ValueError, zstandard.ZstdError):
         return None
+    return np.frombuffer(packed, np.uint8).reshape(height, -1)
 
 
 def _blobs(header: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -23,7 +23,7 @@ from poc_aug.review import serve, served
 from poc_aug.types import Insertion, Sample, Variant
 from tests.helpers.cache_cases import make_insertion, make_manifest
 from tests.helpers.killed_server import fork
-from tests.helpers.waiting import WATCHDOG_S
+from tests.helpers.waiting import WATCHDOG_S, wait_until
 
 SIZE_HW = (96, 128)
 
@@ -144,7 +144,9 @@ def review_process(path: Path, reviewer: str = "anna") -> Iterator[tuple[int, Cl
     os.close(writes)
     try:
         with open(reads) as told:
-            yield child, Client(told.readline().strip()).open()
+            client = Client(told.readline().strip()).open()
+        assert wait_until(lambda: not client.get("/api/state").json["indexing"])
+        yield child, client
     finally:
         kill(child)
         os.waitpid(child, 0)

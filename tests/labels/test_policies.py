@@ -9,7 +9,7 @@ from poc_aug.errors import LabelPolicyError
 from poc_aug.generation.parts import resolve_parts
 from poc_aug.labels.policies import AnomalyLabels, NewClassLabels, OodLabels
 from poc_aug.labels.policy_protocol import LabelPolicy
-from poc_aug.labels.schema import SCHEMAS
+from poc_aug.labels.schema import SCHEMAS, LabelSchema
 from poc_aug.recipe import IGNORED, ObjectSpec
 from poc_aug.types import Part
 
@@ -152,3 +152,10 @@ def test_pasted_background_needs_an_ignore_id(policy: LabelPolicy) -> None:
 def test_the_reserved_name_is_no_part_of_an_object() -> None:
     with pytest.raises(ValueError, match="reserved name"):
         ObjectSpec(name="dog", parts=("dog", IGNORED))
+
+
+def test_a_class_that_the_schema_ignores_is_not_among_those_that_are_known() -> None:
+    schema = LabelSchema("streets", {"void": 0, "road": 1, "car": 2}, ignore=(0,))
+    with pytest.raises(LabelPolicyError, match=r"'streets' has no usable id for \['void'\]") as caught:
+        NewClassLabels({"dog": 3}).resolve(["void", "car"], schema)
+    assert caught.value.expected == "an id for each inserted class; known are dog, road, car"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from poc_aug.cache import Cache, CacheWriter
 from poc_aug.cache.journal import Journal
+from poc_aug.masks import bounds
 from poc_aug.reading.compose import compose
 from poc_aug.types import Rejection, Sample
 from tests.helpers.cache_cases import RECORDS, make_manifest, make_variant
@@ -70,7 +71,10 @@ def test_a_thing(client: Client, path: Path) -> None:
     ]
     assert thing["area"] == int(insertion.mask.sum())
     assert thing["score"] == min(part.score for part in insertion.parts)
-    assert (thing["box"], thing["width"], thing["height"]) == (list(insertion.box_yxhw), 11, 17)
+    # The size is that of the object, without the feather around it; the box is that of the patch.
+    assert thing["box"] == list(insertion.box_yxhw)
+    assert (thing["height"], thing["width"]) == bounds(insertion.mask)[2:] == (15, 9)
+    assert insertion.box_yxhw[2:] == (17, 11)
     assert thing["prompt"] == "a gnu – größer"
     assert (thing["decision"], thing["decisions"], thing["seen"], thing["conflict"]) == (None, [], "", False)
 
@@ -86,9 +90,9 @@ def test_a_thing(client: Client, path: Path) -> None:
         ({"key": "STREET"}, 32),
         ({"decision": "undecided"}, 32),
         ({"decision": "accept"}, 0),
-        ({"min_size": 17}, 32),
-        ({"min_size": 18}, 0),
-        ({"max_size": 16.5}, 0),
+        ({"min_size": 15}, 32),
+        ({"min_size": 16}, 0),
+        ({"max_size": 14.5}, 0),
         ({"min_score": 0.6}, 16),  # of one part: 0.75; of two: 0.5
         ({"max_score": 0.6}, 16),
     ],

@@ -207,6 +207,7 @@ def test_real_frames(real: tuple[Any, Path]) -> None:
         state = client.get("/api/state").json
         assert state["counts"]["all"] == 4
         assert "road" in state["relabel_classes"]  # of the dataset's schema
+        assert "unlabeled" not in state["relabel_classes"]  # ignored there: it would be no label
         for thing in client.things():
             sizes = {}
             for view in ("before", "after", "mask", "close", "close-mask", "thumb"):
