@@ -20,7 +20,11 @@ from tests.helpers.loader_deaths import loaders_may_die
 from tests.helpers.warming_cases import content
 
 # torch starts threads, and Python 3.12 warns of forking beside them; the forked jobs use one thread.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+# If a connection to a killed process breaks, torch opens temporary files to see whether it may; the signal that the
+# process has died may come in between, and leaves one open.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded.*fork:DeprecationWarning", "ignore:unclosed file <_io.BufferedRandom:ResourceWarning"
+)
 
 
 class Deadly(Frames):
